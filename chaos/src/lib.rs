@@ -1,0 +1,1 @@
+//! Faults, the local supervisor, and the chaos console behind the observer

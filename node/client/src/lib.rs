@@ -1,0 +1,1 @@
+//! What services use: attach, request, reply; the one Handler trait

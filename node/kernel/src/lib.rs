@@ -1,0 +1,1 @@
+//! Squall's sans-IO core: state machines without clock, randomness, IO or async

@@ -1,0 +1,1 @@
+//! The tokio shell of a broker node: mesh, meta plane, processes, gRPC services, telemetry, fault shim

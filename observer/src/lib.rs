@@ -1,0 +1,3 @@
+//! The terminal program that shows a whole cluster, live.
+
+pub mod console;
