@@ -1,1 +1,16 @@
-//! Squall's sans-IO core: state machines without clock, randomness, IO or async
+//! Squall's core without IO: state machines that take `now` and randomness as arguments and return effects
+//! as plain data. The tokio shell and the simulator drive the same code.
+//!
+//! What does not live here: clocks, random numbers, sockets, files, threads, async.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod id;
+pub mod limits;
+pub mod profile;
+pub mod reason;
+pub mod registry;
+pub mod time;

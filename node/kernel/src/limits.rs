@@ -1,0 +1,49 @@
+//! Every bound of the kernel and the wire, with the reason for its number and const asserts between
+//! those that depend on each other.
+
+/// Names appear in tables and paths; 64 bytes still fit a column.
+pub const NODE_NAME_BYTES_MAX: usize = 64;
+/// As RabbitMQ and AMQP short strings: a length fits one byte.
+pub const EXCHANGE_NAME_BYTES_MAX: usize = 255;
+/// A tag's length is one byte on the wire.
+pub const TAG_BYTES_MAX: usize = 255;
+/// A reason or error text that crosses the wire.
+pub const REASON_BYTES_MAX: usize = 1024;
+/// Largest frame, header included. Larger payloads belong into chunks: a frame is held whole in memory at
+/// each hop and blocks its lane while it is written.
+pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest payload: what remains of the frame beside header, tags and a reason.
+pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+/// Chunk of a registry snapshot: short enough that a heartbeat behind it is not late.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 64 * 1024;
+/// Largest registry snapshot that is sent: 100 000 exchanges of 600 bytes.
+pub const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Nodes in one cluster: the full mesh grows with the square (features A95: 40 to 140 in the field).
+pub const NODES_MAX: usize = 64;
+/// Exchanges in one cluster.
+pub const EXCHANGES_MAX: usize = 100_000;
+/// Handlers attached to one exchange.
+pub const HANDLERS_PER_EXCHANGE_MAX: usize = 10_000;
+/// Names in a failover list: no longer than the cluster.
+pub const FAILOVER_LIST_MAX: usize = NODES_MAX;
+/// Voters are 1, 3 or 5: more only slows the quorum down.
+pub const VOTERS_MAX: usize = 5;
+/// Requests that a node keeps open for its own requesters.
+pub const OPEN_REQUESTS_MAX: usize = 262_144;
+/// Recent routes an owner remembers, to tell requesters of those that a dead node held.
+pub const RECENT_ROUTES_MAX: usize = 4096;
+/// Mailbox of a process unless it asks for another.
+pub const MAILBOX_BOUND: usize = 4096;
+/// Samples in a failure detector's window.
+pub const PHI_WINDOW: usize = 64;
+/// Longest deadline of a request, in milliseconds: one hour.
+pub const REQUEST_TIMEOUT_MS_MAX: u32 = 3_600_000;
+
+/// Clocks of two machines run at rates that differ by less than this, in parts per million; quartz is within
+/// 100, the rest is for virtual machines.
+pub const DRIFT_PPM: u64 = 10_000;
+
+const _: () = assert!(PAYLOAD_BYTES_MAX + REASON_BYTES_MAX + 3 * TAG_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(SNAPSHOT_CHUNK_BYTES * 2 < FRAME_BYTES_MAX);
+const _: () = assert!(VOTERS_MAX <= NODES_MAX);
+const _: () = assert!(DRIFT_PPM < 100_000);

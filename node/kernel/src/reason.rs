@@ -1,0 +1,126 @@
+//! Closed lists of reasons. `as_str` is the log field, the metric label and the observer's word.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// All reasons, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The reason's word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a request ended without a reply, without the fault of its handler.
+    NoReply {
+        /// The deadline passed; the request may have been carried out.
+        Timeout = "timeout",
+        /// No handler is attached, or none in the wanted group.
+        NoResponders = "no responders",
+        /// Overloaded: turned away before delivery.
+        Rejected = "rejected: overloaded",
+        /// The exchange has no owner now.
+        NoOwner = "unavailable: no owner",
+        /// The owner has no quorum behind it.
+        NoQuorum = "unavailable: no quorum",
+        /// The leader is not appointed yet.
+        NoLeader = "unavailable: no leader",
+        /// The owner is another node by now.
+        Moved = "unavailable: moved",
+        /// No exchange of that name.
+        UnknownExchange = "unavailable: unknown exchange",
+        /// The link to the owner is down; nothing was sent.
+        Unreachable = "unavailable: unreachable",
+        /// Delivered, fate unknown: the node or handler that had it is gone.
+        Interrupted = "interrupted",
+        /// The frame came under an epoch that is over.
+        Fenced = "unavailable: fenced",
+    }
+}
+
+reasons! {
+    /// Why an owner stopped acting.
+    StepDown {
+        /// A majority's promises ran out.
+        LeaseEnded = "lease ended",
+        /// The registry gave the exchange to another node, or a new epoch.
+        Superseded = "superseded",
+        /// The exchange was deleted.
+        Deleted = "deleted",
+        /// The node leaves.
+        Leaving = "leaving",
+    }
+}
+
+reasons! {
+    /// Why the registry declared a node lost.
+    Lost {
+        /// Silent until all promises to it had run out.
+        Silent = "silent",
+        /// Said goodbye.
+        Goodbye = "goodbye",
+        /// Started anew from the same data directory.
+        Restarted = "restarted",
+        /// Its own end was seen.
+        Died = "died",
+    }
+}
+
+reasons! {
+    /// Why a handler was detached.
+    DetachReason {
+        /// It asked for it.
+        Asked = "asked",
+        /// Its node was lost.
+        NodeLost = "node lost",
+        /// Its client is gone.
+        ClientGone = "client gone",
+        /// It panicked more often than its policy allows.
+        Panicked = "panicked",
+        /// Its exchange was deleted.
+        ExchangeDeleted = "exchange deleted",
+    }
+}
+
+reasons! {
+    /// Why a connection was refused.
+    Refusal {
+        /// Another protocol version.
+        Version = "unknown protocol version",
+        /// Another cluster.
+        Cluster = "other cluster",
+        /// The cookies differ.
+        Cookie = "wrong cookie",
+        /// A live node has that name.
+        NameTaken = "name taken by a live node",
+        /// It is this node itself.
+        Myself = "connected to itself",
+        /// An older run of the same node.
+        OldIncarnation = "older incarnation",
+        /// Not a frame of ours.
+        Garbage = "not a squall frame",
+        /// The handshake took too long.
+        Slow = "handshake too slow",
+        /// Connections are at their bound.
+        TooMany = "too many connections",
+    }
+}
