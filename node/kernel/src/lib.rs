@@ -8,8 +8,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod frame;
+pub mod handshake;
 pub mod id;
 pub mod limits;
+pub mod message;
 pub mod profile;
 pub mod reason;
 pub mod registry;

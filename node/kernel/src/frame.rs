@@ -1,0 +1,323 @@
+//! Native frames: a fixed binary header, three short tags, an opaque payload. Bytes in, frames out; no IO.
+//!
+//! Layout (little endian): length of what follows (u32) · CRC32C of what follows it (u32) · kind, flags, status
+//! (u8 each) · lengths of the request, connection and service tag (u8 each) · two zero bytes · link sequence (u64) ·
+//! exchange (u32) · time left in ms (u32) · exchange epoch · leader epoch · message id · origin node · destination
+//! serial · source node · source serial (u64 each) · trace id (16 bytes) · span id (8 bytes) · reply index, reply count
+//! (u32 each) · tags · payload.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::id::{Epoch, ExchangeId, LeaderEpoch, LinkSeq, MessageId, NodeId, Pid};
+use crate::limits;
+use crate::reason::NoReply;
+
+/// Bytes before the tags, the length field included.
+pub const HEADER_BYTES: usize = 120;
+const LENGTH_BYTES: usize = 4;
+const SAMPLED: u8 = 1;
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A control message: its payload is a postcard-encoded message of `message`.
+    Control = 1,
+    /// A request on its way to the owner.
+    Request = 2,
+    /// A request on its way to a handler.
+    Deliver = 3,
+    /// The end of a request, or one of its replies, on its way to the requester.
+    Reply = 4,
+    /// Link level: everything up to the message id (used as a link sequence) has arrived.
+    Ack = 5,
+}
+
+impl Kind {
+    const fn of(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Control),
+            2 => Some(Self::Request),
+            3 => Some(Self::Deliver),
+            4 => Some(Self::Reply),
+            5 => Some(Self::Ack),
+            _ => None,
+        }
+    }
+}
+
+/// What a `Reply` frame says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Status {
+    /// A reply; the payload is the handler's. Also every frame that is not a `Reply`.
+    #[default]
+    Reply,
+    /// Declined; the payload is the reason as text.
+    Declined,
+    /// No reply will come.
+    None(NoReply),
+}
+
+impl Status {
+    fn to_byte(self) -> u8 {
+        match self {
+            Self::Reply => 0,
+            Self::Declined => 1,
+            Self::None(reason) => {
+                let place = NoReply::ALL.iter().position(|r| *r == reason).expect("ALL holds every reason");
+                2 + u8::try_from(place).expect("few reasons")
+            }
+        }
+    }
+
+    fn of(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Reply),
+            1 => Some(Self::Declined),
+            n => NoReply::ALL.get(usize::from(n - 2)).copied().map(Self::None),
+        }
+    }
+}
+
+/// W3C trace context of a message; all zero without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TraceContext {
+    /// Trace id.
+    pub trace_id: [u8; 16],
+    /// Id of the parent span.
+    pub span_id: [u8; 8],
+    /// Sampled flag.
+    pub sampled: bool,
+}
+
+impl TraceContext {
+    /// True when there is one.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        self.trace_id != [0; 16]
+    }
+}
+
+/// The three tags, each at most [`limits::TAG_BYTES_MAX`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tags {
+    /// Correlates a reply with its request (A28).
+    pub request: Bytes,
+    /// Which attachment of a handler (A26).
+    pub connection: Bytes,
+    /// Group of handlers (A27).
+    pub service: Bytes,
+}
+
+/// A frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// What it is.
+    pub kind: Kind,
+    /// What a reply says.
+    pub status: Status,
+    /// Exchange.
+    pub exchange: ExchangeId,
+    /// Epoch of the exchange under which it was sent; 0 where the sender does not know one.
+    pub epoch: Epoch,
+    /// Epoch of the leader it is meant for; 0 without one.
+    pub leader_epoch: LeaderEpoch,
+    /// Id of the message, unique at `origin`.
+    pub message: MessageId,
+    /// Node of the requester, or 0 on a client's connection.
+    pub origin: NodeId,
+    /// Serial of the process it goes to, on the receiving node; 0 where the kind needs none.
+    pub to: u64,
+    /// Process it comes from.
+    pub from: Pid,
+    /// Milliseconds until the request's deadline; 0 where there is none.
+    pub left_ms: u32,
+    /// Number of this reply, from 1, under the strategy `default`.
+    pub reply_index: u32,
+    /// Replies to expect under `default`; 0 or 1 elsewhere.
+    pub reply_count: u32,
+    /// Trace context.
+    pub trace: TraceContext,
+    /// Tags.
+    pub tags: Tags,
+    /// Payload: never looked into.
+    pub payload: Bytes,
+}
+
+/// Why bytes are not a frame. Each closes the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The length field is too small for a header.
+    #[error("a frame of {len} bytes is shorter than its header")]
+    Short {
+        /// Length given.
+        len: usize,
+    },
+    /// The length field is above the bound; nothing was allocated.
+    #[error("a frame of {len} bytes is above the bound of {max}")]
+    Oversized {
+        /// Length given.
+        len: usize,
+        /// Bound in force.
+        max: usize,
+    },
+    /// The checksum differs.
+    #[error("checksum {found:08x} instead of {expected:08x}")]
+    Checksum {
+        /// Checksum in the frame.
+        expected: u32,
+        /// Checksum computed.
+        found: u32,
+    },
+    /// Unknown kind, status or tag lengths.
+    #[error("unknown frame kind or status, or tags longer than the frame")]
+    Malformed,
+}
+
+impl Frame {
+    /// An empty frame of that kind: fill in what it needs.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            status: Status::Reply,
+            exchange: ExchangeId(0),
+            epoch: Epoch(0),
+            leader_epoch: LeaderEpoch(0),
+            message: MessageId(0),
+            origin: NodeId(0),
+            to: 0,
+            from: Pid { node: NodeId(0), serial: 0 },
+            left_ms: 0,
+            reply_index: 0,
+            reply_count: 0,
+            trace: TraceContext::default(),
+            tags: Tags::default(),
+            payload: Bytes::new(),
+        }
+    }
+
+    /// Bytes on the wire.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        let tags = &self.tags;
+        HEADER_BYTES + tags.request.len() + tags.connection.len() + tags.service.len() + self.payload.len()
+    }
+
+    /// Writes header and tags to `out` and returns nothing of the payload: the caller writes `self.payload` right
+    /// after it, copied or not. The checksum covers both.
+    ///
+    /// # Panics
+    /// When a tag or the whole frame is above its bound: whoever takes in payloads and tags checks them.
+    pub fn encode_head(&self, seq: LinkSeq, out: &mut BytesMut) {
+        let len = self.wire_len();
+        assert!(len <= limits::FRAME_BYTES_MAX, "a frame of {len} bytes");
+        let start = out.len();
+        out.reserve(len - self.payload.len());
+        out.put_u32_le(u32::try_from(len - LENGTH_BYTES).expect("bounded above"));
+        out.put_u32_le(0);
+        self.put_fields(seq, out);
+        for tag in [&self.tags.request, &self.tags.connection, &self.tags.service] {
+            out.put_slice(tag);
+        }
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start + 8..]), &self.payload);
+        out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// Writes the whole frame to `out`.
+    pub fn encode(&self, seq: LinkSeq, out: &mut BytesMut) {
+        self.encode_head(seq, out);
+        out.put_slice(&self.payload);
+    }
+
+    fn put_fields(&self, seq: LinkSeq, out: &mut BytesMut) {
+        let len = |tag: &Bytes| u8::try_from(tag.len()).expect("a tag is at most 255 bytes");
+        out.put_u8(self.kind as u8);
+        out.put_u8(if self.trace.sampled { SAMPLED } else { 0 });
+        out.put_u8(self.status.to_byte());
+        out.put_u8(len(&self.tags.request));
+        out.put_u8(len(&self.tags.connection));
+        out.put_u8(len(&self.tags.service));
+        out.put_u16_le(0);
+        out.put_u64_le(seq.0);
+        out.put_u32_le(self.exchange.0);
+        out.put_u32_le(self.left_ms);
+        for word in [
+            self.epoch.0,
+            self.leader_epoch.0,
+            self.message.0,
+            self.origin.0,
+            self.to,
+            self.from.node.0,
+            self.from.serial,
+        ] {
+            out.put_u64_le(word);
+        }
+        out.put_slice(&self.trace.trace_id);
+        out.put_slice(&self.trace.span_id);
+        out.put_u32_le(self.reply_index);
+        out.put_u32_le(self.reply_count);
+    }
+
+    /// Takes one frame from the front of `input`; `None` when it is not complete yet. The payload shares the buffer,
+    /// nothing is copied.
+    ///
+    /// # Errors
+    /// [`FrameError`]: the stream cannot be trusted from here on.
+    pub fn decode(input: &mut BytesMut, max: usize) -> Result<Option<(LinkSeq, Self)>, FrameError> {
+        let Some(len) = input.first_chunk::<LENGTH_BYTES>().map(|b| u32::from_le_bytes(*b) as usize) else {
+            return Ok(None);
+        };
+        if len + LENGTH_BYTES > max {
+            return Err(FrameError::Oversized { len: len + LENGTH_BYTES, max });
+        }
+        if len + LENGTH_BYTES < HEADER_BYTES {
+            return Err(FrameError::Short { len: len + LENGTH_BYTES });
+        }
+        if input.len() < len + LENGTH_BYTES {
+            input.reserve(len + LENGTH_BYTES - input.len());
+            return Ok(None);
+        }
+        input.advance(LENGTH_BYTES);
+        Self::parse(input.split_to(len).freeze()).map(Some)
+    }
+
+    fn parse(mut body: Bytes) -> Result<(LinkSeq, Self), FrameError> {
+        let expected = body.get_u32_le();
+        let found = crc32c::crc32c(&body);
+        if expected != found {
+            return Err(FrameError::Checksum { expected, found });
+        }
+        let kind = Kind::of(body.get_u8()).ok_or(FrameError::Malformed)?;
+        let sampled = body.get_u8() & SAMPLED != 0;
+        let status = Status::of(body.get_u8()).ok_or(FrameError::Malformed)?;
+        let tag_lens = [body.get_u8(), body.get_u8(), body.get_u8()].map(usize::from);
+        let _zero = body.get_u16_le();
+        let seq = LinkSeq(body.get_u64_le());
+        let mut frame = Self { status, ..Self::new(kind) };
+        frame.exchange = ExchangeId(body.get_u32_le());
+        frame.left_ms = body.get_u32_le();
+        frame.epoch = Epoch(body.get_u64_le());
+        frame.leader_epoch = LeaderEpoch(body.get_u64_le());
+        frame.message = MessageId(body.get_u64_le());
+        frame.origin = NodeId(body.get_u64_le());
+        frame.to = body.get_u64_le();
+        frame.from = Pid { node: NodeId(body.get_u64_le()), serial: body.get_u64_le() };
+        body.copy_to_slice(&mut frame.trace.trace_id);
+        body.copy_to_slice(&mut frame.trace.span_id);
+        frame.trace.sampled = sampled;
+        frame.reply_index = body.get_u32_le();
+        frame.reply_count = body.get_u32_le();
+        if tag_lens.iter().sum::<usize>() > body.len() {
+            return Err(FrameError::Malformed);
+        }
+        let [request, connection, service] = tag_lens.map(|len| body.split_to(len));
+        frame.tags = Tags { request, connection, service };
+        frame.payload = body;
+        Ok((seq, frame))
+    }
+}
+
+#[cfg(test)]
+#[path = "frame_test.rs"]
+mod tests;

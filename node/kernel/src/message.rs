@@ -1,0 +1,375 @@
+//! Control messages: what nodes and native clients say to each other beside requests and replies, encoded with
+//! postcard into the payload of a `Control` frame.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::frame::{Frame, Kind};
+use crate::id::{Counter, Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid, Revision, Tenure, Term};
+use crate::limits;
+use crate::reason::{DetachReason, Refusal};
+use crate::registry::{Command, Introduction, Outcome};
+use crate::time::{Instant, Span};
+
+/// Number of a call, chosen by the caller, given back with the answer.
+pub type Call = u64;
+
+/// Between nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerMessage {
+    /// I am here.
+    Heartbeat {
+        /// The sender's clock.
+        sent_at: Instant,
+        /// The sender's tenure, as its registry has it; 0 while it has none.
+        tenure: Tenure,
+        /// The sender's revision.
+        revision: Revision,
+        /// True when the sender acts under a lease.
+        leased: bool,
+    },
+    /// Answer to a heartbeat.
+    HeartbeatAck {
+        /// `sent_at` of the heartbeat.
+        sent_at: Instant,
+        /// Tenure of the heartbeat.
+        tenure: Tenure,
+        /// The answerer, a voter, promises the sender its exchanges for that long; zero for no promise.
+        promise: Span,
+        /// True when the answerer has ended its promises for this tenure (see `GatherAsk`).
+        ended: bool,
+    },
+    /// The meta leader suspects a node: end your promises to it and tell how long the last one still holds.
+    GatherAsk {
+        /// The suspect.
+        node: NodeId,
+        /// Its tenure.
+        tenure: Tenure,
+        /// The asker's term.
+        term: Term,
+    },
+    /// Answer to `GatherAsk`.
+    GatherAnswer {
+        /// The suspect.
+        node: NodeId,
+        /// Its tenure.
+        tenure: Tenure,
+        /// The asker's term.
+        term: Term,
+        /// How long the latest promise still holds.
+        remaining: Span,
+    },
+    /// The sender leaves now, of its own will.
+    Goodbye {
+        /// Its tenure.
+        tenure: Tenure,
+    },
+    /// A Raft call, opaque here.
+    Raft {
+        /// Number.
+        call: Call,
+        /// Body.
+        body: Vec<u8>,
+    },
+    /// Answer to a Raft call.
+    RaftAnswer {
+        /// Number.
+        call: Call,
+        /// Body.
+        body: Vec<u8>,
+    },
+    /// Wants a command in the log; whoever is not the meta leader answers with a hint.
+    Propose {
+        /// Number.
+        call: Call,
+        /// Command.
+        command: Command,
+    },
+    /// Wants to become a member (a learner), or tells of a new run.
+    Join {
+        /// Number.
+        call: Call,
+        /// Who.
+        introduction: Introduction,
+    },
+    /// Answer to `Propose` and `Join`.
+    Proposed {
+        /// Number.
+        call: Call,
+        /// What became of it.
+        result: ProposeResult,
+    },
+    /// A handler on the sending node attaches.
+    Attach(Attach),
+    /// A handler on the sending node detaches.
+    Detach {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Handler.
+        handler: Pid,
+        /// Why.
+        reason: DetachReason,
+    },
+    /// The receiver of an `Attach` does not own the exchange under that epoch; try again when the registry has moved.
+    AttachRefused {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Handler.
+        handler: Pid,
+        /// The refuser's epoch.
+        seen: Epoch,
+    },
+    /// A system message for handlers on the receiving node.
+    System {
+        /// Handler it is for; none means all handlers of the exchange on that node.
+        to: Option<Pid>,
+        /// The message.
+        message: SystemMessage,
+    },
+}
+
+/// A handler's attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// Exchange.
+    pub exchange: ExchangeId,
+    /// Epoch of the owner it is addressed to.
+    pub epoch: Epoch,
+    /// Handler.
+    pub handler: Pid,
+    /// Service tag.
+    pub service_tag: String,
+    /// Connection tag.
+    pub connection_tag: String,
+}
+
+/// What became of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProposeResult {
+    /// Committed and applied.
+    Committed {
+        /// What it did.
+        outcome: Outcome,
+        /// Where it stands.
+        revision: Revision,
+    },
+    /// The asked node is not the meta leader.
+    NotLeader {
+        /// Who is, as far as it knows.
+        leader: Option<NodeId>,
+    },
+    /// It may or may not be committed.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+    /// Certainly not committed.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A handler as others see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Pid.
+    pub pid: Pid,
+    /// Service tag.
+    pub service_tag: String,
+}
+
+/// Leadership and membership of an exchange, told to its handlers. A gap in (epoch, counter) is repaired by attaching
+/// again, which is answered with a `Leader` message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemMessage {
+    /// Exchange.
+    pub exchange: ExchangeId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The owner's counter within that epoch.
+    pub counter: Counter,
+    /// What happened.
+    pub what: System,
+}
+
+/// What a system message says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum System {
+    /// `$leader`: who leads and who serves (A10–A13).
+    Leader {
+        /// The leader; none where the strategy has none, or before the appointment.
+        leader: Option<Pid>,
+        /// Its epoch.
+        leader_epoch: LeaderEpoch,
+        /// All handlers.
+        servers: Vec<Server>,
+    },
+    /// `$slave_up` (A14).
+    SlaveUp(Server),
+    /// `$slave_down` (A15).
+    SlaveDown {
+        /// The handler that is gone.
+        pid: Pid,
+        /// Why.
+        reason: DetachReason,
+    },
+}
+
+/// From a native client to its node. Requests travel as `Request` frames, replies to deliveries as `Reply` frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientMessage {
+    /// Asks for an exchange's number.
+    Lookup {
+        /// Number of the call.
+        call: Call,
+        /// Exchange.
+        name: ExchangeName,
+    },
+    /// Attaches a handler.
+    Attach {
+        /// Number of the call.
+        call: Call,
+        /// Exchange.
+        name: ExchangeName,
+        /// Service tag.
+        service_tag: String,
+        /// Connection tag.
+        connection_tag: String,
+        /// Deliveries the handler takes at once.
+        credit: u32,
+    },
+    /// Detaches a handler.
+    Detach {
+        /// Serial of the handler.
+        handler: u64,
+    },
+    /// Declares an exchange, deletes one: any registry command a client may give.
+    Propose {
+        /// Number of the call.
+        call: Call,
+        /// Command.
+        command: Command,
+    },
+    /// Asks for the members.
+    Members {
+        /// Number of the call.
+        call: Call,
+    },
+    /// Sign of life.
+    Ping {
+        /// Number of the call.
+        call: Call,
+    },
+}
+
+/// From a node to a native client. Deliveries come as `Deliver` frames, outcomes as `Reply` frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeMessage {
+    /// Answer to `Lookup`; none when there is no such exchange.
+    Found {
+        /// Number of the call.
+        call: Call,
+        /// Its number.
+        exchange: Option<ExchangeId>,
+    },
+    /// Answer to `Attach`.
+    Attached {
+        /// Number of the call.
+        call: Call,
+        /// The handler's pid.
+        handler: Pid,
+        /// The exchange's number.
+        exchange: ExchangeId,
+    },
+    /// A call was refused.
+    Refused {
+        /// Number of the call.
+        call: Call,
+        /// Why.
+        reason: String,
+    },
+    /// Answer to `Propose`.
+    Proposed {
+        /// Number of the call.
+        call: Call,
+        /// What became of it.
+        result: ProposeResult,
+    },
+    /// Answer to `Members`.
+    Members {
+        /// Number of the call.
+        call: Call,
+        /// Names and mesh addresses.
+        members: Vec<(String, String)>,
+    },
+    /// Answer to `Ping`.
+    Pong {
+        /// Number of the call.
+        call: Call,
+    },
+    /// A system message for one of the client's handlers.
+    System {
+        /// Serial of the handler.
+        handler: u64,
+        /// The message.
+        message: SystemMessage,
+    },
+    /// The node detached a handler.
+    Detached {
+        /// Serial of the handler.
+        handler: u64,
+        /// Why.
+        reason: DetachReason,
+    },
+    /// The node leaves: go elsewhere.
+    Leaving,
+}
+
+/// First messages on every connection, before any frame with a payload of others; see `handshake`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HandshakeMessage {
+    /// From the dialler.
+    Hello(crate::handshake::Hello),
+    /// From the listener.
+    Welcome(crate::handshake::Welcome),
+    /// From the dialler: the proof that it knows the cookie.
+    Prove(crate::handshake::Prove),
+    /// From the listener: the connection stands.
+    Accepted(crate::handshake::Accepted),
+    /// From either side, then the connection ends.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// In words, with names.
+        detail: String,
+    },
+}
+
+/// Encodes a control message into a frame.
+///
+/// # Panics
+/// When the message is above the frame bound, which its makers prevent.
+#[must_use]
+pub fn control<T: Serialize>(message: &T) -> Frame {
+    let payload = postcard::to_allocvec(message).expect("control messages are plain data");
+    assert!(payload.len() <= limits::PAYLOAD_BYTES_MAX, "a control message of {} bytes", payload.len());
+    Frame { payload: Bytes::from(payload), ..Frame::new(Kind::Control) }
+}
+
+/// The bytes of a control frame are not such a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a control message of this protocol version")]
+pub struct NotAMessage;
+
+/// Decodes the payload of a control frame.
+///
+/// # Errors
+/// [`NotAMessage`] when the bytes are something else.
+pub fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, NotAMessage> {
+    postcard::from_bytes(payload).map_err(|_| NotAMessage)
+}
