@@ -1,1 +1,3 @@
-//! What services use: attach, request, reply; the one Handler trait
+//! What services use: attach, request, reply; the one `Handler` trait.
+
+pub mod handler;

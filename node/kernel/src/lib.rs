@@ -8,6 +8,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod exchange;
+pub mod fence;
 pub mod frame;
 pub mod handshake;
 pub mod id;

@@ -44,6 +44,8 @@ reasons! {
         NoQuorum = "unavailable: no quorum",
         /// The leader is not appointed yet.
         NoLeader = "unavailable: no leader",
+        /// The owner has just started; its handlers are still attaching again.
+        Settling = "unavailable: owner just started",
         /// The owner is another node by now.
         Moved = "unavailable: moved",
         /// No exchange of that name.
