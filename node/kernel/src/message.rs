@@ -304,8 +304,8 @@ pub enum NodeMessage {
     Members {
         /// Number of the call.
         call: Call,
-        /// Names and mesh addresses.
-        members: Vec<(String, String)>,
+        /// Who they are: ids and names make pids readable, addresses are for failing over.
+        members: Vec<Introduction>,
     },
     /// Answer to `Ping`.
     Pong {
