@@ -2,20 +2,43 @@
 //! by HMAC-SHA256 over both nonces, so that the cookie itself is never sent. A pure state machine for each side.
 //!
 //! dialler: `Hello` → listener: `Welcome` (with the listener's proof) → dialler: `Prove` → listener: `Accepted`.
-//! Either side may answer `Refused` and close.
+//! Either side may answer `Refused` and close. Members are named only in `Accepted`, after the proof.
+//!
+//! What does not live here: sockets, deadlines, and how nonces are drawn.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
 use crate::id::{ClusterId, LinkSeq};
+use crate::message::HandshakeMessage;
+use crate::reason::Refusal;
 use crate::registry::Introduction;
+
+mod machine;
+
+pub use machine::{Dialler, Facts, Listener, Peer, Side, Step, refusal_message};
 
 /// Version of the native protocol; another one is refused.
 pub const PROTOCOL_VERSION: u32 = 1;
 /// Bytes of a nonce.
 pub const NONCE_BYTES: usize = 32;
+/// The lane of control messages.
+pub const CONTROL_LANE: u8 = 0;
+/// Data lanes of a link: two, one for each core of a small machine.
+pub const DATA_LANES: u8 = 2;
+/// All lanes of a link.
+pub const LANES: u8 = 1 + DATA_LANES;
+/// Largest frame of a handshake: an `Accepted` with the longest list of members has some 20 KiB.
+pub const HANDSHAKE_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Largest first frame of a dialler: names and addresses.
+pub const FIRST_FRAME_BYTES_MAX: usize = 4 * 1024;
+
+/// Random bytes, drawn anew for every handshake.
+pub type Nonce = [u8; NONCE_BYTES];
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +50,8 @@ pub enum Purpose {
     },
     /// A client, in both directions. A hidden connection: never a member.
     Client,
+    /// A node that knows the address only: it wants to know who is there and whom it knows, then closes.
+    Seed,
 }
 
 /// The dialler's first message.
@@ -45,7 +70,7 @@ pub struct Hello {
     /// Name for display, of clients.
     pub client_name: String,
     /// Random.
-    pub nonce: [u8; NONCE_BYTES],
+    pub nonce: Nonce,
 }
 
 /// The listener's answer.
@@ -60,11 +85,9 @@ pub struct Welcome {
     /// True when the listener's Raft log is not empty.
     pub initialized: bool,
     /// Random.
-    pub nonce: [u8; NONCE_BYTES],
+    pub nonce: Nonce,
     /// Proof over both nonces.
     pub proof: Vec<u8>,
-    /// Members the listener knows.
-    pub members: Vec<Introduction>,
 }
 
 /// The dialler's proof.
@@ -79,4 +102,91 @@ pub struct Prove {
 pub struct Accepted {
     /// Links: the last frame that arrived on this lane from this incarnation of the dialler; sending goes on after it.
     pub received: LinkSeq,
+    /// Nodes the listener knows, itself left out.
+    pub members: Vec<Introduction>,
 }
+
+/// Reads the payload of a handshake's frame.
+///
+/// # Errors
+/// The refusal and its words: another version is told apart from garbage by the first two fields, which stay the same
+/// in all versions.
+pub fn read(payload: &[u8]) -> Result<HandshakeMessage, (Refusal, String)> {
+    if let Ok(message) = postcard::from_bytes(payload) {
+        return Ok(message);
+    }
+    match postcard::take_from_bytes::<(u32, u32)>(payload) {
+        Ok(((HELLO | WELCOME, version), _)) if version != PROTOCOL_VERSION => {
+            Err((Refusal::Version, version_detail(version)))
+        }
+        _ => Err((Refusal::Garbage, "the frame is not a handshake".into())),
+    }
+}
+
+/// Places of the variants in `HandshakeMessage`.
+const HELLO: u32 = 0;
+const WELCOME: u32 = 1;
+
+fn version_detail(other: u32) -> String {
+    alloc::format!("one side speaks version {PROTOCOL_VERSION} of the protocol, the other version {other}")
+}
+
+/// Who proves, so that neither side can send the other's proof back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Dialler,
+    Listener,
+}
+
+impl Role {
+    const fn label(self) -> &'static [u8] {
+        match self {
+            Self::Dialler => b"squall dialler v1",
+            Self::Listener => b"squall listener v1",
+        }
+    }
+}
+
+/// What both sides prove the cookie over.
+#[derive(Debug)]
+struct Transcript<'a> {
+    dialler_nonce: &'a Nonce,
+    listener_nonce: &'a Nonce,
+    dialler: &'a str,
+    listener: &'a str,
+}
+
+impl Transcript<'_> {
+    fn mac(&self, role: Role, cookie: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(cookie).expect("HMAC takes keys of any length");
+        for part in [
+            role.label(),
+            self.dialler_nonce,
+            self.listener_nonce,
+            self.dialler.as_bytes(),
+        ] {
+            put(&mut mac, part);
+        }
+        put(&mut mac, self.listener.as_bytes());
+        mac
+    }
+
+    fn prove(&self, role: Role, cookie: &[u8]) -> Vec<u8> {
+        self.mac(role, cookie).finalize().into_bytes().to_vec()
+    }
+
+    /// In constant time.
+    fn proves(&self, role: Role, cookie: &[u8], proof: &[u8]) -> bool {
+        self.mac(role, cookie).verify_slice(proof).is_ok()
+    }
+}
+
+/// With its length before it, so that no two lists of parts look alike.
+fn put(mac: &mut Hmac<Sha256>, part: &[u8]) {
+    mac.update(&(part.len() as u64).to_le_bytes());
+    mac.update(part);
+}
+
+#[cfg(test)]
+#[path = "handshake_test.rs"]
+mod tests;
