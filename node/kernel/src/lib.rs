@@ -8,7 +8,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod core;
+pub mod detector;
 pub mod exchange;
+pub mod fault;
 pub mod fence;
 pub mod frame;
 pub mod handshake;
@@ -16,6 +19,7 @@ pub mod id;
 pub mod limits;
 pub mod message;
 pub mod profile;
+pub mod promises;
 pub mod reason;
 pub mod registry;
 pub mod time;

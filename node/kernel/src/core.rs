@@ -1,0 +1,647 @@
+//! The control side of a node, composed: heartbeats, promises, its own lease, suspicion, and what the meta leader does
+//! about nodes that are gone. `NodeCore::step(now, input, effects)` is all there is.
+//!
+//! What does not live here: exchanges (each has its own machine), Raft, joining and founding, sockets.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::detector::Detector;
+use crate::id::{Epoch, ExchangeId, NodeId, Revision, Tenure, Term};
+use crate::message::PeerMessage;
+use crate::profile::{Profile, Times};
+use crate::promises::{Gather, Lease, Promise, Voter};
+use crate::reason::{Lost, StepDown};
+use crate::registry::{Command, Introduction, Registry};
+use crate::time::{Instant, Span};
+
+fn milli(phi: f64) -> u64 {
+    // Saturates; a phi beyond that says nothing more.
+    (phi * 1000.0) as u64
+}
+
+/// What a core starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoreConfig {
+    /// This node.
+    pub me: Introduction,
+    /// Times until the registry says otherwise.
+    pub profile: Profile,
+}
+
+/// What Raft says of the meta plane. `leads` and `quorum` both are needed to act as meta leader: a leader that lost its
+/// quorum still says that it leads.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MetaView {
+    /// Term.
+    pub term: Term,
+    /// Voters in force, in all halves of a change under way.
+    pub voters: BTreeSet<NodeId>,
+    /// This node is the Raft leader.
+    pub leads: bool,
+    /// A majority acknowledged this leader lately.
+    pub quorum: bool,
+}
+
+/// What happens to a node's control side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum CoreInput {
+    /// A timer that was due at `due` fires.
+    Tick {
+        /// When it should have fired.
+        due: Instant,
+    },
+    /// A control connection from or to a peer stands.
+    Connected {
+        /// Peer.
+        node: NodeId,
+    },
+    /// The control connection broke.
+    Broken {
+        /// Peer.
+        node: NodeId,
+    },
+    /// A message from a peer; frames of any kind count as heard.
+    Message {
+        /// Peer.
+        from: NodeId,
+        /// Message.
+        message: PeerMessage,
+    },
+    /// The registry moved.
+    Registry(Arc<Registry>),
+    /// The meta plane moved.
+    Meta(MetaView),
+}
+
+/// What the control side wants done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum CoreEffect {
+    /// Send to a peer on the control lane.
+    Send {
+        /// Peer.
+        to: NodeId,
+        /// Message.
+        message: PeerMessage,
+    },
+    /// Propose to the log, here, as meta leader.
+    Propose(Command),
+    /// This node may act as owner until then. Never earlier than the last one said, except by running out.
+    Lease {
+        /// By this node's clock.
+        until: Instant,
+    },
+    /// The lease ran out.
+    LeaseLost,
+    /// Start to own an exchange.
+    Own {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Epoch.
+        epoch: Epoch,
+    },
+    /// Stop owning it.
+    Disown {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Why.
+        reason: StepDown,
+    },
+    /// A peer is suspect from now on, or no longer.
+    Suspect {
+        /// Peer.
+        node: NodeId,
+        /// True when it is suspect.
+        suspect: bool,
+    },
+    /// The registry holds this node for lost although it lives: introduce it again.
+    Rejoin,
+    /// Whether this node may start an election: not while its own timers are late.
+    Elections {
+        /// It may.
+        allowed: bool,
+    },
+}
+
+/// Phi above which a peer is suspect: one wrong accusation in 10^8 heartbeats, if delays are normal
+/// (Hayashibara et al., "The φ accrual failure detector", 2004, section 3).
+const PHI_SUSPECT: f64 = 8.0;
+
+#[derive(Debug, Clone)]
+struct Peer {
+    detector: Detector,
+    heard: Instant,
+    broken: bool,
+    suspect: bool,
+}
+
+/// The control side of a node.
+#[derive(Debug, Clone)]
+pub struct NodeCore {
+    me: NodeId,
+    introduction: Introduction,
+    times: Times,
+    registry: Arc<Registry>,
+    meta: MetaView,
+    /// When the set of voters was last seen to change.
+    voters_since: Instant,
+    voter: Voter,
+    lease: Lease,
+    /// The end of the lease as last said; zero while there is none.
+    said: Instant,
+    peers: BTreeMap<NodeId, Peer>,
+    gathers: BTreeMap<NodeId, Gather>,
+    owned: BTreeMap<ExchangeId, Epoch>,
+    next_heartbeat: Instant,
+    /// Until then this node's own timers are not to be trusted.
+    late_until: Instant,
+    /// When this node last asked to be let in again.
+    rejoined: Option<Instant>,
+}
+
+impl NodeCore {
+    /// A core that starts at `now`.
+    #[must_use]
+    pub fn new(now: Instant, config: &CoreConfig) -> Self {
+        let times = config.profile.times();
+        Self {
+            me: config.me.id,
+            introduction: config.me.clone(),
+            times,
+            registry: Arc::new(Registry::default()),
+            meta: MetaView::default(),
+            voters_since: now,
+            voter: Voter::new(now, times.promise),
+            lease: Lease::default(),
+            said: Instant(0),
+            peers: BTreeMap::new(),
+            gathers: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            next_heartbeat: now,
+            late_until: Instant(0),
+            rejoined: None,
+        }
+    }
+
+    /// Steps the core; effects are appended to `out`.
+    pub fn step(&mut self, now: Instant, input: &CoreInput, out: &mut Vec<CoreEffect>) {
+        match input {
+            CoreInput::Tick { due } => self.tick(now, *due, out),
+            CoreInput::Connected { node } => self.connected(now, *node),
+            CoreInput::Broken { node } => self.broken(now, *node, out),
+            CoreInput::Message { from, message } => self.message(now, *from, message, out),
+            CoreInput::Registry(registry) => self.registry(now, registry, out),
+            CoreInput::Meta(meta) => self.meta(now, meta),
+        }
+        self.check_lease(now, out);
+    }
+
+    /// When the core next needs a `Tick`.
+    #[must_use]
+    pub fn next_timeout(&self) -> Instant {
+        let gather = self.gathers.values().filter_map(|g| {
+            g.ready_at(self.next_heartbeat, &self.meta.voters, Span(u64::MAX))
+                .filter(|at| at.0 > 0)
+        });
+        let lease = (self.said > Instant(0)).then_some(self.said);
+        gather.chain(lease).fold(self.next_heartbeat, Instant::min)
+    }
+
+    /// Until when this node may act as owner.
+    #[must_use]
+    pub fn lease_until(&self) -> Instant {
+        self.lease.until()
+    }
+
+    /// Suspicion of a peer in thousandths of phi, and when it was last heard; none for strangers.
+    #[must_use]
+    pub fn opinion(&self, now: Instant, peer: NodeId) -> Option<(u64, Instant, bool)> {
+        self.peers
+            .get(&peer)
+            .map(|p| (milli(p.detector.phi(now)), p.heard, p.suspect))
+    }
+
+    /// True when a majority of voters, this node included where it votes, is not suspect here.
+    #[must_use]
+    pub fn sees_quorum(&self) -> bool {
+        let alive = self.meta.voters.iter().filter(|v| self.is_alive(**v)).count();
+        !self.meta.voters.is_empty() && alive > self.meta.voters.len() / 2
+    }
+
+    /// True when `node` is this node, or a peer that is connected and not suspect.
+    #[must_use]
+    pub fn is_alive(&self, node: NodeId) -> bool {
+        node == self.me || self.peers.get(&node).is_some_and(|p| !p.suspect)
+    }
+
+    fn tick(&mut self, now: Instant, due: Instant, out: &mut Vec<CoreEffect>) {
+        self.judge_own_timers(now, due, out);
+        let beat = now >= self.next_heartbeat;
+        if beat {
+            self.next_heartbeat = now + self.times.heartbeat;
+            self.heartbeat(now, out);
+            self.suspect_the_silent(now, out);
+            self.rejoin_if_lost(now, out);
+        }
+        self.work_as_meta_leader(now, beat, out);
+    }
+
+    fn judge_own_timers(&mut self, now: Instant, due: Instant, out: &mut Vec<CoreEffect>) {
+        if now.since(due) > self.times.late {
+            if self.late_until <= now {
+                out.push(CoreEffect::Elections { allowed: false });
+            }
+            self.late_until = now + self.times.silence;
+            for peer in self.peers.values_mut().filter(|p| !p.broken) {
+                peer.detector.reset(now);
+                peer.heard = now;
+            }
+        } else if self.late_until > Instant(0) && self.late_until <= now {
+            self.late_until = Instant(0);
+            out.push(CoreEffect::Elections { allowed: true });
+        }
+    }
+
+    fn heartbeat(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
+        let tenure = self.my_tenure();
+        let message = PeerMessage::Heartbeat {
+            sent_at: now,
+            tenure,
+            revision: self.registry.revision,
+            leased: self.said > now,
+        };
+        out.extend(
+            self.peers
+                .iter()
+                .filter(|(_, p)| !p.broken)
+                .map(|(to, _)| CoreEffect::Send {
+                    to: *to,
+                    message: message.clone(),
+                }),
+        );
+        if self.meta.voters.contains(&self.me)
+            && let Promise::Given(length) = self.voter.ask(now, self.me, tenure, self.tenure_of(self.me))
+        {
+            self.lease.promised(self.me, tenure, now, length);
+        }
+    }
+
+    fn connected(&mut self, now: Instant, node: NodeId) {
+        let peer = self.peer(now, node);
+        peer.broken = false;
+        peer.heard = now;
+        peer.detector.heard(now);
+    }
+
+    fn broken(&mut self, now: Instant, node: NodeId, out: &mut Vec<CoreEffect>) {
+        self.peer(now, node).broken = true;
+        self.set_suspect(node, true, out);
+        self.work_as_meta_leader(now, false, out);
+    }
+
+    fn peer(&mut self, now: Instant, node: NodeId) -> &mut Peer {
+        let heartbeat = self.times.heartbeat;
+        let fresh = || Peer {
+            detector: Detector::new(heartbeat, now),
+            heard: now,
+            broken: false,
+            suspect: false,
+        };
+        self.peers.entry(node).or_insert_with(fresh)
+    }
+
+    fn message(&mut self, now: Instant, from: NodeId, message: &PeerMessage, out: &mut Vec<CoreEffect>) {
+        let peer = self.peer(now, from);
+        peer.heard = now;
+        peer.broken = false;
+        if matches!(message, PeerMessage::Heartbeat { .. }) {
+            peer.detector.heard(now);
+        }
+        self.set_suspect(from, false, out);
+        match message {
+            PeerMessage::Heartbeat { sent_at, tenure, .. } => {
+                self.answer_heartbeat(now, from, *sent_at, *tenure, out)
+            }
+            PeerMessage::HeartbeatAck {
+                sent_at,
+                tenure,
+                promise,
+                ..
+            } => {
+                if *promise > Span::ZERO {
+                    self.lease.promised(from, *tenure, *sent_at, *promise);
+                }
+            }
+            PeerMessage::GatherAsk { node, tenure, term } => {
+                let remaining = self.voter.end(now, *node, *tenure);
+                let message = PeerMessage::GatherAnswer {
+                    node: *node,
+                    tenure: *tenure,
+                    term: *term,
+                    remaining,
+                };
+                out.push(CoreEffect::Send { to: from, message });
+            }
+            PeerMessage::GatherAnswer {
+                node,
+                tenure,
+                term,
+                remaining,
+            } => {
+                if *term == self.meta.term
+                    && let Some(gather) = self.gathers.get_mut(node).filter(|g| g.tenure == *tenure)
+                {
+                    gather.answer(now, from, *remaining);
+                    self.work_as_meta_leader(now, false, out);
+                }
+            }
+            PeerMessage::Goodbye { tenure } => self.goodbye(from, *tenure, out),
+            _ => {}
+        }
+    }
+
+    fn answer_heartbeat(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        sent_at: Instant,
+        tenure: Tenure,
+        out: &mut Vec<CoreEffect>,
+    ) {
+        let registered = self.tenure_of(from);
+        let promise = if self.meta.voters.contains(&self.me) && tenure > Tenure(0) {
+            self.voter.ask(now, from, tenure, registered)
+        } else {
+            Promise::Withheld
+        };
+        let (promise, ended) = match promise {
+            Promise::Given(length) => (length, false),
+            Promise::Withheld => (Span::ZERO, false),
+            Promise::Ended => (Span::ZERO, true),
+        };
+        out.push(CoreEffect::Send {
+            to: from,
+            message: PeerMessage::HeartbeatAck {
+                sent_at,
+                tenure,
+                promise,
+                ended,
+            },
+        });
+    }
+
+    /// A goodbye is proof enough: the node stopped acting before it said so.
+    fn goodbye(&mut self, from: NodeId, tenure: Tenure, out: &mut Vec<CoreEffect>) {
+        self.set_suspect(from, true, out);
+        if self.acts_as_meta_leader() && self.tenure_of(from) == Some(tenure) {
+            out.push(CoreEffect::Propose(Command::NodeLost {
+                node: from,
+                tenure,
+                reason: Lost::Goodbye,
+            }));
+        }
+    }
+
+    fn suspect_the_silent(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
+        if now < self.late_until {
+            return;
+        }
+        let times = self.times;
+        let silent = |p: &Peer| {
+            let silence = now.since(p.heard);
+            silence > times.silence
+                || (silence.0 > 2 * times.heartbeat.0 && p.detector.phi(now) > PHI_SUSPECT)
+        };
+        let suspects: Vec<NodeId> = self
+            .peers
+            .iter()
+            .filter(|(_, p)| silent(p))
+            .map(|(id, _)| *id)
+            .collect();
+        for node in suspects {
+            self.set_suspect(node, true, out);
+        }
+    }
+
+    fn set_suspect(&mut self, node: NodeId, suspect: bool, out: &mut Vec<CoreEffect>) {
+        if let Some(peer) = self.peers.get_mut(&node).filter(|p| p.suspect != suspect) {
+            peer.suspect = suspect;
+            out.push(CoreEffect::Suspect { node, suspect });
+        }
+    }
+
+    fn rejoin_if_lost(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
+        let lost = self.registry.nodes.get(&self.me).is_some_and(|n| !n.is_up());
+        let asked = self.rejoined.is_some_and(|at| now.since(at) < self.times.silence);
+        if lost && !asked {
+            self.rejoined = Some(now);
+            out.push(CoreEffect::Rejoin);
+        }
+    }
+
+    fn acts_as_meta_leader(&self) -> bool {
+        self.meta.leads && self.meta.quorum
+    }
+
+    /// Gathers promises of suspects, declares them lost when all promises have run out, and lets nodes that are heard
+    /// again have promises again. With each `beat` those voters are asked again that may not have heard.
+    fn work_as_meta_leader(&mut self, now: Instant, beat: bool, out: &mut Vec<CoreEffect>) {
+        if !self.acts_as_meta_leader() {
+            self.gathers.clear();
+            return;
+        }
+        let (me, registry) = (self.me, Arc::clone(&self.registry));
+        for record in registry.nodes.values().filter(|n| n.id != me) {
+            if record.is_up() && !self.is_alive(record.id) && now >= self.late_until {
+                self.gather(now, record.id, record.tenure, beat, out);
+            } else if let Some(gather) = self.gathers.remove(&record.id)
+                && record.is_up()
+                && gather.tenure == record.tenure
+            {
+                out.push(CoreEffect::Propose(Command::RenewTenure {
+                    node: record.id,
+                    tenure: record.tenure,
+                }));
+            }
+        }
+    }
+
+    fn gather(&mut self, now: Instant, node: NodeId, tenure: Tenure, beat: bool, out: &mut Vec<CoreEffect>) {
+        let not_before = self.voters_since + self.times.promise.lengthened(crate::limits::DRIFT_PPM);
+        let is_new = self.gathers.get(&node).is_none_or(|g| g.tenure != tenure);
+        if is_new {
+            self.gathers.insert(node, Gather::new(tenure, not_before));
+        }
+        if is_new || beat {
+            self.ask_voters(now, node, tenure, out);
+        }
+        let ready = self
+            .gathers
+            .get(&node)
+            .and_then(|g| g.ready_at(now, &self.meta.voters, self.times.promise));
+        if ready.is_some_and(|at| now >= at) {
+            // The proposal may be lost with this leadership; asking and proposing go on until the registry has moved.
+            if let Some(gather) = self.gathers.get_mut(&node) {
+                *gather = Gather::new(tenure, not_before);
+            }
+            out.push(CoreEffect::Propose(Command::NodeLost {
+                node,
+                tenure,
+                reason: Lost::Silent,
+            }));
+        }
+    }
+
+    fn ask_voters(&mut self, now: Instant, node: NodeId, tenure: Tenure, out: &mut Vec<CoreEffect>) {
+        let message = PeerMessage::GatherAsk {
+            node,
+            tenure,
+            term: self.meta.term,
+        };
+        for to in self.meta.voters.iter().filter(|v| **v != self.me && **v != node) {
+            out.push(CoreEffect::Send {
+                to: *to,
+                message: message.clone(),
+            });
+        }
+        if self.meta.voters.contains(&self.me) {
+            let remaining = self.voter.end(now, node, tenure);
+            if let Some(gather) = self.gathers.get_mut(&node) {
+                gather.answer(now, self.me, remaining);
+            }
+        }
+    }
+
+    fn registry(&mut self, now: Instant, registry: &Arc<Registry>, out: &mut Vec<CoreEffect>) {
+        self.registry = Arc::clone(registry);
+        self.times = registry.profile.times();
+        let known = |node: NodeId| registry.nodes.contains_key(&node);
+        self.voter.retain(known);
+        self.peers
+            .retain(|node, _| known(*node) || registry.cluster.is_none());
+        // A member that was never heard gets as long to show itself as one that fell silent.
+        let me = self.me;
+        for record in registry.nodes.values().filter(|n| n.id != me && n.is_up()) {
+            self.peer(now, record.id);
+        }
+        self.lease.set(self.my_tenure(), &self.meta.voters);
+        self.take_and_leave(out);
+        if registry
+            .nodes
+            .get(&self.me)
+            .is_some_and(crate::registry::NodeRecord::is_up)
+        {
+            self.rejoined = None;
+        }
+        self.work_as_meta_leader(now, false, out);
+    }
+
+    fn take_and_leave(&mut self, out: &mut Vec<CoreEffect>) {
+        let mine = self.is_this_run();
+        let registry = Arc::clone(&self.registry);
+        let mut now_owned: BTreeMap<ExchangeId, Epoch> = BTreeMap::new();
+        if mine {
+            now_owned.extend(registry.owned_by(self.me).map(|e| (e.id, e.epoch)));
+        }
+        for (exchange, epoch) in &self.owned {
+            if now_owned.get(exchange) != Some(epoch) {
+                let deleted = !registry.exchanges.contains_key(exchange);
+                let reason = if deleted {
+                    StepDown::Deleted
+                } else {
+                    StepDown::Superseded
+                };
+                out.push(CoreEffect::Disown {
+                    exchange: *exchange,
+                    reason,
+                });
+            }
+        }
+        for (exchange, epoch) in &now_owned {
+            if self.owned.get(exchange) != Some(epoch) {
+                out.push(CoreEffect::Own {
+                    exchange: *exchange,
+                    epoch: *epoch,
+                });
+            }
+        }
+        self.owned = now_owned;
+    }
+
+    /// What an earlier run of this node owned is not this run's.
+    fn is_this_run(&self) -> bool {
+        self.registry
+            .nodes
+            .get(&self.me)
+            .is_some_and(|n| n.is_up() && n.incarnation == self.introduction.incarnation)
+    }
+
+    fn meta(&mut self, now: Instant, meta: &MetaView) {
+        if self.meta.voters != meta.voters {
+            self.voters_since = now;
+        }
+        if self.meta.term != meta.term {
+            self.gathers.clear();
+        }
+        self.meta = meta.clone();
+        self.lease.set(self.my_tenure(), &self.meta.voters);
+    }
+
+    /// The tenure under which this run may ask for promises; 0 while the registry does not have this run.
+    fn my_tenure(&self) -> Tenure {
+        if self.is_this_run() {
+            self.tenure_of(self.me).unwrap_or_default()
+        } else {
+            Tenure(0)
+        }
+    }
+
+    fn tenure_of(&self, node: NodeId) -> Option<Tenure> {
+        self.registry
+            .nodes
+            .get(&node)
+            .filter(|n| n.is_up())
+            .map(|n| n.tenure)
+    }
+
+    fn check_lease(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
+        let until = self.lease.until();
+        if until > now && until > self.said && self.my_tenure() > Tenure(0) {
+            self.said = until;
+            out.push(CoreEffect::Lease { until });
+        } else if self.said > Instant(0) && until <= now {
+            self.said = Instant(0);
+            out.push(CoreEffect::LeaseLost);
+        }
+    }
+
+    /// Revision applied here.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.registry.revision
+    }
+}
+
+impl fmt::Display for CoreEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send { to, message } => write!(f, "send {to} {message:?}"),
+            Self::Propose(command) => write!(f, "propose {command}"),
+            Self::Lease { until } => write!(f, "lease until {until}"),
+            Self::LeaseLost => f.write_str("lease lost"),
+            Self::Own { exchange, epoch } => write!(f, "own #{exchange} epoch {epoch}"),
+            Self::Disown { exchange, reason } => write!(f, "disown #{exchange}: {reason}"),
+            Self::Suspect { node, suspect } => write!(f, "suspect {node}: {suspect}"),
+            Self::Rejoin => f.write_str("rejoin"),
+            Self::Elections { allowed } => write!(f, "elections allowed: {allowed}"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "core_test.rs"]
+mod tests;
