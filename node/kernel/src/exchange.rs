@@ -165,7 +165,11 @@ struct Group {
 impl Group {
     fn take_turn(&mut self) -> Option<Pid> {
         let pid = *self.members.get(self.cursor).or_else(|| self.members.first())?;
-        self.cursor = if self.cursor + 1 >= self.members.len() { 0 } else { self.cursor + 1 };
+        self.cursor = if self.cursor + 1 >= self.members.len() {
+            0
+        } else {
+            self.cursor + 1
+        };
         Some(pid)
     }
 
@@ -201,7 +205,11 @@ impl Exchange {
     /// An exchange that starts to be owned here at `now`.
     #[must_use]
     pub fn new(now: Instant, config: ExchangeConfig) -> Self {
-        let settle_until = if config.epoch > Epoch(1) { now + config.settle } else { now };
+        let settle_until = if config.epoch > Epoch(1) {
+            now + config.settle
+        } else {
+            now
+        };
         let leader = config.leader;
         Self {
             config,
@@ -222,12 +230,19 @@ impl Exchange {
             ExchangeInput::Detach { handler, reason } => self.detach(now, *handler, *reason, out),
             ExchangeInput::NodeLost { node } => self.node_lost(now, *node, out),
             ExchangeInput::LeaderCommitted { leader } => self.leader_committed(now, *leader, out),
-            ExchangeInput::Request { request, epoch, service_tag, deadline, lease_until } => {
-                match self.admit(now, *epoch, *lease_until) {
-                    Ok(()) => self.route(now, *request, service_tag, *deadline, out),
-                    Err(reason) => out.push(ExchangeEffect::Refuse { request: *request, reason }),
-                }
-            }
+            ExchangeInput::Request {
+                request,
+                epoch,
+                service_tag,
+                deadline,
+                lease_until,
+            } => match self.admit(now, *epoch, *lease_until) {
+                Ok(()) => self.route(now, *request, service_tag, *deadline, out),
+                Err(reason) => out.push(ExchangeEffect::Refuse {
+                    request: *request,
+                    reason,
+                }),
+            },
             ExchangeInput::Tick => self.tick(now, out),
         }
     }
@@ -253,9 +268,12 @@ impl Exchange {
     /// When the exchange next needs a `Tick`, if it waits for something.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        let settling = (self.config.strategy.has_leader() && self.leader().is_none() && self.pending.is_none())
-            .then_some(self.settle_until);
-        self.pending.map(|(_, since)| since + self.config.settle).or(settling.filter(|_| !self.tags.is_empty()))
+        let settling =
+            (self.config.strategy.has_leader() && self.leader().is_none() && self.pending.is_none())
+                .then_some(self.settle_until);
+        self.pending
+            .map(|(_, since)| since + self.config.settle)
+            .or(settling.filter(|_| !self.tags.is_empty()))
     }
 
     fn admit(&self, now: Instant, epoch: Epoch, lease_until: Instant) -> Result<(), NoReply> {
@@ -279,7 +297,10 @@ impl Exchange {
         out: &mut Vec<ExchangeEffect>,
     ) {
         if now >= deadline {
-            out.push(ExchangeEffect::Refuse { request, reason: NoReply::Timeout });
+            out.push(ExchangeEffect::Refuse {
+                request,
+                reason: NoReply::Timeout,
+            });
             return;
         }
         match self.config.strategy {
@@ -302,10 +323,25 @@ impl Exchange {
     ) {
         match target {
             Some((handler, leader_epoch)) => {
-                self.remember(Route { request, handler, deadline, index: 1, count: 1 });
-                out.push(ExchangeEffect::Deliver { request, handler, leader_epoch, index: 1, count: 1 });
+                self.remember(Route {
+                    request,
+                    handler,
+                    deadline,
+                    index: 1,
+                    count: 1,
+                });
+                out.push(ExchangeEffect::Deliver {
+                    request,
+                    handler,
+                    leader_epoch,
+                    index: 1,
+                    count: 1,
+                });
             }
-            None => out.push(ExchangeEffect::Refuse { request, reason: self.nobody(now) }),
+            None => out.push(ExchangeEffect::Refuse {
+                request,
+                reason: self.nobody(now),
+            }),
         }
     }
 
@@ -320,22 +356,41 @@ impl Exchange {
         let before = out.len();
         if let Some(group) = self.groups.get(service_tag) {
             let count = u32::try_from(group.members.len()).expect("bounded by HANDLERS_PER_EXCHANGE_MAX");
-            out.extend((1..).zip(&group.members).map(|(index, handler)| ExchangeEffect::Deliver {
-                request,
-                handler: *handler,
-                leader_epoch: LeaderEpoch(0),
-                index,
-                count,
-            }));
+            out.extend(
+                (1..)
+                    .zip(&group.members)
+                    .map(|(index, handler)| ExchangeEffect::Deliver {
+                        request,
+                        handler: *handler,
+                        leader_epoch: LeaderEpoch(0),
+                        index,
+                        count,
+                    }),
+            );
         }
         for effect in &out[before..] {
-            if let ExchangeEffect::Deliver { handler, index, count, .. } = effect {
-                let route = Route { request, handler: *handler, deadline, index: *index, count: *count };
+            if let ExchangeEffect::Deliver {
+                handler,
+                index,
+                count,
+                ..
+            } = effect
+            {
+                let route = Route {
+                    request,
+                    handler: *handler,
+                    deadline,
+                    index: *index,
+                    count: *count,
+                };
                 remember(&mut self.routes, route);
             }
         }
         if out.len() == before {
-            out.push(ExchangeEffect::Refuse { request, reason: self.nobody(now) });
+            out.push(ExchangeEffect::Refuse {
+                request,
+                reason: self.nobody(now),
+            });
         }
     }
 
@@ -349,18 +404,26 @@ impl Exchange {
     ) {
         let leader = self.leader().filter(|_| self.pending.is_none());
         if leader.is_none() && !self.tags.is_empty() {
-            out.push(ExchangeEffect::Refuse { request, reason: NoReply::NoLeader });
+            out.push(ExchangeEffect::Refuse {
+                request,
+                reason: NoReply::NoLeader,
+            });
             return;
         }
-        let in_group =
-            |pid: Pid| service_tag.is_empty() || self.tags.get(&pid).is_some_and(|t| t.as_bytes() == service_tag);
+        let in_group = |pid: Pid| {
+            service_tag.is_empty() || self.tags.get(&pid).is_some_and(|t| t.as_bytes() == service_tag)
+        };
         let target = leader.filter(|l| in_group(l.pid)).map(|l| (l.pid, l.epoch));
         self.route_to_one(now, request, target, deadline, out);
     }
 
     /// Why there is nobody: right after a failover handlers may still be on their way.
     fn nobody(&self, now: Instant) -> NoReply {
-        if now < self.settle_until { NoReply::Settling } else { NoReply::NoResponders }
+        if now < self.settle_until {
+            NoReply::Settling
+        } else {
+            NoReply::NoResponders
+        }
     }
 
     fn remember(&mut self, route: Route) {
@@ -374,7 +437,10 @@ impl Exchange {
                 return;
             }
             self.counter.0 += 1;
-            let server = Server { pid: handler, service_tag: service_tag.into() };
+            let server = Server {
+                pid: handler,
+                service_tag: service_tag.into(),
+            };
             self.announce(&System::SlaveUp(server), out);
             self.tags.insert(handler, service_tag.into());
             self.join(Bytes::new(), handler);
@@ -382,7 +448,11 @@ impl Exchange {
                 self.join(Bytes::copy_from_slice(service_tag.as_bytes()), handler);
             }
         }
-        out.push(ExchangeEffect::Tell { handler, counter: self.counter, what: self.snapshot() });
+        out.push(ExchangeEffect::Tell {
+            handler,
+            counter: self.counter,
+            what: self.snapshot(),
+        });
         if newcomer {
             self.appoint_if_needed(now, out);
         }
@@ -407,7 +477,13 @@ impl Exchange {
         }
         for pid in gone {
             self.counter.0 += 1;
-            self.announce(&System::SlaveDown { pid, reason: DetachReason::NodeLost }, out);
+            self.announce(
+                &System::SlaveDown {
+                    pid,
+                    reason: DetachReason::NodeLost,
+                },
+                out,
+            );
         }
         self.interrupt_routes_of(now, node, out);
         self.appoint_if_needed(now, out);
@@ -416,15 +492,26 @@ impl Exchange {
     fn interrupt_routes_of(&mut self, now: Instant, node: NodeId, out: &mut Vec<ExchangeEffect>) {
         for route in &self.routes {
             if route.handler.node == node && route.deadline > now {
-                let Route { request, index, count, .. } = *route;
-                out.push(ExchangeEffect::Interrupt { request, index, count });
+                let Route {
+                    request,
+                    index,
+                    count,
+                    ..
+                } = *route;
+                out.push(ExchangeEffect::Interrupt {
+                    request,
+                    index,
+                    count,
+                });
             }
         }
         self.routes.retain(|route| route.handler.node != node);
     }
 
     fn remove(&mut self, handler: Pid) -> bool {
-        let Some(tag) = self.tags.remove(&handler) else { return false };
+        let Some(tag) = self.tags.remove(&handler) else {
+            return false;
+        };
         for key in [Bytes::new(), Bytes::from(tag.into_bytes())] {
             if let Some(group) = self.groups.get_mut(&key) {
                 group.remove(handler);
@@ -443,22 +530,37 @@ impl Exchange {
             return;
         }
         let known = self.leader.is_some() && now < self.settle_until && !self.tags.is_empty();
-        let wanted = self.groups.get(&Bytes::new()).and_then(|all| all.members.first()).copied();
+        let wanted = self
+            .groups
+            .get(&Bytes::new())
+            .and_then(|all| all.members.first())
+            .copied();
         let committed = self.leader.map(|l| l.pid);
-        if known || self.pending.is_some_and(|(p, _)| p == wanted) || (wanted == committed && self.pending.is_none()) {
+        if known
+            || self.pending.is_some_and(|(p, _)| p == wanted)
+            || (wanted == committed && self.pending.is_none())
+        {
             return;
         }
         self.pending = Some((wanted, now));
         out.push(ExchangeEffect::Appoint { leader: wanted });
     }
 
-    fn leader_committed(&mut self, now: Instant, leader: Option<LeaderRecord>, out: &mut Vec<ExchangeEffect>) {
+    fn leader_committed(
+        &mut self,
+        now: Instant,
+        leader: Option<LeaderRecord>,
+        out: &mut Vec<ExchangeEffect>,
+    ) {
         if leader == self.leader && self.pending.is_none() {
             return;
         }
         let changed = leader != self.leader;
         self.leader = leader;
-        if self.pending.is_some_and(|(wanted, _)| wanted == leader.map(|l| l.pid)) {
+        if self
+            .pending
+            .is_some_and(|(wanted, _)| wanted == leader.map(|l| l.pid))
+        {
             self.pending = None;
         }
         if changed {
@@ -487,7 +589,14 @@ impl Exchange {
         System::Leader {
             leader: leader.map(|l| l.pid),
             leader_epoch: leader.map_or(LeaderEpoch(0), |l| l.epoch),
-            servers: self.tags.iter().map(|(pid, tag)| Server { pid: *pid, service_tag: tag.clone() }).collect(),
+            servers: self
+                .tags
+                .iter()
+                .map(|(pid, tag)| Server {
+                    pid: *pid,
+                    service_tag: tag.clone(),
+                })
+                .collect(),
         }
     }
 
@@ -517,11 +626,24 @@ impl fmt::Display for RequestKey {
 impl fmt::Display for ExchangeEffect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Deliver { request, handler, leader_epoch, index, count } => {
-                write!(f, "deliver {request} to {handler} leader-epoch {leader_epoch} copy {index}/{count}")
+            Self::Deliver {
+                request,
+                handler,
+                leader_epoch,
+                index,
+                count,
+            } => {
+                write!(
+                    f,
+                    "deliver {request} to {handler} leader-epoch {leader_epoch} copy {index}/{count}"
+                )
             }
             Self::Refuse { request, reason } => write!(f, "refuse {request}: {reason}"),
-            Self::Interrupt { request, index, count } => write!(f, "interrupt {request} copy {index}/{count}"),
+            Self::Interrupt {
+                request,
+                index,
+                count,
+            } => write!(f, "interrupt {request} copy {index}/{count}"),
             Self::Appoint { leader: Some(pid) } => write!(f, "appoint {pid}"),
             Self::Appoint { leader: None } => write!(f, "appoint nobody"),
             Self::Tell { handler, counter, .. } => write!(f, "tell {handler} counter {counter}"),

@@ -12,7 +12,10 @@ fn pid(node: u64, n: u32) -> Pid {
 }
 
 fn key(message: u64) -> RequestKey {
-    RequestKey { origin: NodeId(9), message: MessageId(message) }
+    RequestKey {
+        origin: NodeId(9),
+        message: MessageId(message),
+    }
 }
 
 struct Rig {
@@ -22,9 +25,17 @@ struct Rig {
 
 impl Rig {
     fn new(strategy: Strategy, epoch: u64, leader: Option<LeaderRecord>) -> Self {
-        let config =
-            ExchangeConfig { id: ExchangeId(1), strategy, epoch: Epoch(epoch), leader, settle: Span::from_ms(100) };
-        Self { exchange: Exchange::new(Instant(0), config), now: Instant(0) }
+        let config = ExchangeConfig {
+            id: ExchangeId(1),
+            strategy,
+            epoch: Epoch(epoch),
+            leader,
+            settle: Span::from_ms(100),
+        };
+        Self {
+            exchange: Exchange::new(Instant(0), config),
+            now: Instant(0),
+        }
     }
 
     fn step(&mut self, input: &ExchangeInput) -> Vec<ExchangeEffect> {
@@ -34,7 +45,10 @@ impl Rig {
     }
 
     fn attach(&mut self, handler: Pid, tag: &str) -> Vec<ExchangeEffect> {
-        self.step(&ExchangeInput::Attach { handler, service_tag: tag.into() })
+        self.step(&ExchangeInput::Attach {
+            handler,
+            service_tag: tag.into(),
+        })
     }
 
     fn request_to(&mut self, message: u64, tag: &'static str) -> Vec<ExchangeEffect> {
@@ -55,17 +69,26 @@ impl Rig {
     }
 
     fn commit(&mut self, handler: Pid, epoch: u64) -> Vec<ExchangeEffect> {
-        let leader = Some(LeaderRecord { pid: handler, epoch: LeaderEpoch(epoch) });
+        let leader = Some(LeaderRecord {
+            pid: handler,
+            epoch: LeaderEpoch(epoch),
+        });
         self.step(&ExchangeInput::LeaderCommitted { leader })
     }
 }
 
 fn server(handler: Pid) -> Server {
-    Server { pid: handler, service_tag: String::new() }
+    Server {
+        pid: handler,
+        service_tag: String::new(),
+    }
 }
 
 fn refuse(message: u64, reason: NoReply) -> Vec<ExchangeEffect> {
-    vec![ExchangeEffect::Refuse { request: key(message), reason }]
+    vec![ExchangeEffect::Refuse {
+        request: key(message),
+        reason,
+    }]
 }
 
 #[test]
@@ -91,7 +114,10 @@ fn round_robin_takes_turns_and_keeps_them_when_handlers_go() {
     }
     let first: Vec<_> = (0..6).filter_map(|m| rig.picked(m, "")).collect();
     assert_eq!(first, [all[0], all[1], all[2], all[3], all[0], all[1]]);
-    rig.step(&ExchangeInput::Detach { handler: all[0], reason: DetachReason::Asked });
+    rig.step(&ExchangeInput::Detach {
+        handler: all[0],
+        reason: DetachReason::Asked,
+    });
     let then: Vec<_> = (6..10).filter_map(|m| rig.picked(m, "")).collect();
     assert_eq!(then, [all[2], all[3], all[1], all[2]]);
 }
@@ -135,15 +161,27 @@ fn the_first_handler_is_appointed_and_leads_only_when_that_is_committed() {
     assert_eq!(
         rig.attach(a, ""),
         [
-            ExchangeEffect::Tell { handler: a, counter: Counter(1), what: empty(&[a]) },
+            ExchangeEffect::Tell {
+                handler: a,
+                counter: Counter(1),
+                what: empty(&[a])
+            },
             ExchangeEffect::Appoint { leader: Some(a) },
         ]
     );
     assert_eq!(
         rig.attach(b, ""),
         [
-            ExchangeEffect::Announce { node: NodeId(1), counter: Counter(2), what: System::SlaveUp(server(b)) },
-            ExchangeEffect::Tell { handler: b, counter: Counter(2), what: empty(&[a, b]) },
+            ExchangeEffect::Announce {
+                node: NodeId(1),
+                counter: Counter(2),
+                what: System::SlaveUp(server(b))
+            },
+            ExchangeEffect::Tell {
+                handler: b,
+                counter: Counter(2),
+                what: empty(&[a, b])
+            },
         ]
     );
     assert_eq!(rig.request_to(1, ""), refuse(1, NoReply::NoLeader));
@@ -155,8 +193,16 @@ fn the_first_handler_is_appointed_and_leads_only_when_that_is_committed() {
     assert_eq!(
         rig.commit(a, 1),
         [
-            ExchangeEffect::Announce { node: NodeId(1), counter: Counter(3), what: led.clone() },
-            ExchangeEffect::Announce { node: NodeId(2), counter: Counter(3), what: led },
+            ExchangeEffect::Announce {
+                node: NodeId(1),
+                counter: Counter(3),
+                what: led.clone()
+            },
+            ExchangeEffect::Announce {
+                node: NodeId(2),
+                counter: Counter(3),
+                what: led
+            },
         ]
     );
     for message in 2..5 {
@@ -172,12 +218,18 @@ fn when_the_leader_goes_the_next_in_line_is_appointed() {
     rig.attach(b, "");
     rig.commit(a, 1);
     assert_eq!(
-        rig.step(&ExchangeInput::Detach { handler: a, reason: DetachReason::ClientGone }),
+        rig.step(&ExchangeInput::Detach {
+            handler: a,
+            reason: DetachReason::ClientGone
+        }),
         [
             ExchangeEffect::Announce {
                 node: NodeId(2),
                 counter: Counter(4),
-                what: System::SlaveDown { pid: a, reason: DetachReason::ClientGone }
+                what: System::SlaveDown {
+                    pid: a,
+                    reason: DetachReason::ClientGone
+                }
             },
             ExchangeEffect::Appoint { leader: Some(b) },
         ]
@@ -190,9 +242,21 @@ fn when_the_leader_goes_the_next_in_line_is_appointed() {
 #[test]
 fn over_a_failover_the_leader_is_kept_when_it_attaches_again_in_time() {
     let (a, b) = (pid(1, 1), pid(2, 1));
-    let mut rig = Rig::new(Strategy::Consensus, 2, Some(LeaderRecord { pid: b, epoch: LeaderEpoch(3) }));
+    let mut rig = Rig::new(
+        Strategy::Consensus,
+        2,
+        Some(LeaderRecord {
+            pid: b,
+            epoch: LeaderEpoch(3),
+        }),
+    );
     let effects = rig.attach(a, "");
-    assert!(!effects.iter().any(|e| matches!(e, ExchangeEffect::Appoint { .. })), "{effects:?}");
+    assert!(
+        !effects
+            .iter()
+            .any(|e| matches!(e, ExchangeEffect::Appoint { .. })),
+        "{effects:?}"
+    );
     rig.attach(b, "");
     assert_eq!(rig.picked(1, ""), Some(b));
 }
@@ -200,11 +264,21 @@ fn over_a_failover_the_leader_is_kept_when_it_attaches_again_in_time() {
 #[test]
 fn over_a_failover_a_leader_that_stays_away_is_replaced() {
     let (a, b) = (pid(1, 1), pid(2, 1));
-    let mut rig = Rig::new(Strategy::Consensus, 2, Some(LeaderRecord { pid: b, epoch: LeaderEpoch(3) }));
+    let mut rig = Rig::new(
+        Strategy::Consensus,
+        2,
+        Some(LeaderRecord {
+            pid: b,
+            epoch: LeaderEpoch(3),
+        }),
+    );
     rig.attach(a, "");
     assert_eq!(rig.exchange.next_timeout(), Some(Instant(100_000)));
     rig.now = Instant(100_000);
-    assert_eq!(rig.step(&ExchangeInput::Tick), [ExchangeEffect::Appoint { leader: Some(a) }]);
+    assert_eq!(
+        rig.step(&ExchangeInput::Tick),
+        [ExchangeEffect::Appoint { leader: Some(a) }]
+    );
     rig.now = Instant(200_000);
     assert_eq!(
         rig.step(&ExchangeInput::Tick),
@@ -228,10 +302,21 @@ fn requests_held_by_a_lost_node_are_interrupted() {
             ExchangeEffect::Announce {
                 node: NodeId(1),
                 counter: Counter(3),
-                what: System::SlaveDown { pid: pid(2, 1), reason: DetachReason::NodeLost }
+                what: System::SlaveDown {
+                    pid: pid(2, 1),
+                    reason: DetachReason::NodeLost
+                }
             },
-            ExchangeEffect::Interrupt { request: key(1), index: 1, count: 1 },
-            ExchangeEffect::Interrupt { request: key(3), index: 1, count: 1 },
+            ExchangeEffect::Interrupt {
+                request: key(1),
+                index: 1,
+                count: 1
+            },
+            ExchangeEffect::Interrupt {
+                request: key(3),
+                index: 1,
+                count: 1
+            },
         ]
     );
 }
@@ -261,6 +346,15 @@ fn attaching_again_repairs_a_gap_without_joining_twice() {
     let mut rig = Rig::new(Strategy::RoundRobin, 1, None);
     rig.attach(pid(1, 1), "");
     let again = rig.attach(pid(1, 1), "");
-    assert!(matches!(again.as_slice(), [ExchangeEffect::Tell { counter: Counter(1), .. }]), "{again:?}");
+    assert!(
+        matches!(
+            again.as_slice(),
+            [ExchangeEffect::Tell {
+                counter: Counter(1),
+                ..
+            }]
+        ),
+        "{again:?}"
+    );
     assert_eq!(rig.exchange.handlers(), 1);
 }

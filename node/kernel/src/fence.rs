@@ -28,7 +28,10 @@ impl Fence {
     /// [`Fenced`] with what was seen, when one of the epochs is lower.
     pub fn pass(&mut self, epoch: Epoch, leader: LeaderEpoch) -> Result<(), Fenced> {
         if epoch < self.epoch || (leader != LeaderEpoch(0) && leader < self.leader) {
-            return Err(Fenced { epoch: self.epoch, leader: self.leader });
+            return Err(Fenced {
+                epoch: self.epoch,
+                leader: self.leader,
+            });
         }
         self.epoch = epoch;
         self.leader = self.leader.max(leader);
@@ -58,13 +61,23 @@ mod tests {
         assert_eq!(fence.pass(Epoch(2), LeaderEpoch(5)), Ok(()));
         assert_eq!(
             fence.pass(Epoch(1), LeaderEpoch(6)),
-            Err(Fenced { epoch: Epoch(2), leader: LeaderEpoch(5) })
+            Err(Fenced {
+                epoch: Epoch(2),
+                leader: LeaderEpoch(5)
+            })
         );
         assert_eq!(
             fence.pass(Epoch(2), LeaderEpoch(4)),
-            Err(Fenced { epoch: Epoch(2), leader: LeaderEpoch(5) })
+            Err(Fenced {
+                epoch: Epoch(2),
+                leader: LeaderEpoch(5)
+            })
         );
         assert_eq!(fence.pass(Epoch(3), LeaderEpoch(0)), Ok(()));
-        assert_eq!(fence.leader(), LeaderEpoch(5), "a message without leader epoch lowers nothing");
+        assert_eq!(
+            fence.leader(),
+            LeaderEpoch(5),
+            "a message without leader epoch lowers nothing"
+        );
     }
 }

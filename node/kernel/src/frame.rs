@@ -64,7 +64,10 @@ impl Status {
             Self::Reply => 0,
             Self::Declined => 1,
             Self::None(reason) => {
-                let place = NoReply::ALL.iter().position(|r| *r == reason).expect("ALL holds every reason");
+                let place = NoReply::ALL
+                    .iter()
+                    .position(|r| *r == reason)
+                    .expect("ALL holds every reason");
                 2 + u8::try_from(place).expect("few reasons")
             }
         }
@@ -187,7 +190,10 @@ impl Frame {
             message: MessageId(0),
             origin: NodeId(0),
             to: 0,
-            from: Pid { node: NodeId(0), serial: 0 },
+            from: Pid {
+                node: NodeId(0),
+                serial: 0,
+            },
             left_ms: 0,
             reply_index: 0,
             reply_count: 0,
@@ -265,14 +271,22 @@ impl Frame {
     /// # Errors
     /// [`FrameError`]: the stream cannot be trusted from here on.
     pub fn decode(input: &mut BytesMut, max: usize) -> Result<Option<(LinkSeq, Self)>, FrameError> {
-        let Some(len) = input.first_chunk::<LENGTH_BYTES>().map(|b| u32::from_le_bytes(*b) as usize) else {
+        let Some(len) = input
+            .first_chunk::<LENGTH_BYTES>()
+            .map(|b| u32::from_le_bytes(*b) as usize)
+        else {
             return Ok(None);
         };
         if len + LENGTH_BYTES > max {
-            return Err(FrameError::Oversized { len: len + LENGTH_BYTES, max });
+            return Err(FrameError::Oversized {
+                len: len + LENGTH_BYTES,
+                max,
+            });
         }
         if len + LENGTH_BYTES < HEADER_BYTES {
-            return Err(FrameError::Short { len: len + LENGTH_BYTES });
+            return Err(FrameError::Short {
+                len: len + LENGTH_BYTES,
+            });
         }
         if input.len() < len + LENGTH_BYTES {
             input.reserve(len + LENGTH_BYTES - input.len());
@@ -294,7 +308,10 @@ impl Frame {
         let tag_lens = [body.get_u8(), body.get_u8(), body.get_u8()].map(usize::from);
         let _zero = body.get_u16_le();
         let seq = LinkSeq(body.get_u64_le());
-        let mut frame = Self { status, ..Self::new(kind) };
+        let mut frame = Self {
+            status,
+            ..Self::new(kind)
+        };
         frame.exchange = ExchangeId(body.get_u32_le());
         frame.left_ms = body.get_u32_le();
         frame.epoch = Epoch(body.get_u64_le());
@@ -302,7 +319,10 @@ impl Frame {
         frame.message = MessageId(body.get_u64_le());
         frame.origin = NodeId(body.get_u64_le());
         frame.to = body.get_u64_le();
-        frame.from = Pid { node: NodeId(body.get_u64_le()), serial: body.get_u64_le() };
+        frame.from = Pid {
+            node: NodeId(body.get_u64_le()),
+            serial: body.get_u64_le(),
+        };
         body.copy_to_slice(&mut frame.trace.trace_id);
         body.copy_to_slice(&mut frame.trace.span_id);
         frame.trace.sampled = sampled;
@@ -312,7 +332,11 @@ impl Frame {
             return Err(FrameError::Malformed);
         }
         let [request, connection, service] = tag_lens.map(|len| body.split_to(len));
-        frame.tags = Tags { request, connection, service };
+        frame.tags = Tags {
+            request,
+            connection,
+            service,
+        };
         frame.payload = body;
         Ok((seq, frame))
     }

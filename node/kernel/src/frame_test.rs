@@ -13,11 +13,18 @@ fn sample() -> Frame {
         message: MessageId(99),
         origin: NodeId(5),
         to: 12,
-        from: Pid { node: NodeId(6), serial: 8 },
+        from: Pid {
+            node: NodeId(6),
+            serial: 8,
+        },
         left_ms: 1500,
         reply_index: 2,
         reply_count: 5,
-        trace: TraceContext { trace_id: [1; 16], span_id: [2; 8], sampled: true },
+        trace: TraceContext {
+            trace_id: [1; 16],
+            span_id: [2; 8],
+            sampled: true,
+        },
         tags: Tags {
             request: Bytes::from_static(b"r-1"),
             connection: Bytes::new(),
@@ -61,7 +68,10 @@ fn every_flipped_bit_is_caught() {
         let mut broken = bytes.clone();
         broken[bit / 8] ^= 1 << (bit % 8);
         assert!(
-            matches!(Frame::decode(&mut broken, limits::FRAME_BYTES_MAX), Err(FrameError::Checksum { .. })),
+            matches!(
+                Frame::decode(&mut broken, limits::FRAME_BYTES_MAX),
+                Err(FrameError::Checksum { .. })
+            ),
             "bit {bit}"
         );
     }
@@ -71,7 +81,10 @@ fn every_flipped_bit_is_caught() {
 fn an_oversized_or_short_length_is_refused_before_anything_is_allocated() {
     let mut huge = BytesMut::from(&u32::MAX.to_le_bytes()[..]);
     let capacity = huge.capacity();
-    assert!(matches!(Frame::decode(&mut huge, 1024), Err(FrameError::Oversized { max: 1024, .. })));
+    assert!(matches!(
+        Frame::decode(&mut huge, 1024),
+        Err(FrameError::Oversized { max: 1024, .. })
+    ));
     assert_eq!(huge.capacity(), capacity);
     let mut short = BytesMut::from(&3u32.to_le_bytes()[..]);
     assert_eq!(Frame::decode(&mut short, 1024), Err(FrameError::Short { len: 7 }));
@@ -88,7 +101,10 @@ fn a_head_and_its_payload_written_apart_are_the_same_frame() {
 
 #[test]
 fn every_status_survives_the_wire() {
-    for status in [Status::Reply, Status::Declined].into_iter().chain(NoReply::ALL.iter().copied().map(Status::None)) {
+    for status in [Status::Reply, Status::Declined]
+        .into_iter()
+        .chain(NoReply::ALL.iter().copied().map(Status::None))
+    {
         assert_eq!(Status::of(status.to_byte()), Some(status));
     }
     assert_eq!(Status::of(255), None);

@@ -99,7 +99,10 @@ impl Pid {
     /// The `n`th process of a node's `boot`th run.
     #[must_use]
     pub fn new(node: NodeId, boot: Boot, n: u32) -> Self {
-        Self { node, serial: (u64::from(boot.0) << 32) | u64::from(n) }
+        Self {
+            node,
+            serial: (u64::from(boot.0) << 32) | u64::from(n),
+        }
     }
 
     /// The pid as people read it: `<a.17>` in a node's first life, `<a.2:17>` in its second.
@@ -117,7 +120,13 @@ impl Pid {
 /// Without a name at hand: the node's id in hexadecimal.
 impl fmt::Display for Pid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{:x}.{}:{}>", self.node.0, self.serial >> 32, self.serial & 0xffff_ffff)
+        write!(
+            f,
+            "<{:x}.{}:{}>",
+            self.node.0,
+            self.serial >> 32,
+            self.serial & 0xffff_ffff
+        )
     }
 }
 
@@ -155,9 +164,16 @@ fn checked(what: &'static str, text: &str, max: usize) -> Result<Arc<str>, NameE
         return Err(NameError::Empty { what });
     }
     if text.len() > max {
-        return Err(NameError::TooLong { what, len: text.len(), max });
+        return Err(NameError::TooLong {
+            what,
+            len: text.len(),
+            max,
+        });
     }
-    match text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))) {
+    match text
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
+    {
         Some(found) => Err(NameError::BadCharacter { what, found }),
         None => Ok(Arc::from(text)),
     }
@@ -230,12 +246,23 @@ mod tests {
     #[test]
     fn names_refuse_what_could_hurt_a_terminal_or_a_path() {
         assert!(ExchangeName::new("orders.eu-1_a").is_ok());
-        assert_eq!(ExchangeName::new(""), Err(NameError::Empty { what: "exchange name" }));
+        assert_eq!(
+            ExchangeName::new(""),
+            Err(NameError::Empty {
+                what: "exchange name"
+            })
+        );
         assert_eq!(
             NodeName::new("a/b"),
-            Err(NameError::BadCharacter { what: "node name", found: '/' })
+            Err(NameError::BadCharacter {
+                what: "node name",
+                found: '/'
+            })
         );
-        assert!(matches!(NodeName::new(&"x".repeat(65)), Err(NameError::TooLong { len: 65, max: 64, .. })));
+        assert!(matches!(
+            NodeName::new(&"x".repeat(65)),
+            Err(NameError::TooLong { len: 65, max: 64, .. })
+        ));
     }
 
     #[test]
@@ -243,6 +270,9 @@ mod tests {
         let node = NodeId(7);
         let (first, second) = (Pid::new(node, Boot(1), 17), Pid::new(node, Boot(2), 17));
         assert_ne!(first, second);
-        assert_eq!((first.text("a"), second.text("a")), ("<a.17>".into(), "<a.2:17>".into()));
+        assert_eq!(
+            (first.text("a"), second.text("a")),
+            ("<a.17>".into(), "<a.2:17>".into())
+        );
     }
 }

@@ -13,6 +13,7 @@ pub mod detector;
 pub mod exchange;
 pub mod fault;
 pub mod fence;
+pub mod founding;
 pub mod frame;
 pub mod handshake;
 pub mod id;

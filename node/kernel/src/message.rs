@@ -357,8 +357,15 @@ pub enum HandshakeMessage {
 #[must_use]
 pub fn control<T: Serialize>(message: &T) -> Frame {
     let payload = postcard::to_allocvec(message).expect("control messages are plain data");
-    assert!(payload.len() <= limits::PAYLOAD_BYTES_MAX, "a control message of {} bytes", payload.len());
-    Frame { payload: Bytes::from(payload), ..Frame::new(Kind::Control) }
+    assert!(
+        payload.len() <= limits::PAYLOAD_BYTES_MAX,
+        "a control message of {} bytes",
+        payload.len()
+    );
+    Frame {
+        payload: Bytes::from(payload),
+        ..Frame::new(Kind::Control)
+    }
 }
 
 /// The bytes of a control frame are not such a message.

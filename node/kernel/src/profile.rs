@@ -96,6 +96,8 @@ impl Profile {
     /// The profile of a word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Lan, Self::Wan, Self::Slow].into_iter().find(|p| p.as_str() == word)
+        [Self::Lan, Self::Wan, Self::Slow]
+            .into_iter()
+            .find(|p| p.as_str() == word)
     }
 }

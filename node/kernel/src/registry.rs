@@ -11,8 +11,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{
-    Boot, ClusterId, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, NodeName, Pid, Revision,
-    Tenure,
+    Boot, ClusterId, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, NodeName, Pid,
+    Revision, Tenure,
 };
 use crate::limits;
 use crate::profile::Profile;
@@ -310,7 +310,11 @@ impl Registry {
     /// Applies the command at log index `at`. Total and deterministic: a refused command changes nothing but the
     /// revision.
     pub fn apply(&mut self, at: Revision, command: &Command) -> Outcome {
-        assert!(at > self.revision, "revision {at} applied after {}", self.revision);
+        assert!(
+            at > self.revision,
+            "revision {at} applied after {}",
+            self.revision
+        );
         self.revision = at;
         match self.change(command) {
             Ok(true) => Outcome::Done,
@@ -321,7 +325,11 @@ impl Registry {
 
     /// Moves the revision over a log entry that is not a command (a membership change, a blank).
     pub fn skip(&mut self, at: Revision) {
-        assert!(at > self.revision, "revision {at} applied after {}", self.revision);
+        assert!(
+            at > self.revision,
+            "revision {at} applied after {}",
+            self.revision
+        );
         self.revision = at;
     }
 
@@ -358,11 +366,18 @@ impl Registry {
                 self.current(*node, *tenure)?.tenure.0 += 1;
                 Ok(true)
             }
-            Command::Declare { name, pattern, strategy, failover } => {
-                self.declare(name, *pattern, *strategy, failover)
-            }
+            Command::Declare {
+                name,
+                pattern,
+                strategy,
+                failover,
+            } => self.declare(name, *pattern, *strategy, failover),
             Command::Delete { name } => self.delete(name),
-            Command::AppointLeader { exchange, epoch, leader } => self.appoint(*exchange, *epoch, *leader),
+            Command::AppointLeader {
+                exchange,
+                epoch,
+                leader,
+            } => self.appoint(*exchange, *epoch, *leader),
         }
     }
 
@@ -378,7 +393,13 @@ impl Registry {
     /// The node, if `tenure` is still its own.
     fn current(&mut self, node: NodeId, tenure: Tenure) -> Result<&mut NodeRecord, Refused> {
         let record = self.nodes.get_mut(&node).ok_or(Refused::UnknownNode(node))?;
-        if record.tenure == tenure { Ok(record) } else { Err(Refused::Fenced { seen: record.tenure.0 }) }
+        if record.tenure == tenure {
+            Ok(record)
+        } else {
+            Err(Refused::Fenced {
+                seen: record.tenure.0,
+            })
+        }
     }
 
     /// A new run of a known data directory proves the end of the run before; a new data directory takes over a name
@@ -391,11 +412,17 @@ impl Registry {
             return Ok(false);
         }
         self.check_newcomer(new)?;
-        let ghost = self.node_named(new.name.as_str()).filter(|n| n.id != new.id).map(|n| n.id);
+        let ghost = self
+            .node_named(new.name.as_str())
+            .filter(|n| n.id != new.id)
+            .map(|n| n.id);
         if let Some(ghost) = ghost {
             self.nodes.remove(&ghost);
         }
-        let tenure = self.nodes.get(&new.id).map_or(Tenure(1), |old| Tenure(old.tenure.0 + 1));
+        let tenure = self
+            .nodes
+            .get(&new.id)
+            .map_or(Tenure(1), |old| Tenure(old.tenure.0 + 1));
         self.nodes.insert(
             new.id,
             NodeRecord {
@@ -417,10 +444,16 @@ impl Registry {
     fn check_newcomer(&self, new: &Introduction) -> Result<(), Refused> {
         if let Some(old) = self.nodes.get(&new.id) {
             if new.incarnation < old.incarnation {
-                return Err(Refused::OldIncarnation { offered: new.incarnation, seen: old.incarnation });
+                return Err(Refused::OldIncarnation {
+                    offered: new.incarnation,
+                    seen: old.incarnation,
+                });
             }
         } else if self.nodes.len() >= limits::NODES_MAX {
-            return Err(Refused::Full { what: "nodes".into(), max: limits::NODES_MAX as u64 });
+            return Err(Refused::Full {
+                what: "nodes".into(),
+                max: limits::NODES_MAX as u64,
+            });
         }
         match self.node_named(new.name.as_str()) {
             Some(other) if other.id != new.id && other.is_up() => Err(Refused::NameTaken(new.name.clone())),
@@ -450,7 +483,10 @@ impl Registry {
             return same_declaration(existing, pattern, strategy, failover).map(|()| false);
         }
         if self.exchanges.len() >= limits::EXCHANGES_MAX {
-            return Err(Refused::Full { what: "exchanges".into(), max: limits::EXCHANGES_MAX as u64 });
+            return Err(Refused::Full {
+                what: "exchanges".into(),
+                max: limits::EXCHANGES_MAX as u64,
+            });
         }
         self.last_exchange.0 += 1;
         let id = self.last_exchange;
@@ -472,7 +508,10 @@ impl Registry {
     }
 
     fn delete(&mut self, name: &ExchangeName) -> Result<bool, Refused> {
-        let id = self.names.remove(name).ok_or_else(|| Refused::UnknownExchange(name.as_str().into()))?;
+        let id = self
+            .names
+            .remove(name)
+            .ok_or_else(|| Refused::UnknownExchange(name.as_str().into()))?;
         self.exchanges.remove(&id);
         Ok(true)
     }
@@ -491,7 +530,10 @@ impl Registry {
         if leader.is_some() {
             record.leader_epoch.0 += 1;
         }
-        record.leader = leader.map(|pid| LeaderRecord { pid, epoch: record.leader_epoch });
+        record.leader = leader.map(|pid| LeaderRecord {
+            pid,
+            epoch: record.leader_epoch,
+        });
         Ok(true)
     }
 
@@ -510,8 +552,12 @@ impl Registry {
     }
 
     fn adopt_orphans(&mut self) {
-        let orphans: Vec<ExchangeId> =
-            self.exchanges.values().filter(|e| e.owner.is_none()).map(|e| e.id).collect();
+        let orphans: Vec<ExchangeId> = self
+            .exchanges
+            .values()
+            .filter(|e| e.owner.is_none())
+            .map(|e| e.id)
+            .collect();
         for id in orphans {
             self.assign(id);
         }
@@ -531,7 +577,8 @@ impl Registry {
         let up = |name: &NodeName| self.node_named(name.as_str()).filter(|n| n.is_up()).map(|n| n.id);
         exchange.failover.iter().find_map(up).or_else(|| {
             let live = self.nodes.values().filter(|n| n.is_up());
-            live.min_by_key(|n| (self.owned_by(n.id).count(), n.name.clone())).map(|n| n.id)
+            live.min_by_key(|n| (self.owned_by(n.id).count(), n.name.clone()))
+                .map(|n| n.id)
         })
     }
 }
@@ -549,10 +596,18 @@ fn same_declaration(
         wanted,
     };
     if existing.pattern != pattern {
-        return Err(differs("pattern", existing.pattern.as_str().into(), pattern.as_str().into()));
+        return Err(differs(
+            "pattern",
+            existing.pattern.as_str().into(),
+            pattern.as_str().into(),
+        ));
     }
     if existing.strategy != strategy {
-        return Err(differs("strategy", existing.strategy.as_str().into(), strategy.as_str().into()));
+        return Err(differs(
+            "strategy",
+            existing.strategy.as_str().into(),
+            strategy.as_str().into(),
+        ));
     }
     if !failover.is_empty() && existing.failover != failover {
         return Err(differs("failover list", list(&existing.failover), list(failover)));
@@ -569,14 +624,24 @@ impl fmt::Display for Command {
         match self {
             Self::Found { cluster, profile } => write!(f, "found {cluster} profile {}", profile.as_str()),
             Self::NodeUp(n) => write!(f, "node-up {} id {} incarnation {}", n.name, n.id, n.incarnation),
-            Self::NodeLost { node, tenure, reason } => write!(f, "node-lost {node} tenure {tenure}: {reason}"),
+            Self::NodeLost { node, tenure, reason } => {
+                write!(f, "node-lost {node} tenure {tenure}: {reason}")
+            }
             Self::RenewTenure { node, tenure } => write!(f, "renew-tenure {node} tenure {tenure}"),
             Self::Declare { name, strategy, .. } => write!(f, "declare {name} {}", strategy.as_str()),
             Self::Delete { name } => write!(f, "delete {name}"),
-            Self::AppointLeader { exchange, epoch, leader: Some(pid) } => {
+            Self::AppointLeader {
+                exchange,
+                epoch,
+                leader: Some(pid),
+            } => {
                 write!(f, "appoint {pid} in #{exchange} epoch {epoch}")
             }
-            Self::AppointLeader { exchange, epoch, leader: None } => {
+            Self::AppointLeader {
+                exchange,
+                epoch,
+                leader: None,
+            } => {
                 write!(f, "appoint nobody in #{exchange} epoch {epoch}")
             }
         }

@@ -24,12 +24,19 @@ fn declare(exchange: &str, strategy: Strategy, failover: &[&str]) -> Command {
         name: name(exchange),
         pattern: Pattern::RequestResponse,
         strategy,
-        failover: failover.iter().map(|n| NodeName::new(n).expect("a good name")).collect(),
+        failover: failover
+            .iter()
+            .map(|n| NodeName::new(n).expect("a good name"))
+            .collect(),
     }
 }
 
 fn lost(id: u64, tenure: u64) -> Command {
-    Command::NodeLost { node: NodeId(id), tenure: Tenure(tenure), reason: Lost::Silent }
+    Command::NodeLost {
+        node: NodeId(id),
+        tenure: Tenure(tenure),
+        reason: Lost::Silent,
+    }
 }
 
 struct Log(Registry);
@@ -37,7 +44,10 @@ struct Log(Registry);
 impl Log {
     fn of_three() -> Self {
         let mut log = Self(Registry::default());
-        log.run(&Command::Found { cluster: ClusterId(1), profile: Profile::Lan });
+        log.run(&Command::Found {
+            cluster: ClusterId(1),
+            profile: Profile::Lan,
+        });
         for (id, name) in [(1, "a"), (2, "b"), (3, "c")] {
             assert_eq!(log.run(&node(id, name, 10)), Outcome::Done);
         }
@@ -59,9 +69,15 @@ impl Log {
 fn nothing_comes_before_the_founding_and_it_comes_once() {
     let mut log = Log(Registry::default());
     assert_eq!(log.run(&node(1, "a", 1)), Outcome::Refused(Refused::NotFounded));
-    let found = Command::Found { cluster: ClusterId(9), profile: Profile::Slow };
+    let found = Command::Found {
+        cluster: ClusterId(9),
+        profile: Profile::Slow,
+    };
     assert_eq!(log.run(&found), Outcome::Done);
-    assert_eq!(log.run(&found), Outcome::Refused(Refused::FoundedAlready(ClusterId(9))));
+    assert_eq!(
+        log.run(&found),
+        Outcome::Refused(Refused::FoundedAlready(ClusterId(9)))
+    );
     assert_eq!(log.0.revision, Revision(3));
 }
 
@@ -80,13 +96,23 @@ fn a_declared_exchange_goes_to_the_failover_list_then_to_the_least_loaded() {
 fn declaring_again_is_harmless_unless_it_differs() {
     let mut log = Log::of_three();
     assert_eq!(log.run(&declare("x", Strategy::Consensus, &[])), Outcome::Done);
-    assert_eq!(log.run(&declare("x", Strategy::Consensus, &[])), Outcome::Unchanged);
-    let Outcome::Refused(Refused::Differs { what, existing, wanted, .. }) =
-        log.run(&declare("x", Strategy::Default, &[]))
+    assert_eq!(
+        log.run(&declare("x", Strategy::Consensus, &[])),
+        Outcome::Unchanged
+    );
+    let Outcome::Refused(Refused::Differs {
+        what,
+        existing,
+        wanted,
+        ..
+    }) = log.run(&declare("x", Strategy::Default, &[]))
     else {
         panic!("a different strategy must be refused")
     };
-    assert_eq!((what.as_str(), existing.as_str(), wanted.as_str()), ("strategy", "consensus", "default"));
+    assert_eq!(
+        (what.as_str(), existing.as_str(), wanted.as_str()),
+        ("strategy", "consensus", "default")
+    );
 }
 
 #[test]
@@ -95,7 +121,10 @@ fn a_lost_node_loses_its_exchanges_under_a_new_epoch_and_only_once() {
     log.run(&declare("x", Strategy::RoundRobin, &["a", "b"]));
     assert_eq!(log.run(&lost(1, 1)), Outcome::Done);
     assert_eq!(log.owner("x"), (Some(NodeId(2)), Epoch(2)));
-    assert_eq!(log.run(&lost(1, 1)), Outcome::Refused(Refused::Fenced { seen: 2 }));
+    assert_eq!(
+        log.run(&lost(1, 1)),
+        Outcome::Refused(Refused::Fenced { seen: 2 })
+    );
     assert_eq!(log.run(&lost(1, 2)), Outcome::Unchanged);
     assert_eq!(log.owner("x"), (Some(NodeId(2)), Epoch(2)));
 }
@@ -104,8 +133,17 @@ fn a_lost_node_loses_its_exchanges_under_a_new_epoch_and_only_once() {
 fn renewing_a_tenure_voids_a_loss_that_comes_late_and_moves_nothing() {
     let mut log = Log::of_three();
     log.run(&declare("x", Strategy::RoundRobin, &["a"]));
-    assert_eq!(log.run(&Command::RenewTenure { node: NodeId(1), tenure: Tenure(1) }), Outcome::Done);
-    assert_eq!(log.run(&lost(1, 1)), Outcome::Refused(Refused::Fenced { seen: 2 }));
+    assert_eq!(
+        log.run(&Command::RenewTenure {
+            node: NodeId(1),
+            tenure: Tenure(1)
+        }),
+        Outcome::Done
+    );
+    assert_eq!(
+        log.run(&lost(1, 1)),
+        Outcome::Refused(Refused::Fenced { seen: 2 })
+    );
     assert_eq!(log.owner("x"), (Some(NodeId(1)), Epoch(1)));
 }
 
@@ -119,7 +157,10 @@ fn a_restarted_node_gets_its_exchanges_under_a_new_epoch() {
     assert_eq!(log.0.nodes[&NodeId(1)].tenure, Tenure(2));
     assert_eq!(
         log.run(&node(1, "a", 9)),
-        Outcome::Refused(Refused::OldIncarnation { offered: Incarnation(9), seen: Incarnation(11) })
+        Outcome::Refused(Refused::OldIncarnation {
+            offered: Incarnation(9),
+            seen: Incarnation(11)
+        })
     );
 }
 
@@ -127,7 +168,10 @@ fn a_restarted_node_gets_its_exchanges_under_a_new_epoch() {
 fn a_name_is_taken_over_only_from_a_node_that_is_down() {
     let mut log = Log::of_three();
     let wiped = node(9, "a", 20);
-    assert_eq!(log.run(&wiped), Outcome::Refused(Refused::NameTaken(NodeName::new("a").expect("good"))));
+    assert_eq!(
+        log.run(&wiped),
+        Outcome::Refused(Refused::NameTaken(NodeName::new("a").expect("good")))
+    );
     log.run(&lost(1, 1));
     assert_eq!(log.run(&wiped), Outcome::Done);
     assert!(!log.0.nodes.contains_key(&NodeId(1)), "the ghost is gone");
@@ -150,16 +194,37 @@ fn a_leader_is_appointed_only_under_the_current_epoch_and_each_has_a_higher_one(
     let mut log = Log::of_three();
     log.run(&declare("x", Strategy::Consensus, &["a", "b"]));
     let pid = |n| Some(Pid::new(NodeId(2), Boot(1), n));
-    let appoint = |epoch, leader| Command::AppointLeader { exchange: ExchangeId(1), epoch: Epoch(epoch), leader };
+    let appoint = |epoch, leader| Command::AppointLeader {
+        exchange: ExchangeId(1),
+        epoch: Epoch(epoch),
+        leader,
+    };
     assert_eq!(log.run(&appoint(1, pid(5))), Outcome::Done);
     assert_eq!(log.run(&appoint(1, pid(5))), Outcome::Unchanged);
     assert_eq!(log.run(&appoint(1, None)), Outcome::Done);
     assert_eq!(log.run(&appoint(1, pid(6))), Outcome::Done);
-    let leader = log.0.exchange(&name("x")).and_then(|e| e.leader).expect("appointed");
-    assert_eq!(leader, LeaderRecord { pid: Pid::new(NodeId(2), Boot(1), 6), epoch: LeaderEpoch(2) });
+    let leader = log
+        .0
+        .exchange(&name("x"))
+        .and_then(|e| e.leader)
+        .expect("appointed");
+    assert_eq!(
+        leader,
+        LeaderRecord {
+            pid: Pid::new(NodeId(2), Boot(1), 6),
+            epoch: LeaderEpoch(2)
+        }
+    );
     log.run(&lost(1, 1));
-    assert_eq!(log.run(&appoint(1, pid(7))), Outcome::Refused(Refused::Fenced { seen: 2 }));
-    assert_eq!(log.0.exchange(&name("x")).and_then(|e| e.leader), Some(leader), "the leader stays over a failover");
+    assert_eq!(
+        log.run(&appoint(1, pid(7))),
+        Outcome::Refused(Refused::Fenced { seen: 2 })
+    );
+    assert_eq!(
+        log.0.exchange(&name("x")).and_then(|e| e.leader),
+        Some(leader),
+        "the leader stays over a failover"
+    );
 }
 
 #[test]
@@ -173,5 +238,8 @@ fn a_deleted_exchange_is_gone_and_its_number_is_not_used_again() {
     );
     log.run(&declare("x", Strategy::Default, &[]));
     assert_eq!(log.0.exchange(&name("x")).map(|e| e.id), Some(ExchangeId(2)));
-    assert_eq!(vec![ExchangeId(2)], log.0.exchanges.keys().copied().collect::<Vec<_>>());
+    assert_eq!(
+        vec![ExchangeId(2)],
+        log.0.exchanges.keys().copied().collect::<Vec<_>>()
+    );
 }

@@ -1,0 +1,49 @@
+# Squall's recipes, one line each. `just` alone lists them.
+
+# list the recipes
+default:
+    @just --list
+
+# three nodes, load and the observer
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# a local cluster that stays until ctrl-c
+up *ARGS:
+    cargo run --release -- up -n 3 --chaos {{ARGS}}
+
+# watch the local cluster
+observe *ARGS:
+    cargo run --release -- observe --chaos {{ARGS}}
+
+# kill a node of the local cluster; it comes back after 30 s
+kill NODE *ARGS:
+    cargo run --release -- chaos kill {{NODE}} {{ARGS}}
+
+# delay frames from one node to another, for 30 s
+delay FROM TO DELAY *ARGS:
+    cargo run --release -- chaos delay {{FROM}} {{TO}} {{DELAY}} {{ARGS}}
+
+# any chaos command: just chaos cut a b --ttl 10s
+chaos *ARGS:
+    cargo run --release -- chaos {{ARGS}}
+
+# Jaeger: a `jaeger` on PATH, else the container image; then run a cluster with --otlp http://127.0.0.1:4317
+jaeger:
+    @bash dashboards/jaeger.sh
+
+# the tests
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# format, lints, docs and dependency policy
+lint:
+    cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps && cargo deny check bans licenses sources
+
+# request rates, local and over three nodes, and failover times
+bench *ARGS:
+    cargo run --release -- bench {{ARGS}}
+
+# draw the README's pictures from the real program
+pictures:
+    bash docs/pictures.sh
