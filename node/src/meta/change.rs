@@ -1,0 +1,225 @@
+//! What a leader is asked to change: the registry by commands, and the members of the Raft group.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+use openraft::impls::BasicNode;
+use openraft::raft::ClientWriteResponse;
+use openraft::{ChangeMembers, RaftMetrics};
+use squall_kernel::id::{ClusterId, NodeId, Revision};
+use squall_kernel::profile::Profile;
+use squall_kernel::registry::{Command, Outcome};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::error::{Attempt, ChangeError, FoundError, ProposeError};
+use super::types::{Live, Proposal};
+use super::voters::{promotions, voters_for};
+use super::{Founding, Meta};
+
+/// A learner this close to the leader's log has caught up: it is there before its promotion is committed.
+const CAUGHT_UP_ENTRIES: u64 = 64;
+
+/// A command that a majority has on disk and this node has applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// What it did.
+    pub outcome: Outcome,
+    /// The registry's version with it.
+    pub revision: Revision,
+}
+
+/// A change of the members that was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The node has the registry from now on, without a vote.
+    Learner(NodeId),
+    /// These learners vote from now on.
+    Promoted(BTreeSet<NodeId>),
+    /// A change that a deposed leader had left half done is finished; these vote.
+    Finished(BTreeSet<NodeId>),
+}
+
+type Answer = Result<ClientWriteResponse<Live>, RaftError<Live, ClientWriteError<Live>>>;
+
+impl Meta {
+    /// Founds a cluster with these voters and the addresses of their meshes; returns once this node has noted them
+    /// durably. The registry is founded by the first leader, which may be another one of them, with its own
+    /// cluster id: `registry()` tells. Every voter may call this with the same voters, in any order, and again
+    /// after a crash; a member of a cluster does nothing.
+    ///
+    /// # Errors
+    /// [`FoundError`]; nothing is founded then.
+    pub async fn found(
+        &self,
+        cluster: ClusterId,
+        profile: Profile,
+        voters: BTreeMap<NodeId, String>,
+    ) -> Result<(), FoundError> {
+        if voters.is_empty() || voters_for(voters.len()) != voters.len() {
+            return Err(FoundError::VoterCount(voters.len()));
+        }
+        self.inner.founding.send_replace(Founding { cluster, profile });
+        let nodes: BTreeMap<u64, BasicNode> = voters
+            .into_iter()
+            .map(|(id, addr)| (id.0, BasicNode { addr }))
+            .collect();
+        match self.inner.raft.initialize(nodes).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::APIError(InitializeError::NotInMembers(_))) => Err(FoundError::NotAVoter),
+            Err(RaftError::Fatal(e)) => Err(FoundError::Stopped(e.to_string())),
+        }
+    }
+
+    /// Proposes a command and waits until it is committed and applied here. Only a leader can; a node that does not
+    /// lead names the one that does.
+    ///
+    /// # Errors
+    /// [`ProposeError`]; for `Timeout` and `Unknown` the command may still take effect.
+    pub async fn propose(&self, command: Command) -> Result<Committed, ProposeError> {
+        let write = || self.inner.raft.client_write(Proposal(command.clone()));
+        match self.insist(write).await {
+            Ok(response) => Ok(Committed {
+                outcome: response.data,
+                revision: Revision(response.log_id.index),
+            }),
+            Err(ChangeError::Propose(e)) => Err(e),
+            Err(other) => Err(ProposeError::Stopped(other.to_string())),
+        }
+    }
+
+    /// Gives `node` the registry, without a vote; none when it is a member with that address already. Its link
+    /// should be up, or the leader backs off first.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; only a leader can.
+    pub async fn add_learner(&self, node: NodeId, mesh_addr: &str) -> Result<Option<Change>, ChangeError> {
+        let held = self
+            .metrics()
+            .membership_config
+            .get_node(&node.0)
+            .map(|n| n.addr.clone());
+        if held.as_deref() == Some(mesh_addr) {
+            return Ok(None);
+        }
+        let nodes = BTreeMap::from([(
+            node.0,
+            BasicNode {
+                addr: mesh_addr.to_owned(),
+            },
+        )]);
+        // A known node that moved is renamed in place; its vote and its place in the log belong to the id.
+        let change = if held.is_some() {
+            ChangeMembers::SetNodes(nodes)
+        } else {
+            ChangeMembers::AddNodes(nodes)
+        };
+        self.change_members(change).await?;
+        Ok(Some(Change::Learner(node)))
+    }
+
+    /// Promotes learners if the rule of [`promotions`] asks for it, all in one change, and finishes a change that a
+    /// deposed leader left half done. `live` are the nodes that are heard of, this one included.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; only a leader can.
+    pub async fn adjust_voters(&self, live: &BTreeSet<NodeId>) -> Result<Option<Change>, ChangeError> {
+        let metrics = self.metrics();
+        let configs = metrics.membership_config.get_joint_config();
+        if configs.len() > 1 {
+            return self
+                .finish_joint(configs.last().cloned().unwrap_or_default())
+                .await;
+        }
+        let voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().map(NodeId).collect();
+        let live_voters = voters.intersection(live).copied().collect();
+        let ready = caught_up(&metrics, live);
+        let chosen = promotions(&voters, &live_voters, &ready);
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let ids = chosen.iter().map(|id| id.0).collect();
+        self.change_members(ChangeMembers::AddVoterIds(ids)).await?;
+        Ok(Some(Change::Promoted(chosen)))
+    }
+
+    /// Asks a voter to lead in this node's place. Does nothing when this node does not lead; whether the other one
+    /// took over, `state()` tells.
+    ///
+    /// # Errors
+    /// [`ProposeError::Stopped`].
+    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), ProposeError> {
+        let asked = self.inner.raft.trigger().transfer_leader(to.0).await;
+        asked.map_err(|e| ProposeError::Stopped(e.to_string()))
+    }
+
+    async fn finish_joint(&self, last: BTreeSet<u64>) -> Result<Option<Change>, ChangeError> {
+        let voters = last.iter().copied().map(NodeId).collect();
+        self.change_members(ChangeMembers::ReplaceAllVoters(last)).await?;
+        Ok(Some(Change::Finished(voters)))
+    }
+
+    async fn change_members(&self, change: ChangeMembers<u64, BasicNode>) -> Result<(), ChangeError> {
+        // `true`: a voter that a finished change leaves out stays a learner.
+        self.insist(|| self.inner.raft.change_membership(change.clone(), true))
+            .await
+            .map(drop)
+    }
+
+    fn metrics(&self) -> RaftMetrics<Live> {
+        self.inner.raft.metrics().borrow_watched().clone()
+    }
+
+    /// Writes, again and again while the only trouble is a lease that a new leader does not hold yet.
+    async fn insist<F>(&self, mut write: impl FnMut() -> F) -> Result<ClientWriteResponse<Live>, ChangeError>
+    where
+        F: Future<Output = Answer>,
+    {
+        let times = self.inner.profile.times();
+        let begun = Instant::now();
+        let lease_by = begun + Duration::from_millis(2 * times.election_max.as_ms());
+        // Long enough for an election and a slow disk; a leader without a majority would answer never.
+        let limit = Duration::from_millis(10 * times.election_max.as_ms());
+        loop {
+            let answer = timeout_at(begun + limit, write()).await;
+            match answer
+                .map_err(|_| ProposeError::Timeout(limit))?
+                .map_err(Attempt::from)
+            {
+                Ok(response) => return Ok(response),
+                Err(Attempt::Failed(e)) => return Err(e),
+                Err(Attempt::LeaseExpired) if Instant::now() >= lease_by => {
+                    return Err(ProposeError::NoQuorum.into());
+                }
+                Err(Attempt::LeaseExpired) => {
+                    sleep(Duration::from_millis((times.heartbeat.as_ms() / 5).max(1))).await;
+                }
+            }
+        }
+    }
+}
+
+/// Live learners whose log is as good as the leader's. Empty on a node that does not lead.
+fn caught_up(metrics: &RaftMetrics<Live>, live: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+    let Some(replication) = &metrics.replication else {
+        return BTreeSet::new();
+    };
+    let needed = metrics
+        .last_log_index
+        .unwrap_or(0)
+        .saturating_sub(CAUGHT_UP_ENTRIES);
+    let learners = metrics.membership_config.membership().learner_ids();
+    learners
+        .filter(|id| {
+            replication
+                .get(id)
+                .copied()
+                .flatten()
+                .is_some_and(|matched| matched.index >= needed)
+        })
+        .map(NodeId)
+        .filter(|id| live.contains(id))
+        .collect()
+}
