@@ -1,3 +1,39 @@
 //! What services use: attach, request, reply; the one `Handler` trait.
+//!
+//! A [`Client`] keeps one connection to any node of a cluster, over native frames. It fails over among the addresses it
+//! was given and the members it learns, and attaches its handlers again by itself.
+//!
+//! ```no_run
+//! use squall_client::{Client, ConnectOptions, RequestOptions};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect(ConnectOptions::new(["127.0.0.1:7400", "127.0.0.1:7410"])).await?;
+//! let reply = client.request("users", "who is 7?", RequestOptions::default()).await?;
+//! println!("{}", String::from_utf8_lossy(&reply.payload));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What does not live here: routing, leaders, deadlines of the cluster; the requester's node decides every outcome.
 
+mod addresses;
+mod ask;
+pub mod attachment;
+mod backoff;
+mod client;
+mod connection;
+pub mod error;
 pub mod handler;
+mod limits;
+mod link;
+pub mod options;
+mod replies;
+mod state;
+
+pub use attachment::{Attachment, AttachmentCounts};
+pub use client::{Client, Declared};
+pub use error::{AttachError, CommandError, ConnectError, Ended, Invalid, RequestError};
+pub use handler::{Answer, Delivery, Handler, Notice, NoticeKind, ServerInfo};
+pub use limits::{CREDIT_DEFAULT, CREDIT_MAX};
+pub use options::{AttachOptions, ConnectOptions, Declaration, RequestOptions};
+pub use replies::{Replies, Reply};

@@ -1,0 +1,240 @@
+//! Requests and calls: from arguments to a frame in the queue, and back to an outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use squall_kernel::frame::{Frame, Kind, Tags};
+use squall_kernel::id::{ExchangeId, ExchangeName, MessageId};
+use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX};
+use squall_kernel::message::{Call, ClientMessage, NodeMessage, control};
+use squall_kernel::reason::NoReply;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::attachment::Route;
+use crate::error::{Invalid, RequestError};
+use crate::limits::{OUTCOME_GRACE, REFUSED_RETRY, REPLIES_QUEUE};
+use crate::link::{Link, Peer};
+use crate::options::RequestOptions;
+use crate::replies::{Open, Replies, Reply};
+use crate::state::{Outgoing, Shared, Waiter};
+
+/// A request that was checked.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    name: ExchangeName,
+    payload: Bytes,
+    options: RequestOptions,
+    deadline: Instant,
+}
+
+/// Why a call to the node has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallFailed {
+    /// It was never sent.
+    NotSent,
+    /// The connection broke, or time ran out, before the answer.
+    NoAnswer,
+    /// The client is closed.
+    Closed,
+}
+
+impl Ask {
+    pub(crate) fn new(exchange: &str, payload: Bytes, options: RequestOptions) -> Result<Self, Invalid> {
+        let name = ExchangeName::new(exchange)?;
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(Invalid::Payload { len: payload.len() });
+        }
+        check_tag("request tag", options.request_tag.len())?;
+        check_tag("service tag", options.service_tag.len())?;
+        let ms = options.timeout.as_millis();
+        if ms == 0 || ms > u128::from(REQUEST_TIMEOUT_MS_MAX) {
+            return Err(Invalid::Timeout { ms });
+        }
+        let deadline = Instant::now() + options.timeout;
+        Ok(Self {
+            name,
+            payload,
+            options,
+            deadline,
+        })
+    }
+
+    /// Asks, and once more when the exchange has another number by now.
+    pub(crate) async fn one(&self, shared: &Arc<Shared>) -> Result<Reply, RequestError> {
+        let cached = shared.cached(&self.name).is_some();
+        match self.once(shared).await {
+            Err(RequestError::Unavailable(NoReply::UnknownExchange)) if cached => self.once(shared).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn once(&self, shared: &Arc<Shared>) -> Result<Reply, RequestError> {
+        let exchange = lookup(shared, &self.name, self.deadline).await?;
+        let (sink, receiver) = oneshot::channel();
+        let open = self.send(shared, exchange, Waiter::One { sink, seen: 0 }).await?;
+        match timeout_at(self.until(), receiver).await {
+            Ok(Ok(ending)) => ending.map(Reply::from),
+            Ok(Err(_)) | Err(_) => Err(open.expired()),
+        }
+    }
+
+    pub(crate) async fn many(&self, shared: &Arc<Shared>) -> Result<Replies, RequestError> {
+        let exchange = lookup(shared, &self.name, self.deadline).await?;
+        let (sink, receiver) = mpsc::channel(REPLIES_QUEUE);
+        let open = self
+            .send(shared, exchange, Waiter::Many { sink, seen: 0 })
+            .await?;
+        Ok(Replies {
+            open,
+            receiver,
+            until: self.until(),
+            ended: false,
+        })
+    }
+
+    fn until(&self) -> Instant {
+        self.deadline + OUTCOME_GRACE
+    }
+
+    async fn send(
+        &self,
+        shared: &Arc<Shared>,
+        exchange: ExchangeId,
+        waiter: Waiter,
+    ) -> Result<Open, RequestError> {
+        let open = Open {
+            message: shared.open(waiter),
+            shared: Arc::clone(shared),
+        };
+        let request = Outgoing::Request {
+            frame: self.frame(exchange, open.message),
+            deadline: self.deadline,
+        };
+        match timeout_at(self.deadline, shared.outbound.send(request)).await {
+            Ok(Ok(())) => Ok(open),
+            Ok(Err(_)) | Err(_) => Err(open.expired()),
+        }
+    }
+
+    fn frame(&self, exchange: ExchangeId, message: MessageId) -> Frame {
+        Frame {
+            exchange,
+            message,
+            trace: self.options.trace,
+            tags: Tags {
+                request: self.options.request_tag.clone(),
+                connection: Bytes::new(),
+                service: self.options.service_tag.clone(),
+            },
+            payload: self.payload.clone(),
+            ..Frame::new(Kind::Request)
+        }
+    }
+}
+
+pub(crate) fn check_tag(what: &'static str, len: usize) -> Result<(), Invalid> {
+    if len > TAG_BYTES_MAX {
+        Err(Invalid::Tag { what, len })
+    } else {
+        Ok(())
+    }
+}
+
+/// The connection, as soon as there is one.
+pub(crate) async fn peer(shared: &Shared, deadline: Instant) -> Result<Arc<Peer>, CallFailed> {
+    let mut link = shared.link.subscribe();
+    let stands = link.wait_for(|link| !matches!(link, Link::Down(_)));
+    match timeout_at(deadline, stands).await {
+        Ok(Ok(link)) => match &*link {
+            Link::Up(peer) => Ok(Arc::clone(peer)),
+            Link::Down(_) | Link::Closed => Err(CallFailed::Closed),
+        },
+        Ok(Err(_)) => Err(CallFailed::Closed),
+        Err(_) => Err(CallFailed::NotSent),
+    }
+}
+
+/// Calls the node that is connected by `deadline`.
+pub(crate) async fn call(
+    shared: &Shared,
+    deadline: Instant,
+    route: Option<Arc<Route>>,
+    message: impl FnOnce(Call) -> ClientMessage,
+) -> Result<NodeMessage, CallFailed> {
+    let peer = peer(shared, deadline).await?;
+    let (call, answer) = shared.open_call(route);
+    let forget = ForgetCall { shared, call };
+    let out = Outgoing::Bound {
+        generation: peer.generation,
+        frame: control(&message(call)),
+    };
+    match timeout_at(deadline, shared.outbound.send(out)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return Err(CallFailed::Closed),
+        Err(_) => return Err(CallFailed::NotSent),
+    }
+    // A connection that broke before the call was opened can no longer end it.
+    if !shared.is_live(peer.generation) {
+        return Err(CallFailed::NoAnswer);
+    }
+    let answer = timeout_at(deadline, answer).await;
+    drop(forget);
+    answer.ok().and_then(Result::ok).ok_or(CallFailed::NoAnswer)
+}
+
+struct ForgetCall<'a> {
+    shared: &'a Shared,
+    call: Call,
+}
+
+impl Drop for ForgetCall<'_> {
+    fn drop(&mut self) {
+        self.shared.forget_call(self.call);
+    }
+}
+
+/// The exchange's number, from the cache or from the node.
+pub(crate) async fn lookup(
+    shared: &Shared,
+    name: &ExchangeName,
+    deadline: Instant,
+) -> Result<ExchangeId, RequestError> {
+    if let Some(exchange) = shared.cached(name) {
+        return Ok(exchange);
+    }
+    loop {
+        let ask = |call| ClientMessage::Lookup {
+            call,
+            name: name.clone(),
+        };
+        match call(shared, deadline, None, ask).await {
+            Ok(NodeMessage::Found {
+                exchange: Some(exchange),
+                ..
+            }) => {
+                shared.cache(name, exchange);
+                return Ok(exchange);
+            }
+            Ok(NodeMessage::Found { exchange: None, .. }) => {
+                return Err(RequestError::Unavailable(NoReply::UnknownExchange));
+            }
+            Err(CallFailed::Closed) => return Err(RequestError::Unavailable(NoReply::Unreachable)),
+            Ok(_) | Err(CallFailed::NotSent | CallFailed::NoAnswer) => {
+                if !pause(REFUSED_RETRY, deadline).await {
+                    return Err(RequestError::Unavailable(NoReply::Unreachable));
+                }
+            }
+        }
+    }
+}
+
+/// Waits before another attempt; false when none fits before the deadline.
+pub(crate) async fn pause(wait: Duration, deadline: Instant) -> bool {
+    if Instant::now() + wait >= deadline {
+        return false;
+    }
+    sleep(wait).await;
+    true
+}

@@ -1,0 +1,130 @@
+//! Keeps a handler attached: on every new connection, after refusals, after losses.
+
+use std::sync::Arc;
+
+use squall_kernel::id::{ExchangeName, Pid};
+use squall_kernel::message::{ClientMessage, NodeMessage};
+use squall_kernel::reason::DetachReason;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep};
+
+use super::route::{Loss, Route};
+use super::{Counters, Standing, count};
+use crate::ask::{self, CallFailed, call};
+use crate::backoff::Backoff;
+use crate::error::Ended;
+use crate::limits::{REFUSED_RETRY, REFUSED_RETRY_LAST};
+use crate::link::{Generation, Link};
+use crate::options::AttachOptions;
+use crate::state::Shared;
+
+/// Keeps a handler attached.
+pub(super) struct Keeper {
+    pub(super) shared: Arc<Shared>,
+    pub(super) name: ExchangeName,
+    pub(super) options: AttachOptions,
+    pub(super) route: Arc<Route>,
+    pub(super) lost: mpsc::Receiver<(Generation, Loss)>,
+    pub(super) status: watch::Sender<Standing>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Keeper {
+    pub(super) async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+        let mut attached = None;
+        let why = tokio::select! {
+            _ = &mut stopped => Ended::Closed,
+            why = self.keep(&mut attached) => why,
+        };
+        if let Some((generation, pid)) = attached {
+            self.shared.detach(generation, pid.serial);
+        }
+        self.status.send_replace(Standing::Ended(why));
+    }
+
+    async fn keep(&mut self, attached: &mut Option<(Generation, Pid)>) -> Ended {
+        let mut until = Some(Instant::now() + self.options.wait);
+        loop {
+            let (generation, pid) = match self.attach(until.take()).await {
+                Ok(place) => place,
+                Err(why) => return why,
+            };
+            *attached = Some((generation, pid));
+            count(&self.counters.attached);
+            self.status.send_replace(Standing::Attached(pid));
+            let loss = self.lost(generation).await;
+            *attached = None;
+            self.status.send_replace(Standing::Waiting);
+            match loss {
+                None => {}
+                Some(Loss::NoticeDropped) => self.shared.detach(generation, pid.serial),
+                Some(Loss::Detached(reason @ (DetachReason::Asked | DetachReason::Panicked))) => {
+                    return Ended::Detached(reason);
+                }
+                Some(Loss::Detached(_)) => {}
+            }
+        }
+    }
+
+    /// Attaches on the next connection that takes the handler. The first time, `until` bounds everything; later on only
+    /// refusals count.
+    async fn attach(&mut self, until: Option<Instant>) -> Result<(Generation, Pid), Ended> {
+        let far = Instant::now() + self.options.wait * 1000;
+        let mut refused: Option<(Instant, String)> = None;
+        let mut backoff = Backoff::new(REFUSED_RETRY, REFUSED_RETRY_LAST);
+        loop {
+            let peer = match ask::peer(&self.shared, until.unwrap_or(far)).await {
+                Ok(peer) => peer,
+                Err(CallFailed::Closed) => return Err(Ended::Closed),
+                Err(_) if until.is_none() => continue,
+                Err(_) => return Err(Ended::Unreachable),
+            };
+            let deadline = Instant::now() + self.options.wait;
+            let route = Some(Arc::clone(&self.route));
+            match call(&self.shared, deadline, route, |call| self.message(call)).await {
+                Ok(NodeMessage::Attached { handler, .. }) => return Ok((peer.generation, handler)),
+                Ok(NodeMessage::Refused { reason, .. }) => {
+                    let since = refused.take().map_or_else(Instant::now, |(since, _)| since);
+                    if since.elapsed() >= self.options.wait
+                        || until.is_some_and(|until| Instant::now() >= until)
+                    {
+                        return Err(Ended::Refused(reason));
+                    }
+                    refused = Some((since, reason));
+                    sleep(backoff.take(rand::random())).await;
+                }
+                Ok(_) | Err(CallFailed::NotSent | CallFailed::NoAnswer) => {}
+                Err(CallFailed::Closed) => return Err(Ended::Closed),
+            }
+        }
+    }
+
+    fn message(&self, call: u64) -> ClientMessage {
+        ClientMessage::Attach {
+            call,
+            name: self.name.clone(),
+            service_tag: self.options.service_tag.clone(),
+            connection_tag: self.options.connection_tag.clone(),
+            credit: self.options.credit,
+        }
+    }
+
+    /// Waits until the handler must be attached again; `None` when its connection is gone.
+    async fn lost(&mut self, generation: Generation) -> Option<Loss> {
+        let mut link = self.shared.link.subscribe();
+        let gone = link.wait_for(|link| !matches!(link, Link::Up(peer) if peer.generation == generation));
+        let lost = async {
+            loop {
+                match self.lost.recv().await {
+                    Some((of, loss)) if of == generation => return Some(loss),
+                    Some(_) => {}
+                    None => return None,
+                }
+            }
+        };
+        tokio::select! {
+            _ = gone => None,
+            loss = lost => loss,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The way from the connection to a handler. What does not live here: who attaches (`keeper`), who handles (`worker`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use squall_kernel::frame::{Frame, Kind, Status, Tags};
+use squall_kernel::id::{ClusterId, ExchangeId, NodeId, Pid};
+use squall_kernel::message::SystemMessage;
+use squall_kernel::reason::DetachReason;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::limits::NOTICE_QUEUE;
+use crate::link::Generation;
+use crate::state::Shared;
+
+/// What reaches a handler's worker, in the order it came.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Attached {
+        pid: Pid,
+        exchange: ExchangeId,
+        cluster: Option<ClusterId>,
+    },
+    Delivery(Taken),
+    Notice(SystemMessage),
+}
+
+/// A delivery that waits for its turn or is being handled.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(super) generation: Generation,
+    pub(super) frame: Frame,
+    pub(super) since: Instant,
+    _place: Place,
+}
+
+/// Counts a delivery as long as it is not answered.
+#[derive(Debug)]
+struct Place {
+    shared: Arc<Shared>,
+    taken: Arc<AtomicU32>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Ordering::AcqRel);
+        self.shared.delivery_ended();
+    }
+}
+
+/// The way from the connection to a handler. Nothing here waits.
+#[derive(Debug)]
+pub(crate) struct Route {
+    events: mpsc::Sender<Event>,
+    lost: mpsc::Sender<(Generation, Loss)>,
+    taken: Arc<AtomicU32>,
+    credit: u32,
+}
+
+/// Why a handler must be attached again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// The node said so.
+    Detached(DetachReason),
+    /// A notice found no room: a fresh attachment is answered with the whole picture.
+    NoticeDropped,
+}
+
+impl Route {
+    /// A way to a handler with that credit, and its two ends: the worker's and the keeper's.
+    pub(super) fn new(credit: u32) -> (Self, mpsc::Receiver<Event>, mpsc::Receiver<(Generation, Loss)>) {
+        let (events, worker_end) = mpsc::channel(credit as usize + NOTICE_QUEUE);
+        // One loss is as good as many: the keeper attaches again.
+        let (lost, keeper_end) = mpsc::channel(1);
+        (
+            Self {
+                events,
+                lost,
+                taken: Arc::default(),
+                credit,
+            },
+            worker_end,
+            keeper_end,
+        )
+    }
+
+    pub(crate) fn attached(
+        &self,
+        generation: Generation,
+        pid: Pid,
+        exchange: ExchangeId,
+        cluster: Option<ClusterId>,
+    ) {
+        if self
+            .events
+            .try_send(Event::Attached {
+                pid,
+                exchange,
+                cluster,
+            })
+            .is_err()
+        {
+            self.lose(generation, Loss::NoticeDropped);
+        }
+    }
+
+    pub(crate) fn notice(&self, generation: Generation, message: SystemMessage) {
+        if self.events.try_send(Event::Notice(message)).is_err() {
+            self.lose(generation, Loss::NoticeDropped);
+        }
+    }
+
+    pub(crate) fn detached(&self, generation: Generation, reason: DetachReason) {
+        self.lose(generation, Loss::Detached(reason));
+    }
+
+    fn lose(&self, generation: Generation, loss: Loss) {
+        // When there is no room, a loss is told already.
+        let _told = self.lost.try_send((generation, loss));
+    }
+
+    /// Takes a delivery in, or gives the frame back when the handler has no credit left.
+    pub(crate) fn offer(&self, shared: &Arc<Shared>, generation: Generation, frame: Frame) -> Option<Frame> {
+        if self.taken.load(Ordering::Acquire) >= self.credit {
+            return Some(frame);
+        }
+        self.taken.fetch_add(1, Ordering::AcqRel);
+        shared.delivery_taken();
+        let place = Place {
+            shared: Arc::clone(shared),
+            taken: Arc::clone(&self.taken),
+        };
+        let taken = Taken {
+            generation,
+            frame,
+            since: Instant::now(),
+            _place: place,
+        };
+        match self.events.try_send(Event::Delivery(taken)) {
+            Err(
+                mpsc::error::TrySendError::Full(Event::Delivery(taken))
+                | mpsc::error::TrySendError::Closed(Event::Delivery(taken)),
+            ) => Some(taken.frame),
+            Ok(()) | Err(_) => None,
+        }
+    }
+}
+
+/// The frame that answers a delivery.
+pub(crate) fn answer(delivery: &Frame, node: NodeId, status: Status, payload: Bytes) -> Frame {
+    Frame {
+        status,
+        exchange: delivery.exchange,
+        epoch: delivery.epoch,
+        leader_epoch: delivery.leader_epoch,
+        message: delivery.message,
+        origin: delivery.origin,
+        to: delivery.from.serial,
+        from: Pid {
+            node,
+            serial: delivery.to,
+        },
+        reply_index: delivery.reply_index,
+        reply_count: delivery.reply_count,
+        trace: delivery.trace,
+        tags: Tags {
+            request: delivery.tags.request.clone(),
+            ..Tags::default()
+        },
+        payload,
+        ..Frame::new(Kind::Reply)
+    }
+}

@@ -1,0 +1,253 @@
+//! Runs a handler: one delivery or notice at a time, in the order they came.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use squall_kernel::exchange::RequestKey;
+use squall_kernel::fence::Fence;
+use squall_kernel::frame::{Frame, Status};
+use squall_kernel::id::{ClusterId, Counter, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
+use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
+use squall_kernel::message::{ClientMessage, Server, System, SystemMessage};
+use squall_kernel::reason::NoReply;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::route::{Event, Taken, answer};
+use super::{Counters, count};
+use crate::ask::call;
+use crate::handler::{Answer, Delivery, Handler, Notice, NoticeKind, ServerInfo};
+use crate::limits::NAMES_WITHIN;
+use crate::state::{Outgoing, Shared};
+
+pub(super) struct Worker<H> {
+    shared: Arc<Shared>,
+    name: ExchangeName,
+    handler: H,
+    counters: Arc<Counters>,
+    me: Option<Me>,
+    fence: Fence,
+    /// Latest notice told.
+    told: (Epoch, Counter),
+}
+
+/// What the handler is attached as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Me {
+    pid: Pid,
+    exchange: ExchangeId,
+    cluster: Option<ClusterId>,
+}
+
+impl<H: Handler> Worker<H> {
+    pub(super) fn new(shared: Arc<Shared>, name: ExchangeName, handler: H, counters: Arc<Counters>) -> Self {
+        let (fence, told) = Default::default();
+        Self {
+            shared,
+            name,
+            handler,
+            counters,
+            me: None,
+            fence,
+            told,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::Attached {
+                    pid,
+                    exchange,
+                    cluster,
+                } => self.attached(Me {
+                    pid,
+                    exchange,
+                    cluster,
+                }),
+                Event::Delivery(taken) => self.deliver(taken).await,
+                Event::Notice(message) => self.notice(message).await,
+            }
+        }
+    }
+
+    /// The fence outlives connections, but not the exchange: one that was declared anew counts its epochs from 1.
+    fn attached(&mut self, me: Me) {
+        let same = self
+            .me
+            .is_some_and(|old| old.exchange == me.exchange && old.cluster == me.cluster);
+        if !same {
+            self.fence = Fence::default();
+        }
+        // A fresh attachment is told the whole picture, under a counter that it may have seen before.
+        self.told = (Epoch(0), Counter(0));
+        self.me = Some(me);
+    }
+
+    async fn deliver(&mut self, taken: Taken) {
+        let frame = &taken.frame;
+        if !self.shared.is_live(taken.generation) {
+            // Its requester knows by now that it was interrupted.
+            count(&self.counters.expired);
+            return;
+        }
+        let (status, payload) = if let Some(reason) = self.refusal(&taken) {
+            (Status::None(reason), Bytes::new())
+        } else {
+            self.handle(frame).await
+        };
+        let node = self.me.map_or(NodeId(0), |me| me.pid.node);
+        let frame = answer(frame, node, status, payload);
+        let out = Outgoing::Bound {
+            generation: taken.generation,
+            frame,
+        };
+        // A closed client has nobody to answer to.
+        let _closed = self.shared.outbound.send(out).await;
+    }
+
+    /// Why a delivery is not handled at all.
+    fn refusal(&mut self, taken: &Taken) -> Option<NoReply> {
+        let frame = &taken.frame;
+        let current = self.me.is_some_and(|me| me.exchange == frame.exchange);
+        if !current || self.fence.pass(frame.epoch, frame.leader_epoch).is_err() {
+            count(&self.counters.fenced);
+            return Some(NoReply::Fenced);
+        }
+        let late = frame.left_ms > 0 && taken.since.elapsed() >= Duration::from_millis(frame.left_ms.into());
+        late.then(|| {
+            count(&self.counters.expired);
+            NoReply::Timeout
+        })
+    }
+
+    async fn handle(&mut self, frame: &Frame) -> (Status, Bytes) {
+        let delivery = self.delivery(frame);
+        let handler = &mut self.handler;
+        let answer = AssertUnwindSafe(async move { handler.handle(delivery).await })
+            .catch_unwind()
+            .await;
+        match answer {
+            Ok(Answer::Reply(payload)) if payload.len() <= PAYLOAD_BYTES_MAX => {
+                count(&self.counters.replied);
+                (Status::Reply, payload)
+            }
+            Ok(Answer::Reply(payload)) => {
+                count(&self.counters.declined);
+                let reason = format!(
+                    "the reply has {} bytes, at most {PAYLOAD_BYTES_MAX} can be sent",
+                    payload.len()
+                );
+                (Status::Declined, Bytes::from(reason))
+            }
+            Ok(Answer::Decline(reason)) => {
+                count(&self.counters.declined);
+                (Status::Declined, Bytes::from(cut(reason, REASON_BYTES_MAX)))
+            }
+            Err(_panic) => {
+                count(&self.counters.panicked);
+                tracing::error!(exchange = %self.name, "the handler panicked; it goes on with the next request");
+                (Status::None(NoReply::Interrupted), Bytes::new())
+            }
+        }
+    }
+
+    fn delivery(&self, frame: &Frame) -> Delivery {
+        Delivery {
+            exchange: self.name.clone(),
+            payload: frame.payload.clone(),
+            request_tag: frame.tags.request.clone(),
+            connection_tag: frame.tags.connection.clone(),
+            request: RequestKey {
+                origin: frame.origin,
+                message: frame.message,
+            },
+            epoch: frame.epoch,
+            leader_epoch: frame.leader_epoch,
+            trace: frame.trace,
+        }
+    }
+
+    /// Tells the handler, in the order of (epoch, counter); what is older than the picture it has is dropped.
+    async fn notice(&mut self, message: SystemMessage) {
+        let at = (message.epoch, message.counter);
+        let snapshot = matches!(message.what, System::Leader { .. });
+        let current = self.me.is_some_and(|me| me.exchange == message.exchange);
+        if !current || at < self.told || (at == self.told && !snapshot) {
+            return;
+        }
+        self.told = at;
+        learn_names(&self.shared, &message.what).await;
+        let what = self.words(message.what);
+        let notice = Notice {
+            exchange: self.name.clone(),
+            epoch: message.epoch,
+            counter: message.counter,
+            what,
+        };
+        let handler = &mut self.handler;
+        if catch_unwind(AssertUnwindSafe(move || handler.notice(notice))).is_err() {
+            count(&self.counters.panicked);
+        }
+    }
+
+    fn words(&self, what: System) -> NoticeKind {
+        let shared = &self.shared;
+        match what {
+            System::Leader {
+                leader,
+                leader_epoch,
+                servers,
+            } => NoticeKind::Leader {
+                leader: leader.map(|pid| shared.pid_text(pid)),
+                leader_epoch,
+                you: leader.is_some() && leader == self.me.map(|me| me.pid),
+                servers: servers.into_iter().map(|server| self.server(server)).collect(),
+            },
+            System::SlaveUp(server) => NoticeKind::SlaveUp(self.server(server)),
+            System::SlaveDown { pid, reason } => NoticeKind::SlaveDown {
+                pid: shared.pid_text(pid),
+                reason: reason.as_str().into(),
+            },
+        }
+    }
+
+    fn server(&self, server: Server) -> ServerInfo {
+        let node = self.shared.node_name(server.pid.node);
+        ServerInfo {
+            pid: self.shared.pid_text(server.pid),
+            node: node.map_or_else(|| format!("{:x}", server.pid.node.0), |name| name.as_str().into()),
+            service_tag: server.service_tag,
+        }
+    }
+}
+
+/// Asks for the members when a node in the message has no name yet.
+async fn learn_names(shared: &Shared, what: &System) {
+    let nodes: Vec<NodeId> = match what {
+        System::Leader { leader, servers, .. } => servers
+            .iter()
+            .map(|s| s.pid.node)
+            .chain(leader.map(|pid| pid.node))
+            .collect(),
+        System::SlaveUp(server) => vec![server.pid.node],
+        System::SlaveDown { pid, .. } => vec![pid.node],
+    };
+    if nodes.into_iter().any(|node| shared.node_name(node).is_none()) {
+        let deadline = Instant::now() + NAMES_WITHIN;
+        // Without an answer the pid is shown with the node's number.
+        let _unnamed = call(shared, deadline, None, |call| ClientMessage::Members { call }).await;
+    }
+}
+
+/// The longest start of `text` that fits.
+fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}

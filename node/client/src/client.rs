@@ -1,0 +1,362 @@
+//! The client: what services hold. What does not live here: the connection (`connection`) and handlers (`attachment`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use squall_kernel::id::{ExchangeName, Revision};
+use squall_kernel::message::{ClientMessage, NodeMessage, ProposeResult};
+use squall_kernel::registry::{Command, Introduction, Outcome};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use crate::ask::{Ask, CallFailed, call, pause};
+use crate::attachment::{self, Attachment};
+use crate::connection::{self, Queue};
+use crate::error::{AttachError, CommandError, ConnectError, Invalid, RequestError};
+use crate::handler::Handler;
+use crate::limits;
+use crate::link::Link;
+use crate::options::{AttachOptions, ConnectOptions, Declaration, RequestOptions};
+use crate::replies::{Replies, Reply};
+use crate::state::{Outgoing, Shared};
+
+/// A connection to a cluster that mends itself. Clones share it; it is closed when the last clone, attachment and open
+/// request is gone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    closed: watch::Sender<bool>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.closed.send_replace(true);
+    }
+}
+
+/// What a declaration did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared {
+    /// False when the exchange was there already, with the same properties.
+    pub created: bool,
+    /// Revision of the registry that has it.
+    pub revision: Revision,
+}
+
+impl Client {
+    /// Connects to the first address that answers. From then on the connection is replaced by itself when it breaks.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when nobody answers within [`ConnectOptions::connect_within`], or at once when a node refuses
+    /// the cookie or the protocol version.
+    pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
+        if options.addrs.is_empty() {
+            return Err(ConnectError::NoAddress);
+        }
+        if options.addrs.len() > limits::ADDRESSES_MAX {
+            return Err(ConnectError::TooManyAddresses(options.addrs.len()));
+        }
+        let within = options.connect_within;
+        let client = Self::start(options);
+        let mut link = client.inner.shared.link.subscribe();
+        let decided = link.wait_for(|link| match link {
+            Link::Up(_) | Link::Closed => true,
+            Link::Down(why) => matches!(why, Some(ConnectError::Refused { .. })),
+        });
+        // Late: the latest reason is as good as it gets.
+        let _late = timeout(within, decided).await;
+        match &*client.inner.shared.link.borrow() {
+            Link::Up(_) => {}
+            Link::Down(Some(why)) => return Err(why.clone()),
+            Link::Down(None) | Link::Closed => return Err(ConnectError::Unreachable(Vec::new())),
+        }
+        Ok(client)
+    }
+
+    fn start(options: ConnectOptions) -> Self {
+        let (outbound, receiver) = mpsc::channel(limits::OUTBOUND_QUEUE);
+        let shared = Arc::new(Shared::new(options, outbound));
+        let closed = watch::Sender::new(false);
+        let keeper = tokio::spawn(connection::keep(
+            Arc::clone(&shared),
+            Queue::new(receiver),
+            closed.subscribe(),
+        ));
+        Self {
+            inner: Arc::new(Inner {
+                shared,
+                closed,
+                keeper: Mutex::new(Some(keeper)),
+            }),
+        }
+    }
+
+    /// Sends a request and waits for its outcome. Under `default` the first reply counts; see
+    /// [`Client::request_many`] for all of them.
+    ///
+    /// A request that no node can have seen is sent again after a reconnect, until its deadline.
+    ///
+    /// # Errors
+    /// [`RequestError`]: every request ends in exactly one of its outcomes, or with a reply.
+    ///
+    /// ```no_run
+    /// # async fn run(client: squall_client::Client) {
+    /// use squall_client::{RequestError, RequestOptions};
+    ///
+    /// match client.request("orders", "one pizza", RequestOptions::default()).await {
+    ///     Ok(reply) => println!("{} bytes", reply.payload.len()),
+    ///     Err(RequestError::Interrupted) => println!("ordered, or not: ask before you order again"),
+    ///     Err(other) => println!("{other}"),
+    /// }
+    /// # }
+    /// ```
+    pub async fn request(
+        &self,
+        exchange: &str,
+        payload: impl Into<Bytes>,
+        options: RequestOptions,
+    ) -> Result<Reply, RequestError> {
+        Ask::new(exchange, payload.into(), options)?
+            .one(&self.inner.shared)
+            .await
+    }
+
+    /// Sends a request and gives the replies of all handlers as they come, each with its number and how many there are.
+    ///
+    /// # Errors
+    /// [`RequestError`] when it cannot be sent; outcomes come through [`Replies::next`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::RequestError> {
+    /// let mut replies = client.request_many("stock", "apples?", Default::default()).await?;
+    /// while let Some(reply) = replies.next().await {
+    ///     let reply = reply?;
+    ///     println!("{} of {}: {:?}", reply.index, reply.count, reply.payload);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn request_many(
+        &self,
+        exchange: &str,
+        payload: impl Into<Bytes>,
+        options: RequestOptions,
+    ) -> Result<Replies, RequestError> {
+        Ask::new(exchange, payload.into(), options)?
+            .many(&self.inner.shared)
+            .await
+    }
+
+    /// Attaches a handler and waits until it stands. It is attached again by itself after a reconnect, and detached
+    /// when the [`Attachment`] is dropped.
+    ///
+    /// # Errors
+    /// [`AttachError`] when the exchange is unknown or unavailable for longer than [`AttachOptions::wait`].
+    ///
+    /// ```no_run
+    /// use squall_client::{Answer, AttachOptions, Client, Delivery, Handler, Notice};
+    ///
+    /// struct Echo;
+    ///
+    /// impl Handler for Echo {
+    ///     async fn handle(&mut self, delivery: Delivery) -> Answer {
+    ///         Answer::Reply(delivery.payload)
+    ///     }
+    ///
+    ///     fn notice(&mut self, notice: Notice) {
+    ///         println!("{:?}", notice.what);
+    ///     }
+    /// }
+    ///
+    /// # async fn run(client: Client) -> Result<(), squall_client::AttachError> {
+    /// let attachment = client.attach("users", AttachOptions::default(), Echo).await?;
+    /// // … until the service ends:
+    /// attachment.detach().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn attach(
+        &self,
+        exchange: &str,
+        options: AttachOptions,
+        handler: impl Handler,
+    ) -> Result<Attachment, AttachError> {
+        let name = ExchangeName::new(exchange).map_err(Invalid::Name)?;
+        attachment::attach(self.clone(), name, options, handler).await
+    }
+
+    /// Declares an exchange. Declaring it again with the same properties changes nothing.
+    ///
+    /// # Errors
+    /// [`CommandError::Refused`] when it is declared with other properties; the others when the cluster did not answer
+    /// in time.
+    pub async fn declare(
+        &self,
+        declaration: Declaration,
+        within: Duration,
+    ) -> Result<Declared, CommandError> {
+        let Declaration {
+            name,
+            pattern,
+            strategy,
+            failover,
+        } = declaration;
+        let command = Command::Declare {
+            name,
+            pattern,
+            strategy,
+            failover,
+        };
+        let (created, revision) = self.propose(&command, within, true).await?;
+        Ok(Declared { created, revision })
+    }
+
+    /// Deletes an exchange and gives the revision of the registry without it.
+    ///
+    /// # Errors
+    /// [`CommandError`], also when there is no such exchange.
+    pub async fn delete(&self, exchange: &str, within: Duration) -> Result<Revision, CommandError> {
+        let name = ExchangeName::new(exchange).map_err(Invalid::Name)?;
+        let (_, revision) = self.propose(&Command::Delete { name }, within, false).await?;
+        Ok(revision)
+    }
+
+    /// Proposes a registry command until the cluster has decided; true when it changed something. Only a command that
+    /// may be repeated is proposed again after its fate got lost.
+    async fn propose(
+        &self,
+        command: &Command,
+        within: Duration,
+        repeatable: bool,
+    ) -> Result<(bool, Revision), CommandError> {
+        let deadline = Instant::now() + within;
+        let mut latest = String::from("no node answers");
+        let mut unknown = false;
+        loop {
+            let ask = |call| ClientMessage::Propose {
+                call,
+                command: command.clone(),
+            };
+            match call(&self.inner.shared, deadline, None, ask).await {
+                Ok(NodeMessage::Proposed {
+                    result: ProposeResult::Committed { outcome, revision },
+                    ..
+                }) => {
+                    return match outcome {
+                        Outcome::Done => Ok((true, revision)),
+                        Outcome::Unchanged => Ok((false, revision)),
+                        Outcome::Refused(refused) => Err(refused.into()),
+                    };
+                }
+                Ok(NodeMessage::Proposed {
+                    result: ProposeResult::Unknown { reason },
+                    ..
+                }) => {
+                    (latest, unknown) = (reason, true);
+                }
+                Ok(NodeMessage::Proposed {
+                    result: ProposeResult::NotLeader { .. },
+                    ..
+                }) => {
+                    latest = "no meta leader".into();
+                }
+                Ok(
+                    NodeMessage::Proposed {
+                        result: ProposeResult::Failed { reason },
+                        ..
+                    }
+                    | NodeMessage::Refused { reason, .. },
+                ) => latest = reason,
+                Ok(_) => latest = "the node answered out of turn".into(),
+                Err(CallFailed::NoAnswer) => (latest, unknown) = ("the node did not answer".into(), true),
+                Err(CallFailed::NotSent) => {}
+                Err(CallFailed::Closed) => {
+                    return Err(CommandError::Unavailable("the client is closed".into()));
+                }
+            }
+            if unknown && (!repeatable || Instant::now() >= deadline) {
+                return Err(CommandError::Unknown(latest));
+            }
+            if !pause(limits::REFUSED_RETRY, deadline).await {
+                let error = if unknown {
+                    CommandError::Unknown
+                } else {
+                    CommandError::Unavailable
+                };
+                return Err(error(latest));
+            }
+        }
+    }
+
+    /// The node that the client is connected to now.
+    #[must_use]
+    pub fn node(&self) -> Option<Introduction> {
+        match &*self.inner.shared.link.borrow() {
+            Link::Up(peer) => Some(peer.node.clone()),
+            Link::Down(_) | Link::Closed => None,
+        }
+    }
+
+    /// Waits until the client is connected, and tells to which node; `None` when it is closed first.
+    pub async fn connected(&self) -> Option<Introduction> {
+        let mut link = self.inner.shared.link.subscribe();
+        match &*link.wait_for(|link| !matches!(link, Link::Down(_))).await.ok()? {
+            Link::Up(peer) => Some(peer.node.clone()),
+            Link::Down(_) | Link::Closed => None,
+        }
+    }
+
+    /// The members of the cluster as far as the client has learned them.
+    #[must_use]
+    pub fn members(&self) -> Vec<Introduction> {
+        self.inner.shared.members()
+    }
+
+    /// Writes what is queued, for a second at most, and closes the connection. What is still open ends.
+    pub async fn close(self) {
+        self.flush().await;
+        self.inner.closed.send_replace(true);
+        let keeper = self
+            .inner
+            .keeper
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(keeper) = keeper {
+            // It ended by itself or by a panic, which the panic hook has told of.
+            let _ended = keeper.await;
+        }
+    }
+
+    /// Waits until what is queued was written, for a second at most.
+    pub(crate) async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        let flush = async {
+            if self
+                .inner
+                .shared
+                .outbound
+                .send(Outgoing::Flush(done))
+                .await
+                .is_ok()
+            {
+                let _closed = written.await;
+            }
+        };
+        if timeout(limits::FLUSH_WITHIN, flush).await.is_err() {
+            tracing::debug!("what is queued could not be written");
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+}

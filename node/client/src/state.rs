@@ -1,0 +1,354 @@
+//! What the client's tasks share: open requests, calls, handlers, addresses. The lock is held for moments, never over
+//! an await.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use squall_kernel::frame::Frame;
+use squall_kernel::id::{ClusterId, ExchangeId, ExchangeName, MessageId, NodeId, NodeName, Pid};
+use squall_kernel::limits::NODES_MAX;
+use squall_kernel::message::{Call, ClientMessage, NodeMessage, control};
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Introduction;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::addresses::Addresses;
+use crate::attachment::Route;
+use crate::error::RequestError;
+use crate::limits;
+use crate::link::{Generation, Link, Peer};
+use crate::options::ConnectOptions;
+
+/// A frame on its way out.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// A request: goes out on any connection, until its deadline.
+    Request { frame: Frame, deadline: Instant },
+    /// Belongs to one connection and is void on any other.
+    Bound { generation: Generation, frame: Frame },
+    /// Everything before it was written, or is void.
+    Flush(oneshot::Sender<()>),
+}
+
+/// A reply frame, or how the request ended without one.
+pub(crate) type Ending = Result<Frame, RequestError>;
+
+/// Who waits for a request's replies.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// The first reply ends it, or the last handler's refusal.
+    One {
+        sink: oneshot::Sender<Ending>,
+        seen: u32,
+    },
+    /// Replies of several handlers; how many are still to come is known with the first.
+    Many { sink: mpsc::Sender<Ending>, seen: u32 },
+}
+
+#[derive(Debug)]
+struct Pending {
+    waiter: Waiter,
+    /// True once a byte of it may have reached a node.
+    written: bool,
+}
+
+impl Waiter {
+    /// Counts a reply and tells how many came.
+    fn count_one(&mut self) -> u32 {
+        let (Self::One { seen, .. } | Self::Many { seen, .. }) = self;
+        *seen += 1;
+        *seen
+    }
+}
+
+#[derive(Debug)]
+struct PendingCall {
+    answer: oneshot::Sender<NodeMessage>,
+    /// The handler that an `Attached` answer brings to life.
+    route: Option<Arc<Route>>,
+}
+
+/// What the tasks of one client share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: ConnectOptions,
+    pub(crate) outbound: mpsc::Sender<Outgoing>,
+    pub(crate) link: watch::Sender<Link>,
+    state: Mutex<State>,
+    last_message: AtomicU64,
+    last_call: AtomicU64,
+    /// The connection on which deliveries may be answered; 0 for none.
+    live: AtomicU64,
+    /// Deliveries taken in and not answered yet.
+    delivering: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: HashMap<MessageId, Pending>,
+    calls: HashMap<Call, PendingCall>,
+    names: HashMap<ExchangeName, ExchangeId>,
+    handlers: HashMap<u64, Arc<Route>>,
+    addresses: Addresses,
+    members: BTreeMap<NodeId, Introduction>,
+}
+
+impl Shared {
+    pub(crate) fn new(options: ConnectOptions, outbound: mpsc::Sender<Outgoing>) -> Self {
+        let addresses = Addresses::new(options.addrs.clone());
+        Self {
+            options,
+            outbound,
+            link: watch::Sender::new(Link::Down(None)),
+            state: Mutex::new(State {
+                addresses,
+                ..State::default()
+            }),
+            last_message: AtomicU64::new(0),
+            last_call: AtomicU64::new(0),
+            live: AtomicU64::new(0),
+            delivering: AtomicU64::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Requests.
+
+    /// Opens a request and gives it a number.
+    pub(crate) fn open(&self, waiter: Waiter) -> MessageId {
+        let message = MessageId(self.last_message.fetch_add(1, Ordering::Relaxed) + 1);
+        self.lock().pending.insert(
+            message,
+            Pending {
+                waiter,
+                written: false,
+            },
+        );
+        message
+    }
+
+    /// Forgets a request; tells whether it was written, `None` when it had ended.
+    pub(crate) fn forget(&self, message: MessageId) -> Option<bool> {
+        self.lock().pending.remove(&message).map(|p| p.written)
+    }
+
+    /// Marks a request as written from now on; false when nobody waits for it any more.
+    pub(crate) fn mark_written(&self, message: MessageId) -> bool {
+        let mut state = self.lock();
+        let Some(pending) = state.pending.get_mut(&message) else {
+            return false;
+        };
+        pending.written = true;
+        true
+    }
+
+    /// Requests that a node may have.
+    pub(crate) fn written(&self) -> usize {
+        self.lock().pending.values().filter(|p| p.written).count()
+    }
+
+    /// Gives a `Reply` frame to whoever waits for it; a late one is dropped.
+    pub(crate) fn complete(&self, frame: Frame) {
+        let (message, exchange) = (frame.message, frame.exchange);
+        let of_several = frame.reply_index > 0;
+        let count = frame.reply_count;
+        let ending = RequestError::of(&frame).map_or(Ok(frame), Err);
+        let mut state = self.lock();
+        if ending == Err(RequestError::Unavailable(NoReply::UnknownExchange)) {
+            state.names.retain(|_, id| *id != exchange);
+        }
+        let Some(mut pending) = state.pending.remove(&message) else {
+            return;
+        };
+        let timed_out = ending == Err(RequestError::Timeout);
+        let more = of_several && !timed_out && pending.waiter.count_one() < count;
+        match pending.waiter {
+            Waiter::One { sink, .. } if ending.is_ok() || !more => {
+                drop(state);
+                let _gone = sink.send(ending);
+            }
+            Waiter::One { .. } => drop(state.pending.insert(message, pending)),
+            Waiter::Many { ref sink, .. } => {
+                // A node that sends more replies than there can be handlers loses the rest.
+                let _full_or_gone = sink.try_send(ending);
+                if more {
+                    state.pending.insert(message, pending);
+                }
+            }
+        }
+    }
+
+    // Calls.
+
+    /// Opens a call and gives it a number.
+    pub(crate) fn open_call(&self, route: Option<Arc<Route>>) -> (Call, oneshot::Receiver<NodeMessage>) {
+        let (answer, receiver) = oneshot::channel();
+        let call = self.last_call.fetch_add(1, Ordering::Relaxed) + 1;
+        self.lock().calls.insert(call, PendingCall { answer, route });
+        (call, receiver)
+    }
+
+    pub(crate) fn forget_call(&self, call: Call) {
+        self.lock().calls.remove(&call);
+    }
+
+    /// Answers a call. A handler is known from here on, before the next frame is looked at.
+    pub(crate) fn answer(&self, generation: Generation, call: Call, message: NodeMessage) {
+        let mut state = self.lock();
+        let Some(pending) = state.calls.remove(&call) else {
+            // An attachment nobody waits for any more: the node is told to forget it.
+            if let NodeMessage::Attached { handler, .. } = message {
+                drop(state);
+                self.detach(generation, handler.serial);
+            }
+            return;
+        };
+        if let (
+            NodeMessage::Attached {
+                handler, exchange, ..
+            },
+            Some(route),
+        ) = (&message, &pending.route)
+        {
+            route.attached(generation, *handler, *exchange, self.cluster());
+            state.handlers.insert(handler.serial, Arc::clone(route));
+        }
+        drop(state);
+        let _gone = pending.answer.send(message);
+    }
+
+    // Handlers.
+
+    pub(crate) fn handler(&self, serial: u64) -> Option<Arc<Route>> {
+        self.lock().handlers.get(&serial).cloned()
+    }
+
+    pub(crate) fn remove_handler(&self, serial: u64) -> Option<Arc<Route>> {
+        self.lock().handlers.remove(&serial)
+    }
+
+    /// Forgets a handler and tells the node, if the connection still stands and its queue has room; where it has none,
+    /// deliveries to the forgotten handler are turned away.
+    pub(crate) fn detach(&self, generation: Generation, serial: u64) {
+        self.remove_handler(serial);
+        let frame = control(&ClientMessage::Detach { handler: serial });
+        if self
+            .outbound
+            .try_send(Outgoing::Bound { generation, frame })
+            .is_err()
+        {
+            tracing::debug!(handler = serial, "no room to say that a handler is gone");
+        }
+    }
+
+    /// True while answers to that connection's deliveries can still be written.
+    pub(crate) fn is_live(&self, generation: Generation) -> bool {
+        self.live.load(Ordering::Acquire) == generation.0
+    }
+
+    pub(crate) fn delivery_taken(&self) {
+        self.delivering.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn delivery_ended(&self) {
+        self.delivering.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn delivering(&self) -> u64 {
+        self.delivering.load(Ordering::Acquire)
+    }
+
+    // Names and members.
+
+    pub(crate) fn cached(&self, name: &ExchangeName) -> Option<ExchangeId> {
+        self.lock().names.get(name).copied()
+    }
+
+    pub(crate) fn cache(&self, name: &ExchangeName, exchange: ExchangeId) {
+        let mut state = self.lock();
+        if state.names.len() >= limits::NAMES_MAX {
+            state.names.clear();
+        }
+        state.names.insert(name.clone(), exchange);
+    }
+
+    pub(crate) fn learn(&self, members: &[Introduction]) {
+        let mut state = self.lock();
+        state.addresses.learn(members);
+        let members = members.iter().take(NODES_MAX);
+        state.members = members.map(|m| (m.id, m.clone())).collect();
+    }
+
+    pub(crate) fn members(&self) -> Vec<Introduction> {
+        self.lock().members.values().cloned().collect()
+    }
+
+    pub(crate) fn node_name(&self, node: NodeId) -> Option<NodeName> {
+        self.lock().members.get(&node).map(|m| m.name.clone())
+    }
+
+    /// The pid as people read it.
+    pub(crate) fn pid_text(&self, pid: Pid) -> String {
+        self.node_name(pid.node)
+            .map_or_else(|| pid.to_string(), |name| pid.text(name.as_str()))
+    }
+
+    pub(crate) fn next_address(&self) -> Option<(String, bool)> {
+        self.lock().addresses.take()
+    }
+
+    // The connection.
+
+    fn cluster(&self) -> Option<ClusterId> {
+        match &*self.link.borrow() {
+            Link::Up(peer) => peer.cluster,
+            Link::Down(_) | Link::Closed => None,
+        }
+    }
+
+    pub(crate) fn up(&self, peer: Peer) {
+        self.live.store(peer.generation.0, Ordering::Release);
+        self.link.send_replace(Link::Up(Arc::new(peer)));
+    }
+
+    /// New requests and calls wait for the next connection; deliveries may still be answered.
+    pub(crate) fn leaving(&self) {
+        self.link.send_replace(Link::Down(None));
+    }
+
+    /// The connection is gone: what it had taken is interrupted, what it had not taken waits for the next one.
+    pub(crate) fn down(&self) {
+        self.live.store(0, Ordering::Release);
+        self.link.send_replace(Link::Down(None));
+        let mut state = self.lock();
+        let (written, waiting): (HashMap<_, _>, HashMap<_, _>) =
+            state.pending.drain().partition(|(_, pending)| pending.written);
+        state.pending = waiting;
+        state.calls.clear();
+        state.names.clear();
+        let lost: Vec<Arc<Route>> = state.handlers.drain().map(|(_, route)| route).collect();
+        drop(state);
+        drop(lost);
+        end_all(written, &RequestError::Interrupted);
+    }
+
+    /// No request of before can reach anybody: another cluster answers at these addresses, or the client is closed.
+    pub(crate) fn give_up_waiting(&self) {
+        let waiting = std::mem::take(&mut self.lock().pending);
+        end_all(waiting, &RequestError::Unavailable(NoReply::Unreachable));
+    }
+}
+
+fn end_all(requests: HashMap<MessageId, Pending>, error: &RequestError) {
+    for pending in requests.into_values() {
+        match pending.waiter {
+            Waiter::One { sink, .. } => drop(sink.send(Err(error.clone()))),
+            Waiter::Many { sink, .. } => drop(sink.try_send(Err(error.clone()))),
+        }
+    }
+}
