@@ -1,0 +1,258 @@
+//! The chaos service: faults on this node, each for a limited time, each on record. What does not live here: the
+//! fault table and what faults do to bytes (the kernel's and the mesh's).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use squall_kernel::fault::{Fault, FaultError, FaultKind, TTL_DEFAULT, TTL_MAX};
+use squall_kernel::id::NodeName;
+use squall_kernel::time::{Instant, Span};
+use squall_proto::v1;
+use squall_proto::v1::Severity;
+use squall_proto::v1::chaos_server::Chaos;
+use squall_proto::v1::set_fault_request::Fault as Asked;
+use tokio::task::AbortHandle;
+use tonic::{Request, Response, Status};
+
+use super::status::CallError;
+use crate::introspect::{EventLog, Sources};
+
+/// The node's faults, as the transport holds them.
+pub trait FaultPlane: Send + Sync + 'static {
+    /// The clock that `Fault::ends` is on.
+    fn now(&self) -> Instant;
+    /// Sets a fault, in place of the one with the same id; with an empty id the node chooses one. Returns the id.
+    ///
+    /// # Errors
+    /// [`FaultError`]; nothing has changed then.
+    fn set(&self, id: &str, kind: FaultKind, ttl: Span, by: &str) -> Result<String, FaultError>;
+    /// Ends a fault; false when it is not there.
+    fn clear(&self, id: &str) -> bool;
+    /// Ends all; returns how many there were.
+    fn halt(&self) -> usize;
+    /// Those in force.
+    fn list(&self) -> Vec<Fault>;
+}
+
+/// The service. Without a fault plane every call is answered with UNIMPLEMENTED.
+pub struct ChaosService<S> {
+    inner: Option<Arc<Inner<S>>>,
+}
+
+struct Inner<S> {
+    plane: Arc<dyn FaultPlane>,
+    sources: Arc<S>,
+    events: Arc<EventLog>,
+    /// Faults whose end is not on record yet, by id.
+    open: Mutex<BTreeMap<String, Open>>,
+}
+
+struct Open {
+    what: String,
+    /// Tells a fault from the one it replaced.
+    ends: Instant,
+    _timer: Timer,
+}
+
+/// A task that ends with its fault, so that there are never more of them than faults.
+struct Timer(AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<S: Sources> ChaosService<S> {
+    /// A service over `plane`; none when the node was started without `--chaos`.
+    #[must_use]
+    pub fn new(plane: Option<Arc<dyn FaultPlane>>, sources: Arc<S>, events: Arc<EventLog>) -> Self {
+        let inner = |plane| Arc::new(Inner { plane, sources, events, open: Mutex::default() });
+        Self { inner: plane.map(inner) }
+    }
+
+    fn on(&self) -> Result<&Arc<Inner<S>>, CallError> {
+        self.inner.as_ref().ok_or(CallError::NoChaos)
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Sources> Chaos for ChaosService<S> {
+    async fn set_fault(
+        &self,
+        request: Request<v1::SetFaultRequest>,
+    ) -> Result<Response<v1::SetFaultResponse>, Status> {
+        let inner = self.on()?;
+        let asked = request.into_inner();
+        let kind = kind_of(asked.fault.as_ref())?;
+        inner.check_peer(kind.to())?;
+        let ttl = match asked.ttl_ms {
+            0 => TTL_DEFAULT,
+            ms if ms > TTL_MAX.as_ms() => {
+                let reason = format!("{ms} ms, at most {} ms (one hour) are allowed", TTL_MAX.as_ms());
+                return Err(CallError::Invalid { field: "ttl_ms", reason }.into());
+            }
+            ms => Span::from_ms(ms),
+        };
+        check_text("id", &asked.id)?;
+        check_text("by", &asked.by)?;
+        let id = inner.plane.set(&asked.id, kind, ttl, &asked.by).map_err(CallError::from)?;
+        let fault = inner.set_on_record(&id, end_on_record_later(inner, id.clone(), ttl));
+        Ok(Response::new(v1::SetFaultResponse { fault }))
+    }
+
+    async fn clear_fault(
+        &self,
+        request: Request<v1::ClearFaultRequest>,
+    ) -> Result<Response<v1::ClearFaultResponse>, Status> {
+        let inner = self.on()?;
+        let id = request.into_inner().id;
+        if !inner.plane.clear(&id) {
+            let name = id.chars().take(64).flat_map(char::escape_debug).collect();
+            return Err(CallError::NotFound { what: "active fault", name }.into());
+        }
+        if let Some(open) = inner.open().remove(&id) {
+            inner.record("fault-cleared", &id, &format!("cleared: {}", open.what), Severity::Info);
+        }
+        Ok(Response::new(v1::ClearFaultResponse {}))
+    }
+
+    async fn list_faults(
+        &self,
+        _: Request<v1::ListFaultsRequest>,
+    ) -> Result<Response<v1::ListFaultsResponse>, Status> {
+        let inner = self.on()?;
+        let faults = inner.plane.list().iter().map(|fault| inner.info(fault)).collect();
+        Ok(Response::new(v1::ListFaultsResponse { faults }))
+    }
+
+    async fn halt(&self, request: Request<v1::HaltRequest>) -> Result<Response<v1::HaltResponse>, Status> {
+        let inner = self.on()?;
+        let by = request.into_inner().by;
+        check_text("by", &by)?;
+        let cleared = inner.plane.halt();
+        inner.open().clear();
+        let text = format!("{cleared} faults cleared by {}", if by.is_empty() { "somebody" } else { &by });
+        inner.record("fault-halt", inner.sources.node().as_str(), &text, Severity::Notice);
+        Ok(Response::new(v1::HaltResponse { cleared: u32::try_from(cleared).unwrap_or(u32::MAX) }))
+    }
+}
+
+impl<S: Sources> Inner<S> {
+    fn check_peer(&self, peer: &NodeName) -> Result<(), CallError> {
+        if peer == self.sources.node() {
+            let reason = format!("'{peer}' is this node itself; a fault acts on the way to another");
+            return Err(CallError::Invalid { field: "to", reason });
+        }
+        if self.sources.hello().members.iter().any(|m| m.name == peer.as_str()) {
+            return Ok(());
+        }
+        Err(CallError::NotFound { what: "node", name: peer.to_string() })
+    }
+
+    /// Puts a fault that was just set on record and returns it as it is now.
+    fn set_on_record(&self, id: &str, timer: Timer) -> Option<v1::FaultInfo> {
+        let fault = self.plane.list().into_iter().find(|f| f.id == id)?;
+        let info = self.info(&fault);
+        let open = Open { what: info.what.clone(), ends: fault.ends, _timer: timer };
+        self.open().insert(id.to_owned(), open);
+        let by = if fault.by.is_empty() { "somebody" } else { &fault.by };
+        let text = format!("{} for {} ms, asked for by {by}", info.what, info.left_ms);
+        self.record("fault-set", id, &text, Severity::Notice);
+        Some(info)
+    }
+
+    /// Puts the end of a fault on record, unless it was cleared, or replaced by one that goes on.
+    fn end_on_record(&self, id: &str) {
+        let now = self.plane.now();
+        let mut open = self.open();
+        if open.get(id).is_some_and(|fault| fault.ends <= now)
+            && let Some(fault) = open.remove(id)
+        {
+            drop(open);
+            self.record("fault-ended", id, &format!("ended by itself: {}", fault.what), Severity::Info);
+        }
+    }
+
+    fn record(&self, kind: &'static str, id: &str, text: &str, severity: Severity) {
+        self.events.record(kind, id, text, severity, 0);
+    }
+
+    fn info(&self, fault: &Fault) -> v1::FaultInfo {
+        let node = self.sources.node();
+        v1::FaultInfo {
+            id: fault.id.clone(),
+            node: node.to_string(),
+            what: what(node, &fault.kind),
+            left_ms: fault.ends.since(self.plane.now()).as_ms(),
+            by: fault.by.clone(),
+            touched: fault.touched,
+        }
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Open>> {
+        // Every change of the map is one call: a panic leaves it whole.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fault in words, as rows and events show it: `delay a -> b 200ms ±50ms`.
+#[must_use]
+pub fn what(node: &NodeName, kind: &FaultKind) -> String {
+    match kind {
+        FaultKind::Cut { to } => format!("cut {node} -> {to}"),
+        FaultKind::Delay { to, delay, jitter } if *jitter == Span::ZERO => {
+            format!("delay {node} -> {to} {}", time(*delay))
+        }
+        FaultKind::Delay { to, delay, jitter } => {
+            format!("delay {node} -> {to} {} ±{}", time(*delay), time(*jitter))
+        }
+    }
+}
+
+fn time(span: Span) -> String {
+    if span.0.is_multiple_of(1000) { format!("{}ms", span.as_ms()) } else { format!("{}us", span.0) }
+}
+
+/// Puts the end on record when it is due.
+fn end_on_record_later<S: Sources>(inner: &Arc<Inner<S>>, id: String, ttl: Span) -> Timer {
+    let inner = Arc::downgrade(inner);
+    let task = tokio::spawn(async move {
+        // A little later than the fault ends, so that it is over by then whatever the timers' grain.
+        tokio::time::sleep(Duration::from_micros(ttl.0) + Duration::from_millis(5)).await;
+        if let Some(inner) = inner.upgrade() {
+            inner.end_on_record(&id);
+        }
+    });
+    Timer(task.abort_handle())
+}
+
+fn kind_of(asked: Option<&Asked>) -> Result<FaultKind, CallError> {
+    let name = |to: &str| {
+        NodeName::new(to).map_err(|e| CallError::Invalid { field: "to", reason: e.to_string() })
+    };
+    match asked {
+        Some(Asked::Delay(delay)) => Ok(FaultKind::Delay {
+            to: name(&delay.to)?,
+            delay: Span(delay.delay_us),
+            jitter: Span(delay.jitter_us),
+        }),
+        Some(Asked::Cut(cut)) => Ok(FaultKind::Cut { to: name(&cut.to)? }),
+        None => {
+            Err(CallError::Invalid { field: "fault", reason: "neither a delay nor a cut was given".into() })
+        }
+    }
+}
+
+/// Ids and authors are shown on terminals.
+fn check_text(field: &'static str, text: &str) -> Result<(), CallError> {
+    match text.chars().find(|c| c.is_control()) {
+        Some(found) => Err(CallError::Invalid { field, reason: format!("control character {found:?}") }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "chaos_test.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+//! A node for tests: rows as the test sets them, a registry that applies commands at once, a fault table.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use squall_kernel::id::{ClusterId, Incarnation, NodeId, NodeName, Pid, Revision};
+use squall_kernel::message::ProposeResult;
+use squall_kernel::profile::Profile;
+use squall_kernel::registry::Command;
+use squall_proto::v1::row::Row as Content;
+use squall_proto::v1::{self, Row, RowKind};
+
+use super::*;
+use crate::introspect::rows::key_of;
+use crate::introspect::{KindSet, ProcessView};
+
+/// Rows and processes as the test sets them.
+#[derive(Debug)]
+pub(super) struct FakeNode {
+    name: NodeName,
+    pub(super) rows: Mutex<Vec<Row>>,
+    /// Serial, name and messages in the mailbox.
+    pub(super) processes: Mutex<Vec<(u64, String, u64)>>,
+    pub(super) looks: AtomicUsize,
+}
+
+impl FakeNode {
+    pub(super) fn new() -> Arc<Self> {
+        let name = NodeName::new("a").expect("a name");
+        Arc::new(Self {
+            name,
+            rows: Mutex::default(),
+            processes: Mutex::default(),
+            looks: AtomicUsize::default(),
+        })
+    }
+
+    pub(super) fn set(&self, rows: Vec<Row>) {
+        *self.rows.lock().expect("not poisoned") = rows;
+    }
+}
+
+impl Sources for FakeNode {
+    fn node(&self) -> &NodeName {
+        &self.name
+    }
+
+    fn hello(&self) -> v1::HelloResponse {
+        let member = |name: &str| v1::Member { name: name.into(), ..Default::default() };
+        v1::HelloResponse { node: "a".into(), members: vec![member("b"), member("a")], ..Default::default() }
+    }
+
+    fn rows(&self, kinds: KindSet, out: &mut Vec<Row>) {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        let rows = self.rows.lock().expect("not poisoned");
+        out.extend(rows.iter().filter(|row| kinds.has(key_of(row).expect("content").0)).cloned());
+    }
+
+    fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {
+        for (serial, name, mailbox) in self.processes.lock().expect("not poisoned").iter() {
+            visit(&ProcessView {
+                pid: Pid { node: NodeId(1), serial: *serial },
+                name,
+                kind: "handler",
+                enqueued: *mailbox,
+                dequeued: 0,
+                bound: 4096,
+                oldest_us: 0,
+                busy_us: 0,
+                sent: 0,
+                restarts: 0,
+                age_ms: 0,
+                dropped: 0,
+            });
+        }
+    }
+}
+
+/// Applies commands to a registry of its own, or answers as told.
+#[derive(Debug)]
+pub(super) struct FakeMeta {
+    pub(super) registry: watch::Sender<Arc<Registry>>,
+    /// Answers to give before any command is applied.
+    pub(super) answers: Mutex<Vec<ProposeResult>>,
+}
+
+impl FakeMeta {
+    pub(super) fn new() -> Arc<Self> {
+        let mut registry = Registry::default();
+        registry.apply(Revision(1), &Command::Found { cluster: ClusterId(7), profile: Profile::Lan });
+        Arc::new(Self { registry: watch::Sender::new(Arc::new(registry)), answers: Mutex::default() })
+    }
+}
+
+impl Proposer for FakeMeta {
+    async fn propose(&self, command: Command) -> ProposeResult {
+        if let Some(answer) = self.answers.lock().expect("not poisoned").pop() {
+            return answer;
+        }
+        let mut registry = Registry::clone(&self.registry.borrow());
+        let revision = Revision(registry.revision.0 + 1);
+        let outcome = registry.apply(revision, &command);
+        self.registry.send_replace(Arc::new(registry));
+        ProposeResult::Committed { outcome, revision }
+    }
+}
+
+/// A server over a fake node, and where to find it.
+pub(super) struct Running {
+    pub(super) node: Arc<FakeNode>,
+    pub(super) meta: Arc<FakeMeta>,
+    pub(super) events: Arc<EventLog>,
+    pub(super) wake: Wake,
+    pub(super) server: Server,
+    pub(super) channel: tonic::transport::Channel,
+}
+
+/// Starts a server on a port of its own and connects to it.
+pub(super) async fn start(faults: Option<Arc<dyn FaultPlane>>) -> Running {
+    let (node, meta, wake) = (FakeNode::new(), FakeMeta::new(), Wake::default());
+    let events = Arc::new(EventLog::new(Incarnation(7), wake.clone()));
+    let parts = Parts {
+        sources: Arc::clone(&node),
+        events: Arc::clone(&events),
+        wake: wake.clone(),
+        proposer: Arc::clone(&meta),
+        registry: meta.registry.subscribe(),
+        faults,
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let (sender, incoming) = mpsc::channel(limits::INCOMING_MAX);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if sender.send(stream).await.is_err() {
+                return;
+            }
+        }
+    });
+    let server =
+        Server::start(incoming, |services, closing| services.add_control(parts, closing.clone()))
+            .expect("a thread");
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    let channel = endpoint.connect().await.expect("a connection");
+    Running { node, meta, events, wake, server, channel }
+}
+
+/// An exchange row.
+pub(super) fn exchange(name: &str, requests: u64) -> Row {
+    Row { row: Some(Content::Exchange(v1::ExchangeRow { name: name.into(), requests, ..Default::default() })) }
+}
+
+/// A key of a removed row.
+pub(super) fn key(kind: RowKind, key: &str) -> v1::RowKey {
+    v1::RowKey { kind: kind as i32, key: key.into() }
+}

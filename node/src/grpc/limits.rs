@@ -1,0 +1,42 @@
+//! Bounds of the gRPC server, each with the reason for its number: tonic has none of its own.
+
+use std::time::Duration;
+
+use squall_kernel::limits;
+
+/// Largest message taken in: a payload and its fields, as on the mesh.
+pub const MESSAGE_BYTES_MAX: usize = limits::FRAME_BYTES_MAX;
+/// Largest message of the control services: names and texts only.
+pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
+/// Connections at once; further ones are closed.
+pub const CONNECTIONS_MAX: usize = 256;
+/// Streams of one connection at once.
+pub const STREAMS_MAX: u32 = 256;
+/// Calls of one connection that wait for their answer at once; further ones are refused.
+pub const CALLS_MAX: usize = 256;
+/// Watch and event streams of the node at once: each costs a look at all rows four times a second.
+pub const WATCHERS_MAX: usize = 64;
+/// Header list of a call.
+pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// Longest call: a request may wait as long as its own timeout, and somewhat for the way.
+pub const CALL_TIME_MAX: Duration =
+    Duration::from_millis(limits::REQUEST_TIMEOUT_MS_MAX as u64 + 10_000);
+/// A change of the registry: an election and some tries fit in.
+pub const CHANGE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Between two tries of a change that was certainly not carried out.
+pub const CHANGE_RETRY: Duration = Duration::from_millis(50);
+/// How long the node waits to see its own registry show a change that is committed.
+pub const APPLY_TIME_MAX: Duration = Duration::from_secs(1);
+/// A connection that is silent for so long is asked for a sign of life…
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// …and closed when none comes.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// An empty batch of events is sent after that long, as a sign of life.
+pub const EVENTS_SILENCE_MAX: Duration = Duration::from_secs(1);
+/// How long open calls may go on when the node stops.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(1);
+/// Connections handed over and not taken up.
+pub const INCOMING_MAX: usize = 64;
+
+const _: () = assert!(CONTROL_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(CALLS_MAX <= STREAMS_MAX as usize);

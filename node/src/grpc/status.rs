@@ -1,0 +1,102 @@
+//! The one place where errors become gRPC statuses. What does not live here: the checks that find them.
+
+use squall_kernel::fault::FaultError;
+use squall_kernel::registry::Refused;
+use tonic::{Code, Status};
+
+/// Why a call of the control services failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// A field holds what it must not.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// Name of the field in the request.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The registry refused the change.
+    #[error("{0}")]
+    Refused(#[from] Refused),
+    /// No such thing.
+    #[error("there is no {what} '{name}'")]
+    NotFound {
+        /// Kind of thing.
+        what: &'static str,
+        /// Name asked for.
+        name: String,
+    },
+    /// Certainly not carried out: there is no meta leader, or it has no quorum.
+    #[error("not carried out: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+    /// It may or may not have been carried out.
+    #[error("it may or may not have been carried out: {reason}")]
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+    /// No answer in time; it may or may not have been carried out.
+    #[error("no answer within {seconds} s; it may or may not have been carried out")]
+    Late {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The fault table refused a fault.
+    #[error("{0}")]
+    Fault(#[from] FaultError),
+    /// The node takes no faults.
+    #[error("this node takes no faults: it was started without --chaos")]
+    NoChaos,
+    /// Streams are at their bound.
+    #[error("{max} watchers are connected already")]
+    TooManyWatchers {
+        /// The bound.
+        max: usize,
+    },
+}
+
+impl CallError {
+    const fn code(&self) -> Code {
+        match self {
+            Self::Invalid { .. } => Code::InvalidArgument,
+            Self::Refused(Refused::Differs { .. } | Refused::NameTaken(_) | Refused::FoundedAlready(_)) => {
+                Code::AlreadyExists
+            }
+            Self::Refused(Refused::UnknownExchange(_) | Refused::UnknownNode(_)) | Self::NotFound { .. } => {
+                Code::NotFound
+            }
+            Self::Refused(Refused::Full { .. })
+            | Self::Fault(FaultError::Full { .. })
+            | Self::TooManyWatchers { .. } => Code::ResourceExhausted,
+            Self::Refused(_) => Code::FailedPrecondition,
+            Self::Unavailable { .. } | Self::Unknown { .. } => Code::Unavailable,
+            Self::Late { .. } => Code::DeadlineExceeded,
+            Self::Fault(_) => Code::InvalidArgument,
+            Self::NoChaos => Code::Unimplemented,
+        }
+    }
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_status_and_keeps_its_words() {
+        let status = Status::from(CallError::Refused(Refused::UnknownExchange("orders".into())));
+        assert_eq!((status.code(), status.message()), (Code::NotFound, "there is no exchange 'orders'"));
+        let status = Status::from(CallError::Invalid { field: "strategy", reason: "empty".into() });
+        assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "strategy: empty"));
+        assert_eq!(Status::from(CallError::NoChaos).code(), Code::Unimplemented);
+        assert_eq!(Status::from(CallError::Refused(Refused::NotFounded)).code(), Code::FailedPrecondition);
+    }
+}

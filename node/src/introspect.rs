@@ -1,0 +1,117 @@
+//! What a node shows of itself: the seam to its parts ([`Sources`]), the choice and comparison of rows, the deltas
+//! for one watcher, and the ring of events.
+//!
+//! What does not live here: gRPC (see `grpc::introspection`) and the figures themselves, which the parts keep in
+//! atomics and snapshots.
+
+pub mod engine;
+pub mod events;
+pub mod interest;
+pub mod kinds;
+pub mod limits;
+pub mod pace;
+pub mod rows;
+pub mod top;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use squall_kernel::id::{NodeName, Pid};
+use squall_proto::v1;
+use tokio::sync::watch;
+
+pub use events::EventLog;
+pub use kinds::KindSet;
+
+/// Where the rows come from. Every call is a cheap read of atomics and snapshots: it takes no lock that message
+/// traffic holds, and sends no process a message.
+pub trait Sources: Send + Sync + 'static {
+    /// Name of this node.
+    fn node(&self) -> &NodeName;
+    /// Who the node is and whom it knows.
+    fn hello(&self) -> v1::HelloResponse;
+    /// Appends the rows of `kinds`, processes excepted.
+    fn rows(&self, kinds: KindSet, out: &mut Vec<v1::Row>);
+    /// Shows every process to `visit`, which keeps only what a watcher wants: nothing is allocated for the others.
+    fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>));
+}
+
+/// A process as the table has it, borrowed for the time of one look. Fields as in `v1::ProcessRow`.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessView<'a> {
+    /// Pid.
+    pub pid: Pid,
+    /// Name or what it serves.
+    pub name: &'a str,
+    /// Kind.
+    pub kind: &'a str,
+    /// Messages put into the mailbox.
+    pub enqueued: u64,
+    /// Messages taken out of it.
+    pub dequeued: u64,
+    /// Bound of the mailbox.
+    pub bound: u64,
+    /// Age of the oldest message in microseconds.
+    pub oldest_us: u64,
+    /// Microseconds spent working.
+    pub busy_us: u64,
+    /// Messages sent out.
+    pub sent: u64,
+    /// Restarts.
+    pub restarts: u64,
+    /// Milliseconds since it started.
+    pub age_ms: u64,
+    /// Messages refused because the mailbox was full.
+    pub dropped: u64,
+}
+
+impl ProcessView<'_> {
+    /// Messages in the mailbox.
+    #[must_use]
+    pub fn mailbox(&self) -> u64 {
+        self.enqueued.saturating_sub(self.dequeued)
+    }
+
+    /// The row that goes over the wire; `pid` is the process id as people read it.
+    #[must_use]
+    pub fn row(&self, pid: String) -> v1::ProcessRow {
+        v1::ProcessRow {
+            pid,
+            name: self.name.to_owned(),
+            kind: self.kind.to_owned(),
+            enqueued: self.enqueued,
+            dequeued: self.dequeued,
+            bound: self.bound,
+            oldest_us: self.oldest_us,
+            busy_us: self.busy_us,
+            sent: self.sent,
+            restarts: self.restarts,
+            age_ms: self.age_ms,
+            dropped: self.dropped,
+        }
+    }
+}
+
+/// Rouses every watcher at once when something important changed (a leader, an owner, a link's state, a fault),
+/// so that it is on screen before the next regular update. Raise it after the change is readable in [`Sources`].
+#[derive(Debug, Clone, Default)]
+pub struct Wake(watch::Sender<u64>);
+
+impl Wake {
+    /// Rouses the watchers. Callable from any thread; costs nothing while nobody watches.
+    pub fn raise(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+
+    /// A receiver that has seen everything up to now.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+/// Milliseconds since the Unix epoch by the machine's clock: shown to people, never compared.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,139 @@
+//! Traces over OTLP/gRPC, and the log. Spans end in a bounded queue that a thread of its own sends away: a collector
+//! that is absent or slow costs spans, never traffic.
+//!
+//! What does not live here: which spans there are (see `spans` of the node) and metrics.
+
+pub mod batch;
+pub mod context;
+pub mod logging;
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter as _};
+use squall_kernel::id::{Incarnation, NodeName};
+use tokio::runtime::Builder;
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+
+pub use batch::ExportFigures;
+pub use settings::{Otlp, SettingsError};
+
+use batch::{Batcher, Figures, Worker};
+
+/// Target of the spans that become traces; all else is for the log.
+pub const TRACE_TARGET: &str = "squall::trace";
+/// How long a stop waits for spans to be sent.
+pub const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long one batch may take before it is given up.
+pub const EXPORT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Why traces cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The collector's address or another setting is wrong.
+    #[error("traces cannot be sent to '{endpoint}': {reason}")]
+    Exporter {
+        /// Address given.
+        endpoint: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The thread or its runtime cannot be had.
+    #[error("the telemetry thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Traces of one node.
+#[derive(Debug)]
+pub struct Telemetry {
+    provider: SdkTracerProvider,
+    worker: Worker,
+    figures: Arc<Figures>,
+}
+
+impl Telemetry {
+    /// Starts sending spans of the node `name` to the collector. Does not wait for it.
+    ///
+    /// # Errors
+    /// [`TelemetryError`] when the address is none, or there is no thread to be had.
+    pub fn start(otlp: &Otlp, name: &NodeName, incarnation: Incarnation) -> Result<Self, TelemetryError> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let resource = resource(otlp, name, incarnation);
+        // The channel spawns its worker when it is built: on the runtime that will drive it.
+        let entered = runtime.enter();
+        let mut exporter = exporter(otlp)?;
+        drop(entered);
+        exporter.set_resource(&resource);
+        let figures = Arc::new(Figures::default());
+        let (batcher, worker) = Batcher::start(runtime, exporter, Arc::clone(&figures))?;
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(otlp.sampler.clone())
+            .with_resource(resource)
+            .with_span_processor(batcher)
+            .build();
+        Ok(Self { provider, worker, figures })
+    }
+
+    /// The layer that turns the spans of messages into OpenTelemetry's.
+    #[must_use]
+    pub fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+    {
+        // What the layer can tell beyond the spans' own fields is about our source code, not about the message.
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer("squall"))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_level(false)
+            .with_tracked_inactivity(false)
+            .with_context_activation(false)
+            .with_filter(filter_fn(|metadata| metadata.target() == TRACE_TARGET))
+            .boxed()
+    }
+
+    /// What became of the spans.
+    #[must_use]
+    pub fn figures(&self) -> ExportFigures {
+        self.figures.read()
+    }
+
+    /// Sends what is queued and stops; takes at most [`FLUSH_TIME_MAX`], whatever the collector does. Blocks.
+    pub fn shutdown(self) -> ExportFigures {
+        self.worker.stop(FLUSH_TIME_MAX);
+        self.figures.read()
+    }
+}
+
+fn exporter(otlp: &Otlp) -> Result<SpanExporter, TelemetryError> {
+    SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(otlp.endpoint.clone())
+        .with_timeout(EXPORT_TIME_MAX)
+        .build()
+        .map_err(|e| TelemetryError::Exporter { endpoint: otlp.endpoint.clone(), reason: e.to_string() })
+}
+
+fn resource(otlp: &Otlp, name: &NodeName, incarnation: Incarnation) -> Resource {
+    Resource::builder()
+        .with_service_name(otlp.service_name.clone())
+        .with_attributes([
+            KeyValue::new("service.instance.id", name.to_string()),
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("squall.incarnation", i64::try_from(incarnation.0).unwrap_or(i64::MAX)),
+        ])
+        .build()
+}
+
+#[cfg(test)]
+#[path = "telemetry_test.rs"]
+mod tests;
