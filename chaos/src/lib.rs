@@ -1,1 +1,7 @@
-//! Faults, the local supervisor, and the chaos console behind the observer
+//! Faults, the local supervisor, and the chaos console behind the observer.
+
+pub mod guard;
+pub mod layout;
+pub mod limits;
+pub mod process;
+pub mod supervisor;

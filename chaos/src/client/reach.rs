@@ -1,0 +1,139 @@
+//! Calls to nodes and to the supervisor, each bounded in time, many at once. What does not live here: what is called
+//! when (`client`).
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt};
+use squall_proto::v1 as proto;
+use squall_proto::v1::chaos_client::ChaosClient as Calls;
+use squall_proto::v1::introspection_client::IntrospectionClient;
+use squall_proto::v1::supervisor_client::SupervisorClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use super::ChaosError;
+use super::listing::NodeFaults;
+use crate::limits::{ACT_TIMEOUT, CALL_TIMEOUT, CONNECT_TIMEOUT};
+
+const SUPERVISOR: &str = "the supervisor";
+
+/// A channel to a node that gives up in time, also when the node is paused or cut off.
+pub(crate) async fn node(addr: &str) -> Result<Channel, String> {
+    connect(format!("http://{addr}"), CALL_TIMEOUT).await
+}
+
+/// The first member of a cluster among `addrs` that answers; otherwise any node that answers.
+pub(super) async fn hello_any(addrs: &[String]) -> Result<proto::HelloResponse, String> {
+    let mut asked: FuturesUnordered<_> = addrs.iter().map(|addr| hello(addr)).collect();
+    let (mut alone, mut why) = (None, String::from("no address"));
+    while let Some(answer) = asked.next().await {
+        match answer {
+            Ok(hello) if !hello.members.is_empty() => return Ok(hello),
+            Ok(hello) => alone = Some(hello),
+            Err(error) => why = error,
+        }
+    }
+    alone.ok_or(why)
+}
+
+/// Asks one node who it is.
+pub(crate) async fn hello(addr: &str) -> Result<proto::HelloResponse, String> {
+    bounded(async {
+        let mut client = IntrospectionClient::new(node(addr).await.map_err(Status::unavailable)?);
+        let request = proto::HelloRequest { client_version: env!("CARGO_PKG_VERSION").to_owned() };
+        client.hello(request).await.map(tonic::Response::into_inner)
+    })
+    .await
+    .map_err(|status| status.message().to_owned())
+}
+
+pub(super) async fn set_fault(
+    name: &str,
+    addr: &str,
+    request: proto::SetFaultRequest,
+) -> Result<proto::FaultInfo, ChaosError> {
+    let call = async {
+        let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
+        client.set_fault(request).await
+    };
+    let response = bounded(call).await.map_err(|status| ChaosError::of(name, &status))?;
+    response.into_inner().fault.ok_or_else(|| ChaosError::Refused(format!("node {name} set no fault")))
+}
+
+/// The faults of all members, asked at once.
+pub(super) async fn faults_of_all(members: &[(String, String)]) -> Vec<NodeFaults> {
+    join_all(members.iter().map(|(name, addr)| async move {
+        let call = async {
+            let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
+            client.list_faults(proto::ListFaultsRequest {}).await
+        };
+        match bounded(call).await {
+            Ok(response) => NodeFaults::Some(response.into_inner().faults),
+            Err(status) if status.code() == Code::Unimplemented => NodeFaults::Some(Vec::new()),
+            Err(status) => NodeFaults::Silent { node: name.clone(), why: status.message().to_owned() },
+        }
+    }))
+    .await
+}
+
+/// Halts all members that answer; how many faults that ended.
+pub(super) async fn halt_all(members: &[(String, String)], by: &str) -> u32 {
+    let calls = members.iter().map(|(_, addr)| {
+        bounded(async move {
+            let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
+            client.halt(proto::HaltRequest { by: by.to_owned() }).await
+        })
+    });
+    // Those that did not answer show in the listing that follows.
+    join_all(calls).await.into_iter().flatten().map(|response| response.into_inner().cleared).sum()
+}
+
+pub(super) async fn act(socket: &Path, request: proto::ActRequest) -> Result<proto::Child, ChaosError> {
+    let response = supervisor(socket).await?.act(request).await;
+    let response = response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?;
+    response.into_inner().child.ok_or_else(|| ChaosError::Refused("the supervisor names no node".to_owned()))
+}
+
+pub(super) async fn halt_children(socket: &Path, by: &str) -> Result<Vec<String>, ChaosError> {
+    let request = proto::HaltChildrenRequest { by: by.to_owned() };
+    let response = supervisor(socket).await?.halt_children(request).await;
+    Ok(response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?.into_inner().nodes)
+}
+
+pub(super) async fn children(socket: &Path) -> Result<Vec<proto::Child>, ChaosError> {
+    let response = supervisor(socket).await?.list_children(proto::ListChildrenRequest {}).await;
+    Ok(response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?.into_inner().children)
+}
+
+async fn supervisor(socket: &Path) -> Result<SupervisorClient<Channel>, ChaosError> {
+    let channel = connect(format!("unix://{}", socket.display()), ACT_TIMEOUT).await;
+    let who = || format!("{SUPERVISOR} at {}", socket.display());
+    channel.map(SupervisorClient::new).map_err(|why| ChaosError::Unavailable { who: who(), why })
+}
+
+async fn connect(uri: String, call: Duration) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(uri).map_err(|error| error.to_string())?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(call)
+        .http2_keep_alive_interval(call)
+        .keep_alive_timeout(call);
+    endpoint.connect().await.map_err(|error| innermost(&error))
+}
+
+/// A paused node accepts connections and answers nothing: connecting and calling together have one bound.
+async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let late = |_| Status::deadline_exceeded(format!("no answer within {} ms", CALL_TIMEOUT.as_millis()));
+    tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(late)?
+}
+
+/// `transport error` says nothing; the error at its root does.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,45 @@
+//! Bounds of the supervisor, the guard and the fault client, with the reason for each number.
+
+use std::time::Duration;
+
+pub use squall_kernel::fault::{TTL_DEFAULT, TTL_MAX};
+use squall_kernel::time::Span;
+
+/// Nodes get this long to end by themselves after SIGTERM; they have state to hand over.
+pub const END_GRACE: Span = Span::from_ms(3_000);
+/// Nodes get this long when their supervisor died: with it, everything is gone within two seconds.
+pub const ORPHAN_GRACE: Duration = Duration::from_millis(700);
+/// The guard answers a line within this time, or counts as lost; it has nothing else to do.
+pub const GUARD_ANSWER: Duration = Duration::from_secs(2);
+/// First pause before a child that ended by itself is started again; doubles up to [`BACKOFF_MAX`].
+pub const BACKOFF_MIN: Span = Span::from_ms(200);
+/// Longest such pause.
+pub const BACKOFF_MAX: Span = Span::from_ms(10_000);
+/// A child that ran this long was not broken from the start: its next failure counts as the first.
+pub const STEADY: Span = Span::from_ms(10_000);
+/// Commands that wait for the supervisor; more callers wait in turn.
+pub const COMMANDS_MAX: usize = 64;
+/// Events kept for a slow reader of the supervisor's events.
+pub const EVENTS_MAX: usize = 256;
+/// A node's log file is set aside at its next start when it is larger.
+pub const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The end of a log file that is searched for a node's last words.
+pub const LAST_WORDS_BYTES: u64 = 4096;
+/// Unix socket paths are shorter than `sun_path`, which has 108 bytes on Linux and 104 elsewhere.
+pub const SOCKET_PATH_BYTES_MAX: usize = 103;
+/// A live node on a local or near network accepts a connection within this time.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
+/// A live node answers a fault call within this time; a dead one is reported after it.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The supervisor answers an action when it is done: a SIGKILL of a process in disk IO takes a while.
+pub const ACT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long `halt` looks until nothing remains before it says what does.
+pub const HALT_VERIFY: Duration = Duration::from_secs(5);
+/// Time between two such looks.
+pub const HALT_LOOK: Duration = Duration::from_millis(100);
+/// Calls at a time on one connection of the supervisor's socket.
+pub const SOCKET_CALLS_MAX: usize = 16;
+
+const _: () = assert!(BACKOFF_MIN.0 < BACKOFF_MAX.0);
+const _: () = assert!(ORPHAN_GRACE.as_millis() < 2_000);
+const _: () = assert!(CALL_TIMEOUT.as_millis() >= CONNECT_TIMEOUT.as_millis());

@@ -1,0 +1,225 @@
+//! The local supervisor: starts the nodes of a cluster on this machine, sees their ends, acts on them when asked over
+//! its Unix socket, and ends them all with itself, however it ends.
+//!
+//! What does not live here: which node is at what (`roster`, pure), carrying it out (`actor`), holding pauses and
+//! killing orphans (`crate::guard`).
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use squall_kernel::profile::Profile;
+use squall_proto::v1 as proto;
+use tokio::net::UnixListener;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::layout::{self, LayoutError, Place};
+use crate::limits::{COMMANDS_MAX, EVENTS_MAX, SOCKET_PATH_BYTES_MAX};
+
+mod actor;
+mod launch;
+mod roster;
+mod service;
+mod watch;
+
+pub use actor::Event;
+pub use roster::{OsPid, RestartPolicy};
+
+/// What to supervise.
+#[derive(Debug, Clone)]
+pub struct SupervisorOptions {
+    /// The squall program: run as `PROGRAM node …` and `PROGRAM guard`.
+    pub program: PathBuf,
+    /// Number of nodes.
+    pub nodes: usize,
+    /// First port.
+    pub base_port: u16,
+    /// Holds the data of the nodes, their logs, the cookie and the socket. Made when it is not there.
+    pub data_dir: PathBuf,
+    /// Take faults.
+    pub chaos: bool,
+    /// Where traces go.
+    pub otlp: Option<String>,
+    /// Timer profile.
+    pub profile: Profile,
+    /// Further arguments for every node.
+    pub extra_args: Vec<String>,
+    /// What happens to a node that ends by itself.
+    pub restart: RestartPolicy,
+}
+
+impl SupervisorOptions {
+    /// `nodes` nodes of `program` on the default ports, without faults or traces.
+    #[must_use]
+    pub fn new(program: PathBuf, nodes: usize, data_dir: PathBuf) -> Self {
+        Self {
+            program,
+            nodes,
+            base_port: layout::BASE_PORT,
+            data_dir,
+            chaos: false,
+            otlp: None,
+            profile: Profile::Lan,
+            extra_args: Vec::new(),
+            restart: RestartPolicy::Never,
+        }
+    }
+}
+
+/// Why a cluster could not be started. Nothing of it runs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Ports or count.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A file or directory.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// Path.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// Another supervisor works in the directory.
+    #[error("{} is in use by another `squall up`", .0.display())]
+    Locked(PathBuf),
+    /// The socket's path is too long for the system.
+    #[error("{} is too long for a Unix socket ({SOCKET_PATH_BYTES_MAX} bytes): choose a shorter --data-dir", .0.display())]
+    SocketPath(PathBuf),
+    /// The guard could not be started.
+    #[error("cannot start {} guard: {source}", .program.display())]
+    Guard {
+        /// Program.
+        program: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// A node could not be started.
+    #[error("node {node} cannot be started: {why}")]
+    Node {
+        /// Node.
+        node: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// A cluster that runs. Dropping it ends the cluster as [`Supervisor::end`] does, without waiting.
+#[derive(Debug)]
+pub struct Supervisor {
+    places: Vec<Place>,
+    socket: PathBuf,
+    commands: mpsc::Sender<actor::Command>,
+    events: broadcast::Sender<Event>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+    server: JoinHandle<()>,
+    _lock: File,
+}
+
+impl Supervisor {
+    /// Starts the guard and all nodes; returns when their processes run, not when they are a cluster.
+    ///
+    /// # Errors
+    /// [`StartError`]; a port in use is found before anything is started.
+    pub async fn start(options: SupervisorOptions) -> Result<Self, StartError> {
+        let places = layout::places(options.nodes, options.base_port)?;
+        make_private_dir(&options.data_dir)?;
+        let lock = lock(&options.data_dir)?;
+        layout::check_free(&places)?;
+        make_cookie(&options.data_dir.join("cookie"))?;
+        let socket = options.data_dir.join("supervisor.sock");
+        let listener = bind_private(&options.data_dir, &socket)?;
+
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let (stop, stopped) = oneshot::channel();
+        let chaos = options.chaos;
+        let setting = actor::Setting { options, socket: socket.clone(), places: places.clone() };
+        let actor = actor::Actor::start(setting, (commands.clone(), inbox), events.clone()).await?;
+        let task = tokio::spawn(actor.run(stopped));
+        let server = tokio::spawn(service::serve(listener, commands.clone(), places.clone(), chaos));
+        Ok(Self { places, socket, commands, events, stop, task, server, _lock: lock })
+    }
+
+    /// The nodes and their addresses.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Path of the Unix socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// What happens from now on. A reader that is slow misses the oldest events.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// The nodes as they are now.
+    pub async fn children(&self) -> Vec<proto::Child> {
+        service::list(&self.commands, &self.places).await.unwrap_or_default()
+    }
+
+    /// Ends all nodes: asks, waits for a bounded time, forces. Returns when no process is left.
+    pub async fn end(self) {
+        drop(self.stop);
+        // A task that panicked has dropped its children, which kills them.
+        drop(self.task.await);
+        self.server.abort();
+        drop(self.server.await);
+        drop(fs::remove_file(&self.socket));
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StartError + '_ {
+    |source| StartError::File { path: path.to_owned(), source }
+}
+
+fn make_private_dir(path: &Path) -> Result<(), StartError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
+}
+
+/// One supervisor a directory: the lock goes with the process.
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let path = data_dir.join("supervisor.lock");
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(at(&path))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Locked(data_dir.to_owned())),
+        Err(errno) => Err(at(&path)(errno.into())),
+    }
+}
+
+/// Keeps the cookie of a cluster that was here before.
+fn make_cookie(path: &Path) -> Result<(), StartError> {
+    let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    let mut file = match file {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other.map_err(at(path))?,
+    };
+    let secret: [u8; 32] = rand::random();
+    let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    writeln!(file, "{text}").map_err(at(path))
+}
+
+/// Binds in a directory of mode 0700 and moves the socket to its place when nobody else may use it any more: there is
+/// no moment at which it is open to others.
+fn bind_private(data_dir: &Path, socket: &Path) -> Result<UnixListener, StartError> {
+    let private = tempfile::Builder::new().prefix(".s").rand_bytes(6).tempdir_in(data_dir).map_err(at(data_dir))?;
+    let first = private.path().join("s");
+    if first.as_os_str().len().max(socket.as_os_str().len()) > SOCKET_PATH_BYTES_MAX {
+        return Err(StartError::SocketPath(socket.to_owned()));
+    }
+    let listener = UnixListener::bind(&first).map_err(at(&first))?;
+    fs::set_permissions(&first, Permissions::from_mode(0o600)).map_err(at(&first))?;
+    fs::rename(&first, socket).map_err(at(socket))?;
+    Ok(listener)
+}

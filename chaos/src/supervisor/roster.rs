@@ -1,0 +1,447 @@
+//! Which node runs, is paused or is dead, and what is due when: pure, stepped with `now`. What does not live here:
+//! processes, signals, pipes; `actor` carries the effects out and reports back.
+
+use squall_kernel::id::NodeName;
+use squall_kernel::time::{Instant, Span};
+
+use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, END_GRACE, STEADY, TTL_DEFAULT, TTL_MAX};
+
+#[cfg(test)]
+#[path = "roster_test.rs"]
+mod tests;
+
+/// A process id of the operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OsPid(pub u32);
+
+/// What happens to a child that ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RestartPolicy {
+    /// It stays down, and its exit is shown.
+    #[default]
+    Never,
+    /// It is started again, after a pause that doubles up to a bound.
+    Backoff,
+}
+
+/// What to do to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// SIGKILL.
+    Kill {
+        /// Do not start it again after the TTL.
+        stay_down: bool,
+    },
+    /// SIGSTOP.
+    Pause,
+    /// SIGCONT.
+    Resume,
+    /// SIGKILL if it runs, then start.
+    Restart,
+}
+
+/// A request to act on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Name of the node, as given.
+    pub node: String,
+    /// What to do.
+    pub deed: Deed,
+    /// Time until it is undone; zero means the default.
+    pub ttl: Span,
+    /// The process the caller means.
+    pub expect: Option<OsPid>,
+}
+
+/// Why an order was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No such node.
+    #[error("unknown node {node:?}; known are {}", .known.join(", "))]
+    UnknownNode {
+        /// Name given.
+        node: String,
+        /// Names there are.
+        known: Vec<String>,
+    },
+    /// The node does not run.
+    #[error("node {node} does not run ({last_exit})")]
+    NotRunning {
+        /// Node.
+        node: NodeName,
+        /// How it ended.
+        last_exit: String,
+    },
+    /// The node runs under another process id than the caller saw.
+    #[error("node {node} runs as process {actual} by now, not {expected}: look again")]
+    OtherPid {
+        /// Node.
+        node: NodeName,
+        /// Process the caller saw.
+        expected: u32,
+        /// Process it is; 0 when it does not run.
+        actual: u32,
+    },
+    /// The TTL is too long.
+    #[error("a fault lasts at most {} s, not {asked_s} s", TTL_MAX.as_ms() / 1000)]
+    TtlTooLong {
+        /// Seconds asked for.
+        asked_s: u64,
+    },
+    /// The cluster is being ended.
+    #[error("the cluster is being ended")]
+    Ending,
+    /// Started without `--chaos`.
+    #[error("this cluster takes no faults: start it with --chaos")]
+    ChaosOff,
+    /// The guard process is gone, and with it the promise that a pause ends.
+    #[error("the guard process is gone: nothing would thaw a paused node; start the cluster again")]
+    NoGuard,
+}
+
+/// What the shell must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Start the node; answer with `started` or `start_failed`.
+    Start(NodeName),
+    /// SIGKILL.
+    Kill(NodeName),
+    /// SIGTERM.
+    Term(NodeName),
+    /// SIGSTOP, held by the guard for so long.
+    Pause(NodeName, Span),
+    /// SIGCONT.
+    Thaw(NodeName),
+}
+
+/// What a child is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Runs.
+    Running {
+        /// Process.
+        pid: OsPid,
+    },
+    /// Stopped by SIGSTOP.
+    Paused {
+        /// Process.
+        pid: OsPid,
+        /// When it is thawed.
+        until: Instant,
+    },
+    /// Was sent SIGKILL; its end is awaited.
+    Dying {
+        /// Process.
+        pid: OsPid,
+        /// When it is started again.
+        restart: Option<Instant>,
+    },
+    /// Does not run.
+    Dead {
+        /// When it is started again.
+        restart: Option<Instant>,
+    },
+}
+
+/// A child as shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Name.
+    pub name: NodeName,
+    /// What it is at.
+    pub phase: Phase,
+    /// How often it was started.
+    pub starts: u64,
+    /// How it ended last; empty while it never did.
+    pub last_exit: String,
+    since: Instant,
+    failures: u32,
+}
+
+/// All children of a supervisor.
+#[derive(Debug, Clone)]
+pub struct Roster {
+    children: Vec<Child>,
+    policy: RestartPolicy,
+    end_by: Option<Instant>,
+}
+
+impl Roster {
+    /// All of `names`, none started; `tick` at `now` starts them.
+    #[must_use]
+    pub fn new(now: Instant, names: &[NodeName], policy: RestartPolicy) -> Self {
+        let child = |name: &NodeName| Child {
+            name: name.clone(),
+            phase: Phase::Dead { restart: Some(now) },
+            starts: 0,
+            last_exit: String::new(),
+            since: now,
+            failures: 0,
+        };
+        Self { children: names.iter().map(child).collect(), policy, end_by: None }
+    }
+
+    /// The children, in order of their names' places.
+    #[must_use]
+    pub fn children(&self) -> &[Child] {
+        &self.children
+    }
+
+    /// A child by name.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<&Child> {
+        self.children.iter().find(|child| child.name.as_str() == name)
+    }
+
+    /// True when no child runs and none will be started.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.end_by.is_some() && self.children.iter().all(|c| matches!(c.phase, Phase::Dead { .. }))
+    }
+
+    /// The shell started a node.
+    pub fn started(&mut self, now: Instant, name: &NodeName, pid: OsPid) {
+        if let Some(child) = self.find(name.as_str()) {
+            child.phase = Phase::Running { pid };
+            child.starts += 1;
+            child.since = now;
+        }
+    }
+
+    /// The shell could not start a node.
+    pub fn start_failed(&mut self, now: Instant, name: &NodeName, why: String) {
+        let policy = self.policy;
+        if let Some(child) = self.find(name.as_str()) {
+            child.last_exit = why;
+            child.phase = Phase::Dead { restart: child.next_try(now, policy) };
+        }
+    }
+
+    /// A node's process ended. Ignored when the node runs as another process by now.
+    pub fn exited(&mut self, now: Instant, name: &NodeName, pid: OsPid, how: String) {
+        let policy = if self.end_by.is_some() { RestartPolicy::Never } else { self.policy };
+        let Some(child) = self.find(name.as_str()).filter(|child| child.pid() == Some(pid)) else { return };
+        child.last_exit = how;
+        let restart = match child.phase {
+            Phase::Dying { restart, .. } => restart,
+            _ => child.next_try(now, policy),
+        };
+        child.phase = Phase::Dead { restart };
+    }
+
+    /// Carries an order out.
+    ///
+    /// # Errors
+    /// [`Refused`] says why nothing was done.
+    pub fn act(&mut self, now: Instant, order: &Order) -> Result<Vec<Effect>, Refused> {
+        if self.end_by.is_some() {
+            return Err(Refused::Ending);
+        }
+        if order.ttl > TTL_MAX {
+            return Err(Refused::TtlTooLong { asked_s: order.ttl.as_ms() / 1000 });
+        }
+        let ttl = if order.ttl == Span::ZERO { TTL_DEFAULT } else { order.ttl };
+        let known = self.children.iter().map(|child| child.name.to_string()).collect();
+        let unknown = || Refused::UnknownNode { node: order.node.clone(), known };
+        let child = self.find(&order.node).ok_or_else(unknown)?;
+        child.check_pid(order.expect)?;
+        match order.deed {
+            Deed::Kill { stay_down } => child.kill(if stay_down { None } else { Some(now + ttl) }),
+            Deed::Pause => child.pause(now, ttl),
+            Deed::Resume => child.resume(),
+            Deed::Restart => Ok(child.restart(now)),
+        }
+    }
+
+    /// Thaws every paused node and starts every dead one; names them.
+    pub fn halt(&mut self, now: Instant) -> (Vec<Effect>, Vec<NodeName>) {
+        let (mut effects, mut names) = (Vec::new(), Vec::new());
+        if self.end_by.is_some() {
+            return (effects, names);
+        }
+        for child in &mut self.children {
+            let undone = child.undo(now);
+            if matches!(child.phase, Phase::Running { .. }) && undone.is_empty() {
+                continue;
+            }
+            names.push(child.name.clone());
+            effects.extend(undone);
+        }
+        (effects, names)
+    }
+
+    /// Thaws every paused node, and nothing else: nobody is left to hold a pause.
+    pub fn thaw_all(&mut self) -> Vec<Effect> {
+        let paused = self.children.iter_mut().filter(|child| matches!(child.phase, Phase::Paused { .. }));
+        paused.filter_map(|child| child.resume().ok()).flatten().collect()
+    }
+
+    /// Carries out what is due.
+    pub fn tick(&mut self, now: Instant) -> Vec<Effect> {
+        let forced = self.end_by.is_some_and(|by| by <= now);
+        if forced {
+            self.end_by = Some(now + END_GRACE);
+        }
+        self.children.iter_mut().filter_map(|child| child.due(now, forced)).collect()
+    }
+
+    /// Ends all: SIGTERM first, SIGKILL for those left after the grace.
+    pub fn end(&mut self, now: Instant) -> Vec<Effect> {
+        if self.end_by.is_some() {
+            return Vec::new();
+        }
+        self.end_by = Some(now + END_GRACE);
+        self.children.iter_mut().flat_map(Child::end).collect()
+    }
+
+    /// When `tick` has something to do.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let end = self.end_by.filter(|_| !self.ended());
+        self.children.iter().filter_map(Child::deadline).chain(end).min()
+    }
+
+    fn find(&mut self, name: &str) -> Option<&mut Child> {
+        self.children.iter_mut().find(|child| child.name.as_str() == name)
+    }
+}
+
+impl Child {
+    /// Its process, when there is one.
+    #[must_use]
+    pub fn pid(&self) -> Option<OsPid> {
+        match self.phase {
+            Phase::Running { pid } | Phase::Paused { pid, .. } | Phase::Dying { pid, .. } => Some(pid),
+            Phase::Dead { .. } => None,
+        }
+    }
+
+    /// When it is thawed or started again.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Paused { until, .. } => Some(until),
+            Phase::Dead { restart } => restart,
+            Phase::Running { .. } | Phase::Dying { .. } => None,
+        }
+    }
+
+    fn check_pid(&self, expect: Option<OsPid>) -> Result<(), Refused> {
+        match expect {
+            Some(expected) if self.pid() != Some(expected) => Err(Refused::OtherPid {
+                node: self.name.clone(),
+                expected: expected.0,
+                actual: self.pid().map_or(0, |pid| pid.0),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn kill(&mut self, restart: Option<Instant>) -> Result<Vec<Effect>, Refused> {
+        let pid = self.pid().ok_or_else(|| self.not_running())?;
+        self.phase = Phase::Dying { pid, restart };
+        Ok(vec![Effect::Kill(self.name.clone())])
+    }
+
+    fn pause(&mut self, now: Instant, ttl: Span) -> Result<Vec<Effect>, Refused> {
+        match self.phase {
+            Phase::Running { pid } | Phase::Paused { pid, .. } => {
+                self.phase = Phase::Paused { pid, until: now + ttl };
+                Ok(vec![Effect::Pause(self.name.clone(), ttl)])
+            }
+            Phase::Dying { .. } | Phase::Dead { .. } => Err(self.not_running()),
+        }
+    }
+
+    fn resume(&mut self) -> Result<Vec<Effect>, Refused> {
+        match self.phase {
+            Phase::Running { .. } => Ok(Vec::new()),
+            Phase::Paused { pid, .. } => {
+                self.phase = Phase::Running { pid };
+                Ok(vec![Effect::Thaw(self.name.clone())])
+            }
+            Phase::Dying { .. } | Phase::Dead { .. } => Err(self.not_running()),
+        }
+    }
+
+    fn restart(&mut self, now: Instant) -> Vec<Effect> {
+        match self.pid() {
+            Some(pid) => {
+                self.phase = Phase::Dying { pid, restart: Some(now) };
+                vec![Effect::Kill(self.name.clone())]
+            }
+            None => self.start(),
+        }
+    }
+
+    fn undo(&mut self, now: Instant) -> Vec<Effect> {
+        match self.phase {
+            Phase::Running { .. } => Vec::new(),
+            Phase::Paused { pid, .. } => {
+                self.phase = Phase::Running { pid };
+                vec![Effect::Thaw(self.name.clone())]
+            }
+            Phase::Dying { pid, .. } => {
+                self.phase = Phase::Dying { pid, restart: Some(now) };
+                Vec::new()
+            }
+            Phase::Dead { .. } => self.start(),
+        }
+    }
+
+    fn start(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Dead { restart: None };
+        vec![Effect::Start(self.name.clone())]
+    }
+
+    fn due(&mut self, now: Instant, forced: bool) -> Option<Effect> {
+        if forced {
+            return self.pid().map(|_| Effect::Kill(self.name.clone()));
+        }
+        match self.phase {
+            Phase::Paused { pid, until } if until <= now => {
+                self.phase = Phase::Running { pid };
+                Some(Effect::Thaw(self.name.clone()))
+            }
+            Phase::Dead { restart: Some(at) } if at <= now => self.start().pop(),
+            _ => None,
+        }
+    }
+
+    /// A stopped process takes no SIGTERM before it is thawed.
+    fn end(&mut self) -> Vec<Effect> {
+        let name = self.name.clone();
+        match self.phase {
+            Phase::Running { .. } => vec![Effect::Term(name)],
+            Phase::Paused { pid, .. } => {
+                self.phase = Phase::Running { pid };
+                vec![Effect::Term(name.clone()), Effect::Thaw(name)]
+            }
+            Phase::Dying { pid, .. } => {
+                self.phase = Phase::Dying { pid, restart: None };
+                Vec::new()
+            }
+            Phase::Dead { .. } => {
+                self.phase = Phase::Dead { restart: None };
+                Vec::new()
+            }
+        }
+    }
+
+    fn next_try(&mut self, now: Instant, policy: RestartPolicy) -> Option<Instant> {
+        if now.since(self.since) >= STEADY {
+            self.failures = 0;
+        }
+        let doubled = BACKOFF_MIN.0.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        match policy {
+            RestartPolicy::Never => None,
+            RestartPolicy::Backoff => Some(now + Span(doubled.min(BACKOFF_MAX.0))),
+        }
+    }
+
+    fn not_running(&self) -> Refused {
+        let last_exit = if self.last_exit.is_empty() { "never started" } else { &self.last_exit };
+        Refused::NotRunning { node: self.name.clone(), last_exit: last_exit.to_owned() }
+    }
+}

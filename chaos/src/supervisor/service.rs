@@ -1,0 +1,135 @@
+//! The gRPC service of the supervisor on its Unix socket. What does not live here: what the orders mean (`roster`).
+
+use squall_kernel::time::Span;
+use squall_proto::v1 as proto;
+use squall_proto::v1::supervisor_server::{Supervisor, SupervisorServer};
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response, Status};
+use tracing::warn;
+
+use super::actor::{Command, Shown};
+use super::roster::{Deed, Order, OsPid, Phase, Refused};
+use crate::layout::Place;
+use crate::limits::{ACT_TIMEOUT, SOCKET_CALLS_MAX};
+
+struct Service {
+    commands: mpsc::Sender<Command>,
+    places: Vec<Place>,
+    chaos: bool,
+}
+
+/// Serves until the task is aborted.
+pub(super) async fn serve(
+    listener: UnixListener,
+    commands: mpsc::Sender<Command>,
+    places: Vec<Place>,
+    chaos: bool,
+) {
+    let streams = u32::try_from(SOCKET_CALLS_MAX).expect("a small number");
+    let outcome = tonic::transport::Server::builder()
+        .timeout(ACT_TIMEOUT)
+        .concurrency_limit_per_connection(SOCKET_CALLS_MAX)
+        .max_concurrent_streams(streams)
+        .add_service(SupervisorServer::new(Service { commands, places, chaos }))
+        .serve_with_incoming(UnixListenerStream::new(listener))
+        .await;
+    if let Err(error) = outcome {
+        warn!(%error, "the supervisor's socket is closed");
+    }
+}
+
+/// The children as messages; none when the cluster is being ended.
+pub(super) async fn list(commands: &mpsc::Sender<Command>, places: &[Place]) -> Option<Vec<proto::Child>> {
+    let (reply, answer) = oneshot::channel();
+    commands.send(Command::List { reply }).await.ok()?;
+    let shown = answer.await.ok()?;
+    Some(shown.iter().map(|shown| message(shown, places)).collect())
+}
+
+#[tonic::async_trait]
+impl Supervisor for Service {
+    async fn list_children(
+        &self,
+        _: Request<proto::ListChildrenRequest>,
+    ) -> Result<Response<proto::ListChildrenResponse>, Status> {
+        let children = list(&self.commands, &self.places).await.ok_or_else(|| status(&Refused::Ending))?;
+        Ok(Response::new(proto::ListChildrenResponse { children }))
+    }
+
+    async fn act(&self, request: Request<proto::ActRequest>) -> Result<Response<proto::ActResponse>, Status> {
+        if !self.chaos {
+            return Err(status(&Refused::ChaosOff));
+        }
+        let request = request.into_inner();
+        let order = order(&request)?;
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Act { order, by: request.by, reply };
+        self.commands.send(command).await.map_err(|_| status(&Refused::Ending))?;
+        let shown = answer.await.map_err(|_| status(&Refused::Ending))?.map_err(|refused| status(&refused))?;
+        Ok(Response::new(proto::ActResponse { child: Some(message(&shown, &self.places)) }))
+    }
+
+    async fn halt_children(
+        &self,
+        request: Request<proto::HaltChildrenRequest>,
+    ) -> Result<Response<proto::HaltChildrenResponse>, Status> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Halt { by: request.into_inner().by, reply };
+        self.commands.send(command).await.map_err(|_| status(&Refused::Ending))?;
+        let nodes = answer.await.map_err(|_| status(&Refused::Ending))?;
+        let nodes = nodes.iter().map(ToString::to_string).collect();
+        Ok(Response::new(proto::HaltChildrenResponse { nodes }))
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "the service trait answers with Status")]
+fn order(request: &proto::ActRequest) -> Result<Order, Status> {
+    let deed = match request.action() {
+        proto::Action::Kill => Deed::Kill { stay_down: request.stay_down },
+        proto::Action::Pause => Deed::Pause,
+        proto::Action::Resume => Deed::Resume,
+        proto::Action::Restart => Deed::Restart,
+        proto::Action::Unspecified => return Err(Status::invalid_argument("no action, or one this version does not know")),
+    };
+    let expect = match request.expect_os_pid {
+        0 => None,
+        // No process has an id beyond 32 bits: such an order is refused as one for another process.
+        pid => Some(OsPid(u32::try_from(pid).unwrap_or(u32::MAX))),
+    };
+    let ttl = Span(request.ttl_ms.saturating_mul(1000));
+    Ok(Order { node: request.node.clone(), deed, ttl, expect })
+}
+
+fn status(refused: &Refused) -> Status {
+    let text = refused.to_string();
+    match refused {
+        Refused::UnknownNode { .. } => Status::not_found(text),
+        Refused::TtlTooLong { .. } => Status::invalid_argument(text),
+        Refused::Ending => Status::unavailable(text),
+        Refused::NotRunning { .. } | Refused::OtherPid { .. } | Refused::ChaosOff | Refused::NoGuard => {
+            Status::failed_precondition(text)
+        }
+    }
+}
+
+fn message(shown: &Shown, places: &[Place]) -> proto::Child {
+    let Shown { child, left } = shown;
+    let state = match child.phase {
+        Phase::Running { .. } => proto::ChildState::Running,
+        Phase::Paused { .. } => proto::ChildState::Paused,
+        Phase::Dying { .. } | Phase::Dead { .. } => proto::ChildState::Dead,
+    };
+    let place = places.iter().find(|place| place.name == child.name);
+    proto::Child {
+        name: child.name.to_string(),
+        state: state.into(),
+        os_pid: child.pid().map_or(0, |pid| u64::from(pid.0)),
+        left_ms: left.as_ms(),
+        starts: child.starts,
+        mesh_addr: place.map(|place| place.mesh.to_string()).unwrap_or_default(),
+        grpc_addr: place.map(|place| place.grpc.to_string()).unwrap_or_default(),
+        last_exit: child.last_exit.clone(),
+    }
+}
