@@ -19,7 +19,7 @@ mod voters;
 mod wire;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -84,7 +84,7 @@ struct Inner {
     founding: watch::Sender<Founding>,
     inbox: Inbox,
     writer: Writer,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 /// What this node proposes if it comes to lead a cluster that is not founded yet.
@@ -148,7 +148,7 @@ impl Meta {
             intent,
             times,
         ));
-        let tasks = Mutex::new(vec![watching, completing]);
+        let tasks = [watching, completing];
         let inbox = Inbox::default();
         let inner = Inner {
             id,
@@ -224,27 +224,15 @@ impl Meta {
         if let Err(e) = self.inner.raft.shutdown().await {
             tracing::warn!(error = %e, "Raft did not stop in order");
         }
-        self.inner.end_tasks();
         self.inner.writer.close().await;
-    }
-}
-
-impl Inner {
-    fn end_tasks(&self) {
-        for task in self
-            .tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
-            task.abort();
-        }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.end_tasks();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
@@ -277,4 +265,10 @@ fn raft_config(times: &Times, compaction: Compaction) -> Config {
 
 #[cfg(test)]
 #[path = "meta/cluster_test.rs"]
-mod tests;
+mod cluster_tests;
+#[cfg(test)]
+#[path = "meta/failure_test.rs"]
+mod failure_tests;
+#[cfg(test)]
+#[path = "meta/harness_test.rs"]
+mod harness;

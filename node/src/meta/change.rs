@@ -181,7 +181,7 @@ impl Meta {
         let begun = Instant::now();
         let lease_by = begun + Duration::from_millis(2 * times.election_max.as_ms());
         // Long enough for an election and a slow disk; a leader without a majority would answer never.
-        let limit = Duration::from_millis(10 * times.election_max.as_ms());
+        let limit = Duration::from_millis(5 * times.election_max.as_ms());
         loop {
             let answer = timeout_at(begun + limit, write()).await;
             match answer

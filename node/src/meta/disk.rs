@@ -85,17 +85,11 @@ pub(crate) enum Op {
     Purge(LogId),
     /// Replaces the vote.
     Vote(Vote),
-    /// Notes how far the log is known to be committed.
+    /// Notes how far the log is known to be committed. Nobody relies on it, so it waits for the next commit: it only
+    /// makes a restarted node's registry younger before it hears of a leader.
     Committed(Option<LogId>),
     /// Replaces the snapshot, unless the file has a later one.
     Snapshot(SnapshotMeta, Bytes),
-}
-
-impl Op {
-    /// True when nobody relies on it: it may become durable with a later commit.
-    fn may_wait(&self) -> bool {
-        matches!(self, Self::Committed(_))
-    }
 }
 
 /// What a file held when it was opened.
@@ -113,6 +107,8 @@ pub(crate) struct Loaded {
 pub(crate) struct Disk {
     database: Database,
     snapshot_at: Option<LogId>,
+    /// Noted, and not written yet.
+    committed: Option<LogId>,
 }
 
 /// Opens the registry's file of a data directory, or creates it if the directory never had one.
@@ -192,30 +188,53 @@ impl Disk {
             Self {
                 database,
                 snapshot_at,
+                committed: None,
             },
             loaded,
         ))
     }
 
-    /// Carries all of it out in one transaction, durable when this returns.
-    pub(crate) fn commit(&mut self, ops: &[Op]) -> io::Result<()> {
-        let mut write = self.database.begin_write().map_err(io::Error::other)?;
-        let durability = if ops.iter().all(Op::may_wait) {
-            Durability::None
+    /// Carries all of it out in one transaction, durable when this returns. False when nothing had to be written.
+    pub(crate) fn commit(&mut self, ops: &[Op]) -> io::Result<bool> {
+        for op in ops {
+            if let Op::Committed(upto) = op {
+                self.committed = self.committed.max(*upto);
+            }
+        }
+        if ops.iter().all(|op| matches!(op, Op::Committed(_))) {
+            return Ok(false);
+        }
+        self.transact(ops).map(|()| true)
+    }
+
+    /// Writes what may wait, before the file is closed.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.committed.is_some() {
+            self.transact(&[])
         } else {
-            Durability::Immediate
-        };
-        write.set_durability(durability).map_err(io::Error::other)?;
+            Ok(())
+        }
+    }
+
+    fn transact(&mut self, ops: &[Op]) -> io::Result<()> {
+        let mut write = self.database.begin_write().map_err(io::Error::other)?;
+        write
+            .set_durability(Durability::Immediate)
+            .map_err(io::Error::other)?;
         let mut snapshot_at = self.snapshot_at;
         {
             let mut log = write.open_table(LOG).map_err(io::Error::other)?;
             let mut meta = write.open_table(META).map_err(io::Error::other)?;
+            if let Some(upto) = &self.committed {
+                meta.insert(COMMITTED, encode(upto).as_slice())
+                    .map_err(io::Error::other)?;
+            }
             for op in ops {
                 carry_out(op, &mut log, &mut meta, &mut snapshot_at).map_err(io::Error::other)?;
             }
         }
         write.commit().map_err(io::Error::other)?;
-        self.snapshot_at = snapshot_at;
+        (self.snapshot_at, self.committed) = (snapshot_at, None);
         Ok(())
     }
 }
@@ -238,7 +257,7 @@ fn carry_out(
             meta.insert(PURGED, encode(upto).as_slice())?;
         }
         Op::Vote(vote) => drop(meta.insert(VOTE, encode(vote).as_slice())?),
-        Op::Committed(upto) => drop(meta.insert(COMMITTED, encode(upto).as_slice())?),
+        Op::Committed(_) => {}
         Op::Snapshot(about, bytes) => {
             if about.last_log_id >= *snapshot_at {
                 meta.insert(SNAPSHOT_META, encode(about).as_slice())?;
@@ -291,7 +310,7 @@ fn read_all(database: &Database, file: &Path, node: NodeId) -> Result<Loaded, Di
     };
     Ok(Loaded {
         vote: decode(file, VOTE, value(VOTE)?)?,
-        committed: decode::<Option<LogId>>(file, COMMITTED, value(COMMITTED)?)?.flatten(),
+        committed: decode(file, COMMITTED, value(COMMITTED)?)?,
         purged: decode(file, PURGED, value(PURGED)?)?,
         entries,
         snapshot,

@@ -57,6 +57,8 @@ pub struct MetaState {
     pub last_log: Option<Revision>,
     /// Last entry applied to its registry.
     pub applied: Option<Revision>,
+    /// Last entry that its snapshot covers.
+    pub snapshot: Option<Revision>,
     /// On a leader: milliseconds since a majority last acknowledged it. Refreshed every heartbeat.
     pub quorum_acked_ms_ago: Option<u64>,
     /// True once it belongs to a cluster.
@@ -99,6 +101,7 @@ impl MetaState {
             learners: members.learner_ids().map(NodeId).collect(),
             last_log: metrics.last_log_index.map(Revision),
             applied: metrics.last_applied.map(|id| Revision(id.index)),
+            snapshot: metrics.snapshot.map(|id| Revision(id.index)),
             quorum_acked_ms_ago: acked.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
             initialized,
             failure,

@@ -108,3 +108,7 @@ fn founded_with(loaded: &Loaded, file: &Path) -> Result<Option<Profile>, DiskErr
 #[cfg(test)]
 #[path = "store_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "crash_test.rs"]
+mod crash_tests;

@@ -17,12 +17,18 @@ use tempfile::TempDir;
 use super::super::types::{Entry, LeaderId, Live, LogId, Vote};
 use super::*;
 
+/// Stores on a disk with the storage thread, and in memory without it.
 struct Stores(Commits);
 
 impl StoreBuilder<Live, LogStore, StateMachine, TempDir> for Stores {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<Live>> {
         let home = tempfile::tempdir().unwrap();
-        let database = Database::create(home.path().join("registry.redb")).unwrap();
+        let database = match self.0 {
+            Commits::OnThread => Database::create(home.path().join("registry.redb")).unwrap(),
+            Commits::Inline => Database::builder()
+                .create_with_backend(InMemoryBackend::new())
+                .unwrap(),
+        };
         let store = Store::on(database, home.path(), NodeId(1), self.0).unwrap();
         Ok((home, store.log, store.machine))
     }

@@ -201,15 +201,22 @@ fn carry_out(disk: &mut Disk, jobs: Vec<Job>, counters: &Counters) -> Option<one
     if !ops.is_empty() {
         let begun = Instant::now();
         let result = disk.commit(&ops);
-        counters.note(ops.len(), begun);
+        if !matches!(result, Ok(false)) {
+            counters.note(ops.len(), begun);
+        }
         if let Err(e) = &result {
             tracing::error!(error = %e, "the registry cannot be written");
         }
         for done in dones {
             // One error for all that were in the transaction; `io::Error` cannot be cloned.
             let again = |e: &io::Error| io::Error::new(e.kind(), e.to_string());
-            done(result.as_ref().copied().map_err(again));
+            done(result.as_ref().map(drop).map_err(again));
         }
+    }
+    if close.is_some()
+        && let Err(e) = disk.flush()
+    {
+        tracing::warn!(error = %e, "the registry's file is closed without its last note");
     }
     close
 }
