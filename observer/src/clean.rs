@@ -1,0 +1,148 @@
+//! Makes strings that come from outside fit for a terminal. Every string enters the model through here,
+//! so nothing behind it has to think of escapes again. What does not live here: drawing.
+
+use squall_proto::v1;
+use squall_proto::v1::row::Row;
+
+use crate::limits::{NAME_CHARS_MAX, TEXT_CHARS_MAX};
+
+/// A name: control characters, bidirectional marks and invisible characters become `\u{..}` or a sign
+/// that can be seen; too long a name is cut with `…`.
+#[must_use]
+pub fn name(raw: &str) -> String {
+    clean(raw, NAME_CHARS_MAX)
+}
+
+/// A line of words, cleaned like a name but longer.
+#[must_use]
+pub fn text(raw: &str) -> String {
+    clean(raw, TEXT_CHARS_MAX)
+}
+
+/// Whether a character may reach the terminal as it is.
+#[must_use]
+pub fn is_safe(c: char) -> bool {
+    !c.is_control() && !is_invisible(c)
+}
+
+/// Cleans every string of a row in place.
+pub fn row(row: &mut v1::Row) {
+    match row.row.as_mut() {
+        Some(Row::Node(n)) => {
+            tidy(&mut [&mut n.name, &mut n.meta_leader, &mut n.version]);
+            n.waiting_for = text(&n.waiting_for);
+            n.members.iter_mut().for_each(member);
+        }
+        Some(Row::Link(l)) => {
+            tidy(&mut [&mut l.peer]);
+            l.fault = text(&l.fault);
+            l.why = text(&l.why);
+        }
+        Some(Row::Exchange(e)) => {
+            tidy(&mut [&mut e.name, &mut e.pattern, &mut e.strategy, &mut e.owner]);
+            e.failover.iter_mut().for_each(|n| tidy(&mut [n]));
+        }
+        Some(Row::Leader(l)) => tidy(&mut [&mut l.exchange, &mut l.leader, &mut l.believed_owner]),
+        Some(Row::Process(p)) => tidy(&mut [&mut p.pid, &mut p.name, &mut p.kind]),
+        Some(Row::Fault(f)) => {
+            tidy(&mut [&mut f.id, &mut f.by]);
+            f.what = text(&f.what);
+        }
+        None => {}
+    }
+}
+
+/// Cleans a member in place.
+pub fn member(m: &mut v1::Member) {
+    tidy(&mut [&mut m.name, &mut m.mesh_addr, &mut m.grpc_addr]);
+}
+
+/// Cleans an event in place.
+pub fn event(e: &mut v1::Event) {
+    tidy(&mut [&mut e.kind, &mut e.subject]);
+    e.text = text(&e.text);
+}
+
+fn tidy(names: &mut [&mut String]) {
+    for raw in names {
+        if raw.len() > NAME_CHARS_MAX || !raw.chars().all(is_safe) {
+            **raw = name(raw);
+        }
+    }
+}
+
+fn clean(raw: &str, chars_max: usize) -> String {
+    let mut out = String::with_capacity(raw.len().min(chars_max * 4));
+    for (i, c) in raw.chars().enumerate() {
+        if i == chars_max {
+            out.push('…');
+            break;
+        }
+        match c {
+            c if is_safe(c) => out.push(c),
+            // The pictures of control characters show an escape for what it is.
+            '\u{0}'..='\u{1f}' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('?')),
+            '\u{7f}' => out.push('␡'),
+            _ => out.push('\u{fffd}'),
+        }
+    }
+    out
+}
+
+/// Characters without a picture of their own that change how others are drawn: bidirectional marks and
+/// overrides, zero-width characters, variation selectors, tags, line separators.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_cannot_reach_the_terminal() {
+        let table = [
+            ("orders", "orders"),
+            ("\u{1b}[2J", "␛[2J"),
+            ("a\nb\tc", "a␊b␉c"),
+            ("\u{9b}31m", "\u{fffd}31m"),
+            ("x\u{202e}gpj.exe", "x\u{fffd}gpj.exe"),
+            ("zero\u{200b}width", "zero\u{fffd}width"),
+            ("del\u{7f}", "del␡"),
+            ("日本", "日本"),
+        ];
+        for (raw, expected) in table {
+            assert_eq!(name(raw), expected);
+            assert!(name(raw).chars().all(is_safe));
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_says_so() {
+        let cut = name(&"x".repeat(NAME_CHARS_MAX + 7));
+        assert_eq!(cut.chars().count(), NAME_CHARS_MAX + 1);
+        assert!(cut.ends_with('…'));
+    }
+
+    #[test]
+    fn every_string_of_a_row_is_cleaned() {
+        let bad = || "\u{1b}]0;owned\u{7}".to_owned();
+        let mut r = v1::Row {
+            row: Some(Row::Exchange(v1::ExchangeRow {
+                name: bad(),
+                pattern: bad(),
+                strategy: bad(),
+                owner: bad(),
+                failover: vec![bad()],
+                ..Default::default()
+            })),
+        };
+        row(&mut r);
+        assert!(!format!("{r:?}").contains("\\u{1b}"));
+        assert!(!format!("{r:?}").contains("\\u{7}"));
+    }
+}

@@ -1,0 +1,307 @@
+//! One node: its connection, and what it says about itself, its links, its exchanges, its opinions, its
+//! processes and its faults. What does not live here: anything that needs two nodes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use squall_proto::v1;
+use squall_proto::v1::row::Row;
+
+use super::rate::Rate;
+use crate::clean;
+use crate::feed::{Link, RowsUpdate};
+use crate::limits::LOAD_SAMPLES;
+use crate::units::Moment;
+
+/// The watcher's connection to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    /// Being dialled for the first time.
+    Connecting {
+        /// Since when.
+        since: Moment,
+    },
+    /// The stream is open.
+    Live,
+    /// Lost, or never had; the next try is on its way.
+    Down {
+        /// Since when.
+        since: Moment,
+        /// Why, in words.
+        why: String,
+        /// The address refuses: nothing runs there.
+        refused: bool,
+    },
+}
+
+/// An exchange as one node has it.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// The row.
+    pub row: v1::ExchangeRow,
+    /// Requests per second.
+    pub requests: Rate,
+    /// Requests turned away per second.
+    pub refused: Rate,
+}
+
+/// A node's opinion on one exchange.
+#[derive(Debug, Clone)]
+pub struct Opinion {
+    /// The row.
+    pub row: v1::LeaderRow,
+    /// Since when, by the node's clock, it has acted as owner under this epoch without a break.
+    pub owner_since_ms: u64,
+    /// When the row was taken, by the node's clock.
+    pub taken_ms: u64,
+}
+
+/// A process.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The row.
+    pub row: v1::ProcessRow,
+    /// Messages in per second.
+    pub rate_in: Rate,
+    /// Messages taken out of the mailbox per second.
+    pub rate_out: Rate,
+    /// Microseconds of work per second.
+    pub busy: Rate,
+}
+
+/// A fault, with the moment it ends by the reader's clock.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// The row.
+    pub row: v1::FaultRow,
+    /// When it ends by itself.
+    pub ends: Moment,
+}
+
+/// A node and its rows.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Name.
+    pub name: String,
+    /// The connection to it.
+    pub connection: Connection,
+    /// Who it said it was.
+    pub hello: Option<v1::HelloResponse>,
+    /// What it said last of itself.
+    pub row: Option<v1::NodeRow>,
+    /// When its last frame arrived.
+    pub heard: Moment,
+    /// When that frame was taken, by the node's clock.
+    pub taken_ms: u64,
+    /// A whole snapshot has arrived since the stream was opened.
+    pub complete: bool,
+    /// Links to its peers.
+    pub links: BTreeMap<String, v1::LinkRow>,
+    /// Exchanges as it has them.
+    pub exchanges: BTreeMap<String, Exchange>,
+    /// Its opinions.
+    pub opinions: BTreeMap<String, Opinion>,
+    /// Its processes; empty unless they are watched.
+    pub processes: BTreeMap<String, Process>,
+    /// Its active faults.
+    pub faults: BTreeMap<String, Fault>,
+    /// Messages in per second.
+    pub rate_in: Rate,
+    /// Messages out per second.
+    pub rate_out: Rate,
+    /// Messages dropped per second.
+    pub rate_dropped: Rate,
+    /// Load of the last ten minutes, a sample a second; none where nothing was heard.
+    pub load: VecDeque<Option<f32>>,
+    /// Updates merged on the way because the reader was slow.
+    pub coalesced: u64,
+    /// Process rows left out by the node's limit.
+    pub rows_omitted: u64,
+    /// Gaps in the stream that were healed by asking again.
+    pub gaps: u64,
+    /// Why the node refused the last interest.
+    pub refusal: Option<String>,
+}
+
+impl Node {
+    /// A node that is being dialled.
+    #[must_use]
+    pub fn new(name: String, now: Moment) -> Self {
+        Self {
+            name,
+            connection: Connection::Connecting { since: now },
+            hello: None,
+            row: None,
+            heard: now,
+            taken_ms: 0,
+            complete: false,
+            links: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
+            opinions: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            rate_in: Rate::default(),
+            rate_out: Rate::default(),
+            rate_dropped: Rate::default(),
+            load: VecDeque::new(),
+            coalesced: 0,
+            rows_omitted: 0,
+            gaps: 0,
+            refusal: None,
+        }
+    }
+
+    /// Takes a change of the connection in; the rows stay.
+    pub fn connection(&mut self, now: Moment, link: Link) {
+        self.connection = match link {
+            Link::Live => Connection::Live,
+            Link::Down { why, refused } => {
+                let since = match &self.connection {
+                    Connection::Live => now,
+                    Connection::Connecting { since } | Connection::Down { since, .. } => *since,
+                };
+                Connection::Down { since, why: clean::text(&why), refused }
+            }
+        };
+    }
+
+    /// Takes the node's introduction in.
+    pub fn hello(&mut self, mut hello: v1::HelloResponse) {
+        for name in [&mut hello.node, &mut hello.version, &mut hello.cluster, &mut hello.supervisor] {
+            *name = clean::name(name);
+        }
+        hello.capabilities.iter_mut().for_each(|c| *c = clean::name(c));
+        hello.members.iter_mut().for_each(clean::member);
+        self.hello = Some(hello);
+    }
+
+    /// Takes rows in: a whole picture, or what changed.
+    pub fn rows(&mut self, now: Moment, update: RowsUpdate) {
+        self.heard = now;
+        self.taken_ms = self.taken_ms.max(update.taken_unix_ms);
+        self.coalesced = update.coalesced;
+        self.rows_omitted = update.rows_omitted;
+        self.gaps = update.gaps;
+        self.connection = Connection::Live;
+        let before = update.whole.then(|| self.set_aside());
+        for mut row in update.rows {
+            clean::row(&mut row);
+            self.row(now, update.taken_unix_ms, row, before.as_ref());
+        }
+        for key in update.removed {
+            self.remove(key.kind(), &clean::name(&key.key));
+        }
+        self.complete |= update.whole;
+    }
+
+    /// Takes a load sample.
+    pub fn sample(&mut self, now: Moment) {
+        let fresh = super::is_fresh(self, now);
+        let rate = self.rate_in.per_s(self.taken_ms).filter(|_| fresh);
+        if self.load.len() == LOAD_SAMPLES {
+            self.load.pop_front();
+        }
+        self.load.push_back(rate.map(|r| r as f32));
+    }
+
+    /// Milliseconds without a frame, when that is too long or the stream is lost.
+    #[must_use]
+    pub fn stale_ms(&self, now: Moment) -> Option<u64> {
+        (self.row.is_some() && !super::is_fresh(self, now)).then(|| now.since(self.heard))
+    }
+
+    /// Incarnation last heard of; 0 before.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        let row = self.row.as_ref().map_or(0, |r| r.incarnation);
+        row.max(self.hello.as_ref().map_or(0, |h| h.incarnation))
+    }
+
+    /// Operating system's id of the node's process, when known.
+    #[must_use]
+    pub fn os_pid(&self) -> Option<u64> {
+        self.row.as_ref().map(|r| r.os_pid).filter(|pid| *pid != 0)
+    }
+
+    /// Empties the rows before a whole picture; what came before still feeds the rates.
+    fn set_aside(&mut self) -> Before {
+        self.links.clear();
+        self.faults.clear();
+        Before {
+            exchanges: std::mem::take(&mut self.exchanges),
+            opinions: std::mem::take(&mut self.opinions),
+            processes: std::mem::take(&mut self.processes),
+        }
+    }
+
+    fn row(&mut self, now: Moment, taken_ms: u64, row: v1::Row, before: Option<&Before>) {
+        match row.row {
+            Some(Row::Node(r)) => self.own_row(taken_ms, r),
+            Some(Row::Link(r)) => {
+                self.links.insert(r.peer.clone(), r);
+            }
+            Some(Row::Exchange(r)) => {
+                let old = before.map_or(&self.exchanges, |b| &b.exchanges).get(&r.name);
+                let mut rates = old.map_or_else(Default::default, |o| (o.requests, o.refused));
+                rates.0.push(taken_ms, r.requests);
+                rates.1.push(taken_ms, r.refused);
+                self.exchanges
+                    .insert(r.name.clone(), Exchange { row: r, requests: rates.0, refused: rates.1 });
+            }
+            Some(Row::Leader(r)) => {
+                let old = before.map_or(&self.opinions, |b| &b.opinions).get(&r.exchange);
+                let opinion = opinion(taken_ms, r, old);
+                self.opinions.insert(opinion.row.exchange.clone(), opinion);
+            }
+            Some(Row::Process(r)) => {
+                let old = before.map_or(&self.processes, |b| &b.processes).get(&r.pid);
+                let process = process(taken_ms, r, old);
+                self.processes.insert(process.row.pid.clone(), process);
+            }
+            Some(Row::Fault(r)) => {
+                let ends = Moment(now.0.saturating_add(r.left_ms));
+                self.faults.insert(r.id.clone(), Fault { row: r, ends });
+            }
+            None => {}
+        }
+    }
+
+    fn own_row(&mut self, taken_ms: u64, row: v1::NodeRow) {
+        self.rate_in.push(taken_ms, row.messages_in);
+        self.rate_out.push(taken_ms, row.messages_out);
+        self.rate_dropped.push(taken_ms, row.dropped);
+        self.row = Some(row);
+    }
+
+    fn remove(&mut self, kind: v1::RowKind, key: &str) {
+        match kind {
+            v1::RowKind::Link => drop(self.links.remove(key)),
+            v1::RowKind::Exchange => drop(self.exchanges.remove(key)),
+            v1::RowKind::Leader => drop(self.opinions.remove(key)),
+            v1::RowKind::Process => drop(self.processes.remove(key)),
+            v1::RowKind::Fault => drop(self.faults.remove(key)),
+            v1::RowKind::Node | v1::RowKind::Unspecified => {}
+        }
+    }
+}
+
+struct Before {
+    exchanges: BTreeMap<String, Exchange>,
+    opinions: BTreeMap<String, Opinion>,
+    processes: BTreeMap<String, Process>,
+}
+
+fn opinion(taken_ms: u64, row: v1::LeaderRow, old: Option<&Opinion>) -> Opinion {
+    let owner = v1::LeaderRole::Owner;
+    let unbroken = |o: &&Opinion| o.row.role() == owner && row.role() == owner && o.row.epoch == row.epoch;
+    let owner_since_ms = old.filter(unbroken).map_or(taken_ms, |o| o.owner_since_ms);
+    Opinion { row, owner_since_ms, taken_ms }
+}
+
+fn process(taken_ms: u64, row: v1::ProcessRow, old: Option<&Process>) -> Process {
+    let (mut rate_in, mut rate_out, mut busy) =
+        old.map_or_else(Default::default, |o| (o.rate_in, o.rate_out, o.busy));
+    rate_in.push(taken_ms, row.enqueued);
+    rate_out.push(taken_ms, row.dequeued);
+    busy.push(taken_ms, row.busy_us);
+    Process { row, rate_in, rate_out, busy }
+}

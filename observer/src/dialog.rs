@@ -1,0 +1,261 @@
+//! The chaos dialog's state: a target frozen when it opens, what to do to it, for how long, and how far it
+//! has come. What does not live here: keys ([`crate::update`]), drawing ([`crate::view`]).
+
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::console::{Order, Radius};
+use crate::units::millis;
+
+/// What is aimed at, as it was when the dialog opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A node.
+    Node {
+        /// Its name.
+        name: String,
+        /// Its incarnation and process id then.
+        was: Run,
+    },
+    /// A directed link.
+    Link {
+        /// Node that sends.
+        from: String,
+        /// Node that receives.
+        to: String,
+        /// The sender's incarnation and process id then.
+        was: Run,
+    },
+}
+
+/// One run of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Incarnation; 0 when it was never heard.
+    pub incarnation: u64,
+    /// Process id, when known.
+    pub os_pid: Option<u64>,
+}
+
+/// What can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Kill a node.
+    Kill,
+    /// Stop it by a signal.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// Kill and start it.
+    Restart,
+    /// Delay a link.
+    Delay,
+    /// Cut a link.
+    Cut,
+}
+
+/// A line of the form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// What to do.
+    Deed,
+    /// For how long.
+    Ttl,
+    /// How much later.
+    Delay,
+}
+
+/// How far the dialog has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Choosing.
+    Form,
+    /// The target's name is being typed.
+    Typing(String),
+    /// Asked once more.
+    Confirm,
+    /// Being carried out.
+    Running,
+    /// Done, or refused.
+    Done(Result<String, String>),
+}
+
+/// The dialog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dialog {
+    /// The target.
+    pub target: Target,
+    /// Deed chosen.
+    pub deed: Deed,
+    /// Line of the form that the arrows change.
+    pub field: Field,
+    /// Index into [`TTLS_MS`]; one beyond it means "stays down".
+    pub ttl: usize,
+    /// Index into [`DELAYS_MS`].
+    pub delay: usize,
+    /// What it would do to the cluster.
+    pub radius: Option<Radius>,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// Times to choose from.
+pub const TTLS_MS: [u64; 6] = [5_000, 10_000, 30_000, 60_000, 120_000, 300_000];
+/// Delays to choose from; the jitter is a quarter of them.
+pub const DELAYS_MS: [u64; 7] = [10, 50, 100, 200, 500, 1_000, 5_000];
+const NODE_DEEDS: [Deed; 4] = [Deed::Kill, Deed::Pause, Deed::Resume, Deed::Restart];
+const LINK_DEEDS: [Deed; 2] = [Deed::Delay, Deed::Cut];
+
+impl Deed {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Restart => "restart",
+            Self::Delay => "delay",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+impl Dialog {
+    /// A dialog on a target, with the mildest of what may be wanted chosen.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        let deed = match target {
+            Target::Node { .. } => Deed::Kill,
+            Target::Link { .. } => Deed::Delay,
+        };
+        Self { target, deed, field: Field::Deed, ttl: 1, delay: 3, radius: None, stage: Stage::Form }
+    }
+
+    /// Deeds that fit the target.
+    #[must_use]
+    pub fn deeds(&self) -> &'static [Deed] {
+        match self.target {
+            Target::Node { .. } => &NODE_DEEDS,
+            Target::Link { .. } => &LINK_DEEDS,
+        }
+    }
+
+    /// Lines of the form that count for the deed.
+    #[must_use]
+    pub fn fields(&self) -> &'static [Field] {
+        match self.deed {
+            Deed::Resume | Deed::Restart => &[Field::Deed],
+            Deed::Kill | Deed::Pause | Deed::Cut => &[Field::Deed, Field::Ttl],
+            Deed::Delay => &[Field::Deed, Field::Delay, Field::Ttl],
+        }
+    }
+
+    /// Goes to another line of the form.
+    pub fn move_field(&mut self, down: bool) {
+        let fields = self.fields();
+        let at = fields.iter().position(|f| *f == self.field).unwrap_or(0);
+        let next = if down { (at + 1).min(fields.len() - 1) } else { at.saturating_sub(1) };
+        self.field = fields[next];
+    }
+
+    /// Changes the value of the line.
+    pub fn change(&mut self, up: bool) {
+        let step = |at: usize, len: usize| if up { (at + 1).min(len - 1) } else { at.saturating_sub(1) };
+        match self.field {
+            Field::Deed => {
+                let deeds = self.deeds();
+                let at = deeds.iter().position(|d| *d == self.deed).unwrap_or(0);
+                self.deed = deeds[step(at, deeds.len())];
+                self.ttl = self.ttl.min(self.ttls() - 1);
+            }
+            Field::Ttl => self.ttl = step(self.ttl, self.ttls()),
+            Field::Delay => self.delay = step(self.delay, DELAYS_MS.len()),
+        }
+    }
+
+    /// True when a killed node is not to be started again.
+    #[must_use]
+    pub fn stays_down(&self) -> bool {
+        self.deed == Deed::Kill && self.ttl >= TTLS_MS.len()
+    }
+
+    /// The time chosen, in words.
+    #[must_use]
+    pub fn ttl_words(&self) -> String {
+        match self.deed {
+            _ if self.stays_down() => "stays down".to_owned(),
+            Deed::Kill => format!("started again after {}", millis(self.ttl_ms())),
+            Deed::Pause => format!("thawed after {}", millis(self.ttl_ms())),
+            _ => format!("ends after {}", millis(self.ttl_ms())),
+        }
+    }
+
+    /// The delay chosen, in words.
+    #[must_use]
+    pub fn delay_words(&self) -> String {
+        let ms = DELAYS_MS[self.delay.min(DELAYS_MS.len() - 1)];
+        format!("{} ± {}", millis(ms), millis(ms / 4))
+    }
+
+    /// The order the form makes.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        let ttl = Duration::from_millis(self.ttl_ms());
+        match &self.target {
+            Target::Node { name, was } => {
+                let (node, expect_os_pid) = (name.clone(), was.os_pid);
+                match self.deed {
+                    Deed::Pause => Order::Pause { node, ttl, expect_os_pid },
+                    Deed::Resume => Order::Resume { node },
+                    Deed::Restart => Order::Restart { node, expect_os_pid },
+                    _ => Order::Kill { node, ttl, stay_down: self.stays_down(), expect_os_pid },
+                }
+            }
+            Target::Link { from, to, .. } => {
+                let (from, to) = (from.clone(), to.clone());
+                let delay = Duration::from_millis(DELAYS_MS[self.delay.min(DELAYS_MS.len() - 1)]);
+                match self.deed {
+                    Deed::Cut => Order::Cut { from, to, ttl },
+                    _ => Order::Delay { from, to, delay, jitter: delay / 4, ttl },
+                }
+            }
+        }
+    }
+
+    /// Why the order may not be fired any more: the target is not what it was.
+    #[must_use]
+    pub fn changed(&self, cluster: &Cluster) -> Option<String> {
+        let (Target::Node { name, was } | Target::Link { from: name, was, .. }) = &self.target;
+        let is = run(cluster, name);
+        if is == *was {
+            return None;
+        }
+        let pid = |r: &Run| r.os_pid.map_or_else(|| "none".to_owned(), |p| p.to_string());
+        Some(format!(
+            "{name} is not what it was when this opened: incarnation {} is {} now, process {} is {}. Nothing was done.",
+            was.incarnation,
+            is.incarnation,
+            pid(was),
+            pid(&is),
+        ))
+    }
+
+    fn ttls(&self) -> usize {
+        TTLS_MS.len() + usize::from(self.deed == Deed::Kill)
+    }
+
+    fn ttl_ms(&self) -> u64 {
+        TTLS_MS[self.ttl.min(TTLS_MS.len() - 1)]
+    }
+}
+
+/// The run of a node as it is known now.
+#[must_use]
+pub fn run(cluster: &Cluster, name: &str) -> Run {
+    cluster
+        .nodes
+        .get(name)
+        .map(|n| Run { incarnation: n.incarnation(), os_pid: n.os_pid() })
+        .unwrap_or_default()
+}

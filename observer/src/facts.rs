@@ -1,0 +1,426 @@
+//! What the views and the headless output say, as plain records: one kind of record per view, merged from
+//! the first-hand reports of all nodes. The JSON schema of `docs/headless.md` is these structs.
+//! What does not live here: choosing, sorting and drawing.
+
+mod process;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use squall_proto::v1;
+
+use crate::cluster::events::EventKey;
+use crate::cluster::node::{Connection, Node};
+use crate::cluster::{Cluster, State, health, is_fresh};
+use crate::units::Moment;
+
+pub use process::{ProcessFact, process, processes};
+
+/// A node.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeFact {
+    /// Name.
+    pub name: String,
+    /// State as this watcher sees it.
+    pub state: State,
+    /// Role in the registry's group: `leader`, `voter`, `learner` or `unknown`.
+    pub role: &'static str,
+    /// Incarnation.
+    pub incarnation: u64,
+    /// Raft term.
+    pub term: u64,
+    /// Node it takes for the meta leader.
+    pub meta_leader: Option<String>,
+    /// Hears a majority of the voters.
+    pub quorum: bool,
+    /// Revision of the registry applied there.
+    pub revision: u64,
+    /// Revisions behind the newest seen.
+    pub revision_lag: u64,
+    /// Processor use in percent of one core.
+    pub cpu_percent: Option<f64>,
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// Open file descriptors.
+    pub fds: u64,
+    /// Processes with a mailbox.
+    pub processes: u64,
+    /// Messages in since the start.
+    pub messages_in: u64,
+    /// Messages out since the start.
+    pub messages_out: u64,
+    /// Messages in per second.
+    pub in_per_s: Option<f64>,
+    /// Messages out per second.
+    pub out_per_s: Option<f64>,
+    /// Messages dropped since the start.
+    pub dropped: u64,
+    /// Milliseconds since the start.
+    pub uptime_ms: u64,
+    /// Milliseconds left of the lease.
+    pub lease_left_ms: u64,
+    /// Largest delay of the node's own timers in the last second.
+    pub timer_late_ms: u64,
+    /// Version of the program.
+    pub version: String,
+    /// Operating system's process id.
+    pub os_pid: Option<u64>,
+    /// Listens beyond loopback without mutual TLS.
+    pub insecure: bool,
+    /// What it waits for while it is in no cluster.
+    pub waiting_for: Option<String>,
+    /// Milliseconds since its last frame, when it is overdue.
+    pub stale_ms: Option<u64>,
+    /// Why there is no connection.
+    pub why: Option<String>,
+}
+
+/// A directed link.
+#[derive(Debug, Clone, Serialize)]
+pub struct LinkFact {
+    /// Reporting node.
+    pub from: String,
+    /// Its peer.
+    pub to: String,
+    /// `up`, `connecting`, `suspect`, `down`, `refused` or `unknown`.
+    pub state: &'static str,
+    /// Median round trip.
+    pub rtt_p50_us: u64,
+    /// 99th percentile of the round trip.
+    pub rtt_p99_us: u64,
+    /// Suspicion of the peer.
+    pub phi: f64,
+    /// Bytes waiting.
+    pub queue_bytes: u64,
+    /// Milliseconds since the peer was heard.
+    pub last_heard_ms: u64,
+    /// Fault that acts on it.
+    pub fault: Option<String>,
+    /// Milliseconds until it ends.
+    pub fault_left_ms: u64,
+    /// Frames sent.
+    pub frames_out: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Times it was connected.
+    pub connects: u64,
+    /// Why it is not up.
+    pub why: Option<String>,
+    /// Milliseconds since the reporting node's last frame, when it is overdue.
+    pub stale_ms: Option<u64>,
+}
+
+/// An exchange.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExchangeFact {
+    /// Name.
+    pub name: String,
+    /// Message pattern.
+    pub pattern: String,
+    /// Strategy.
+    pub strategy: String,
+    /// Owner by the newest registry that could be read.
+    pub owner: Option<String>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Handlers attached; unknown without a live owner.
+    pub handlers: Option<u64>,
+    /// Requests taken since this owner started.
+    pub requests: Option<u64>,
+    /// Replies forwarded.
+    pub replies: Option<u64>,
+    /// Requests declined.
+    pub declined: Option<u64>,
+    /// Requests turned away, over all nodes.
+    pub refused: u64,
+    /// Requests routed and not completed.
+    pub in_flight: Option<u64>,
+    /// Requests per second.
+    pub requests_per_s: Option<f64>,
+    /// Median time from route to completion.
+    pub p50_us: Option<u64>,
+    /// 99th percentile of the same.
+    pub p99_us: Option<u64>,
+    /// Failover list.
+    pub failover: Vec<String>,
+    /// True when two nodes act as owner at once.
+    pub split: bool,
+    /// Milliseconds since the source's last frame, when no live node knows the exchange.
+    pub stale_ms: Option<u64>,
+}
+
+/// One node's opinion on one exchange: what it would act on now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeaderFact {
+    /// Exchange.
+    pub exchange: String,
+    /// The node whose opinion this is.
+    pub node: String,
+    /// `owner`, `owner-no-lease`, `router` or `unknown`.
+    pub role: &'static str,
+    /// Highest epoch it has seen in action.
+    pub epoch: u64,
+    /// Handler that leads, as pid.
+    pub leader: Option<String>,
+    /// Epoch of that handler.
+    pub leader_epoch: u64,
+    /// Node it would send a request to now.
+    pub believed_owner: Option<String>,
+    /// Live nodes that would send a request to this node now.
+    pub believed_by: Vec<String>,
+    /// Milliseconds left of its lease.
+    pub lease_left_ms: u64,
+    /// True when another node acts as owner at the same time.
+    pub split: bool,
+    /// Milliseconds since the node's last frame, when it is overdue.
+    pub stale_ms: Option<u64>,
+}
+
+/// An event.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventFact {
+    /// Milliseconds since the Unix epoch, by the node's clock.
+    pub unix_ms: u64,
+    /// Node it happened on.
+    pub node: String,
+    /// Incarnation of that node.
+    pub incarnation: u64,
+    /// Number within the incarnation.
+    pub seq: u64,
+    /// `info`, `notice`, `alert` or `unknown`.
+    pub severity: &'static str,
+    /// Kind.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// In words.
+    pub text: String,
+    /// Epoch, where it has one.
+    pub epoch: Option<u64>,
+}
+
+/// All nodes, by name.
+#[must_use]
+pub fn nodes(cluster: &Cluster, now: Moment) -> Vec<NodeFact> {
+    let newest = health::newest_revision(cluster, now);
+    cluster.nodes.values().map(|n| node(cluster, n, newest, now)).collect()
+}
+
+/// All links, by both ends.
+#[must_use]
+pub fn links(cluster: &Cluster, now: Moment) -> Vec<LinkFact> {
+    let of = |n: &Node| n.links.values().map(|l| link(n, l, now)).collect::<Vec<_>>();
+    cluster.nodes.values().flat_map(of).collect()
+}
+
+/// All exchanges, by name.
+#[must_use]
+pub fn exchanges(cluster: &Cluster, now: Moment) -> Vec<ExchangeFact> {
+    let splits = health::splits(cluster, now);
+    exchange_names(cluster).into_iter().filter_map(|n| exchange(cluster, &n, &splits, now)).collect()
+}
+
+/// All opinions, by exchange and node.
+#[must_use]
+pub fn leaders(cluster: &Cluster, now: Moment) -> Vec<LeaderFact> {
+    let splits = health::splits(cluster, now);
+    let believers = believers(cluster, now);
+    let mut all = Vec::new();
+    for node in cluster.nodes.values() {
+        for (exchange, opinion) in &node.opinions {
+            all.push(leader(node, &opinion.row, splits.contains(exchange), &believers, now));
+        }
+    }
+    all.sort_by(|a, b| (&a.exchange, &a.node).cmp(&(&b.exchange, &b.node)));
+    all
+}
+
+/// All events kept, the newest first.
+pub fn events(cluster: &Cluster) -> impl Iterator<Item = (EventKey, EventFact)> {
+    cluster.events.newest_first().map(|(key, event)| (key.clone(), self::event(key, event)))
+}
+
+/// Names of all exchanges that any node knows; what only dead nodes know stays too.
+#[must_use]
+pub fn exchange_names(cluster: &Cluster) -> BTreeSet<String> {
+    cluster.nodes.values().flat_map(|n| n.exchanges.keys().chain(n.opinions.keys())).cloned().collect()
+}
+
+fn node(cluster: &Cluster, node: &Node, newest: u64, now: Moment) -> NodeFact {
+    let row = node.row.clone().unwrap_or_default();
+    let why = match &node.connection {
+        Connection::Down { why, .. } => Some(why.clone()),
+        Connection::Connecting { .. } | Connection::Live => None,
+    };
+    let fresh = is_fresh(node, now);
+    NodeFact {
+        name: node.name.clone(),
+        state: cluster.state(node, now),
+        role: role_word(row.role()),
+        incarnation: node.incarnation(),
+        term: row.term,
+        meta_leader: filled(&row.meta_leader),
+        quorum: row.quorum && fresh,
+        revision: row.revision,
+        revision_lag: if fresh { newest.saturating_sub(row.revision) } else { 0 },
+        cpu_percent: (node.row.is_some() && row.cpu_percent >= 0.0).then_some(row.cpu_percent),
+        rss_bytes: row.rss_bytes,
+        fds: row.fds,
+        processes: row.processes,
+        messages_in: row.messages_in,
+        messages_out: row.messages_out,
+        in_per_s: node.rate_in.per_s(node.taken_ms),
+        out_per_s: node.rate_out.per_s(node.taken_ms),
+        dropped: row.dropped,
+        uptime_ms: row.uptime_ms,
+        lease_left_ms: if fresh { row.lease_left_ms } else { 0 },
+        timer_late_ms: row.timer_late_ms,
+        os_pid: node.os_pid(),
+        insecure: row.insecure || node.hello.as_ref().is_some_and(|h| h.insecure),
+        waiting_for: filled(&row.waiting_for),
+        version: row.version,
+        stale_ms: node.stale_ms(now),
+        why,
+    }
+}
+
+fn link(node: &Node, row: &v1::LinkRow, now: Moment) -> LinkFact {
+    let age = now.since(node.heard);
+    let stale_ms = node.stale_ms(now);
+    LinkFact {
+        from: node.name.clone(),
+        to: row.peer.clone(),
+        state: link_word(row.state()),
+        rtt_p50_us: row.rtt_p50_us,
+        rtt_p99_us: row.rtt_p99_us,
+        phi: row.phi,
+        queue_bytes: row.queue_bytes,
+        last_heard_ms: row.last_heard_ms.saturating_add(stale_ms.unwrap_or(0)),
+        fault: filled(&row.fault),
+        fault_left_ms: row.fault_left_ms.saturating_sub(age),
+        frames_out: row.frames_out,
+        bytes_out: row.bytes_out,
+        connects: row.connects,
+        why: filled(&row.why),
+        stale_ms,
+    }
+}
+
+fn exchange(cluster: &Cluster, name: &str, splits: &BTreeSet<String>, now: Moment) -> Option<ExchangeFact> {
+    let holders = || cluster.nodes.values().filter_map(|n| n.exchanges.get(name).map(|e| (n, e)));
+    // Live nodes first, then the newest ownership, then the owner's own word on it.
+    let (source, known) = holders().max_by_key(|(n, e)| (is_fresh(n, now), e.row.epoch, e.row.owned_here))?;
+    let owner = holders().filter(|(n, e)| is_fresh(n, now) && e.row.owned_here).max_by_key(|(_, e)| e.row.epoch);
+    let figure = |f: fn(&v1::ExchangeRow) -> u64| owner.map(|(_, e)| f(&e.row));
+    let row = &known.row;
+    Some(ExchangeFact {
+        name: name.to_owned(),
+        pattern: row.pattern.clone(),
+        strategy: row.strategy.clone(),
+        owner: filled(&row.owner),
+        epoch: row.epoch,
+        handlers: figure(|r| r.handlers),
+        requests: figure(|r| r.requests),
+        replies: figure(|r| r.replies),
+        declined: figure(|r| r.declined),
+        refused: holders().filter(|(n, _)| is_fresh(n, now)).map(|(_, e)| e.row.refused).sum(),
+        in_flight: figure(|r| r.in_flight),
+        requests_per_s: owner.and_then(|(n, e)| e.requests.per_s(n.taken_ms)),
+        p50_us: figure(|r| r.p50_us),
+        p99_us: figure(|r| r.p99_us),
+        failover: row.failover.clone(),
+        split: splits.contains(name),
+        stale_ms: source.stale_ms(now),
+    })
+}
+
+fn leader(
+    node: &Node,
+    row: &v1::LeaderRow,
+    in_split: bool,
+    believers: &BTreeMap<(String, String), Vec<String>>,
+    now: Moment,
+) -> LeaderFact {
+    let fresh = is_fresh(node, now);
+    let key = (row.exchange.clone(), node.name.clone());
+    LeaderFact {
+        believed_by: believers.get(&key).cloned().unwrap_or_default(),
+        exchange: key.0,
+        node: key.1,
+        role: leader_word(row.role()),
+        epoch: row.epoch,
+        leader: filled(&row.leader),
+        leader_epoch: row.leader_epoch,
+        believed_owner: filled(&row.believed_owner),
+        lease_left_ms: if fresh { row.lease_left_ms } else { 0 },
+        split: in_split && fresh && row.role() == v1::LeaderRole::Owner,
+        stale_ms: node.stale_ms(now),
+    }
+}
+
+/// Per exchange and node: the live nodes that would send a request there now.
+fn believers(cluster: &Cluster, now: Moment) -> BTreeMap<(String, String), Vec<String>> {
+    let mut all: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for node in cluster.fresh(now) {
+        for (exchange, opinion) in &node.opinions {
+            if let Some(owner) = filled(&opinion.row.believed_owner) {
+                all.entry((exchange.clone(), owner)).or_default().push(node.name.clone());
+            }
+        }
+    }
+    all
+}
+
+/// The record of one event.
+#[must_use]
+pub fn event(key: &EventKey, event: &v1::Event) -> EventFact {
+    EventFact {
+        unix_ms: key.unix_ms,
+        node: key.node.clone(),
+        incarnation: key.incarnation,
+        seq: key.seq,
+        severity: match event.severity() {
+            v1::Severity::Info => "info",
+            v1::Severity::Notice => "notice",
+            v1::Severity::Alert => "alert",
+            v1::Severity::Unspecified => "unknown",
+        },
+        kind: event.kind.clone(),
+        subject: event.subject.clone(),
+        text: event.text.clone(),
+        epoch: (event.epoch != 0).then_some(event.epoch),
+    }
+}
+
+fn filled(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn role_word(role: v1::MetaRole) -> &'static str {
+    match role {
+        v1::MetaRole::Leader => "leader",
+        v1::MetaRole::Voter => "voter",
+        v1::MetaRole::Learner => "learner",
+        v1::MetaRole::Unspecified => "unknown",
+    }
+}
+
+fn link_word(state: v1::LinkState) -> &'static str {
+    match state {
+        v1::LinkState::Up => "up",
+        v1::LinkState::Connecting => "connecting",
+        v1::LinkState::Suspect => "suspect",
+        v1::LinkState::Down => "down",
+        v1::LinkState::Refused => "refused",
+        v1::LinkState::Unspecified => "unknown",
+    }
+}
+
+fn leader_word(role: v1::LeaderRole) -> &'static str {
+    match role {
+        v1::LeaderRole::Owner => "owner",
+        v1::LeaderRole::OwnerNoLease => "owner-no-lease",
+        v1::LeaderRole::Router => "router",
+        v1::LeaderRole::Unspecified => "unknown",
+    }
+}

@@ -1,0 +1,97 @@
+//! Records of processes. There may be a hundred thousand, so they are made one by one for the rows that
+//! are shown; only the headless output makes them all.
+
+use serde::Serialize;
+
+use crate::cluster::Cluster;
+use crate::cluster::node::{Node, Process};
+use crate::units::Moment;
+
+/// A process.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProcessFact {
+    /// Node it runs on.
+    pub node: String,
+    /// Pid.
+    pub pid: String,
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: String,
+    /// Messages in the mailbox.
+    pub mailbox: u64,
+    /// Bound of the mailbox.
+    pub bound: u64,
+    /// Growth of the mailbox in messages per second.
+    pub growth_per_s: Option<f64>,
+    /// Age of the oldest message.
+    pub oldest_us: u64,
+    /// Messages in per second.
+    pub in_per_s: Option<f64>,
+    /// Messages taken out per second.
+    pub out_per_s: Option<f64>,
+    /// Share of the time spent working, in percent.
+    pub busy_percent: Option<f64>,
+    /// Messages sent out since the start.
+    pub sent: u64,
+    /// Restarts.
+    pub restarts: u64,
+    /// Messages refused because the mailbox was full.
+    pub dropped: u64,
+    /// Milliseconds since the start.
+    pub age_ms: u64,
+    /// Milliseconds since the node's last frame, when it is overdue.
+    pub stale_ms: Option<u64>,
+}
+
+/// All processes of all nodes, by node and pid.
+#[must_use]
+pub fn processes(cluster: &Cluster, now: Moment) -> Vec<ProcessFact> {
+    let of = |n: &Node| n.processes.values().map(|p| process(n, p, now)).collect::<Vec<_>>();
+    cluster.nodes.values().flat_map(of).collect()
+}
+
+/// The record of one process.
+#[must_use]
+pub fn process(node: &Node, process: &Process, now: Moment) -> ProcessFact {
+    let row = &process.row;
+    let at = node.taken_ms;
+    ProcessFact {
+        node: node.name.clone(),
+        pid: row.pid.clone(),
+        name: row.name.clone(),
+        kind: row.kind.clone(),
+        mailbox: process.mailbox(),
+        bound: row.bound,
+        growth_per_s: process.growth(at),
+        oldest_us: row.oldest_us,
+        in_per_s: process.rate_in.per_s(at),
+        out_per_s: process.rate_out.per_s(at),
+        busy_percent: process.busy_percent(at),
+        sent: row.sent,
+        restarts: row.restarts,
+        dropped: row.dropped,
+        age_ms: row.age_ms,
+        stale_ms: node.stale_ms(now),
+    }
+}
+
+impl Process {
+    /// Messages in the mailbox.
+    #[must_use]
+    pub fn mailbox(&self) -> u64 {
+        self.row.enqueued.saturating_sub(self.row.dequeued)
+    }
+
+    /// Growth of the mailbox per second.
+    #[must_use]
+    pub fn growth(&self, at_ms: u64) -> Option<f64> {
+        Some(self.rate_in.per_s(at_ms)? - self.rate_out.per_s(at_ms)?)
+    }
+
+    /// Share of the time spent working, in percent.
+    #[must_use]
+    pub fn busy_percent(&self, at_ms: u64) -> Option<f64> {
+        self.busy.per_s(at_ms).map(|us| us / 10_000.0)
+    }
+}

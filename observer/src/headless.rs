@@ -1,0 +1,181 @@
+//! The headless twin of every view: JSON or text, once or every second. No terminal is needed. The schema
+//! stands in `docs/headless.md`.
+
+use std::io::{ErrorKind, Write};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use squall_filter::Filter;
+
+use crate::cluster::Cluster;
+use crate::error::Error;
+use crate::facts;
+use crate::feed::Feed;
+use crate::feed::grpc::GrpcFeed;
+use crate::gather::Gather;
+use crate::model::{Pane, Screen};
+use crate::prepare::whole_table;
+use crate::table::{Align, Table};
+use crate::units::{Moment, clock};
+use crate::view::paint::width;
+
+/// Version of the JSON schema.
+pub const SCHEMA: u32 = 1;
+
+/// What is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a picture.
+    Json,
+    /// A table.
+    Text,
+}
+
+/// How it is printed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Addresses of any ports of any nodes.
+    pub addresses: Vec<String>,
+    /// Which view.
+    pub view: Screen,
+    /// JSON or text.
+    pub format: Format,
+    /// Only rows that match; empty means all.
+    pub filter: String,
+    /// How long to wait for a whole picture.
+    pub patience: Duration,
+}
+
+impl Options {
+    /// Options with an empty filter and three seconds of patience.
+    #[must_use]
+    pub fn new(addresses: Vec<String>, view: Screen, format: Format) -> Self {
+        Self { addresses, view, format, filter: String::new(), patience: Duration::from_secs(3) }
+    }
+}
+
+/// Prints one picture. A reader that is gone is no error.
+///
+/// # Errors
+/// [`Error::Unreachable`] when no node answered, [`Error::Filter`], [`Error::Io`].
+pub async fn once(options: &Options, out: &mut impl Write) -> Result<(), Error> {
+    let filter = Filter::parse(&options.filter)?;
+    let mut gather = Gather::new(GrpcFeed::start(options.addresses.clone()), options.view);
+    gather.complete(options.view, options.patience).await?;
+    print(options, &filter, &gather, out).map(|_| ())
+}
+
+/// Prints a picture every second until the reader is gone or the future is dropped. A cluster that goes
+/// away later is shown as it is.
+///
+/// # Errors
+/// As [`once`].
+pub async fn watch(options: &Options, out: &mut impl Write) -> Result<(), Error> {
+    let filter = Filter::parse(&options.filter)?;
+    let mut gather = Gather::new(GrpcFeed::start(options.addresses.clone()), options.view);
+    gather.complete(options.view, options.patience).await?;
+    while print(options, &filter, &gather, out)? {
+        gather.go_on(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+/// The view as JSON.
+///
+/// # Errors
+/// [`Error::Json`] when a record cannot be written.
+pub fn to_json(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Result<Value, Error> {
+    let (name, rows) = match view {
+        Screen::Overview => ("nodes", serde_json::to_value(facts::nodes(cluster, now))?),
+        Screen::Mesh => ("links", serde_json::to_value(facts::links(cluster, now))?),
+        Screen::Exchanges => ("exchanges", serde_json::to_value(facts::exchanges(cluster, now))?),
+        Screen::Leaders => ("leaders", serde_json::to_value(facts::leaders(cluster, now))?),
+        Screen::Processes => ("processes", serde_json::to_value(facts::processes(cluster, now))?),
+        Screen::Timeline => {
+            let events: Vec<_> = facts::events(cluster).map(|(_, e)| e).collect();
+            ("events", serde_json::to_value(events)?)
+        }
+    };
+    let mut rows = rows;
+    if let Value::Array(all) = &mut rows {
+        all.retain(|row| filter.matches(strings(row)));
+    }
+    let mut object = Map::new();
+    object.insert("version".to_owned(), json!(SCHEMA));
+    object.insert("taken_unix_ms".to_owned(), json!(now.0));
+    object.insert(name.to_owned(), rows);
+    Ok(Value::Object(object))
+}
+
+/// The view as text: a table with headings.
+#[must_use]
+pub fn to_text(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> String {
+    let mut pane = Pane { filter: filter.clone(), ..Pane::default() };
+    let table = whole_table(cluster, now, view, &mut pane);
+    let widths: Vec<usize> = (0..table.columns.len()).map(|i| widest(&table, i)).collect();
+    let mut text = String::new();
+    let titles: Vec<&str> = table.columns.iter().map(|c| c.title).collect();
+    line(&mut text, &table, &widths, &titles);
+    for row in &table.lines {
+        let cells: Vec<&str> = row.cells.iter().map(|c| c.text.as_str()).collect();
+        line(&mut text, &table, &widths, &cells);
+    }
+    text
+}
+
+/// Prints one picture; false when nobody reads any more.
+fn print<F: Feed>(
+    options: &Options,
+    filter: &Filter,
+    gather: &Gather<F>,
+    out: &mut impl Write,
+) -> Result<bool, Error> {
+    let (cluster, now) = (&gather.cluster, gather.clock.now());
+    let text = match options.format {
+        Format::Json => format!("{}\n", to_json(cluster, now, options.view, filter)?),
+        Format::Text => format!("{}{}\n", heading(cluster, now, options.view), to_text(cluster, now, options.view, filter)),
+    };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn heading(cluster: &Cluster, now: Moment, view: Screen) -> String {
+    use crate::cluster::health::{findings, meta_leader};
+    let up = cluster.fresh(now).count();
+    let leader = meta_leader(cluster, now).unwrap_or("none");
+    let mut text = format!(
+        "{} · {} UTC · {up} of {} nodes up · leader {leader}\n",
+        view.title(),
+        clock(now.0),
+        cluster.nodes.len()
+    );
+    for finding in findings(cluster, now) {
+        text.push_str(&format!("  ! {}\n", finding.text));
+    }
+    text
+}
+
+fn strings(row: &Value) -> impl Iterator<Item = &str> {
+    row.as_object().into_iter().flat_map(|o| o.values()).filter_map(Value::as_str)
+}
+
+fn widest(table: &Table, i: usize) -> usize {
+    let cells = table.lines.iter().filter_map(|l| l.cells.get(i)).map(|c| width(&c.text));
+    usize::from(cells.max().unwrap_or(0).max(width(table.columns[i].title)))
+}
+
+fn line(text: &mut String, table: &Table, widths: &[usize], cells: &[&str]) {
+    let mut row = String::new();
+    for ((column, room), cell) in table.columns.iter().zip(widths).zip(cells) {
+        let blank = " ".repeat(room.saturating_sub(usize::from(width(cell))));
+        match column.align {
+            Align::Left => row.extend([*cell, &blank, "  "]),
+            Align::Right => row.extend([&blank, *cell, "  "]),
+        }
+    }
+    text.push_str(row.trim_end());
+    text.push('\n');
+}

@@ -1,0 +1,195 @@
+//! Where everything stands, as pure arithmetic. Preparing a table needs its height before anything is
+//! drawn, so both sides ask here.
+
+use ratatui::layout::Rect;
+
+/// The parts every view has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shell {
+    /// Who and how.
+    pub header: Rect,
+    /// Tabs.
+    pub tabs: Rect,
+    /// Lines that must be seen.
+    pub banners: Rect,
+    /// The view.
+    pub body: Rect,
+    /// The caller's own line.
+    pub status: Rect,
+    /// Keys.
+    pub footer: Rect,
+}
+
+/// Cuts the screen up.
+#[must_use]
+pub fn shell(area: Rect, banners: u16, status: bool) -> Shell {
+    let mut rest = area;
+    let header = top(&mut rest, 1);
+    let tabs = top(&mut rest, 1);
+    let banners = top(&mut rest, banners);
+    let footer = bottom(&mut rest, 1);
+    let status = bottom(&mut rest, u16::from(status));
+    Shell { header, tabs, banners, body: rest, status, footer }
+}
+
+/// Takes `height` rows off the top.
+pub fn top(rest: &mut Rect, height: u16) -> Rect {
+    let height = height.min(rest.height);
+    let taken = Rect { height, ..*rest };
+    rest.y += height;
+    rest.height -= height;
+    taken
+}
+
+/// Takes `height` rows off the bottom.
+pub fn bottom(rest: &mut Rect, height: u16) -> Rect {
+    let height = height.min(rest.height);
+    rest.height -= height;
+    Rect { y: rest.y + rest.height, height, ..*rest }
+}
+
+/// Takes `width` columns off the right.
+pub fn right(rest: &mut Rect, width: u16) -> Rect {
+    let width = width.min(rest.width);
+    rest.width -= width;
+    Rect { x: rest.x + rest.width, width, ..*rest }
+}
+
+/// Parts of the Overview; a part without height is not drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverviewParts {
+    /// Table of nodes.
+    pub nodes: Rect,
+    /// Charts.
+    pub load: Rect,
+    /// What is wrong.
+    pub health: Rect,
+}
+
+/// Rows of a box that are not its content: two borders.
+pub const BORDERS: u16 = 2;
+/// Rows of a table in a box that are not lines: borders and headings.
+pub const TABLE_EXTRA: u16 = 3;
+
+/// Cuts the Overview's body up for so many nodes and findings.
+#[must_use]
+pub fn overview(body: Rect, nodes: u16, findings: u16) -> OverviewParts {
+    let mut rest = body;
+    let chart = nodes.max(1) + 2 + BORDERS;
+    let wide = body.width >= 100;
+    // One more line for the totals.
+    let wanted = nodes.max(1) + 1 + TABLE_EXTRA;
+    let health_wanted = findings.clamp(1, 6) + BORDERS;
+    let most = body.height.saturating_sub(health_wanted.min(4)).max(5);
+    let nodes = top(&mut rest, wanted.min(most));
+    if wide && rest.height >= chart {
+        let health = right(&mut rest, body.width * 2 / 5);
+        return OverviewParts { nodes, load: rest, health };
+    }
+    if rest.height >= health_wanted + chart {
+        let health = bottom(&mut rest, health_wanted);
+        return OverviewParts { nodes, load: rest, health };
+    }
+    OverviewParts { nodes, load: Rect::default(), health: rest }
+}
+
+/// Parts of the Mesh view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MeshParts {
+    /// The matrix.
+    pub matrix: Rect,
+    /// The ring; without width when there is no room.
+    pub ring: Rect,
+    /// The selected link.
+    pub detail: Rect,
+}
+
+/// Cuts the Mesh view's body up.
+#[must_use]
+pub fn mesh(body: Rect) -> MeshParts {
+    let mut rest = body;
+    let detail = bottom(&mut rest, if body.height >= 14 { 6 } else { 4 });
+    let ring = if body.width >= 110 && rest.height >= 14 {
+        right(&mut rest, body.width * 2 / 5)
+    } else {
+        Rect::default()
+    };
+    MeshParts { matrix: rest, ring, detail }
+}
+
+/// Parts of a table with details of the selected row below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListParts {
+    /// The table.
+    pub table: Rect,
+    /// The selected row; without height when there is no room.
+    pub detail: Rect,
+}
+
+/// Cuts a list up; the details need `detail` rows with their borders.
+#[must_use]
+pub fn list(body: Rect, detail: u16) -> ListParts {
+    let mut rest = body;
+    let height = if body.height >= detail + 10 { detail } else { 0 };
+    let detail = bottom(&mut rest, height);
+    ListParts { table: rest, detail }
+}
+
+/// Parts of the Leaders view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeadersParts {
+    /// The registry's own leader, term and revisions.
+    pub registry: Rect,
+    /// The matrix of opinions.
+    pub matrix: Rect,
+    /// The opinions on the selected exchange in full; without height when there is no room.
+    pub detail: Rect,
+}
+
+/// Cuts the Leaders view's body up for so many nodes.
+#[must_use]
+pub fn leaders(body: Rect, nodes: u16) -> LeadersParts {
+    let mut rest = body;
+    let own = nodes.max(1) + TABLE_EXTRA;
+    let registry = top(&mut rest, own.min(body.height / 2));
+    let height = if rest.height >= own + 8 { own } else { 0 };
+    let detail = bottom(&mut rest, height);
+    LeadersParts { registry, matrix: rest, detail }
+}
+
+/// Lines of a table that fit into a box.
+#[must_use]
+pub fn lines(area: Rect) -> usize {
+    usize::from(area.height.saturating_sub(TABLE_EXTRA))
+}
+
+/// A box of this size in the middle.
+#[must_use]
+pub fn centred(area: Rect, width: u16, height: u16) -> Rect {
+    let (width, height) = (width.min(area.width), height.min(area.height));
+    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_never_leave_the_screen_nor_overlap() {
+        for (w, h) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
+            for nodes in [0, 1, 3, 7, 40] {
+                let area = Rect::new(0, 0, w, h);
+                let body = shell(area, 2, true).body;
+                let o = overview(body, nodes, 9);
+                let m = mesh(body);
+                let l = leaders(body, nodes);
+                for parts in [[o.nodes, o.load, o.health], [m.matrix, m.ring, m.detail], [l.registry, l.matrix, l.detail]] {
+                    let sum: u32 = parts.iter().map(|r| r.area()).sum();
+                    assert!(sum <= body.area(), "{w}x{h} {nodes}: {parts:?}");
+                    assert!(parts.iter().all(|r| r.is_empty() || body.intersection(*r) == *r));
+                }
+                assert!(lines(o.nodes) >= 1 && o.health.height >= 1, "{w}x{h} {nodes}");
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Makes what is drawn out of the cluster: filters, sorts, cuts to the window, computes ages and sums.
+//! Runs inside `update`; the views only draw what stands in [`Prepared`].
+
+pub mod exchanges;
+pub mod leaders;
+pub mod mesh;
+pub mod overview;
+pub mod processes;
+pub mod timeline;
+
+use ratatui::layout::Rect;
+
+use crate::cluster::health::{self, Faults, Finding, Quorum};
+use crate::cluster::node::Connection;
+use crate::cluster::{Cluster, State};
+use crate::layout::{self, Shell};
+use crate::model::{Model, Screen};
+use crate::table::{Column, Sort, Table};
+use crate::theme::Tone;
+use crate::units::Moment;
+
+/// Everything that is drawn.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Prepared {
+    /// What every view shows.
+    pub head: Head,
+    /// The open view.
+    pub body: Body,
+}
+
+/// What every view shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Head {
+    /// Cluster id.
+    pub cluster: Option<String>,
+    /// Nodes that are up.
+    pub up: usize,
+    /// Nodes known.
+    pub nodes: usize,
+    /// Meta leader.
+    pub leader: Option<String>,
+    /// Highest term.
+    pub term: u64,
+    /// Newest revision.
+    pub revision: u64,
+    /// Some node listens beyond loopback without mutual TLS.
+    pub insecure: bool,
+    /// What is wrong, the worst first.
+    pub findings: Vec<Finding>,
+    /// Active faults.
+    pub faults: Faults,
+    /// Addresses that do not answer, while nothing else is known.
+    pub silent: Vec<(String, String)>,
+    /// Age of the frozen picture in milliseconds.
+    pub frozen_ms: Option<u64>,
+    /// Banner on the registry's quorum.
+    pub alarm: Option<String>,
+}
+
+/// The open view.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Body {
+    /// Nothing has come yet.
+    #[default]
+    Loading,
+    /// Overview.
+    Overview(overview::Overview),
+    /// Mesh.
+    Mesh(mesh::Mesh),
+    /// Exchanges.
+    Exchanges(exchanges::Exchanges),
+    /// Leaders.
+    Leaders(leaders::Leaders),
+    /// Processes.
+    Processes(processes::Processes),
+    /// Timeline.
+    Timeline(timeline::Timeline),
+}
+
+/// The selected row of a view in full.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detail {
+    /// What it is about.
+    pub title: String,
+    /// Lines of label, value, and the value's tone.
+    pub lines: Vec<Vec<(&'static str, String, Tone)>>,
+}
+
+/// What a view is made from.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The time it is shown at.
+    pub now: Moment,
+    /// Room for it.
+    pub body: Rect,
+    /// Findings.
+    pub findings: &'a [Finding],
+}
+
+/// Prepares the open view.
+pub fn prepare(model: &mut Model) {
+    let (cluster, now) = model.shown();
+    let mut head = head(cluster, now);
+    head.frozen_ms = model.frozen.as_ref().map(|f| model.now.since(f.at));
+    let area = Rect::new(0, 0, model.size.0, model.size.1);
+    let body = shell(&head, model.status.is_some(), area).body;
+    let mut pane = std::mem::take(&mut model.panes[model.screen as usize]);
+    let (cluster, now) = model.shown();
+    let source = Source { cluster, now, body, findings: &head.findings };
+    let body = if cluster.nodes.values().all(|n| n.row.is_none()) {
+        Body::Loading
+    } else {
+        match model.screen {
+            Screen::Overview => Body::Overview(overview::prepare(source, &mut pane)),
+            Screen::Mesh => Body::Mesh(mesh::prepare(source, &mut pane)),
+            Screen::Exchanges => Body::Exchanges(exchanges::prepare(source, &mut pane)),
+            Screen::Leaders => Body::Leaders(leaders::prepare(source, &mut pane)),
+            Screen::Processes => Body::Processes(processes::prepare(source, &mut pane)),
+            Screen::Timeline => Body::Timeline(timeline::prepare(source, &mut pane)),
+        }
+    };
+    model.panes[model.screen as usize] = pane;
+    model.prepared = Prepared { head, body };
+}
+
+/// Cuts the screen up for what the head has to say.
+#[must_use]
+pub fn shell(head: &Head, status: bool, area: Rect) -> Shell {
+    let banners = u16::from(head.alarm.is_some()) + u16::from(head.faults.count > 0);
+    layout::shell(area, banners, status)
+}
+
+/// Moves the selection left or right where a view has columns of its own.
+pub fn move_sideways(model: &mut Model, by: isize) {
+    match model.screen {
+        Screen::Mesh => {
+            let names = mesh::names(model.shown().0);
+            mesh::move_to(&names, &mut model.pane_mut().cursor, by);
+        }
+        // Tables have no columns to stand on; sorting has its own keys.
+        Screen::Overview | Screen::Exchanges | Screen::Leaders | Screen::Processes | Screen::Timeline => {}
+    }
+}
+
+/// Columns of a view's table, and its own order where it can be sorted.
+#[must_use]
+pub fn columns(screen: Screen) -> (&'static [Column], Option<Sort>) {
+    match screen {
+        Screen::Overview => (overview::COLUMNS, Some(overview::OWN_SORT)),
+        Screen::Exchanges => (exchanges::COLUMNS, Some(exchanges::OWN_SORT)),
+        Screen::Processes => (processes::COLUMNS, Some(processes::OWN_SORT)),
+        Screen::Timeline => (timeline::COLUMNS, None),
+        Screen::Mesh | Screen::Leaders => (&[], None),
+    }
+}
+
+/// The column by which nodes choose their first processes.
+#[must_use]
+pub fn process_sort_word(model: &Model) -> &'static str {
+    let sort = model.panes[Screen::Processes as usize].sort.unwrap_or(processes::OWN_SORT);
+    processes::COLUMNS.get(sort.column).map_or("mailbox", |c| processes::wire_word(c.title))
+}
+
+/// The whole table of a view without a window, for the headless output.
+#[must_use]
+pub fn whole_table(cluster: &Cluster, now: Moment, screen: Screen, pane: &mut crate::model::Pane) -> Table {
+    let source = Source { cluster, now, body: Rect::new(0, 0, u16::MAX, u16::MAX), findings: &[] };
+    match screen {
+        Screen::Overview => overview::table(source, pane, usize::MAX),
+        Screen::Mesh => mesh::table(source, pane),
+        Screen::Exchanges => exchanges::table(source, pane, usize::MAX),
+        Screen::Leaders => leaders::table(source, pane),
+        Screen::Processes => processes::table(source, pane, usize::MAX),
+        Screen::Timeline => timeline::table(source, pane, usize::MAX),
+    }
+}
+
+fn head(cluster: &Cluster, now: Moment) -> Head {
+    let rows = || cluster.fresh(now).filter_map(|n| n.row.as_ref());
+    let hello = || cluster.nodes.values().filter_map(|n| n.hello.as_ref());
+    let quorum = health::quorum(cluster, now);
+    let silent = cluster.silent_seeds.iter().map(|(addr, why)| (addr.clone(), why.clone()));
+    let unreachable = cluster.nodes.values().filter_map(|n| match &n.connection {
+        Connection::Down { why, .. } => Some((n.name.clone(), why.clone())),
+        Connection::Connecting { .. } | Connection::Live => None,
+    });
+    Head {
+        cluster: hello().map(|h| h.cluster.clone()).find(|c| !c.is_empty()),
+        up: cluster.nodes.values().filter(|n| cluster.state(n, now) == State::Up).count(),
+        nodes: cluster.nodes.len(),
+        leader: health::meta_leader(cluster, now).map(str::to_owned),
+        term: rows().map(|r| r.term).max().unwrap_or(0),
+        revision: health::newest_revision(cluster, now),
+        insecure: rows().any(|r| r.insecure) || hello().any(|h| h.insecure),
+        findings: health::findings(cluster, now),
+        faults: health::faults(cluster, now),
+        silent: if quorum == Quorum::Loading { silent.chain(unreachable).collect() } else { Vec::new() },
+        frozen_ms: None,
+        alarm: alarm(&quorum),
+    }
+}
+
+fn alarm(quorum: &Quorum) -> Option<String> {
+    match quorum {
+        Quorum::Lost => Some("NO QUORUM · no majority of the voters: owners refuse when their lease ends".to_owned()),
+        Quorum::Silent => Some("NO NODE ANSWERS · what stands below is old".to_owned()),
+        Quorum::Forming(what) => Some(format!("NO CLUSTER YET · waiting for {what}")),
+        Quorum::Held | Quorum::Loading => None,
+    }
+}

@@ -1,0 +1,201 @@
+//! The Leaders: the registry's own leader as every node sees it, and the matrix of opinions. A cell is what
+//! that node would act on now. Two owners in one row are a split.
+
+use std::collections::BTreeMap;
+
+use super::Source;
+use crate::cluster::{State, health};
+use crate::facts::{self, LeaderFact, NodeFact};
+use crate::layout;
+use crate::model::Pane;
+use crate::table::{Cell, Column, Cursor, Line, RowId, Sort, Table};
+use crate::theme::Tone;
+use crate::units::millis;
+
+/// Columns of the registry's table.
+pub const REGISTRY: &[Column] = &[
+    Column::words("node", 4, 16, 0),
+    Column::words("role", 8, 9, 0),
+    Column::words("follows", 7, 14, 0),
+    Column::number("term", 5, 0),
+    Column::number("revision", 9, 0),
+    Column::number("lag", 5, 1),
+    Column::words("quorum", 8, 10, 0),
+    Column::number("lease", 6, 2),
+    Column::words("state", 9, 22, 3),
+];
+
+/// Columns of the headless table and of the details.
+pub const OPINIONS: &[Column] = &[
+    Column::words("exchange", 8, 24, 0),
+    Column::words("node", 4, 16, 0),
+    Column::words("acts as", 10, 12, 0),
+    Column::number("epoch", 5, 0),
+    Column::words("leader", 8, 14, 0),
+    Column::words("sends to", 8, 14, 0),
+    Column::words("believed by", 11, 24, 1),
+    Column::number("lease", 6, 2),
+    Column::words("", 1, 16, 3),
+];
+
+/// The Leaders.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leaders {
+    /// The registry, node by node.
+    pub registry: Table,
+    /// Nodes, the columns of the matrix, with whether they are up.
+    pub nodes: Vec<(String, bool)>,
+    /// Rows of the matrix, cut to the window.
+    pub rows: Vec<Row>,
+    /// Index of the first row.
+    pub first: usize,
+    /// Rows there are.
+    pub total: usize,
+    /// Index of the selected row.
+    pub selected: Option<usize>,
+    /// All opinions on the selected exchange.
+    pub detail: Table,
+    /// The selected exchange.
+    pub chosen: Option<String>,
+}
+
+/// A row of the matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Exchange.
+    pub exchange: String,
+    /// Two nodes act as owner.
+    pub split: bool,
+    /// No live node acts as owner.
+    pub ownerless: bool,
+    /// An opinion per node, none where it has said nothing.
+    pub cells: Vec<Option<LeaderFact>>,
+}
+
+/// Prepares the view.
+pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
+    let Source { cluster, now, body, .. } = source;
+    let nodes = facts::nodes(cluster, now);
+    let parts = layout::leaders(body, nodes.len() as u16);
+    let facts = facts::leaders(cluster, now);
+    let mut by_exchange: BTreeMap<&str, BTreeMap<&str, &LeaderFact>> = BTreeMap::new();
+    for f in &facts {
+        by_exchange.entry(&f.exchange).or_default().insert(&f.node, f);
+    }
+    let all: Vec<&str> =
+        by_exchange.keys().copied().filter(|n| pane.filter.matches(std::iter::once(*n))).collect();
+    let id = |name: &str| RowId::Exchange(name.to_owned());
+    let found = pane.cursor.id.as_ref().and_then(|sought| all.iter().position(|n| id(n) == *sought));
+    let height = layout::lines(parts.matrix).max(1);
+    let selected = pane.cursor.place(all.len(), found, height);
+    pane.cursor.id = selected.map(|i| id(all[i]));
+    let (splits, ownerless) = (health::splits(cluster, now), health::ownerless(cluster, now));
+    let row = |name: &&str| Row {
+        exchange: (*name).to_owned(),
+        split: splits.contains(*name),
+        ownerless: ownerless.contains(*name),
+        cells: nodes.iter().map(|n| by_exchange[*name].get(n.name.as_str()).map(|f| (*f).clone())).collect(),
+    };
+    let chosen = selected.map(|i| all[i].to_owned());
+    let on_chosen = facts.iter().filter(|f| Some(&f.exchange) == chosen.as_ref()).map(line).collect();
+    Leaders {
+        registry: registry(&nodes, layout::lines(parts.registry)),
+        rows: all.iter().skip(pane.cursor.first()).take(height).map(row).collect(),
+        nodes: nodes.iter().map(|n| (n.name.clone(), n.state == State::Up)).collect(),
+        first: pane.cursor.first(),
+        total: all.len(),
+        selected,
+        detail: still(OPINIONS, on_chosen, layout::lines(parts.detail)),
+        chosen,
+    }
+}
+
+/// The opinions as a table.
+pub fn table(source: Source<'_>, pane: &mut Pane) -> Table {
+    let lines = facts::leaders(source.cluster, source.now).iter().map(line).collect();
+    let sort = Some(Sort { column: 0, descending: false });
+    Table::new(OPINIONS, lines, &pane.filter, sort, &mut pane.cursor, usize::MAX)
+}
+
+/// Role of a node for an exchange: glyph, word and tone.
+#[must_use]
+pub fn role(f: &LeaderFact) -> (&'static str, &'static str, Tone) {
+    match f.role {
+        "owner" if f.split => ("!", "SPLIT", Tone::Bad),
+        "owner" => ("●", "owner", Tone::Good),
+        "owner-no-lease" => ("◐", "no lease", Tone::Warn),
+        "router" if f.believed_owner.is_none() => ("✖", "nobody", Tone::Bad),
+        "router" => ("→", "routes", Tone::Plain),
+        _ => ("?", "unknown", Tone::Dim),
+    }
+}
+
+/// A table that is only looked at.
+fn still(columns: &[Column], lines: Vec<Line>, height: usize) -> Table {
+    let all = squall_filter::Filter::default();
+    let mut table = Table::new(columns, lines, &all, None, &mut Cursor::default(), height);
+    table.selected = None;
+    table
+}
+
+fn registry(nodes: &[NodeFact], height: usize) -> Table {
+    let line = |n: &NodeFact| {
+        let up = n.state == State::Up;
+        let leads = n.role == "leader";
+        let role = match (leads, n.quorum) {
+            (true, true) => Cell::new("★ leader").tone(Tone::Strong),
+            (true, false) => Cell::new("☆ leader").tone(Tone::Warn),
+            _ => Cell::new(format!("  {}", n.role)),
+        };
+        let follows = n.meta_leader.clone().map_or_else(
+            || Cell::new("nobody").tone(Tone::Bad),
+            |l| Cell::new(l).tone(Tone::Accent),
+        );
+        let quorum = match (up, n.quorum) {
+            (false, _) => Cell::new("? stale"),
+            (true, true) => Cell::new("✔ held").tone(Tone::Good),
+            (true, false) => Cell::new("✖ lost").tone(Tone::Bad),
+        };
+        let stale = n.stale_ms.map(|ms| format!(" {}", millis(ms))).unwrap_or_default();
+        Line {
+            id: RowId::Node(n.name.clone()),
+            cells: vec![
+                Cell::new(n.name.clone()).tone(Tone::Accent),
+                role,
+                follows,
+                Cell::new(n.term.to_string()),
+                Cell::new(n.revision.to_string()),
+                Cell::new(if up { n.revision_lag.to_string() } else { "–".to_owned() })
+                    .tone(if n.revision_lag > 0 { Tone::Warn } else { Tone::Plain }),
+                quorum,
+                Cell::new(if n.lease_left_ms > 0 { millis(n.lease_left_ms) } else { "–".to_owned() }),
+                Cell::new(format!("{}{stale}", n.state.as_str())),
+            ],
+            dim: !up,
+        }
+    };
+    still(REGISTRY, nodes.iter().map(line).collect(), height)
+}
+
+fn line(f: &LeaderFact) -> Line {
+    let (glyph, word, tone) = role(f);
+    let dash = || "–".to_owned();
+    Line {
+        id: RowId::Exchange(f.exchange.clone()),
+        cells: vec![
+            Cell::new(f.exchange.clone()).tone(Tone::Accent),
+            Cell::new(f.node.clone()),
+            Cell::new(format!("{glyph} {word}")).tone(tone),
+            Cell::number(f.epoch as f64, f.epoch.to_string()),
+            Cell::new(f.leader.clone().unwrap_or_else(dash)),
+            match &f.believed_owner {
+                Some(owner) => Cell::new(owner.clone()),
+                None => Cell::new("refuses").tone(Tone::Warn),
+            },
+            Cell::new(if f.believed_by.is_empty() { dash() } else { f.believed_by.join(" ") }),
+            Cell::new(if f.lease_left_ms > 0 { millis(f.lease_left_ms) } else { dash() }),
+            Cell::new(f.stale_ms.map(|ms| format!("stale {}", millis(ms))).unwrap_or_default()),
+        ],
+        dim: f.stale_ms.is_some(),
+    }
+}

@@ -1,0 +1,171 @@
+//! The Overview: a line per node, the totals, the load of the last minutes with its marks.
+
+use super::Source;
+use crate::cluster::State;
+use crate::cluster::events::{Mark, MarkKind};
+use crate::cluster::health::Finding;
+use crate::facts::{self, NodeFact};
+use crate::layout;
+use crate::model::Pane;
+use crate::table::{Cell, Column, Line, RowId, Sort, Table};
+use crate::theme::Tone;
+use crate::units::{bytes, count, millis, percent, rate};
+
+/// Columns of the nodes' table.
+pub const COLUMNS: &[Column] = &[
+    Column::words("node", 4, 16, 0),
+    Column::words("state", 9, 22, 0),
+    Column::words("role", 7, 8, 1),
+    Column::number("cpu", 5, 2),
+    Column::number("rss", 5, 2),
+    Column::number("fds", 5, 6),
+    Column::number("procs", 6, 5),
+    Column::number("in/s", 6, 1),
+    Column::number("out/s", 6, 1),
+    Column::number("uptime", 7, 3),
+    Column::number("incarn", 7, 4),
+    Column::number("revision", 9, 3),
+    Column::number("lease", 6, 7),
+    Column::number("late", 6, 8),
+    Column::number("dropped", 7, 8),
+    Column::words("version", 7, 12, 9),
+];
+
+/// By name.
+pub const OWN_SORT: Sort = Sort { column: 0, descending: false };
+
+/// The Overview.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overview {
+    /// Nodes.
+    pub nodes: Table,
+    /// Their sums: a cell per column.
+    pub totals: Vec<Cell>,
+    /// Load per node.
+    pub load: Vec<Load>,
+    /// Marks, by seconds ago.
+    pub marks: Vec<(u64, MarkKind)>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// The load of one node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    /// Node.
+    pub node: String,
+    /// Messages in per second, the newest last; none is a gap.
+    pub samples: Vec<Option<f32>>,
+    /// The newest in words.
+    pub last: String,
+    /// The node is up.
+    pub up: bool,
+}
+
+/// Prepares the view.
+pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
+    let Source { cluster, now, body, findings } = source;
+    let parts = layout::overview(body, cluster.nodes.len() as u16, findings.len() as u16);
+    // The totals take a line.
+    let height = layout::lines(parts.nodes).saturating_sub(1).max(1);
+    let width = usize::from(parts.load.width);
+    let load = |n: &crate::cluster::node::Node| Load {
+        node: n.name.clone(),
+        samples: n.load.iter().skip(n.load.len().saturating_sub(width)).copied().collect(),
+        last: rate(n.rate_in.per_s(n.taken_ms)),
+        up: cluster.state(n, now) == State::Up,
+    };
+    let ago = |m: &Mark| (now.0.saturating_sub(m.unix_ms) / 1000, m.kind);
+    Overview {
+        nodes: table(source, pane, height),
+        totals: totals(&facts::nodes(cluster, now)),
+        load: cluster.nodes.values().map(load).collect(),
+        marks: cluster.marks().iter().map(ago).filter(|(s, _)| *s < width as u64).collect(),
+        findings: findings.to_vec(),
+    }
+}
+
+/// The nodes' table.
+pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
+    let nodes = facts::nodes(source.cluster, source.now);
+    let lines = nodes.into_iter().map(|n| line(&n)).collect();
+    let sort = Some(pane.sort.unwrap_or(OWN_SORT));
+    Table::new(COLUMNS, lines, &pane.filter, sort, &mut pane.cursor, height)
+}
+
+fn line(n: &NodeFact) -> Line {
+    let unheard = n.version.is_empty();
+    let figure = |value: u64, text: String| {
+        if unheard { Cell::number(-1.0, "–") } else { Cell::number(value as f64, text) }
+    };
+    let lag = if n.revision_lag > 0 { format!("{} -{}", n.revision, n.revision_lag) } else { n.revision.to_string() };
+    Line {
+        id: RowId::Node(n.name.clone()),
+        cells: vec![
+            Cell::new(n.name.clone()).tone(Tone::Accent),
+            state(n),
+            role(n),
+            Cell::number(n.cpu_percent.unwrap_or(-1.0), percent(n.cpu_percent.unwrap_or(-1.0))),
+            figure(n.rss_bytes, bytes(n.rss_bytes)),
+            figure(n.fds, count(n.fds)),
+            figure(n.processes, count(n.processes)),
+            Cell::number(n.in_per_s.unwrap_or(-1.0), rate(n.in_per_s)),
+            Cell::number(n.out_per_s.unwrap_or(-1.0), rate(n.out_per_s)),
+            figure(n.uptime_ms, millis(n.uptime_ms)),
+            figure(n.incarnation, n.incarnation.to_string()),
+            figure(n.revision, lag).tone(if n.revision_lag > 0 { Tone::Warn } else { Tone::Plain }),
+            figure(n.lease_left_ms, millis(n.lease_left_ms)),
+            figure(n.timer_late_ms, millis(n.timer_late_ms)),
+            figure(n.dropped, count(n.dropped)).tone(if n.dropped > 0 { Tone::Warn } else { Tone::Plain }),
+            Cell::new(n.version.clone()).tone(Tone::Dim),
+        ],
+        dim: n.state != State::Up,
+    }
+}
+
+/// The state with its glyph, and its age where it is not fresh.
+fn state(n: &NodeFact) -> Cell {
+    let stale = n.stale_ms.map(|ms| format!(" stale {}", millis(ms))).unwrap_or_default();
+    let (glyph, tone) = match n.state {
+        State::Up => ("●", Tone::Good),
+        State::Suspect => ("◐", Tone::Warn),
+        State::Down => ("✖", Tone::Bad),
+    };
+    Cell::new(format!("{glyph} {}{stale}", n.state.as_str())).tone(tone)
+}
+
+fn role(n: &NodeFact) -> Cell {
+    match n.role {
+        "leader" if n.quorum => Cell::new("★ leader").tone(Tone::Strong),
+        // A leader that hears no majority still says that it leads.
+        "leader" => Cell::new("☆ leader").tone(Tone::Warn),
+        "unknown" => Cell::new("–").tone(Tone::Dim),
+        other => Cell::new(format!("  {other}")),
+    }
+}
+
+fn totals(nodes: &[NodeFact]) -> Vec<Cell> {
+    let live = || nodes.iter().filter(|n| n.state == State::Up);
+    let sum = |f: fn(&NodeFact) -> u64| live().map(f).sum::<u64>();
+    let sum_rate = |f: fn(&NodeFact) -> Option<f64>| {
+        let rates: Vec<_> = live().filter_map(f).collect();
+        (!rates.is_empty()).then(|| rates.iter().sum())
+    };
+    let cpu: f64 = live().filter_map(|n| n.cpu_percent).sum();
+    let mut cells = vec![Cell::default(); COLUMNS.len()];
+    let texts = [
+        (0, "total".to_owned()),
+        (1, format!("{} of {} up", live().count(), nodes.len())),
+        (3, percent(cpu)),
+        (4, bytes(sum(|n| n.rss_bytes))),
+        (5, count(sum(|n| n.fds))),
+        (6, count(sum(|n| n.processes))),
+        (7, rate(sum_rate(|n| n.in_per_s))),
+        (8, rate(sum_rate(|n| n.out_per_s))),
+        (14, count(sum(|n| n.dropped))),
+    ];
+    for (column, text) in texts {
+        cells[column] = Cell::new(text).tone(Tone::Strong);
+    }
+    cells
+}

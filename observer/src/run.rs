@@ -1,0 +1,237 @@
+//! The event loop: keys, rows and time in, frames out. The network never runs in the path of a key. The
+//! terminal is restored however the loop ends, also when its future is dropped or something panics.
+
+use std::io::{IsTerminal as _, stdout};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream, KeyEventKind};
+use futures::StreamExt as _;
+use ratatui::DefaultTerminal;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::clock::Clock;
+use crate::console::{Console, ConsoleError};
+use crate::error::Error;
+use crate::feed::grpc::GrpcFeed;
+use crate::feed::{Feed, Update};
+use crate::limits::LOOP_QUEUE;
+use crate::model::{Cmd, Message, Model, Screen};
+use crate::theme::{ColorChoice, Theme};
+use crate::update::update;
+use crate::view::view;
+
+/// How the observer is started.
+#[derive(Default)]
+pub struct Options {
+    /// Addresses of any ports of any nodes, `host:port`; the others are found through them.
+    pub addresses: Vec<String>,
+    /// View to begin with.
+    pub screen: Screen,
+    /// When to use colours.
+    pub color: ColorChoice,
+    /// Takes orders; without one the observer only watches.
+    pub console: Option<Arc<dyn Console>>,
+    /// A line of the caller's own above the keys; changes are drawn.
+    pub status: Option<watch::Receiver<String>>,
+}
+
+/// Why the observer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The user left.
+    Quit,
+    /// The terminal went away.
+    InputEnded,
+}
+
+/// At most 30 frames a second.
+const FRAME: Duration = Duration::from_millis(33);
+/// Ages on the screen count up in tenths of a second.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Watches the cluster until the user leaves. Needs a tokio runtime; dropping the future restores the
+/// terminal too, so a caller may race it against signals.
+///
+/// # Errors
+/// [`Error::NoTerminal`] without a terminal, [`Error::Io`] when it fails.
+pub async fn run(options: Options) -> Result<Exit, Error> {
+    if !stdout().is_terminal() {
+        return Err(Error::NoTerminal);
+    }
+    let theme = Theme::choose(options.color, std::env::var_os("NO_COLOR").as_deref());
+    let feed = GrpcFeed::start(options.addresses.clone());
+    let guard = Restore;
+    let terminal = ratatui::try_init()?;
+    let result = Loop::new(terminal, theme, feed, options)?.run().await;
+    drop(guard);
+    result
+}
+
+/// Restores the terminal when dropped, on every way out.
+struct Restore;
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+struct Loop<F> {
+    terminal: DefaultTerminal,
+    theme: Theme,
+    feed: F,
+    clock: Clock,
+    model: Model,
+    console: Option<Arc<dyn Console>>,
+    status: Option<watch::Receiver<String>>,
+    answers: mpsc::Receiver<Message>,
+    answer: mpsc::Sender<Message>,
+    next_frame: Instant,
+    next_tick: Instant,
+    fed: bool,
+}
+
+/// What woke the loop.
+enum Woken {
+    Input(Option<std::io::Result<Event>>),
+    Answer(Message),
+    Status(String),
+    Fed(Vec<Update>),
+    Time,
+}
+
+impl<F: Feed> Loop<F> {
+    fn new(terminal: DefaultTerminal, theme: Theme, feed: F, options: Options) -> Result<Self, Error> {
+        let size = terminal.size()?;
+        let clock = Clock::start();
+        let mut model = Model::new((size.width, size.height), options.screen, options.console.is_some());
+        if let Some(status) = &options.status {
+            model.status = Some(crate::clean::text(&status.borrow()));
+        }
+        let (answer, answers) = mpsc::channel(LOOP_QUEUE);
+        let now = Instant::now();
+        Ok(Self {
+            terminal,
+            theme,
+            feed,
+            clock,
+            model,
+            console: options.console,
+            status: options.status,
+            answers,
+            answer,
+            next_frame: now,
+            next_tick: now,
+            fed: false,
+        })
+    }
+
+    async fn run(mut self) -> Result<Exit, Error> {
+        let mut input = EventStream::new();
+        self.feed.want(self.model.wants());
+        loop {
+            let message = match self.woken(&mut input).await {
+                Woken::Input(Some(event)) => input_message(&event?),
+                Woken::Input(None) => return Ok(Exit::InputEnded),
+                Woken::Answer(message) => Some(message),
+                Woken::Status(line) => Some(Message::Status(line)),
+                Woken::Fed(updates) => {
+                    self.fed = true;
+                    Some(Message::Fed(updates))
+                }
+                Woken::Time => None,
+            };
+            if let Some(message) = message
+                && self.step(message)
+            {
+                return Ok(Exit::Quit);
+            }
+            self.paint()?;
+        }
+    }
+
+    async fn woken(&mut self, input: &mut EventStream) -> Woken {
+        let due = self.model.dirty || self.fed;
+        let wake = if due { self.next_frame.min(self.next_tick) } else { self.next_tick };
+        let status = async {
+            if let Some(lines) = &mut self.status
+                && lines.changed().await.is_ok()
+            {
+                return lines.borrow_and_update().clone();
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            event = input.next() => Woken::Input(event),
+            Some(message) = self.answers.recv() => Woken::Answer(message),
+            line = status => Woken::Status(line),
+            () = sleep_until(wake) => Woken::Time,
+            Some(updates) = self.feed.next() => Woken::Fed(updates),
+        }
+    }
+
+    /// Takes a message in and carries out what it asks for; true at the end.
+    fn step(&mut self, message: Message) -> bool {
+        let mut cmds = update(&mut self.model, message);
+        while let Some(cmd) = cmds.pop() {
+            match cmd {
+                Cmd::Quit => return true,
+                Cmd::Want(wants) => self.feed.want(wants),
+                Cmd::Preview(order, picture) => {
+                    if let Some(console) = &self.console {
+                        let radius = console.preview(&order, &picture);
+                        cmds.extend(update(&mut self.model, Message::Previewed(radius)));
+                    }
+                }
+                Cmd::Fire(order) => {
+                    let result = self.console.as_ref().map(|c| c.fire(order));
+                    self.answer_later(result, Message::Fired);
+                }
+                Cmd::Halt => {
+                    let result = self.console.as_ref().map(|c| c.halt());
+                    self.answer_later(result, Message::Halted);
+                }
+            }
+        }
+        false
+    }
+
+    fn answer_later(
+        &self,
+        work: Option<futures::future::BoxFuture<'static, Result<String, ConsoleError>>>,
+        wrap: fn(Result<String, ConsoleError>) -> Message,
+    ) {
+        let Some(work) = work else { return };
+        let answer = self.answer.clone();
+        // A loop that has ended needs no answer.
+        tokio::spawn(async move { drop(answer.send(wrap(work.await)).await) });
+    }
+
+    /// Lets the time go on and draws, if it is time to.
+    fn paint(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        if now >= self.next_tick || (self.fed && now >= self.next_frame) {
+            self.step(Message::Tick(self.clock.now()));
+            self.next_tick = now + TICK;
+            self.fed = false;
+        }
+        if self.model.dirty && now >= self.next_frame {
+            let (model, theme) = (&self.model, &self.theme);
+            self.terminal.draw(|frame| view(model, theme, frame, frame.area()))?;
+            self.model.dirty = false;
+            self.next_frame = now + FRAME;
+        }
+        Ok(())
+    }
+}
+
+fn input_message(event: &Event) -> Option<Message> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => Some(Message::Key(*key)),
+        Event::Resize(width, height) => Some(Message::Resize(*width, *height)),
+        _ => None,
+    }
+}

@@ -1,0 +1,287 @@
+//! Tables ready to be drawn: filtered, sorted, and cut to the window that shows. The selection follows a
+//! row's identity, never its index. What does not live here: what the columns mean, and drawing.
+
+use squall_filter::Filter;
+
+use crate::cluster::events::EventKey;
+use crate::theme::Tone;
+
+/// Identity of a row of any table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowId {
+    /// A node.
+    Node(String),
+    /// A directed link.
+    Link(String, String),
+    /// An exchange.
+    Exchange(String),
+    /// A process on a node.
+    Process(String, String),
+    /// An event.
+    Event(EventKey),
+}
+
+/// Which edge a column keeps to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// Heading.
+    pub title: &'static str,
+    /// Narrowest; numbers have a fixed one so that they do not dance.
+    pub min: u16,
+    /// Widest.
+    pub max: u16,
+    /// Edge.
+    pub align: Align,
+    /// The highest go first when there is no room; 0 always stays.
+    pub rank: u8,
+}
+
+impl Column {
+    /// A column of words.
+    #[must_use]
+    pub const fn words(title: &'static str, min: u16, max: u16, rank: u8) -> Self {
+        Self { title, min, max, align: Align::Left, rank }
+    }
+
+    /// A column of numbers.
+    #[must_use]
+    pub const fn number(title: &'static str, width: u16, rank: u8) -> Self {
+        Self { title, min: width, max: width, align: Align::Right, rank }
+    }
+}
+
+/// A cell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cell {
+    /// What it says.
+    pub text: String,
+    /// How.
+    pub tone: Tone,
+    /// What it is sorted by, when that is a number.
+    pub number: Option<f64>,
+}
+
+impl Cell {
+    /// Words.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// A number and how it is written.
+    pub fn number(value: f64, text: impl Into<String>) -> Self {
+        Self { text: text.into(), tone: Tone::Plain, number: Some(value) }
+    }
+
+    /// The same cell in another tone.
+    #[must_use]
+    pub fn tone(mut self, tone: Tone) -> Self {
+        self.tone = tone;
+        self
+    }
+}
+
+/// A row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Identity.
+    pub id: RowId,
+    /// One cell per column.
+    pub cells: Vec<Cell>,
+    /// Drawn grey as a whole: what it says is old.
+    pub dim: bool,
+}
+
+/// Order of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    /// Column.
+    pub column: usize,
+    /// Largest or last first.
+    pub descending: bool,
+}
+
+/// A table cut to its window.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    /// Columns.
+    pub columns: Vec<Column>,
+    /// Lines of the window.
+    pub lines: Vec<Line>,
+    /// Index of the first of them.
+    pub first: usize,
+    /// Lines that match the filter.
+    pub total: usize,
+    /// Lines there are.
+    pub unfiltered: usize,
+    /// Index of the selected line.
+    pub selected: Option<usize>,
+    /// Order.
+    pub sort: Option<Sort>,
+}
+
+/// A wish to move the selection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Motion {
+    /// Stay.
+    #[default]
+    Stay,
+    /// This many lines down, or up when negative.
+    By(isize),
+    /// This many pages.
+    Pages(isize),
+    /// To the first line.
+    First,
+    /// To the last line.
+    Last,
+}
+
+/// Where the selection is.
+#[derive(Debug, Clone, Default)]
+pub struct Cursor {
+    /// The selected row; none is the first.
+    pub id: Option<RowId>,
+    /// Motion to make when the table is prepared next.
+    pub motion: Motion,
+    index: usize,
+    first: usize,
+}
+
+impl Cursor {
+    /// Finds the place of the selection among `total` rows, moves it, and scrolls so that it shows in a
+    /// window of `height` rows. `found` is where the selected row is now. The row at the index that comes
+    /// back is the selected one: its identity must be stored.
+    pub fn place(&mut self, total: usize, found: Option<usize>, height: usize) -> Option<usize> {
+        let motion = std::mem::take(&mut self.motion);
+        let Some(last) = total.checked_sub(1) else {
+            (self.index, self.first) = (0, 0);
+            return None;
+        };
+        // A row that is gone leaves the selection where it was.
+        let at = found.unwrap_or(if self.id.is_some() { self.index } else { 0 }).min(last);
+        let page = height.saturating_sub(1).max(1) as isize;
+        let step = |by: isize| at.saturating_add_signed(by).min(last);
+        self.index = match motion {
+            Motion::Stay => at,
+            Motion::By(by) => step(by),
+            Motion::Pages(by) => step(by.saturating_mul(page)),
+            Motion::First => 0,
+            Motion::Last => last,
+        };
+        let height = height.max(1);
+        self.first = self.first.min(self.index).max((self.index + 1).saturating_sub(height));
+        self.first = self.first.min(total.saturating_sub(height));
+        Some(self.index)
+    }
+
+    /// Index of the first row of the window.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        self.first
+    }
+}
+
+impl Table {
+    /// Filters, sorts and cuts `lines` to a window of `height`.
+    #[must_use]
+    pub fn new(
+        columns: &[Column],
+        mut lines: Vec<Line>,
+        filter: &Filter,
+        sort: Option<Sort>,
+        cursor: &mut Cursor,
+        height: usize,
+    ) -> Self {
+        let unfiltered = lines.len();
+        lines.retain(|l| filter.matches(l.cells.iter().map(|c| c.text.as_str())));
+        if let Some(sort) = sort {
+            lines.sort_by(|a, b| compare(a, b, sort));
+        }
+        let total = lines.len();
+        let found = cursor.id.as_ref().and_then(|id| lines.iter().position(|l| l.id == *id));
+        let selected = cursor.place(total, found, height);
+        cursor.id = selected.map(|i| lines[i].id.clone());
+        let lines = lines.into_iter().skip(cursor.first()).take(height).collect();
+        Self { columns: columns.to_vec(), lines, first: cursor.first(), total, unfiltered, selected, sort }
+    }
+}
+
+fn compare(a: &Line, b: &Line, sort: Sort) -> std::cmp::Ordering {
+    let (Some(x), Some(y)) = (a.cells.get(sort.column), b.cells.get(sort.column)) else {
+        return std::cmp::Ordering::Equal;
+    };
+    let order = match (x.number, y.number) {
+        (Some(x), Some(y)) => x.total_cmp(&y),
+        (x, y) if x.is_some() != y.is_some() => x.is_some().cmp(&y.is_some()),
+        _ => x.text.cmp(&y.text),
+    };
+    if sort.descending { order.reverse() } else { order }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(names: &[&str]) -> Vec<Line> {
+        let line = |(i, n): (usize, &&str)| Line {
+            id: RowId::Node((*n).to_owned()),
+            cells: vec![Cell::new(*n), Cell::number(i as f64, i.to_string())],
+            dim: false,
+        };
+        names.iter().enumerate().map(line).collect()
+    }
+
+    fn table(names: &[&str], cursor: &mut Cursor, sort: Option<Sort>, height: usize) -> Table {
+        Table::new(&[], lines(names), &Filter::default(), sort, cursor, height)
+    }
+
+    #[test]
+    fn the_selection_follows_the_row_not_the_index() {
+        let mut cursor = Cursor { motion: Motion::By(1), ..Cursor::default() };
+        table(&["a", "b", "c"], &mut cursor, None, 9);
+        assert_eq!(cursor.id, Some(RowId::Node("b".to_owned())));
+        let t = table(&["0", "a", "b", "c"], &mut cursor, None, 9);
+        assert_eq!((t.selected, &cursor.id), (Some(2), &Some(RowId::Node("b".to_owned()))));
+    }
+
+    #[test]
+    fn a_row_that_is_gone_leaves_the_selection_in_its_place() {
+        let mut cursor = Cursor { motion: Motion::By(1), ..Cursor::default() };
+        table(&["a", "b", "c"], &mut cursor, None, 9);
+        table(&["a", "c"], &mut cursor, None, 9);
+        assert_eq!(cursor.id, Some(RowId::Node("c".to_owned())));
+    }
+
+    #[test]
+    fn only_the_window_is_kept_and_it_shows_the_selection() {
+        let mut cursor = Cursor { motion: Motion::Last, ..Cursor::default() };
+        let t = table(&["a", "b", "c", "d", "e"], &mut cursor, None, 2);
+        assert_eq!((t.first, t.lines.len(), t.total, t.selected), (3, 2, 5, Some(4)));
+        cursor.motion = Motion::Pages(-9);
+        assert_eq!(table(&["a", "b", "c", "d", "e"], &mut cursor, None, 2).first, 0);
+    }
+
+    #[test]
+    fn numbers_sort_as_numbers_and_both_ways() {
+        let names = ["j", "b", "c", "d", "e", "f", "g", "h", "i", "a", "k"];
+        let mut cursor = Cursor::default();
+        let t = table(&names, &mut cursor, Some(Sort { column: 1, descending: true }), 2);
+        assert_eq!(t.lines[0].cells[1].text, "10");
+        let t = table(&names, &mut cursor, Some(Sort { column: 0, descending: false }), 2);
+        assert_eq!(t.lines[0].cells[0].text, "a");
+    }
+
+    #[test]
+    fn an_empty_table_has_no_selection() {
+        let mut cursor = Cursor { motion: Motion::By(3), ..Cursor::default() };
+        assert_eq!(table(&[], &mut cursor, None, 4).selected, None);
+    }
+}

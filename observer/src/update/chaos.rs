@@ -1,0 +1,201 @@
+//! The chaos dialog's steps: form, then the name typed or a plain confirmation, then the order. Never a
+//! single key, and never on a target that is not what it was when the dialog opened.
+
+use crate::clean;
+use crate::cluster::{health, is_fresh};
+use crate::console::{Picture, PictureExchange, PictureNode, Radius};
+use crate::dialog::{Deed, Dialog, Stage, Target, run};
+use crate::facts;
+use crate::keymap::Action;
+use crate::model::{Cmd, Model, Overlay, Screen};
+use crate::table::RowId;
+
+use super::notice;
+
+const READ_ONLY: &str = "This observer only watches: start it, and the nodes, with --chaos to break things.";
+
+/// Opens the dialog on the selected row.
+pub(super) fn open(model: &mut Model) -> Vec<Cmd> {
+    if !model.console {
+        notice(model, "Read-only", READ_ONLY, false);
+        return Vec::new();
+    }
+    let Some(target) = target(model) else {
+        let text = match model.screen {
+            Screen::Mesh => "There is no link to break: select a cell between two nodes.",
+            Screen::Exchanges | Screen::Leaders => "The selected exchange has no owner to aim at.",
+            _ => "Select a node in the Overview, a link in the Mesh, or an exchange.",
+        };
+        notice(model, "Nothing to aim at", text, false);
+        return Vec::new();
+    };
+    let dialog = Dialog::new(target);
+    let preview = preview(model, &dialog);
+    model.overlay = Overlay::Chaos(Box::new(dialog));
+    vec![preview]
+}
+
+/// Ends all faults.
+pub(super) fn halt(model: &mut Model) -> Vec<Cmd> {
+    if !model.console {
+        notice(model, "Read-only", READ_ONLY, false);
+        return Vec::new();
+    }
+    notice(model, "Halt", "Ending all faults …", false);
+    vec![Cmd::Halt]
+}
+
+/// The console has said what the order would do.
+pub(super) fn previewed(model: &mut Model, radius: Radius) {
+    if let Overlay::Chaos(dialog) = &mut model.overlay {
+        dialog.radius = Some(Radius {
+            lines: radius.lines.iter().map(|l| clean::text(l)).collect(),
+            quorum_lost: radius.quorum_lost,
+            confirm_by_typing: radius.confirm_by_typing,
+        });
+        model.dirty = true;
+    }
+}
+
+/// The order was carried out, or not. A dialog that was closed meanwhile does not hide the answer.
+pub(super) fn fired(model: &mut Model, result: Result<String, String>) {
+    model.dirty = true;
+    match &mut model.overlay {
+        Overlay::Chaos(dialog) if dialog.stage == Stage::Running => dialog.stage = Stage::Done(result),
+        _ => {
+            let bad = result.is_err();
+            notice(model, "Chaos", &result.unwrap_or_else(|e| e), bad);
+        }
+    }
+}
+
+/// A key in the dialog or in a notice.
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Cmd> {
+    let Overlay::Chaos(mut dialog) = std::mem::take(&mut model.overlay) else { return Vec::new() };
+    let mut cmds = Vec::new();
+    let stays = match dialog.stage.clone() {
+        Stage::Form => form(model, &mut dialog, action, &mut cmds),
+        Stage::Typing(text) => typing(model, &mut dialog, text, action, &mut cmds),
+        Stage::Confirm => match action {
+            Action::Accept => fire(model, &mut dialog, &mut cmds),
+            _ => back(&mut dialog),
+        },
+        Stage::Running => action != Action::Close,
+        Stage::Done(_) => false,
+    };
+    if stays {
+        model.overlay = Overlay::Chaos(dialog);
+    }
+    cmds
+}
+
+fn form(model: &Model, dialog: &mut Dialog, action: Action, cmds: &mut Vec<Cmd>) -> bool {
+    match action {
+        Action::Up | Action::Down => dialog.move_field(action == Action::Down),
+        Action::Left | Action::Right => {
+            dialog.change(action == Action::Right);
+            cmds.push(preview(model, dialog));
+        }
+        Action::Accept => return accept(model, dialog, cmds),
+        Action::Close => return false,
+        _ => {}
+    }
+    true
+}
+
+fn accept(model: &Model, dialog: &mut Dialog, cmds: &mut Vec<Cmd>) -> bool {
+    let Some(radius) = &dialog.radius else { return true };
+    if radius.confirm_by_typing.is_some() {
+        dialog.stage = Stage::Typing(String::new());
+    } else if dialog.deed == Deed::Resume {
+        // Letting a node go on breaks nothing.
+        return fire(model, dialog, cmds);
+    } else {
+        dialog.stage = Stage::Confirm;
+    }
+    true
+}
+
+fn typing(model: &Model, dialog: &mut Dialog, mut text: String, action: Action, cmds: &mut Vec<Cmd>) -> bool {
+    match action {
+        Action::Accept => {
+            let wanted = dialog.radius.as_ref().and_then(|r| r.confirm_by_typing.as_deref());
+            if wanted == Some(text.as_str()) {
+                return fire(model, dialog, cmds);
+            }
+        }
+        Action::Erase | Action::EraseAll => {
+            super::erase(&mut text, action);
+            dialog.stage = Stage::Typing(text);
+        }
+        Action::Close => return back(dialog),
+        _ => {}
+    }
+    true
+}
+
+fn back(dialog: &mut Dialog) -> bool {
+    dialog.stage = Stage::Form;
+    true
+}
+
+fn fire(model: &Model, dialog: &mut Dialog, cmds: &mut Vec<Cmd>) -> bool {
+    // Always the live cluster: a frozen screen must not hide that the target has changed.
+    if let Some(why) = dialog.changed(&model.live) {
+        dialog.stage = Stage::Done(Err(why));
+        return true;
+    }
+    dialog.stage = Stage::Running;
+    cmds.push(Cmd::Fire(dialog.order()));
+    true
+}
+
+fn preview(model: &Model, dialog: &Dialog) -> Cmd {
+    Cmd::Preview(dialog.order(), picture(model))
+}
+
+/// What the selected row aims at, as it is now.
+fn target(model: &Model) -> Option<Target> {
+    let live = &model.live;
+    let node = |name: &str| Target::Node { name: name.to_owned(), was: run(live, name) };
+    match model.pane().cursor.id.as_ref()? {
+        RowId::Node(name) | RowId::Process(name, _) => Some(node(name)),
+        RowId::Link(from, to) if from != to => {
+            Some(Target::Link { from: from.clone(), to: to.clone(), was: run(live, from) })
+        }
+        RowId::Exchange(name) => {
+            let exchanges = facts::exchanges(live, model.now);
+            let owner = exchanges.iter().find(|e| e.name == *name)?.owner.as_deref()?;
+            Some(node(owner))
+        }
+        RowId::Event(key) => Some(node(&key.node)),
+        RowId::Link(..) => None,
+    }
+}
+
+/// The live cluster as the console wants it for a preview.
+fn picture(model: &Model) -> Picture {
+    let (live, now) = (&model.live, model.now);
+    let voters: Vec<String> = live
+        .fresh(now)
+        .filter_map(|n| n.row.as_ref())
+        .max_by_key(|r| r.revision)
+        .map(|r| r.members.iter().filter(|m| is_voter(m.role())).map(|m| m.name.clone()).collect())
+        .unwrap_or_default();
+    let node = |n: &crate::cluster::node::Node| PictureNode {
+        name: n.name.clone(),
+        voter: voters.contains(&n.name) || n.row.as_ref().is_some_and(|r| is_voter(r.role())),
+        up: is_fresh(n, now),
+    };
+    let exchange = |e: facts::ExchangeFact| PictureExchange { name: e.name, owner: e.owner };
+    Picture {
+        nodes: live.nodes.values().map(node).collect(),
+        exchanges: facts::exchanges(live, now).into_iter().map(exchange).collect(),
+        meta_leader: health::meta_leader(live, now).map(str::to_owned),
+    }
+}
+
+fn is_voter(role: squall_proto::v1::MetaRole) -> bool {
+    use squall_proto::v1::MetaRole::{Leader, Voter};
+    matches!(role, Leader | Voter)
+}

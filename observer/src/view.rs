@@ -1,0 +1,62 @@
+//! Draws the model. Nothing is sorted, filtered, timed or changed here: all that was done in `update`.
+//! One panel, one file.
+
+pub mod chaos;
+pub mod exchanges;
+pub mod footer;
+pub mod header;
+pub mod help;
+pub mod leaders;
+pub mod mesh;
+pub mod overview;
+pub mod paint;
+pub mod processes;
+pub mod ring;
+pub mod timeline;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use crate::limits::{HEIGHT_MIN, WIDTH_MIN};
+use crate::model::{Model, Overlay};
+use crate::prepare::{self, Body};
+use crate::theme::{Theme, Tone};
+use paint::Paint;
+
+/// Draws everything into `area`.
+pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
+    let mut paint = Paint::new(frame.buffer_mut(), *theme);
+    if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
+        let text = format!("need {WIDTH_MIN}x{HEIGHT_MIN}, have {}x{}", area.width, area.height);
+        let y = area.y + area.height / 2;
+        paint.centre(Rect { y, height: 1.min(area.height), ..area }, &text, Tone::Warn);
+        return;
+    }
+    let shell = prepare::shell(&model.prepared.head, model.status.is_some(), area);
+    header::draw(&mut paint, shell.header, model);
+    header::tabs(&mut paint, shell.tabs, model.screen);
+    header::banners(&mut paint, shell.banners, &model.prepared.head);
+    body(&mut paint, shell.body, model);
+    if let Some(status) = &model.status {
+        paint.text(shell.status, status, Tone::Dim);
+    }
+    footer::draw(&mut paint, shell.footer, model);
+    match &model.overlay {
+        Overlay::None | Overlay::Filter(_) => {}
+        Overlay::Help => help::draw(&mut paint, area),
+        Overlay::Chaos(dialog) => chaos::draw(&mut paint, area, dialog),
+        Overlay::Notice { title, text, bad } => chaos::notice(&mut paint, area, title, text, *bad),
+    }
+}
+
+fn body(paint: &mut Paint<'_>, area: Rect, model: &Model) {
+    match &model.prepared.body {
+        Body::Loading => header::loading(paint, area, &model.prepared.head),
+        Body::Overview(v) => overview::draw(paint, area, v),
+        Body::Mesh(v) => mesh::draw(paint, area, v),
+        Body::Exchanges(v) => exchanges::draw(paint, area, v),
+        Body::Leaders(v) => leaders::draw(paint, area, v),
+        Body::Processes(v) => processes::draw(paint, area, v),
+        Body::Timeline(v) => timeline::draw(paint, area, v),
+    }
+}

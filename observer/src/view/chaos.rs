@@ -1,0 +1,145 @@
+//! The chaos dialog, and the small box that says what an order came to.
+
+use ratatui::layout::Rect;
+
+use super::paint::{Paint, fit, width};
+use crate::dialog::{Dialog, Field, Stage, Target};
+use crate::layout::centred;
+use crate::theme::Tone;
+
+/// Draws the dialog.
+pub fn draw(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
+    let fields = dialog.fields().len() as u16;
+    let radius = dialog.radius.as_ref().map_or(1, |r| r.lines.len().max(1) as u16);
+    let room = centred(area, 64, fields + radius.min(6) + 8);
+    let title = match &dialog.target {
+        Target::Node { name, .. } => format!("Chaos on node {name}"),
+        Target::Link { from, to, .. } => format!("Chaos on link {from} → {to}"),
+    };
+    let inside = paint.overlay(room, &title);
+    let mut rows = inside.rows();
+    if let Some(row) = rows.next() {
+        paint.text(row, &frozen(dialog), Tone::Dim);
+    }
+    for (field, row) in dialog.fields().iter().zip(rows.by_ref()) {
+        self::field(paint, row, dialog, *field);
+    }
+    rows.next();
+    if let Some(row) = rows.next() {
+        paint.text(row, "What it does to the cluster", Tone::Head);
+    }
+    let (lines, tone): (&[String], _) = match &dialog.radius {
+        Some(r) => (&r.lines, if r.quorum_lost { Tone::Bad } else { Tone::Plain }),
+        None => (&[], Tone::Dim),
+    };
+    for (line, row) in lines.iter().take(6).zip(rows.by_ref()) {
+        let mark = if tone == Tone::Bad { " ! " } else { " · " };
+        paint.pieces(row, &[(mark, tone), (line, tone)]);
+    }
+    let last = Rect { y: inside.y + inside.height.saturating_sub(2), height: inside.height.min(2), ..inside };
+    stage(paint, last, dialog);
+}
+
+/// Draws a box with a text.
+pub fn notice(paint: &mut Paint<'_>, area: Rect, title: &str, text: &str, bad: bool) {
+    let lines = wrap(text, 56);
+    let inside = paint.overlay(centred(area, 60, lines.len() as u16 + 4), title);
+    let tone = if bad { Tone::Bad } else { Tone::Plain };
+    for (line, row) in lines.iter().zip(inside.rows()) {
+        paint.text(row, line, tone);
+    }
+    if let Some(row) = inside.rows().last() {
+        paint.right(row, "Esc closes", Tone::Dim);
+    }
+}
+
+fn frozen(dialog: &Dialog) -> String {
+    let (Target::Node { was, .. } | Target::Link { was, .. }) = &dialog.target;
+    match was.os_pid {
+        Some(pid) => format!("incarnation {}, process {pid}", was.incarnation),
+        None => "not heard of since this observer started".to_owned(),
+    }
+}
+
+fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
+    let active = dialog.field == field && dialog.stage == Stage::Form;
+    let (label, mark) = (
+        match field {
+            Field::Deed => "action",
+            Field::Ttl => "time",
+            Field::Delay => "delay",
+        },
+        if active { "▶ " } else { "  " },
+    );
+    let tone = if active { Tone::Strong } else { Tone::Dim };
+    let used = paint.pieces(row, &[(mark, Tone::Strong), (label, tone)]);
+    let mut rest = Rect { x: row.x + used.max(10), width: row.width.saturating_sub(used.max(10)), ..row };
+    if field != Field::Deed {
+        let words = if field == Field::Ttl { dialog.ttl_words() } else { dialog.delay_words() };
+        let (left, right) = if active { ("‹ ", " ›") } else { ("  ", "") };
+        paint.pieces(rest, &[(left, Tone::Accent), (&words, Tone::Plain), (right, Tone::Accent)]);
+        return;
+    }
+    for deed in dialog.deeds() {
+        let chosen = *deed == dialog.deed;
+        let text = if chosen { format!("[{}]", deed.as_str()) } else { format!(" {} ", deed.as_str()) };
+        let mut style = paint.theme.style(if chosen { Tone::Strong } else { Tone::Dim });
+        if chosen && active {
+            style = style.patch(paint.theme.selected());
+        }
+        let used = paint.styled(rest, &text, style) + 1;
+        rest.x += used.min(rest.width);
+        rest.width = rest.width.saturating_sub(used);
+    }
+}
+
+fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
+    let mut rows = area.rows();
+    let (Some(first), second) = (rows.next(), rows.next().unwrap_or_default()) else { return };
+    match &dialog.stage {
+        Stage::Form => {
+            paint.right(second, "↑↓ field  ←→ value  Enter go on  Esc leave", Tone::Dim);
+        }
+        Stage::Typing(text) => {
+            let wanted = dialog.radius.as_ref().and_then(|r| r.confirm_by_typing.as_deref()).unwrap_or("");
+            let ask = format!("Type {wanted} and press Enter to {}: ", dialog.deed.as_str());
+            paint.pieces(first, &[(&ask, Tone::Bad), (text, Tone::Strong), ("▏", Tone::Strong)]);
+            paint.right(second, "Esc back", Tone::Dim);
+        }
+        Stage::Confirm => {
+            paint.text(first, &format!("Press Enter once more to {}.", dialog.deed.as_str()), Tone::Bad);
+            paint.right(second, "Esc back", Tone::Dim);
+        }
+        Stage::Running => {
+            paint.text(first, "Being carried out …", Tone::Warn);
+        }
+        Stage::Done(result) => {
+            let (mark, text, tone) = match result {
+                Ok(text) => ("✔ ", text, Tone::Good),
+                Err(text) => ("✖ ", text, Tone::Bad),
+            };
+            let lines = wrap(text, first.width.saturating_sub(2));
+            for (i, (line, row)) in lines.iter().zip([first, second]).enumerate() {
+                paint.pieces(row, &[(if i == 0 { mark } else { "  " }, tone), (line, tone)]);
+            }
+        }
+    }
+}
+
+/// Breaks a text at blanks.
+fn wrap(text: &str, room: u16) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let word = fit(word, room);
+        let last = lines.last_mut().expect("there is always a line");
+        if last.is_empty() {
+            last.push_str(&word);
+        } else if width(last) + 1 + width(&word) <= room {
+            last.push(' ');
+            last.push_str(&word);
+        } else {
+            lines.push(word.into_owned());
+        }
+    }
+    lines
+}

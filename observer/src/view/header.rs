@@ -1,0 +1,114 @@
+//! The first lines of every view: who is watched and how it stands, the tabs, and what must be seen.
+
+use ratatui::layout::Rect;
+
+use super::paint::{Paint, width};
+use crate::layout;
+use crate::model::{Model, Screen};
+use crate::prepare::Head;
+use crate::theme::Tone;
+use crate::units::millis;
+
+/// Who is watched, and how it stands.
+pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
+    let head = &model.prepared.head;
+    let mut rest = area;
+    let (word, tone) = live_word(head);
+    let flag = layout::right(&mut rest, width(&word) + 1);
+    paint.text(flag, &word, tone);
+    if head.insecure {
+        let flag = layout::right(&mut rest, 12);
+        paint.text(flag, "▲ INSECURE", Tone::Warn);
+    }
+    let nodes = format!("{}/{} up", head.up, head.nodes);
+    let leader = head.leader.as_deref().unwrap_or("none");
+    let (term, revision) = (head.term.to_string(), head.revision.to_string());
+    let up_tone = if head.up == head.nodes && head.nodes > 0 { Tone::Good } else { Tone::Warn };
+    let leader_tone = if head.leader.is_some() { Tone::Accent } else { Tone::Bad };
+    let mut pieces = vec![(" SQUALL ", Tone::Strong), (" ", Tone::Plain), (nodes.as_str(), up_tone)];
+    let cluster = head.cluster.as_deref().map(short).unwrap_or_default();
+    if head.nodes > 0 {
+        pieces.extend([(" · leader ", Tone::Dim), (leader, leader_tone)]);
+        pieces.extend([(" · term ", Tone::Dim), (&term, Tone::Plain)]);
+        pieces.extend([(" · rev ", Tone::Dim), (&revision, Tone::Plain)]);
+    }
+    if !cluster.is_empty() {
+        pieces.extend([(" · cluster ", Tone::Dim), (&cluster, Tone::Dim)]);
+    }
+    paint.pieces(rest, &pieces);
+}
+
+/// The tabs.
+pub fn tabs(paint: &mut Paint<'_>, area: Rect, open: Screen) {
+    // On a narrow screen only the open tab has a name.
+    let full: u16 = Screen::ALL.iter().map(|s| width(s.title()) + 5).sum();
+    let mut x = 0;
+    for (i, screen) in Screen::ALL.into_iter().enumerate() {
+        let label = if full <= area.width || screen == open {
+            format!(" {} {} ", i + 1, screen.title())
+        } else {
+            format!(" {} {} ", i + 1, screen.title().get(..4).unwrap_or(screen.title()))
+        };
+        let style = paint.theme.tab(screen == open);
+        let spot = Rect { x: area.x + x, width: area.width.saturating_sub(x), ..area };
+        x += paint.styled(spot, &label, style) + 1;
+    }
+}
+
+/// What must be seen in every view.
+pub fn banners(paint: &mut Paint<'_>, area: Rect, head: &Head) {
+    let mut rows = area.rows();
+    if let Some(alarm) = &head.alarm
+        && let Some(row) = rows.next()
+    {
+        let style = paint.theme.banner(Tone::Bad);
+        paint.cover(row, style);
+        paint.styled(row, &format!(" ✖ {alarm}"), style);
+    }
+    if let Some(row) = rows.next().filter(|_| head.faults.count > 0) {
+        let style = paint.theme.banner(Tone::Warn);
+        paint.cover(row, style);
+        let faults = &head.faults;
+        let count = if faults.count == 1 { "1 FAULT".to_owned() } else { format!("{} FAULTS", faults.count) };
+        let text = format!(
+            " ✶ {count} ACTIVE · next ends in {} · H ends all · {}",
+            millis(faults.shortest_ms.div_ceil(1000) * 1000),
+            faults.what
+        );
+        paint.styled(row, &text, style);
+    }
+}
+
+/// Nothing has come yet.
+pub fn loading(paint: &mut Paint<'_>, area: Rect, head: &Head) {
+    let inside = paint.panel(area, "Connecting", "");
+    let mut rows = inside.rows().skip(1);
+    if let Some(row) = rows.next() {
+        let text = if head.silent.is_empty() {
+            "Waiting for the first node to answer …"
+        } else {
+            "No node answers yet; trying again until one does."
+        };
+        paint.text(indent(row), text, Tone::Plain);
+    }
+    for ((addr, why), row) in head.silent.iter().zip(rows.skip(1)) {
+        paint.pieces(indent(row), &[("✖ ", Tone::Bad), (addr, Tone::Accent), ("  ", Tone::Plain), (why, Tone::Dim)]);
+    }
+}
+
+fn indent(row: Rect) -> Rect {
+    Rect { x: row.x + 2.min(row.width), width: row.width.saturating_sub(3), ..row }
+}
+
+fn live_word(head: &Head) -> (String, Tone) {
+    match head.frozen_ms {
+        Some(ms) => (format!("■ FROZEN {}", millis(ms / 1000 * 1000)), Tone::Warn),
+        None if head.up > 0 => ("● LIVE".to_owned(), Tone::Good),
+        None if head.nodes == 0 => ("◌ CONNECTING".to_owned(), Tone::Warn),
+        None => ("✖ STALE".to_owned(), Tone::Bad),
+    }
+}
+
+fn short(cluster: &str) -> String {
+    cluster.chars().take(8).collect()
+}

@@ -1,0 +1,32 @@
+//! The Processes' panel, and the note that tables have in their corner.
+
+use ratatui::layout::Rect;
+
+use super::paint::Paint;
+use crate::prepare::processes::Processes;
+use crate::table::Table;
+use crate::theme::Tone;
+
+/// Draws the view.
+pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Processes) {
+    let mut note = shown(&v.table);
+    if v.omitted > 0 {
+        note = format!("{note} · {} left out by the nodes' limit", v.omitted);
+    }
+    let inside = paint.panel(area, "Processes", &note);
+    paint.table(inside, &v.table);
+    if v.table.unfiltered == 0 {
+        paint.centre(Rect { y: inside.y + inside.height / 2, height: 1, ..inside }, "no process yet", Tone::Dim);
+    }
+}
+
+/// Where the window stands in the table: `12–31 of 480`, and what the filter hides.
+#[must_use]
+pub fn shown(table: &Table) -> String {
+    let hidden = table.unfiltered.saturating_sub(table.total);
+    let hidden = if hidden > 0 { format!(" · filter hides {hidden}") } else { String::new() };
+    if table.lines.len() >= table.total {
+        return format!("{}{hidden}", table.total);
+    }
+    format!("{}–{} of {}{hidden}", table.first + 1, table.first + table.lines.len(), table.total)
+}
