@@ -1,0 +1,198 @@
+//! The node's fault table as its links ask it, shared between runtimes. What a fault means is the kernel's
+//! (`squall_kernel::fault`); who may set one is the chaos service's.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use squall_kernel::fault::{Fault, FaultError, FaultKind, FaultTable, Verdict};
+use squall_kernel::id::NodeName;
+use squall_kernel::time::{Instant, Span};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+
+/// The faults of this node.
+#[derive(Debug)]
+pub struct FaultPlane {
+    clock: Clock,
+    table: Mutex<FaultTable>,
+    /// False while the table is empty: the hot path looks no further.
+    active: AtomicBool,
+    changed: watch::Sender<()>,
+}
+
+impl FaultPlane {
+    /// No faults.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        let table = Mutex::new(FaultTable::default());
+        Self {
+            clock,
+            table,
+            active: AtomicBool::new(false),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// Sets a fault, in place of the one with the same id; an empty id lets the table choose one.
+    ///
+    /// # Errors
+    /// [`FaultError`]; nothing has changed then.
+    pub fn set(&self, id: &str, kind: FaultKind, ttl: Span, by: &str) -> Result<Fault, FaultError> {
+        let now = self.clock.now();
+        let fault = {
+            let mut table = self.lock();
+            let id = table.set(now, id, kind, ttl, by)?;
+            let fault = table.list(now).find(|fault| fault.id == id).cloned();
+            self.active.store(true, Relaxed);
+            fault.expect("a fault that was just set lives longer than nothing")
+        };
+        self.changed.send_replace(());
+        Ok(fault)
+    }
+
+    /// Ends one fault; none when it is not there.
+    pub fn clear(&self, id: &str) -> Option<Fault> {
+        let cleared = self.with(|table| table.clear(id));
+        self.changed.send_replace(());
+        cleared
+    }
+
+    /// Ends all faults; returns them.
+    pub fn halt(&self) -> Vec<Fault> {
+        let cleared = self.with(FaultTable::halt);
+        self.changed.send_replace(());
+        cleared
+    }
+
+    /// The faults in force.
+    #[must_use]
+    pub fn list(&self) -> Vec<Fault> {
+        let now = self.clock.now();
+        self.with(|table| table.list(now).cloned().collect())
+    }
+
+    /// The fault on bytes to that peer that ends last: in words, and what is left of it.
+    #[must_use]
+    pub fn on(&self, to: &NodeName) -> Option<(String, Span)> {
+        if self.idle() {
+            return None;
+        }
+        let now = self.clock.now();
+        let table = self.lock();
+        let last = table
+            .list(now)
+            .filter(|fault| fault.kind.to() == to)
+            .max_by_key(|fault| fault.ends)?;
+        Some((last.kind.to_string(), last.ends.since(now)))
+    }
+
+    /// True while there is certainly no fault.
+    pub(super) fn idle(&self) -> bool {
+        !self.active.load(Relaxed)
+    }
+
+    /// What becomes of `frames` that set out now.
+    pub(super) fn verdict(&self, to: &NodeName, rng: u64, frames: usize) -> Verdict {
+        let now = self.clock.now();
+        self.with(|table| table.verdict(to, now, rng, frames as u64))
+    }
+
+    /// What becomes, as the table stands now, of frames that set out at `since` and were counted then.
+    pub(super) fn judge(&self, to: &NodeName, since: Instant, rng: u64) -> Verdict {
+        self.with(|table| table.judge(to, since, rng))
+    }
+
+    /// Tells of changes from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Returns when the table has changed, by hand or by time.
+    pub(super) async fn changed(&self, changes: &mut watch::Receiver<()>) {
+        let next = self.lock().next_timeout();
+        tokio::select! {
+            // The sender lives in `self`.
+            _ = changes.changed() => {}
+            () = self.until(next) => {}
+        }
+    }
+
+    /// Waits out the verdict on a step toward `to` that is no frame: a dial, a message of the handshake.
+    pub(super) async fn pass(&self, to: &NodeName, draw: &mut Draw) {
+        if self.idle() {
+            return;
+        }
+        let mut changes = self.changes();
+        let (since, rng) = (self.clock.now(), draw.next());
+        let mut verdict = self.verdict(to, rng, 0);
+        loop {
+            changes.borrow_and_update();
+            let release = match verdict {
+                Verdict::Pass => return,
+                Verdict::DelayUntil(at) if at <= self.clock.now() => return,
+                Verdict::DelayUntil(at) => Some(at),
+                Verdict::Hold => None,
+            };
+            tokio::select! {
+                () = self.changed(&mut changes) => {}
+                () = self.until(release) => return,
+            }
+            verdict = self.judge(to, since, rng);
+        }
+    }
+
+    /// Sleeps until then; without a time for ever.
+    pub(super) fn until(&self, at: Option<Instant>) -> impl Future<Output = ()> + Send + use<> {
+        let wait = at.map(|at| Duration::from_micros(at.since(self.clock.now()).0));
+        async move {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The clock that `Fault::ends` is on.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut FaultTable) -> T) -> T {
+        let now = self.clock.now();
+        let mut table = self.lock();
+        table.expire(now);
+        let result = act(&mut table);
+        self.active.store(!table.is_empty(), Relaxed);
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FaultTable> {
+        self.table.lock().expect("no holder of the lock panics")
+    }
+}
+
+/// A link's own random numbers (splitmix64): the same seed, the same delays.
+#[derive(Debug, Clone)]
+pub(super) struct Draw(u64);
+
+impl Draw {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+}
+
+/// Spreads a number over all bits.
+pub(super) const fn mix(n: u64) -> u64 {
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}

@@ -1,0 +1,71 @@
+//! Bounds and times of the mesh, with the reason for each number.
+
+use std::time::Duration;
+
+use squall_kernel::limits::{FRAME_BYTES_MAX, NODES_MAX};
+
+/// Bytes a lane holds until they are acknowledged: some of the largest frames.
+pub(super) const LANE_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
+/// Frames a lane holds until they are acknowledged: 10 ms of acknowledgement delay at six million frames a second.
+pub(super) const LANE_FRAMES_MAX: usize = 65_536;
+/// Bytes of small frames that go into one chunk, which is written and acknowledged together.
+pub(super) const CHUNK_BYTES: usize = 64 * 1024;
+/// A payload of that size is written from where it lies; smaller ones are copied beside their headers.
+pub(super) const COPY_BYTES_MAX: usize = 8 * 1024;
+/// Chunks in one batch of the writer: 4 MiB of small frames.
+pub(super) const BATCH_CHUNKS_MAX: usize = 64;
+/// Slices in one vectored write.
+pub(super) const SLICES_MAX: usize = 32;
+/// Bytes read at once.
+pub(super) const READ_BYTES: usize = 64 * 1024;
+/// Frames after which an acknowledgement goes out at once.
+pub(super) const ACK_FRAMES: u64 = 64;
+/// Connections open at once, on all ports together.
+pub(super) const CONNECTIONS_MAX: usize = 1024;
+/// Peers known at once: a whole cluster, and its nodes' earlier selves.
+pub(super) const PEERS_MAX: usize = 2 * NODES_MAX;
+/// Bytes a refused connection may still send before it is cut off.
+pub(super) const DRAIN_BYTES_MAX: usize = 64 * 1024;
+/// Time it has for that.
+pub(super) const DRAIN_FOR: Duration = Duration::from_millis(200);
+/// Time in which a client may still read what was queued before its writer was dropped.
+pub(super) const LAST_WORDS_FOR: Duration = Duration::from_secs(2);
+/// Pairs of cause and address that are remembered as logged.
+pub(super) const LOGGED_MAX: usize = 256;
+
+/// Times of the mesh.
+#[derive(Debug, Clone, Copy)]
+pub struct MeshTimes {
+    /// First wait before a redial; doubles.
+    pub backoff_first: Duration,
+    /// Longest wait before a redial, and the wait after a refusal.
+    pub backoff_cap: Duration,
+    /// Time to connect.
+    pub connect: Duration,
+    /// Time for the handshake, and for the first frame of whoever connects.
+    pub handshake: Duration,
+    /// A broken link is resumed within that time, or its frames are given up.
+    pub grace: Duration,
+    /// Longest wait before an acknowledgement.
+    pub ack: Duration,
+    /// A peer that the registry does not know is forgotten after so long without a connection.
+    pub forget: Duration,
+}
+
+impl Default for MeshTimes {
+    fn default() -> Self {
+        Self {
+            backoff_first: Duration::from_millis(50),
+            backoff_cap: Duration::from_secs(2),
+            connect: Duration::from_secs(1),
+            handshake: Duration::from_secs(2),
+            grace: Duration::from_secs(2),
+            ack: Duration::from_millis(10),
+            forget: Duration::from_secs(30),
+        }
+    }
+}
+
+const _: () = assert!(LANE_BYTES_MAX >= 2 * FRAME_BYTES_MAX);
+const _: () = assert!(COPY_BYTES_MAX < CHUNK_BYTES);
+const _: () = assert!(ACK_FRAMES < LANE_FRAMES_MAX as u64);
