@@ -80,8 +80,19 @@ impl Services {
     }
 
     /// Adds introspection, admin and chaos over `parts`; their streams end when `closing` turns true.
-    pub fn add_control<S: Sources, P: Proposer>(&mut self, parts: Parts<S, P>, closing: watch::Receiver<bool>) {
-        let Parts { sources, events, wake, proposer, registry, faults } = parts;
+    pub fn add_control<S: Sources, P: Proposer>(
+        &mut self,
+        parts: Parts<S, P>,
+        closing: watch::Receiver<bool>,
+    ) {
+        let Parts {
+            sources,
+            events,
+            wake,
+            proposer,
+            registry,
+            faults,
+        } = parts;
         let introspection =
             IntrospectionService::new(Arc::clone(&sources), Arc::clone(&events), wake, closing);
         let admin = AdminService::new(proposer, registry, Arc::clone(&sources));
@@ -121,7 +132,11 @@ impl Server {
             // Nobody waits when the node ends without an orderly stop.
             let _ = end.send(());
         })?;
-        Ok(Self { closing, ended: Some(ended), thread: Some(thread) })
+        Ok(Self {
+            closing,
+            ended: Some(ended),
+            thread: Some(thread),
+        })
     }
 
     /// Stops in order: takes no new call, ends the streams, lets other calls finish for a bounded time.
@@ -187,9 +202,8 @@ async fn set_health(health: &HealthReporter, names: &[&'static str], status: Ser
     }
 }
 
-fn reflection() -> tonic_reflection::server::v1::ServerReflectionServer<
-    impl tonic_reflection::server::v1::ServerReflection,
-> {
+fn reflection()
+-> tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(squall_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -79,7 +79,11 @@ impl Telemetry {
             .with_resource(resource)
             .with_span_processor(batcher)
             .build();
-        Ok(Self { provider, worker, figures })
+        Ok(Self {
+            provider,
+            worker,
+            figures,
+        })
     }
 
     /// The layer that turns the spans of messages into OpenTelemetry's.
@@ -120,7 +124,10 @@ fn exporter(otlp: &Otlp) -> Result<SpanExporter, TelemetryError> {
         .with_endpoint(otlp.endpoint.clone())
         .with_timeout(EXPORT_TIME_MAX)
         .build()
-        .map_err(|e| TelemetryError::Exporter { endpoint: otlp.endpoint.clone(), reason: e.to_string() })
+        .map_err(|e| TelemetryError::Exporter {
+            endpoint: otlp.endpoint.clone(),
+            reason: e.to_string(),
+        })
 }
 
 fn resource(otlp: &Otlp, name: &NodeName, incarnation: Incarnation) -> Resource {
@@ -129,7 +136,10 @@ fn resource(otlp: &Otlp, name: &NodeName, incarnation: Incarnation) -> Resource 
         .with_attributes([
             KeyValue::new("service.instance.id", name.to_string()),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("squall.incarnation", i64::try_from(incarnation.0).unwrap_or(i64::MAX)),
+            KeyValue::new(
+                "squall.incarnation",
+                i64::try_from(incarnation.0).unwrap_or(i64::MAX),
+            ),
         ])
         .build()
 }

@@ -34,7 +34,10 @@ impl TraceService for Collector {
         for of_resource in request.into_inner().resource_spans {
             let attributes = of_resource.resource.expect("a resource").attributes;
             let text = |key: &str| {
-                let value = attributes.iter().find(|a| a.key == key).and_then(|a| a.value.clone());
+                let value = attributes
+                    .iter()
+                    .find(|a| a.key == key)
+                    .and_then(|a| a.value.clone());
                 match value.and_then(|v| v.value) {
                     Some(Value::StringValue(text)) => text,
                     other => panic!("{key} is {other:?}"),
@@ -44,7 +47,10 @@ impl TraceService for Collector {
             assert!(attributes.iter().any(|a| a.key == "squall.incarnation"));
             let instance = text("service.instance.id");
             let spans = of_resource.scope_spans.into_iter().flat_map(|s| s.spans);
-            self.0.lock().expect("not poisoned").extend(spans.map(|span| (instance.clone(), span)));
+            self.0
+                .lock()
+                .expect("not poisoned")
+                .extend(spans.map(|span| (instance.clone(), span)));
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -75,7 +81,9 @@ fn node(endpoint: &str, name: &str) -> (Telemetry, tracing::Dispatch) {
 
 /// Stops off the runtime: the collector of the test lives on it.
 async fn stop(telemetry: Telemetry) -> ExportFigures {
-    tokio::task::spawn_blocking(|| telemetry.shutdown()).await.expect("no panic")
+    tokio::task::spawn_blocking(|| telemetry.shutdown())
+        .await
+        .expect("no panic")
 }
 
 #[tokio::test]
@@ -86,39 +94,70 @@ async fn a_request_over_three_nodes_is_one_trace() {
     let none = TraceContext::default();
 
     use tracing::dispatcher::with_default;
-    let request =
-        with_default(&on_a, || spans::request_span(&Sampler::one_in(1), &none, || "orders".into()));
+    let request = with_default(&on_a, || {
+        spans::request_span(&Sampler::one_in(1), &none, || "orders".into())
+    });
     let to_owner = spans::context_of(&request, none);
     let route = with_default(&on_b, || {
         let (picked, waited) = ("<c.5>".to_owned(), Time(42));
-        let route = || Route { exchange: "orders", strategy: "consensus", candidates: 3, picked, waited };
+        let route = || Route {
+            exchange: "orders",
+            strategy: "consensus",
+            candidates: 3,
+            picked,
+            waited,
+        };
         spans::route_span(&to_owner, route)
     });
     let to_handler = spans::context_of(&route, to_owner);
     drop(route);
-    let handle = with_default(&on_c, || spans::handle_span(&to_handler, "orders", || "<c.5>".into()));
+    let handle = with_default(&on_c, || {
+        spans::handle_span(&to_handler, "orders", || "<c.5>".into())
+    });
     let to_requester = spans::context_of(&handle, to_handler);
     drop(handle);
-    with_default(&on_a, || spans::reply_arrived(&request, &to_requester, FrameStatus::Reply));
+    with_default(&on_a, || {
+        spans::reply_arrived(&request, &to_requester, FrameStatus::Reply)
+    });
     drop(request);
 
     for (telemetry, exported) in nodes.into_iter().map(|n| n.0).zip([2, 1, 1]) {
-        assert_eq!(stop(telemetry).await, ExportFigures { exported, dropped: 0, failed: 0 });
+        assert_eq!(
+            stop(telemetry).await,
+            ExportFigures {
+                exported,
+                dropped: 0,
+                failed: 0
+            }
+        );
     }
     let received = received.lock().expect("not poisoned");
     let span = |name: &str| {
         let found = received.iter().find(|(_, span)| span.name == name);
         found.unwrap_or_else(|| panic!("no span {name} in {received:?}"))
     };
-    let chain = [("request orders", "a"), ("route orders", "b"), ("handle orders", "c"), ("reply", "a")];
+    let chain = [
+        ("request orders", "a"),
+        ("route orders", "b"),
+        ("handle orders", "c"),
+        ("reply", "a"),
+    ];
     let mut parent = Vec::new();
     for (name, instance) in chain {
         let (from, span) = span(name);
-        assert_eq!((from.as_str(), &span.parent_span_id), (instance, &parent), "{name}");
+        assert_eq!(
+            (from.as_str(), &span.parent_span_id),
+            (instance, &parent),
+            "{name}"
+        );
         assert_eq!(span.trace_id, to_owner.trace_id, "{name}");
         parent.clone_from(&span.span_id);
     }
-    let strategy = span("route orders").1.attributes.iter().find(|a| a.key == "squall.strategy");
+    let strategy = span("route orders")
+        .1
+        .attributes
+        .iter()
+        .find(|a| a.key == "squall.strategy");
     assert!(strategy.is_some());
 }
 
@@ -126,7 +165,11 @@ async fn a_request_over_three_nodes_is_one_trace() {
 async fn a_request_that_is_not_sampled_makes_no_spans_anywhere() {
     let (endpoint, received) = collector().await;
     let (telemetry, dispatch) = node(&endpoint, "a");
-    let unsampled = TraceContext { trace_id: [1; 16], span_id: [2; 8], sampled: false };
+    let unsampled = TraceContext {
+        trace_id: [1; 16],
+        span_id: [2; 8],
+        sampled: false,
+    };
     tracing::dispatcher::with_default(&dispatch, || {
         let request = spans::request_span(&Sampler::one_in(1), &unsampled, || "orders".into());
         assert_eq!(spans::context_of(&request, unsampled), unsampled);
@@ -142,7 +185,9 @@ fn make_spans(dispatch: &tracing::Dispatch, count: u64) {
     tracing::dispatcher::with_default(dispatch, || {
         let none = TraceContext::default();
         for _ in 0..count {
-            drop(spans::request_span(&Sampler::one_in(1), &none, || "orders".into()));
+            drop(spans::request_span(&Sampler::one_in(1), &none, || {
+                "orders".into()
+            }));
         }
     });
 }
@@ -172,7 +217,14 @@ async fn a_collector_that_hangs_does_not_hold_up_the_stop() {
     });
     let (telemetry, dispatch) = node(&endpoint, "a");
     make_spans(&dispatch, 10);
-    assert_eq!(stop(telemetry).await, ExportFigures { exported: 0, dropped: 0, failed: 10 });
+    assert_eq!(
+        stop(telemetry).await,
+        ExportFigures {
+            exported: 0,
+            dropped: 0,
+            failed: 10
+        }
+    );
     hanging.abort();
 }
 
@@ -185,6 +237,11 @@ fn a_wrong_address_is_named() {
         sampler: SdkSampler::AlwaysOn,
     };
     let name = NodeName::new("a").expect("a name");
-    let error = Telemetry::start(&otlp, &name, Incarnation(1)).expect_err("no address").to_string();
-    assert!(error.starts_with("traces cannot be sent to 'http://no such host'"), "{error}");
+    let error = Telemetry::start(&otlp, &name, Incarnation(1))
+        .expect_err("no address")
+        .to_string();
+    assert!(
+        error.starts_with("traces cannot be sent to 'http://no such host'"),
+        "{error}"
+    );
 }

@@ -1,9 +1,9 @@
 //! The admin service: exchanges and members. What does not live here: carrying a change to the meta leader (see
 //! [`Proposer`]) and deciding on it, which is the registry's.
 
-use std::future::Future;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use squall_kernel::id::{ExchangeName, NodeName, Revision};
 use squall_kernel::limits as bounds;
 use squall_kernel::message::ProposeResult;
@@ -11,7 +11,7 @@ use squall_kernel::registry::{Command, ExchangeRecord, Outcome, Pattern, Registr
 use squall_proto::v1;
 use squall_proto::v1::admin_server::Admin;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use super::limits;
@@ -20,8 +20,9 @@ use crate::introspect::Sources;
 
 /// Brings a command to the meta leader, wherever it is, and its result back.
 pub trait Proposer: Send + Sync + 'static {
-    /// Proposes once. `NotLeader` and `Failed` mean that the command was certainly not carried out.
-    fn propose(&self, command: Command) -> impl Future<Output = ProposeResult> + Send;
+    /// Proposes, and tries again for a few seconds while the command certainly was not carried out, as during an
+    /// election. `NotLeader` and `Failed` say that it was not in the end either.
+    fn propose(&self, command: Command) -> BoxFuture<'_, ProposeResult>;
 }
 
 /// The service.
@@ -36,42 +37,42 @@ impl<P: Proposer, S: Sources> AdminService<P, S> {
     /// A service that proposes through `proposer` and reads `registry`.
     #[must_use]
     pub fn new(proposer: Arc<P>, registry: watch::Receiver<Arc<Registry>>, sources: Arc<S>) -> Self {
-        Self { proposer, registry, sources }
+        Self {
+            proposer,
+            registry,
+            sources,
+        }
     }
 
-    /// Carries out a command: tries again while it certainly was not, as during an election.
     async fn change(&self, command: Command) -> Result<(Outcome, Revision), CallError> {
-        let deadline = Instant::now() + limits::CHANGE_TIME_MAX;
-        loop {
-            let late = CallError::Late { seconds: limits::CHANGE_TIME_MAX.as_secs() };
-            let result = timeout_at(deadline, self.proposer.propose(command.clone())).await.map_err(|_| late)?;
-            let reason = match result {
-                ProposeResult::Committed { outcome: Outcome::Refused(refused), .. } => {
-                    return Err(refused.into());
-                }
-                ProposeResult::Committed { outcome, revision } => return Ok((outcome, revision)),
-                ProposeResult::Unknown { reason } => return Err(CallError::Unknown { reason }),
-                ProposeResult::NotLeader { leader: None } => "the cluster has no meta leader now".to_owned(),
-                ProposeResult::NotLeader { leader: Some(_) } => "the meta leader is moving".to_owned(),
-                ProposeResult::Failed { reason } => reason,
-            };
-            let again = Instant::now() + limits::CHANGE_RETRY;
-            if again >= deadline {
-                return Err(CallError::Unavailable { reason });
-            }
-            sleep_until(again).await;
-        }
+        let late = CallError::Late {
+            seconds: limits::CHANGE_TIME_MAX.as_secs(),
+        };
+        let result = timeout(limits::CHANGE_TIME_MAX, self.proposer.propose(command))
+            .await
+            .map_err(|_| late)?;
+        Err(match result {
+            ProposeResult::Committed {
+                outcome: Outcome::Refused(refused),
+                ..
+            } => refused.into(),
+            ProposeResult::Committed { outcome, revision } => return Ok((outcome, revision)),
+            ProposeResult::Unknown { reason } => CallError::Unknown { reason },
+            ProposeResult::Failed { reason } => CallError::Unavailable { reason },
+            ProposeResult::NotLeader { .. } => CallError::Unavailable {
+                reason: "the cluster has no meta leader now".into(),
+            },
+        })
     }
 
     /// This node's registry once it shows `revision`, or as it is when that takes too long.
     async fn registry_at(&self, revision: Revision) -> Arc<Registry> {
         let mut registry = self.registry.clone();
-        let deadline = Instant::now() + limits::APPLY_TIME_MAX;
-        if let Ok(Ok(registry)) = timeout_at(deadline, registry.wait_for(|r| r.revision >= revision)).await {
+        let applied = registry.wait_for(|r| r.revision >= revision);
+        if let Ok(Ok(registry)) = timeout(limits::APPLY_TIME_MAX, applied).await {
             return Arc::clone(&registry);
         }
-        let latest = Arc::clone(&self.registry.borrow());
-        latest
+        Arc::clone(&self.registry.borrow())
     }
 }
 
@@ -102,9 +103,16 @@ impl<P: Proposer, S: Sources> Admin for AdminService<P, S> {
     ) -> Result<Response<v1::ListExchangesResponse>, Status> {
         let registry = Arc::clone(&self.registry.borrow());
         let of_id = |id| registry.exchanges.get(id);
-        let exchanges =
-            registry.names.values().filter_map(of_id).map(|record| info(record, &registry)).collect();
-        Ok(Response::new(v1::ListExchangesResponse { exchanges, revision: registry.revision.0 }))
+        let exchanges = registry
+            .names
+            .values()
+            .filter_map(of_id)
+            .map(|record| info(record, &registry))
+            .collect();
+        Ok(Response::new(v1::ListExchangesResponse {
+            exchanges,
+            revision: registry.revision.0,
+        }))
     }
 
     async fn delete_exchange(
@@ -152,7 +160,12 @@ impl Declaration {
                 Strategy::ALL.map(Strategy::as_str).join(", ")
             ),
         })?;
-        Ok(Self { name, pattern, strategy, failover: failover_list(&asked.failover)? })
+        Ok(Self {
+            name,
+            pattern,
+            strategy,
+            failover: failover_list(&asked.failover)?,
+        })
     }
 
     fn command(&self) -> Command {
@@ -177,14 +190,23 @@ impl Declaration {
 }
 
 fn exchange_name(text: &str) -> Result<ExchangeName, CallError> {
-    ExchangeName::new(text).map_err(|e| CallError::Invalid { field: "name", reason: e.to_string() })
+    ExchangeName::new(text).map_err(|e| CallError::Invalid {
+        field: "name",
+        reason: e.to_string(),
+    })
 }
 
 fn failover_list(names: &[String]) -> Result<Vec<NodeName>, CallError> {
-    let invalid = |reason| CallError::Invalid { field: "failover", reason };
+    let invalid = |reason| CallError::Invalid {
+        field: "failover",
+        reason,
+    };
     if names.len() > bounds::FAILOVER_LIST_MAX {
         let max = bounds::FAILOVER_LIST_MAX;
-        return Err(invalid(format!("{} names, at most {max} are allowed", names.len())));
+        return Err(invalid(format!(
+            "{} names, at most {max} are allowed",
+            names.len()
+        )));
     }
     let mut list: Vec<NodeName> = Vec::with_capacity(names.len());
     for name in names {
@@ -203,7 +225,11 @@ fn shown(text: &str) -> String {
 }
 
 fn info(record: &ExchangeRecord, registry: &Registry) -> v1::ExchangeInfo {
-    let node = |id| registry.name_of(id).map_or_else(|| format!("{:x}", id.0), ToString::to_string);
+    let node = |id| {
+        registry
+            .name_of(id)
+            .map_or_else(|| format!("{:x}", id.0), ToString::to_string)
+    };
     v1::ExchangeInfo {
         name: record.name.to_string(),
         pattern: record.pattern.as_str().to_owned(),
@@ -211,7 +237,10 @@ fn info(record: &ExchangeRecord, registry: &Registry) -> v1::ExchangeInfo {
         owner: record.owner.map(node).unwrap_or_default(),
         epoch: record.epoch.0,
         failover: record.failover.iter().map(ToString::to_string).collect(),
-        leader: record.leader.map(|l| l.pid.text(&node(l.pid.node))).unwrap_or_default(),
+        leader: record
+            .leader
+            .map(|l| l.pid.text(&node(l.pid.node)))
+            .unwrap_or_default(),
         leader_epoch: record.leader.map_or(0, |l| l.epoch.0),
     }
 }

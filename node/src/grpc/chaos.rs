@@ -68,8 +68,17 @@ impl<S: Sources> ChaosService<S> {
     /// A service over `plane`; none when the node was started without `--chaos`.
     #[must_use]
     pub fn new(plane: Option<Arc<dyn FaultPlane>>, sources: Arc<S>, events: Arc<EventLog>) -> Self {
-        let inner = |plane| Arc::new(Inner { plane, sources, events, open: Mutex::default() });
-        Self { inner: plane.map(inner) }
+        let inner = |plane| {
+            Arc::new(Inner {
+                plane,
+                sources,
+                events,
+                open: Mutex::default(),
+            })
+        };
+        Self {
+            inner: plane.map(inner),
+        }
     }
 
     fn on(&self) -> Result<&Arc<Inner<S>>, CallError> {
@@ -91,13 +100,20 @@ impl<S: Sources> Chaos for ChaosService<S> {
             0 => TTL_DEFAULT,
             ms if ms > TTL_MAX.as_ms() => {
                 let reason = format!("{ms} ms, at most {} ms (one hour) are allowed", TTL_MAX.as_ms());
-                return Err(CallError::Invalid { field: "ttl_ms", reason }.into());
+                return Err(CallError::Invalid {
+                    field: "ttl_ms",
+                    reason,
+                }
+                .into());
             }
             ms => Span::from_ms(ms),
         };
         check_text("id", &asked.id)?;
         check_text("by", &asked.by)?;
-        let id = inner.plane.set(&asked.id, kind, ttl, &asked.by).map_err(CallError::from)?;
+        let id = inner
+            .plane
+            .set(&asked.id, kind, ttl, &asked.by)
+            .map_err(CallError::from)?;
         let fault = inner.set_on_record(&id, end_on_record_later(inner, id.clone(), ttl));
         Ok(Response::new(v1::SetFaultResponse { fault }))
     }
@@ -110,10 +126,19 @@ impl<S: Sources> Chaos for ChaosService<S> {
         let id = request.into_inner().id;
         if !inner.plane.clear(&id) {
             let name = id.chars().take(64).flat_map(char::escape_debug).collect();
-            return Err(CallError::NotFound { what: "active fault", name }.into());
+            return Err(CallError::NotFound {
+                what: "active fault",
+                name,
+            }
+            .into());
         }
         if let Some(open) = inner.open().remove(&id) {
-            inner.record("fault-cleared", &id, &format!("cleared: {}", open.what), Severity::Info);
+            inner.record(
+                "fault-cleared",
+                &id,
+                &format!("cleared: {}", open.what),
+                Severity::Info,
+            );
         }
         Ok(Response::new(v1::ClearFaultResponse {}))
     }
@@ -133,9 +158,19 @@ impl<S: Sources> Chaos for ChaosService<S> {
         check_text("by", &by)?;
         let cleared = inner.plane.halt();
         inner.open().clear();
-        let text = format!("{cleared} faults cleared by {}", if by.is_empty() { "somebody" } else { &by });
-        inner.record("fault-halt", inner.sources.node().as_str(), &text, Severity::Notice);
-        Ok(Response::new(v1::HaltResponse { cleared: u32::try_from(cleared).unwrap_or(u32::MAX) }))
+        let text = format!(
+            "{cleared} faults cleared by {}",
+            if by.is_empty() { "somebody" } else { &by }
+        );
+        inner.record(
+            "fault-halt",
+            inner.sources.node().as_str(),
+            &text,
+            Severity::Notice,
+        );
+        Ok(Response::new(v1::HaltResponse {
+            cleared: u32::try_from(cleared).unwrap_or(u32::MAX),
+        }))
     }
 }
 
@@ -145,19 +180,36 @@ impl<S: Sources> Inner<S> {
             let reason = format!("'{peer}' is this node itself; a fault acts on the way to another");
             return Err(CallError::Invalid { field: "to", reason });
         }
-        if self.sources.hello().members.iter().any(|m| m.name == peer.as_str()) {
+        if self
+            .sources
+            .hello()
+            .members
+            .iter()
+            .any(|m| m.name == peer.as_str())
+        {
             return Ok(());
         }
-        Err(CallError::NotFound { what: "node", name: peer.to_string() })
+        Err(CallError::NotFound {
+            what: "node",
+            name: peer.to_string(),
+        })
     }
 
     /// Puts a fault that was just set on record and returns it as it is now.
     fn set_on_record(&self, id: &str, timer: Timer) -> Option<v1::FaultInfo> {
         let fault = self.plane.list().into_iter().find(|f| f.id == id)?;
         let info = self.info(&fault);
-        let open = Open { what: info.what.clone(), ends: fault.ends, _timer: timer };
+        let open = Open {
+            what: info.what.clone(),
+            ends: fault.ends,
+            _timer: timer,
+        };
         self.open().insert(id.to_owned(), open);
-        let by = if fault.by.is_empty() { "somebody" } else { &fault.by };
+        let by = if fault.by.is_empty() {
+            "somebody"
+        } else {
+            &fault.by
+        };
         let text = format!("{} for {} ms, asked for by {by}", info.what, info.left_ms);
         self.record("fault-set", id, &text, Severity::Notice);
         Some(info)
@@ -171,7 +223,12 @@ impl<S: Sources> Inner<S> {
             && let Some(fault) = open.remove(id)
         {
             drop(open);
-            self.record("fault-ended", id, &format!("ended by itself: {}", fault.what), Severity::Info);
+            self.record(
+                "fault-ended",
+                id,
+                &format!("ended by itself: {}", fault.what),
+                Severity::Info,
+            );
         }
     }
 
@@ -212,7 +269,11 @@ pub fn what(node: &NodeName, kind: &FaultKind) -> String {
 }
 
 fn time(span: Span) -> String {
-    if span.0.is_multiple_of(1000) { format!("{}ms", span.as_ms()) } else { format!("{}us", span.0) }
+    if span.0.is_multiple_of(1000) {
+        format!("{}ms", span.as_ms())
+    } else {
+        format!("{}us", span.0)
+    }
 }
 
 /// Puts the end on record when it is due.
@@ -230,7 +291,10 @@ fn end_on_record_later<S: Sources>(inner: &Arc<Inner<S>>, id: String, ttl: Span)
 
 fn kind_of(asked: Option<&Asked>) -> Result<FaultKind, CallError> {
     let name = |to: &str| {
-        NodeName::new(to).map_err(|e| CallError::Invalid { field: "to", reason: e.to_string() })
+        NodeName::new(to).map_err(|e| CallError::Invalid {
+            field: "to",
+            reason: e.to_string(),
+        })
     };
     match asked {
         Some(Asked::Delay(delay)) => Ok(FaultKind::Delay {
@@ -239,16 +303,20 @@ fn kind_of(asked: Option<&Asked>) -> Result<FaultKind, CallError> {
             jitter: Span(delay.jitter_us),
         }),
         Some(Asked::Cut(cut)) => Ok(FaultKind::Cut { to: name(&cut.to)? }),
-        None => {
-            Err(CallError::Invalid { field: "fault", reason: "neither a delay nor a cut was given".into() })
-        }
+        None => Err(CallError::Invalid {
+            field: "fault",
+            reason: "neither a delay nor a cut was given".into(),
+        }),
     }
 }
 
 /// Ids and authors are shown on terminals.
 fn check_text(field: &'static str, text: &str) -> Result<(), CallError> {
     match text.chars().find(|c| c.is_control()) {
-        Some(found) => Err(CallError::Invalid { field, reason: format!("control character {found:?}") }),
+        Some(found) => Err(CallError::Invalid {
+            field,
+            reason: format!("control character {found:?}"),
+        }),
         None => Ok(()),
     }
 }

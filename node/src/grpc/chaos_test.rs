@@ -1,49 +1,38 @@
-use squall_kernel::fault::FaultTable;
 use squall_kernel::id::Incarnation;
 use squall_proto::v1::{CutFault, DelayFault};
 use tonic::Code;
 
 use super::super::fake::FakeNode;
 use super::*;
+use crate::clock::Clock;
 use crate::introspect::Wake;
 
-/// The kernel's table under the runtime's clock.
-struct Table {
-    start: tokio::time::Instant,
-    table: Mutex<FaultTable>,
-}
-
-impl FaultPlane for Table {
-    fn now(&self) -> Instant {
-        Instant(u64::try_from(self.start.elapsed().as_micros()).expect("a short test"))
-    }
-    fn set(&self, id: &str, kind: FaultKind, ttl: Span, by: &str) -> Result<String, FaultError> {
-        self.table.lock().expect("not poisoned").set(self.now(), id, kind, ttl, by)
-    }
-    fn clear(&self, id: &str) -> bool {
-        self.table.lock().expect("not poisoned").clear(id).is_some()
-    }
-    fn halt(&self) -> usize {
-        self.table.lock().expect("not poisoned").halt().len()
-    }
-    fn list(&self) -> Vec<Fault> {
-        self.table.lock().expect("not poisoned").list(self.now()).cloned().collect()
-    }
-}
-
 fn service() -> (ChaosService<FakeNode>, Arc<EventLog>) {
-    let table = Table { start: tokio::time::Instant::now(), table: Mutex::default() };
+    let plane = crate::mesh::FaultPlane::new(Clock::start());
     let events = Arc::new(EventLog::new(Incarnation(1), Wake::default()));
-    (ChaosService::new(Some(Arc::new(table)), FakeNode::new(), Arc::clone(&events)), events)
+    (
+        ChaosService::new(Some(Arc::new(plane)), FakeNode::new(), Arc::clone(&events)),
+        events,
+    )
 }
 
 fn cut(to: &str, id: &str, ttl_ms: u64) -> Request<v1::SetFaultRequest> {
     let fault = Some(Asked::Cut(CutFault { to: to.into() }));
-    Request::new(v1::SetFaultRequest { id: id.into(), ttl_ms, by: "ann".into(), fault })
+    Request::new(v1::SetFaultRequest {
+        id: id.into(),
+        ttl_ms,
+        by: "ann".into(),
+        fault,
+    })
 }
 
 fn recorded(events: &EventLog) -> Vec<(String, String)> {
-    events.read(0).events.into_iter().map(|e| (e.kind, e.text)).collect()
+    events
+        .read(0)
+        .events
+        .into_iter()
+        .map(|e| (e.kind, e.text))
+        .collect()
 }
 
 async fn listed(service: &ChaosService<FakeNode>) -> Vec<v1::FaultInfo> {
@@ -54,14 +43,29 @@ async fn listed(service: &ChaosService<FakeNode>) -> Vec<v1::FaultInfo> {
 #[tokio::test(start_paused = true)]
 async fn a_fault_lives_for_thirty_seconds_unless_told_otherwise_and_its_end_is_on_record() {
     let (service, events) = service();
-    let set = service.set_fault(cut("b", "", 0)).await.expect("set").into_inner().fault.expect("a fault");
-    assert_eq!((set.what.as_str(), set.left_ms, set.by.as_str()), ("cut a -> b", 30_000, "ann"));
+    let set = service
+        .set_fault(cut("b", "", 0))
+        .await
+        .expect("set")
+        .into_inner()
+        .fault
+        .expect("a fault");
+    assert_eq!(
+        (set.what.as_str(), set.left_ms, set.by.as_str()),
+        ("cut a -> b", 30_000, "ann")
+    );
     assert_eq!(listed(&service).await, [set]);
     tokio::time::sleep(Duration::from_millis(30_010)).await;
     assert_eq!(listed(&service).await, []);
-    let texts = ["cut a -> b for 30000 ms, asked for by ann", "ended by itself: cut a -> b"];
+    let texts = [
+        "cut a -> b for 30000 ms, asked for by ann",
+        "ended by itself: cut a -> b",
+    ];
     let kinds = ["fault-set", "fault-ended"];
-    let expected = kinds.into_iter().map(str::to_owned).zip(texts.into_iter().map(str::to_owned));
+    let expected = kinds
+        .into_iter()
+        .map(str::to_owned)
+        .zip(texts.into_iter().map(str::to_owned));
     assert_eq!(recorded(&events), expected.collect::<Vec<_>>());
 }
 
@@ -83,7 +87,10 @@ async fn a_cleared_fault_is_gone_and_a_second_clear_says_so() {
     let clear = || Request::new(v1::ClearFaultRequest { id: "f".into() });
     service.clear_fault(clear()).await.expect("cleared");
     let error = service.clear_fault(clear()).await.expect_err("gone");
-    assert_eq!((error.code(), error.message()), (Code::NotFound, "there is no active fault 'f'"));
+    assert_eq!(
+        (error.code(), error.message()),
+        (Code::NotFound, "there is no active fault 'f'")
+    );
     tokio::time::sleep(Duration::from_secs(60)).await;
     let kinds: Vec<_> = recorded(&events).into_iter().map(|e| e.0).collect();
     assert_eq!(kinds, ["fault-set", "fault-cleared"]);
@@ -94,28 +101,65 @@ async fn halt_clears_everything() {
     let (service, events) = service();
     service.set_fault(cut("b", "f", 0)).await.expect("set");
     service.set_fault(cut("b", "g", 0)).await.expect("set");
-    let halted = service.halt(Request::new(v1::HaltRequest { by: "bob".into() })).await.expect("halted");
+    let halted = service
+        .halt(Request::new(v1::HaltRequest { by: "bob".into() }))
+        .await
+        .expect("halted");
     assert_eq!(halted.into_inner().cleared, 2);
     assert_eq!(listed(&service).await, []);
-    assert_eq!(recorded(&events).last().expect("an event").1, "2 faults cleared by bob");
+    assert_eq!(
+        recorded(&events).last().expect("an event").1,
+        "2 faults cleared by bob"
+    );
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_a_fault_is_named() {
     let (service, _) = service();
     let delay = |delay_us| {
-        let fault = Some(Asked::Delay(DelayFault { to: "b".into(), delay_us, jitter_us: 0 }));
-        Request::new(v1::SetFaultRequest { fault, ..Default::default() })
+        let fault = Some(Asked::Delay(DelayFault {
+            to: "b".into(),
+            delay_us,
+            jitter_us: 0,
+        }));
+        Request::new(v1::SetFaultRequest {
+            fault,
+            ..Default::default()
+        })
     };
     let table = [
         (cut("zoe", "", 0), Code::NotFound, "there is no node 'zoe'"),
-        (cut("a", "", 0), Code::InvalidArgument, "to: 'a' is this node itself"),
+        (
+            cut("a", "", 0),
+            Code::InvalidArgument,
+            "to: 'a' is this node itself",
+        ),
         (cut("", "", 0), Code::InvalidArgument, "to: a node name needs"),
-        (cut("b", "", 3_600_001), Code::InvalidArgument, "ttl_ms: 3600001 ms, at most 3600000"),
-        (cut("b", "\u{1b}[2J", 0), Code::InvalidArgument, "id: control character '\\u{1b}'"),
-        (cut("b", &"x".repeat(65), 0), Code::InvalidArgument, "the id and the author"),
-        (delay(u64::MAX), Code::InvalidArgument, "a delay with its jitter is at most"),
-        (Request::new(v1::SetFaultRequest::default()), Code::InvalidArgument, "fault: neither"),
+        (
+            cut("b", "", 3_600_001),
+            Code::InvalidArgument,
+            "ttl_ms: 3600001 ms, at most 3600000",
+        ),
+        (
+            cut("b", "\u{1b}[2J", 0),
+            Code::InvalidArgument,
+            "id: control character '\\u{1b}'",
+        ),
+        (
+            cut("b", &"x".repeat(65), 0),
+            Code::InvalidArgument,
+            "the id and the author",
+        ),
+        (
+            delay(u64::MAX),
+            Code::InvalidArgument,
+            "a delay with its jitter is at most",
+        ),
+        (
+            Request::new(v1::SetFaultRequest::default()),
+            Code::InvalidArgument,
+            "fault: neither",
+        ),
     ];
     for (request, code, words) in table {
         let error = service.set_fault(request).await.expect_err(words);
@@ -127,7 +171,11 @@ async fn what_is_wrong_with_a_fault_is_named() {
 #[test]
 fn a_fault_in_words_has_both_ends_and_its_times() {
     let name = |n| NodeName::new(n).expect("a name");
-    let delay = |jitter| FaultKind::Delay { to: name("b"), delay: Span(200_000), jitter };
+    let delay = |jitter| FaultKind::Delay {
+        to: name("b"),
+        delay: Span(200_000),
+        jitter,
+    };
     assert_eq!(what(&name("a"), &delay(Span::ZERO)), "delay a -> b 200ms");
     assert_eq!(what(&name("a"), &delay(Span(1500))), "delay a -> b 200ms ±1500us");
 }

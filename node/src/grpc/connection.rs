@@ -35,10 +35,15 @@ impl Connection {
     /// # Errors
     /// [`NotTaken`]; the socket is closed then.
     pub fn take(stream: TcpStream, places: &Arc<Semaphore>) -> Result<Self, NotTaken> {
-        let place = Arc::clone(places).try_acquire_owned().map_err(|_| NotTaken::Full)?;
+        let place = Arc::clone(places)
+            .try_acquire_owned()
+            .map_err(|_| NotTaken::Full)?;
         let stream = TcpStream::from_std(stream.into_std()?)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, _place: place })
+        Ok(Self {
+            stream,
+            _place: place,
+        })
     }
 }
 
@@ -51,7 +56,11 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }

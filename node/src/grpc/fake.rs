@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures::future::BoxFuture;
 use squall_kernel::id::{ClusterId, Incarnation, NodeId, NodeName, Pid, Revision};
 use squall_kernel::message::ProposeResult;
 use squall_kernel::profile::Profile;
@@ -46,20 +47,34 @@ impl Sources for FakeNode {
     }
 
     fn hello(&self) -> v1::HelloResponse {
-        let member = |name: &str| v1::Member { name: name.into(), ..Default::default() };
-        v1::HelloResponse { node: "a".into(), members: vec![member("b"), member("a")], ..Default::default() }
+        let member = |name: &str| v1::Member {
+            name: name.into(),
+            ..Default::default()
+        };
+        v1::HelloResponse {
+            node: "a".into(),
+            members: vec![member("b"), member("a")],
+            ..Default::default()
+        }
     }
 
     fn rows(&self, kinds: KindSet, out: &mut Vec<Row>) {
         self.looks.fetch_add(1, Ordering::Relaxed);
         let rows = self.rows.lock().expect("not poisoned");
-        out.extend(rows.iter().filter(|row| kinds.has(key_of(row).expect("content").0)).cloned());
+        out.extend(
+            rows.iter()
+                .filter(|row| kinds.has(key_of(row).expect("content").0))
+                .cloned(),
+        );
     }
 
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {
         for (serial, name, mailbox) in self.processes.lock().expect("not poisoned").iter() {
             visit(&ProcessView {
-                pid: Pid { node: NodeId(1), serial: *serial },
+                pid: Pid {
+                    node: NodeId(1),
+                    serial: *serial,
+                },
                 name,
                 kind: "handler",
                 enqueued: *mailbox,
@@ -87,19 +102,34 @@ pub(super) struct FakeMeta {
 impl FakeMeta {
     pub(super) fn new() -> Arc<Self> {
         let mut registry = Registry::default();
-        registry.apply(Revision(1), &Command::Found { cluster: ClusterId(7), profile: Profile::Lan });
-        Arc::new(Self { registry: watch::Sender::new(Arc::new(registry)), answers: Mutex::default() })
+        registry.apply(
+            Revision(1),
+            &Command::Found {
+                cluster: ClusterId(7),
+                profile: Profile::Lan,
+            },
+        );
+        Arc::new(Self {
+            registry: watch::Sender::new(Arc::new(registry)),
+            answers: Mutex::default(),
+        })
     }
 }
 
 impl Proposer for FakeMeta {
-    async fn propose(&self, command: Command) -> ProposeResult {
+    fn propose(&self, command: Command) -> BoxFuture<'_, ProposeResult> {
+        Box::pin(std::future::ready(self.answer(&command)))
+    }
+}
+
+impl FakeMeta {
+    fn answer(&self, command: &Command) -> ProposeResult {
         if let Some(answer) = self.answers.lock().expect("not poisoned").pop() {
             return answer;
         }
         let mut registry = Registry::clone(&self.registry.borrow());
         let revision = Revision(registry.revision.0 + 1);
-        let outcome = registry.apply(revision, &command);
+        let outcome = registry.apply(revision, command);
         self.registry.send_replace(Arc::new(registry));
         ProposeResult::Committed { outcome, revision }
     }
@@ -127,7 +157,9 @@ pub(super) async fn start(faults: Option<Arc<dyn FaultPlane>>) -> Running {
         registry: meta.registry.subscribe(),
         faults,
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     let address = listener.local_addr().expect("bound");
     let (sender, incoming) = mpsc::channel(limits::INCOMING_MAX);
     tokio::spawn(async move {
@@ -137,20 +169,37 @@ pub(super) async fn start(faults: Option<Arc<dyn FaultPlane>>) -> Running {
             }
         }
     });
-    let server =
-        Server::start(incoming, |services, closing| services.add_control(parts, closing.clone()))
-            .expect("a thread");
+    let server = Server::start(incoming, |services, closing| {
+        services.add_control(parts, closing.clone())
+    })
+    .expect("a thread");
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let channel = endpoint.connect().await.expect("a connection");
-    Running { node, meta, events, wake, server, channel }
+    Running {
+        node,
+        meta,
+        events,
+        wake,
+        server,
+        channel,
+    }
 }
 
 /// An exchange row.
 pub(super) fn exchange(name: &str, requests: u64) -> Row {
-    Row { row: Some(Content::Exchange(v1::ExchangeRow { name: name.into(), requests, ..Default::default() })) }
+    Row {
+        row: Some(Content::Exchange(v1::ExchangeRow {
+            name: name.into(),
+            requests,
+            ..Default::default()
+        })),
+    }
 }
 
 /// A key of a removed row.
 pub(super) fn key(kind: RowKind, key: &str) -> v1::RowKey {
-    v1::RowKey { kind: kind as i32, key: key.into() }
+    v1::RowKey {
+        kind: kind as i32,
+        key: key.into(),
+    }
 }

@@ -12,9 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{closed, limits};
 use super::status::CallError;
 use super::watcher::Watcher;
+use super::{closed, limits};
 use crate::introspect::{EventLog, Sources, Wake};
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -33,12 +33,22 @@ impl<S: Sources> IntrospectionService<S> {
     /// A service that ends its streams when `closing` turns true.
     #[must_use]
     pub fn new(sources: Arc<S>, events: Arc<EventLog>, wake: Wake, closing: watch::Receiver<bool>) -> Self {
-        Self { sources, events, wake, closing, places: Arc::new(Semaphore::new(limits::WATCHERS_MAX)) }
+        Self {
+            sources,
+            events,
+            wake,
+            closing,
+            places: Arc::new(Semaphore::new(limits::WATCHERS_MAX)),
+        }
     }
 
     fn place(&self) -> Result<OwnedSemaphorePermit, CallError> {
         let places = Arc::clone(&self.places);
-        places.try_acquire_owned().map_err(|_| CallError::TooManyWatchers { max: limits::WATCHERS_MAX })
+        places
+            .try_acquire_owned()
+            .map_err(|_| CallError::TooManyWatchers {
+                max: limits::WATCHERS_MAX,
+            })
     }
 }
 
@@ -73,7 +83,11 @@ impl<S: Sources> Introspection for IntrospectionService<S> {
         let asked = request.into_inner();
         let incarnation = self.events.incarnation().0;
         let place = self.place()?;
-        let from = if asked.incarnation == incarnation { asked.from_seq } else { 0 };
+        let from = if asked.incarnation == incarnation {
+            asked.from_seq
+        } else {
+            0
+        };
         let reader = EventReader::new(&self.events, from, self.closing.clone());
         let batches = stream::unfold((reader, place), |(mut reader, place)| async move {
             let batch = reader.next().await?;
@@ -95,7 +109,13 @@ struct EventReader {
 
 impl EventReader {
     fn new(events: &Arc<EventLog>, from: u64, closing: watch::Receiver<bool>) -> Self {
-        Self { events: Arc::clone(events), last: events.watch(), closing, next: from, fresh: true }
+        Self {
+            events: Arc::clone(events),
+            last: events.watch(),
+            closing,
+            next: from,
+            fresh: true,
+        }
     }
 
     async fn next(&mut self) -> Option<v1::EventBatch> {
@@ -117,7 +137,11 @@ impl EventReader {
     }
 
     fn wire(&self, events: Vec<v1::Event>, lost: u64) -> v1::EventBatch {
-        v1::EventBatch { events, lost, incarnation: self.events.incarnation().0 }
+        v1::EventBatch {
+            events,
+            lost,
+            incarnation: self.events.incarnation().0,
+        }
     }
 }
 

@@ -30,7 +30,10 @@ async fn events_come_from_a_sequence_number_on_and_then_live() {
     let log = log(5);
     let (mut reader, _closing) = reader(&log, 4);
     let batch = reader.next().await.expect("open");
-    assert_eq!((seqs(&batch.events), batch.lost, batch.incarnation), (vec![4, 5], 0, 7));
+    assert_eq!(
+        (seqs(&batch.events), batch.lost, batch.incarnation),
+        (vec![4, 5], 0, 7)
+    );
     let (batch, ()) = tokio::join!(reader.next(), async { record(&log, 6) });
     assert_eq!(seqs(&batch.expect("open").events), [6]);
 }
@@ -44,9 +47,15 @@ async fn a_reader_that_falls_behind_the_ring_is_told_how_much_it_lost() {
         record(&log, n);
     }
     let batch = reader.next().await.expect("open");
-    assert_eq!((batch.lost, batch.events.len(), batch.events[0].seq), (2, bounds::EVENT_BATCH_MAX, 6));
+    assert_eq!(
+        (batch.lost, batch.events.len(), batch.events[0].seq),
+        (2, bounds::EVENT_BATCH_MAX, 6)
+    );
     let batch = reader.next().await.expect("open");
-    assert_eq!((batch.lost, batch.events[0].seq), (0, 6 + bounds::EVENT_BATCH_MAX as u64));
+    assert_eq!(
+        (batch.lost, batch.events[0].seq),
+        (0, 6 + bounds::EVENT_BATCH_MAX as u64)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,10 +93,22 @@ mod tests {
     #[test]
     fn every_error_has_its_status_and_keeps_its_words() {
         let status = Status::from(CallError::Refused(Refused::UnknownExchange("orders".into())));
-        assert_eq!((status.code(), status.message()), (Code::NotFound, "there is no exchange 'orders'"));
-        let status = Status::from(CallError::Invalid { field: "strategy", reason: "empty".into() });
-        assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "strategy: empty"));
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::NotFound, "there is no exchange 'orders'")
+        );
+        let status = Status::from(CallError::Invalid {
+            field: "strategy",
+            reason: "empty".into(),
+        });
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::InvalidArgument, "strategy: empty")
+        );
         assert_eq!(Status::from(CallError::NoChaos).code(), Code::Unimplemented);
-        assert_eq!(Status::from(CallError::Refused(Refused::NotFounded)).code(), Code::FailedPrecondition);
+        assert_eq!(
+            Status::from(CallError::Refused(Refused::NotFounded)).code(),
+            Code::FailedPrecondition
+        );
     }
 }

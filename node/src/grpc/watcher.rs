@@ -96,7 +96,12 @@ impl<S: Sources, I: Stream<Item = Result<v1::Interest, Status>> + Unpin> Watcher
 
     async fn wait(&mut self) -> Wait {
         let due = self.due();
-        let Self { inbound, wake, closing, .. } = self;
+        let Self {
+            inbound,
+            wake,
+            closing,
+            ..
+        } = self;
         // What was important is in the rows when the update is taken; until then it only brings it forward.
         let roused = wake.has_changed().unwrap_or(false);
         tokio::select! {
@@ -125,11 +130,17 @@ impl<S: Sources, I: Stream<Item = Result<v1::Interest, Status>> + Unpin> Watcher
                 let (pace, not_before) = before.followed_by(wanted.interval);
                 // What was on its way for the interest before is of no use any more; refusals are.
                 self.pending.retain(|(_, body)| matches!(body, Body::Refused(_)));
-                self.view =
-                    Some(View { wanted, picture: Picture::default(), pace, snapshot: Some(not_before) });
+                self.view = Some(View {
+                    wanted,
+                    picture: Picture::default(),
+                    pace,
+                    snapshot: Some(not_before),
+                });
             }
             Err(bad) => {
-                let refused = v1::InterestRefused { reason: bad.to_string() };
+                let refused = v1::InterestRefused {
+                    reason: bad.to_string(),
+                };
                 self.pending.push_back((interest.id, Body::Refused(refused)));
             }
         }
@@ -164,7 +175,11 @@ impl<S: Sources, I: Stream<Item = Result<v1::Interest, Status>> + Unpin> Watcher
     fn frame(&mut self, interest: u32, body: Body) -> v1::Frame {
         let start = Instant::now();
         self.seq += 1;
-        let taken = if self.taken_unix_ms == 0 { unix_ms() } else { self.taken_unix_ms };
+        let taken = if self.taken_unix_ms == 0 {
+            unix_ms()
+        } else {
+            self.taken_unix_ms
+        };
         let mut frame = v1::Frame {
             interest,
             seq: self.seq,
@@ -179,8 +194,12 @@ impl<S: Sources, I: Stream<Item = Result<v1::Interest, Status>> + Unpin> Watcher
     }
 }
 
-async fn next_interest(inbound: &mut Option<impl Stream<Item = Result<v1::Interest, Status>> + Unpin>) -> Wait {
-    let Some(stream) = inbound else { return pending().await };
+async fn next_interest(
+    inbound: &mut Option<impl Stream<Item = Result<v1::Interest, Status>> + Unpin>,
+) -> Wait {
+    let Some(stream) = inbound else {
+        return pending().await;
+    };
     match stream.next().await {
         Some(Ok(interest)) => Wait::Interest(interest),
         Some(Err(status)) => Wait::Broken(status),

@@ -33,7 +33,9 @@ pub fn look(sources: &impl Sources, wanted: &Wanted) -> Look {
         let mut top = Top::new(sources.node(), &wanted.filter, wanted.column, wanted.limit);
         sources.processes(&mut |process| top.offer(process));
         let (processes, left_out) = top.finish();
-        rows.extend(processes.map(|p| Row { row: Some(Content::Process(p)) }));
+        rows.extend(processes.map(|p| Row {
+            row: Some(Content::Process(p)),
+        }));
         omitted = left_out;
     }
     Look { rows, omitted }
@@ -55,10 +57,16 @@ struct Held {
 impl Picture {
     /// Starts anew with `rows`: the parts of snapshot `id`, at least one.
     pub fn snapshot(&mut self, id: u64, rows: Vec<Row>) -> Vec<Body> {
-        *self = Self { held: HashMap::new(), round: 1 };
+        *self = Self {
+            held: HashMap::new(),
+            round: 1,
+        };
         for row in &rows {
             if let Some((kind, key)) = rows::key_of(row) {
-                let held = Held { row: row.clone(), round: self.round };
+                let held = Held {
+                    row: row.clone(),
+                    round: self.round,
+                };
                 self.held.entry(kind).or_default().insert(key.to_owned(), held);
             }
         }
@@ -66,7 +74,12 @@ impl Picture {
         let last = parts.len() - 1;
         let part = |(n, rows)| {
             let part = u32::try_from(n).unwrap_or(u32::MAX);
-            Body::Snapshot(SnapshotPart { id, part, last: n == last, rows })
+            Body::Snapshot(SnapshotPart {
+                id,
+                part,
+                last: n == last,
+                rows,
+            })
         };
         parts.into_iter().enumerate().map(part).collect()
     }
@@ -82,7 +95,12 @@ impl Picture {
         }
         let mut bodies: Vec<Body> = chunks(changed)
             .into_iter()
-            .map(|rows| Body::Delta(Delta { rows, removed: Vec::new() }))
+            .map(|rows| {
+                Body::Delta(Delta {
+                    rows,
+                    removed: Vec::new(),
+                })
+            })
             .collect();
         attach_removed(&mut bodies, removed);
         bodies
@@ -90,10 +108,18 @@ impl Picture {
 
     /// Notes the row; true when the watcher does not have it like that.
     fn take(&mut self, row: &Row) -> bool {
-        let Some((kind, key)) = rows::key_of(row) else { return false };
+        let Some((kind, key)) = rows::key_of(row) else {
+            return false;
+        };
         let of_kind = self.held.entry(kind).or_default();
         let Some(held) = of_kind.get_mut(key) else {
-            of_kind.insert(key.to_owned(), Held { row: row.clone(), round: self.round });
+            of_kind.insert(
+                key.to_owned(),
+                Held {
+                    row: row.clone(),
+                    round: self.round,
+                },
+            );
             return true;
         };
         held.round = self.round;
@@ -109,7 +135,10 @@ impl Picture {
         let mut removed = Vec::new();
         for (kind, of_kind) in &mut self.held {
             let gone = of_kind.extract_if(|_, held| held.round != self.round);
-            removed.extend(gone.map(|(key, _)| RowKey { kind: *kind as i32, key }));
+            removed.extend(gone.map(|(key, _)| RowKey {
+                kind: *kind as i32,
+                key,
+            }));
         }
         removed
     }
@@ -134,16 +163,21 @@ fn chunks(rows: Vec<Row>) -> Vec<Vec<Row>> {
 /// Tag and length in front of a repeated message.
 const FIELD_BYTES_MAX: usize = 6;
 
-/// Keys go into frames of their own bound, the first of them together with rows.
+/// Puts keys into the last delta as far as they fit, the rest into deltas of their own.
 fn attach_removed(bodies: &mut Vec<Body>, removed: Vec<RowKey>) {
-    // A key has at most 255 bytes and some for its fields: that many stay below the bound of a frame.
-    const KEYS_MAX: usize = limits::PART_BYTES_MAX / 512;
-    for keys in removed.chunks(KEYS_MAX) {
-        match bodies.first_mut() {
-            Some(Body::Delta(first)) if first.rows.is_empty() && first.removed.is_empty() => {
-                first.removed = keys.to_vec();
-            }
-            _ => bodies.push(Body::Delta(Delta { rows: Vec::new(), removed: keys.to_vec() })),
+    let mut bytes = match bodies.last() {
+        Some(Body::Delta(last)) => last.encoded_len(),
+        _ => limits::PART_BYTES_MAX,
+    };
+    for key in removed {
+        let len = key.encoded_len() + FIELD_BYTES_MAX;
+        if bytes + len > limits::PART_BYTES_MAX {
+            bodies.push(Body::Delta(Delta::default()));
+            bytes = 0;
+        }
+        bytes += len;
+        if let Some(Body::Delta(last)) = bodies.last_mut() {
+            last.removed.push(key);
         }
     }
 }

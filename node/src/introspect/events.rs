@@ -40,7 +40,12 @@ impl EventLog {
     /// An empty log. Every event rouses the watchers through `wake`.
     #[must_use]
     pub fn new(incarnation: Incarnation, wake: Wake) -> Self {
-        Self { incarnation, wake, ring: Mutex::default(), last: watch::Sender::new(0) }
+        Self {
+            incarnation,
+            wake,
+            ring: Mutex::default(),
+            last: watch::Sender::new(0),
+        }
     }
 
     /// The run of the node that the sequence numbers belong to.
@@ -101,9 +106,19 @@ impl Ring {
         let oldest = self.last + 1 - self.events.len() as u64;
         let start = from.max(oldest);
         let skip = usize::try_from(start - oldest).unwrap_or(usize::MAX);
-        let events: Vec<Event> = self.events.iter().skip(skip).take(limits::EVENT_BATCH_MAX).cloned().collect();
+        let events: Vec<Event> = self
+            .events
+            .iter()
+            .skip(skip)
+            .take(limits::EVENT_BATCH_MAX)
+            .cloned()
+            .collect();
         let lost = if from == 0 { 0 } else { start - from };
-        Batch { lost, next: start + events.len() as u64, events }
+        Batch {
+            lost,
+            next: start + events.len() as u64,
+            events,
+        }
     }
 }
 
@@ -146,7 +161,14 @@ mod tests {
         let batch = log.read(0);
         assert_eq!(batch.events.iter().map(|e| e.seq).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!((batch.lost, batch.next), (0, 4));
-        assert_eq!(log.read(4), Batch { events: vec![], lost: 0, next: 4 });
+        assert_eq!(
+            log.read(4),
+            Batch {
+                events: vec![],
+                lost: 0,
+                next: 4
+            }
+        );
         assert_eq!(*log.watch().borrow(), 3);
     }
 
@@ -161,7 +183,14 @@ mod tests {
 
     #[test]
     fn a_reader_ahead_of_the_log_waits_for_its_number() {
-        assert_eq!(log(2).read(9), Batch { events: vec![], lost: 0, next: 9 });
+        assert_eq!(
+            log(2).read(9),
+            Batch {
+                events: vec![],
+                lost: 0,
+                next: 9
+            }
+        );
     }
 
     #[test]
@@ -175,7 +204,7 @@ mod tests {
     fn an_event_rouses_the_watchers() {
         let wake = Wake::default();
         let roused = wake.watch();
-        EventLog::new(Incarnation(1), wake).record("test", "x", "y", Severity::Notice, 0);
-        assert!(roused.has_changed().expect("the wake lives in the log"));
+        EventLog::new(Incarnation(1), wake.clone()).record("test", "x", "y", Severity::Notice, 0);
+        assert!(roused.has_changed().expect("the wake lives"));
     }
 }

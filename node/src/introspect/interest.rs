@@ -51,7 +51,9 @@ impl Wanted {
             numbers => KindSet::of_numbers(numbers),
         };
         if kinds.is_empty() {
-            return Err(BadInterest::Kinds(interest.kinds.iter().copied().take(8).collect()));
+            return Err(BadInterest::Kinds(
+                interest.kinds.iter().copied().take(8).collect(),
+            ));
         }
         let column = Column::parse(&interest.sort)
             .ok_or_else(|| BadInterest::Sort(interest.sort.chars().take(32).collect()))?;
@@ -63,7 +65,14 @@ impl Wanted {
             0 => None,
             ms => Some(Duration::from_millis(ms.into()).clamp(limits::GAP_MIN, limits::INTERVAL_MAX)),
         };
-        Ok(Self { id: interest.id, kinds, filter: Filter::parse(&interest.filter)?, limit, column, interval })
+        Ok(Self {
+            id: interest.id,
+            kinds,
+            filter: Filter::parse(&interest.filter)?,
+            limit,
+            column,
+            interval,
+        })
     }
 }
 
@@ -78,32 +87,57 @@ mod tests {
     #[test]
     fn zero_values_mean_everything() {
         let wanted = Wanted::parse(&v1::Interest::default()).expect("an interest");
-        assert_eq!((wanted.limit, wanted.column, wanted.interval), (1000, Column::Mailbox, None));
+        assert_eq!(
+            (wanted.limit, wanted.column, wanted.interval),
+            (1000, Column::Mailbox, None)
+        );
         assert_eq!(wanted.kinds, KindSet::ALL);
     }
 
     #[test]
     fn figures_are_brought_down_to_their_bounds() {
-        let interest = v1::Interest { limit: u32::MAX, min_interval_ms: u32::MAX, ..Default::default() };
+        let interest = v1::Interest {
+            limit: u32::MAX,
+            min_interval_ms: u32::MAX,
+            ..Default::default()
+        };
         let wanted = Wanted::parse(&interest).expect("an interest");
-        assert_eq!((wanted.limit, wanted.interval), (100_000, Some(limits::INTERVAL_MAX)));
-        let hasty = v1::Interest { min_interval_ms: 1, ..Default::default() };
-        assert_eq!(Wanted::parse(&hasty).expect("an interest").interval, Some(limits::GAP_MIN));
+        assert_eq!(
+            (wanted.limit, wanted.interval),
+            (100_000, Some(limits::INTERVAL_MAX))
+        );
+        let hasty = v1::Interest {
+            min_interval_ms: 1,
+            ..Default::default()
+        };
+        assert_eq!(
+            Wanted::parse(&hasty).expect("an interest").interval,
+            Some(limits::GAP_MIN)
+        );
     }
 
     #[test]
     fn a_refusal_names_the_field() {
         let refusal = |interest: v1::Interest| Wanted::parse(&interest).expect_err("refused").to_string();
         assert!(
-            refusal(v1::Interest { sort: "bogus\u{1b}".into(), ..Default::default() })
-                .starts_with("sort: there is no column 'bogus\\u{1b}'; there are mailbox, pid")
+            refusal(v1::Interest {
+                sort: "bogus\u{1b}".into(),
+                ..Default::default()
+            })
+            .starts_with("sort: there is no column 'bogus\\u{1b}'; there are mailbox, pid")
         );
         assert!(
-            refusal(v1::Interest { filter: "a\u{1b}".into(), ..Default::default() })
-                .starts_with("filter: the filter holds a control character")
+            refusal(v1::Interest {
+                filter: "a\u{1b}".into(),
+                ..Default::default()
+            })
+            .starts_with("filter: the filter holds a control character")
         );
         assert_eq!(
-            refusal(v1::Interest { kinds: vec![77], ..Default::default() }),
+            refusal(v1::Interest {
+                kinds: vec![77],
+                ..Default::default()
+            }),
             "kinds: none of [77] is known to this node"
         );
     }

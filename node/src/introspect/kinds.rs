@@ -14,7 +14,11 @@ impl KindSet {
     #[must_use]
     pub fn of_numbers(numbers: &[i32]) -> Self {
         let known = numbers.iter().filter_map(|n| RowKind::try_from(*n).ok());
-        Self(known.filter(|k| *k != RowKind::Unspecified).fold(0, |bits, kind| bits | bit(kind)))
+        Self(
+            known
+                .filter(|k| *k != RowKind::Unspecified)
+                .fold(0, |bits, kind| bits | bit(kind)),
+        )
     }
 
     /// True when `kind` is in it.

@@ -36,14 +36,20 @@ impl Pace {
     /// When the next update is due; `important` when something important happened since the last one.
     #[must_use]
     pub fn due(&self, now: Instant, important: bool) -> Instant {
-        let wait = if important && !self.strict { limits::GAP_MIN } else { self.interval };
+        let wait = if important && !self.strict {
+            limits::GAP_MIN
+        } else {
+            self.interval
+        };
         self.last.map_or(now, |last| last + wait)
     }
 
     /// Notes an update taken at `now`; returns how many regular ones it stands for beside itself, because the
     /// watcher was too slow to take them.
     pub fn taken(&mut self, now: Instant) -> u64 {
-        let late = self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last + self.interval));
+        let late = self.last.map_or(Duration::ZERO, |last| {
+            now.saturating_duration_since(last + self.interval)
+        });
         self.last = Some(now);
         u64::try_from(late.as_nanos() / self.interval.as_nanos().max(1)).unwrap_or(u64::MAX)
     }
@@ -51,7 +57,8 @@ impl Pace {
     /// True when an update without changes must go out nevertheless, as a sign of life.
     #[must_use]
     pub fn is_silent(&self, now: Instant) -> bool {
-        self.last_sent.is_none_or(|sent| now.saturating_duration_since(sent) >= limits::SILENCE_MAX)
+        self.last_sent
+            .is_none_or(|sent| now.saturating_duration_since(sent) >= limits::SILENCE_MAX)
     }
 
     /// Notes that something was sent.

@@ -24,16 +24,21 @@ pub fn wanted(row: &Row, filter: &Filter) -> bool {
     if filter.is_all() {
         return true;
     }
-    let Some(content) = row.row.as_ref() else { return false };
+    let Some(content) = row.row.as_ref() else {
+        return false;
+    };
     match content {
         Kind::Node(r) => filter.matches(words(&[&r.name, role_word(r.role()), &r.version, &r.waiting_for])),
         Kind::Link(r) => filter.matches(words(&[&r.peer, link_word(r.state()), &r.fault, &r.why])),
         Kind::Exchange(r) => filter.matches(
             words(&[&r.name, &r.pattern, &r.strategy, &r.owner]).chain(r.failover.iter().map(String::as_str)),
         ),
-        Kind::Leader(r) => {
-            filter.matches(words(&[&r.exchange, leader_word(r.role()), &r.leader, &r.believed_owner]))
-        }
+        Kind::Leader(r) => filter.matches(words(&[
+            &r.exchange,
+            leader_word(r.role()),
+            &r.leader,
+            &r.believed_owner,
+        ])),
         Kind::Process(r) => filter.matches(words(&[&r.pid, &r.name, &r.kind])),
         Kind::Fault(r) => filter.matches(words(&[&r.id, &r.what, &r.by])),
     }
@@ -110,7 +115,13 @@ mod tests {
     use super::*;
 
     fn process(age_ms: u64, sent: u64) -> Row {
-        Row { row: Some(Kind::Process(v1::ProcessRow { age_ms, sent, ..Default::default() })) }
+        Row {
+            row: Some(Kind::Process(v1::ProcessRow {
+                age_ms,
+                sent,
+                ..Default::default()
+            })),
+        }
     }
 
     #[test]
@@ -125,8 +136,13 @@ mod tests {
 
     #[test]
     fn a_filter_sees_words_for_states() {
-        let link =
-            Row { row: Some(Kind::Link(v1::LinkRow { peer: "b".into(), state: 4, ..Default::default() })) };
+        let link = Row {
+            row: Some(Kind::Link(v1::LinkRow {
+                peer: "b".into(),
+                state: 4,
+                ..Default::default()
+            })),
+        };
         assert!(wanted(&link, &Filter::parse("DOWN").expect("a filter")));
         assert!(!wanted(&link, &Filter::parse("!down").expect("a filter")));
         assert!(!wanted(&Row::default(), &Filter::parse("x").expect("a filter")));

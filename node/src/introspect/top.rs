@@ -66,7 +66,10 @@ impl Column {
         if word.is_empty() {
             return Some(Self::default());
         }
-        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, column)| *column)
+        Self::ALL
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|(_, column)| *column)
     }
 
     fn rank(self, process: &ProcessView<'_>) -> Rank {
@@ -103,14 +106,23 @@ impl<'a> Top<'a> {
     /// The first `limit` by `column` among the processes of `node` that the filter wants.
     #[must_use]
     pub fn new(node: &'a NodeName, filter: &'a Filter, column: Column, limit: usize) -> Self {
-        Self { node, filter, column, limit, heap: BinaryHeap::new(), matched: 0 }
+        Self {
+            node,
+            filter,
+            column,
+            limit,
+            heap: BinaryHeap::new(),
+            matched: 0,
+        }
     }
 
     /// Considers one process.
     pub fn offer(&mut self, process: &ProcessView<'_>) {
         let pid = || process.pid.text(self.node.as_str());
         if !self.filter.is_all()
-            && !self.filter.matches([pid().as_str(), process.name, process.kind].into_iter())
+            && !self
+                .filter
+                .matches([pid().as_str(), process.name, process.kind].into_iter())
         {
             return;
         }
@@ -122,14 +134,22 @@ impl<'a> Top<'a> {
                 _ => return,
             };
         }
-        self.heap.push(Reverse(Ranked { place, row: process.row(pid()) }));
+        self.heap.push(Reverse(Ranked {
+            place,
+            row: process.row(pid()),
+        }));
     }
 
     /// The rows, and how many more the filter wanted.
-    #[must_use]
     pub fn finish(self) -> (impl Iterator<Item = v1::ProcessRow>, u64) {
         let omitted = self.matched - self.heap.len() as u64;
-        (self.heap.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.row), omitted)
+        (
+            self.heap
+                .into_sorted_vec()
+                .into_iter()
+                .map(|Reverse(ranked)| ranked.row),
+            omitted,
+        )
     }
 }
 
@@ -171,7 +191,10 @@ mod tests {
 
     fn view(serial: u64, name: &'static str, mailbox: u64) -> ProcessView<'static> {
         ProcessView {
-            pid: Pid { node: NodeId(1), serial },
+            pid: Pid {
+                node: NodeId(1),
+                serial,
+            },
             name,
             kind: "handler",
             enqueued: mailbox + 7,
@@ -197,20 +220,38 @@ mod tests {
 
     #[test]
     fn the_fullest_mailboxes_come_first_and_the_oldest_process_wins_a_tie() {
-        let processes = [view(1, "x", 0), view(2, "y", 9), view(3, "z", 4), view(4, "u", 4), view(5, "v", 0)];
+        let processes = [
+            view(1, "x", 0),
+            view(2, "y", 9),
+            view(3, "z", 4),
+            view(4, "u", 4),
+            view(5, "v", 0),
+        ];
         assert_eq!(
             top("", Column::Mailbox, 3, &processes),
             (vec!["<a.2>".into(), "<a.3>".into(), "<a.4>".into()], 2)
         );
-        assert_eq!(top("", Column::Name, 2, &processes), (vec!["<a.4>".into(), "<a.5>".into()], 3));
-        assert_eq!(top("", Column::Pid, 2, &processes), (vec!["<a.1>".into(), "<a.2>".into()], 3));
+        assert_eq!(
+            top("", Column::Name, 2, &processes),
+            (vec!["<a.4>".into(), "<a.5>".into()], 3)
+        );
+        assert_eq!(
+            top("", Column::Pid, 2, &processes),
+            (vec!["<a.1>".into(), "<a.2>".into()], 3)
+        );
     }
 
     #[test]
     fn the_filter_decides_before_the_limit() {
         let processes = [view(1, "orders", 1), view(2, "users", 9), view(3, "orders", 5)];
-        assert_eq!(top("orders", Column::Mailbox, 1, &processes), (vec!["<a.3>".into()], 1));
-        assert_eq!(top("<a.2>", Column::Mailbox, 9, &processes), (vec!["<a.2>".into()], 0));
+        assert_eq!(
+            top("orders", Column::Mailbox, 1, &processes),
+            (vec!["<a.3>".into()], 1)
+        );
+        assert_eq!(
+            top("<a.2>", Column::Mailbox, 9, &processes),
+            (vec!["<a.2>".into()], 0)
+        );
         assert_eq!(top("", Column::Mailbox, 0, &processes), (vec![], 3));
     }
 

@@ -57,7 +57,10 @@ impl Figures {
 
     /// Whatever was accepted and not exported when the worker ends is lost.
     fn settle(&self) {
-        let lost = self.accepted.load(Ordering::Relaxed).saturating_sub(self.exported.load(Ordering::Relaxed));
+        let lost = self
+            .accepted
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.exported.load(Ordering::Relaxed));
         self.failed.store(lost, Ordering::Relaxed);
     }
 }
@@ -90,13 +93,15 @@ impl Batcher {
         let (closing, closed) = watch::channel(None);
         let (end, ended) = std_mpsc::sync_channel(1);
         let counted = Arc::clone(&figures);
-        std::thread::Builder::new().name("telemetry".into()).spawn(move || {
-            runtime.block_on(work(inbox, exporter, closed, &counted));
-            counted.settle();
-            runtime.shutdown_background();
-            // Nobody waits when the node ends without an orderly stop.
-            let _ = end.send(());
-        })?;
+        std::thread::Builder::new()
+            .name("telemetry".into())
+            .spawn(move || {
+                runtime.block_on(work(inbox, exporter, closed, &counted));
+                counted.settle();
+                runtime.shutdown_background();
+                // Nobody waits when the node ends without an orderly stop.
+                let _ = end.send(());
+            })?;
         Ok((Self { queue, figures }, Worker { closing, ended }))
     }
 }
@@ -109,7 +114,11 @@ impl SpanProcessor for Batcher {
             return;
         }
         let figures = &self.figures;
-        let counter = if self.queue.try_send(span).is_ok() { &figures.accepted } else { &figures.dropped };
+        let counter = if self.queue.try_send(span).is_ok() {
+            &figures.accepted
+        } else {
+            &figures.dropped
+        };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 

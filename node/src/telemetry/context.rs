@@ -8,7 +8,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// Why a text is no `traceparent` (W3C Trace Context, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a W3C traceparent: 00-<32 hex digits>-<16 hex digits>-<2 hex digits>, in lower case, not all zero")]
+#[error(
+    "not a W3C traceparent: 00-<32 hex digits>-<16 hex digits>-<2 hex digits>, in lower case, not all zero"
+)]
 pub struct BadTraceparent;
 
 /// The context of a frame as the parent of spans made here; without one, a context without a span.
@@ -61,7 +63,11 @@ pub fn parse_traceparent(text: &str) -> Result<TraceContext, BadTraceparent> {
     };
     let more = fields.next().is_some();
     let zero = trace.trace_id == [0; 16] || trace.span_id == [0; 8];
-    if version == 0xff || (version == 0 && more) || zero { Err(BadTraceparent) } else { Ok(trace) }
+    if version == 0xff || (version == 0 && more) || zero {
+        Err(BadTraceparent)
+    } else {
+        Ok(trace)
+    }
 }
 
 /// Writes a `traceparent`; empty without a context.
@@ -70,12 +76,22 @@ pub fn format_traceparent(trace: TraceContext) -> String {
     if !trace.is_some() {
         return String::new();
     }
-    let (trace_id, span_id) = (u128::from_be_bytes(trace.trace_id), u64::from_be_bytes(trace.span_id));
-    format!("00-{trace_id:032x}-{span_id:016x}-{:02x}", u8::from(trace.sampled))
+    let (trace_id, span_id) = (
+        u128::from_be_bytes(trace.trace_id),
+        u64::from_be_bytes(trace.span_id),
+    );
+    format!(
+        "00-{trace_id:032x}-{span_id:016x}-{:02x}",
+        u8::from(trace.sampled)
+    )
 }
 
 fn flags(sampled: bool) -> TraceFlags {
-    if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() }
+    if sampled {
+        TraceFlags::SAMPLED
+    } else {
+        TraceFlags::default()
+    }
 }
 
 /// Exactly `N` bytes in lower-case hexadecimal.
@@ -113,7 +129,10 @@ mod tests {
         let context = context_from(trace);
         assert!(context.span().span_context().is_remote());
         assert_eq!(trace_context(context.span().span_context()), trace);
-        let unsampled = TraceContext { sampled: false, ..trace };
+        let unsampled = TraceContext {
+            sampled: false,
+            ..trace
+        };
         assert!(format_traceparent(unsampled).ends_with("-00"));
     }
 

@@ -49,9 +49,14 @@ pub fn init(filter: Option<&str>, telemetry: Option<&Telemetry>) -> Result<(), L
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
-    let bad = |reason: String| LoggingError::Filter { filter: filter.to_owned(), reason };
+    let bad = |reason: String| LoggingError::Filter {
+        filter: filter.to_owned(),
+        reason,
+    };
     let no_traces = format!("{TRACE_TARGET}=off").parse().expect("a directive");
-    let parsed = EnvFilter::builder().parse(filter).map_err(|e| bad(e.to_string()))?;
+    let parsed = EnvFilter::builder()
+        .parse(filter)
+        .map_err(|e| bad(e.to_string()))?;
     Ok(parsed.add_directive(no_traces))
 }
 
@@ -64,6 +69,9 @@ mod tests {
         assert!(parse(DEFAULT).is_ok());
         assert!(parse("debug,squall_node=trace").is_ok());
         let error = parse("squall=loud").expect_err("no level").to_string();
-        assert!(error.starts_with("SQUALL_LOG='squall=loud' is no log filter"), "{error}");
+        assert!(
+            error.starts_with("SQUALL_LOG='squall=loud' is no log filter"),
+            "{error}"
+        );
     }
 }

@@ -60,14 +60,29 @@ impl Otlp {
                 env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| env("OTEL_EXPORTER_OTLP_ENDPOINT"));
             endpoint.filter(|_| !disabled && !none)
         };
-        let Some(endpoint) = flag.map(str::to_owned).or_else(named) else { return Ok(None) };
-        let endpoint = if endpoint.contains("://") { endpoint } else { format!("http://{endpoint}") };
+        let Some(endpoint) = flag.map(str::to_owned).or_else(named) else {
+            return Ok(None);
+        };
+        let endpoint = if endpoint.contains("://") {
+            endpoint
+        } else {
+            format!("http://{endpoint}")
+        };
         let service_name = env("OTEL_SERVICE_NAME").unwrap_or_else(|| SERVICE_NAME.to_owned());
         let (share, parent_based) = sampling(ratio, &env)?;
         let (one_in, rest) = split(share);
         let root = Sampler::TraceIdRatioBased(rest);
-        let sampler = if parent_based { Sampler::ParentBased(Box::new(root)) } else { root };
-        Ok(Some(Self { endpoint, service_name, one_in, sampler }))
+        let sampler = if parent_based {
+            Sampler::ParentBased(Box::new(root))
+        } else {
+            root
+        };
+        Ok(Some(Self {
+            endpoint,
+            service_name,
+            one_in,
+            sampler,
+        }))
     }
 }
 
@@ -78,7 +93,11 @@ fn split(share: f64) -> (u32, f64) {
     }
     // One in a million is as good as none at any rate a node reaches.
     let n = (1.0 / share + 1e-9).floor().min(1e6);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to a million")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 1 to a million"
+    )]
     let one_in = n as u32;
     (one_in, (share * n).min(1.0))
 }
@@ -89,8 +108,13 @@ fn sampling(ratio: Option<f64>, env: &impl Fn(&str) -> Option<String>) -> Result
         return Ok((share("the ratio", ratio.unwrap_or(RATIO_DEFAULT))?, true));
     };
     let argument = || {
-        let Some(text) = env("OTEL_TRACES_SAMPLER_ARG") else { return Ok(1.0) };
-        let bad = SettingsError::Ratio { variable: "OTEL_TRACES_SAMPLER_ARG", value: text.clone() };
+        let Some(text) = env("OTEL_TRACES_SAMPLER_ARG") else {
+            return Ok(1.0);
+        };
+        let bad = SettingsError::Ratio {
+            variable: "OTEL_TRACES_SAMPLER_ARG",
+            value: text.clone(),
+        };
         share("OTEL_TRACES_SAMPLER_ARG", text.parse().map_err(|_| bad)?)
     };
     Ok(match name.as_str() {
@@ -108,7 +132,10 @@ fn share(variable: &'static str, value: f64) -> Result<f64, SettingsError> {
     if (0.0..=1.0).contains(&value) {
         return Ok(value);
     }
-    Err(SettingsError::Ratio { variable, value: value.to_string() })
+    Err(SettingsError::Ratio {
+        variable,
+        value: value.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -120,17 +147,24 @@ mod tests {
         ratio: Option<f64>,
         env: &[(&str, &str)],
     ) -> Result<Option<Otlp>, SettingsError> {
-        Otlp::read(flag, ratio, |name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        Otlp::read(flag, ratio, |name| {
+            env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        })
     }
 
     fn found(flag: Option<&str>, ratio: Option<f64>, env: &[(&str, &str)]) -> Otlp {
-        read(flag, ratio, env).expect("good settings").expect("a collector")
+        read(flag, ratio, env)
+            .expect("good settings")
+            .expect("a collector")
     }
 
     #[test]
     fn nobody_names_a_collector_and_there_are_no_traces() {
         assert!(read(None, None, &[]).expect("good").is_none());
-        let disabled = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x:1"), ("OTEL_SDK_DISABLED", "TRUE")];
+        let disabled = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x:1"),
+            ("OTEL_SDK_DISABLED", "TRUE"),
+        ];
         assert!(read(None, None, &disabled).expect("good").is_none());
     }
 
@@ -154,21 +188,38 @@ mod tests {
             let otlp = found(Some("x:1"), ratio, env);
             (otlp.one_in, format!("{:?}", otlp.sampler))
         };
-        let based = |r| format!("{:?}", Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(r))));
+        let based = |r| {
+            format!(
+                "{:?}",
+                Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(r)))
+            )
+        };
         assert_eq!(sampling(None, &[]), (100, based(1.0)));
         assert_eq!(sampling(Some(0.05), &[]), (20, based(1.0)));
-        let env = [("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.75")];
+        let env = [
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.75"),
+        ];
         assert_eq!(sampling(Some(0.05), &env), (1, based(0.75)));
         let on = [("OTEL_TRACES_SAMPLER", "always_on")];
-        assert_eq!(sampling(None, &on), (1, format!("{:?}", Sampler::TraceIdRatioBased(1.0))));
-        assert_eq!(sampling(None, &[("OTEL_TRACES_SAMPLER", "parentbased_always_off")]), (0, based(0.0)));
+        assert_eq!(
+            sampling(None, &on),
+            (1, format!("{:?}", Sampler::TraceIdRatioBased(1.0)))
+        );
+        assert_eq!(
+            sampling(None, &[("OTEL_TRACES_SAMPLER", "parentbased_always_off")]),
+            (0, based(0.0))
+        );
     }
 
     #[test]
     fn a_share_is_split_into_one_in_n_and_a_rest_without_loss() {
         for share in [1.0, 0.75, 0.5, 0.3, 0.05, 0.01, 0.001, 1e-6] {
             let (one_in, rest) = split(share);
-            assert!((rest / f64::from(one_in) - share).abs() < 1e-9, "{share}: {rest} of one in {one_in}");
+            assert!(
+                (rest / f64::from(one_in) - share).abs() < 1e-9,
+                "{share}: {rest} of one in {one_in}"
+            );
         }
         assert_eq!(split(0.0), (0, 0.0));
     }
@@ -177,8 +228,14 @@ mod tests {
     fn bad_samplers_are_named() {
         let error = |env: &[(&str, &str)]| read(Some("x:1"), None, env).expect_err("bad").to_string();
         assert!(error(&[("OTEL_TRACES_SAMPLER", "xray")]).starts_with("OTEL_TRACES_SAMPLER is 'xray'"));
-        let env = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")];
-        assert_eq!(error(&env), "OTEL_TRACES_SAMPLER_ARG is '2', which is no number from 0 to 1");
+        let env = [
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "2"),
+        ];
+        assert_eq!(
+            error(&env),
+            "OTEL_TRACES_SAMPLER_ARG is '2', which is no number from 0 to 1"
+        );
         assert!(read(Some("x:1"), Some(-1.0), &[]).is_err());
     }
 }
