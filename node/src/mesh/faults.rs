@@ -175,6 +175,29 @@ impl FaultPlane {
     }
 }
 
+/// As the chaos service uses it.
+impl crate::grpc::FaultPlane for FaultPlane {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn set(&self, id: &str, kind: FaultKind, ttl: Span, by: &str) -> Result<String, FaultError> {
+        Self::set(self, id, kind, ttl, by).map(|fault| fault.id)
+    }
+
+    fn clear(&self, id: &str) -> bool {
+        Self::clear(self, id).is_some()
+    }
+
+    fn halt(&self) -> usize {
+        Self::halt(self).len()
+    }
+
+    fn list(&self) -> Vec<Fault> {
+        Self::list(self)
+    }
+}
+
 /// A link's own random numbers (splitmix64): the same seed, the same delays.
 #[derive(Debug, Clone)]
 pub(super) struct Draw(u64);
