@@ -1,0 +1,246 @@
+//! `squall reply`: handlers that echo, or answer with a program's output.
+
+mod program;
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{ArgGroup, Args};
+use futures::future::{join_all, select_all};
+use squall_client::{
+    Answer, AttachOptions, Attachment, Client, Delivery, Ended, Handler, Notice, NoticeKind, ServerInfo,
+};
+use squall_kernel::id::ExchangeName;
+
+use self::program::Program;
+use super::connect::ConnectArgs;
+use super::exit::{Worded, one_line};
+use super::signals;
+use super::values;
+
+/// Longest wait for the first connection: long enough for a cluster that is just starting.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long handlers may still answer what they have taken when the program is asked to end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Attaches handlers to an exchange and answers requests until it is ended.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(group(ArgGroup::new("answer").required(true).args(["echo", "cmd"])))]
+pub(crate) struct ReplyArgs {
+    /// Exchange
+    exchange: ExchangeName,
+    /// Answer with the request's payload
+    #[arg(long)]
+    echo: bool,
+    /// Answer with what this program prints; must come last. The payload is its standard input; when it fails, the
+    /// request is declined with the first line of its standard error. SQUALL_EXCHANGE, SQUALL_REQUEST_TAG,
+    /// SQUALL_CONNECTION_TAG, SQUALL_EPOCH and SQUALL_LEADER_EPOCH are set
+    #[arg(long, value_name = "PROGRAM [ARGS]", num_args = 1.., allow_hyphen_values = true)]
+    cmd: Vec<String>,
+    /// How long the program may run before it is killed and the request declined
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::some_time)]
+    cmd_timeout: Duration,
+    /// Service tag: the group these handlers belong to
+    #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
+    service_tag: String,
+    /// Connection tag: comes back with every delivery
+    #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
+    connection_tag: String,
+    /// Handlers to attach; each answers one request at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    count: u16,
+    /// How long to wait for an exchange that is unknown or unavailable
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::some_time)]
+    wait: Duration,
+}
+
+pub(crate) async fn run(args: ReplyArgs, connect: ConnectArgs) -> Result<()> {
+    let program = if args.echo {
+        None
+    } else {
+        Some(Program::new(&args.cmd, args.cmd_timeout)?)
+    };
+    let serving = async {
+        let client = connect.client("squall reply", CONNECT_WITHIN).await?;
+        let attachments = attach_all(&client, &args, program.as_ref()).await?;
+        Ok::<_, anyhow::Error>((client, attachments))
+    };
+    let (client, mut attachments) = tokio::select! {
+        serving = serving => serving?,
+        () = signals::ended() => return Ok(()),
+    };
+    let over = {
+        let ends = attachments
+            .iter_mut()
+            .map(|attachment| Box::pin(attachment.ended()));
+        tokio::select! {
+            (why, ..) = select_all(ends) => Some(why),
+            () = signals::ended() => None,
+        }
+    };
+    let detached = join_all(attachments.into_iter().map(Attachment::detach));
+    // A handler that is still busy is left to its connection's end.
+    let _busy = tokio::time::timeout(FAREWELL, detached).await;
+    client.close().await;
+    over.map_or(Ok(()), |why| Err(explained(why, &args.exchange)))
+}
+
+async fn attach_all(client: &Client, args: &ReplyArgs, program: Option<&Program>) -> Result<Vec<Attachment>> {
+    let options = AttachOptions {
+        service_tag: args.service_tag.clone(),
+        connection_tag: args.connection_tag.clone(),
+        wait: args.wait,
+        ..AttachOptions::default()
+    };
+    let mut attachments = Vec::new();
+    for number in 1..=args.count {
+        let label = if args.count == 1 {
+            String::new()
+        } else {
+            format!("[{number}] ")
+        };
+        let handler = Answerer {
+            label: label.clone(),
+            program: program.cloned(),
+        };
+        let attached = client
+            .attach(args.exchange.as_str(), options.clone(), handler)
+            .await;
+        let attachment = attached.map_err(|error| explained(error, &args.exchange))?;
+        if let Some(pid) = attachment.pid() {
+            say(&format!("{label}attached to {} as {pid}", args.exchange));
+        }
+        attachments.push(attachment);
+    }
+    Ok(attachments)
+}
+
+fn explained(error: impl Into<AttachEnd>, exchange: &ExchangeName) -> anyhow::Error {
+    let AttachEnd(error) = error.into();
+    let words = format!("exchange '{exchange}': {error:#}; `squall exchange list` shows what is declared");
+    Worded::of(error, words)
+}
+
+/// An attachment's end, before or after it stood.
+struct AttachEnd(anyhow::Error);
+
+impl From<squall_client::AttachError> for AttachEnd {
+    fn from(error: squall_client::AttachError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<Ended> for AttachEnd {
+    fn from(ended: Ended) -> Self {
+        Self(ended.into())
+    }
+}
+
+/// Echoes, or runs a program.
+struct Answerer {
+    label: String,
+    program: Option<Program>,
+}
+
+impl Handler for Answerer {
+    async fn handle(&mut self, delivery: Delivery) -> Answer {
+        match &self.program {
+            None => Answer::Reply(delivery.payload),
+            Some(program) => program.answer(&delivery).await,
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        say(&format!("{}{}", self.label, readable(&notice)));
+    }
+}
+
+/// One line on standard error; with that closed there is nobody to tell.
+fn say(line: &str) {
+    let _nobody = writeln!(io::stderr(), "{}", one_line(line));
+}
+
+fn readable(notice: &Notice) -> String {
+    let Notice {
+        exchange,
+        epoch,
+        what,
+        ..
+    } = notice;
+    match what {
+        NoticeKind::Leader {
+            leader,
+            leader_epoch,
+            you,
+            servers,
+        } => {
+            let leader = leader.as_deref().unwrap_or("nobody");
+            let you = if *you { " (this handler)" } else { "" };
+            let servers = servers.iter().map(server).collect::<Vec<_>>().join(" ");
+            format!(
+                "$leader {exchange} {leader}{you} leader-epoch {leader_epoch} epoch {epoch} handlers {servers}"
+            )
+        }
+        NoticeKind::SlaveUp(info) => format!("$slave_up {exchange} {} epoch {epoch}", server(info)),
+        NoticeKind::SlaveDown { pid, reason } => {
+            format!("$slave_down {exchange} {pid} epoch {epoch}: {reason}")
+        }
+    }
+}
+
+fn server(info: &ServerInfo) -> String {
+    if info.service_tag.is_empty() {
+        info.pid.clone()
+    } else {
+        format!("{}@{}", info.pid, info.service_tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_kernel::id::{Counter, Epoch, LeaderEpoch};
+
+    use super::*;
+
+    #[test]
+    fn notices_are_readable() {
+        let info = |pid: &str, tag: &str| ServerInfo {
+            pid: pid.into(),
+            node: "a".into(),
+            service_tag: tag.into(),
+        };
+        let table = [
+            (
+                NoticeKind::Leader {
+                    leader: Some("<a.5>".into()),
+                    leader_epoch: LeaderEpoch(4),
+                    you: true,
+                    servers: vec![info("<a.5>", ""), info("<b.7>", "eu")],
+                },
+                "$leader orders <a.5> (this handler) leader-epoch 4 epoch 2 handlers <a.5> <b.7>@eu",
+            ),
+            (
+                NoticeKind::SlaveUp(info("<b.7>", "eu")),
+                "$slave_up orders <b.7>@eu epoch 2",
+            ),
+            (
+                NoticeKind::SlaveDown {
+                    pid: "<b.7>".into(),
+                    reason: "node lost".into(),
+                },
+                "$slave_down orders <b.7> epoch 2: node lost",
+            ),
+        ];
+        for (what, expected) in table {
+            let exchange = ExchangeName::new("orders").unwrap();
+            let notice = Notice {
+                exchange,
+                epoch: Epoch(2),
+                counter: Counter(1),
+                what,
+            };
+            assert_eq!(readable(&notice), expected);
+        }
+    }
+}

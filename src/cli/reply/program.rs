@@ -1,0 +1,212 @@
+//! A program that answers requests: payload in, output out, both bounded.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use squall_client::{Answer, Delivery};
+use squall_kernel::limits::PAYLOAD_BYTES_MAX;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::cli::exit::Usage;
+
+/// Of standard error only the first line is used.
+const STDERR_BYTES_MAX: u64 = 4096;
+
+/// A program and its arguments.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    name: String,
+    args: Vec<String>,
+    within: Duration,
+}
+
+/// What a run of the program printed.
+struct Output {
+    success: bool,
+    status: String,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Program {
+    /// Checks that there is such a program.
+    pub(super) fn new(words: &[String], within: Duration) -> Result<Self> {
+        let (name, args) = words
+            .split_first()
+            .ok_or_else(|| Usage("--cmd needs a program".into()))?;
+        if !exists(name) {
+            return Err(Usage(format!("program '{name}' is not there; check --cmd and PATH")).into());
+        }
+        Ok(Self {
+            name: name.clone(),
+            args: args.to_vec(),
+            within,
+        })
+    }
+
+    /// Runs the program on a delivery.
+    pub(super) async fn answer(&self, delivery: &Delivery) -> Answer {
+        match timeout(self.within, self.run(delivery)).await {
+            Ok(Ok(output)) => self.judged(output),
+            Ok(Err(error)) => Answer::Decline(format!("{}: {error}", self.name)),
+            Err(_) => Answer::Decline(format!("{} did not end within {:?}", self.name, self.within)),
+        }
+    }
+
+    fn judged(&self, output: Output) -> Answer {
+        if output.stdout.len() > PAYLOAD_BYTES_MAX {
+            return Answer::Decline(format!(
+                "{} printed more than {PAYLOAD_BYTES_MAX} bytes",
+                self.name
+            ));
+        }
+        if output.success {
+            return Answer::Reply(Bytes::from(output.stdout));
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        match text.lines().map(str::trim).find(|line| !line.is_empty()) {
+            Some(line) => Answer::Decline(line.into()),
+            None => Answer::Decline(format!("{} failed: {}", self.name, output.status)),
+        }
+    }
+
+    async fn run(&self, delivery: &Delivery) -> io::Result<Output> {
+        let mut child = self.start(delivery)?;
+        let stdin = child.stdin.take();
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // A program need not read its input.
+                let _unread = stdin.write_all(&delivery.payload).await;
+            }
+        };
+        let output = async {
+            let bytes = read(stdout, PAYLOAD_BYTES_MAX as u64 + 1, Rest::Left).await?;
+            if bytes.len() > PAYLOAD_BYTES_MAX {
+                child.start_kill()?;
+            }
+            Ok(bytes)
+        };
+        let ((), stdout, stderr): ((), io::Result<Vec<u8>>, _) =
+            tokio::join!(feed, output, read(stderr, STDERR_BYTES_MAX, Rest::Drained));
+        let status = child.wait().await?;
+        Ok(Output {
+            success: status.success(),
+            status: status.to_string(),
+            stdout: stdout?,
+            stderr: stderr?,
+        })
+    }
+
+    fn start(&self, delivery: &Delivery) -> io::Result<Child> {
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).replace('\0', "");
+        Command::new(&self.name)
+            .args(&self.args)
+            .env("SQUALL_EXCHANGE", delivery.exchange.as_str())
+            .env("SQUALL_REQUEST_TAG", text(&delivery.request_tag))
+            .env("SQUALL_CONNECTION_TAG", text(&delivery.connection_tag))
+            .env("SQUALL_EPOCH", delivery.epoch.to_string())
+            .env("SQUALL_LEADER_EPOCH", delivery.leader_epoch.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+    }
+}
+
+/// What becomes of output beyond the bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Left,
+    /// Read and forgotten, so that the program is not held up.
+    Drained,
+}
+
+async fn read(source: Option<impl AsyncRead + Unpin>, max: u64, rest: Rest) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut source) = source {
+        (&mut source).take(max).read_to_end(&mut bytes).await?;
+        if rest == Rest::Drained {
+            tokio::io::copy(&mut source, &mut tokio::io::sink()).await?;
+        }
+    }
+    Ok(bytes)
+}
+
+fn exists(name: &str) -> bool {
+    if name.contains('/') {
+        return Path::new(name).is_file();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_kernel::exchange::RequestKey;
+    use squall_kernel::frame::TraceContext;
+    use squall_kernel::id::{Epoch, ExchangeName, LeaderEpoch, MessageId, NodeId};
+
+    use super::*;
+    use crate::cli::exit::{Exit, code};
+
+    async fn answer(script: &str, payload: &'static [u8], within: Duration) -> Answer {
+        let words = ["sh", "-c", script].map(String::from);
+        let delivery = Delivery {
+            exchange: ExchangeName::new("orders").unwrap(),
+            payload: Bytes::from_static(payload),
+            request_tag: Bytes::from_static(b"t1"),
+            connection_tag: Bytes::new(),
+            request: RequestKey {
+                origin: NodeId(1),
+                message: MessageId(1),
+            },
+            epoch: Epoch(2),
+            leader_epoch: LeaderEpoch(3),
+            trace: TraceContext::default(),
+        };
+        Program::new(&words, within).unwrap().answer(&delivery).await
+    }
+
+    #[tokio::test]
+    async fn a_program_answers_declines_and_is_held_to_its_bounds() {
+        let long = Duration::from_secs(60);
+        let reply = |text: &'static str| Answer::Reply(Bytes::from_static(text.as_bytes()));
+        let decline = |text: &str| Answer::Decline(text.into());
+        assert_eq!(answer("tr a-z A-Z", b"hello", long).await, reply("HELLO"));
+        let environment =
+            "printf %s \"$SQUALL_EXCHANGE $SQUALL_REQUEST_TAG $SQUALL_EPOCH $SQUALL_LEADER_EPOCH\"";
+        assert_eq!(answer(environment, b"", long).await, reply("orders t1 2 3"));
+        assert_eq!(
+            answer("echo; echo sold out >&2; echo more >&2; exit 1", b"x", long).await,
+            decline("sold out")
+        );
+        assert_eq!(
+            answer("exit 3", b"unread", long).await,
+            decline("sh failed: exit status: 3")
+        );
+        assert_eq!(
+            answer("yes", b"", long).await,
+            decline(&format!("sh printed more than {PAYLOAD_BYTES_MAX} bytes"))
+        );
+        let short = Duration::from_millis(50);
+        assert_eq!(
+            answer("sleep 60", b"", short).await,
+            decline("sh did not end within 50ms")
+        );
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_told_at_once() {
+        let error = Program::new(&["no-such-program".into()], Duration::from_secs(1)).unwrap_err();
+        assert_eq!(code(&error), Exit::Usage);
+        assert!(error.to_string().contains("no-such-program"));
+    }
+}

@@ -1,0 +1,150 @@
+//! Values on the command line: durations, addresses, words of closed lists.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use squall_kernel::registry::Strategy;
+
+/// Units of durations, longest spelling first, with their length in microseconds.
+const UNITS: [(&str, u64); 6] = [
+    ("us", 1),
+    ("µs", 1),
+    ("ms", 1000),
+    ("s", 1_000_000),
+    ("m", 60_000_000),
+    ("h", 3_600_000_000),
+];
+
+/// A duration such as `200ms`, `5s`, `1.5s`, `2m`, `1h`.
+///
+/// # Errors
+/// Says how to write it.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is not a duration: write 200ms, 5s or 2m");
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(split);
+    let (_, micros) = UNITS
+        .into_iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or_else(wrong)?;
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = number * Duration::from_micros(micros).as_secs_f64();
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+/// As [`duration`], but not zero.
+///
+/// # Errors
+/// Says how to write it.
+pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be longer than nothing".into()),
+        some => Ok(some),
+    }
+}
+
+/// Addresses separated by commas; none for an empty text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Addresses(pub(crate) Vec<String>);
+
+impl FromStr for Addresses {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        text.split(',')
+            .map(|part| address(part.trim()))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let wrong = || format!("'{text}' is not an address: write host:port, such as 127.0.0.1:7400");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    let bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    let odd = host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/');
+    if host.is_empty() || port == 0 || bare_ipv6 || odd {
+        Err(wrong())
+    } else {
+        Ok(text.into())
+    }
+}
+
+/// Parses a strategy's word.
+pub(crate) fn strategy() -> impl TypedValueParser<Value = Strategy> {
+    PossibleValuesParser::new(Strategy::ALL.map(Strategy::as_str))
+        .map(|word| Strategy::parse(&word).expect("clap lets only strategies through"))
+}
+
+/// The text as it may appear in a terminal: line breaks and tabs stay, other control characters are shown.
+pub(crate) fn for_terminal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' && c != '\t' {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_number_and_a_unit() {
+        let table = [
+            ("200ms", Some(200_000)),
+            ("5s", Some(5_000_000)),
+            ("1.5s", Some(1_500_000)),
+            ("2m", Some(120_000_000)),
+            ("1h", Some(3_600_000_000)),
+            ("50us", Some(50)),
+            ("0s", Some(0)),
+            ("5", None),
+            ("s", None),
+            ("5 s", None),
+            ("-5s", None),
+            ("5d", None),
+            ("1.2.3s", None),
+            ("99999999999999999999999h", None),
+            ("", None),
+        ];
+        for (text, micros) in table {
+            assert_eq!(duration(text).ok(), micros.map(Duration::from_micros), "{text}");
+        }
+        assert!(some_time("0ms").is_err());
+    }
+
+    #[test]
+    fn addresses_are_checked_one_by_one() {
+        let list = |text: &str| text.parse::<Addresses>().map(|a| a.0);
+        assert_eq!(list("a:1, [::1]:2").unwrap(), ["a:1", "[::1]:2"]);
+        assert_eq!(list("").unwrap(), [""; 0], "an empty variable is as good as none");
+        for wrong in ["a", "a:", ":1", "a:0", "a:70000", "a:1,", "::1:2", "http://a:1"] {
+            let error = list(wrong).unwrap_err();
+            assert!(error.contains("host:port"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn escapes_do_not_reach_the_terminal() {
+        assert_eq!(for_terminal("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
+    }
+}
