@@ -1,4 +1,25 @@
 //! The tokio shell of a broker node: mesh, meta plane, processes, gRPC services, telemetry, fault shim.
 
+mod clients;
+pub mod clock;
+pub mod control;
+pub mod data;
 pub mod datadir;
+pub mod exchanges;
+pub mod grpc;
+pub mod handlers;
+pub mod introspect;
+pub mod journal;
+pub mod lease;
+pub mod limits;
+pub mod mesh;
 pub mod meta;
+pub mod node;
+pub mod process;
+pub mod router;
+pub mod session;
+pub mod spans;
+pub mod telemetry;
+mod sources;
+mod system;
+pub mod wire;

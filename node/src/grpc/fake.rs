@@ -63,7 +63,7 @@ impl Sources for FakeNode {
         let rows = self.rows.lock().expect("not poisoned");
         out.extend(
             rows.iter()
-                .filter(|row| kinds.has(key_of(row).expect("content").0))
+                .filter(|row| kinds.contains(key_of(row).expect("content").0))
                 .cloned(),
         );
     }

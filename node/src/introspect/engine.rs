@@ -26,10 +26,10 @@ pub fn look(sources: &impl Sources, wanted: &Wanted) -> Look {
     let mut rows = Vec::new();
     sources.rows(wanted.kinds, &mut rows);
     rows.retain(|row| {
-        rows::key_of(row).is_some_and(|(kind, _)| wanted.kinds.has(kind)) && rows::wanted(row, &wanted.filter)
+        rows::key_of(row).is_some_and(|(kind, _)| wanted.kinds.contains(kind)) && rows::wanted(row, &wanted.filter)
     });
     let mut omitted = 0;
-    if wanted.kinds.has(RowKind::Process) {
+    if wanted.kinds.contains(RowKind::Process) {
         let mut top = Top::new(sources.node(), &wanted.filter, wanted.column, wanted.limit);
         sources.processes(&mut |process| top.offer(process));
         let (processes, left_out) = top.finish();

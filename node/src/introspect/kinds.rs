@@ -23,7 +23,7 @@ impl KindSet {
 
     /// True when `kind` is in it.
     #[must_use]
-    pub const fn has(self, kind: RowKind) -> bool {
+    pub const fn contains(self, kind: RowKind) -> bool {
         self.0 & bit(kind) != 0
     }
 
@@ -45,8 +45,8 @@ mod tests {
     #[test]
     fn kinds_of_a_newer_version_are_left_out() {
         let set = KindSet::of_numbers(&[RowKind::Link as i32, 99, -1, 0]);
-        assert!(set.has(RowKind::Link) && !set.has(RowKind::Node));
+        assert!(set.contains(RowKind::Link) && !set.contains(RowKind::Node));
         assert!(KindSet::of_numbers(&[99]).is_empty());
-        assert!(KindSet::ALL.has(RowKind::Fault));
+        assert!(KindSet::ALL.contains(RowKind::Fault));
     }
 }

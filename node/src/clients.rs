@@ -1,0 +1,74 @@
+//! Joins the mesh's client connections to sessions: frames in, frames out, both bounded.
+
+use std::sync::Arc;
+
+use squall_kernel::frame::Frame;
+use tokio::sync::mpsc;
+
+use crate::control::Proposals;
+use crate::data::DataPlane;
+use crate::mesh::{ClientConn, FrameReader, FrameWriter, LinkLost};
+use crate::session::{NativeConnection, NativeSessions};
+
+/// Frames between a connection and its session, each way: what a slow one may hold up before the other waits.
+const FRAMES_MAX: usize = 1024;
+
+/// Serves every client that the listener hands over, on the data runtime.
+pub(crate) async fn serve(
+    mut clients: mpsc::Receiver<ClientConn>,
+    sessions: Arc<NativeSessions<Proposals>>,
+) {
+    while let Some(client) = clients.recv().await {
+        let ClientConn { name, addr, reader, writer, place } = client;
+        tracing::debug!(%name, %addr, "client connected");
+        let (frames_in, frames) = mpsc::channel(FRAMES_MAX);
+        let (out, frames_out) = mpsc::channel(FRAMES_MAX);
+        let session = sessions.serve(NativeConnection { name, frames, out });
+        let reading = tokio::spawn(read(reader, frames_in));
+        let writing = tokio::spawn(write(writer, frames_out));
+        tokio::spawn(async move {
+            // However the session ended, its connection ends with it and gives its place back.
+            let _ = session.await;
+            reading.abort();
+            let _ = writing.await;
+            drop(place);
+        });
+    }
+}
+
+async fn read<R: tokio::io::AsyncRead + Unpin>(mut reader: FrameReader<R>, frames: mpsc::Sender<Frame>) {
+    loop {
+        match reader.next().await {
+            Ok(Some((_, frame))) => {
+                if frames.send(frame).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(%error, "client connection ended");
+                return;
+            }
+        }
+    }
+}
+
+async fn write(writer: FrameWriter, mut frames: mpsc::Receiver<Frame>) {
+    while let Some(frame) = frames.recv().await {
+        if writer.send(&frame).is_err() {
+            return;
+        }
+    }
+}
+
+/// The data plane takes the frames of data lanes.
+impl crate::mesh::FrameSink for DataPlane {
+    fn frame(&self, from: squall_kernel::id::NodeId, frame: Frame) {
+        Self::frame(self, from, frame);
+    }
+
+    fn undeliverable(&self, lost: LinkLost) {
+        // Frames that may have arrived are not sent again: their requests end by the loss of the node, or in time.
+        Self::undeliverable(self, lost.to, lost.unwritten);
+    }
+}

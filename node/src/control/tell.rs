@@ -1,0 +1,126 @@
+//! The control side's entries in the timeline: each told once, by the node it happened at.
+
+use std::sync::Arc;
+
+use squall_kernel::id::{Epoch, ExchangeId, NodeId};
+use squall_kernel::reason::{Refusal, StepDown};
+use squall_kernel::registry::{Command, ExchangeRecord, Introduction, NodeLife, Registry};
+use squall_proto::v1::Severity;
+
+use crate::introspect::EventLog;
+use crate::meta::MetaState;
+
+/// Writes events.
+pub(super) struct Teller {
+    events: Arc<EventLog>,
+    me: NodeId,
+    led: bool,
+}
+
+impl Teller {
+    pub(super) fn new(events: Arc<EventLog>, me: NodeId) -> Self {
+        Self { events, me, led: false }
+    }
+
+    pub(super) fn link(&self, peer: &Introduction, up: bool, why: &str) {
+        let name = peer.name.as_str();
+        if up {
+            self.events.record("link-up", name, &format!("control link with {name} is up"), Severity::Info, 0);
+        } else {
+            let text = format!("control link with {name} broke: {why}");
+            self.events.record("link-down", name, &text, Severity::Notice, 0);
+        }
+    }
+
+    pub(super) fn refused(&self, who: &str, refusal: Refusal, detail: &str) {
+        self.events.record("refused", who, &format!("{refusal}: {detail}"), Severity::Notice, 0);
+    }
+
+    pub(super) fn suspect(&self, registry: &Registry, node: NodeId, suspect: bool) {
+        let name = name_of(registry, node);
+        if suspect {
+            self.events.record("suspect", &name, &format!("{name} is suspect here"), Severity::Notice, 0);
+        } else {
+            self.events.record("unsuspect", &name, &format!("{name} is heard again"), Severity::Info, 0);
+        }
+    }
+
+    pub(super) fn proposes(&self, registry: &Registry, command: &Command) {
+        if let Command::NodeLost { node, reason, .. } = command {
+            let name = name_of(registry, *node);
+            let text = format!("all promises to {name} have run out ({reason}): declared lost");
+            self.events.record("node-lost", &name, &text, Severity::Alert, 0);
+        }
+    }
+
+    pub(super) fn lease_lost(&self, exchanges: usize) {
+        if exchanges > 0 {
+            let text = format!("lease ran out: {exchanges} exchanges stand still here");
+            self.events.record("lease-lost", "", &text, Severity::Alert, 0);
+        }
+    }
+
+    pub(super) fn own(&self, record: &ExchangeRecord, epoch: Epoch) {
+        let name = record.name.as_str();
+        let text = format!("{name} is owned here under epoch {epoch}");
+        self.events.record("owner-changed", name, &text, Severity::Notice, epoch.0);
+    }
+
+    pub(super) fn disown(&self, registry: &Registry, exchange: ExchangeId, reason: StepDown) {
+        let record = registry.exchanges.get(&exchange);
+        let name = record.map_or_else(|| format!("#{exchange}"), |r| r.name.as_str().to_owned());
+        let epoch = record.map_or(0, |r| r.epoch.0);
+        let text = format!("{name} is no longer owned here: {reason}");
+        self.events.record("owner-left", &name, &text, Severity::Info, epoch);
+    }
+
+    pub(super) fn elections(&self, allowed: bool) {
+        if allowed {
+            self.events.record("timers", "", "own timers are in time again", Severity::Info, 0);
+        } else {
+            let text = "own timers are late: no election is started here, nobody is accused";
+            self.events.record("timers", "", text, Severity::Notice, 0);
+        }
+    }
+
+    /// Told by the one that comes to lead, not by those that follow.
+    pub(super) fn meta(&mut self, state: &MetaState, leads: bool) {
+        if leads && !self.led {
+            let text = format!("leads the registry in term {}", state.term);
+            self.events.record("meta-leader", "", &text, Severity::Notice, state.term.0);
+        } else if !leads && self.led {
+            self.events.record("meta-leader", "", "no longer leads the registry", Severity::Notice, state.term.0);
+        }
+        self.led = leads;
+    }
+
+    /// What became of exchanges owned here, and of this node.
+    pub(super) fn registry(&self, old: &Registry, new: &Registry) {
+        for record in new.owned_by(self.me) {
+            let before = old.exchanges.get(&record.id);
+            if let Some(leader) = record.leader
+                && before.and_then(|b| b.leader) != record.leader
+            {
+                let name = record.name.as_str();
+                let pid = leader.pid.text(&name_of(new, leader.pid.node));
+                let text = format!("{pid} leads {name} under leader epoch {}", leader.epoch);
+                self.events.record("leader-appointed", name, &text, Severity::Notice, leader.epoch.0);
+            }
+        }
+        let life = |r: &Registry| r.nodes.get(&self.me).map(|n| n.life);
+        match (life(old), life(new)) {
+            (before, Some(NodeLife::Up)) if before != Some(NodeLife::Up) => {
+                self.events.record("joined", "", "part of the cluster", Severity::Notice, 0);
+            }
+            (Some(NodeLife::Up), Some(NodeLife::Down(reason))) => {
+                let text = format!("the cluster declared this node lost: {reason}");
+                self.events.record("declared-lost", "", &text, Severity::Alert, 0);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn name_of(registry: &Registry, node: NodeId) -> String {
+    registry.name_of(node).map_or_else(|| format!("{:x}", node.0), |n| n.as_str().to_owned())
+}

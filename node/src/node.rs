@@ -1,0 +1,445 @@
+//! A broker node, put together: threads, listeners, planes and services, and their orderly end.
+//!
+//! Three runtimes: `control` (heartbeats, promises, Raft, the control links) on one thread, `grpc` on another, `data`
+//! (data links, exchanges, handlers, sessions) on its own workers; storage has a thread of its own. So a handler that
+//! blocks costs no lease, no election and no gap in the observer.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use squall_kernel::founding::Founding;
+use squall_kernel::id::{ExchangeId, NodeName};
+use squall_kernel::profile::Profile;
+use squall_kernel::registry::{Introduction, Registry};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clients;
+use crate::clock::Clock;
+use crate::control::{Carrier, Control, ControlError, ControlParts, Opinion, Proposals};
+use crate::data::{DataConfig, DataPlane};
+use crate::datadir::DataDir;
+use crate::grpc::{Parts, Server};
+use crate::introspect::{EventLog, Wake};
+use crate::journal::{Journal, JournalWriter};
+use crate::lease::LeaseClock;
+use crate::mesh::{FaultPlane, Mesh, MeshConfig, MeshError, MeshOut, MeshTimes};
+use crate::meta::{Meta, MetaError};
+use crate::session::{GrpcSessions, NativeSessions};
+use crate::sources::NodeSources;
+use crate::spans::Sampler;
+use crate::system::SystemFigures;
+
+/// Mesh events that may wait: more than a handshake with every peer at once.
+const MESH_EVENTS_MAX: usize = 4096;
+/// Connections that may wait for the gRPC server.
+const GRPC_BACKLOG: usize = 128;
+/// How long the goodbye may take to leave.
+const FAREWELL: Duration = Duration::from_millis(100);
+/// How long Raft may take to stop and to close its file.
+const META_STOP: Duration = Duration::from_secs(3);
+
+/// What a node starts from.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Name.
+    pub name: NodeName,
+    /// Address of the mesh; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Address of the gRPC services; port 0 lets the system choose.
+    pub grpc: SocketAddr,
+    /// Addresses of other nodes, host:port.
+    pub join: Vec<String>,
+    /// Secret of the cluster.
+    pub cookie: Vec<u8>,
+    /// What to do with an empty data directory.
+    pub founding: Founding,
+    /// Times for a cluster founded by this node.
+    pub profile: Profile,
+    /// Take faults.
+    pub chaos: bool,
+    /// Unix socket of the supervisor; empty without one.
+    pub supervisor: String,
+    /// Listen beyond loopback without encryption.
+    pub insecure: bool,
+    /// File for the inputs and effects of the kernel.
+    pub journal: Option<PathBuf>,
+    /// One in so many requests starts a trace; 0 for none.
+    pub trace_one_in: u32,
+    /// Workers of the data runtime; 0 lets the node choose.
+    pub data_workers: usize,
+}
+
+/// Why a node did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// An address beyond loopback without leave to be insecure.
+    #[error("{addr} is not a loopback address: there is no encryption yet, so a wider bind needs --insecure")]
+    Exposed {
+        /// Address asked for.
+        addr: SocketAddr,
+    },
+    /// An address cannot be had.
+    #[error("cannot listen on {addr} for {purpose}: {source}{}", hint(source))]
+    Bind {
+        /// Address asked for.
+        addr: SocketAddr,
+        /// What it is for.
+        purpose: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread or runtime cannot be had.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    /// The journal's file cannot be written.
+    #[error("cannot write the journal {path}: {source}")]
+    Journal {
+        /// File.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The registry's file cannot be used.
+    #[error(transparent)]
+    Meta(#[from] MetaError),
+    /// The mesh cannot start.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// The node cannot go on.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+fn hint(error: &std::io::Error) -> &'static str {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        "; another program uses the port: choose another one, or end that program"
+    } else {
+        ""
+    }
+}
+
+/// A running node.
+pub struct Node {
+    introduction: Introduction,
+    data: Arc<DataPlane>,
+    proposals: Proposals,
+    registry: watch::Receiver<Arc<Registry>>,
+    opinion: watch::Receiver<Arc<Opinion>>,
+    leave: Option<oneshot::Sender<()>>,
+    ended: watch::Receiver<Option<Result<(), Arc<NodeError>>>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Node {
+    /// Starts a node in the data directory. Returns when it listens; joining a cluster goes on by itself.
+    ///
+    /// # Errors
+    /// [`NodeError`] names what cannot be had; nothing is left running then.
+    pub fn start(dir: DataDir, options: NodeOptions) -> Result<Self, NodeError> {
+        for addr in [options.listen, options.grpc] {
+            if !addr.ip().is_loopback() && !options.insecure {
+                return Err(NodeError::Exposed { addr });
+            }
+        }
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let (leave, left) = oneshot::channel();
+        let (ended_in, ended) = watch::channel(None);
+        let thread = std::thread::Builder::new().name("control".into());
+        let thread = thread.spawn(move || {
+            let outcome = run(dir, options, &ready, left);
+            ended_in.send_replace(Some(outcome.map_err(Arc::new)));
+        });
+        let thread = thread.map_err(NodeError::Thread)?;
+        match started.recv() {
+            Ok(Started { introduction, data, proposals, registry, opinion }) => Ok(Self {
+                introduction,
+                data,
+                proposals,
+                registry,
+                opinion,
+                leave: Some(leave),
+                ended,
+                thread: Some(thread),
+            }),
+            // The thread ended without having started: it has left the reason.
+            Err(_) => Err(failure(thread, &ended)),
+        }
+    }
+
+    /// Who this node is, with the addresses it listens on.
+    #[must_use]
+    pub fn introduction(&self) -> &Introduction {
+        &self.introduction
+    }
+
+    /// Its data plane: for handlers and requests in this process.
+    #[must_use]
+    pub fn data(&self) -> &Arc<DataPlane> {
+        &self.data
+    }
+
+    /// Proposes commands to the registry.
+    #[must_use]
+    pub fn proposals(&self) -> &Proposals {
+        &self.proposals
+    }
+
+    /// The registry, after every change.
+    #[must_use]
+    pub fn registry(&self) -> watch::Receiver<Arc<Registry>> {
+        self.registry.clone()
+    }
+
+    /// What the node believes, at every heartbeat.
+    #[must_use]
+    pub fn opinion(&self) -> watch::Receiver<Arc<Opinion>> {
+        self.opinion.clone()
+    }
+
+    /// The number of an exchange, if there is one of that name.
+    #[must_use]
+    pub fn lookup(&self, name: &squall_kernel::id::ExchangeName) -> Option<ExchangeId> {
+        self.data.lookup(name)
+    }
+
+    /// Returns when the node has ended by itself.
+    ///
+    /// # Errors
+    /// Why it could not go on.
+    pub async fn ended(&self) -> Result<(), Arc<NodeError>> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
+            // The thread is gone without a word: it panicked, which the crash report tells.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Leaves the cluster in order: stops acting, says goodbye, closes its files. Blocks for at most some seconds.
+    ///
+    /// # Errors
+    /// Why it had ended before.
+    pub fn stop(mut self) -> Result<(), Arc<NodeError>> {
+        self.end();
+        self.ended.borrow().clone().unwrap_or(Ok(()))
+    }
+
+    fn end(&mut self) {
+        if let Some(leave) = self.leave.take() {
+            // A node that has ended already hears nothing.
+            let _ = leave.send(());
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the control thread panicked");
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+struct Started {
+    introduction: Introduction,
+    data: Arc<DataPlane>,
+    proposals: Proposals,
+    registry: watch::Receiver<Arc<Registry>>,
+    opinion: watch::Receiver<Arc<Opinion>>,
+}
+
+fn failure(
+    thread: std::thread::JoinHandle<()>,
+    ended: &watch::Receiver<Option<Result<(), Arc<NodeError>>>>,
+) -> NodeError {
+    let lost = || NodeError::Thread(std::io::Error::other("the control thread panicked"));
+    if thread.join().is_err() {
+        return lost();
+    }
+    let outcome = ended.borrow().clone();
+    let error = outcome.and_then(Result::err);
+    // The channel's value was cloned while its sender is gone: two owners at most, so take it apart by its text.
+    error.map_or_else(lost, |error| Arc::try_unwrap(error).unwrap_or_else(|shared| NodeError::Thread(std::io::Error::other(shared.to_string()))))
+}
+
+/// The life of a node, on the control thread.
+fn run(
+    dir: DataDir,
+    options: NodeOptions,
+    ready: &std::sync::mpsc::SyncSender<Started>,
+    leave: oneshot::Receiver<()>,
+) -> Result<(), NodeError> {
+    let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Thread)?;
+    let data = data_runtime(options.data_workers).map_err(NodeError::Thread)?;
+    let outcome = control.block_on(live(dir, options, &control, &data, ready, leave));
+    data.shutdown_background();
+    control.shutdown_background();
+    outcome
+}
+
+fn data_runtime(workers: usize) -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    // At least two: one may be blocked by an embedded handler.
+    let workers = if workers == 0 { cores.clamp(2, 8) } else { workers };
+    Builder::new_multi_thread().worker_threads(workers).thread_name("data").enable_all().build()
+}
+
+async fn bind(addr: SocketAddr, purpose: &'static str) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(addr).await.map_err(|source| NodeError::Bind { addr, purpose, source })
+}
+
+async fn live(
+    dir: DataDir,
+    options: NodeOptions,
+    control: &Runtime,
+    data: &Runtime,
+    ready: &std::sync::mpsc::SyncSender<Started>,
+    leave: oneshot::Receiver<()>,
+) -> Result<(), NodeError> {
+    let clock = Clock::start();
+    let mesh_listener = bind(options.listen, "the mesh").await?;
+    let grpc_listener = bind(options.grpc, "gRPC").await?;
+    let address = |l: &TcpListener, wanted: SocketAddr| l.local_addr().unwrap_or(wanted).to_string();
+    let me = Introduction {
+        id: dir.node_id(),
+        name: options.name.clone(),
+        incarnation: dir.incarnation(),
+        boot: dir.boot(),
+        mesh_addr: address(&mesh_listener, options.listen),
+        grpc_addr: address(&grpc_listener, options.grpc),
+    };
+    tracing::info!(node = %me.name, mesh = %me.mesh_addr, grpc = %me.grpc_addr, incarnation = %me.incarnation, "starts");
+    let (journal, journal_writer) = start_journal(options.journal.as_deref())?.unzip();
+    let wake = Wake::default();
+    let events = Arc::new(EventLog::new(me.incarnation, wake.clone()));
+    let lease = Arc::new(LeaseClock::default());
+    let faults = Arc::new(FaultPlane::new(clock));
+    let (plane, appointments) = DataPlane::start(DataConfig {
+        node: me.id,
+        boot: me.boot,
+        name: me.name.clone(),
+        clock,
+        lease: Arc::clone(&lease),
+        runtime: data.handle().clone(),
+        journal: journal.clone(),
+        sampler: Sampler::one_in(options.trace_one_in),
+    });
+    let (mesh_events, mesh_inbox) = mpsc::channel(MESH_EVENTS_MAX);
+    let (grpc_streams, grpc_inbox) = mpsc::channel(GRPC_BACKLOG);
+    let (clients, client_inbox) = mpsc::channel(GRPC_BACKLOG);
+    let mesh = Mesh::start(
+        MeshConfig {
+            me: me.clone(),
+            cookie: options.cookie.clone(),
+            cluster: dir.cluster(),
+            seeds: options.join.clone(),
+            control: control.handle().clone(),
+            data: data.handle().clone(),
+            faults: Arc::clone(&faults),
+            times: MeshTimes::default(),
+        },
+        vec![mesh_listener, grpc_listener],
+        MeshOut { sink: plane.clone(), events: mesh_events, http: grpc_streams, clients },
+    )?;
+    plane.connect(mesh.clone());
+    let carrier = Carrier::new(Arc::clone(&mesh));
+    let meta = Meta::start(&dir, Arc::new(carrier.clone()), options.profile).await?;
+    mesh.set_initialized(meta.state());
+    let proposals = Proposals::new(Arc::clone(&mesh), meta.clone());
+    let sessions = Arc::new(NativeSessions::new(Arc::clone(&plane), Arc::new(proposals.clone())));
+    data.spawn(clients::serve(client_inbox, Arc::clone(&sessions)));
+    let (opinion_in, opinion) = watch::channel(Arc::default());
+    let sources = Arc::new(NodeSources {
+        me: me.clone(),
+        chaos: options.chaos,
+        insecure: options.insecure,
+        supervisor: options.supervisor.clone(),
+        data: Arc::clone(&plane),
+        mesh: Arc::clone(&mesh),
+        faults: Arc::clone(&faults),
+        opinion: opinion.clone(),
+        meta: meta.state(),
+        system: Mutex::new(SystemFigures::new()),
+    });
+    let parts = Parts {
+        sources,
+        events: Arc::clone(&events),
+        wake,
+        proposer: Arc::new(proposals.clone()),
+        registry: meta.registry(),
+        faults: options.chaos.then(|| faults.clone() as Arc<dyn crate::grpc::FaultPlane>),
+    };
+    let session = GrpcSessions::new(Arc::clone(&plane));
+    let server = Server::start(grpc_inbox, |services, closing| {
+        services.add_control(parts, closing.clone());
+        services.add(session.into_server());
+    })
+    .map_err(NodeError::Thread)?;
+    let running = Control::new(ControlParts {
+        me: me.clone(),
+        profile: meta.profile(),
+        founding: options.founding,
+        clock,
+        dir: Arc::new(dir),
+        mesh: Arc::clone(&mesh),
+        mesh_events: mesh_inbox,
+        meta: meta.clone(),
+        carrier,
+        proposals: proposals.clone(),
+        data: Arc::clone(&plane),
+        appointments,
+        lease,
+        events,
+        opinion: opinion_in,
+        journal: journal.clone(),
+    });
+    let started =
+        Started { introduction: me, data: Arc::clone(&plane), proposals, registry: meta.registry(), opinion };
+    // Nobody waits any more when the starter has given up.
+    let _ = ready.send(started);
+    let outcome = running.run(leave).await;
+    sessions.leave();
+    end(&meta, &mesh, server).await;
+    plane.stop();
+    drop((plane, journal));
+    finish_journal(journal_writer);
+    Ok(outcome?)
+}
+
+fn start_journal(path: Option<&Path>) -> Result<Option<(Journal, JournalWriter)>, NodeError> {
+    let Some(path) = path else { return Ok(None) };
+    let failed = |source| NodeError::Journal { path: path.to_owned(), source };
+    let file = std::fs::File::create(path).map_err(failed)?;
+    Journal::start_writer(file).map(Some).map_err(failed)
+}
+
+fn finish_journal(writer: Option<JournalWriter>) {
+    if let Some(writer) = writer
+        && let Err(error) = writer.finish()
+    {
+        tracing::error!(%error, "the journal is not complete");
+    }
+}
+
+async fn end(meta: &Meta, mesh: &Mesh, server: Server) {
+    let state = meta.state().borrow().clone();
+    if state.leader == Some(state.id)
+        && let Some(heir) = state.voters.iter().find(|v| **v != state.id && mesh.is_connected(**v))
+    {
+        // A courtesy: without it the others elect one of themselves after a timeout.
+        let _ = meta.transfer_leader(*heir).await;
+    }
+    tokio::time::sleep(FAREWELL).await;
+    server.stop().await;
+    if tokio::time::timeout(META_STOP, meta.shutdown()).await.is_err() {
+        tracing::warn!("the registry's storage did not stop in time; it is recovered at the next start");
+    }
+    mesh.stop();
+}

@@ -1,0 +1,14 @@
+//! The real binary, end to end: processes, sockets, signals, a terminal.
+
+#[path = "e2e/cli.rs"]
+mod cli;
+#[path = "e2e/failover.rs"]
+mod failover;
+#[path = "e2e/founding.rs"]
+mod founding;
+#[path = "e2e/other_languages.rs"]
+mod other_languages;
+#[path = "e2e/rig.rs"]
+mod rig;
+#[path = "e2e/terminal.rs"]
+mod terminal;
