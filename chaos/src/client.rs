@@ -12,7 +12,7 @@ use tokio::time::{Instant, interval};
 use crate::limits::{HALT_LOOK, HALT_VERIFY};
 
 mod listing;
-mod reach;
+pub(crate) mod reach;
 #[cfg(test)]
 #[path = "client/client_test.rs"]
 mod tests;
@@ -37,7 +37,9 @@ pub enum ChaosError {
     #[error("{0}")]
     Usage(String),
     /// Processes can be killed by their supervisor only.
-    #[error("no supervisor: this cluster was not started by `squall up`, so its processes cannot be acted on")]
+    #[error(
+        "no supervisor: this cluster was not started by `squall up`, so its processes cannot be acted on"
+    )]
     NoSupervisor,
     /// Refused, with the reason.
     #[error("{0}")]
@@ -71,10 +73,13 @@ impl ChaosError {
             | tonic::Code::ResourceExhausted
             | tonic::Code::PermissionDenied
             | tonic::Code::Unauthenticated => Self::Refused(text),
-            tonic::Code::Unimplemented => {
-                Self::Refused(format!("node {who} takes no faults: it was started without --chaos"))
-            }
-            _ => Self::Unavailable { who: who.to_owned(), why: text },
+            tonic::Code::Unimplemented => Self::Refused(format!(
+                "node {who} takes no faults: it was started without --chaos"
+            )),
+            _ => Self::Unavailable {
+                who: who.to_owned(),
+                why: text,
+            },
         }
     }
 }
@@ -99,7 +104,11 @@ impl ChaosClient {
     /// A client that learns the cluster from the gRPC addresses `seeds` (host:port) and signs its orders as `by`.
     #[must_use]
     pub fn new(seeds: Vec<String>, by: String) -> Self {
-        Self { seeds, by, known: Mutex::default() }
+        Self {
+            seeds,
+            by,
+            known: Mutex::default(),
+        }
     }
 
     /// SIGKILL; the supervisor starts the node again after `ttl` unless `stay_down`.
@@ -113,7 +122,10 @@ impl ChaosClient {
         stay_down: bool,
         expect_os_pid: Option<u64>,
     ) -> Result<proto::Child, ChaosError> {
-        let request = proto::ActRequest { stay_down, ..act(node, proto::Action::Kill, ttl, expect_os_pid) };
+        let request = proto::ActRequest {
+            stay_down,
+            ..act(node, proto::Action::Kill, ttl, expect_os_pid)
+        };
         self.act(request).await
     }
 
@@ -127,7 +139,8 @@ impl ChaosClient {
         ttl: Duration,
         expect_os_pid: Option<u64>,
     ) -> Result<proto::Child, ChaosError> {
-        self.act(act(node, proto::Action::Pause, ttl, expect_os_pid)).await
+        self.act(act(node, proto::Action::Pause, ttl, expect_os_pid))
+            .await
     }
 
     /// SIGCONT.
@@ -135,7 +148,8 @@ impl ChaosClient {
     /// # Errors
     /// As [`Self::kill`].
     pub async fn resume(&self, node: &str) -> Result<proto::Child, ChaosError> {
-        self.act(act(node, proto::Action::Resume, Duration::ZERO, None)).await
+        self.act(act(node, proto::Action::Resume, Duration::ZERO, None))
+            .await
     }
 
     /// SIGKILL if it runs, then start.
@@ -143,7 +157,8 @@ impl ChaosClient {
     /// # Errors
     /// As [`Self::kill`].
     pub async fn restart(&self, node: &str, expect_os_pid: Option<u64>) -> Result<proto::Child, ChaosError> {
-        self.act(act(node, proto::Action::Restart, Duration::ZERO, expect_os_pid)).await
+        self.act(act(node, proto::Action::Restart, Duration::ZERO, expect_os_pid))
+            .await
     }
 
     /// Delays frames from one node to another, plus or minus `jitter`, for `ttl`.
@@ -157,7 +172,11 @@ impl ChaosClient {
         jitter: Duration,
         ttl: Duration,
     ) -> Result<ActiveFault, ChaosError> {
-        let fault = proto::DelayFault { to: to.into(), delay_us: micros(delay), jitter_us: micros(jitter) };
+        let fault = proto::DelayFault {
+            to: to.into(),
+            delay_us: micros(delay),
+            jitter_us: micros(jitter),
+        };
         self.set((from, to), ttl, Fault::Delay(fault)).await
     }
 
@@ -166,7 +185,8 @@ impl ChaosClient {
     /// # Errors
     /// As [`Self::kill`].
     pub async fn cut(&self, (from, to): (&str, &str), ttl: Duration) -> Result<ActiveFault, ChaosError> {
-        self.set((from, to), ttl, Fault::Cut(proto::CutFault { to: to.into() })).await
+        self.set((from, to), ttl, Fault::Cut(proto::CutFault { to: to.into() }))
+            .await
     }
 
     /// Everything active anywhere: faults on every node, and nodes that do not run. A dead node is reported as silent
@@ -190,7 +210,11 @@ impl ChaosClient {
             Some(socket) => reach::halt_children(socket, &self.by).await?,
             None => Vec::new(),
         };
-        let mut halted = Halted { cleared: 0, started, remains: Listing::default() };
+        let mut halted = Halted {
+            cleared: 0,
+            started,
+            remains: Listing::default(),
+        };
         let give_up = Instant::now() + HALT_VERIFY;
         let mut look = interval(HALT_LOOK);
         loop {
@@ -209,10 +233,22 @@ impl ChaosClient {
             find(&known, &request.node)?;
             return Err(ChaosError::NoSupervisor);
         };
-        reach::act(socket, proto::ActRequest { by: self.by.clone(), ..request }).await
+        reach::act(
+            socket,
+            proto::ActRequest {
+                by: self.by.clone(),
+                ..request
+            },
+        )
+        .await
     }
 
-    async fn set(&self, (from, to): (&str, &str), ttl: Duration, fault: Fault) -> Result<ActiveFault, ChaosError> {
+    async fn set(
+        &self,
+        (from, to): (&str, &str),
+        ttl: Duration,
+        fault: Fault,
+    ) -> Result<ActiveFault, ChaosError> {
         if from == to {
             return Err(ChaosError::SameNode(from.to_owned()));
         }
@@ -220,8 +256,12 @@ impl ChaosClient {
         let addr = find(&known, from)?;
         find(&known, to)?;
         let ttl_ms = millis(ttl);
-        let request =
-            proto::SetFaultRequest { id: String::new(), ttl_ms, by: self.by.clone(), fault: Some(fault) };
+        let request = proto::SetFaultRequest {
+            id: String::new(),
+            ttl_ms,
+            by: self.by.clone(),
+            fault: Some(fault),
+        };
         reach::set_fault(from, addr, request).await.map(ActiveFault::from)
     }
 
@@ -229,7 +269,13 @@ impl ChaosClient {
     async fn learn(&self) -> Result<Known, ChaosError> {
         let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut addrs = self.seeds.clone();
-        addrs.extend(before.members.iter().map(|(_, addr)| addr.clone()).filter(|a| !self.seeds.contains(a)));
+        addrs.extend(
+            before
+                .members
+                .iter()
+                .map(|(_, addr)| addr.clone())
+                .filter(|a| !self.seeds.contains(a)),
+        );
         match reach::hello_any(&addrs).await {
             Ok(hello) => {
                 let known = known_from(&hello, &before);
@@ -237,7 +283,10 @@ impl ChaosClient {
                 Ok(known)
             }
             Err(_) if before.supervisor.is_some() => Ok(before),
-            Err(why) => Err(ChaosError::Unavailable { who: addrs.join(", "), why }),
+            Err(why) => Err(ChaosError::Unavailable {
+                who: addrs.join(", "),
+                why,
+            }),
         }
     }
 
@@ -254,7 +303,11 @@ impl ChaosClient {
 }
 
 fn known_from(hello: &proto::HelloResponse, before: &Known) -> Known {
-    let members = hello.members.iter().map(|member| (member.name.clone(), member.grpc_addr.clone())).collect();
+    let members = hello
+        .members
+        .iter()
+        .map(|member| (member.name.clone(), member.grpc_addr.clone()))
+        .collect();
     let supervisor = match hello.supervisor.as_str() {
         "" => before.supervisor.clone(),
         path => Some(Path::new(path).to_owned()),
@@ -267,7 +320,10 @@ fn find<'k>(known: &'k Known, node: &str) -> Result<&'k str, ChaosError> {
     let found = known.members.iter().find(|(name, _)| name == node);
     found
         .map(|(_, addr)| addr.as_str())
-        .ok_or_else(|| ChaosError::UnknownNode { node: node.to_owned(), known: names() })
+        .ok_or_else(|| ChaosError::UnknownNode {
+            node: node.to_owned(),
+            known: names(),
+        })
 }
 
 fn act(node: &str, action: proto::Action, ttl: Duration, expect_os_pid: Option<u64>) -> proto::ActRequest {

@@ -52,18 +52,28 @@ impl FromStr for GuardOrder {
     fn from_str(line: &str) -> Result<Self, NotAnOrder> {
         let mut words = line.split_ascii_whitespace();
         let verb = words.next().ok_or(NotAnOrder)?;
-        let pid = words.next().and_then(|word| word.parse().ok()).ok_or(NotAnOrder)?;
+        let pid = words
+            .next()
+            .and_then(|word| word.parse().ok())
+            .ok_or(NotAnOrder)?;
         let order = match verb {
             "watch" => Self::Watch(pid),
             "forget" => Self::Forget(pid),
             "thaw" => Self::Thaw(pid),
             "pause" => {
-                let ms: u64 = words.next().and_then(|word| word.parse().ok()).ok_or(NotAnOrder)?;
+                let ms: u64 = words
+                    .next()
+                    .and_then(|word| word.parse().ok())
+                    .ok_or(NotAnOrder)?;
                 Self::Pause(pid, ms.min(TTL_MAX.as_ms()))
             }
             _ => return Err(NotAnOrder),
         };
-        if words.next().is_some() { Err(NotAnOrder) } else { Ok(order) }
+        if words.next().is_some() {
+            Err(NotAnOrder)
+        } else {
+            Ok(order)
+        }
     }
 }
 
@@ -110,7 +120,10 @@ impl Guard {
     }
 
     fn obey(&mut self, line: &str) -> String {
-        let done = line.parse().map_err(io::Error::other).and_then(|order| self.carry_out(order));
+        let done = line
+            .parse()
+            .map_err(io::Error::other)
+            .and_then(|order| self.carry_out(order));
         match done {
             Ok(()) => format!("{OK}\n"),
             Err(error) => format!("no: {error}\n").replace(['\r'], " "),
@@ -121,7 +134,13 @@ impl Guard {
         match order {
             GuardOrder::Watch(pid) => {
                 let process = ProcessRef::open(pid)?;
-                self.watched.insert(pid, Watched { process, thaw_at: None });
+                self.watched.insert(
+                    pid,
+                    Watched {
+                        process,
+                        thaw_at: None,
+                    },
+                );
                 Ok(())
             }
             GuardOrder::Forget(pid) => {
@@ -142,12 +161,18 @@ impl Guard {
     }
 
     fn find(&mut self, pid: u32) -> io::Result<&mut Watched> {
-        self.watched.get_mut(&pid).ok_or_else(|| io::Error::other(format!("process {pid} is not watched")))
+        self.watched
+            .get_mut(&pid)
+            .ok_or_else(|| io::Error::other(format!("process {pid} is not watched")))
     }
 
     fn thaw_due(&mut self) {
         let now = Instant::now();
-        for watched in self.watched.values_mut().filter(|w| w.thaw_at.is_some_and(|at| at <= now)) {
+        for watched in self
+            .watched
+            .values_mut()
+            .filter(|w| w.thaw_at.is_some_and(|at| at <= now))
+        {
             watched.thaw_at = None;
             report(watched.process.send(Send::Continue));
         }
@@ -206,9 +231,14 @@ mod tests {
 
     #[test]
     fn garbage_is_not_an_order_and_no_pause_outlasts_the_bound() {
-        for line in ["", "watch", "watch x", "watch -1", "pause 7", "kill 7", "thaw 7 8"] {
+        for line in [
+            "", "watch", "watch x", "watch -1", "pause 7", "kill 7", "thaw 7 8",
+        ] {
             assert_eq!(line.parse::<GuardOrder>(), Err(NotAnOrder), "{line:?}");
         }
-        assert_eq!("pause 7 99999999999".parse(), Ok(GuardOrder::Pause(7, TTL_MAX.as_ms())));
+        assert_eq!(
+            "pause 7 99999999999".parse(),
+            Ok(GuardOrder::Pause(7, TTL_MAX.as_ms()))
+        );
     }
 }

@@ -56,13 +56,18 @@ pub fn places(nodes: usize, base: u16) -> Result<Vec<Place>, LayoutError> {
     if nodes == 0 || nodes > NODES_MAX {
         return Err(LayoutError::Nodes(nodes));
     }
-    (0..nodes).map(|i| place(i, base).ok_or(LayoutError::Ports { base, nodes })).collect()
+    (0..nodes)
+        .map(|i| place(i, base).ok_or(LayoutError::Ports { base, nodes }))
+        .collect()
 }
 
 /// The gRPC addresses a client tries when it is told none: those of a local cluster on `base`.
 #[must_use]
 pub fn default_grpc_addresses(base: u16) -> Vec<String> {
-    (0..NODES_TRIED).filter_map(|i| place(i, base)).map(|p| p.grpc.to_string()).collect()
+    (0..NODES_TRIED)
+        .filter_map(|i| place(i, base))
+        .map(|p| p.grpc.to_string())
+        .collect()
 }
 
 /// Checks that nobody listens on the ports of `places`.
@@ -72,7 +77,10 @@ pub fn default_grpc_addresses(base: u16) -> Vec<String> {
 pub fn check_free(places: &[Place]) -> Result<(), LayoutError> {
     for place in places {
         for addr in [place.mesh, place.grpc] {
-            TcpListener::bind(addr).map_err(|_| LayoutError::InUse { node: place.name.clone(), addr })?;
+            TcpListener::bind(addr).map_err(|_| LayoutError::InUse {
+                node: place.name.clone(),
+                addr,
+            })?;
         }
     }
     Ok(())
@@ -87,9 +95,16 @@ pub fn free_base(nodes: usize, preferred: u16) -> Option<u16> {
 }
 
 fn place(i: usize, base: u16) -> Option<Place> {
-    let mesh = u16::try_from(i).ok()?.checked_mul(PORTS_PER_NODE)?.checked_add(base)?;
+    let mesh = u16::try_from(i)
+        .ok()?
+        .checked_mul(PORTS_PER_NODE)?
+        .checked_add(base)?;
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Some(Place { name: name(i), mesh: at(mesh), grpc: at(mesh.checked_add(1)?) })
+    Some(Place {
+        name: name(i),
+        mesh: at(mesh),
+        grpc: at(mesh.checked_add(1)?),
+    })
 }
 
 /// a to z, then aa to bl: [`NODES_MAX`] is below 26 + 26·26.
@@ -115,7 +130,11 @@ mod tests {
 
     #[test]
     fn names_go_on_after_z() {
-        let names: Vec<String> = places(28, 1000).unwrap().iter().map(|p| p.name.to_string()).collect();
+        let names: Vec<String> = places(28, 1000)
+            .unwrap()
+            .iter()
+            .map(|p| p.name.to_string())
+            .collect();
         assert_eq!(names[25..], ["z", "aa", "ab"]);
     }
 
@@ -123,7 +142,13 @@ mod tests {
     fn impossible_layouts_are_refused() {
         assert_eq!(places(0, 7400), Err(LayoutError::Nodes(0)));
         assert_eq!(places(65, 7400), Err(LayoutError::Nodes(65)));
-        assert_eq!(places(3, 65_520), Err(LayoutError::Ports { base: 65_520, nodes: 3 }));
+        assert_eq!(
+            places(3, 65_520),
+            Err(LayoutError::Ports {
+                base: 65_520,
+                nodes: 3
+            })
+        );
     }
 
     #[test]
@@ -131,9 +156,17 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = taken.local_addr().unwrap();
         let name = NodeName::new("b").unwrap();
-        let place = Place { name: name.clone(), mesh: addr, grpc: addr };
+        let place = Place {
+            name: name.clone(),
+            mesh: addr,
+            grpc: addr,
+        };
         let error = check_free(&[place]).unwrap_err();
         assert_eq!(error, LayoutError::InUse { node: name, addr });
-        assert!(error.to_string().starts_with(&format!("port {} of node b is in use", addr.port())));
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("port {} of node b is in use", addr.port()))
+        );
     }
 }

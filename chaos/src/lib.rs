@@ -1,7 +1,15 @@
 //! Faults, the local supervisor, and the chaos console behind the observer.
+//!
+//! What does not live here: the faults' effect on frames, which is the node's (`squall-node`), and the screen.
 
+pub mod client;
+pub mod console;
+pub mod demo;
 pub mod guard;
 pub mod layout;
 pub mod limits;
+pub mod load;
 pub mod process;
+pub mod radius;
 pub mod supervisor;
+pub mod up;

@@ -37,6 +37,10 @@ pub const ACT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HALT_VERIFY: Duration = Duration::from_secs(5);
 /// Time between two such looks.
 pub const HALT_LOOK: Duration = Duration::from_millis(100);
+/// How long a new supervisor waits for the end of one before it in the same directory.
+pub const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// Time between two tries.
+pub const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// Calls at a time on one connection of the supervisor's socket.
 pub const SOCKET_CALLS_MAX: usize = 16;
 

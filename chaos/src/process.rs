@@ -66,7 +66,10 @@ impl ProcessRef {
 impl ProcessRef {
     fn of(pid: Pid) -> io::Result<Self> {
         let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
-        #[expect(deprecated, reason = "an OwnedFd keeps its one descriptor; what replaces this is unsafe")]
+        #[expect(
+            deprecated,
+            reason = "an OwnedFd keeps its one descriptor; what replaces this is unsafe"
+        )]
         let fd = tokio::io::unix::AsyncFd::with_interest(fd, tokio::io::Interest::READABLE)?;
         Ok(Self { fd })
     }

@@ -8,19 +8,21 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use squall_kernel::profile::Profile;
 use squall_proto::v1 as proto;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval};
 
 use crate::layout::{self, LayoutError, Place};
-use crate::limits::{COMMANDS_MAX, EVENTS_MAX, SOCKET_PATH_BYTES_MAX};
+use crate::limits::{COMMANDS_MAX, EVENTS_MAX, LOCK_LOOK, LOCK_WAIT, SOCKET_PATH_BYTES_MAX};
 
 mod actor;
 mod launch;
-mod roster;
+pub mod roster;
 mod service;
 mod watch;
 
@@ -127,7 +129,7 @@ impl Supervisor {
     pub async fn start(options: SupervisorOptions) -> Result<Self, StartError> {
         let places = layout::places(options.nodes, options.base_port)?;
         make_private_dir(&options.data_dir)?;
-        let lock = lock(&options.data_dir)?;
+        let lock = lock_within(&options.data_dir, LOCK_WAIT).await?;
         layout::check_free(&places)?;
         make_cookie(&options.data_dir.join("cookie"))?;
         let socket = options.data_dir.join("supervisor.sock");
@@ -137,11 +139,24 @@ impl Supervisor {
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (stop, stopped) = oneshot::channel();
         let chaos = options.chaos;
-        let setting = actor::Setting { options, socket: socket.clone(), places: places.clone() };
+        let setting = actor::Setting {
+            options,
+            socket: socket.clone(),
+            places: places.clone(),
+        };
         let actor = actor::Actor::start(setting, (commands.clone(), inbox), events.clone()).await?;
         let task = tokio::spawn(actor.run(stopped));
         let server = tokio::spawn(service::serve(listener, commands.clone(), places.clone(), chaos));
-        Ok(Self { places, socket, commands, events, stop, task, server, _lock: lock })
+        Ok(Self {
+            places,
+            socket,
+            commands,
+            events,
+            stop,
+            task,
+            server,
+            _lock: lock,
+        })
     }
 
     /// The nodes and their addresses.
@@ -164,7 +179,9 @@ impl Supervisor {
 
     /// The nodes as they are now.
     pub async fn children(&self) -> Vec<proto::Child> {
-        service::list(&self.commands, &self.places).await.unwrap_or_default()
+        service::list(&self.commands, &self.places)
+            .await
+            .unwrap_or_default()
     }
 
     /// Ends all nodes: asks, waits for a bounded time, forces. Returns when no process is left.
@@ -179,18 +196,43 @@ impl Supervisor {
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StartError + '_ {
-    |source| StartError::File { path: path.to_owned(), source }
+    |source| StartError::File {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn make_private_dir(path: &Path) -> Result<(), StartError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(at(path))
+}
+
+/// One that is just ending gets a moment; so does a fork of it that has not become another program yet.
+async fn lock_within(data_dir: &Path, wait: Duration) -> Result<File, StartError> {
+    let give_up = Instant::now() + wait;
+    let mut look = interval(LOCK_LOOK);
+    loop {
+        look.tick().await;
+        match lock(data_dir) {
+            Err(StartError::Locked(_)) if Instant::now() < give_up => {}
+            other => return other,
+        }
+    }
 }
 
 /// One supervisor a directory: the lock goes with the process.
 fn lock(data_dir: &Path) -> Result<File, StartError> {
     let path = data_dir.join("supervisor.lock");
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(at(&path))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(at(&path))?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Locked(data_dir.to_owned())),
@@ -200,7 +242,11 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
 
 /// Keeps the cookie of a cluster that was here before.
 fn make_cookie(path: &Path) -> Result<(), StartError> {
-    let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    let file = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path);
     let mut file = match file {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         other => other.map_err(at(path))?,
@@ -213,7 +259,11 @@ fn make_cookie(path: &Path) -> Result<(), StartError> {
 /// Binds in a directory of mode 0700 and moves the socket to its place when nobody else may use it any more: there is
 /// no moment at which it is open to others.
 fn bind_private(data_dir: &Path, socket: &Path) -> Result<UnixListener, StartError> {
-    let private = tempfile::Builder::new().prefix(".s").rand_bytes(6).tempdir_in(data_dir).map_err(at(data_dir))?;
+    let private = tempfile::Builder::new()
+        .prefix(".s")
+        .rand_bytes(6)
+        .tempdir_in(data_dir)
+        .map_err(at(data_dir))?;
     let first = private.path().join("s");
     if first.as_os_str().len().max(socket.as_os_str().len()) > SOCKET_PATH_BYTES_MAX {
         return Err(StartError::SocketPath(socket.to_owned()));

@@ -12,7 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
-        Some("guard") => squall_chaos::guard::run().await.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        Some("guard") => squall_chaos::guard::run()
+            .await
+            .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Some("up") => up(&arguments[1..]).await,
         Some("node") => node(&arguments).await,
         _ => ExitCode::from(2),
@@ -20,7 +22,9 @@ async fn main() -> ExitCode {
 }
 
 async fn up(arguments: &[String]) -> ExitCode {
-    let [dir, base, nodes] = arguments else { return ExitCode::from(2) };
+    let [dir, base, nodes] = arguments else {
+        return ExitCode::from(2);
+    };
     let program = std::env::current_exe().expect("a running program has a path");
     let nodes = nodes.parse().expect("a number of nodes");
     let mut options = SupervisorOptions::new(program, nodes, dir.into());
@@ -32,7 +36,11 @@ async fn up(arguments: &[String]) -> ExitCode {
 }
 
 async fn node(arguments: &[String]) -> ExitCode {
-    if let Some(code) = arguments.iter().skip_while(|argument| *argument != "--exit").nth(1) {
+    if let Some(code) = arguments
+        .iter()
+        .skip_while(|argument| *argument != "--exit")
+        .nth(1)
+    {
         eprintln!("ends with {code}");
         return ExitCode::from(code.parse::<u8>().expect("a number below 256"));
     }

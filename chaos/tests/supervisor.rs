@@ -10,9 +10,7 @@ use squall_chaos::layout::{LayoutError, free_base};
 use squall_chaos::process::{ProcessRef, Send};
 use squall_chaos::supervisor::{Event, RestartPolicy, StartError, Supervisor, SupervisorOptions};
 use squall_proto::v1::supervisor_client::SupervisorClient;
-use squall_proto::v1::{
-    ActRequest, Action, Child, ChildState, HaltChildrenRequest, ListChildrenRequest,
-};
+use squall_proto::v1::{ActRequest, Action, Child, ChildState, HaltChildrenRequest, ListChildrenRequest};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -40,11 +38,20 @@ async fn client(socket: &Path) -> SupervisorClient<Channel> {
 }
 
 fn act(node: &str, action: Action, ttl_ms: u64) -> ActRequest {
-    ActRequest { node: node.into(), action: action.into(), ttl_ms, by: "test".into(), ..Default::default() }
+    ActRequest {
+        node: node.into(),
+        action: action.into(),
+        ttl_ms,
+        by: "test".into(),
+        ..Default::default()
+    }
 }
 
 async fn done(client: &mut SupervisorClient<Channel>, request: ActRequest) -> Result<Child, Status> {
-    client.act(request).await.map(|response| response.into_inner().child.unwrap())
+    client
+        .act(request)
+        .await
+        .map(|response| response.into_inner().child.unwrap())
 }
 
 async fn event(events: &mut broadcast::Receiver<Event>, wanted: impl Fn(&Event) -> bool) -> Event {
@@ -66,7 +73,9 @@ fn state(pid: u64) -> char {
 }
 
 async fn gone(process: &ProcessRef) {
-    timeout(BROKEN, process.ended()).await.expect("the process goes on");
+    timeout(BROKEN, process.ended())
+        .await
+        .expect("the process goes on");
 }
 
 fn held(pid: u64) -> ProcessRef {
@@ -82,9 +91,16 @@ async fn a_killed_node_returns_after_its_ttl_as_another_process() {
     let before = up.children().await[0].clone();
     let process = held(before.os_pid);
     let killed = done(&mut client, act("a", Action::Kill, 50)).await.unwrap();
-    assert_eq!((killed.state(), killed.last_exit.as_str()), (ChildState::Dead, "killed by SIGKILL"));
+    assert_eq!(
+        (killed.state(), killed.last_exit.as_str()),
+        (ChildState::Dead, "killed by SIGKILL")
+    );
     gone(&process).await;
-    event(&mut events, |event| matches!(event, Event::Started { node, .. } if node.as_str() == "a")).await;
+    event(
+        &mut events,
+        |event| matches!(event, Event::Started { node, .. } if node.as_str() == "a"),
+    )
+    .await;
     let after = up.children().await[0].clone();
     assert_eq!((after.state(), after.starts), (ChildState::Running, 2));
     assert_ne!(after.os_pid, before.os_pid);
@@ -117,13 +133,32 @@ async fn halt_undoes_everything_and_says_where() {
     let up = Supervisor::start(options(dir.path(), 3, 21_400)).await.unwrap();
     let mut client = client(up.socket()).await;
     done(&mut client, act("a", Action::Pause, 0)).await.unwrap();
-    let kill = ActRequest { stay_down: true, ..act("b", Action::Kill, 0) };
+    let kill = ActRequest {
+        stay_down: true,
+        ..act("b", Action::Kill, 0)
+    };
     assert_eq!(done(&mut client, kill).await.unwrap().left_ms, 0);
-    let halted = client.halt_children(HaltChildrenRequest { by: "test".into() }).await.unwrap().into_inner();
+    let halted = client
+        .halt_children(HaltChildrenRequest { by: "test".into() })
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(halted.nodes, ["a", "b"]);
-    let children = client.list_children(ListChildrenRequest {}).await.unwrap().into_inner().children;
-    assert!(children.iter().all(|child| child.state() == ChildState::Running && child.left_ms == 0));
-    assert_eq!(children.iter().map(|child| child.starts).collect::<Vec<_>>(), [1, 2, 1]);
+    let children = client
+        .list_children(ListChildrenRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .children;
+    assert!(
+        children
+            .iter()
+            .all(|child| child.state() == ChildState::Running && child.left_ms == 0)
+    );
+    assert_eq!(
+        children.iter().map(|child| child.starts).collect::<Vec<_>>(),
+        [1, 2, 1]
+    );
     up.end().await;
 }
 
@@ -133,13 +168,23 @@ async fn orders_are_refused_with_a_status_and_a_reason() {
     let up = Supervisor::start(options(dir.path(), 1, 21_600)).await.unwrap();
     let mut client = client(up.socket()).await;
     let unknown = done(&mut client, act("z", Action::Kill, 0)).await.unwrap_err();
-    assert_eq!((unknown.code(), unknown.message()), (Code::NotFound, "unknown node \"z\"; known are a"));
-    let other = ActRequest { expect_os_pid: 1, ..act("a", Action::Kill, 0) };
+    assert_eq!(
+        (unknown.code(), unknown.message()),
+        (Code::NotFound, "unknown node \"z\"; known are a")
+    );
+    let other = ActRequest {
+        expect_os_pid: 1,
+        ..act("a", Action::Kill, 0)
+    };
     let other = done(&mut client, other).await.unwrap_err();
     assert_eq!(other.code(), Code::FailedPrecondition);
-    let long = done(&mut client, act("a", Action::Pause, 3_600_001)).await.unwrap_err();
+    let long = done(&mut client, act("a", Action::Pause, 3_600_001))
+        .await
+        .unwrap_err();
     assert_eq!(long.code(), Code::InvalidArgument);
-    let nothing = done(&mut client, act("a", Action::Unspecified, 0)).await.unwrap_err();
+    let nothing = done(&mut client, act("a", Action::Unspecified, 0))
+        .await
+        .unwrap_err();
     assert_eq!(nothing.code(), Code::InvalidArgument);
     up.end().await;
 }
@@ -147,12 +192,24 @@ async fn orders_are_refused_with_a_status_and_a_reason() {
 #[tokio::test]
 async fn without_chaos_the_list_works_and_actions_do_not() {
     let dir = tempfile::tempdir().unwrap();
-    let options = SupervisorOptions { chaos: false, ..options(dir.path(), 1, 21_700) };
+    let options = SupervisorOptions {
+        chaos: false,
+        ..options(dir.path(), 1, 21_700)
+    };
     let up = Supervisor::start(options).await.unwrap();
     let mut client = client(up.socket()).await;
     let refused = done(&mut client, act("a", Action::Pause, 0)).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert_eq!(client.list_children(ListChildrenRequest {}).await.unwrap().into_inner().children.len(), 1);
+    assert_eq!(
+        client
+            .list_children(ListChildrenRequest {})
+            .await
+            .unwrap()
+            .into_inner()
+            .children
+            .len(),
+        1
+    );
     up.end().await;
 }
 
@@ -164,7 +221,12 @@ async fn the_end_leaves_no_process_even_of_paused_and_stubborn_nodes() {
     let up = Supervisor::start(options).await.unwrap();
     let mut client = client(up.socket()).await;
     done(&mut client, act("b", Action::Pause, 0)).await.unwrap();
-    let processes: Vec<ProcessRef> = up.children().await.iter().map(|child| held(child.os_pid)).collect();
+    let processes: Vec<ProcessRef> = up
+        .children()
+        .await
+        .iter()
+        .map(|child| held(child.os_pid))
+        .collect();
     let socket = up.socket().to_owned();
     up.end().await;
     for process in &processes {
@@ -182,7 +244,9 @@ async fn a_node_that_ends_by_itself_is_shown_with_its_last_words_and_started_by_
     let up = Supervisor::start(options).await.unwrap();
     let mut events = up.events();
     let exited = event(&mut events, |event| matches!(event, Event::Exited { .. })).await;
-    let Event::Exited { how, restart_in, .. } = exited else { unreachable!("waited for an exit") };
+    let Event::Exited { how, restart_in, .. } = exited else {
+        unreachable!("waited for an exit")
+    };
     assert_eq!(how, "exited with code 5: ends with 5");
     assert!(restart_in.is_some());
     event(&mut events, |event| matches!(event, Event::Started { .. })).await;
@@ -207,8 +271,14 @@ async fn a_port_in_use_is_named_and_nothing_is_started() {
 #[tokio::test]
 async fn a_missing_program_and_a_directory_in_use_are_errors() {
     let dir = tempfile::tempdir().unwrap();
-    let missing = SupervisorOptions { program: "/nowhere/squall".into(), ..options(dir.path(), 1, 22_400) };
-    assert!(matches!(Supervisor::start(missing).await, Err(StartError::Guard { .. })));
+    let missing = SupervisorOptions {
+        program: "/nowhere/squall".into(),
+        ..options(dir.path(), 1, 22_400)
+    };
+    assert!(matches!(
+        Supervisor::start(missing).await,
+        Err(StartError::Guard { .. })
+    ));
     let up = Supervisor::start(options(dir.path(), 1, 22_400)).await.unwrap();
     let second = Supervisor::start(options(dir.path(), 1, 22_500)).await;
     assert!(matches!(second, Err(StartError::Locked(_))), "{second:?}");
@@ -224,15 +294,28 @@ async fn cookie_and_socket_are_for_the_owner_alone_and_the_cookie_is_kept() {
     assert_eq!((mode(up.socket()), mode(&cookie)), (0o600, 0o600));
     up.end().await;
     let first = fs::read_to_string(&cookie).unwrap();
-    Supervisor::start(options(dir.path(), 1, 22_600)).await.unwrap().end().await;
-    assert_eq!((fs::read_to_string(&cookie).unwrap(), first.trim().len()), (first.clone(), 64));
+    Supervisor::start(options(dir.path(), 1, 22_600))
+        .await
+        .unwrap()
+        .end()
+        .await;
+    assert_eq!(
+        (fs::read_to_string(&cookie).unwrap(), first.trim().len()),
+        (first.clone(), 64)
+    );
 }
 
 /// Children of a process, the guard included.
 fn children_of(pid: u32) -> Vec<u64> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let lists = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).unwrap());
-    lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<u64>>()).collect()
+    lists
+        .flat_map(|list| {
+            list.split_whitespace()
+                .map(|pid| pid.parse().unwrap())
+                .collect::<Vec<u64>>()
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -240,7 +323,12 @@ async fn a_supervisor_killed_during_a_pause_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let base = free_base(3, 22_800).unwrap();
     let mut supervisor = tokio::process::Command::new(program())
-        .args(["up".as_ref(), dir.path().as_os_str(), base.to_string().as_ref(), "3".as_ref()])
+        .args([
+            "up".as_ref(),
+            dir.path().as_os_str(),
+            base.to_string().as_ref(),
+            "3".as_ref(),
+        ])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -253,7 +341,9 @@ async fn a_supervisor_killed_during_a_pause_leaves_nothing_behind() {
     let all = children_of(supervisor.id().unwrap());
     assert_eq!(all.len(), 4, "three nodes and the guard");
     let processes: Vec<ProcessRef> = all.into_iter().map(held).collect();
-    held(u64::from(supervisor.id().unwrap())).send(Send::Kill).unwrap();
+    held(u64::from(supervisor.id().unwrap()))
+        .send(Send::Kill)
+        .unwrap();
     for process in &processes {
         gone(process).await;
     }

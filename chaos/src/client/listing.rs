@@ -24,8 +24,22 @@ pub struct ActiveFault {
 
 impl From<proto::FaultInfo> for ActiveFault {
     fn from(info: proto::FaultInfo) -> Self {
-        let proto::FaultInfo { id, node, what, left_ms, by, touched } = info;
-        Self { id, node, what, left_ms, by, touched }
+        let proto::FaultInfo {
+            id,
+            node,
+            what,
+            left_ms,
+            by,
+            touched,
+        } = info;
+        Self {
+            id,
+            node,
+            what,
+            left_ms,
+            by,
+            touched,
+        }
     }
 }
 
@@ -74,7 +88,10 @@ pub(super) enum NodeFaults {
 impl Listing {
     pub(super) fn new(nodes: Vec<NodeFaults>, children: Option<&[proto::Child]>) -> Self {
         let children = children.unwrap_or_default();
-        let mut listing = Self { down: children.iter().filter_map(down).collect(), ..Self::default() };
+        let mut listing = Self {
+            down: children.iter().filter_map(down).collect(),
+            ..Self::default()
+        };
         for node in nodes {
             match node {
                 NodeFaults::Some(faults) => listing.faults.extend(faults.into_iter().map(ActiveFault::from)),
@@ -103,7 +120,12 @@ fn down(child: &proto::Child) -> Option<DownNode> {
         proto::ChildState::Dead => "dead",
         proto::ChildState::Running | proto::ChildState::Unspecified => return None,
     };
-    Some(DownNode { node: child.name.clone(), state, left_ms: child.left_ms, last_exit: child.last_exit.clone() })
+    Some(DownNode {
+        node: child.name.clone(),
+        state,
+        left_ms: child.left_ms,
+        last_exit: child.last_exit.clone(),
+    })
 }
 
 /// One line for each thing; one line when there is nothing.
@@ -111,7 +133,14 @@ impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
         for fault in &self.faults {
-            let ActiveFault { id, node, what, left_ms, by, touched } = fault;
+            let ActiveFault {
+                id,
+                node,
+                what,
+                left_ms,
+                by,
+                touched,
+            } = fault;
             let (what, by) = (clean(what), clean(by));
             lines.push(format!(
                 "{id}  on {node}: {what}, {left} left, {touched} frames touched, by {by}",
@@ -119,8 +148,16 @@ impl fmt::Display for Listing {
             ));
         }
         lines.extend(self.down.iter().map(ToString::to_string));
-        for silent in self.silent.iter().filter(|s| !self.down.iter().any(|down| down.node == s.node)) {
-            lines.push(format!("{} does not answer ({}): its faults end by their TTL", silent.node, clean(&silent.why)));
+        for silent in self
+            .silent
+            .iter()
+            .filter(|s| !self.down.iter().any(|down| down.node == s.node))
+        {
+            lines.push(format!(
+                "{} does not answer ({}): its faults end by their TTL",
+                silent.node,
+                clean(&silent.why)
+            ));
         }
         if lines.is_empty() {
             lines.push("nothing is active".to_owned());
@@ -131,11 +168,21 @@ impl fmt::Display for Listing {
 
 impl fmt::Display for DownNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, state, left_ms, last_exit } = self;
+        let Self {
+            node,
+            state,
+            left_ms,
+            last_exit,
+        } = self;
         match (*state, *left_ms) {
             ("paused", left) => write!(f, "{node} is paused, {} left", seconds(left)),
             (_, 0) => write!(f, "{node} is dead ({})", clean(last_exit)),
-            (_, left) => write!(f, "{node} is dead ({}), starts again in {}", clean(last_exit), seconds(left)),
+            (_, left) => write!(
+                f,
+                "{node} is dead ({}), starts again in {}",
+                clean(last_exit),
+                seconds(left)
+            ),
         }
     }
 }
@@ -153,7 +200,11 @@ pub struct Halted {
 
 impl fmt::Display for Halted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let faults = if self.cleared == 1 { "1 fault".to_owned() } else { format!("{} faults", self.cleared) };
+        let faults = if self.cleared == 1 {
+            "1 fault".to_owned()
+        } else {
+            format!("{} faults", self.cleared)
+        };
         write!(f, "{faults} ended")?;
         if !self.started.is_empty() {
             write!(f, ", thawed or started {}", self.started.join(", "))?;

@@ -42,7 +42,9 @@ pub(super) async fn hello_any(addrs: &[String]) -> Result<proto::HelloResponse, 
 pub(crate) async fn hello(addr: &str) -> Result<proto::HelloResponse, String> {
     bounded(async {
         let mut client = IntrospectionClient::new(node(addr).await.map_err(Status::unavailable)?);
-        let request = proto::HelloRequest { client_version: env!("CARGO_PKG_VERSION").to_owned() };
+        let request = proto::HelloRequest {
+            client_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
         client.hello(request).await.map(tonic::Response::into_inner)
     })
     .await
@@ -58,8 +60,13 @@ pub(super) async fn set_fault(
         let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
         client.set_fault(request).await
     };
-    let response = bounded(call).await.map_err(|status| ChaosError::of(name, &status))?;
-    response.into_inner().fault.ok_or_else(|| ChaosError::Refused(format!("node {name} set no fault")))
+    let response = bounded(call)
+        .await
+        .map_err(|status| ChaosError::of(name, &status))?;
+    response
+        .into_inner()
+        .fault
+        .ok_or_else(|| ChaosError::Refused(format!("node {name} set no fault")))
 }
 
 /// The faults of all members, asked at once.
@@ -72,7 +79,10 @@ pub(super) async fn faults_of_all(members: &[(String, String)]) -> Vec<NodeFault
         match bounded(call).await {
             Ok(response) => NodeFaults::Some(response.into_inner().faults),
             Err(status) if status.code() == Code::Unimplemented => NodeFaults::Some(Vec::new()),
-            Err(status) => NodeFaults::Silent { node: name.clone(), why: status.message().to_owned() },
+            Err(status) => NodeFaults::Silent {
+                node: name.clone(),
+                why: status.message().to_owned(),
+            },
         }
     }))
     .await
@@ -87,30 +97,49 @@ pub(super) async fn halt_all(members: &[(String, String)], by: &str) -> u32 {
         })
     });
     // Those that did not answer show in the listing that follows.
-    join_all(calls).await.into_iter().flatten().map(|response| response.into_inner().cleared).sum()
+    join_all(calls)
+        .await
+        .into_iter()
+        .flatten()
+        .map(|response| response.into_inner().cleared)
+        .sum()
 }
 
 pub(super) async fn act(socket: &Path, request: proto::ActRequest) -> Result<proto::Child, ChaosError> {
     let response = supervisor(socket).await?.act(request).await;
     let response = response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?;
-    response.into_inner().child.ok_or_else(|| ChaosError::Refused("the supervisor names no node".to_owned()))
+    response
+        .into_inner()
+        .child
+        .ok_or_else(|| ChaosError::Refused("the supervisor names no node".to_owned()))
 }
 
 pub(super) async fn halt_children(socket: &Path, by: &str) -> Result<Vec<String>, ChaosError> {
     let request = proto::HaltChildrenRequest { by: by.to_owned() };
     let response = supervisor(socket).await?.halt_children(request).await;
-    Ok(response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?.into_inner().nodes)
+    Ok(response
+        .map_err(|status| ChaosError::of(SUPERVISOR, &status))?
+        .into_inner()
+        .nodes)
 }
 
 pub(super) async fn children(socket: &Path) -> Result<Vec<proto::Child>, ChaosError> {
-    let response = supervisor(socket).await?.list_children(proto::ListChildrenRequest {}).await;
-    Ok(response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?.into_inner().children)
+    let response = supervisor(socket)
+        .await?
+        .list_children(proto::ListChildrenRequest {})
+        .await;
+    Ok(response
+        .map_err(|status| ChaosError::of(SUPERVISOR, &status))?
+        .into_inner()
+        .children)
 }
 
 async fn supervisor(socket: &Path) -> Result<SupervisorClient<Channel>, ChaosError> {
     let channel = connect(format!("unix://{}", socket.display()), ACT_TIMEOUT).await;
     let who = || format!("{SUPERVISOR} at {}", socket.display());
-    channel.map(SupervisorClient::new).map_err(|why| ChaosError::Unavailable { who: who(), why })
+    channel
+        .map(SupervisorClient::new)
+        .map_err(|why| ChaosError::Unavailable { who: who(), why })
 }
 
 async fn connect(uri: String, call: Duration) -> Result<Channel, String> {

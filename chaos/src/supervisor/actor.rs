@@ -68,9 +68,22 @@ impl fmt::Display for Event {
         match self {
             Self::Started { node, pid } => write!(f, "{node} started as process {}", pid.0),
             Self::StartFailed { node, why } => write!(f, "{node} cannot be started: {why}"),
-            Self::Exited { node, how, restart_in: None } => write!(f, "{node} {how}"),
-            Self::Exited { node, how, restart_in: Some(span) } => {
-                write!(f, "{node} {how}; starts again in {}.{:01} s", span.as_ms() / 1000, span.as_ms() % 1000 / 100)
+            Self::Exited {
+                node,
+                how,
+                restart_in: None,
+            } => write!(f, "{node} {how}"),
+            Self::Exited {
+                node,
+                how,
+                restart_in: Some(span),
+            } => {
+                write!(
+                    f,
+                    "{node} {how}; starts again in {}.{:01} s",
+                    span.as_ms() / 1000,
+                    span.as_ms() % 1000 / 100
+                )
             }
             Self::Paused { node, ttl } => write!(f, "{node} paused for {} ms", ttl.as_ms()),
             Self::Resumed { node } => write!(f, "{node} goes on"),
@@ -82,10 +95,23 @@ impl fmt::Display for Event {
 /// What the actor is asked.
 #[derive(Debug)]
 pub(super) enum Command {
-    Act { order: Order, by: String, reply: oneshot::Sender<Result<Shown, Refused>> },
-    List { reply: oneshot::Sender<Vec<Shown>> },
-    Halt { by: String, reply: oneshot::Sender<Vec<NodeName>> },
-    Exited { node: NodeName, pid: OsPid, how: String },
+    Act {
+        order: Order,
+        by: String,
+        reply: oneshot::Sender<Result<Shown, Refused>>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<Shown>>,
+    },
+    Halt {
+        by: String,
+        reply: oneshot::Sender<Vec<NodeName>>,
+    },
+    Exited {
+        node: NodeName,
+        pid: OsPid,
+        how: String,
+    },
     GuardEnded,
 }
 
@@ -150,13 +176,26 @@ impl Actor {
         let epoch = tokio::time::Instant::now();
         let (held, pending) = (HashMap::new(), Vec::new());
         let watch = Some(watch);
-        let mut actor =
-            Self { setting, roster, held, watch, guard, pending, commands, inbox, events, epoch };
+        let mut actor = Self {
+            setting,
+            roster,
+            held,
+            watch,
+            guard,
+            pending,
+            commands,
+            inbox,
+            events,
+            epoch,
+        };
         actor.settle().await;
         match actor.roster.children().iter().find(|child| child.starts == 0) {
             None => Ok(actor),
             Some(child) => {
-                let error = StartError::Node { node: child.name.to_string(), why: child.last_exit.clone() };
+                let error = StartError::Node {
+                    node: child.name.to_string(),
+                    why: child.last_exit.clone(),
+                };
                 let (_, stopped) = oneshot::channel();
                 actor.run(stopped).await;
                 Err(error)
@@ -196,7 +235,15 @@ impl Actor {
         match command {
             Command::Act { order, by, reply } => self.act(order, &by, reply).await,
             Command::List { reply } => {
-                drop(reply.send(self.roster.children().iter().map(|child| self.shown(child)).collect()));
+                drop(
+                    reply.send(
+                        self.roster
+                            .children()
+                            .iter()
+                            .map(|child| self.shown(child))
+                            .collect(),
+                    ),
+                );
             }
             Command::Halt { by, reply } => {
                 let (effects, names) = self.roster.halt(self.now());
@@ -270,12 +317,23 @@ impl Actor {
     }
 
     fn spawn(&mut self, node: &NodeName) -> std::io::Result<OsPid> {
-        let Setting { options, socket, places } = &self.setting;
-        let place = places.iter().find(|place| place.name == *node).expect("the roster has the places' names");
+        let Setting {
+            options,
+            socket,
+            places,
+        } = &self.setting;
+        let place = places
+            .iter()
+            .find(|place| place.name == *node)
+            .expect("the roster has the places' names");
         let mut child = launch::spawn(options, socket, place, places)?;
         let pid = OsPid(child.id().expect("the child was not waited for"));
         let process = ProcessRef::open(pid.0)?;
-        let held = Held { pid, process, _stdin: child.stdin.take() };
+        let held = Held {
+            pid,
+            process,
+            _stdin: child.stdin.take(),
+        };
         self.held.insert(node.clone(), held);
         let log = launch::log_path(&options.data_dir, place);
         let (node, commands) = (node.clone(), self.commands.clone());
@@ -297,7 +355,11 @@ impl Actor {
         let now = self.now();
         self.roster.exited(now, &node, pid, how.clone());
         let restart = self.roster.child(node.as_str()).and_then(Child::deadline);
-        self.tell(Event::Exited { node, how, restart_in: restart.map(|at| at.since(now)) });
+        self.tell(Event::Exited {
+            node,
+            how,
+            restart_in: restart.map(|at| at.since(now)),
+        });
     }
 
     async fn pause(&mut self, node: NodeName, ttl: Span) {
@@ -318,7 +380,9 @@ impl Actor {
 
     async fn guard_order(&mut self, order: GuardOrder) {
         let Some(watch) = &mut self.watch else { return };
-        let Err(error) = watch.order(order).await else { return };
+        let Err(error) = watch.order(order).await else {
+            return;
+        };
         // A process may have ended between the decision and the order.
         if error.kind() == std::io::ErrorKind::Other {
             info!(%error, "the guard did not carry out");
@@ -355,7 +419,9 @@ impl Actor {
     /// Answers those whose processes have ended or started.
     fn answer(&mut self) {
         let dying = |node: &NodeName| {
-            self.roster.child(node.as_str()).is_some_and(|child| matches!(child.phase, Phase::Dying { .. }))
+            self.roster
+                .child(node.as_str())
+                .is_some_and(|child| matches!(child.phase, Phase::Dying { .. }))
         };
         let (waiting, ready): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|pending| match pending {
             Pending::Act(node, _) => dying(node),
@@ -365,7 +431,10 @@ impl Actor {
         for pending in ready {
             match pending {
                 Pending::Act(node, reply) => {
-                    let child = self.roster.child(node.as_str()).expect("names do not leave the roster");
+                    let child = self
+                        .roster
+                        .child(node.as_str())
+                        .expect("names do not leave the roster");
                     drop(reply.send(Ok(self.shown(child))));
                 }
                 Pending::Halt(nodes, reply) => drop(reply.send(nodes)),
@@ -375,7 +444,10 @@ impl Actor {
 
     fn shown(&self, child: &Child) -> Shown {
         let left = child.deadline().map_or(Span::ZERO, |at| at.since(self.now()));
-        Shown { child: child.clone(), left }
+        Shown {
+            child: child.clone(),
+            left,
+        }
     }
 
     fn tell(&self, event: Event) {
@@ -385,7 +457,9 @@ impl Actor {
     }
 
     fn now(&self) -> Instant {
-        Instant(u64::try_from(self.epoch.elapsed().as_micros()).expect("half a million years have not passed"))
+        Instant(
+            u64::try_from(self.epoch.elapsed().as_micros()).expect("half a million years have not passed"),
+        )
     }
 }
 

@@ -14,7 +14,12 @@ use crate::layout::Place;
 use crate::limits::{LAST_WORDS_BYTES, LOG_BYTES_MAX};
 
 /// Starts the node at `place`. Its stdin is a pipe whose end is the node's end.
-pub(super) fn spawn(options: &SupervisorOptions, socket: &Path, place: &Place, all: &[Place]) -> io::Result<Child> {
+pub(super) fn spawn(
+    options: &SupervisorOptions,
+    socket: &Path,
+    place: &Place,
+    all: &[Place],
+) -> io::Result<Child> {
     let log = open_log(&log_path(&options.data_dir, place))?;
     Command::new(&options.program)
         .args(arguments(options, socket, place, all))
@@ -45,8 +50,11 @@ pub(super) fn arguments(
     option("--cookie-file", &options.data_dir.join("cookie"));
     option("--supervisor", &socket);
     option("--profile", &options.profile.as_str());
-    let others: Vec<String> =
-        all.iter().filter(|other| *other != place).map(|other| other.mesh.to_string()).collect();
+    let others: Vec<String> = all
+        .iter()
+        .filter(|other| *other != place)
+        .map(|other| other.mesh.to_string())
+        .collect();
     if others.is_empty() {
         arguments.push("--bootstrap".into());
     } else {
@@ -107,7 +115,8 @@ fn open_log(path: &Path) -> io::Result<File> {
 fn last_words(log: &Path) -> Option<String> {
     let mut file = File::open(log).ok()?;
     let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_BYTES))).ok()?;
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_BYTES)))
+        .ok()?;
     let mut tail = Vec::new();
     file.take(LAST_WORDS_BYTES).read_to_end(&mut tail).ok()?;
     let text = String::from_utf8_lossy(&tail);
@@ -125,7 +134,11 @@ mod tests {
         change(&mut options);
         let all = places(nodes, 7400).unwrap();
         let arguments = arguments(&options, Path::new("/d/supervisor.sock"), &all[0], &all);
-        arguments.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        arguments
+            .iter()
+            .map(|a| a.to_str().unwrap())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
@@ -141,7 +154,10 @@ mod tests {
     #[test]
     fn a_single_node_founds_its_cluster() {
         let line = line(1, |options| options.otlp = Some("http://localhost:4317".into()));
-        assert!(line.ends_with("--bootstrap --otlp http://localhost:4317 --end-with-stdin"), "{line}");
+        assert!(
+            line.ends_with("--bootstrap --otlp http://localhost:4317 --end-with-stdin"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -178,7 +178,11 @@ impl Roster {
             since: now,
             failures: 0,
         };
-        Self { children: names.iter().map(child).collect(), policy, end_by: None }
+        Self {
+            children: names.iter().map(child).collect(),
+            policy,
+            end_by: None,
+        }
     }
 
     /// The children, in order of their names' places.
@@ -196,7 +200,11 @@ impl Roster {
     /// True when no child runs and none will be started.
     #[must_use]
     pub fn ended(&self) -> bool {
-        self.end_by.is_some() && self.children.iter().all(|c| matches!(c.phase, Phase::Dead { .. }))
+        self.end_by.is_some()
+            && self
+                .children
+                .iter()
+                .all(|c| matches!(c.phase, Phase::Dead { .. }))
     }
 
     /// The shell started a node.
@@ -213,14 +221,22 @@ impl Roster {
         let policy = self.policy;
         if let Some(child) = self.find(name.as_str()) {
             child.last_exit = why;
-            child.phase = Phase::Dead { restart: child.next_try(now, policy) };
+            child.phase = Phase::Dead {
+                restart: child.next_try(now, policy),
+            };
         }
     }
 
     /// A node's process ended. Ignored when the node runs as another process by now.
     pub fn exited(&mut self, now: Instant, name: &NodeName, pid: OsPid, how: String) {
-        let policy = if self.end_by.is_some() { RestartPolicy::Never } else { self.policy };
-        let Some(child) = self.find(name.as_str()).filter(|child| child.pid() == Some(pid)) else { return };
+        let policy = if self.end_by.is_some() {
+            RestartPolicy::Never
+        } else {
+            self.policy
+        };
+        let Some(child) = self.find(name.as_str()).filter(|child| child.pid() == Some(pid)) else {
+            return;
+        };
         child.last_exit = how;
         let restart = match child.phase {
             Phase::Dying { restart, .. } => restart,
@@ -238,11 +254,20 @@ impl Roster {
             return Err(Refused::Ending);
         }
         if order.ttl > TTL_MAX {
-            return Err(Refused::TtlTooLong { asked_s: order.ttl.as_ms() / 1000 });
+            return Err(Refused::TtlTooLong {
+                asked_s: order.ttl.as_ms() / 1000,
+            });
         }
-        let ttl = if order.ttl == Span::ZERO { TTL_DEFAULT } else { order.ttl };
+        let ttl = if order.ttl == Span::ZERO {
+            TTL_DEFAULT
+        } else {
+            order.ttl
+        };
         let known = self.children.iter().map(|child| child.name.to_string()).collect();
-        let unknown = || Refused::UnknownNode { node: order.node.clone(), known };
+        let unknown = || Refused::UnknownNode {
+            node: order.node.clone(),
+            known,
+        };
         let child = self.find(&order.node).ok_or_else(unknown)?;
         child.check_pid(order.expect)?;
         match order.deed {
@@ -272,7 +297,10 @@ impl Roster {
 
     /// Thaws every paused node, and nothing else: nobody is left to hold a pause.
     pub fn thaw_all(&mut self) -> Vec<Effect> {
-        let paused = self.children.iter_mut().filter(|child| matches!(child.phase, Phase::Paused { .. }));
+        let paused = self
+            .children
+            .iter_mut()
+            .filter(|child| matches!(child.phase, Phase::Paused { .. }));
         paused.filter_map(|child| child.resume().ok()).flatten().collect()
     }
 
@@ -282,7 +310,10 @@ impl Roster {
         if forced {
             self.end_by = Some(now + END_GRACE);
         }
-        self.children.iter_mut().filter_map(|child| child.due(now, forced)).collect()
+        self.children
+            .iter_mut()
+            .filter_map(|child| child.due(now, forced))
+            .collect()
     }
 
     /// Ends all: SIGTERM first, SIGKILL for those left after the grace.
@@ -346,7 +377,10 @@ impl Child {
     fn pause(&mut self, now: Instant, ttl: Span) -> Result<Vec<Effect>, Refused> {
         match self.phase {
             Phase::Running { pid } | Phase::Paused { pid, .. } => {
-                self.phase = Phase::Paused { pid, until: now + ttl };
+                self.phase = Phase::Paused {
+                    pid,
+                    until: now + ttl,
+                };
                 Ok(vec![Effect::Pause(self.name.clone(), ttl)])
             }
             Phase::Dying { .. } | Phase::Dead { .. } => Err(self.not_running()),
@@ -367,7 +401,10 @@ impl Child {
     fn restart(&mut self, now: Instant) -> Vec<Effect> {
         match self.pid() {
             Some(pid) => {
-                self.phase = Phase::Dying { pid, restart: Some(now) };
+                self.phase = Phase::Dying {
+                    pid,
+                    restart: Some(now),
+                };
                 vec![Effect::Kill(self.name.clone())]
             }
             None => self.start(),
@@ -382,7 +419,10 @@ impl Child {
                 vec![Effect::Thaw(self.name.clone())]
             }
             Phase::Dying { pid, .. } => {
-                self.phase = Phase::Dying { pid, restart: Some(now) };
+                self.phase = Phase::Dying {
+                    pid,
+                    restart: Some(now),
+                };
                 Vec::new()
             }
             Phase::Dead { .. } => self.start(),
@@ -441,7 +481,14 @@ impl Child {
     }
 
     fn not_running(&self) -> Refused {
-        let last_exit = if self.last_exit.is_empty() { "never started" } else { &self.last_exit };
-        Refused::NotRunning { node: self.name.clone(), last_exit: last_exit.to_owned() }
+        let last_exit = if self.last_exit.is_empty() {
+            "never started"
+        } else {
+            &self.last_exit
+        };
+        Refused::NotRunning {
+            node: self.name.clone(),
+            last_exit: last_exit.to_owned(),
+        }
     }
 }

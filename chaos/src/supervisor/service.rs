@@ -32,7 +32,11 @@ pub(super) async fn serve(
         .timeout(ACT_TIMEOUT)
         .concurrency_limit_per_connection(SOCKET_CALLS_MAX)
         .max_concurrent_streams(streams)
-        .add_service(SupervisorServer::new(Service { commands, places, chaos }))
+        .add_service(SupervisorServer::new(Service {
+            commands,
+            places,
+            chaos,
+        }))
         .serve_with_incoming(UnixListenerStream::new(listener))
         .await;
     if let Err(error) = outcome {
@@ -54,7 +58,9 @@ impl Supervisor for Service {
         &self,
         _: Request<proto::ListChildrenRequest>,
     ) -> Result<Response<proto::ListChildrenResponse>, Status> {
-        let children = list(&self.commands, &self.places).await.ok_or_else(|| status(&Refused::Ending))?;
+        let children = list(&self.commands, &self.places)
+            .await
+            .ok_or_else(|| status(&Refused::Ending))?;
         Ok(Response::new(proto::ListChildrenResponse { children }))
     }
 
@@ -65,10 +71,22 @@ impl Supervisor for Service {
         let request = request.into_inner();
         let order = order(&request)?;
         let (reply, answer) = oneshot::channel();
-        let command = Command::Act { order, by: request.by, reply };
-        self.commands.send(command).await.map_err(|_| status(&Refused::Ending))?;
-        let shown = answer.await.map_err(|_| status(&Refused::Ending))?.map_err(|refused| status(&refused))?;
-        Ok(Response::new(proto::ActResponse { child: Some(message(&shown, &self.places)) }))
+        let command = Command::Act {
+            order,
+            by: request.by,
+            reply,
+        };
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| status(&Refused::Ending))?;
+        let shown = answer
+            .await
+            .map_err(|_| status(&Refused::Ending))?
+            .map_err(|refused| status(&refused))?;
+        Ok(Response::new(proto::ActResponse {
+            child: Some(message(&shown, &self.places)),
+        }))
     }
 
     async fn halt_children(
@@ -76,22 +94,33 @@ impl Supervisor for Service {
         request: Request<proto::HaltChildrenRequest>,
     ) -> Result<Response<proto::HaltChildrenResponse>, Status> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Halt { by: request.into_inner().by, reply };
-        self.commands.send(command).await.map_err(|_| status(&Refused::Ending))?;
+        let command = Command::Halt {
+            by: request.into_inner().by,
+            reply,
+        };
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| status(&Refused::Ending))?;
         let nodes = answer.await.map_err(|_| status(&Refused::Ending))?;
         let nodes = nodes.iter().map(ToString::to_string).collect();
         Ok(Response::new(proto::HaltChildrenResponse { nodes }))
     }
 }
 
-#[expect(clippy::result_large_err, reason = "the service trait answers with Status")]
 fn order(request: &proto::ActRequest) -> Result<Order, Status> {
     let deed = match request.action() {
-        proto::Action::Kill => Deed::Kill { stay_down: request.stay_down },
+        proto::Action::Kill => Deed::Kill {
+            stay_down: request.stay_down,
+        },
         proto::Action::Pause => Deed::Pause,
         proto::Action::Resume => Deed::Resume,
         proto::Action::Restart => Deed::Restart,
-        proto::Action::Unspecified => return Err(Status::invalid_argument("no action, or one this version does not know")),
+        proto::Action::Unspecified => {
+            return Err(Status::invalid_argument(
+                "no action, or one this version does not know",
+            ));
+        }
     };
     let expect = match request.expect_os_pid {
         0 => None,
@@ -99,7 +128,12 @@ fn order(request: &proto::ActRequest) -> Result<Order, Status> {
         pid => Some(OsPid(u32::try_from(pid).unwrap_or(u32::MAX))),
     };
     let ttl = Span(request.ttl_ms.saturating_mul(1000));
-    Ok(Order { node: request.node.clone(), deed, ttl, expect })
+    Ok(Order {
+        node: request.node.clone(),
+        deed,
+        ttl,
+        expect,
+    })
 }
 
 fn status(refused: &Refused) -> Status {

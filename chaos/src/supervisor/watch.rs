@@ -31,18 +31,33 @@ impl Watch {
             .spawn()?;
         let stdin = child.stdin.take().expect("stdin was asked for");
         let stdout = child.stdout.take().expect("stdout was asked for");
-        Ok((Self { stdin, answers: BufReader::new(stdout).lines() }, child))
+        Ok((
+            Self {
+                stdin,
+                answers: BufReader::new(stdout).lines(),
+            },
+            child,
+        ))
     }
 
     /// Gives an order and waits until it is carried out.
     pub(super) async fn order(&mut self, order: GuardOrder) -> io::Result<()> {
-        let answer = timeout(GUARD_ANSWER, self.ask(order)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        if answer == OK { Ok(()) } else { Err(io::Error::other(format!("{order}: {answer}"))) }
+        let answer = timeout(GUARD_ANSWER, self.ask(order))
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
+        if answer == OK {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("{order}: {answer}")))
+        }
     }
 
     async fn ask(&mut self, order: GuardOrder) -> io::Result<String> {
         self.stdin.write_all(format!("{order}\n").as_bytes()).await?;
         self.stdin.flush().await?;
-        self.answers.next_line().await?.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+        self.answers
+            .next_line()
+            .await?
+            .ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -1,0 +1,104 @@
+//! The chaos console behind the observer: the fault client in the observer's terms. What does not live here: what an
+//! order would do (`radius`) and how it is carried out (`client`).
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use squall_observer::console::{Console, ConsoleError, Order, Picture, Radius};
+use squall_proto::v1::Child;
+
+use crate::client::{ActiveFault, ChaosClient, ChaosError};
+use crate::radius::radius;
+
+/// Fires the observer's orders.
+#[derive(Debug, Clone)]
+pub struct ChaosConsole {
+    client: Arc<ChaosClient>,
+}
+
+impl ChaosConsole {
+    /// A console that acts through `client`.
+    #[must_use]
+    pub fn new(client: Arc<ChaosClient>) -> Self {
+        Self { client }
+    }
+}
+
+impl Console for ChaosConsole {
+    fn preview(&self, order: &Order, picture: &Picture) -> Radius {
+        radius(order, picture)
+    }
+
+    fn fire(&self, order: Order) -> BoxFuture<'static, Result<String, ConsoleError>> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { fire(&client, order).await.map_err(|error| refused(&error)) })
+    }
+
+    fn halt(&self) -> BoxFuture<'static, Result<String, ConsoleError>> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move {
+            client
+                .halt()
+                .await
+                .map(|halted| halted.to_string())
+                .map_err(|error| refused(&error))
+        })
+    }
+}
+
+async fn fire(client: &ChaosClient, order: Order) -> Result<String, ChaosError> {
+    match order {
+        Order::Kill {
+            node,
+            ttl,
+            stay_down,
+            expect_os_pid,
+        } => client
+            .kill(&node, ttl, stay_down, expect_os_pid)
+            .await
+            .map(|child| killed(&child)),
+        Order::Pause {
+            node,
+            ttl,
+            expect_os_pid,
+        } => {
+            let child = client.pause(&node, ttl, expect_os_pid).await?;
+            Ok(format!("{node} paused, goes on in {} ms", child.left_ms))
+        }
+        Order::Resume { node } => client.resume(&node).await.map(|_| format!("{node} goes on")),
+        Order::Restart { node, expect_os_pid } => {
+            let child = client.restart(&node, expect_os_pid).await?;
+            Ok(format!("{node} started again as process {}", child.os_pid))
+        }
+        Order::Delay {
+            from,
+            to,
+            delay,
+            jitter,
+            ttl,
+        } => client
+            .delay((&from, &to), delay, jitter, ttl)
+            .await
+            .map(|fault| set(&fault)),
+        Order::Cut { from, to, ttl } => client.cut((&from, &to), ttl).await.map(|fault| set(&fault)),
+    }
+}
+
+fn killed(child: &Child) -> String {
+    match child.left_ms {
+        0 => format!("{} killed, stays down", child.name),
+        left => format!("{} killed, starts again in {left} ms", child.name),
+    }
+}
+
+fn set(fault: &ActiveFault) -> String {
+    format!("{}, for {} ms", fault.what, fault.left_ms)
+}
+
+fn refused(error: &ChaosError) -> ConsoleError {
+    let text = error.to_string();
+    match error {
+        ChaosError::Unavailable { .. } => ConsoleError::Unreachable(text),
+        _ => ConsoleError::Refused(text),
+    }
+}

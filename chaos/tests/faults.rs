@@ -1,0 +1,297 @@
+//! The fault client and the console against a real supervisor, and nodes that serve the real gRPC services with a fault
+//! table of their own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::stream::{Pending, pending};
+use squall_chaos::client::{ChaosClient, ChaosError};
+use squall_chaos::console::ChaosConsole;
+use squall_chaos::layout::free_base;
+use squall_chaos::supervisor::{Supervisor, SupervisorOptions};
+use squall_observer::console::{Console, ConsoleError, Order};
+use squall_proto::v1::chaos_server::{Chaos, ChaosServer};
+use squall_proto::v1::introspection_server::{Introspection, IntrospectionServer};
+use squall_proto::v1::{self as proto, ChildState};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, Streaming};
+
+const TTL: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+struct Node {
+    name: String,
+    members: Vec<proto::Member>,
+    supervisor: String,
+    faults: Arc<Mutex<Vec<proto::FaultInfo>>>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Introspection for Node {
+    type WatchStream = Pending<Result<proto::Frame, Status>>;
+    type EventsStream = Pending<Result<proto::EventBatch, Status>>;
+
+    async fn hello(&self, _: Request<proto::HelloRequest>) -> Answer<proto::HelloResponse> {
+        Ok(Response::new(proto::HelloResponse {
+            node: self.name.clone(),
+            members: self.members.clone(),
+            supervisor: self.supervisor.clone(),
+            ..Default::default()
+        }))
+    }
+
+    async fn watch(&self, _: Request<Streaming<proto::Interest>>) -> Answer<Self::WatchStream> {
+        Ok(Response::new(pending()))
+    }
+
+    async fn events(&self, _: Request<proto::EventsRequest>) -> Answer<Self::EventsStream> {
+        Ok(Response::new(pending()))
+    }
+}
+
+#[tonic::async_trait]
+impl Chaos for Node {
+    async fn set_fault(&self, request: Request<proto::SetFaultRequest>) -> Answer<proto::SetFaultResponse> {
+        let asked = request.into_inner();
+        let what = match asked.fault {
+            Some(proto::set_fault_request::Fault::Delay(delay)) => {
+                format!(
+                    "delay {} -> {} {}us ±{}us",
+                    self.name, delay.to, delay.delay_us, delay.jitter_us
+                )
+            }
+            Some(proto::set_fault_request::Fault::Cut(cut)) => format!("cut {} -> {}", self.name, cut.to),
+            None => return Err(Status::invalid_argument("no fault")),
+        };
+        let fault = proto::FaultInfo {
+            id: "f1".into(),
+            node: self.name.clone(),
+            what,
+            left_ms: asked.ttl_ms,
+            by: asked.by,
+            touched: 0,
+        };
+        self.faults.lock().unwrap().push(fault.clone());
+        Ok(Response::new(proto::SetFaultResponse { fault: Some(fault) }))
+    }
+
+    async fn clear_fault(&self, _: Request<proto::ClearFaultRequest>) -> Answer<proto::ClearFaultResponse> {
+        Err(Status::not_found("no such fault"))
+    }
+
+    async fn list_faults(&self, _: Request<proto::ListFaultsRequest>) -> Answer<proto::ListFaultsResponse> {
+        Ok(Response::new(proto::ListFaultsResponse {
+            faults: self.faults.lock().unwrap().clone(),
+        }))
+    }
+
+    async fn halt(&self, _: Request<proto::HaltRequest>) -> Answer<proto::HaltResponse> {
+        let cleared = self.faults.lock().unwrap().drain(..).count();
+        Ok(Response::new(proto::HaltResponse {
+            cleared: u32::try_from(cleared).unwrap(),
+        }))
+    }
+}
+
+/// Serves `names`; those in `chaos` with the chaos service. The last member is an address nobody listens on.
+async fn serve(names: &[&str], chaos: &[&str], supervisor: &str) -> Vec<String> {
+    let mut listeners = Vec::new();
+    for _ in names {
+        listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    let addrs: Vec<SocketAddr> = listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap())
+        .collect();
+    let member = |(name, addr): (&&str, &SocketAddr)| proto::Member {
+        name: (*name).to_owned(),
+        grpc_addr: addr.to_string(),
+        ..Default::default()
+    };
+    let mut members: Vec<proto::Member> = names.iter().zip(&addrs).map(member).collect();
+    members.push(proto::Member {
+        name: "gone".into(),
+        grpc_addr: "127.0.0.1:1".into(),
+        ..Default::default()
+    });
+    for (name, listener) in names.iter().zip(listeners) {
+        let (name, members, supervisor) = ((*name).to_owned(), members.clone(), supervisor.to_owned());
+        let with_chaos = chaos.contains(&name.as_str());
+        let node = Node {
+            name,
+            members,
+            supervisor,
+            faults: Arc::default(),
+        };
+        let router = tonic::transport::Server::builder()
+            .add_service(IntrospectionServer::new(node.clone()))
+            .add_optional_service(with_chaos.then(|| ChaosServer::new(node)));
+        tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
+    }
+    addrs.iter().map(ToString::to_string).collect()
+}
+
+async fn supervisor(dir: &std::path::Path, nodes: usize, preferred: u16) -> Supervisor {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_squall-stand-in"));
+    let mut options = SupervisorOptions::new(program, nodes, dir.to_owned());
+    options.base_port = free_base(nodes, preferred).unwrap();
+    options.chaos = true;
+    Supervisor::start(options).await.unwrap()
+}
+
+#[tokio::test]
+async fn link_faults_are_set_at_the_sender_listed_and_halted() {
+    let addrs = serve(&["a", "b"], &["a", "b"], "").await;
+    let client = ChaosClient::new(vec![addrs[1].clone()], "test".into());
+    let ms = Duration::from_millis;
+    let delay = client.delay(("a", "b"), ms(200), ms(50), TTL).await.unwrap();
+    assert_eq!(
+        (delay.node.as_str(), delay.what.as_str()),
+        ("a", "delay a -> b 200000us ±50000us")
+    );
+    let cut = client.cut(("b", "a"), TTL).await.unwrap();
+    assert_eq!(
+        (cut.what.as_str(), cut.left_ms, cut.by.as_str()),
+        ("cut b -> a", 60_000, "test")
+    );
+
+    let listing = client.list().await.unwrap();
+    assert_eq!(
+        listing
+            .faults
+            .iter()
+            .map(|fault| fault.node.as_str())
+            .collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+    assert_eq!(
+        listing
+            .silent
+            .iter()
+            .map(|silent| silent.node.as_str())
+            .collect::<Vec<_>>(),
+        ["gone"]
+    );
+
+    let halted = client.halt().await.unwrap();
+    assert_eq!((halted.cleared, halted.remains.is_clear()), (2, true));
+}
+
+#[tokio::test]
+async fn orders_that_cannot_be_carried_out_say_why() {
+    let addrs = serve(&["a", "b"], &["a"], "").await;
+    let client = ChaosClient::new(addrs, "test".into());
+    let unknown = client.cut(("a", "z"), TTL).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "unknown node \"z\"; known are a, b, gone");
+    let off = client.cut(("b", "a"), TTL).await.unwrap_err();
+    assert_eq!(
+        (off.exit_code(), off.to_string().contains("without --chaos")),
+        (1, true),
+        "{off}"
+    );
+    let gone = client.cut(("gone", "a"), TTL).await.unwrap_err();
+    assert!(
+        matches!(&gone, ChaosError::Unavailable { who, .. } if who == "gone"),
+        "{gone}"
+    );
+    assert_eq!(
+        client.kill("a", TTL, false, None).await,
+        Err(ChaosError::NoSupervisor)
+    );
+    assert_eq!(
+        client.kill("z", TTL, false, None).await.unwrap_err().exit_code(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn the_console_kills_pauses_and_halts_through_the_supervisor_that_a_node_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = supervisor(dir.path(), 2, 23_000).await;
+    let addrs = serve(&["a", "b"], &["a", "b"], up.socket().to_str().unwrap()).await;
+    let client = Arc::new(ChaosClient::new(addrs, "observer".into()));
+    let console = ChaosConsole::new(Arc::clone(&client));
+    let pid = up.children().await[0].os_pid;
+
+    let stale = Order::Kill {
+        node: "a".into(),
+        ttl: TTL,
+        stay_down: false,
+        expect_os_pid: Some(pid + 1),
+    };
+    assert!(matches!(console.fire(stale).await, Err(ConsoleError::Refused(_))));
+    let kill = Order::Kill {
+        node: "a".into(),
+        ttl: TTL,
+        stay_down: true,
+        expect_os_pid: Some(pid),
+    };
+    assert_eq!(console.fire(kill).await.unwrap(), "a killed, stays down");
+    let pause = Order::Pause {
+        node: "b".into(),
+        ttl: TTL,
+        expect_os_pid: None,
+    };
+    assert!(
+        console
+            .fire(pause)
+            .await
+            .unwrap()
+            .starts_with("b paused, goes on in ")
+    );
+    let listing = client.list().await.unwrap();
+    let down: Vec<_> = listing
+        .down
+        .iter()
+        .map(|down| (down.node.as_str(), down.state))
+        .collect();
+    assert_eq!(down, [("a", "dead"), ("b", "paused")]);
+
+    let text = console.halt().await.unwrap();
+    assert!(
+        text.starts_with("0 faults ended, thawed or started a, b"),
+        "{text}"
+    );
+    assert!(
+        up.children()
+            .await
+            .iter()
+            .all(|child| child.state() == ChildState::Running)
+    );
+    let restart = Order::Restart {
+        node: "b".into(),
+        expect_os_pid: None,
+    };
+    assert!(
+        console
+            .fire(restart)
+            .await
+            .unwrap()
+            .starts_with("b started again as process ")
+    );
+    let resume = Order::Resume { node: "z".into() };
+    assert!(
+        matches!(console.fire(resume).await, Err(ConsoleError::Refused(text)) if text.contains("known are a, b"))
+    );
+    up.end().await;
+}
+
+#[tokio::test]
+async fn an_ended_supervisor_is_unreachable() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = supervisor(dir.path(), 1, 23_200).await;
+    let addrs = serve(&["a"], &["a"], up.socket().to_str().unwrap()).await;
+    let client = ChaosClient::new(addrs, "test".into());
+    up.end().await;
+    let error = client.pause("a", TTL, None).await.unwrap_err();
+    assert_eq!(
+        (error.exit_code(), error.to_string().contains("supervisor.sock")),
+        (5, true),
+        "{error}"
+    );
+}
