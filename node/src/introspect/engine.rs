@@ -26,7 +26,8 @@ pub fn look(sources: &impl Sources, wanted: &Wanted) -> Look {
     let mut rows = Vec::new();
     sources.rows(wanted.kinds, &mut rows);
     rows.retain(|row| {
-        rows::key_of(row).is_some_and(|(kind, _)| wanted.kinds.contains(kind)) && rows::wanted(row, &wanted.filter)
+        rows::key_of(row).is_some_and(|(kind, _)| wanted.kinds.contains(kind))
+            && rows::wanted(row, &wanted.filter)
     });
     let mut omitted = 0;
     if wanted.kinds.contains(RowKind::Process) {
