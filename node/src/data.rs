@@ -1,0 +1,268 @@
+//! The data plane of a node: what requests, deliveries, replies and attachments pass through. Puts its parts together
+//! and hands each arriving frame to one of them.
+//!
+//! What does not live here: who owns what (the control plane tells), links (the mesh).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::id::{Boot, ExchangeId, ExchangeName, NodeId, NodeName, Pid};
+use squall_kernel::message::{self, PeerMessage};
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Registry;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::exchanges::{Appointment, Exchanges};
+use crate::handlers::Handlers;
+use crate::journal::Journal;
+use crate::lease::LeaseClock;
+use crate::process::ProcessTable;
+use crate::router::Router;
+use crate::spans::Sampler;
+use crate::wire::{PeerLink, ReturnPath, Wire, count};
+
+mod change;
+
+pub use change::Change;
+
+/// What a data plane starts from.
+pub struct DataConfig {
+    /// Id of this node.
+    pub node: NodeId,
+    /// Which run of its data directory this is.
+    pub boot: Boot,
+    /// Name of this node.
+    pub name: NodeName,
+    /// The node's clock.
+    pub clock: Clock,
+    /// Until when the node may act as owner.
+    pub lease: Arc<LeaseClock>,
+    /// Runtime for exchanges and handlers; never the control plane's.
+    pub runtime: Handle,
+    /// Records kernel inputs and effects.
+    pub journal: Option<Journal>,
+    /// Which requests start a trace.
+    pub sampler: Sampler,
+}
+
+/// What all parts of the data plane share.
+pub struct DataContext {
+    /// Id of this node.
+    pub node: NodeId,
+    /// Which run of its data directory this is.
+    pub boot: Boot,
+    /// Name of this node.
+    pub name: NodeName,
+    /// The node's clock.
+    pub clock: Clock,
+    /// Until when the node may act as owner.
+    pub lease: Arc<LeaseClock>,
+    /// Runtime for exchanges and handlers.
+    pub runtime: Handle,
+    /// Processes.
+    pub processes: ProcessTable,
+    /// The way to any node.
+    pub wire: Wire,
+    pub(crate) journal: Option<Journal>,
+    pub(crate) sampler: Sampler,
+    registry: ArcSwap<Registry>,
+}
+
+impl DataContext {
+    /// The registry as this node has it. Short-lived: not to be held across an await.
+    #[must_use]
+    pub fn registry(&self) -> Guard<Arc<Registry>> {
+        self.registry.load()
+    }
+
+    /// The registry, to keep.
+    #[must_use]
+    pub fn registry_kept(&self) -> Arc<Registry> {
+        self.registry.load_full()
+    }
+
+    /// A pid as people read it.
+    #[must_use]
+    pub fn pid_text(&self, pid: Pid) -> String {
+        if pid.node == self.node {
+            return pid.text(self.name.as_str());
+        }
+        self.registry()
+            .name_of(pid.node)
+            .map_or_else(|| pid.to_string(), |name| pid.text(name.as_str()))
+    }
+
+    /// The name of a node, or its id when the registry does not know it.
+    #[must_use]
+    pub fn node_text(&self, node: NodeId) -> String {
+        self.registry()
+            .name_of(node)
+            .map_or_else(|| format!("{:x}", node.0), |name| name.as_str().to_owned())
+    }
+}
+
+/// The data plane of a node.
+pub struct DataPlane {
+    /// What its parts share.
+    pub context: Arc<DataContext>,
+    /// Exchanges owned here.
+    pub exchanges: Exchanges,
+    /// Requests that entered the cluster here.
+    pub router: Arc<Router>,
+    /// Handlers attached through this node.
+    pub handlers: Arc<Handlers>,
+    changing: Mutex<()>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl DataPlane {
+    /// Starts a data plane. The second value gives the leaders that owned exchanges want appointed.
+    #[must_use]
+    pub fn start(config: DataConfig) -> (Arc<Self>, mpsc::Receiver<Appointment>) {
+        let context = Arc::new(DataContext {
+            node: config.node,
+            boot: config.boot,
+            name: config.name,
+            clock: config.clock,
+            lease: config.lease,
+            runtime: config.runtime,
+            processes: ProcessTable::new(config.node, config.boot),
+            wire: Wire::new(config.node),
+            journal: config.journal,
+            sampler: config.sampler,
+            registry: ArcSwap::default(),
+        });
+        let (exchanges, appointments) = Exchanges::new(Arc::clone(&context));
+        let router = Arc::new(Router::new(Arc::clone(&context)));
+        let handlers = Arc::new(Handlers::new(Arc::clone(&context)));
+        let tasks = vec![
+            context.runtime.spawn(Arc::clone(&router).keep_time()),
+            context.runtime.spawn(Arc::clone(&handlers).keep_attached()),
+        ];
+        let plane = Arc::new(Self {
+            context,
+            exchanges,
+            router,
+            handlers,
+            changing: Mutex::new(()),
+            tasks,
+        });
+        plane.context.wire.attach_local(Arc::downgrade(&plane));
+        (plane, appointments)
+    }
+
+    /// Sets the link to the peers.
+    pub fn connect(&self, link: Arc<dyn PeerLink>) {
+        self.context.wire.connect(link);
+    }
+
+    /// The number of an exchange.
+    #[must_use]
+    pub fn lookup(&self, name: &ExchangeName) -> Option<ExchangeId> {
+        self.context.registry().names.get(name).copied()
+    }
+
+    /// Takes a newer registry into use: ends what a lost node held, tries again what waits, attaches handlers anew.
+    /// An older one than that in use is ignored.
+    pub fn registry_changed(&self, new: &Arc<Registry>) {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.context.registry_kept();
+        if new.revision < old.revision {
+            return;
+        }
+        self.context.registry.store(Arc::clone(new));
+        let change = Change::between(old, Arc::clone(new), self.context.node);
+        self.exchanges.registry_changed(&change);
+        self.handlers.registry_changed(&change);
+        self.router.registry_changed(&change);
+    }
+
+    /// Takes a frame from a data lane.
+    pub fn frame(&self, from: NodeId, frame: Frame) {
+        count(&self.context.wire.tally.taken_in);
+        self.take_in(from, frame);
+    }
+
+    pub(crate) fn take_in(&self, from: NodeId, frame: Frame) {
+        match frame.kind {
+            Kind::Request => self.exchanges.request(frame),
+            Kind::Deliver => self.handlers.deliver(from, frame),
+            Kind::Reply => self.router.reply(frame),
+            Kind::Control => match message::parse(&frame.payload) {
+                Ok(message) => self.message(from, message),
+                Err(error) => {
+                    count(&self.context.wire.tally.garbled);
+                    tracing::warn!(from = %from, %error, "control frame dropped");
+                }
+            },
+            Kind::Ack => count(&self.context.wire.tally.garbled),
+        }
+    }
+
+    pub(crate) fn message(&self, from: NodeId, message: PeerMessage) {
+        match message {
+            PeerMessage::Attach(attach) => self.exchanges.attach(from, attach),
+            PeerMessage::Detach {
+                exchange,
+                handler,
+                reason,
+            } => self.exchanges.detach(exchange, handler, reason),
+            PeerMessage::AttachRefused {
+                exchange,
+                handler,
+                seen,
+            } => {
+                self.handlers.attach_refused(exchange, handler, seen);
+            }
+            PeerMessage::System { to, message } => self.handlers.system(to, &message),
+            _ => count(&self.context.wire.tally.garbled),
+        }
+    }
+
+    /// Takes back frames to `to` that certainly did not arrive.
+    pub fn undeliverable(&self, to: NodeId, frames: Vec<Frame>) {
+        for frame in frames {
+            match frame.kind {
+                Kind::Request => self.router.undeliverable(frame.message),
+                Kind::Deliver => {
+                    let back = ReturnPath::of(&frame).none(frame.from, NoReply::Unreachable);
+                    self.context.wire.reply(back);
+                }
+                Kind::Reply => count(&self.context.wire.tally.lost_replies),
+                Kind::Control => self.control_undeliverable(to, &frame),
+                Kind::Ack => {}
+            }
+        }
+    }
+
+    /// Attachments are sent again by their own timer; a view that misses a system message is repaired by the owner.
+    fn control_undeliverable(&self, to: NodeId, frame: &Frame) {
+        if let Ok(PeerMessage::System { message, .. }) = message::parse(&frame.payload) {
+            self.exchanges.tell_again(message.exchange, to);
+        }
+    }
+
+    /// Ends all tasks of the data plane. Requests still open end as interrupted.
+    pub fn stop(&self) {
+        self.exchanges.stop();
+        self.handlers.stop();
+        self.router.stop();
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[cfg(test)]
+#[path = "data_test.rs"]
+mod tests;

@@ -1,0 +1,62 @@
+//! What is different between two states of the registry, as far as the data plane cares.
+
+use std::sync::Arc;
+
+use squall_kernel::id::{Boot, ExchangeId, NodeId};
+use squall_kernel::registry::{ExchangeRecord, NodeRecord, Registry};
+
+/// A change of the registry.
+pub struct Change {
+    /// Before.
+    pub old: Arc<Registry>,
+    /// After.
+    pub new: Arc<Registry>,
+    /// Nodes whose run has ended, with the run that follows it, if it is registered already.
+    pub lost: Vec<(NodeId, Option<Boot>)>,
+    /// True when this node's own tenure ended: owners may have dropped its handlers.
+    pub own_tenure_ended: bool,
+}
+
+impl Change {
+    /// What changed, as seen by `own`.
+    #[must_use]
+    pub fn between(old: Arc<Registry>, new: Arc<Registry>, own: NodeId) -> Self {
+        let tenure = |registry: &Registry| registry.nodes.get(&own).map(|n| n.tenure);
+        let up = old.nodes.values().filter(|n| n.is_up());
+        let lost = up.filter_map(|n| ended(n, new.nodes.get(&n.id))).collect();
+        let own_tenure_ended = tenure(&old) != tenure(&new);
+        Self {
+            old,
+            new,
+            lost,
+            own_tenure_ended,
+        }
+    }
+
+    /// True when that node's run has ended.
+    #[must_use]
+    pub fn is_lost(&self, node: NodeId) -> bool {
+        self.lost.iter().any(|(lost, _)| *lost == node)
+    }
+
+    /// The exchange now.
+    #[must_use]
+    pub fn exchange(&self, id: ExchangeId) -> Option<&ExchangeRecord> {
+        self.new.exchanges.get(&id)
+    }
+
+    /// True when the exchange's owner or epoch is another one than before.
+    #[must_use]
+    pub fn owner_changed(&self, id: ExchangeId) -> bool {
+        let grant = |registry: &Registry| registry.exchanges.get(&id).map(|e| (e.owner, e.epoch));
+        grant(&self.old) != grant(&self.new)
+    }
+}
+
+fn ended(before: &NodeRecord, after: Option<&NodeRecord>) -> Option<(NodeId, Option<Boot>)> {
+    match after {
+        Some(after) if after.is_up() && after.incarnation == before.incarnation => None,
+        Some(after) if after.is_up() => Some((before.id, Some(after.boot))),
+        _ => Some((before.id, None)),
+    }
+}

@@ -1,0 +1,13 @@
+//! Tests of the data planes of up to three nodes, wired in memory through the real codec. Time is paused: it moves on
+//! when nothing else can happen.
+
+#[path = "data_test/cluster.rs"]
+mod cluster;
+#[path = "data_test/failover.rs"]
+mod failover;
+#[path = "data_test/grpc_session.rs"]
+mod grpc_session;
+#[path = "data_test/requests.rs"]
+mod requests;
+#[path = "data_test/sessions.rs"]
+mod sessions;

@@ -1,0 +1,378 @@
+//! A cluster in memory: real data planes, a registry changed by real commands, and links that can be cut.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use squall_client::handler::{Answer, Delivery, Handler, Notice};
+use squall_kernel::frame::{Frame, Status};
+use squall_kernel::id::{
+    Boot, ClusterId, ExchangeId, ExchangeName, Incarnation, LinkSeq, NodeId, NodeName, Pid, Revision,
+};
+use squall_kernel::limits::FRAME_BYTES_MAX;
+use squall_kernel::profile::Profile;
+use squall_kernel::reason::{Lost, NoReply, StepDown};
+use squall_kernel::registry::{Command, Introduction, Outcome as Applied, Pattern, Registry, Strategy};
+use squall_kernel::time::{Instant, Span};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::data::{DataConfig, DataPlane};
+use crate::exchanges::Appointment;
+use crate::handlers::HandlerTags;
+use crate::journal::Journal;
+use crate::lease::LeaseClock;
+use crate::router::{Outcome, Request};
+use crate::spans::Sampler;
+use crate::wire::{LinkError, PeerLink};
+
+#[derive(Default)]
+pub(super) struct Net {
+    planes: Mutex<HashMap<NodeId, Weak<DataPlane>>>,
+    cut: Mutex<HashSet<NodeId>>,
+    /// Frames to these nodes are taken and never arrive.
+    swallowing: Mutex<HashSet<NodeId>>,
+    pub(super) swallowed: Mutex<Vec<(NodeId, NodeId, Frame)>>,
+}
+
+struct Link {
+    me: NodeId,
+    net: Arc<Net>,
+}
+
+impl PeerLink for Link {
+    fn send(&self, to: NodeId, _key: u64, frame: Frame) -> Result<(), LinkError> {
+        if self.net.cut.lock().unwrap().contains(&to) {
+            return Err(LinkError::Down);
+        }
+        if self.net.swallowing.lock().unwrap().contains(&to) {
+            self.net.swallowed.lock().unwrap().push((self.me, to, frame));
+            return Ok(());
+        }
+        let mut bytes = BytesMut::new();
+        frame.encode(LinkSeq(1), &mut bytes);
+        let (_, frame) = Frame::decode(&mut bytes, FRAME_BYTES_MAX).unwrap().unwrap();
+        let plane = self
+            .net
+            .planes
+            .lock()
+            .unwrap()
+            .get(&to)
+            .and_then(Weak::upgrade)
+            .ok_or(LinkError::Down)?;
+        plane.frame(self.me, frame);
+        Ok(())
+    }
+}
+
+pub(super) struct Cluster {
+    pub(super) net: Arc<Net>,
+    pub(super) planes: Vec<Arc<DataPlane>>,
+    pub(super) leases: Vec<Arc<LeaseClock>>,
+    appointments: Vec<mpsc::Receiver<Appointment>>,
+    pub(super) registry: Registry,
+    dead: HashSet<NodeId>,
+}
+
+pub(super) fn name(text: &str) -> ExchangeName {
+    ExchangeName::new(text).unwrap()
+}
+
+pub(super) fn node(n: usize) -> NodeId {
+    NodeId(n as u64 + 1)
+}
+
+fn node_name(n: usize) -> NodeName {
+    NodeName::new(["a", "b", "c"][n]).unwrap()
+}
+
+/// Lets everything happen that can happen now: with paused time a millisecond passes when all tasks wait.
+pub(super) async fn quiet() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+impl Cluster {
+    pub(super) fn new(nodes: usize) -> Self {
+        Self::recording(nodes, None)
+    }
+
+    /// The second value of `journal` says which node records.
+    pub(super) fn recording(nodes: usize, journal: Option<(&Journal, usize)>) -> Self {
+        let mut cluster = Self {
+            net: Arc::default(),
+            planes: Vec::new(),
+            leases: Vec::new(),
+            appointments: Vec::new(),
+            registry: Registry::default(),
+            dead: HashSet::new(),
+        };
+        for n in 0..nodes {
+            cluster.start(
+                n,
+                journal
+                    .filter(|(_, at)| *at == n)
+                    .map(|(journal, _)| journal.clone()),
+            );
+        }
+        cluster.apply(&Command::Found {
+            cluster: ClusterId(1),
+            profile: Profile::Lan,
+        });
+        for n in 0..nodes {
+            cluster.apply(&Command::NodeUp(Introduction {
+                id: node(n),
+                name: node_name(n),
+                incarnation: Incarnation(1),
+                boot: Boot(1),
+                mesh_addr: format!("127.0.0.1:74{n}0"),
+                grpc_addr: format!("127.0.0.1:74{n}1"),
+            }));
+        }
+        cluster
+    }
+
+    fn start(&mut self, n: usize, journal: Option<Journal>) {
+        let lease = Arc::new(LeaseClock::default());
+        lease.set(Instant(u64::MAX));
+        let (plane, appointments) = DataPlane::start(DataConfig {
+            node: node(n),
+            boot: Boot(1),
+            name: node_name(n),
+            clock: Clock::start(),
+            lease: Arc::clone(&lease),
+            runtime: Handle::current(),
+            journal,
+            sampler: Sampler::default(),
+        });
+        plane.connect(Arc::new(Link {
+            me: node(n),
+            net: Arc::clone(&self.net),
+        }));
+        self.net
+            .planes
+            .lock()
+            .unwrap()
+            .insert(node(n), Arc::downgrade(&plane));
+        self.planes.push(plane);
+        self.leases.push(lease);
+        self.appointments.push(appointments);
+    }
+
+    /// Applies a command, tells all nodes that live, and does what their control planes would do.
+    pub(super) fn apply(&mut self, command: &Command) -> Applied {
+        let before = self.registry.clone();
+        let applied = self.registry.apply(Revision(before.revision.0 + 1), command);
+        let new = Arc::new(self.registry.clone());
+        for (n, plane) in self
+            .planes
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| !self.dead.contains(&node(*n)))
+        {
+            plane.registry_changed(&new);
+            for record in before.owned_by(node(n)) {
+                match new.exchanges.get(&record.id) {
+                    None => plane.exchanges.disown(record.id, StepDown::Deleted),
+                    Some(now) if now.owner != record.owner => {
+                        plane.exchanges.disown(record.id, StepDown::Superseded);
+                    }
+                    Some(_) => {}
+                }
+            }
+            for record in new.owned_by(node(n)) {
+                if before
+                    .exchanges
+                    .get(&record.id)
+                    .is_none_or(|old| old.epoch != record.epoch)
+                {
+                    plane.exchanges.own(record, Span::from_ms(100));
+                }
+            }
+        }
+        applied
+    }
+
+    /// Declares an exchange owned by the first node, then the second, then the third.
+    pub(super) fn declare(&mut self, exchange: &str, strategy: Strategy) -> ExchangeId {
+        let failover = (0..self.planes.len()).map(node_name).collect();
+        let command = Command::Declare {
+            name: name(exchange),
+            pattern: Pattern::RequestResponse,
+            strategy,
+            failover,
+        };
+        assert_eq!(self.apply(&command), Applied::Done);
+        self.registry.names[&name(exchange)]
+    }
+
+    /// Commits the leaders that owners want, until none wants another.
+    pub(super) async fn appoint(&mut self) {
+        loop {
+            quiet().await;
+            let wanted: Vec<Appointment> = self
+                .appointments
+                .iter_mut()
+                .flat_map(|a| std::iter::from_fn(|| a.try_recv().ok()))
+                .collect();
+            if wanted.is_empty() {
+                return;
+            }
+            for Appointment {
+                exchange,
+                epoch,
+                leader,
+            } in wanted
+            {
+                self.apply(&Command::AppointLeader {
+                    exchange,
+                    epoch,
+                    leader,
+                });
+            }
+        }
+    }
+
+    /// Nothing reaches the node any more, and nothing comes from it.
+    pub(super) fn kill(&mut self, n: usize) {
+        self.dead.insert(node(n));
+        self.net.cut.lock().unwrap().insert(node(n));
+        self.planes[n].stop();
+    }
+
+    pub(super) fn declare_lost(&mut self, n: usize) {
+        let tenure = self.registry.nodes[&node(n)].tenure;
+        self.apply(&Command::NodeLost {
+            node: node(n),
+            tenure,
+            reason: Lost::Silent,
+        });
+    }
+
+    pub(super) fn swallow(&self, n: usize) {
+        self.net.swallowing.lock().unwrap().insert(node(n));
+    }
+
+    pub(super) fn heal(&self) {
+        self.net.swallowing.lock().unwrap().clear();
+        self.net.cut.lock().unwrap().clear();
+    }
+
+    pub(super) fn cut(&self, n: usize) {
+        self.net.cut.lock().unwrap().insert(node(n));
+    }
+
+    /// Gives swallowed frames back to their senders.
+    pub(super) fn give_back(&self) {
+        let frames = std::mem::take(&mut *self.net.swallowed.lock().unwrap());
+        for (from, to, frame) in frames {
+            let sender = usize::try_from(from.0).unwrap() - 1;
+            self.planes[sender].undeliverable(to, vec![frame]);
+        }
+    }
+
+    pub(super) fn attach(&self, n: usize, exchange: &str, handler: Scripted) -> Pid {
+        self.attach_tagged(n, exchange, "", handler)
+    }
+
+    pub(super) fn attach_tagged(&self, n: usize, exchange: &str, service: &str, handler: Scripted) -> Pid {
+        let tags = HandlerTags {
+            service: service.into(),
+            connection: "tag".into(),
+        };
+        self.planes[n]
+            .handlers
+            .attach_embedded(&name(exchange), tags, handler)
+            .unwrap()
+    }
+
+    pub(super) async fn request(&self, n: usize, exchange: ExchangeId, payload: &'static str) -> Outcome {
+        self.planes[n]
+            .router
+            .request(Request::new(exchange, Bytes::from_static(payload.as_bytes())))
+            .await
+    }
+}
+
+pub(super) fn reply(outcome: &Outcome) -> &str {
+    assert_eq!(outcome.status, Status::Reply, "{}", outcome.reason());
+    std::str::from_utf8(&outcome.payload).unwrap()
+}
+
+pub(super) fn none(reason: NoReply) -> Status {
+    Status::None(reason)
+}
+
+pub(super) fn asked(exchange: ExchangeId, payload: &'static str) -> Request {
+    Request::new(exchange, Bytes::from_static(payload.as_bytes()))
+}
+
+/// What handlers have seen.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    payloads: Vec<(String, Bytes)>,
+    notices: Vec<(String, Notice)>,
+}
+
+impl Log {
+    pub(super) fn count(&self, who: &str) -> usize {
+        self.0
+            .lock()
+            .unwrap()
+            .payloads
+            .iter()
+            .filter(|(name, _)| name == who)
+            .count()
+    }
+
+    pub(super) fn notices(&self, who: &str) -> Vec<Notice> {
+        let seen = self.0.lock().unwrap();
+        seen.notices
+            .iter()
+            .filter(|(name, _)| name == who)
+            .map(|(_, notice)| notice.clone())
+            .collect()
+    }
+
+    pub(super) fn handler(&self, who: &'static str) -> Scripted {
+        Scripted {
+            who,
+            log: self.clone(),
+        }
+    }
+}
+
+/// Answers with its own name, unless the payload says otherwise.
+pub(super) struct Scripted {
+    who: &'static str,
+    log: Log,
+}
+
+impl Handler for Scripted {
+    async fn handle(&mut self, delivery: Delivery) -> Answer {
+        self.log
+            .0
+            .lock()
+            .unwrap()
+            .payloads
+            .push((self.who.into(), delivery.payload.clone()));
+        match &delivery.payload[..] {
+            b"panic" => panic!("as asked"),
+            b"never" => std::future::pending().await,
+            b"late" => {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                Answer::Reply(Bytes::new())
+            }
+            b"decline" => Answer::Decline(format!("{} will not", self.who)),
+            _ => Answer::Reply(Bytes::from_static(self.who.as_bytes())),
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.log.0.lock().unwrap().notices.push((self.who.into(), notice));
+    }
+}

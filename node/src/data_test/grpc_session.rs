@@ -1,0 +1,205 @@
+//! The gRPC `Session` service over a real connection, with the generated client.
+
+use std::sync::Arc;
+
+use squall_kernel::registry::Strategy;
+use squall_proto::v1;
+use squall_proto::v1::client_action::Action;
+use squall_proto::v1::server_event::Event;
+use squall_proto::v1::session_client::SessionClient;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::transport::{Channel, Server};
+use tonic::{Code, Request, Streaming};
+
+use super::cluster::{Cluster, Log};
+use crate::session::GrpcSessions;
+
+async fn connect(cluster: &Cluster, n: usize) -> SessionClient<Channel> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = GrpcSessions::new(Arc::clone(&cluster.planes[n])).into_server();
+    let serving = Server::builder()
+        .add_service(service)
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(serving);
+    SessionClient::connect(format!("http://{address}")).await.unwrap()
+}
+
+struct Talk {
+    actions: mpsc::Sender<v1::ClientBatch>,
+    events: Streaming<v1::ServerBatch>,
+    ready: std::collections::VecDeque<Event>,
+}
+
+impl Talk {
+    async fn open(client: &mut SessionClient<Channel>) -> Self {
+        let (actions, batches) = mpsc::channel(8);
+        let first = Action::Open(v1::OpenSession { name: "test".into() });
+        actions.send(batch(vec![first])).await.unwrap();
+        let events = client
+            .open(ReceiverStream::new(batches))
+            .await
+            .unwrap()
+            .into_inner();
+        Self {
+            actions,
+            events,
+            ready: std::collections::VecDeque::new(),
+        }
+    }
+
+    async fn say(&self, actions: Vec<Action>) {
+        self.actions.send(batch(actions)).await.unwrap();
+    }
+
+    async fn next(&mut self) -> Event {
+        while self.ready.is_empty() {
+            let batch = self.events.message().await.unwrap().unwrap();
+            self.ready
+                .extend(batch.events.into_iter().filter_map(|e| e.event));
+        }
+        self.ready.pop_front().unwrap()
+    }
+}
+
+fn batch(actions: Vec<Action>) -> v1::ClientBatch {
+    let actions = actions
+        .into_iter()
+        .map(|action| v1::ClientAction { action: Some(action) })
+        .collect();
+    v1::ClientBatch { actions }
+}
+
+fn attach(handler: u32, exchange: &str) -> Action {
+    Action::Attach(v1::Attach {
+        handler,
+        exchange: exchange.into(),
+        connection_tag: "c".into(),
+        ..Default::default()
+    })
+}
+
+fn call(id: u64, exchange: &str) -> v1::RequestCall {
+    v1::RequestCall {
+        id,
+        exchange: exchange.into(),
+        payload: "question".into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_handler_joins_through_the_service_and_leads() {
+    let mut cluster = Cluster::new(2);
+    cluster.declare("ledger", Strategy::Consensus);
+    let (mut serving, mut asking) = (connect(&cluster, 1).await, connect(&cluster, 0).await);
+    let mut server = Talk::open(&mut serving).await;
+    assert!(matches!(server.next().await, Event::Opened(opened) if opened.node == "b"));
+    server
+        .say(vec![
+            attach(7, "ledger"),
+            attach(8, "nothing"),
+            attach(7, "ledger"),
+        ])
+        .await;
+    let Event::Attached(attached) = server.next().await else {
+        panic!("not attached")
+    };
+    assert_eq!((attached.handler, attached.epoch), (7, 1));
+    assert!(
+        matches!(server.next().await, Event::Refused(r) if r.handler == 8 && r.reason.contains("'nothing'"))
+    );
+    assert!(matches!(server.next().await, Event::Refused(r) if r.handler == 7));
+    loop {
+        cluster.appoint().await;
+        let Event::System(system) = server.next().await else {
+            panic!("no system message")
+        };
+        if let Some(v1::system_message::What::Leader(leader)) = system.what
+            && leader.you
+        {
+            assert_eq!((leader.leader, leader.leader_epoch), (attached.pid, 1));
+            break;
+        }
+    }
+    let mut request = Request::new(call(1, "ledger"));
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    request
+        .metadata_mut()
+        .insert("traceparent", traceparent.parse().unwrap());
+    let answer = tokio::spawn(async move { asking.request(request).await });
+    let Event::Delivery(delivery) = server.next().await else {
+        panic!("no delivery")
+    };
+    assert_eq!(
+        (delivery.handler, &delivery.payload[..], delivery.leader_epoch),
+        (7, &b"question"[..], 1)
+    );
+    assert_eq!(delivery.traceparent, traceparent);
+    let reply = v1::Reply {
+        delivery: delivery.delivery,
+        payload: "answer".into(),
+        ..Default::default()
+    };
+    server.say(vec![Action::Reply(reply)]).await;
+    let outcome = answer.await.unwrap().unwrap().into_inner();
+    assert_eq!(
+        (outcome.kind(), &outcome.payload[..]),
+        (v1::OutcomeKind::Reply, &b"answer"[..])
+    );
+}
+
+#[tokio::test]
+async fn outcomes_of_a_sessions_requests_come_as_events() {
+    let mut cluster = Cluster::new(1);
+    let log = Log::default();
+    cluster.declare("orders", Strategy::RoundRobin);
+    let mut client = connect(&cluster, 0).await;
+    let mut talk = Talk::open(&mut client).await;
+    assert!(matches!(talk.next().await, Event::Opened(_)));
+    talk.say(vec![Action::Request(call(1, "orders"))]).await;
+    let Event::Outcome(outcome) = talk.next().await else {
+        panic!("no outcome")
+    };
+    assert_eq!((outcome.id, outcome.kind()), (1, v1::OutcomeKind::NoResponders));
+    cluster.attach(0, "orders", log.handler("on-a"));
+    talk.say(vec![
+        Action::Request(call(2, "orders")),
+        Action::Request(call(3, "nothing")),
+    ])
+    .await;
+    let mut outcomes = Vec::new();
+    for _ in 0..2 {
+        let Event::Outcome(outcome) = talk.next().await else {
+            panic!("no outcome")
+        };
+        outcomes.push((outcome.id, outcome.kind(), outcome.reason));
+    }
+    outcomes.sort_unstable_by_key(|(id, ..)| *id);
+    assert_eq!(outcomes[0], (2, v1::OutcomeKind::Reply, String::new()));
+    assert_eq!(
+        outcomes[1],
+        (
+            3,
+            v1::OutcomeKind::Unavailable,
+            "unavailable: unknown exchange 'nothing'".into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_begin_with_open_is_refused() {
+    let cluster = Cluster::new(1);
+    let mut client = connect(&cluster, 0).await;
+    let (actions, batches) = mpsc::channel(8);
+    actions.send(batch(vec![attach(1, "orders")])).await.unwrap();
+    let mut events = client
+        .open(ReceiverStream::new(batches))
+        .await
+        .unwrap()
+        .into_inner();
+    let error = events.message().await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+}

@@ -1,0 +1,282 @@
+//! Requests: strategies, ends, retries, failover, fences.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use squall_client::handler::NoticeKind;
+use squall_kernel::frame::{Status, Tags};
+use squall_kernel::id::{ExchangeId, Pid};
+use squall_kernel::limits::MAILBOX_BOUND;
+use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::registry::Strategy;
+use squall_kernel::time::Span;
+use tokio::sync::oneshot;
+
+use super::cluster::{Cluster, Log, asked, none, quiet, reply};
+use crate::process::ProcessFigures;
+use crate::router::{ReplyTo, Request};
+
+#[tokio::test(start_paused = true)]
+async fn round_robin_serves_handlers_on_all_nodes_in_turn() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    for (n, who) in ["on-a", "on-b", "on-c"].into_iter().enumerate() {
+        cluster.attach(n, "orders", log.handler(who));
+    }
+    quiet().await;
+    for n in 0..9 {
+        let outcome = cluster.request(n % 3, exchange, "hello").await;
+        assert!(reply(&outcome).starts_with("on-") && !outcome.more);
+    }
+    assert_eq!(["on-a", "on-b", "on-c"].map(|who| log.count(who)), [3, 3, 3]);
+    let stats = cluster.planes[1].router.stats();
+    assert_eq!(
+        (stats[0].requests, stats[0].replies, stats[0].in_flight),
+        (3, 3, 0)
+    );
+    assert_eq!(cluster.planes[0].exchanges.owned()[0].handlers, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_tag_chooses_the_group_and_tags_come_back() {
+    let mut cluster = Cluster::new(2);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    cluster.attach_tagged(0, "orders", "eu", log.handler("eu"));
+    cluster.attach_tagged(1, "orders", "us", log.handler("us"));
+    quiet().await;
+    for _ in 0..3 {
+        let tags = Tags {
+            service: "us".into(),
+            request: "r1".into(),
+            ..Tags::default()
+        };
+        let outcome = cluster.planes[0]
+            .router
+            .request(Request {
+                tags,
+                ..asked(exchange, "x")
+            })
+            .await;
+        assert_eq!((reply(&outcome), &outcome.request_tag[..]), ("us", &b"r1"[..]));
+    }
+    let tags = Tags {
+        service: "asia".into(),
+        ..Tags::default()
+    };
+    let outcome = cluster.planes[0]
+        .router
+        .request(Request {
+            tags,
+            ..asked(exchange, "x")
+        })
+        .await;
+    assert_eq!(outcome.status, none(NoReply::NoResponders));
+}
+
+#[tokio::test(start_paused = true)]
+async fn consensus_asks_the_leader_alone_and_the_next_one_after_it() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let exchange = cluster.declare("ledger", Strategy::Consensus);
+    let first = cluster.attach(1, "ledger", log.handler("first"));
+    cluster.appoint().await;
+    cluster.attach(2, "ledger", log.handler("second"));
+    cluster.appoint().await;
+    for n in 0..3 {
+        assert_eq!(reply(&cluster.request(n, exchange, "x").await), "first");
+    }
+    let leads = |who: &str| {
+        log.notices(who).iter().rev().find_map(|n| match &n.what {
+            NoticeKind::Leader { you, servers, .. } => Some((*you, servers.len())),
+            _ => None,
+        })
+    };
+    assert_eq!(
+        (leads("first"), leads("second")),
+        (Some((true, 1)), Some((false, 2)))
+    );
+    assert!(
+        log.notices("first")
+            .iter()
+            .any(|n| matches!(n.what, NoticeKind::SlaveUp(_)))
+    );
+
+    assert!(
+        cluster.planes[1]
+            .handlers
+            .detach(first.serial, DetachReason::Asked)
+    );
+    cluster.appoint().await;
+    assert_eq!(reply(&cluster.request(0, exchange, "x").await), "second");
+    assert_eq!(leads("second"), Some((true, 1)));
+    assert!(
+        log.notices("second")
+            .iter()
+            .any(|n| matches!(n.what, NoticeKind::SlaveDown { .. }))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn default_gives_each_handlers_answer_and_says_which_is_the_last() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let exchange = cluster.declare("poll", Strategy::Default);
+    for (n, who) in ["on-a", "on-b", "on-c"].into_iter().enumerate() {
+        cluster.attach(n, "poll", log.handler(who));
+    }
+    quiet().await;
+    let mut outcomes = cluster.planes[1].router.request_all(asked(exchange, "x"));
+    let mut seen = Vec::new();
+    while let Some(outcome) = outcomes.recv().await {
+        assert_eq!(outcome.count, 3);
+        seen.push((reply(&outcome).to_owned(), outcome.index, outcome.more));
+    }
+    assert_eq!(seen.iter().filter(|(_, _, more)| !more).count(), 1);
+    assert!(!seen.last().unwrap().2);
+    seen.sort_unstable();
+    assert_eq!(
+        seen.iter().map(|(who, ..)| who.as_str()).collect::<Vec<_>>(),
+        ["on-a", "on-b", "on-c"]
+    );
+    assert_eq!(cluster.planes[1].router.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn default_ends_when_the_last_handler_died() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let exchange = cluster.declare("poll", Strategy::Default);
+    cluster.attach(0, "poll", log.handler("on-a"));
+    quiet().await;
+    cluster.attach(2, "poll", log.handler("on-c"));
+    quiet().await;
+    cluster.swallow(2);
+    let mut outcomes = cluster.planes[1].router.request_all(asked(exchange, "x"));
+    let first = outcomes.recv().await.unwrap();
+    assert!(reply(&first) == "on-a" && first.more);
+    cluster.kill(2);
+    cluster.declare_lost(2);
+    let last = outcomes.recv().await.unwrap();
+    assert_eq!(
+        (last.status, last.index, last.more),
+        (none(NoReply::Interrupted), 2, false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_handlers_the_answer_comes_at_once() {
+    let mut cluster = Cluster::new(2);
+    let exchange = cluster.declare("empty", Strategy::RoundRobin);
+    let before = cluster.planes[1].context.clock.now();
+    let outcome = cluster.request(1, exchange, "x").await;
+    assert_eq!(outcome.status, none(NoReply::NoResponders));
+    assert_eq!(
+        cluster.planes[1].context.clock.now(),
+        before,
+        "no time has passed"
+    );
+    assert_eq!(
+        cluster.request(1, ExchangeId(99), "x").await.status,
+        none(NoReply::UnknownExchange)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_answer_times_out_once_and_the_late_reply_is_dropped() {
+    let mut cluster = Cluster::new(2);
+    let log = Log::default();
+    let exchange = cluster.declare("slow", Strategy::RoundRobin);
+    cluster.attach(0, "slow", log.handler("slow"));
+    quiet().await;
+    let before = cluster.planes[1].context.clock.now();
+    let request = Request {
+        timeout: Span::from_ms(300),
+        ..asked(exchange, "late")
+    };
+    assert_eq!(
+        cluster.planes[1].router.request(request).await.status,
+        none(NoReply::Timeout)
+    );
+    let took = cluster.planes[1].context.clock.now().since(before);
+    assert!((300..310).contains(&took.as_ms()), "{took}");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(cluster.planes[1].context.wire.tally.late_replies.load(Relaxed), 1);
+    assert_eq!(cluster.planes[1].router.stats()[0].timeouts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decline_names_its_reason() {
+    let mut cluster = Cluster::new(2);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    cluster.attach(0, "orders", log.handler("on-a"));
+    quiet().await;
+    let outcome = cluster.request(1, exchange, "decline").await;
+    assert_eq!(
+        (outcome.status, outcome.reason().as_str()),
+        (Status::Declined, "on-a will not")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_interrupts_its_request_and_nothing_else() {
+    let mut cluster = Cluster::new(2);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    let pid = cluster.attach(0, "orders", log.handler("on-a"));
+    quiet().await;
+    assert_eq!(
+        cluster.request(1, exchange, "panic").await.status,
+        none(NoReply::Interrupted)
+    );
+    assert_eq!(reply(&cluster.request(1, exchange, "x").await), "on-a");
+    assert_eq!(figures(&cluster, 0, pid).restarts, 1);
+    for _ in 0..10 {
+        assert_eq!(
+            cluster.request(1, exchange, "panic").await.status,
+            none(NoReply::Interrupted)
+        );
+    }
+    quiet().await;
+    assert_eq!(
+        cluster.request(1, exchange, "x").await.status,
+        none(NoReply::NoResponders),
+        "detached"
+    );
+}
+
+fn figures(cluster: &Cluster, n: usize, pid: Pid) -> ProcessFigures {
+    let context = &cluster.planes[n].context;
+    let mut found = None;
+    context.processes.each(|p| {
+        if p.pid() == pid {
+            found = Some(p.figures(context.clock.now()));
+        }
+    });
+    found.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_mailbox_rejects_and_everything_in_it_is_still_answered() {
+    let mut cluster = Cluster::new(1);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    cluster.attach(0, "orders", log.handler("on-a"));
+    quiet().await;
+    let submit = || {
+        let (reply_to, outcome) = oneshot::channel();
+        cluster.planes[0]
+            .router
+            .submit(asked(exchange, "x"), ReplyTo::First(reply_to));
+        outcome
+    };
+    // Nothing is taken out while this task does not wait.
+    let fitting: Vec<_> = (0..MAILBOX_BOUND).map(|_| submit()).collect();
+    assert_eq!(submit().try_recv().unwrap().status, none(NoReply::Rejected));
+    for outcome in fitting {
+        assert_eq!(reply(&outcome.await.unwrap()), "on-a");
+    }
+    assert_eq!(cluster.planes[0].router.stats()[0].refused, 1);
+}

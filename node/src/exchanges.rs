@@ -1,0 +1,305 @@
+//! The exchanges this node owns: one process each, started and stopped by the control plane.
+//!
+//! What does not live here: the decisions (the kernel's `Exchange`), and the requester's side (`router`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use squall_kernel::exchange::{Exchange, ExchangeConfig};
+use squall_kernel::frame::Frame;
+use squall_kernel::id::{Boot, Epoch, ExchangeId, NodeId, Pid};
+use squall_kernel::limits::MAILBOX_BOUND;
+use squall_kernel::message::{Attach, PeerMessage};
+use squall_kernel::reason::{DetachReason, NoReply, StepDown};
+use squall_kernel::registry::{ExchangeRecord, LeaderRecord};
+use squall_kernel::time::Span;
+use tokio::sync::{Notify, mpsc};
+
+use crate::data::{Change, DataContext};
+use crate::journal::MachineKind;
+use crate::limits::APPOINTMENTS_MAX;
+use crate::process::{Mailbox, ProcessKind, Push, mailbox};
+use crate::wire::ReturnPath;
+
+mod run;
+
+use run::Running;
+
+/// A leader that an owned exchange wants in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appointment {
+    /// Exchange.
+    pub exchange: ExchangeId,
+    /// Epoch under which this node owns it.
+    pub epoch: Epoch,
+    /// Handler, or nobody.
+    pub leader: Option<Pid>,
+}
+
+/// An owned exchange as the observer sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnedExchange {
+    /// Exchange.
+    pub exchange: ExchangeId,
+    /// Epoch.
+    pub epoch: Epoch,
+    /// Its process.
+    pub pid: Pid,
+    /// Handlers attached.
+    pub handlers: u64,
+    /// Copies delivered to handlers since it is owned here.
+    pub routed: u64,
+    /// Requests refused since it is owned here.
+    pub refused: u64,
+    /// True unless the control plane has taken the right to act away.
+    pub acting: bool,
+}
+
+/// What an exchange's process takes out of its mailbox.
+enum Mail {
+    Request(Frame),
+    Attach(Attach),
+    Detach { handler: Pid, reason: DetachReason },
+}
+
+/// What must reach an exchange's process whatever its mailbox holds.
+#[derive(Default)]
+struct Orders {
+    /// The registry's leader, when it changed.
+    leader: Option<Option<LeaderRecord>>,
+    /// Nodes whose run has ended, with the run that follows. Bounded: one entry a node.
+    lost: Vec<(NodeId, Option<Boot>)>,
+    /// Nodes that missed a system message.
+    tell_again: Vec<NodeId>,
+}
+
+#[derive(Default)]
+struct Post {
+    orders: Mutex<Orders>,
+    wake: Notify,
+    /// Without a lease: refuses requests, keeps its handlers.
+    paused: AtomicBool,
+    /// Somebody else's by now: refuses everything.
+    stopped: AtomicBool,
+    handlers: AtomicU64,
+    routed: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Post {
+    fn order(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.notify_one();
+    }
+}
+
+struct Owned {
+    epoch: Epoch,
+    leader: Option<LeaderRecord>,
+    mailbox: Mailbox<Mail>,
+    post: Arc<Post>,
+}
+
+impl Owned {
+    fn stop(&self) {
+        self.post.stopped.store(true, Ordering::Release);
+        self.post.wake.notify_one();
+    }
+}
+
+/// The exchanges this node owns.
+pub struct Exchanges {
+    context: Arc<DataContext>,
+    owned: RwLock<HashMap<ExchangeId, Owned>>,
+    appointments: mpsc::Sender<Appointment>,
+}
+
+impl Exchanges {
+    pub(crate) fn new(context: Arc<DataContext>) -> (Self, mpsc::Receiver<Appointment>) {
+        let (appointments, wanted) = mpsc::channel(APPOINTMENTS_MAX);
+        (
+            Self {
+                context,
+                owned: RwLock::default(),
+                appointments,
+            },
+            wanted,
+        )
+    }
+
+    /// Starts to own an exchange under the record's epoch, or goes on after [`StepDown::LeaseEnded`] when the epoch is
+    /// still the same: nobody else can have owned it in between. `settle` is how long handlers have to attach again.
+    pub fn own(&self, record: &ExchangeRecord, settle: Span) {
+        let mut owned = self.write();
+        match owned.get(&record.id) {
+            Some(known) if known.epoch == record.epoch => known.post.paused.store(false, Ordering::Release),
+            Some(known) if known.epoch > record.epoch => {}
+            known => {
+                if let Some(known) = known {
+                    known.stop();
+                }
+                owned.insert(record.id, self.begin(record, settle));
+            }
+        }
+    }
+
+    fn begin(&self, record: &ExchangeRecord, settle: Span) -> Owned {
+        let context = Arc::clone(&self.context);
+        let now = context.clock.now();
+        let config = ExchangeConfig {
+            id: record.id,
+            strategy: record.strategy,
+            epoch: record.epoch,
+            leader: record.leader,
+            settle,
+        };
+        let process =
+            context
+                .processes
+                .enter(ProcessKind::Exchange, record.name.as_str(), MAILBOX_BOUND, now);
+        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
+        let post = Arc::new(Post::default());
+        let id = format!("{}@{}", record.id, record.epoch);
+        if let Some(journal) = &context.journal {
+            journal.start(MachineKind::Exchange, &id, now, &config);
+        }
+        let running = Running {
+            core: Exchange::new(now, config),
+            id: record.id,
+            name: record.name.clone(),
+            strategy: record.strategy,
+            journal_id: id,
+            context: Arc::clone(&context),
+            process,
+            inbox,
+            post: Arc::clone(&post),
+            attached: BTreeMap::new(),
+            missed: BTreeMap::new(),
+            effects: Vec::new(),
+            appointments: self.appointments.clone(),
+        };
+        context.runtime.spawn(running.run());
+        Owned {
+            epoch: record.epoch,
+            leader: record.leader,
+            mailbox,
+            post,
+        }
+    }
+
+    /// Stops acting for an exchange. When only the lease has ended the process stays, refuses requests, and keeps its
+    /// handlers for the next [`Exchanges::own`] under the same epoch.
+    pub fn disown(&self, exchange: ExchangeId, why: StepDown) {
+        tracing::info!(%exchange, reason = why.as_str(), "stepped down");
+        if why == StepDown::LeaseEnded {
+            if let Some(owned) = self.read().get(&exchange) {
+                owned.post.paused.store(true, Ordering::Release);
+            }
+        } else if let Some(owned) = self.write().remove(&exchange) {
+            owned.stop();
+        }
+    }
+
+    /// Exchanges owned here.
+    #[must_use]
+    pub fn owned(&self) -> Vec<OwnedExchange> {
+        let row = |(id, owned): (&ExchangeId, &Owned)| OwnedExchange {
+            exchange: *id,
+            epoch: owned.epoch,
+            pid: owned.mailbox.process().pid(),
+            handlers: owned.post.handlers.load(Ordering::Relaxed),
+            routed: owned.post.routed.load(Ordering::Relaxed),
+            refused: owned.post.refused.load(Ordering::Relaxed),
+            acting: !owned.post.paused.load(Ordering::Relaxed),
+        };
+        self.read().iter().map(row).collect()
+    }
+
+    /// Takes in a request for an exchange that should be owned here.
+    pub(crate) fn request(&self, frame: Frame) {
+        let refused = match self.read().get(&frame.exchange) {
+            None => Some((frame, NoReply::Moved)),
+            Some(owned) => match owned.mailbox.push(Mail::Request(frame)) {
+                Err(Push::Full(Mail::Request(frame))) => Some((frame, NoReply::Rejected)),
+                Err(Push::Closed(Mail::Request(frame))) => Some((frame, NoReply::Moved)),
+                _ => None,
+            },
+        };
+        // Outside the lock: the answer may lead straight into the requester's side of this node.
+        if let Some((frame, reason)) = refused {
+            let from = Pid {
+                node: self.context.node,
+                serial: 0,
+            };
+            self.context.wire.reply(ReturnPath::of(&frame).none(from, reason));
+        }
+    }
+
+    /// Takes in a handler. One that comes under another epoch is refused; one that finds the mailbox full comes again.
+    pub(crate) fn attach(&self, from: NodeId, attach: Attach) {
+        let (exchange, handler) = (attach.exchange, attach.handler);
+        let seen = match self.read().get(&exchange) {
+            Some(owned) if owned.epoch == attach.epoch => {
+                let _comes_again_when_full = owned.mailbox.push(Mail::Attach(attach));
+                return;
+            }
+            owned => owned.map_or(Epoch(0), |o| o.epoch),
+        };
+        let refused = PeerMessage::AttachRefused {
+            exchange,
+            handler,
+            seen,
+        };
+        let _comes_again_by_itself = self.context.wire.message(from, exchange, refused);
+    }
+
+    pub(crate) fn detach(&self, exchange: ExchangeId, handler: Pid, reason: DetachReason) {
+        if let Some(owned) = self.read().get(&exchange) {
+            // A handler that stays in the table because the mailbox was full is found out at its next delivery.
+            let _found_out_later = owned.mailbox.push(Mail::Detach { handler, reason });
+        }
+    }
+
+    /// A system message to that node was lost.
+    pub(crate) fn tell_again(&self, exchange: ExchangeId, node: NodeId) {
+        if let Some(owned) = self.read().get(&exchange) {
+            owned.post.order(|orders| {
+                if !orders.tell_again.contains(&node) {
+                    orders.tell_again.push(node);
+                }
+            });
+        }
+    }
+
+    pub(crate) fn registry_changed(&self, change: &Change) {
+        for (id, owned) in self.write().iter_mut() {
+            let Some(record) = change.exchange(*id).filter(|record| record.epoch == owned.epoch) else {
+                continue;
+            };
+            let leader = (record.leader != owned.leader).then_some(record.leader);
+            owned.leader = record.leader;
+            if leader.is_some() || !change.lost.is_empty() {
+                owned.post.order(|orders| {
+                    orders.leader = leader.or(orders.leader.take());
+                    orders.lost.retain(|(node, _)| !change.is_lost(*node));
+                    orders.lost.extend_from_slice(&change.lost);
+                });
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        for (_, owned) in self.write().drain() {
+            owned.stop();
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<ExchangeId, Owned>> {
+        self.owned.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<ExchangeId, Owned>> {
+        self.owned.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

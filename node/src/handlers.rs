@@ -1,0 +1,366 @@
+//! Handlers attached through this node, embedded and of sessions: keeps each of them attached with the owner of its
+//! exchange, and lets deliveries and system messages through to them.
+//!
+//! What does not live here: which handler gets a request (the owner decides), and connections of clients (`session`).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use squall_kernel::frame::Frame;
+use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid};
+use squall_kernel::limits::TAG_BYTES_MAX;
+use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
+use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::time::Instant;
+use tokio::sync::Notify;
+
+use crate::data::{Change, DataContext};
+use crate::process::{Process, Push};
+use crate::wire::{ReturnPath, count};
+
+mod attachment;
+pub(crate) mod embedded;
+mod notice;
+
+use attachment::Heard;
+pub use attachment::{Attachment, HandlerSink};
+pub use notice::notice_of;
+
+/// Tags of an attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HandlerTags {
+    /// Group; empty for none.
+    pub service: String,
+    /// Given back with every delivery.
+    pub connection: String,
+}
+
+/// Why a handler cannot attach.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    /// No exchange of that name.
+    #[error("there is no exchange '{0}'")]
+    UnknownExchange(ExchangeName),
+    /// A tag is too long.
+    #[error("a {what} tag has at most {TAG_BYTES_MAX} bytes, this one has {len}")]
+    TagTooLong {
+        /// Which tag.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The session's handlers are at their bound.
+    #[error("a session has at most {max} handlers")]
+    TooMany {
+        /// Bound.
+        max: usize,
+    },
+}
+
+#[derive(Default)]
+struct Attachments {
+    by_serial: HashMap<u64, Arc<Attachment>>,
+    by_exchange: HashMap<ExchangeId, Vec<Arc<Attachment>>>,
+}
+
+/// Handlers attached through this node.
+pub struct Handlers {
+    context: Arc<DataContext>,
+    attachments: RwLock<Attachments>,
+    /// When which unconfirmed attachment is sent again.
+    due: Mutex<BTreeSet<(Instant, u64)>>,
+    earlier: Notify,
+}
+
+impl Handlers {
+    pub(crate) fn new(context: Arc<DataContext>) -> Self {
+        Self {
+            context,
+            attachments: RwLock::default(),
+            due: Mutex::default(),
+            earlier: Notify::new(),
+        }
+    }
+
+    /// Attaches a handler whose deliveries go to `sink`, at most `credit` of them unanswered.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub fn attach(
+        &self,
+        name: &ExchangeName,
+        tags: HandlerTags,
+        credit: u32,
+        process: Arc<Process>,
+        sink: Arc<dyn HandlerSink>,
+    ) -> Result<Arc<Attachment>, AttachError> {
+        for (what, tag) in [("service", &tags.service), ("connection", &tags.connection)] {
+            if tag.len() > TAG_BYTES_MAX {
+                return Err(AttachError::TagTooLong { what, len: tag.len() });
+            }
+        }
+        let exchange = self.context.registry().names.get(name).copied();
+        let exchange = exchange.ok_or_else(|| AttachError::UnknownExchange(name.clone()))?;
+        let attachment = Arc::new(Attachment::new(
+            exchange,
+            name.clone(),
+            tags,
+            credit,
+            process,
+            sink,
+        ));
+        {
+            let mut all = self.write();
+            all.by_serial
+                .insert(attachment.pid().serial, Arc::clone(&attachment));
+            all.by_exchange
+                .entry(exchange)
+                .or_default()
+                .push(Arc::clone(&attachment));
+        }
+        self.send_attach(&attachment);
+        Ok(attachment)
+    }
+
+    /// Detaches a handler; what was delivered to it can still be answered. False when there is no such handler.
+    pub fn detach(&self, serial: u64, reason: DetachReason) -> bool {
+        let Some(attachment) = self.remove(serial) else {
+            return false;
+        };
+        let grant = self
+            .context
+            .registry()
+            .exchanges
+            .get(&attachment.exchange())
+            .and_then(|e| e.owner);
+        if let Some(owner) = grant {
+            let (exchange, handler) = (attachment.exchange(), attachment.pid());
+            let message = PeerMessage::Detach {
+                exchange,
+                handler,
+                reason,
+            };
+            // An owner that does not hear of it is told at its next delivery.
+            let _told_later = self.context.wire.message(owner, exchange, message);
+        }
+        attachment.sink().detached(&attachment, reason);
+        true
+    }
+
+    /// Attachments: pid, exchange, and the epoch under which the owner has confirmed it.
+    #[must_use]
+    pub fn attached(&self) -> Vec<(Pid, ExchangeId, Option<Epoch>)> {
+        self.read()
+            .by_serial
+            .values()
+            .map(|a| (a.pid(), a.exchange(), a.view().confirmed()))
+            .collect()
+    }
+
+    fn remove(&self, serial: u64) -> Option<Arc<Attachment>> {
+        let mut all = self.write();
+        let attachment = all.by_serial.remove(&serial)?;
+        if let Some(same) = all.by_exchange.get_mut(&attachment.exchange()) {
+            same.retain(|a| a.pid().serial != serial);
+            if same.is_empty() {
+                all.by_exchange.remove(&attachment.exchange());
+            }
+        }
+        Some(attachment)
+    }
+
+    /// Takes in a delivery.
+    pub(crate) fn deliver(&self, from: NodeId, frame: Frame) {
+        let Some(attachment) = self.read().by_serial.get(&frame.to).cloned() else {
+            return self.unknown(from, &frame);
+        };
+        if attachment.view().fence(frame.epoch, frame.leader_epoch).is_err() {
+            count(&self.context.wire.tally.fenced);
+            return self.refuse(&attachment, &frame, NoReply::Fenced);
+        }
+        if !attachment.take_credit() {
+            attachment.process().count_dropped();
+            return self.refuse(&attachment, &frame, NoReply::Rejected);
+        }
+        let (frame, reason) = match attachment.sink().deliver(&attachment, frame) {
+            Ok(()) => return,
+            Err(Push::Full(frame)) => (frame, NoReply::Rejected),
+            Err(Push::Closed(frame)) => (frame, NoReply::Unreachable),
+        };
+        attachment.give_credit();
+        self.refuse(&attachment, &frame, reason);
+    }
+
+    fn refuse(&self, attachment: &Attachment, frame: &Frame, reason: NoReply) {
+        self.context
+            .wire
+            .reply(ReturnPath::of(frame).none(attachment.pid(), reason));
+    }
+
+    /// The owner has not heard that the handler is gone: it is told again.
+    fn unknown(&self, from: NodeId, frame: &Frame) {
+        let handler = Pid {
+            node: self.context.node,
+            serial: frame.to,
+        };
+        let reason = DetachReason::ClientGone;
+        let message = PeerMessage::Detach {
+            exchange: frame.exchange,
+            handler,
+            reason,
+        };
+        let _told_again_at_the_next_one = self.context.wire.message(from, frame.exchange, message);
+        self.context
+            .wire
+            .reply(ReturnPath::of(frame).none(handler, NoReply::Unreachable));
+    }
+
+    /// Takes in a system message for one handler, or for all of the exchange.
+    pub(crate) fn system(&self, to: Option<Pid>, message: &SystemMessage) {
+        let wanted: Vec<Arc<Attachment>> = match (to, &*self.read()) {
+            (Some(pid), all) => all.by_serial.get(&pid.serial).cloned().into_iter().collect(),
+            (None, all) => all
+                .by_exchange
+                .get(&message.exchange)
+                .cloned()
+                .unwrap_or_default(),
+        };
+        for attachment in wanted {
+            let heard = attachment.view().hear(attachment.pid(), message);
+            match heard {
+                Heard::News if attachment.sink().system(&attachment, message) => {}
+                Heard::News => self.begin_anew(&attachment),
+                Heard::Gap => self.begin_anew(&attachment),
+                Heard::Known => {}
+                Heard::Fenced => count(&self.context.wire.tally.fenced),
+            }
+        }
+    }
+
+    /// The handler's view is incomplete: attaching again brings the whole of it.
+    fn begin_anew(&self, attachment: &Arc<Attachment>) {
+        attachment.view().forget();
+        self.schedule(attachment);
+    }
+
+    /// The asked node does not own the exchange under that epoch: asked again at once when the registry here has moved
+    /// on, else a little later.
+    pub(crate) fn attach_refused(&self, exchange: ExchangeId, handler: Pid, seen: Epoch) {
+        let Some(attachment) = self.read().by_serial.get(&handler.serial).cloned() else {
+            return;
+        };
+        let known = self.context.registry().exchanges.get(&exchange).map(|e| e.epoch);
+        if attachment.view().confirmed() != known && seen > known.unwrap_or_default() {
+            tracing::debug!(%exchange, %handler, %seen, "the registry here is behind the owner");
+        }
+        self.schedule(&attachment);
+    }
+
+    pub(crate) fn registry_changed(&self, change: &Change) {
+        let all: Vec<Arc<Attachment>> = self.read().by_serial.values().cloned().collect();
+        for attachment in all {
+            let Some(record) = change.exchange(attachment.exchange()) else {
+                self.detach(attachment.pid().serial, DetachReason::ExchangeDeleted);
+                continue;
+            };
+            if change.own_tenure_ended {
+                attachment.view().forget();
+            }
+            let unconfirmed = attachment.view().confirmed() != Some(record.epoch);
+            if unconfirmed && (change.own_tenure_ended || change.owner_changed(attachment.exchange())) {
+                attachment.view().hurry();
+                self.send_attach(&attachment);
+            }
+        }
+    }
+
+    /// Sends an attachment to the owner, and again later unless it is confirmed by then.
+    fn send_attach(&self, attachment: &Arc<Attachment>) {
+        let grant = self
+            .context
+            .registry()
+            .exchanges
+            .get(&attachment.exchange())
+            .map(|e| (e.owner, e.epoch));
+        self.schedule(attachment);
+        // Without an owner the registry's next change sends it.
+        let Some((Some(owner), epoch)) = grant else { return };
+        let message = PeerMessage::Attach(Attach {
+            exchange: attachment.exchange(),
+            epoch,
+            handler: attachment.pid(),
+            service_tag: attachment.tags().service.clone(),
+            connection_tag: attachment.tags().connection.clone(),
+        });
+        if let Err(error) = self.context.wire.message(owner, attachment.exchange(), message) {
+            tracing::debug!(handler = %attachment.pid(), %error, "attachment not sent; it is sent again");
+        }
+    }
+
+    fn schedule(&self, attachment: &Arc<Attachment>) {
+        let now = self.context.clock.now();
+        let Some(at) = attachment.view().next_try(now) else {
+            return;
+        };
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.insert((at, attachment.pid().serial));
+        if due.first().is_some_and(|(first, _)| *first == at) {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// Sends unconfirmed attachments again, for ever.
+    pub(crate) async fn keep_attached(self: Arc<Self>) {
+        loop {
+            let next = self.due().first().map(|(at, _)| *at);
+            let left = next.map(|at| Duration::from_micros(at.since(self.context.clock.now()).0));
+            tokio::select! {
+                () = self.earlier.notified() => {}
+                () = pause(left) => self.tick(self.context.clock.now()),
+            }
+        }
+    }
+
+    fn tick(&self, now: Instant) {
+        let later = self.due().split_off(&(Instant(now.0 + 1), 0));
+        let due = std::mem::replace(&mut *self.due(), later);
+        for (at, serial) in due {
+            let Some(attachment) = self.read().by_serial.get(&serial).cloned() else {
+                continue;
+            };
+            let known = self
+                .context
+                .registry()
+                .exchanges
+                .get(&attachment.exchange())
+                .map(|e| e.epoch);
+            if attachment.view().is_due(at, known) {
+                self.send_attach(&attachment);
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        *self.write() = Attachments::default();
+    }
+
+    fn due(&self) -> MutexGuard<'_, BTreeSet<(Instant, u64)>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Attachments> {
+        self.attachments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Attachments> {
+        self.attachments.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn pause(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,201 @@
+//! Handlers that run inside the node: one task each, on the data plane's runtime.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use squall_client::handler::{Answer, Delivery, Handler};
+use squall_kernel::exchange::RequestKey;
+use squall_kernel::frame::{Frame, Status};
+use squall_kernel::id::{ExchangeName, Pid};
+use squall_kernel::limits::{MAILBOX_BOUND, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
+use squall_kernel::message::SystemMessage;
+use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::time::{Instant, Span};
+use tracing::Instrument;
+
+use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, notice_of};
+use crate::data::DataContext;
+use crate::limits::{PANIC_WINDOW, PANICS_MAX};
+use crate::process::{Inbox, Mailbox, Process, ProcessKind, Push, mailbox};
+use crate::spans;
+use crate::wire::{ReturnPath, count};
+
+enum Mail {
+    Deliver(Frame),
+    System(SystemMessage),
+}
+
+impl HandlerSink for Mailbox<Mail> {
+    fn deliver(&self, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
+        let pushed = self.push(Mail::Deliver(frame));
+        if pushed.is_ok() {
+            // The mailbox is the bound: credit is for handlers across a connection.
+            handler.give_credit();
+        }
+        pushed.map_err(|push| match push {
+            Push::Full(Mail::Deliver(frame)) => Push::Full(frame),
+            Push::Closed(Mail::Deliver(frame)) => Push::Closed(frame),
+            Push::Full(Mail::System(_)) | Push::Closed(Mail::System(_)) => {
+                unreachable!("a mailbox gives back what was put in")
+            }
+        })
+    }
+
+    fn system(&self, _handler: &Arc<Attachment>, message: &SystemMessage) -> bool {
+        self.push(Mail::System(message.clone())).is_ok()
+    }
+
+    /// The mailbox goes with the attachment, and the task ends after what is still in it.
+    fn detached(&self, _handler: &Arc<Attachment>, _reason: DetachReason) {}
+}
+
+impl Handlers {
+    /// Attaches a handler that runs inside this node, until it is detached. After a panic it goes on with the next
+    /// delivery; too many of them within a minute detach it.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub fn attach_embedded(
+        self: &Arc<Self>,
+        exchange: &ExchangeName,
+        tags: HandlerTags,
+        handler: impl Handler,
+    ) -> Result<Pid, AttachError> {
+        let context = Arc::clone(&self.context);
+        let now = context.clock.now();
+        let process = context
+            .processes
+            .enter(ProcessKind::Handler, exchange.as_str(), MAILBOX_BOUND, now);
+        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
+        let connection_tag = Bytes::from(tags.connection.clone());
+        self.attach(exchange, tags, u32::MAX, Arc::clone(&process), Arc::new(mailbox))?;
+        let pid = process.pid();
+        let embedded = Embedded {
+            handler,
+            exchange: exchange.clone(),
+            connection_tag,
+            process,
+            inbox,
+            handlers: Arc::downgrade(self),
+            panics: 0,
+            window: now,
+            context: Arc::clone(&context),
+        };
+        context.runtime.spawn(embedded.run());
+        Ok(pid)
+    }
+}
+
+struct Embedded<H> {
+    handler: H,
+    exchange: ExchangeName,
+    connection_tag: Bytes,
+    process: Arc<Process>,
+    inbox: Inbox<Mail>,
+    handlers: Weak<Handlers>,
+    panics: u32,
+    window: Instant,
+    context: Arc<DataContext>,
+}
+
+impl<H: Handler> Embedded<H> {
+    async fn run(mut self) {
+        while let Some((mail, put)) = self.inbox.next().await {
+            let begun = self.context.clock.now();
+            match mail {
+                Mail::Deliver(frame) => self.deliver(frame, put).await,
+                Mail::System(message) => self.notice(&message),
+            }
+            self.process.count_busy(self.context.clock.now().since(begun));
+        }
+    }
+
+    async fn deliver(&mut self, frame: Frame, put: Instant) {
+        if put + Span::from_ms(u64::from(frame.left_ms)) <= self.context.clock.now() {
+            // Its requester has given up: work on it would only delay the others.
+            return count(&self.context.wire.tally.expired);
+        }
+        let pid = self.process.pid();
+        let span = spans::handle_span(&frame.trace, self.exchange.as_str(), || {
+            self.context.pid_text(pid)
+        });
+        let trace = spans::context_of(&span, frame.trace);
+        let back = ReturnPath {
+            trace,
+            ..ReturnPath::of(&frame)
+        };
+        let delivery = Delivery {
+            exchange: self.exchange.clone(),
+            payload: frame.payload,
+            request_tag: frame.tags.request,
+            connection_tag: self.connection_tag.clone(),
+            request: RequestKey {
+                origin: frame.origin,
+                message: frame.message,
+            },
+            epoch: frame.epoch,
+            leader_epoch: frame.leader_epoch,
+            trace,
+        };
+        // The call itself may panic, not only the future it gives.
+        let call = async { self.handler.handle(delivery).await };
+        let reply = match AssertUnwindSafe(call).catch_unwind().instrument(span).await {
+            Ok(answer) => {
+                let (status, payload) = checked(answer);
+                back.reply(pid, status, payload)
+            }
+            Err(_) => {
+                self.panicked();
+                back.none(pid, NoReply::Interrupted)
+            }
+        };
+        self.process.count_sent(1);
+        self.context.wire.reply(reply);
+    }
+
+    fn notice(&mut self, message: &SystemMessage) {
+        let notice = notice_of(&self.context, self.process.pid(), &self.exchange, message);
+        let call = AssertUnwindSafe(|| self.handler.notice(notice));
+        if std::panic::catch_unwind(call).is_err() {
+            self.panicked();
+        }
+    }
+
+    fn panicked(&mut self) {
+        self.process.count_restart();
+        let now = self.context.clock.now();
+        if now.since(self.window) > PANIC_WINDOW {
+            (self.window, self.panics) = (now, 0);
+        }
+        self.panics += 1;
+        let pid = self.process.pid();
+        tracing::warn!(handler = %pid, exchange = %self.exchange, panics = self.panics, "handler panicked");
+        if self.panics > PANICS_MAX
+            && let Some(handlers) = self.handlers.upgrade()
+        {
+            handlers.detach(pid.serial, DetachReason::Panicked);
+        }
+    }
+}
+
+/// An answer within the bounds of the wire.
+pub(crate) fn checked(answer: Answer) -> (Status, Bytes) {
+    match answer {
+        Answer::Reply(payload) if payload.len() > PAYLOAD_BYTES_MAX => {
+            let why = format!(
+                "a reply of {} bytes is above the bound of {PAYLOAD_BYTES_MAX}",
+                payload.len()
+            );
+            (Status::Declined, Bytes::from(why))
+        }
+        Answer::Reply(payload) => (Status::Reply, payload),
+        Answer::Decline(mut reason) => {
+            while reason.len() > REASON_BYTES_MAX {
+                reason.pop();
+            }
+            (Status::Declined, Bytes::from(reason))
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The journal: what the kernel's machines were given and what they answered, as lines of JSON, for `squall journal
+//! replay`. Recording never blocks: a journal that cannot keep up says that it is broken, and ends.
+//!
+//! What does not live here: the machines.
+
+use std::fmt;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+
+use serde::{Deserialize, Serialize};
+use squall_kernel::time::Instant;
+
+use crate::limits::JOURNAL_QUEUE;
+
+mod replay;
+
+pub use replay::{Difference, Machine, Replay, ReplayError, ReplayReport};
+
+/// Which machine a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MachineKind {
+    /// An exchange on its owner.
+    Exchange,
+    /// The control side of a node.
+    Core,
+}
+
+impl fmt::Display for MachineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exchange => "exchange",
+            Self::Core => "core",
+        })
+    }
+}
+
+/// A line: `{"machine":"exchange","id":"1@2","now":5,"start":{…}}`,
+/// `{"machine":"exchange","id":"1@2","now":6,"step":{"input":…,"effects":[…]}}`, or `{"broken":"why"}` as the last one.
+#[derive(Serialize)]
+struct Line<'a, C, S> {
+    machine: MachineKind,
+    id: &'a str,
+    now: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<&'a C>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<S>,
+}
+
+#[derive(Serialize)]
+struct StepLine<'a, I, E> {
+    input: &'a I,
+    effects: &'a [E],
+}
+
+/// Records to one file.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    lines: SyncSender<String>,
+    broken: Arc<AtomicBool>,
+}
+
+/// Waits for the end of a journal's writer.
+#[derive(Debug)]
+pub struct JournalWriter(std::thread::JoinHandle<io::Result<()>>);
+
+impl JournalWriter {
+    /// Waits until everything recorded is written: all clones of the [`Journal`] must be gone.
+    ///
+    /// # Errors
+    /// What the file answered.
+    pub fn finish(self) -> io::Result<()> {
+        self.0
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the journal's writer panicked")))
+    }
+}
+
+impl Journal {
+    /// Starts a thread that writes to `out`, flushed whenever nothing is waiting.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start_writer(out: impl Write + Send + 'static) -> io::Result<(Self, JournalWriter)> {
+        let (lines, queue) = sync_channel(JOURNAL_QUEUE);
+        let broken = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&broken);
+        let write = move || write_all(&queue, out, &flag).inspect_err(|error| report_broken(&flag, error));
+        let thread = std::thread::Builder::new().name("journal".into()).spawn(write)?;
+        Ok((Self { lines, broken }, JournalWriter(thread)))
+    }
+
+    /// True when something could not be recorded: nothing is recorded since then.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Records that a machine starts from `config`. The same id again starts it anew.
+    pub fn start(&self, machine: MachineKind, id: &str, now: Instant, config: &impl Serialize) {
+        self.record(&Line::<_, ()> {
+            machine,
+            id,
+            now,
+            start: Some(config),
+            step: None,
+        });
+    }
+
+    /// Records a step: its input, and all effects of it.
+    pub fn step<I: Serialize, E: Serialize>(
+        &self,
+        machine: MachineKind,
+        id: &str,
+        now: Instant,
+        input: &I,
+        effects: &[E],
+    ) {
+        let step = Some(StepLine { input, effects });
+        self.record(&Line::<(), _> {
+            machine,
+            id,
+            now,
+            start: None,
+            step,
+        });
+    }
+
+    fn record(&self, line: &impl Serialize) {
+        if self.is_broken() {
+            return;
+        }
+        let sent = match serde_json::to_string(line) {
+            Ok(line) => self.lines.try_send(line).map_err(|error| match error {
+                TrySendError::Full(_) => io::Error::other("more was recorded than could be written"),
+                TrySendError::Disconnected(_) => io::Error::other("the writer has ended"),
+            }),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = sent {
+            report_broken(&self.broken, &error);
+        }
+    }
+}
+
+fn report_broken(broken: &AtomicBool, error: &io::Error) {
+    if !broken.swap(true, Ordering::AcqRel) {
+        tracing::error!(%error, "the journal is broken: it ends here");
+    }
+}
+
+fn write_all(queue: &Receiver<String>, out: impl Write, broken: &AtomicBool) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    loop {
+        let line = match queue.try_recv() {
+            Ok(line) => line,
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {
+                out.flush()?;
+                // Whoever broke the journal sent nothing after it: what was waiting is written, this is the end.
+                if broken.load(Ordering::Acquire) {
+                    break;
+                }
+                match queue.recv() {
+                    Ok(line) => line,
+                    Err(_) => break,
+                }
+            }
+        };
+        writeln!(out, "{line}")?;
+    }
+    if broken.load(Ordering::Acquire) {
+        writeln!(
+            out,
+            "{{\"broken\":\"the journal could not keep up; nothing is recorded from here on\"}}"
+        )?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+#[path = "journal_test.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! Tests of the journal: what is recorded replays equal, and what is not a journal is named.
+
+use std::io::Cursor;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeInput, RequestKey};
+use squall_kernel::id::{Boot, Epoch, ExchangeId, MessageId, NodeId, Pid};
+use squall_kernel::registry::Strategy;
+use squall_kernel::time::Span;
+
+use super::*;
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no test panics here").write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn recorded() -> String {
+    let out = Shared::default();
+    let (journal, writer) = Journal::start_writer(out.clone()).expect("threads start");
+    let config = ExchangeConfig {
+        id: ExchangeId(1),
+        strategy: Strategy::RoundRobin,
+        epoch: Epoch(1),
+        leader: None,
+        settle: Span::from_ms(100),
+    };
+    journal.start(MachineKind::Exchange, "1@1", Instant(0), &config);
+    let mut exchange = Exchange::new(Instant(0), config);
+    let handler = |n| Pid::new(NodeId(3), Boot(1), n);
+    let mut inputs: Vec<ExchangeInput> = (1..3)
+        .map(|n| ExchangeInput::Attach {
+            handler: handler(n),
+            service_tag: "eu".into(),
+        })
+        .collect();
+    inputs.extend((1..6).map(|n| ExchangeInput::Request {
+        request: RequestKey {
+            origin: NodeId(u64::MAX),
+            message: MessageId(n),
+        },
+        epoch: Epoch(1),
+        service_tag: Bytes::from_static(b"eu"),
+        deadline: Instant(1_000),
+        lease_until: Instant(1_000),
+    }));
+    for (now, input) in (1..).zip(&inputs) {
+        let mut effects = Vec::new();
+        exchange.step(Instant(now), input, &mut effects);
+        journal.step(MachineKind::Exchange, "1@1", Instant(now), input, &effects);
+    }
+    drop(journal);
+    writer.finish().expect("memory takes everything");
+    let bytes = out.0.lock().expect("no test panics here").clone();
+    String::from_utf8(bytes).expect("JSON is UTF-8")
+}
+
+#[test]
+fn a_replay_gives_the_recorded_effects() {
+    let report = Replay::default().run(Cursor::new(recorded())).expect("a journal");
+    assert_eq!(
+        report,
+        ReplayReport {
+            lines: 8,
+            machines: 1,
+            steps: 7,
+            ..ReplayReport::default()
+        }
+    );
+}
+
+#[test]
+fn the_first_difference_is_named_by_its_line() {
+    let text = recorded().replacen("\"count\":1", "\"count\":2", 1);
+    let difference = Replay::default()
+        .run(Cursor::new(text))
+        .expect("a journal")
+        .difference;
+    let difference = difference.expect("one effect was changed");
+    assert_eq!(
+        (difference.line, difference.machine.as_str()),
+        (4, "exchange 1@1")
+    );
+    assert!(difference.recorded.contains("count: 2") && difference.replayed.contains("count: 1"));
+}
+
+#[test]
+fn a_last_line_cut_off_by_a_kill_is_told() {
+    let mut text = recorded();
+    text.truncate(text.len() - 20);
+    let report = Replay::default().run(Cursor::new(text)).expect("a journal");
+    assert!(report.torn && report.steps == 6);
+}
+
+#[test]
+fn garbage_is_named_by_its_line() {
+    let text = format!("{}garbage\n{{}}\n", recorded());
+    let error = Replay::default()
+        .run(Cursor::new(text))
+        .expect_err("garbage is no journal");
+    assert!(matches!(error, ReplayError::Garbled { line: 9, .. }), "{error}");
+}
+
+struct Stuck(std::sync::mpsc::Receiver<()>, Shared);
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _released = self.0.recv();
+        self.1.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_keep_up_says_so_and_never_blocks() {
+    let (release, stuck) = std::sync::mpsc::channel();
+    let out = Shared::default();
+    let (journal, writer) = Journal::start_writer(Stuck(stuck, out.clone())).expect("threads start");
+    let mut recorded = 0;
+    while !journal.is_broken() {
+        journal.step::<_, ()>(MachineKind::Core, "n", Instant(recorded), &(), &[]);
+        recorded += 1;
+        assert!(recorded < 10_000_000, "a bound is a bound");
+    }
+    drop(release);
+    drop(journal);
+    writer.finish().expect("memory takes everything");
+    let text = String::from_utf8(out.0.lock().expect("no test panics here").clone()).expect("UTF-8");
+    assert!(text.lines().last().is_some_and(|line| line.contains("broken")));
+}

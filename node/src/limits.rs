@@ -1,0 +1,50 @@
+//! Bounds and times of the node's data plane, with the reason for each number. The bounds of the kernel and the wire
+//! are the kernel's.
+
+use squall_kernel::limits;
+use squall_kernel::time::Span;
+
+/// Items a process takes out of its mailbox before it looks at anything else.
+pub const BATCH_MAX: usize = 128;
+/// Leaders an owner has proposed and the control plane has not taken up; a lost one is proposed again by the kernel.
+pub const APPOINTMENTS_MAX: usize = 1024;
+/// Unanswered deliveries of a handler that names no number: enough to keep a busy handler fed over a slow link.
+pub const CREDIT_DEFAULT: u32 = 256;
+/// Largest number of unanswered deliveries a handler may ask for: what its session's mailbox holds.
+pub const CREDIT_MAX: u32 = 4096;
+/// Open requests of one session.
+pub const SESSION_REQUESTS_MAX: usize = 4096;
+/// Handlers of one session.
+pub const SESSION_HANDLERS_MAX: usize = 1024;
+/// Mailbox of a session: all its deliveries or all its outcomes at once, and system messages beside them.
+pub const SESSION_MAILBOX: usize = 16_384;
+/// Frames or batches on their way to a client's connection.
+pub const SESSION_OUT_MAX: usize = 256;
+/// Events in one batch to a gRPC client.
+pub const SESSION_BATCH_MAX: usize = 64;
+/// A client that takes nothing for so long is given up.
+pub const SESSION_SEND_TIMEOUT: Span = Span::from_ms(10_000);
+/// Timeout of a request that names none.
+pub const REQUEST_TIMEOUT_DEFAULT: Span = Span::from_ms(5_000);
+/// How long a request that certainly was not delivered is tried again: the longest failover a user should have to sit
+/// out.
+pub const RETRY_FOR: Span = Span::from_ms(2_000);
+/// First wait between two tries; doubles.
+pub const RETRY_FIRST: Span = Span::from_ms(2);
+/// Longest wait between two tries.
+pub const RETRY_CAP: Span = Span::from_ms(50);
+/// First wait before an unconfirmed attachment is sent again; doubles.
+pub const ATTACH_FIRST: Span = Span::from_ms(10);
+/// Longest wait before an unconfirmed attachment is sent again.
+pub const ATTACH_CAP: Span = Span::from_ms(250);
+/// Panics of an embedded handler within [`PANIC_WINDOW`] after which it is detached.
+pub const PANICS_MAX: u32 = 10;
+/// See [`PANICS_MAX`].
+pub const PANIC_WINDOW: Span = Span::from_ms(60_000);
+/// Lines of a journal waiting to be written.
+pub const JOURNAL_QUEUE: usize = 16_384;
+
+const _: () = assert!(CREDIT_DEFAULT <= CREDIT_MAX);
+const _: () = assert!(CREDIT_MAX as usize + SESSION_REQUESTS_MAX < SESSION_MAILBOX);
+const _: () = assert!(RETRY_FIRST.0 < RETRY_CAP.0 && RETRY_CAP.0 < RETRY_FOR.0);
+const _: () = assert!(SESSION_REQUESTS_MAX <= limits::OPEN_REQUESTS_MAX);

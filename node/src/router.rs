@@ -1,0 +1,355 @@
+//! The requester's side: every request that enters the cluster at this node, until its one outcome.
+//!
+//! What does not live here: where a request goes among handlers (the exchange on its owner decides).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
+use squall_kernel::id::{ExchangeId, MessageId, NodeId, Pid};
+use squall_kernel::limits::{OPEN_REQUESTS_MAX, PAYLOAD_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX};
+use squall_kernel::reason::NoReply;
+use squall_kernel::time::{Instant, Span};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::data::{Change, DataContext};
+use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_CAP, RETRY_FIRST, RETRY_FOR};
+use crate::spans;
+use crate::wire::{LinkError, count, lane_key};
+
+mod open;
+mod outcome;
+mod stats;
+
+use open::{Copies, CopyEnd, Open, OpenTable, Stage};
+pub use outcome::{Outcome, OutcomeSink, ReplyTo};
+pub use stats::ExchangeStats;
+use stats::StatsTable;
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Exchange.
+    pub exchange: ExchangeId,
+    /// Payload.
+    pub payload: Bytes,
+    /// Tags.
+    pub tags: Tags,
+    /// Time until it times out; zero for the default of five seconds.
+    pub timeout: Span,
+    /// Trace context of the caller.
+    pub trace: TraceContext,
+    /// Process it comes from; order holds per process.
+    pub from: Pid,
+}
+
+impl Request {
+    /// A request without tags and trace, under the default timeout.
+    #[must_use]
+    pub fn new(exchange: ExchangeId, payload: Bytes) -> Self {
+        Self {
+            exchange,
+            payload,
+            tags: Tags::default(),
+            timeout: Span::ZERO,
+            trace: TraceContext::default(),
+            from: Pid {
+                node: NodeId(0),
+                serial: 0,
+            },
+        }
+    }
+}
+
+/// The open requests of a node.
+pub struct Router {
+    context: Arc<DataContext>,
+    table: OpenTable,
+    open: AtomicUsize,
+    stats: StatsTable,
+}
+
+impl Router {
+    pub(crate) fn new(context: Arc<DataContext>) -> Self {
+        let table = OpenTable::new(context.boot);
+        Self {
+            context,
+            table,
+            open: AtomicUsize::new(0),
+            stats: StatsTable::default(),
+        }
+    }
+
+    /// Sends a request and waits for its outcome; under the strategy `default` for the first reply, or the last
+    /// failure when there is none.
+    pub async fn request(&self, request: Request) -> Outcome {
+        let (exchange, tag) = (request.exchange, request.tags.request.clone());
+        let (reply_to, outcome) = oneshot::channel();
+        self.submit(request, ReplyTo::First(reply_to));
+        outcome
+            .await
+            .unwrap_or_else(|_| Outcome::none(exchange, NoReply::Interrupted, tag))
+    }
+
+    /// Sends a request and gives all its outcomes: one, or one a handler under the strategy `default`. The last one
+    /// has `more` unset.
+    #[must_use]
+    pub fn request_all(&self, request: Request) -> mpsc::Receiver<Outcome> {
+        let (reply_to, outcomes) = mpsc::channel(outcome::OUTCOMES_MAX);
+        self.submit(request, ReplyTo::All(reply_to));
+        outcomes
+    }
+
+    /// Sends a request; its outcomes go to `reply_to`, perhaps before this returns.
+    pub fn submit(&self, request: Request, reply_to: ReplyTo) {
+        count(&self.context.wire.tally.taken_in);
+        let now = self.context.clock.now();
+        let exists = self.context.registry().exchanges.contains_key(&request.exchange);
+        let stats = self.stats.of(request.exchange, exists);
+        stats.begin();
+        let span = spans::request_span(&self.context.sampler, &request.trace, || {
+            self.name_of(request.exchange)
+        });
+        let wanted = if request.timeout == Span::ZERO {
+            REQUEST_TIMEOUT_DEFAULT
+        } else {
+            request.timeout
+        };
+        let timeout = wanted.min(Span::from_ms(u64::from(REQUEST_TIMEOUT_MS_MAX)));
+        let open = Open {
+            trace: spans::context_of(&span, request.trace),
+            request,
+            reply_to,
+            stats,
+            span,
+            started: now,
+            deadline: now + timeout,
+            retry_until: None,
+            backoff: RETRY_FIRST,
+            stage: Stage::New,
+            copies: Copies::default(),
+        };
+        if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_REQUESTS_MAX {
+            self.end(open, NoReply::Rejected);
+        } else if let Some(what) = oversized(&open.request) {
+            let exchange = open.request.exchange;
+            self.conclude(open, Outcome::declined(exchange, what));
+        } else {
+            self.dispatch(open);
+        }
+    }
+
+    /// Requests open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Figures of all exchanges that requests entered here for.
+    #[must_use]
+    pub fn stats(&self) -> Vec<ExchangeStats> {
+        self.stats.all(self.context.clock.now())
+    }
+
+    fn name_of(&self, exchange: ExchangeId) -> String {
+        let registry = self.context.registry();
+        registry
+            .exchanges
+            .get(&exchange)
+            .map_or_else(|| format!("#{exchange}"), |e| e.name.as_str().to_owned())
+    }
+
+    fn dispatch(&self, mut open: Open) {
+        let grant = self
+            .context
+            .registry()
+            .exchanges
+            .get(&open.request.exchange)
+            .map(|e| (e.owner, e.epoch));
+        match grant {
+            None => self.end(open, NoReply::UnknownExchange),
+            Some((None, _)) => self.wait(open, NoReply::NoOwner),
+            Some((Some(owner), epoch)) => {
+                let message = self.table.next_id();
+                let frame = Frame {
+                    epoch,
+                    ..self.frame(&open, message)
+                };
+                let key = lane_key(open.request.exchange, open.request.from.serial);
+                open.stage = Stage::Sent { owner };
+                let due = open.deadline;
+                self.table.insert(message, open, due);
+                if let Err(error) = self.context.wire.frame(owner, key, frame) {
+                    self.not_sent(message, error);
+                }
+            }
+        }
+    }
+
+    fn frame(&self, open: &Open, message: MessageId) -> Frame {
+        let left = open.deadline.since(self.context.clock.now()).as_ms().max(1);
+        Frame {
+            exchange: open.request.exchange,
+            message,
+            origin: self.context.node,
+            from: open.request.from,
+            left_ms: u32::try_from(left).unwrap_or(u32::MAX),
+            trace: open.trace,
+            tags: open.request.tags.clone(),
+            payload: open.request.payload.clone(),
+            ..Frame::new(Kind::Request)
+        }
+    }
+
+    fn not_sent(&self, message: MessageId, error: LinkError) {
+        if let Some(open) = self.table.take(message) {
+            match error {
+                LinkError::Down => self.wait(open, NoReply::Unreachable),
+                LinkError::Full => self.end(open, NoReply::Rejected),
+            }
+        }
+    }
+
+    /// A request frame certainly did not arrive.
+    pub(crate) fn undeliverable(&self, message: MessageId) {
+        self.not_sent(message, LinkError::Down);
+    }
+
+    /// Keeps a request that certainly was not delivered, to try it again: a little later, or when the registry
+    /// changes, until its deadline or [`RETRY_FOR`].
+    fn wait(&self, mut open: Open, reason: NoReply) {
+        let now = self.context.clock.now();
+        let until = *open
+            .retry_until
+            .get_or_insert((now + RETRY_FOR).min(open.deadline));
+        if now >= until {
+            return self.end(open, reason);
+        }
+        let due = (now + open.backoff).min(until);
+        open.backoff = Span((open.backoff.0 * 2).min(RETRY_CAP.0));
+        open.stage = Stage::Waiting { reason };
+        self.table.insert(self.table.next_id(), open, due);
+    }
+
+    /// Takes in a reply, or another end of a request or of one of its copies.
+    pub(crate) fn reply(&self, frame: Frame) {
+        if frame.reply_count > 1 {
+            return self.copy_ended(frame);
+        }
+        match (self.table.take_sent(&frame), frame.status) {
+            (None, _) => count(&self.context.wire.tally.late_replies),
+            (Some(open), Status::None(reason)) if retriable(reason) => self.wait(open, reason),
+            (Some(open), _) => self.conclude_with(open, frame),
+        }
+    }
+
+    fn copy_ended(&self, frame: Frame) {
+        match self.table.end_copy(&frame) {
+            CopyEnd::Late => count(&self.context.wire.tally.late_replies),
+            CopyEnd::More => {}
+            CopyEnd::Last(open) => self.conclude_with(*open, frame),
+        }
+    }
+
+    fn conclude_with(&self, open: Open, frame: Frame) {
+        spans::reply_arrived(&open.span, &frame.trace, frame.status);
+        self.conclude(open, Outcome::of(frame, false));
+    }
+
+    fn end(&self, open: Open, reason: NoReply) {
+        spans::reply_arrived(&open.span, &TraceContext::default(), Status::None(reason));
+        let outcome = Outcome::none(open.request.exchange, reason, open.request.tags.request.clone());
+        self.conclude(open, outcome);
+    }
+
+    fn conclude(&self, open: Open, outcome: Outcome) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        open.stats.count(outcome.status);
+        open.stats.end(self.context.clock.now(), open.started);
+        count(&self.context.wire.tally.sent_out);
+        if !open.reply_to.finish(outcome) {
+            count(&self.context.wire.tally.unclaimed);
+        }
+    }
+
+    /// Ends what a lost node holds, and tries again at once what waits.
+    pub(crate) fn registry_changed(&self, change: &Change) {
+        if !change.lost.is_empty() {
+            let held = self
+                .table
+                .take_all(|open| matches!(open.stage, Stage::Sent { owner } if change.is_lost(owner)));
+            for open in held {
+                self.end(open, NoReply::Interrupted);
+            }
+        }
+        for open in self.table.take_waiting() {
+            self.dispatch(open);
+        }
+        self.stats.keep(|exchange| change.exchange(exchange).is_some());
+    }
+
+    pub(crate) fn stop(&self) {
+        for open in self.table.take_all(|_| true) {
+            self.end(open, NoReply::Interrupted);
+        }
+    }
+
+    /// Ends or tries again what is due, for ever.
+    pub(crate) async fn keep_time(self: Arc<Self>) {
+        loop {
+            let next = self.table.next_due();
+            let left = next.map(|at| Duration::from_micros(at.since(self.context.clock.now()).0));
+            tokio::select! {
+                () = self.table.earlier() => {}
+                () = pause(left) => self.tick(self.context.clock.now()),
+            }
+        }
+    }
+
+    fn tick(&self, now: Instant) {
+        for open in self.table.take_due(now) {
+            match open.stage {
+                Stage::Waiting { reason } if open.retry_until.is_some_and(|until| now >= until) => {
+                    self.end(open, reason);
+                }
+                Stage::Waiting { .. } => self.dispatch(open),
+                Stage::New | Stage::Sent { .. } => self.end(open, NoReply::Timeout),
+            }
+        }
+    }
+}
+
+/// Reasons under which a request certainly was not delivered, and may be later.
+const fn retriable(reason: NoReply) -> bool {
+    use NoReply::{Fenced, Moved, NoLeader, NoOwner, NoQuorum, Settling, Unreachable};
+    matches!(
+        reason,
+        Moved | Fenced | NoOwner | NoLeader | Settling | Unreachable | NoQuorum
+    )
+}
+
+fn oversized(request: &Request) -> Option<String> {
+    let len = request.payload.len();
+    if len > PAYLOAD_BYTES_MAX {
+        return Some(format!(
+            "a payload of {len} bytes is above the bound of {PAYLOAD_BYTES_MAX}"
+        ));
+    }
+    let tags = [
+        &request.tags.request,
+        &request.tags.connection,
+        &request.tags.service,
+    ];
+    let longest = tags.into_iter().map(Bytes::len).max().unwrap_or(0);
+    (longest > TAG_BYTES_MAX)
+        .then(|| format!("a tag of {longest} bytes is above the bound of {TAG_BYTES_MAX}"))
+}
+
+async fn pause(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
+    }
+}

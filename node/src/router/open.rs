@@ -1,0 +1,282 @@
+//! The table of open requests: sharded by message id, each shard with its own list of what is due when.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use squall_kernel::frame::{Frame, TraceContext};
+use squall_kernel::id::{Boot, MessageId, NodeId};
+use squall_kernel::reason::NoReply;
+use squall_kernel::time::{Instant, Span};
+use tokio::sync::Notify;
+
+use super::Request;
+use super::outcome::{Outcome, ReplyTo};
+use super::stats::Figures;
+
+/// Few enough to walk over, enough for the threads of a machine.
+const SHARDS: u64 = 16;
+/// Bits of a message id that count; the boot count stands above them, so that a reply to an earlier run of the node is
+/// never taken for one to this run. 2^44 last 200 days at a million requests a second.
+const COUNT_BITS: u32 = 44;
+
+/// An open request.
+pub(super) struct Open {
+    pub(super) request: Request,
+    pub(super) reply_to: ReplyTo,
+    pub(super) stats: Arc<Figures>,
+    pub(super) span: tracing::Span,
+    pub(super) trace: TraceContext,
+    pub(super) started: Instant,
+    pub(super) deadline: Instant,
+    /// End of the tries, from the first refusal on.
+    pub(super) retry_until: Option<Instant>,
+    pub(super) backoff: Span,
+    pub(super) stage: Stage,
+    pub(super) copies: Copies,
+}
+
+/// Where a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Not sent yet.
+    New,
+    /// Sent to the owner.
+    Sent { owner: NodeId },
+    /// Certainly not delivered; waits for the next try.
+    Waiting { reason: NoReply },
+}
+
+/// Which copies of a request have ended.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    ended: Vec<u64>,
+    left: Option<u32>,
+}
+
+impl Copies {
+    /// Ends a copy; false when it had ended before or there is no such copy.
+    fn end(&mut self, index: u32, count: u32) -> bool {
+        if index == 0 || index > count {
+            return false;
+        }
+        let (word, bit) = ((index as usize - 1) / 64, 1u64 << ((index - 1) % 64));
+        if self.ended.is_empty() {
+            self.ended.resize((count as usize).div_ceil(64), 0);
+        }
+        let Some(word) = self.ended.get_mut(word).filter(|word| **word & bit == 0) else {
+            return false;
+        };
+        *word |= bit;
+        self.left = Some(self.left.unwrap_or(count).saturating_sub(1));
+        true
+    }
+}
+
+/// What the end of a copy means for its request.
+pub(super) enum CopyEnd {
+    /// Nothing: the request or the copy had ended.
+    Late,
+    /// Others are still out.
+    More,
+    /// It was the last one, or all that is wanted.
+    Last(Box<Open>),
+}
+
+/// Message ids are counted, not chosen by anybody else: their low bits spread well enough.
+#[derive(Default)]
+pub(super) struct ById(u64);
+
+impl Hasher for ById {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("message ids are hashed as one u64");
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+#[derive(Default)]
+struct Shard {
+    open: HashMap<MessageId, Open, BuildHasherDefault<ById>>,
+    due: BinaryHeap<Reverse<(Instant, MessageId)>>,
+}
+
+impl Shard {
+    /// Entries of requests that have ended stay until they are due or outnumber the others.
+    fn schedule(&mut self, due: Instant, id: MessageId) {
+        if self.due.len() > 2 * self.open.len() + 64 {
+            let open = &self.open;
+            self.due.retain(|Reverse((_, id))| open.contains_key(id));
+        }
+        self.due.push(Reverse((due, id)));
+    }
+}
+
+/// Open requests by message id.
+pub(super) struct OpenTable {
+    shards: [Mutex<Shard>; SHARDS as usize],
+    last: AtomicU64,
+    waiting: AtomicUsize,
+    next_due: AtomicU64,
+    earlier: Notify,
+}
+
+impl OpenTable {
+    pub(super) fn new(boot: Boot) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            last: AtomicU64::new(u64::from(boot.0) << COUNT_BITS),
+            waiting: AtomicUsize::new(0),
+            next_due: AtomicU64::new(u64::MAX),
+            earlier: Notify::new(),
+        }
+    }
+
+    pub(super) fn next_id(&self) -> MessageId {
+        MessageId(self.last.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn shard(&self, id: MessageId) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[usize::try_from(id.0 % SHARDS).expect("less than SHARDS")])
+    }
+
+    pub(super) fn insert(&self, id: MessageId, open: Open, due: Instant) {
+        if matches!(open.stage, Stage::Waiting { .. }) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        {
+            let mut shard = self.shard(id);
+            shard.open.insert(id, open);
+            shard.schedule(due, id);
+        }
+        if due.0 < self.next_due.load(Ordering::Acquire) {
+            self.next_due.store(due.0, Ordering::Release);
+            self.earlier.notify_one();
+        }
+    }
+
+    fn removed(&self, open: Open) -> Open {
+        if matches!(open.stage, Stage::Waiting { .. }) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        open
+    }
+
+    pub(super) fn take(&self, id: MessageId) -> Option<Open> {
+        let open = self.shard(id).open.remove(&id);
+        open.map(|open| self.removed(open))
+    }
+
+    /// Takes the request that this frame ends, if it is out.
+    pub(super) fn take_sent(&self, frame: &Frame) -> Option<Open> {
+        let mut shard = self.shard(frame.message);
+        shard
+            .open
+            .get(&frame.message)
+            .filter(|open| is_out(open, frame))?;
+        shard.open.remove(&frame.message)
+    }
+
+    /// Ends one copy of a request, and tells of it unless it is the last one.
+    pub(super) fn end_copy(&self, frame: &Frame) -> CopyEnd {
+        let mut shard = self.shard(frame.message);
+        let Some(open) = shard
+            .open
+            .get_mut(&frame.message)
+            .filter(|open| is_out(open, frame))
+        else {
+            return CopyEnd::Late;
+        };
+        if !open.copies.end(frame.reply_index, frame.reply_count) {
+            return CopyEnd::Late;
+        }
+        if open.copies.left == Some(0) || open.reply_to.suffices(frame.status) {
+            let open = shard
+                .open
+                .remove(&frame.message)
+                .expect("found above, under the same lock");
+            return CopyEnd::Last(Box::new(open));
+        }
+        open.stats.count(frame.status);
+        open.reply_to.tell(Outcome::of(frame.clone(), true));
+        CopyEnd::More
+    }
+
+    pub(super) fn take_all(&self, wanted: impl Fn(&Open) -> bool) -> Vec<Open> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            taken.extend(
+                lock(shard)
+                    .open
+                    .extract_if(|_, open| wanted(open))
+                    .map(|(_, open)| self.removed(open)),
+            );
+        }
+        taken
+    }
+
+    pub(super) fn take_waiting(&self) -> Vec<Open> {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        self.take_all(|open| matches!(open.stage, Stage::Waiting { .. }))
+    }
+
+    pub(super) fn take_due(&self, now: Instant) -> Vec<Open> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            while let Some(Reverse((_, id))) = shard.due.peek().filter(|Reverse((at, _))| *at <= now).copied()
+            {
+                shard.due.pop();
+                taken.extend(shard.open.remove(&id).map(|open| self.removed(open)));
+            }
+        }
+        taken
+    }
+
+    /// When the next request is due. Anything that becomes due earlier from now on ends [`OpenTable::earlier`].
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.next_due.store(u64::MAX, Ordering::Release);
+        let first = |shard: &Mutex<Shard>| lock(shard).due.peek().map(|Reverse((at, _))| *at);
+        let next = self.shards.iter().filter_map(first).min();
+        if let Some(next) = next {
+            self.next_due.fetch_min(next.0, Ordering::AcqRel);
+        }
+        next
+    }
+
+    pub(super) async fn earlier(&self) {
+        self.earlier.notified().await;
+    }
+}
+
+fn is_out(open: &Open, frame: &Frame) -> bool {
+    matches!(open.stage, Stage::Sent { .. }) && open.request.exchange == frame.exchange
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_copy_ends_once() {
+        let mut copies = Copies::default();
+        assert!(copies.end(2, 3) && !copies.end(2, 3));
+        assert!(!copies.end(0, 3) && !copies.end(4, 3));
+        assert!(copies.end(1, 3) && copies.end(3, 3));
+        assert_eq!(copies.left, Some(0));
+    }
+}

@@ -1,0 +1,235 @@
+//! Figures of an exchange, of the requests that entered the cluster at this node.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use squall_kernel::frame::Status;
+use squall_kernel::id::ExchangeId;
+use squall_kernel::reason::NoReply;
+use squall_kernel::time::{Instant, Span};
+
+/// Figures of one exchange at one moment, of requests that entered the cluster at this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExchangeStats {
+    /// Exchange.
+    pub exchange: ExchangeId,
+    /// Requests taken.
+    pub requests: u64,
+    /// Replies given to requesters.
+    pub replies: u64,
+    /// Requests or copies declined.
+    pub declined: u64,
+    /// Requests or copies that ended without delivery: no responders, overloaded, unavailable.
+    pub refused: u64,
+    /// Requests that timed out.
+    pub timeouts: u64,
+    /// Requests or copies delivered whose fate is unknown.
+    pub interrupted: u64,
+    /// Requests open now.
+    pub in_flight: u64,
+    /// Median time to the end over the last ten seconds; zero without requests.
+    pub p50: Span,
+    /// 99th percentile of the same.
+    pub p99: Span,
+}
+
+/// Figures that are being counted.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    requests: AtomicU64,
+    ended: AtomicU64,
+    replies: AtomicU64,
+    declined: AtomicU64,
+    refused: AtomicU64,
+    timeouts: AtomicU64,
+    interrupted: AtomicU64,
+    latency: Histogram,
+}
+
+impl Figures {
+    pub(super) fn begin(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count(&self, status: Status) {
+        let counter = match status {
+            Status::Reply => &self.replies,
+            Status::Declined => &self.declined,
+            Status::None(NoReply::Timeout) => &self.timeouts,
+            Status::None(NoReply::Interrupted) => &self.interrupted,
+            Status::None(_) => &self.refused,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn end(&self, now: Instant, started: Instant) {
+        self.ended.fetch_add(1, Relaxed);
+        self.latency.record(now, now.since(started));
+    }
+
+    fn read(&self, exchange: ExchangeId, now: Instant) -> ExchangeStats {
+        let ended = self.ended.load(Relaxed);
+        let [p50, p99] = self.latency.quantiles(now, [50, 99]);
+        ExchangeStats {
+            exchange,
+            requests: self.requests.load(Relaxed),
+            replies: self.replies.load(Relaxed),
+            declined: self.declined.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            timeouts: self.timeouts.load(Relaxed),
+            interrupted: self.interrupted.load(Relaxed),
+            in_flight: self.requests.load(Relaxed).saturating_sub(ended),
+            p50,
+            p99,
+        }
+    }
+}
+
+/// Figures by exchange. Requests for unknown exchanges share one set that nobody sees: a client makes nothing grow.
+#[derive(Debug, Default)]
+pub(super) struct StatsTable {
+    known: RwLock<HashMap<ExchangeId, Arc<Figures>>>,
+    unknown: Arc<Figures>,
+}
+
+impl StatsTable {
+    pub(super) fn of(&self, exchange: ExchangeId, exists: bool) -> Arc<Figures> {
+        if !exists {
+            return Arc::clone(&self.unknown);
+        }
+        if let Some(known) = self
+            .known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&exchange)
+        {
+            return Arc::clone(known);
+        }
+        let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(table.entry(exchange).or_default())
+    }
+
+    pub(super) fn keep(&self, wanted: impl Fn(ExchangeId) -> bool) {
+        self.known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, _| wanted(*id));
+    }
+
+    pub(super) fn all(&self, now: Instant) -> Vec<ExchangeStats> {
+        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        table.iter().map(|(id, figures)| figures.read(*id, now)).collect()
+    }
+}
+
+/// Eight buckets an octave: a figure is off by at most 9 %.
+const PER_OCTAVE: u32 = 8;
+/// Up to 2^32 microseconds, above the longest timeout.
+const BUCKETS: usize = 8 * 32;
+/// Length of a window in microseconds.
+const WINDOW: u64 = 2_000_000;
+/// The last ten seconds are the window that is filling and the four before it.
+const WINDOWS: usize = 5;
+
+/// Times over the last ten seconds, in windows of two: writing is one addition, reading adds the windows up. A write
+/// that meets the turn of a window may be lost; these are figures for people.
+#[derive(Debug)]
+struct Histogram {
+    windows: [Window; WINDOWS],
+}
+
+#[derive(Debug)]
+struct Window {
+    number: AtomicU64,
+    buckets: Box<[AtomicU32; BUCKETS]>,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        let window = || Window {
+            number: AtomicU64::new(u64::MAX),
+            buckets: Box::new(std::array::from_fn(|_| AtomicU32::new(0))),
+        };
+        Self {
+            windows: std::array::from_fn(|_| window()),
+        }
+    }
+}
+
+impl Histogram {
+    fn record(&self, now: Instant, time: Span) {
+        let number = now.0 / WINDOW;
+        let window = &self.windows[usize::try_from(number % WINDOWS as u64).expect("less than WINDOWS")];
+        if window.number.swap(number, Relaxed) != number {
+            for bucket in window.buckets.iter() {
+                bucket.store(0, Relaxed);
+            }
+        }
+        window.buckets[bucket_of(time)].fetch_add(1, Relaxed);
+    }
+
+    fn quantiles<const N: usize>(&self, now: Instant, percents: [u64; N]) -> [Span; N] {
+        let mut sum = [0u64; BUCKETS];
+        let current = now.0 / WINDOW;
+        for window in &self.windows {
+            let number = window.number.load(Relaxed);
+            if number <= current && current - number < WINDOWS as u64 {
+                for (total, bucket) in sum.iter_mut().zip(window.buckets.iter()) {
+                    *total += u64::from(bucket.load(Relaxed));
+                }
+            }
+        }
+        percents.map(|percent| quantile(&sum, percent))
+    }
+}
+
+fn quantile(sum: &[u64; BUCKETS], percent: u64) -> Span {
+    let total: u64 = sum.iter().sum();
+    let rank = (total * percent).div_ceil(100);
+    let mut seen = 0;
+    for (bucket, count) in sum.iter().enumerate() {
+        seen += count;
+        if seen >= rank && seen > 0 {
+            return middle_of(bucket);
+        }
+    }
+    Span::ZERO
+}
+
+fn bucket_of(time: Span) -> usize {
+    let us = time.0.clamp(PER_OCTAVE.into(), u64::from(u32::MAX));
+    let octave = us.ilog2();
+    let within = (us >> (octave - PER_OCTAVE.ilog2())) - u64::from(PER_OCTAVE);
+    (octave * PER_OCTAVE) as usize + usize::try_from(within).expect("less than PER_OCTAVE")
+}
+
+fn middle_of(bucket: usize) -> Span {
+    let octave = u32::try_from(bucket).expect("less than BUCKETS") / PER_OCTAVE;
+    let within = u64::try_from(bucket).expect("less than BUCKETS") % u64::from(PER_OCTAVE);
+    let width = 1u64 << octave.saturating_sub(PER_OCTAVE.ilog2());
+    Span((u64::from(PER_OCTAVE) + within) * width + width / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_within_a_bucket_and_forget_after_ten_seconds() {
+        let histogram = Histogram::default();
+        for us in 1..=1000 {
+            histogram.record(Instant(0), Span(us * 10));
+        }
+        let [p50, p99] = histogram.quantiles(Instant(1), [50, 99]);
+        assert!((4500..5600).contains(&p50.0), "{p50:?}");
+        assert!((9000..11000).contains(&p99.0), "{p99:?}");
+        assert_eq!(histogram.quantiles(Instant(10_000_000), [50]), [Span::ZERO]);
+    }
+
+    #[test]
+    fn the_longest_time_has_a_bucket() {
+        assert!(bucket_of(Span(u64::MAX)) < BUCKETS);
+        assert_eq!(bucket_of(Span(0)), bucket_of(Span(8)));
+    }
+}

@@ -1,0 +1,339 @@
+//! Sessions: what a client of this node may do, and what reaches it, the same for native frames and for gRPC. When a
+//! session ends, its handlers are detached and the deliveries it had are interrupted.
+//!
+//! What does not live here: connections and their bytes (the mesh's listener, tonic).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use squall_kernel::frame::{Frame, Status};
+use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
+use squall_kernel::message::SystemMessage;
+use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::time::Instant;
+use tokio::sync::Notify;
+
+use crate::data::{DataContext, DataPlane};
+use crate::handlers::{AttachError, Attachment, HandlerSink, HandlerTags};
+use crate::limits::{
+    CREDIT_DEFAULT, CREDIT_MAX, SESSION_HANDLERS_MAX, SESSION_MAILBOX, SESSION_REQUESTS_MAX,
+};
+use crate::process::{Inbox, Mailbox, Process, ProcessKind, Push, mailbox};
+use crate::router::{Outcome, OutcomeSink, ReplyTo, Request};
+use crate::spans;
+use crate::wire::{ReturnPath, count};
+
+mod convert;
+mod grpc;
+mod native;
+
+pub use grpc::GrpcSessions;
+pub use native::{NativeConnection, NativeSessions, SessionEnd};
+
+/// What reaches a session.
+pub(crate) enum Event {
+    /// A request for a handler, and when it came.
+    Deliver(Frame),
+    /// A system message for a handler.
+    System { handler: u64, message: SystemMessage },
+    /// The node detached a handler.
+    Detached { handler: u64, reason: DetachReason },
+    /// The outcome of a request.
+    Outcome { id: u64, outcome: Outcome },
+}
+
+/// A delivery that the client has not answered: which request, at which handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct DeliveryKey {
+    pub(crate) origin: NodeId,
+    pub(crate) message: MessageId,
+    pub(crate) handler: u64,
+}
+
+struct OpenDelivery {
+    back: ReturnPath,
+    put: Instant,
+    /// Lives until the answer.
+    _span: tracing::Span,
+}
+
+/// The end of a session that others put messages into.
+struct Entrance {
+    context: Arc<DataContext>,
+    mailbox: Mailbox<Event>,
+    requests: AtomicUsize,
+    overflowed: AtomicBool,
+    overflow: Notify,
+}
+
+impl Entrance {
+    /// Deliveries and system messages leave room for the outcomes, which must not be lost.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a delivery that fits must not cost an allocation"
+    )]
+    fn push_if_room(&self, event: Event) -> Result<(), Push<Event>> {
+        if self.mailbox.room() <= SESSION_REQUESTS_MAX {
+            self.mailbox.process().count_dropped();
+            return Err(Push::Full(event));
+        }
+        self.mailbox.push(event)
+    }
+}
+
+impl HandlerSink for Entrance {
+    fn deliver(&self, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
+        let pushed = self.push_if_room(Event::Deliver(frame));
+        if pushed.is_ok() {
+            handler.process().count_enqueued(self.context.clock.now());
+        }
+        pushed.map_err(|push| match push {
+            Push::Full(Event::Deliver(frame)) => Push::Full(frame),
+            Push::Closed(Event::Deliver(frame)) => Push::Closed(frame),
+            _ => unreachable!("a mailbox gives back what was put in"),
+        })
+    }
+
+    fn system(&self, handler: &Arc<Attachment>, message: &SystemMessage) -> bool {
+        self.push_if_room(Event::System {
+            handler: handler.pid().serial,
+            message: message.clone(),
+        })
+        .is_ok()
+    }
+
+    fn detached(&self, handler: &Arc<Attachment>, reason: DetachReason) {
+        // Without room the session is about to be closed anyway.
+        let _no_room = self.mailbox.push(Event::Detached {
+            handler: handler.pid().serial,
+            reason,
+        });
+    }
+}
+
+impl OutcomeSink for Entrance {
+    fn outcome(&self, id: u64, outcome: Outcome) -> bool {
+        let taken = self.mailbox.push(Event::Outcome { id, outcome });
+        if matches!(taken, Err(Push::Full(_))) {
+            self.overflowed.store(true, Ordering::Release);
+            self.overflow.notify_one();
+        }
+        taken.is_ok()
+    }
+}
+
+/// An open session.
+pub(crate) struct Session {
+    plane: Arc<DataPlane>,
+    process: Arc<Process>,
+    entrance: Arc<Entrance>,
+    inbox: Inbox<Event>,
+    handlers: HashMap<u64, Arc<Attachment>>,
+    open: HashMap<DeliveryKey, OpenDelivery>,
+}
+
+impl Session {
+    pub(crate) fn open(plane: Arc<DataPlane>, name: &str) -> Self {
+        let context = Arc::clone(&plane.context);
+        let process =
+            context
+                .processes
+                .enter(ProcessKind::Session, name, SESSION_MAILBOX, context.clock.now());
+        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, SESSION_MAILBOX);
+        let entrance = Arc::new(Entrance {
+            context,
+            mailbox,
+            requests: AtomicUsize::new(0),
+            overflowed: AtomicBool::new(false),
+            overflow: Notify::new(),
+        });
+        Self {
+            plane,
+            process,
+            entrance,
+            inbox,
+            handlers: HashMap::new(),
+            open: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn context(&self) -> &Arc<DataContext> {
+        &self.plane.context
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    /// The next event for the client; none when it takes them too slowly to go on.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        let entrance = Arc::clone(&self.entrance);
+        loop {
+            if entrance.overflowed.load(Ordering::Acquire) {
+                return None;
+            }
+            let taken = tokio::select! {
+                biased;
+                () = entrance.overflow.notified() => continue,
+                taken = self.inbox.next() => taken,
+            };
+            let (event, put) = taken.expect("the session itself holds the other end");
+            return Some(self.seen(event, put));
+        }
+    }
+
+    /// The next event, if there is one now.
+    pub(crate) fn try_next(&mut self) -> Option<Event> {
+        let (event, put) = self.inbox.try_next()?;
+        Some(self.seen(event, put))
+    }
+
+    fn seen(&mut self, mut event: Event, put: Instant) -> Event {
+        match &mut event {
+            Event::Deliver(frame) => self.delivered(frame, put),
+            Event::Outcome { outcome, .. } if !outcome.more => {
+                self.entrance.requests.fetch_sub(1, Ordering::Relaxed);
+            }
+            Event::Outcome { .. } | Event::System { .. } => {}
+            Event::Detached { handler, .. } => drop(self.handlers.remove(handler)),
+        }
+        event
+    }
+
+    fn delivered(&mut self, frame: &mut Frame, put: Instant) {
+        let key = DeliveryKey {
+            origin: frame.origin,
+            message: frame.message,
+            handler: frame.to,
+        };
+        let handler = Pid {
+            node: self.context().node,
+            serial: frame.to,
+        };
+        let name = self.handlers.get(&frame.to).map_or("", |a| a.name().as_str());
+        let span = spans::handle_span(&frame.trace, name, || self.context().pid_text(handler));
+        frame.trace = spans::context_of(&span, frame.trace);
+        self.open.insert(
+            key,
+            OpenDelivery {
+                back: ReturnPath::of(frame),
+                put,
+                _span: span,
+            },
+        );
+    }
+
+    /// Attaches a handler; 0 stands for the default credit.
+    pub(crate) fn attach(
+        &mut self,
+        name: &ExchangeName,
+        tags: HandlerTags,
+        credit: u32,
+    ) -> Result<Arc<Attachment>, AttachError> {
+        if self.handlers.len() >= SESSION_HANDLERS_MAX {
+            return Err(AttachError::TooMany {
+                max: SESSION_HANDLERS_MAX,
+            });
+        }
+        let credit = if credit == 0 {
+            CREDIT_DEFAULT
+        } else {
+            credit.min(CREDIT_MAX)
+        };
+        let context = self.context();
+        let bound = usize::try_from(credit).expect("at most CREDIT_MAX");
+        let process =
+            context
+                .processes
+                .enter(ProcessKind::Handler, name.as_str(), bound, context.clock.now());
+        let sink: Arc<dyn HandlerSink> = Arc::<Entrance>::clone(&self.entrance);
+        let attachment = self.plane.handlers.attach(name, tags, credit, process, sink)?;
+        self.handlers
+            .insert(attachment.pid().serial, Arc::clone(&attachment));
+        Ok(attachment)
+    }
+
+    /// Detaches a handler of this session. False when it has none of that serial.
+    pub(crate) fn detach(&mut self, handler: u64) -> bool {
+        self.handlers.contains_key(&handler) && self.plane.handlers.detach(handler, DetachReason::Asked)
+    }
+
+    pub(crate) fn handler(&self, serial: u64) -> Option<&Arc<Attachment>> {
+        self.handlers.get(&serial)
+    }
+
+    /// Answers a delivery. An answer to nothing that is open is counted and dropped.
+    pub(crate) fn answer(&mut self, key: DeliveryKey, status: Status, payload: Bytes) {
+        let context = Arc::clone(self.context());
+        let Some(delivery) = self.open.remove(&key) else {
+            return count(&context.wire.tally.late_replies);
+        };
+        if let Some(handler) = self.handlers.get(&key.handler) {
+            let now = context.clock.now();
+            handler.give_credit();
+            handler.process().count_dequeued(delivery.put);
+            handler.process().count_busy(now.since(delivery.put));
+            handler.process().count_sent(1);
+        }
+        let from = Pid {
+            node: context.node,
+            serial: key.handler,
+        };
+        context.wire.reply(delivery.back.reply(from, status, payload));
+    }
+
+    /// Sends a request under the client's own id. Gives the outcome when the session has too many open.
+    pub(crate) fn request(&mut self, id: u64, request: Request) -> Option<Outcome> {
+        let requests = &self.entrance.requests;
+        if requests.load(Ordering::Relaxed) >= SESSION_REQUESTS_MAX {
+            return Some(Outcome::none(
+                request.exchange,
+                NoReply::Rejected,
+                request.tags.request,
+            ));
+        }
+        requests.fetch_add(1, Ordering::Relaxed);
+        self.process.count_sent(1);
+        let sink: Arc<dyn OutcomeSink> = Arc::<Entrance>::clone(&self.entrance);
+        self.plane.router.submit(
+            Request {
+                from: self.pid(),
+                ..request
+            },
+            ReplyTo::Sink(sink, id),
+        );
+        None
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for serial in self.handlers.keys() {
+            self.plane.handlers.detach(*serial, DetachReason::ClientGone);
+        }
+        self.inbox.close();
+        let wire = &self.plane.context.wire;
+        let node = self.plane.context.node;
+        // What never reached the client was certainly not delivered; what did may have been carried out.
+        while let Some((event, _)) = self.inbox.try_next() {
+            if let Event::Deliver(frame) = event {
+                let handler = Pid {
+                    node,
+                    serial: frame.to,
+                };
+                wire.reply(ReturnPath::of(&frame).none(handler, NoReply::Unreachable));
+            }
+        }
+        for (key, delivery) in self.open.drain() {
+            wire.reply(delivery.back.none(
+                Pid {
+                    node,
+                    serial: key.handler,
+                },
+                NoReply::Interrupted,
+            ));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Between the session's types and those of the gRPC interface. The one place that says which outcome is which kind.
+
+use bytes::Bytes;
+use squall_client::handler::{Notice, NoticeKind, ServerInfo};
+use squall_kernel::frame::{Frame, Status, Tags, TraceContext};
+use squall_kernel::id::{ExchangeId, NodeId, Pid};
+use squall_kernel::reason::NoReply;
+use squall_kernel::time::Span;
+use squall_proto::v1;
+
+use crate::data::DataContext;
+use crate::router::{Outcome, Request};
+use crate::telemetry::context::{format_traceparent, parse_traceparent};
+
+/// The kind of an outcome on the gRPC interface.
+#[must_use]
+pub(super) const fn kind_of(status: Status) -> v1::OutcomeKind {
+    match status {
+        Status::Reply => v1::OutcomeKind::Reply,
+        Status::Declined => v1::OutcomeKind::Declined,
+        Status::None(reason) => match reason {
+            NoReply::Timeout => v1::OutcomeKind::Timeout,
+            NoReply::NoResponders => v1::OutcomeKind::NoResponders,
+            NoReply::Rejected => v1::OutcomeKind::Rejected,
+            NoReply::Interrupted => v1::OutcomeKind::Interrupted,
+            NoReply::NoOwner
+            | NoReply::NoQuorum
+            | NoReply::NoLeader
+            | NoReply::Settling
+            | NoReply::Moved
+            | NoReply::UnknownExchange
+            | NoReply::Unreachable
+            | NoReply::Fenced => v1::OutcomeKind::Unavailable,
+        },
+    }
+}
+
+pub(super) fn outcome(context: &DataContext, id: u64, outcome: Outcome) -> v1::RequestOutcome {
+    v1::RequestOutcome {
+        id,
+        kind: kind_of(outcome.status).into(),
+        reason: outcome.reason(),
+        handler: outcome
+            .handler
+            .map(|pid| context.pid_text(pid))
+            .unwrap_or_default(),
+        reply_index: outcome.index,
+        reply_count: outcome.count,
+        more: outcome.more,
+        request_tag: text(&outcome.request_tag),
+        payload: if outcome.status == Status::Reply {
+            outcome.payload
+        } else {
+            Bytes::new()
+        },
+    }
+}
+
+/// The outcome of a request to an exchange that does not exist.
+pub(super) fn unknown_exchange(call: &v1::RequestCall) -> v1::RequestOutcome {
+    let status = Status::None(NoReply::UnknownExchange);
+    v1::RequestOutcome {
+        id: call.id,
+        kind: kind_of(status).into(),
+        reason: format!("{} '{}'", NoReply::UnknownExchange, call.exchange),
+        request_tag: call.request_tag.clone(),
+        ..v1::RequestOutcome::default()
+    }
+}
+
+pub(super) fn request(
+    call: v1::RequestCall,
+    exchange: ExchangeId,
+    metadata: Option<TraceContext>,
+) -> Request {
+    Request {
+        exchange,
+        payload: call.payload,
+        tags: Tags {
+            request: Bytes::from(call.request_tag),
+            connection: Bytes::new(),
+            service: Bytes::from(call.service_tag),
+        },
+        timeout: Span::from_ms(u64::from(call.timeout_ms)),
+        // A context that cannot be read is none: a broken tracer must not break messaging.
+        trace: parse_traceparent(&call.traceparent)
+            .ok()
+            .or(metadata)
+            .unwrap_or_default(),
+        from: Pid {
+            node: NodeId(0),
+            serial: 0,
+        },
+    }
+}
+
+pub(super) fn delivery(
+    frame: Frame,
+    delivery: u64,
+    handler: u32,
+    exchange: &str,
+    connection_tag: &str,
+) -> v1::Delivery {
+    v1::Delivery {
+        delivery,
+        handler,
+        exchange: exchange.to_owned(),
+        request_tag: text(&frame.tags.request),
+        connection_tag: connection_tag.to_owned(),
+        epoch: frame.epoch.0,
+        leader_epoch: frame.leader_epoch.0,
+        traceparent: format_traceparent(frame.trace),
+        payload: frame.payload,
+    }
+}
+
+/// A notice for a client. `lease_left` is zero where this node is not the owner: it knows only its own lease.
+pub(super) fn system(handler: u32, notice: Notice, lease_left: Span) -> v1::SystemMessage {
+    use v1::system_message::What;
+    let what = match notice.what {
+        NoticeKind::Leader {
+            leader,
+            leader_epoch,
+            you,
+            servers,
+        } => What::Leader(v1::LeaderMessage {
+            leader: leader.unwrap_or_default(),
+            leader_epoch: leader_epoch.0,
+            you,
+            servers: servers.into_iter().map(server).collect(),
+            lease_left_ms: u32::try_from(lease_left.as_ms()).unwrap_or(u32::MAX),
+        }),
+        NoticeKind::SlaveUp(up) => What::SlaveUp(server(up)),
+        NoticeKind::SlaveDown { pid, .. } => What::SlaveDown(v1::Server {
+            pid,
+            ..v1::Server::default()
+        }),
+    };
+    v1::SystemMessage {
+        handler,
+        exchange: notice.exchange.as_str().to_owned(),
+        epoch: notice.epoch.0,
+        counter: notice.counter.0,
+        what: Some(what),
+    }
+}
+
+fn server(server: ServerInfo) -> v1::Server {
+    v1::Server {
+        pid: server.pid,
+        node: server.node,
+        service_tag: server.service_tag,
+    }
+}
+
+/// Tags are bytes on the wire; on this interface they are text.
+fn text(tag: &Bytes) -> String {
+    String::from_utf8_lossy(tag).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_that_says_unavailable_is_unavailable() {
+        for reason in NoReply::ALL {
+            let unavailable = kind_of(Status::None(*reason)) == v1::OutcomeKind::Unavailable;
+            assert_eq!(
+                unavailable,
+                reason.as_str().starts_with("unavailable"),
+                "{reason}"
+            );
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Sessions of native clients: control messages and frames in, frames out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use squall_kernel::frame::{Frame, Kind, Status, Tags};
+use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
+use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
+use squall_kernel::message::{self, Call, ClientMessage, NodeMessage};
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::{Command, Introduction};
+use squall_kernel::time::Span;
+use tokio::sync::{mpsc, watch};
+
+use super::{DeliveryKey, Event, Session};
+use crate::data::{DataContext, DataPlane};
+use crate::grpc::Proposer;
+use crate::handlers::HandlerTags;
+use crate::limits::SESSION_SEND_TIMEOUT;
+use crate::router::{Outcome, Request};
+
+/// Proposals of one client that are under way at once.
+const PROPOSALS_MAX: usize = 16;
+
+/// A client's connection as the listener hands it over, after the handshake.
+#[derive(Debug)]
+pub struct NativeConnection {
+    /// Name the client gave.
+    pub name: String,
+    /// Frames from the client; the end of it is the end of the session.
+    pub frames: mpsc::Receiver<Frame>,
+    /// Frames to the client.
+    pub out: mpsc::Sender<Frame>,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SessionEnd {
+    /// The client closed its connection, or it broke.
+    #[error("the client is gone")]
+    Gone,
+    /// The client sent what no client sends.
+    #[error("the client sent a frame of the wrong kind, or no control message")]
+    Garbage,
+    /// The client took nothing for too long, or too little.
+    #[error("the client does not take what it is sent")]
+    Slow,
+}
+
+/// Serves native clients.
+pub struct NativeSessions<P> {
+    plane: Arc<DataPlane>,
+    proposer: Arc<P>,
+    leaving: watch::Sender<bool>,
+}
+
+impl<P: Proposer> NativeSessions<P> {
+    /// Sessions on that data plane; registry commands go to `proposer`.
+    #[must_use]
+    pub fn new(plane: Arc<DataPlane>, proposer: Arc<P>) -> Self {
+        Self {
+            plane,
+            proposer,
+            leaving: watch::Sender::new(false),
+        }
+    }
+
+    /// Serves a connection on the data plane's runtime until it ends.
+    pub fn serve(&self, connection: NativeConnection) -> tokio::task::JoinHandle<SessionEnd> {
+        let session = Session::open(Arc::clone(&self.plane), &connection.name);
+        let native = Native {
+            session,
+            frames: connection.frames,
+            out: connection.out,
+            proposer: Arc::clone(&self.proposer),
+            proposals: FuturesUnordered::new(),
+        };
+        self.plane
+            .context
+            .runtime
+            .spawn(native.run(self.leaving.subscribe()))
+    }
+
+    /// Tells all clients that the node leaves.
+    pub fn leave(&self) {
+        self.leaving.send_replace(true);
+    }
+}
+
+struct Native<P> {
+    session: Session,
+    frames: mpsc::Receiver<Frame>,
+    out: mpsc::Sender<Frame>,
+    proposer: Arc<P>,
+    proposals: FuturesUnordered<BoxFuture<'static, NodeMessage>>,
+}
+
+impl<P: Proposer> Native<P> {
+    async fn run(mut self, mut leaving: watch::Receiver<bool>) -> SessionEnd {
+        let end = loop {
+            let turn = tokio::select! {
+                frame = self.frames.recv() => match frame {
+                    Some(frame) => self.frame(frame).await,
+                    None => Err(SessionEnd::Gone),
+                },
+                event = self.session.next() => match event {
+                    Some(event) => {
+                        let frame = frame_of(event);
+                        self.send(frame).await
+                    }
+                    None => Err(SessionEnd::Slow),
+                },
+                Some(answer) = self.proposals.next() => self.send(message::control(&answer)).await,
+                // A sender that is gone is a node that ends: the connection ends too.
+                changed = leaving.changed() => match changed {
+                    Ok(()) => self.send(message::control(&NodeMessage::Leaving)).await,
+                    Err(_) => Err(SessionEnd::Gone),
+                },
+            };
+            if let Err(end) = turn {
+                break end;
+            }
+        };
+        tracing::debug!(session = %self.session.pid(), reason = %end, "session ended");
+        end
+    }
+
+    async fn send(&mut self, frame: Frame) -> Result<(), SessionEnd> {
+        let Err(error) = self.out.try_send(frame) else {
+            return Ok(());
+        };
+        let mpsc::error::TrySendError::Full(frame) = error else {
+            return Err(SessionEnd::Gone);
+        };
+        let patience = Duration::from_micros(SESSION_SEND_TIMEOUT.0);
+        match tokio::time::timeout(patience, self.out.send(frame)).await {
+            Ok(sent) => sent.map_err(|_| SessionEnd::Gone),
+            Err(_) => Err(SessionEnd::Slow),
+        }
+    }
+
+    async fn frame(&mut self, frame: Frame) -> Result<(), SessionEnd> {
+        match frame.kind {
+            Kind::Request => {
+                let id = frame.message.0;
+                match self.session.request(id, request_of(frame)) {
+                    Some(refused) => self.send(outcome_frame(id, refused)).await,
+                    None => Ok(()),
+                }
+            }
+            Kind::Reply => {
+                let handler = frame.from.serial;
+                let key = DeliveryKey {
+                    origin: frame.origin,
+                    message: frame.message,
+                    handler,
+                };
+                let (status, payload) = bounded(frame.status, frame.payload);
+                self.session.answer(key, status, payload);
+                Ok(())
+            }
+            Kind::Control => match message::parse(&frame.payload) {
+                Ok(message) => self.message(message).await,
+                Err(_) => Err(SessionEnd::Garbage),
+            },
+            Kind::Deliver => Err(SessionEnd::Garbage),
+            Kind::Ack => Ok(()),
+        }
+    }
+
+    async fn message(&mut self, message: ClientMessage) -> Result<(), SessionEnd> {
+        let answer = match message {
+            ClientMessage::Lookup { call, name } => {
+                let exchange = self.session.context().registry().names.get(&name).copied();
+                NodeMessage::Found { call, exchange }
+            }
+            ClientMessage::Attach {
+                call,
+                name,
+                service_tag,
+                connection_tag,
+                credit,
+            } => {
+                let tags = HandlerTags {
+                    service: service_tag,
+                    connection: connection_tag,
+                };
+                self.attach(call, &name, tags, credit)
+            }
+            ClientMessage::Detach { handler } => {
+                self.session.detach(handler);
+                return Ok(());
+            }
+            ClientMessage::Propose { call, command } => match self.propose(call, command) {
+                Some(refused) => refused,
+                None => return Ok(()),
+            },
+            ClientMessage::Members { call } => NodeMessage::Members {
+                call,
+                members: members(self.session.context()),
+            },
+            ClientMessage::Ping { call } => NodeMessage::Pong { call },
+        };
+        self.send(message::control(&answer)).await
+    }
+
+    fn attach(&mut self, call: Call, name: &ExchangeName, tags: HandlerTags, credit: u32) -> NodeMessage {
+        match self.session.attach(name, tags, credit) {
+            Ok(handler) => NodeMessage::Attached {
+                call,
+                handler: handler.pid(),
+                exchange: handler.exchange(),
+            },
+            Err(error) => NodeMessage::Refused {
+                call,
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    /// Proposes without holding up the session; gives the refusal of what is not proposed.
+    fn propose(&mut self, call: Call, command: Command) -> Option<NodeMessage> {
+        if !matches!(command, Command::Declare { .. } | Command::Delete { .. }) {
+            let reason = "a client may declare and delete exchanges, nothing else".to_owned();
+            return Some(NodeMessage::Refused { call, reason });
+        }
+        if self.proposals.len() >= PROPOSALS_MAX {
+            let reason = format!("at most {PROPOSALS_MAX} changes of a client are under way at once");
+            return Some(NodeMessage::Refused { call, reason });
+        }
+        let proposer = Arc::clone(&self.proposer);
+        let propose = async move {
+            NodeMessage::Proposed {
+                call,
+                result: proposer.propose(command).await,
+            }
+        };
+        self.proposals.push(propose.boxed());
+        None
+    }
+}
+
+fn members(context: &DataContext) -> Vec<Introduction> {
+    let registry = context.registry();
+    let up = registry.nodes.values().filter(|n| n.is_up());
+    up.map(|n| Introduction {
+        id: n.id,
+        name: n.name.clone(),
+        incarnation: n.incarnation,
+        boot: n.boot,
+        mesh_addr: n.mesh_addr.clone(),
+        grpc_addr: n.grpc_addr.clone(),
+    })
+    .collect()
+}
+
+fn request_of(frame: Frame) -> Request {
+    Request {
+        exchange: frame.exchange,
+        payload: frame.payload,
+        tags: Tags {
+            request: frame.tags.request,
+            connection: Bytes::new(),
+            service: frame.tags.service,
+        },
+        timeout: Span::from_ms(u64::from(frame.left_ms)),
+        trace: frame.trace,
+        from: frame.from,
+    }
+}
+
+/// An answer within the bounds of the wire, and none that only a node may give.
+fn bounded(status: Status, payload: Bytes) -> (Status, Bytes) {
+    match status {
+        Status::Reply if payload.len() <= PAYLOAD_BYTES_MAX => (status, payload),
+        Status::Reply => (
+            Status::Declined,
+            Bytes::from_static(b"the reply is above the bound of a payload"),
+        ),
+        Status::Declined => {
+            let len = payload.len().min(REASON_BYTES_MAX);
+            (status, payload.slice(..len))
+        }
+        // The handler never saw it; anything else a client says means that nobody knows.
+        Status::None(NoReply::Rejected | NoReply::Unreachable) => (status, Bytes::new()),
+        Status::None(_) => (Status::None(NoReply::Interrupted), Bytes::new()),
+    }
+}
+
+fn frame_of(event: Event) -> Frame {
+    match event {
+        Event::Deliver(frame) => frame,
+        Event::System { handler, message } => message::control(&NodeMessage::System { handler, message }),
+        Event::Detached { handler, reason } => message::control(&NodeMessage::Detached { handler, reason }),
+        Event::Outcome { id, outcome } => outcome_frame(id, outcome),
+    }
+}
+
+/// A request ends with the frame whose reply index is 0, or when as many frames as its reply count have come.
+fn outcome_frame(id: u64, outcome: Outcome) -> Frame {
+    let nobody = Pid {
+        node: NodeId(0),
+        serial: 0,
+    };
+    Frame {
+        status: outcome.status,
+        exchange: outcome.exchange,
+        message: MessageId(id),
+        from: outcome.handler.unwrap_or(nobody),
+        reply_index: outcome.index,
+        reply_count: outcome.count,
+        tags: Tags {
+            request: outcome.request_tag,
+            ..Tags::default()
+        },
+        payload: outcome.payload,
+        ..Frame::new(Kind::Reply)
+    }
+}

@@ -1,0 +1,249 @@
+//! How a message gets to a node of the cluster, this one included: the seam to the mesh, and what is counted there.
+//!
+//! What does not live here: links and lanes (the mesh), and what becomes of a frame that has arrived (the data plane).
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
+
+use bytes::Bytes;
+use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
+use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
+use squall_kernel::message::{self, PeerMessage};
+use squall_kernel::reason::NoReply;
+
+use crate::data::DataPlane;
+
+/// The data lanes to the other nodes. Order holds for frames with the same key.
+pub trait PeerLink: Send + Sync {
+    /// Queues a frame for a peer.
+    ///
+    /// # Errors
+    /// [`LinkError`]: the frame was certainly not sent.
+    fn send(&self, to: NodeId, key: u64, frame: Frame) -> Result<(), LinkError>;
+}
+
+/// Why a frame was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// There is no link to that node now.
+    #[error("no link to the node")]
+    Down,
+    /// The lane has as much unacknowledged as it may.
+    #[error("the link is full")]
+    Full,
+}
+
+impl LinkError {
+    /// What a requester is told.
+    #[must_use]
+    pub const fn reason(self) -> NoReply {
+        match self {
+            Self::Down => NoReply::Unreachable,
+            Self::Full => NoReply::Rejected,
+        }
+    }
+}
+
+/// What the data plane counts.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Requests of own requesters, and messages from peers.
+    pub taken_in: AtomicU64,
+    /// Outcomes to own requesters, and messages to peers.
+    pub sent_out: AtomicU64,
+    /// Replies that were second, late, or to nothing known.
+    pub late_replies: AtomicU64,
+    /// Replies that could not be sent to the requester's node.
+    pub lost_replies: AtomicU64,
+    /// Messages refused because their epoch was over.
+    pub fenced: AtomicU64,
+    /// Control frames that were none, or none for the data plane.
+    pub garbled: AtomicU64,
+    /// Requests whose deadline had passed before their handler took them up.
+    pub expired: AtomicU64,
+    /// Outcomes nobody was there to take.
+    pub unclaimed: AtomicU64,
+}
+
+impl Tally {
+    /// Messages dropped, for any reason.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        [
+            &self.late_replies,
+            &self.lost_replies,
+            &self.fenced,
+            &self.garbled,
+            &self.expired,
+            &self.unclaimed,
+        ]
+        .iter()
+        .map(|n| n.load(Relaxed))
+        .sum()
+    }
+}
+
+/// Counts one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+/// The way to any node. Set up in two steps, because mesh and data plane need each other.
+#[derive(Default)]
+pub struct Wire {
+    node: NodeId,
+    link: OnceLock<Arc<dyn PeerLink>>,
+    local: OnceLock<Weak<DataPlane>>,
+    /// What is counted.
+    pub tally: Tally,
+}
+
+impl Wire {
+    /// The wire of that node; without a link nothing leaves it.
+    #[must_use]
+    pub fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the link to the peers. A second one is not taken.
+    pub fn connect(&self, link: Arc<dyn PeerLink>) {
+        if self.link.set(link).is_err() {
+            tracing::error!("the data plane has a link already");
+        }
+    }
+
+    pub(crate) fn attach_local(&self, plane: Weak<DataPlane>) {
+        self.local.set(plane).expect("a wire is made for one data plane");
+    }
+
+    /// Sends a frame to a node.
+    ///
+    /// # Errors
+    /// [`LinkError`]: it was certainly not sent.
+    pub fn frame(&self, to: NodeId, key: u64, frame: Frame) -> Result<(), LinkError> {
+        if to == self.node {
+            self.local().ok_or(LinkError::Down)?.take_in(to, frame);
+            return Ok(());
+        }
+        self.link.get().ok_or(LinkError::Down)?.send(to, key, frame)?;
+        count(&self.tally.sent_out);
+        Ok(())
+    }
+
+    /// Sends a control message of an exchange to a node, in order among those of that exchange.
+    ///
+    /// # Errors
+    /// [`LinkError`]: it was certainly not sent.
+    pub fn message(&self, to: NodeId, exchange: ExchangeId, message: PeerMessage) -> Result<(), LinkError> {
+        if to == self.node {
+            self.local().ok_or(LinkError::Down)?.message(to, message);
+            return Ok(());
+        }
+        let frame = Frame {
+            exchange,
+            ..message::control(&message)
+        };
+        self.link
+            .get()
+            .ok_or(LinkError::Down)?
+            .send(to, lane_key(exchange, 0), frame)
+    }
+
+    /// Sends the end of a request to its requester's node. A reply that cannot be sent is counted; the requester's
+    /// deadline ends the request.
+    pub fn reply(&self, frame: Frame) {
+        let (to, key) = (frame.origin, frame.message.0);
+        if self.frame(to, key, frame).is_err() {
+            count(&self.tally.lost_replies);
+        }
+    }
+
+    fn local(&self) -> Option<Arc<DataPlane>> {
+        self.local.get().and_then(Weak::upgrade)
+    }
+}
+
+/// The key of what must stay in order: spread, so that lanes are used evenly.
+#[must_use]
+pub fn lane_key(exchange: ExchangeId, key: u64) -> u64 {
+    // The finalizer of splitmix64 (Steele, Lea, Flood 2014).
+    let mut z = key
+        .wrapping_add(u64::from(exchange.0) << 32)
+        .wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Where the answer to a request goes, and what it must carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReturnPath {
+    /// Exchange.
+    pub exchange: ExchangeId,
+    /// Epoch under which it was routed.
+    pub epoch: Epoch,
+    /// Epoch of the leader it was routed to.
+    pub leader_epoch: LeaderEpoch,
+    /// Node of the requester.
+    pub origin: NodeId,
+    /// Number there.
+    pub message: MessageId,
+    /// Number of the copy.
+    pub index: u32,
+    /// Copies.
+    pub count: u32,
+    /// Trace context of the answer.
+    pub trace: TraceContext,
+    /// Request tag.
+    pub request_tag: Bytes,
+}
+
+impl ReturnPath {
+    /// The way back of a request or delivery.
+    #[must_use]
+    pub fn of(frame: &Frame) -> Self {
+        Self {
+            exchange: frame.exchange,
+            epoch: frame.epoch,
+            leader_epoch: frame.leader_epoch,
+            origin: frame.origin,
+            message: frame.message,
+            index: frame.reply_index,
+            count: frame.reply_count,
+            trace: frame.trace,
+            request_tag: frame.tags.request.clone(),
+        }
+    }
+
+    /// The answer from `from`.
+    #[must_use]
+    pub fn reply(self, from: Pid, status: Status, payload: Bytes) -> Frame {
+        Frame {
+            status,
+            exchange: self.exchange,
+            epoch: self.epoch,
+            leader_epoch: self.leader_epoch,
+            message: self.message,
+            origin: self.origin,
+            from,
+            reply_index: self.index,
+            reply_count: self.count,
+            trace: self.trace,
+            tags: Tags {
+                request: self.request_tag,
+                ..Tags::default()
+            },
+            payload,
+            ..Frame::new(Kind::Reply)
+        }
+    }
+
+    /// The end without a reply.
+    #[must_use]
+    pub fn none(self, from: Pid, reason: NoReply) -> Frame {
+        self.reply(from, Status::None(reason), Bytes::new())
+    }
+}
