@@ -4,10 +4,13 @@ mod connect;
 mod cookie;
 mod exchange;
 mod exit;
+mod journal;
 mod manual;
+mod node;
 mod reply;
 mod request;
 mod signals;
+mod up;
 mod values;
 
 use std::future::Future;
@@ -27,31 +30,52 @@ const FAREWELL: Duration = Duration::from_millis(100);
 const LOG: &str = "SQUALL_LOG";
 
 /// A clustered message broker that you are invited to break
-#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "squall", version, max_term_width = 100, after_help = CODES)]
-#[command(subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     connect: ConnectArgs,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const CODES: &str = "Exit codes: 0 answered, 1 failed, 2 usage or file error, 3 no responders, 4 timeout, \
                      5 unavailable, 6 declined, 7 rejected, 8 interrupted";
 
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Subcommand)]
 enum Command {
+    /// Show a local cluster under load; this is what happens without any command
+    Demo(demo::DemoArgs),
+    /// Start a local cluster and keep it
+    Up(up::UpArgs),
+    /// Watch a cluster
+    Observe(observe::ObserveArgs),
+    /// Break things, for a limited time
+    Chaos(chaos::ChaosArgs),
+    /// Run one broker node
+    Node(Box<node::NodeArgs>),
     /// Declare, list and delete exchanges
     Exchange(exchange::ExchangeArgs),
     /// Answer requests: echo them, or run a program
     Reply(reply::ReplyArgs),
     /// Send requests
     Request(request::RequestArgs),
+    /// Replay what a node recorded
+    Journal(journal::JournalArgs),
+    /// Run one broker node
+    Node(Box<node::NodeArgs>),
+    /// Replay what a node recorded
+    Journal(journal::JournalArgs),
     /// Print completions for a shell
     Completions(manual::CompletionsArgs),
     /// Print the manual page
     Man(manual::ManArgs),
+    /// Hold pauses beside a supervisor; started by `squall up`
+    #[command(hide = true)]
+    Guard,
+    /// Put load on a cluster; started by `squall demo`
+    #[command(hide = true)]
+    LoadClient(demo::LoadArgs),
 }
 
 /// Parses the arguments, runs the command, gives the exit code.
@@ -72,9 +96,22 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<()> {
     let connect = cli.connect;
-    match cli.command {
+    match cli
+        .command
+        .unwrap_or_else(|| Command::Demo(demo::DemoArgs::default()))
+    {
         Command::Completions(args) => manual::completions(&args, Cli::command()),
         Command::Man(args) => manual::man(&args, Cli::command()),
+        Command::Node(args) => node::run(*args, &connect),
+        Command::Journal(args) => journal::run(args),
+        Command::Demo(args) => block_on(demo::run(args, connect)),
+        Command::Up(args) => block_on(up::run(args, connect)),
+        Command::Observe(args) => block_on(observe::run(args, connect)),
+        Command::Chaos(args) => block_on(chaos::run(args, connect)),
+        Command::Node(args) => node::run(*args, &connect),
+        Command::Journal(args) => journal::run(args),
+        Command::Guard => block_on(up::guard()),
+        Command::LoadClient(args) => block_on(demo::load_client(args, connect)),
         Command::Exchange(args) => block_on(exchange::run(args, connect)),
         Command::Reply(args) => block_on(reply::run(args, connect)),
         Command::Request(args) => {
@@ -87,6 +124,11 @@ fn run(cli: Cli) -> Result<()> {
 /// Runs a client command to its end.
 fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
     log_to_stderr()?;
+    on_runtime(command)
+}
+
+/// Runs to the end of `command`, and leaves behind what still waits for standard input.
+fn on_runtime(command: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("threads cannot be started")?;
     let result = runtime.block_on(command);

@@ -43,6 +43,24 @@ fn what_can_be_said() {
         "reply users --cmd wc -c --lines",
         "request users hello",
         "request users - --count 100 --in-flight 10 --timeout 200ms --tag t --service-tag eu --json",
+        "demo -n 5 --otlp http://127.0.0.1:4317 --profile slow",
+        "up -n 3 --chaos --restart --data-dir d -- --data-workers 1",
+        "observe --chaos --color never --view mesh",
+        "observe --once --view leaders --json --filter a",
+        "observe --watch --text",
+        "observe --svg f --size 80x24 --view timeline",
+        "chaos kill a --stay-down",
+        "chaos pause a --ttl 5s",
+        "chaos delay a b 200ms --jitter 50ms --ttl 30s",
+        "chaos cut a b",
+        "chaos list --json",
+        "chaos halt",
+        "journal replay f",
+        "node --name a --listen 127.0.0.1:7400 --grpc 127.0.0.1:7401 --data-dir d --cookie-file f --supervisor s \
+         --profile lan --join 127.0.0.1:7410,127.0.0.1:7420 --expect 3 --otlp http://h:1 --chaos --end-with-stdin",
+        "node --name b --data-dir d --bootstrap --journal j --insecure",
+        "guard",
+        "load-client --connect a:1 --handlers users=2 --handlers orders=1 --requests users=200",
         "completions bash",
         "man exchange declare",
     ];
@@ -54,8 +72,20 @@ fn what_can_be_said() {
 #[test]
 fn what_cannot_be_said() {
     let lines = [
-        "",
         "nonsense",
+        "observe --once --watch",
+        "observe --once --json --text",
+        "observe --json",
+        "observe --view nowhere",
+        "observe --svg f --size 80",
+        "chaos",
+        "chaos kill",
+        "chaos delay a b",
+        "node --name a",
+        "node --name a --data-dir d --bootstrap --expect 3",
+        "node --name a/b --data-dir d",
+        "journal replay",
+        "up -n many",
         "exchange",
         "exchange declare users",
         "exchange declare users --strategy random",
@@ -109,4 +139,13 @@ fn the_default_addresses_are_those_of_a_local_cluster() {
     assert_eq!(named.addrs().unwrap(), ["a:1", "b:2"]);
     let beyond = parse("--base-port 65530 exchange list").unwrap().connect;
     assert_eq!(exit::code(&beyond.addrs().unwrap_err()), Exit::Usage);
+}
+
+#[test]
+fn no_command_at_all_is_the_demo() {
+    assert_eq!(parse("").unwrap().command, None);
+    assert_eq!(
+        parse("demo").unwrap().command,
+        Some(Command::Demo(demo::DemoArgs::default()))
+    );
 }

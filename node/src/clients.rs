@@ -14,12 +14,15 @@ use crate::session::{NativeConnection, NativeSessions};
 const FRAMES_MAX: usize = 1024;
 
 /// Serves every client that the listener hands over, on the data runtime.
-pub(crate) async fn serve(
-    mut clients: mpsc::Receiver<ClientConn>,
-    sessions: Arc<NativeSessions<Proposals>>,
-) {
+pub(crate) async fn serve(mut clients: mpsc::Receiver<ClientConn>, sessions: Arc<NativeSessions<Proposals>>) {
     while let Some(client) = clients.recv().await {
-        let ClientConn { name, addr, reader, writer, place } = client;
+        let ClientConn {
+            name,
+            addr,
+            reader,
+            writer,
+            place,
+        } = client;
         tracing::debug!(%name, %addr, "client connected");
         let (frames_in, frames) = mpsc::channel(FRAMES_MAX);
         let (out, frames_out) = mpsc::channel(FRAMES_MAX);

@@ -99,7 +99,10 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) fn new(parts: ControlParts) -> Self {
-        let config = CoreConfig { me: parts.me.clone(), profile: parts.profile };
+        let config = CoreConfig {
+            me: parts.me.clone(),
+            profile: parts.profile,
+        };
         let now = parts.clock.now();
         if let Some(journal) = &parts.journal {
             journal.start(MachineKind::Core, CORE_ID, now, &config);
@@ -170,8 +173,17 @@ impl Control {
 
     fn mesh_event(&mut self, event: MeshEvent) {
         match event {
-            MeshEvent::Connected { node, lane, cluster, initialized } => {
-                let neighbour = Neighbour { name: node.name.clone(), cluster, initialized };
+            MeshEvent::Connected {
+                node,
+                lane,
+                cluster,
+                initialized,
+            } => {
+                let neighbour = Neighbour {
+                    name: node.name.clone(),
+                    cluster,
+                    initialized,
+                };
                 self.neighbours.insert(node.id, neighbour);
                 self.addresses.insert(node.id, node.mesh_addr.clone());
                 if lane == CONTROL_LANE {
@@ -209,7 +221,10 @@ impl Control {
             | PeerMessage::Goodbye { .. } => {
                 if let PeerMessage::HeartbeatAck { sent_at, .. } = &message {
                     let now = self.parts.clock.now();
-                    self.round_trips.entry(from).or_default().add(now, now.since(*sent_at));
+                    self.round_trips
+                        .entry(from)
+                        .or_default()
+                        .add(now, now.since(*sent_at));
                 }
                 self.step(&CoreInput::Message { from, message });
             }
@@ -256,10 +271,22 @@ impl Control {
     }
 
     fn appoint(&mut self, wanted: Appointment) {
-        let Appointment { exchange, epoch, leader } = wanted;
+        let Appointment {
+            exchange,
+            epoch,
+            leader,
+        } = wanted;
         let proposals = self.parts.proposals.clone();
         // Lost proposals are made again by the exchange while it waits.
-        tokio::spawn(async move { proposals.propose(Command::AppointLeader { exchange, epoch, leader }).await });
+        tokio::spawn(async move {
+            proposals
+                .propose(Command::AppointLeader {
+                    exchange,
+                    epoch,
+                    leader,
+                })
+                .await
+        });
     }
 
     fn carry_out(&mut self, effect: CoreEffect) {
@@ -277,7 +304,10 @@ impl Control {
             CoreEffect::LeaseLost => self.teller.lease_lost(self.core_owns()),
             CoreEffect::Own { exchange, epoch } => {
                 if let Some(record) = self.registry.exchanges.get(&exchange) {
-                    self.parts.data.exchanges.own(record, self.registry.profile.times().promise);
+                    self.parts
+                        .data
+                        .exchanges
+                        .own(record, self.registry.profile.times().promise);
                     self.teller.own(record, epoch);
                 }
             }

@@ -37,8 +37,8 @@ mod stream;
 pub use faults::FaultPlane;
 pub use lane::SendError;
 pub use limits::MeshTimes;
-use listen::Doors;
 pub use listen::ClientConn;
+use listen::Doors;
 use outbox::Drained;
 use peers::Peer;
 pub use peers::{LinkState, LinkStatus};
@@ -247,7 +247,7 @@ impl Mesh {
     /// The registry's nodes, this one included or not: new ones are dialled, those that it named before and no longer
     /// names are forgotten.
     pub fn set_peers(&self, nodes: Vec<Introduction>) {
-        self.shared.set_peers(&nodes);
+        self.shared.set_peers(nodes);
     }
 
     /// This node belongs to that cluster from now on. Peers that did not name the same one greet anew; what is queued
@@ -334,5 +334,16 @@ impl PeerLink for Mesh {
 }
 
 #[cfg(test)]
+mod fixture;
+
+#[cfg(test)]
 #[path = "mesh/mesh_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "mesh/refusal_test.rs"]
+mod refusal_tests;
+
+#[cfg(test)]
+#[path = "mesh/faults_test.rs"]
+mod faults_tests;

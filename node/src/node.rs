@@ -129,6 +129,7 @@ pub struct Node {
     proposals: Proposals,
     registry: watch::Receiver<Arc<Registry>>,
     opinion: watch::Receiver<Arc<Opinion>>,
+    events: Arc<EventLog>,
     leave: Option<oneshot::Sender<()>>,
     ended: watch::Receiver<Option<Result<(), Arc<NodeError>>>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -155,12 +156,20 @@ impl Node {
         });
         let thread = thread.map_err(NodeError::Thread)?;
         match started.recv() {
-            Ok(Started { introduction, data, proposals, registry, opinion }) => Ok(Self {
+            Ok(Started {
                 introduction,
                 data,
                 proposals,
                 registry,
                 opinion,
+                events,
+            }) => Ok(Self {
+                introduction,
+                data,
+                proposals,
+                registry,
+                opinion,
+                events,
                 leave: Some(leave),
                 ended,
                 thread: Some(thread),
@@ -198,6 +207,12 @@ impl Node {
     #[must_use]
     pub fn opinion(&self) -> watch::Receiver<Arc<Opinion>> {
         self.opinion.clone()
+    }
+
+    /// What happened here lately.
+    #[must_use]
+    pub fn events(&self) -> Arc<EventLog> {
+        Arc::clone(&self.events)
     }
 
     /// The number of an exchange, if there is one of that name.
@@ -253,6 +268,7 @@ struct Started {
     proposals: Proposals,
     registry: watch::Receiver<Arc<Registry>>,
     opinion: watch::Receiver<Arc<Opinion>>,
+    events: Arc<EventLog>,
 }
 
 fn failure(
@@ -266,7 +282,10 @@ fn failure(
     let outcome = ended.borrow().clone();
     let error = outcome.and_then(Result::err);
     // The channel's value was cloned while its sender is gone: two owners at most, so take it apart by its text.
-    error.map_or_else(lost, |error| Arc::try_unwrap(error).unwrap_or_else(|shared| NodeError::Thread(std::io::Error::other(shared.to_string()))))
+    error.map_or_else(lost, |error| {
+        Arc::try_unwrap(error)
+            .unwrap_or_else(|shared| NodeError::Thread(std::io::Error::other(shared.to_string())))
+    })
 }
 
 /// The life of a node, on the control thread.
@@ -276,7 +295,10 @@ fn run(
     ready: &std::sync::mpsc::SyncSender<Started>,
     leave: oneshot::Receiver<()>,
 ) -> Result<(), NodeError> {
-    let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Thread)?;
+    let control = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(NodeError::Thread)?;
     let data = data_runtime(options.data_workers).map_err(NodeError::Thread)?;
     let outcome = control.block_on(live(dir, options, &control, &data, ready, leave));
     data.shutdown_background();
@@ -288,11 +310,19 @@ fn data_runtime(workers: usize) -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     // At least two: one may be blocked by an embedded handler.
     let workers = if workers == 0 { cores.clamp(2, 8) } else { workers };
-    Builder::new_multi_thread().worker_threads(workers).thread_name("data").enable_all().build()
+    Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("data")
+        .enable_all()
+        .build()
 }
 
 async fn bind(addr: SocketAddr, purpose: &'static str) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(addr).await.map_err(|source| NodeError::Bind { addr, purpose, source })
+    TcpListener::bind(addr).await.map_err(|source| NodeError::Bind {
+        addr,
+        purpose,
+        source,
+    })
 }
 
 async fn live(
@@ -346,14 +376,22 @@ async fn live(
             times: MeshTimes::default(),
         },
         vec![mesh_listener, grpc_listener],
-        MeshOut { sink: plane.clone(), events: mesh_events, http: grpc_streams, clients },
+        MeshOut {
+            sink: plane.clone(),
+            events: mesh_events,
+            http: grpc_streams,
+            clients,
+        },
     )?;
     plane.connect(mesh.clone());
     let carrier = Carrier::new(Arc::clone(&mesh));
     let meta = Meta::start(&dir, Arc::new(carrier.clone()), options.profile).await?;
     mesh.set_initialized(meta.state());
     let proposals = Proposals::new(Arc::clone(&mesh), meta.clone());
-    let sessions = Arc::new(NativeSessions::new(Arc::clone(&plane), Arc::new(proposals.clone())));
+    let sessions = Arc::new(NativeSessions::new(
+        Arc::clone(&plane),
+        Arc::new(proposals.clone()),
+    ));
     data.spawn(clients::serve(client_inbox, Arc::clone(&sessions)));
     let (opinion_in, opinion) = watch::channel(Arc::default());
     let sources = Arc::new(NodeSources {
@@ -374,7 +412,9 @@ async fn live(
         wake,
         proposer: Arc::new(proposals.clone()),
         registry: meta.registry(),
-        faults: options.chaos.then(|| faults.clone() as Arc<dyn crate::grpc::FaultPlane>),
+        faults: options
+            .chaos
+            .then(|| faults.clone() as Arc<dyn crate::grpc::FaultPlane>),
     };
     let session = GrpcSessions::new(Arc::clone(&plane));
     let server = Server::start(grpc_inbox, |services, closing| {
@@ -396,12 +436,18 @@ async fn live(
         data: Arc::clone(&plane),
         appointments,
         lease,
-        events,
+        events: Arc::clone(&events),
         opinion: opinion_in,
         journal: journal.clone(),
     });
-    let started =
-        Started { introduction: me, data: Arc::clone(&plane), proposals, registry: meta.registry(), opinion };
+    let started = Started {
+        introduction: me,
+        data: Arc::clone(&plane),
+        proposals,
+        registry: meta.registry(),
+        opinion,
+        events,
+    };
     // Nobody waits any more when the starter has given up.
     let _ = ready.send(started);
     let outcome = running.run(leave).await;
@@ -415,7 +461,10 @@ async fn live(
 
 fn start_journal(path: Option<&Path>) -> Result<Option<(Journal, JournalWriter)>, NodeError> {
     let Some(path) = path else { return Ok(None) };
-    let failed = |source| NodeError::Journal { path: path.to_owned(), source };
+    let failed = |source| NodeError::Journal {
+        path: path.to_owned(),
+        source,
+    };
     let file = std::fs::File::create(path).map_err(failed)?;
     Journal::start_writer(file).map(Some).map_err(failed)
 }
@@ -431,7 +480,10 @@ fn finish_journal(writer: Option<JournalWriter>) {
 async fn end(meta: &Meta, mesh: &Mesh, server: Server) {
     let state = meta.state().borrow().clone();
     if state.leader == Some(state.id)
-        && let Some(heir) = state.voters.iter().find(|v| **v != state.id && mesh.is_connected(**v))
+        && let Some(heir) = state
+            .voters
+            .iter()
+            .find(|v| **v != state.id && mesh.is_connected(**v))
     {
         // A courtesy: without it the others elect one of themselves after a timeout.
         let _ = meta.transfer_leader(*heir).await;

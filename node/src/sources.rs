@@ -43,7 +43,11 @@ impl Sources for NodeSources {
 
     fn hello(&self) -> v1::HelloResponse {
         let registry = self.data.context.registry_kept();
-        let capabilities = if self.chaos { vec!["chaos".to_owned()] } else { Vec::new() };
+        let capabilities = if self.chaos {
+            vec!["chaos".to_owned()]
+        } else {
+            Vec::new()
+        };
         v1::HelloResponse {
             version: env!("CARGO_PKG_VERSION").into(),
             node: self.me.name.as_str().into(),
@@ -64,16 +68,28 @@ impl Sources for NodeSources {
             push(v1::row::Row::Node(self.node_row(&registry)));
         }
         if kinds.contains(v1::RowKind::Link) {
-            self.link_rows().into_iter().map(v1::row::Row::Link).for_each(&mut push);
+            self.link_rows()
+                .into_iter()
+                .map(v1::row::Row::Link)
+                .for_each(&mut push);
         }
         if kinds.contains(v1::RowKind::Exchange) {
-            self.exchange_rows(&registry).into_iter().map(v1::row::Row::Exchange).for_each(&mut push);
+            self.exchange_rows(&registry)
+                .into_iter()
+                .map(v1::row::Row::Exchange)
+                .for_each(&mut push);
         }
         if kinds.contains(v1::RowKind::Leader) {
-            self.leader_rows(&registry).into_iter().map(v1::row::Row::Leader).for_each(&mut push);
+            self.leader_rows(&registry)
+                .into_iter()
+                .map(v1::row::Row::Leader)
+                .for_each(&mut push);
         }
         if kinds.contains(v1::RowKind::Fault) {
-            self.fault_rows().into_iter().map(v1::row::Row::Fault).for_each(&mut push);
+            self.fault_rows()
+                .into_iter()
+                .map(v1::row::Row::Fault)
+                .for_each(&mut push);
         }
     }
 
@@ -106,7 +122,11 @@ impl NodeSources {
 
     fn members(&self, registry: &Registry) -> Vec<v1::Member> {
         let opinion = Arc::clone(&self.opinion.borrow());
-        registry.nodes.values().map(|node| self.member(node, &opinion)).collect()
+        registry
+            .nodes
+            .values()
+            .map(|node| self.member(node, &opinion))
+            .collect()
     }
 
     fn member(&self, node: &NodeRecord, opinion: &Opinion) -> v1::Member {
@@ -131,7 +151,11 @@ impl NodeSources {
         let opinion = Arc::clone(&self.opinion.borrow());
         let meta = self.meta.borrow().clone();
         let now = self.now();
-        let system = self.system.lock().unwrap_or_else(PoisonError::into_inner).read(now);
+        let system = self
+            .system
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(now);
         let tally = &self.data.context.wire.tally;
         let leader = opinion.meta_leader.and_then(|id| registry.name_of(id));
         v1::NodeRow {
@@ -164,12 +188,28 @@ impl NodeSources {
     fn link_rows(&self) -> Vec<v1::LinkRow> {
         let opinion = Arc::clone(&self.opinion.borrow());
         let now = self.now();
-        self.mesh.links().into_iter().map(|link| link_row(now, link, &opinion)).collect()
+        self.mesh
+            .links()
+            .into_iter()
+            .map(|link| link_row(now, link, &opinion))
+            .collect()
     }
 
     fn exchange_rows(&self, registry: &Registry) -> Vec<v1::ExchangeRow> {
-        let stats: HashMap<_, _> = self.data.router.stats().into_iter().map(|s| (s.exchange, s)).collect();
-        let owned: HashMap<_, _> = self.data.exchanges.owned().into_iter().map(|o| (o.exchange, o)).collect();
+        let stats: HashMap<_, _> = self
+            .data
+            .router
+            .stats()
+            .into_iter()
+            .map(|s| (s.exchange, s))
+            .collect();
+        let owned: HashMap<_, _> = self
+            .data
+            .exchanges
+            .owned()
+            .into_iter()
+            .map(|o| (o.exchange, o))
+            .collect();
         let row = |record: &ExchangeRecord| {
             self.exchange_row(registry, record, stats.get(&record.id), owned.get(&record.id))
         };
@@ -211,7 +251,13 @@ impl NodeSources {
     fn leader_rows(&self, registry: &Registry) -> Vec<v1::LeaderRow> {
         let now = self.now();
         let left = self.data.context.lease.left(now);
-        let owned: HashMap<_, _> = self.data.exchanges.owned().into_iter().map(|o| (o.exchange, o)).collect();
+        let owned: HashMap<_, _> = self
+            .data
+            .exchanges
+            .owned()
+            .into_iter()
+            .map(|o| (o.exchange, o))
+            .collect();
         registry
             .exchanges
             .values()
@@ -257,7 +303,9 @@ fn leader_row(
         exchange: record.name.as_str().into(),
         role: role as i32,
         epoch: owned.map_or(record.epoch.0, |o| o.epoch.0),
-        leader: leader.map(|l| l.pid.text(&name_or_empty(registry, Some(l.pid.node)))).unwrap_or_default(),
+        leader: leader
+            .map(|l| l.pid.text(&name_or_empty(registry, Some(l.pid.node))))
+            .unwrap_or_default(),
         leader_epoch: leader.map_or(0, |l| l.epoch.0),
         believed_owner,
         lease_left_ms: if acting { lease_left.as_ms() } else { 0 },
@@ -273,7 +321,11 @@ fn link_row(now: Instant, link: LinkStatus, opinion: &Opinion) -> v1::LinkRow {
         LinkState::Down => v1::LinkState::Down,
         LinkState::Refused => v1::LinkState::Refused,
     };
-    let PeerOpinion { phi_milli, round_trip, .. } = peer.unwrap_or_default();
+    let PeerOpinion {
+        phi_milli,
+        round_trip,
+        ..
+    } = peer.unwrap_or_default();
     let (fault, fault_left) = link.fault.unwrap_or_default();
     v1::LinkRow {
         peer: link.name,
@@ -314,5 +366,7 @@ fn own_role(meta: &MetaState, opinion: &Opinion) -> v1::MetaRole {
 }
 
 fn name_or_empty(registry: &Registry, node: Option<NodeId>) -> String {
-    node.and_then(|id| registry.name_of(id)).map(|n| n.as_str().to_owned()).unwrap_or_default()
+    node.and_then(|id| registry.name_of(id))
+        .map(|n| n.as_str().to_owned())
+        .unwrap_or_default()
 }

@@ -34,7 +34,11 @@ impl SystemFigures {
             pid: Pid::from_u32(std::process::id()),
             next: None,
             samples: 0,
-            last: Figures { cpu_percent: -1.0, rss_bytes: 0, fds: 0 },
+            last: Figures {
+                cpu_percent: -1.0,
+                rss_bytes: 0,
+                fds: 0,
+            },
         }
     }
 
@@ -54,9 +58,17 @@ impl SystemFigures {
         if let Some(process) = system.process(self.pid) {
             // The first sample has nothing to compare with.
             self.samples += 1;
-            let cpu_percent = if self.samples > 1 { f64::from(process.cpu_usage()) } else { -1.0 };
+            let cpu_percent = if self.samples > 1 {
+                f64::from(process.cpu_usage())
+            } else {
+                -1.0
+            };
             let fds = std::fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64);
-            self.last = Figures { cpu_percent, rss_bytes: process.memory(), fds };
+            self.last = Figures {
+                cpu_percent,
+                rss_bytes: process.memory(),
+                fds,
+            };
         }
     }
 }

@@ -54,6 +54,11 @@ pub(crate) struct Worded {
 }
 
 impl Worded {
+    /// An error in these words, with that code.
+    pub(crate) fn new(words: String, exit: Exit) -> Self {
+        Self { words, exit }
+    }
+
     /// `error`, said in these words.
     pub(crate) fn of(error: impl Into<anyhow::Error>, words: String) -> anyhow::Error {
         Self {

@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use squall_kernel::profile::Profile;
 use squall_kernel::registry::Strategy;
+use squall_observer::Screen;
 
 /// Units of durations, longest spelling first, with their length in microseconds.
 const UNITS: [(&str, u64); 6] = [
@@ -88,6 +90,29 @@ fn address(text: &str) -> Result<String, String> {
 pub(crate) fn strategy() -> impl TypedValueParser<Value = Strategy> {
     PossibleValuesParser::new(Strategy::ALL.map(Strategy::as_str))
         .map(|word| Strategy::parse(&word).expect("clap lets only strategies through"))
+}
+
+/// Parses the word of a timer profile.
+pub(crate) fn profile() -> impl TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new([Profile::Lan, Profile::Wan, Profile::Slow].map(Profile::as_str))
+        .map(|word| Profile::parse(&word).expect("clap lets only profiles through"))
+}
+
+/// Parses the name of a view.
+pub(crate) fn screen() -> impl TypedValueParser<Value = Screen> {
+    PossibleValuesParser::new(Screen::ALL.map(|screen| screen.title().to_lowercase()))
+        .map(|word| Screen::named(&word).expect("clap lets only views through"))
+}
+
+/// Columns and rows, such as `120x40`.
+///
+/// # Errors
+/// Says how to write it.
+pub(crate) fn size(text: &str) -> Result<(u16, u16), String> {
+    let split = text
+        .split_once('x')
+        .and_then(|(cols, rows)| Some((cols.parse().ok()?, rows.parse().ok()?)));
+    split.ok_or_else(|| format!("'{text}' is not a size: write columns and rows, such as 120x40"))
 }
 
 /// The text as it may appear in a terminal: line breaks and tabs stay, other control characters are shown.

@@ -23,7 +23,10 @@ pub(crate) struct Waiting<'a, T> {
 
 impl<T> Default for Calls<T> {
     fn default() -> Self {
-        Self { last: AtomicU64::new(0), open: Mutex::default() }
+        Self {
+            last: AtomicU64::new(0),
+            open: Mutex::default(),
+        }
     }
 }
 
@@ -33,7 +36,11 @@ impl<T> Calls<T> {
         let call = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, answer) = oneshot::channel();
         self.table().insert(call, sender);
-        Waiting { calls: self, call, answer }
+        Waiting {
+            calls: self,
+            call,
+            answer,
+        }
     }
 
     /// Hands an answer to whoever waits for it; one that comes too late is dropped.

@@ -23,7 +23,10 @@ pub(crate) struct Carrier {
 
 impl Carrier {
     pub(crate) fn new(mesh: Arc<Mesh>) -> Self {
-        Self { mesh, calls: Arc::default() }
+        Self {
+            mesh,
+            calls: Arc::default(),
+        }
     }
 
     /// Takes an answer from the mesh.
@@ -41,8 +44,13 @@ impl RaftTransport for Carrier {
     ) -> BoxFuture<'_, Result<Bytes, TransportError>> {
         async move {
             let mut waiting = self.calls.open();
-            let message = PeerMessage::Raft { call: waiting.call, body: request.into() };
-            self.mesh.send_control(to, &message).map_err(|_| TransportError::Unreachable(to))?;
+            let message = PeerMessage::Raft {
+                call: waiting.call,
+                body: request.into(),
+            };
+            self.mesh
+                .send_control(to, &message)
+                .map_err(|_| TransportError::Unreachable(to))?;
             match timeout(limit, &mut waiting.answer).await {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(_)) => Err(TransportError::Broken("the question was dropped".into())),

@@ -31,7 +31,14 @@ pub(super) struct Joining {
 
 impl Default for Joining {
     fn default() -> Self {
-        Self { running: None, next: None, turn: 0, hint: None, again: false, problem: String::new() }
+        Self {
+            running: None,
+            next: None,
+            turn: 0,
+            hint: None,
+            again: false,
+            problem: String::new(),
+        }
     }
 }
 
@@ -59,7 +66,10 @@ impl Joining {
         self.hint = None;
         self.problem.clear();
         match result {
-            ProposeResult::Committed { outcome: Outcome::Refused(refused), .. } => {
+            ProposeResult::Committed {
+                outcome: Outcome::Refused(refused),
+                ..
+            } => {
                 self.problem = refused.to_string();
                 if matches!(refused, Refused::NameTaken(_)) {
                     tracing::error!(%refused, "this node is not let in");
@@ -87,14 +97,24 @@ impl Control {
         }
         let initialized = self.meta_in.borrow().initialized;
         let me = &self.parts.me;
-        let step = decide(self.parts.founding, me, initialized, &self.registry, &self.neighbours);
+        let step = decide(
+            self.parts.founding,
+            me,
+            initialized,
+            &self.registry,
+            &self.neighbours,
+        );
         match step {
             Step::Member if self.joining.again => self.ask_to_join(),
             Step::Member => self.waits_for(String::new()),
             Step::Wait { reason } => self.waits_for(reason),
             Step::Join => {
                 let problem = &self.joining.problem;
-                let reason = if problem.is_empty() { "a cluster to let it in".into() } else { problem.clone() };
+                let reason = if problem.is_empty() {
+                    "a cluster to let it in".into()
+                } else {
+                    problem.clone()
+                };
                 self.waits_for(reason);
                 self.ask_to_join();
             }
@@ -115,7 +135,11 @@ impl Control {
     fn ask_to_join(&mut self) {
         let me = self.parts.me.clone();
         let known = self.meta_in.borrow().leader;
-        let asked = self.joining.hint.or(known).filter(|id| *id == me.id || self.neighbours.contains_key(id));
+        let asked = self
+            .joining
+            .hint
+            .or(known)
+            .filter(|id| *id == me.id || self.neighbours.contains_key(id));
         let turn = self.joining.turn;
         let Some(whom) = asked.or_else(|| nth(&self.neighbours, turn)) else {
             // Alone: a single voter that starts again leads itself.
@@ -126,8 +150,11 @@ impl Control {
         self.joining.running = Some(running);
         let proposals = self.parts.proposals.clone();
         tokio::spawn(async move {
-            let result =
-                if whom == me.id { proposals.admit(me).await } else { proposals.ask_to_join(whom, me).await };
+            let result = if whom == me.id {
+                proposals.admit(me).await
+            } else {
+                proposals.ask_to_join(whom, me).await
+            };
             let _ = done.try_send(result);
         });
     }
@@ -135,10 +162,20 @@ impl Control {
     fn found(&mut self, nodes: &[NodeId]) {
         let (meta, me) = (self.parts.meta.clone(), self.parts.me.clone());
         let profile = self.parts.profile;
-        let cluster = self.parts.dir.cluster().unwrap_or_else(|| squall_kernel::id::ClusterId(rand::random()));
+        let cluster = self
+            .parts
+            .dir
+            .cluster()
+            .unwrap_or_else(|| squall_kernel::id::ClusterId(rand::random()));
         let ids: BTreeSet<NodeId> = nodes.iter().copied().collect();
         let known = &self.addresses;
-        let address = |id: NodeId| if id == me.id { Some(me.mesh_addr.clone()) } else { known.get(&id).cloned() };
+        let address = |id: NodeId| {
+            if id == me.id {
+                Some(me.mesh_addr.clone())
+            } else {
+                known.get(&id).cloned()
+            }
+        };
         let voters: BTreeMap<NodeId, String> = crate::meta::founding_voters(&ids)
             .into_iter()
             .filter_map(|id| address(id).map(|addr| (id, addr)))
@@ -148,7 +185,9 @@ impl Control {
         tokio::spawn(async move {
             let result = match meta.found(cluster, profile, voters).await {
                 Ok(()) => ProposeResult::NotLeader { leader: None },
-                Err(error) => ProposeResult::Failed { reason: error.to_string() },
+                Err(error) => ProposeResult::Failed {
+                    reason: error.to_string(),
+                },
             };
             let _ = done.try_send(result);
         });
@@ -161,7 +200,11 @@ impl Control {
             return;
         }
         self.voters.looked = Some(now);
-        let live = self.registry.nodes.values().filter(|n| n.is_up() && self.core.is_alive(n.id));
+        let live = self
+            .registry
+            .nodes
+            .values()
+            .filter(|n| n.is_up() && self.core.is_alive(n.id));
         let live: BTreeSet<NodeId> = live.map(|n| n.id).collect();
         let meta = self.parts.meta.clone();
         tokio::spawn(async move {
@@ -176,5 +219,7 @@ impl Control {
 
 fn nth(neighbours: &BTreeMap<NodeId, squall_kernel::founding::Neighbour>, turn: usize) -> Option<NodeId> {
     let count = neighbours.len();
-    (count > 0).then(|| neighbours.keys().nth(turn % count).copied()).flatten()
+    (count > 0)
+        .then(|| neighbours.keys().nth(turn % count).copied())
+        .flatten()
 }

@@ -72,11 +72,24 @@ impl Control {
     pub(super) fn publish_opinion(&self) {
         let now = self.parts.clock.now();
         let state = self.meta_in.borrow();
-        let peers = self.registry.nodes.keys().filter(|id| **id != self.parts.me.id).filter_map(|id| {
-            let (phi_milli, heard, suspect) = self.core.opinion(now, *id)?;
-            let round_trip = self.round_trips.get(id).and_then(|trips| trips.at(now));
-            Some((*id, PeerOpinion { phi_milli, heard, suspect, round_trip }))
-        });
+        let peers = self
+            .registry
+            .nodes
+            .keys()
+            .filter(|id| **id != self.parts.me.id)
+            .filter_map(|id| {
+                let (phi_milli, heard, suspect) = self.core.opinion(now, *id)?;
+                let round_trip = self.round_trips.get(id).and_then(|trips| trips.at(now));
+                Some((
+                    *id,
+                    PeerOpinion {
+                        phi_milli,
+                        heard,
+                        suspect,
+                        round_trip,
+                    },
+                ))
+            });
         let opinion = Opinion {
             term: state.term,
             meta_leader: state.leader,

@@ -31,7 +31,11 @@ pub struct Proposals {
 
 impl Proposals {
     pub(crate) fn new(mesh: Arc<Mesh>, meta: Meta) -> Self {
-        Self { mesh, meta, calls: Arc::default() }
+        Self {
+            mesh,
+            meta,
+            calls: Arc::default(),
+        }
     }
 
     /// Proposes `command` wherever the leader is and waits for what becomes of it, for at most five seconds. Tries
@@ -39,11 +43,17 @@ impl Proposals {
     pub async fn propose(&self, command: Command) -> ProposeResult {
         let deadline = Instant::now() + PROPOSE_WITHIN;
         let mut uncertain = false;
-        let mut last = ProposeResult::Failed { reason: "no meta leader is known".into() };
+        let mut last = ProposeResult::Failed {
+            reason: "no meta leader is known".into(),
+        };
         while Instant::now() < deadline {
             match self.attempt(&command).await {
                 ProposeResult::Committed { outcome, revision } => {
-                    let outcome = if uncertain { done_before(&command, outcome) } else { outcome };
+                    let outcome = if uncertain {
+                        done_before(&command, outcome)
+                    } else {
+                        outcome
+                    };
                     return ProposeResult::Committed { outcome, revision };
                 }
                 ProposeResult::Unknown { reason } => {
@@ -69,24 +79,30 @@ impl Proposals {
             Some(leader) if leader == self.meta.id() => self.here(command.clone()).await,
             Some(leader) => {
                 let command = command.clone();
-                self.ask(leader, |call| PeerMessage::Propose { call, command }).await
+                self.ask(leader, |call| PeerMessage::Propose { call, command })
+                    .await
             }
         }
     }
 
     /// Asks a node to take in this one.
     pub(crate) async fn ask_to_join(&self, node: NodeId, introduction: Introduction) -> ProposeResult {
-        self.ask(node, |call| PeerMessage::Join { call, introduction }).await
+        self.ask(node, |call| PeerMessage::Join { call, introduction })
+            .await
     }
 
     async fn ask(&self, node: NodeId, message: impl FnOnce(Call) -> PeerMessage) -> ProposeResult {
         let mut waiting = self.calls.open();
         if self.mesh.send_control(node, &message(waiting.call)).is_err() {
-            return ProposeResult::Failed { reason: "the meta leader is not connected".into() };
+            return ProposeResult::Failed {
+                reason: "the meta leader is not connected".into(),
+            };
         }
         match timeout(ANSWER_WITHIN, &mut waiting.answer).await {
             Ok(Ok(result)) => result,
-            _ => ProposeResult::Unknown { reason: "the meta leader did not answer in time".into() },
+            _ => ProposeResult::Unknown {
+                reason: "the meta leader did not answer in time".into(),
+            },
         }
     }
 
@@ -98,17 +114,26 @@ impl Proposals {
     /// Proposes as the leader.
     pub(crate) async fn here(&self, command: Command) -> ProposeResult {
         match self.meta.propose(command).await {
-            Ok(done) => ProposeResult::Committed { outcome: done.outcome, revision: done.revision },
+            Ok(done) => ProposeResult::Committed {
+                outcome: done.outcome,
+                revision: done.revision,
+            },
             Err(error) => result_of(&error),
         }
     }
 
     /// Takes a node in, as the leader: a learner of the log, then a member of the registry.
     pub(crate) async fn admit(&self, introduction: Introduction) -> ProposeResult {
-        match self.meta.add_learner(introduction.id, &introduction.mesh_addr).await {
+        match self
+            .meta
+            .add_learner(introduction.id, &introduction.mesh_addr)
+            .await
+        {
             Ok(_) => self.here(Command::NodeUp(introduction)).await,
             Err(ChangeError::Propose(error)) => result_of(&error),
-            Err(error) => ProposeResult::Failed { reason: error.to_string() },
+            Err(error) => ProposeResult::Failed {
+                reason: error.to_string(),
+            },
         }
     }
 
@@ -131,10 +156,12 @@ impl crate::grpc::Proposer for Proposals {
 fn result_of(error: &ProposeError) -> ProposeResult {
     match error {
         ProposeError::NotLeader { leader } => ProposeResult::NotLeader { leader: *leader },
-        ProposeError::NoQuorum | ProposeError::Stopped(_) => ProposeResult::Failed { reason: error.to_string() },
-        ProposeError::Timeout(_) | ProposeError::Unknown { .. } => {
-            ProposeResult::Unknown { reason: error.to_string() }
-        }
+        ProposeError::NoQuorum | ProposeError::Stopped(_) => ProposeResult::Failed {
+            reason: error.to_string(),
+        },
+        ProposeError::Timeout(_) | ProposeError::Unknown { .. } => ProposeResult::Unknown {
+            reason: error.to_string(),
+        },
     }
 }
 

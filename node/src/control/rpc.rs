@@ -35,7 +35,9 @@ impl Control {
                     let result = if heard {
                         proposals.admit(introduction).await
                     } else {
-                        ProposeResult::Failed { reason: "there is no link to the meta leader".into() }
+                        ProposeResult::Failed {
+                            reason: "there is no link to the meta leader".into(),
+                        }
                     };
                     let _ = mesh.send_control(from, &PeerMessage::Proposed { call, result });
                 });

@@ -19,13 +19,23 @@ pub(super) struct Teller {
 
 impl Teller {
     pub(super) fn new(events: Arc<EventLog>, me: NodeId) -> Self {
-        Self { events, me, led: false }
+        Self {
+            events,
+            me,
+            led: false,
+        }
     }
 
     pub(super) fn link(&self, peer: &Introduction, up: bool, why: &str) {
         let name = peer.name.as_str();
         if up {
-            self.events.record("link-up", name, &format!("control link with {name} is up"), Severity::Info, 0);
+            self.events.record(
+                "link-up",
+                name,
+                &format!("control link with {name} is up"),
+                Severity::Info,
+                0,
+            );
         } else {
             let text = format!("control link with {name} broke: {why}");
             self.events.record("link-down", name, &text, Severity::Notice, 0);
@@ -33,15 +43,33 @@ impl Teller {
     }
 
     pub(super) fn refused(&self, who: &str, refusal: Refusal, detail: &str) {
-        self.events.record("refused", who, &format!("{refusal}: {detail}"), Severity::Notice, 0);
+        self.events.record(
+            "refused",
+            who,
+            &format!("{refusal}: {detail}"),
+            Severity::Notice,
+            0,
+        );
     }
 
     pub(super) fn suspect(&self, registry: &Registry, node: NodeId, suspect: bool) {
         let name = name_of(registry, node);
         if suspect {
-            self.events.record("suspect", &name, &format!("{name} is suspect here"), Severity::Notice, 0);
+            self.events.record(
+                "suspect",
+                &name,
+                &format!("{name} is suspect here"),
+                Severity::Notice,
+                0,
+            );
         } else {
-            self.events.record("unsuspect", &name, &format!("{name} is heard again"), Severity::Info, 0);
+            self.events.record(
+                "unsuspect",
+                &name,
+                &format!("{name} is heard again"),
+                Severity::Info,
+                0,
+            );
         }
     }
 
@@ -63,7 +91,8 @@ impl Teller {
     pub(super) fn own(&self, record: &ExchangeRecord, epoch: Epoch) {
         let name = record.name.as_str();
         let text = format!("{name} is owned here under epoch {epoch}");
-        self.events.record("owner-changed", name, &text, Severity::Notice, epoch.0);
+        self.events
+            .record("owner-changed", name, &text, Severity::Notice, epoch.0);
     }
 
     pub(super) fn disown(&self, registry: &Registry, exchange: ExchangeId, reason: StepDown) {
@@ -71,12 +100,14 @@ impl Teller {
         let name = record.map_or_else(|| format!("#{exchange}"), |r| r.name.as_str().to_owned());
         let epoch = record.map_or(0, |r| r.epoch.0);
         let text = format!("{name} is no longer owned here: {reason}");
-        self.events.record("owner-left", &name, &text, Severity::Info, epoch);
+        self.events
+            .record("owner-left", &name, &text, Severity::Info, epoch);
     }
 
     pub(super) fn elections(&self, allowed: bool) {
         if allowed {
-            self.events.record("timers", "", "own timers are in time again", Severity::Info, 0);
+            self.events
+                .record("timers", "", "own timers are in time again", Severity::Info, 0);
         } else {
             let text = "own timers are late: no election is started here, nobody is accused";
             self.events.record("timers", "", text, Severity::Notice, 0);
@@ -87,9 +118,16 @@ impl Teller {
     pub(super) fn meta(&mut self, state: &MetaState, leads: bool) {
         if leads && !self.led {
             let text = format!("leads the registry in term {}", state.term);
-            self.events.record("meta-leader", "", &text, Severity::Notice, state.term.0);
+            self.events
+                .record("meta-leader", "", &text, Severity::Notice, state.term.0);
         } else if !leads && self.led {
-            self.events.record("meta-leader", "", "no longer leads the registry", Severity::Notice, state.term.0);
+            self.events.record(
+                "meta-leader",
+                "",
+                "no longer leads the registry",
+                Severity::Notice,
+                state.term.0,
+            );
         }
         self.led = leads;
     }
@@ -104,13 +142,15 @@ impl Teller {
                 let name = record.name.as_str();
                 let pid = leader.pid.text(&name_of(new, leader.pid.node));
                 let text = format!("{pid} leads {name} under leader epoch {}", leader.epoch);
-                self.events.record("leader-appointed", name, &text, Severity::Notice, leader.epoch.0);
+                self.events
+                    .record("leader-appointed", name, &text, Severity::Notice, leader.epoch.0);
             }
         }
         let life = |r: &Registry| r.nodes.get(&self.me).map(|n| n.life);
         match (life(old), life(new)) {
             (before, Some(NodeLife::Up)) if before != Some(NodeLife::Up) => {
-                self.events.record("joined", "", "part of the cluster", Severity::Notice, 0);
+                self.events
+                    .record("joined", "", "part of the cluster", Severity::Notice, 0);
             }
             (Some(NodeLife::Up), Some(NodeLife::Down(reason))) => {
                 let text = format!("the cluster declared this node lost: {reason}");
@@ -122,5 +162,7 @@ impl Teller {
 }
 
 fn name_of(registry: &Registry, node: NodeId) -> String {
-    registry.name_of(node).map_or_else(|| format!("{:x}", node.0), |n| n.as_str().to_owned())
+    registry
+        .name_of(node)
+        .map_or_else(|| format!("{:x}", node.0), |n| n.as_str().to_owned())
 }

@@ -16,6 +16,7 @@ use squall_kernel::id::{NodeId, NodeName};
 use squall_kernel::registry::Introduction;
 use squall_kernel::time::Instant;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
 use tokio::time::Instant as Time;
 
 use super::faults::{Draw, mix};
@@ -77,8 +78,8 @@ impl Link {
             backoff: times.backoff_first,
         };
         loop {
-            let answered = self.until_connected(&mut outage).await;
-            let why = self.carry(answered).await;
+            let (answered, anew) = self.until_connected(&mut outage).await;
+            let why = self.carry(answered, anew).await;
             self.lane().broken(&why);
             self.tell(MeshEvent::Broken {
                 node: Introduction::clone(&self.peer.introduction.load()),
@@ -96,11 +97,12 @@ impl Link {
         }
     }
 
-    async fn until_connected(&mut self, outage: &mut Outage) -> Answered {
+    async fn until_connected(&mut self, outage: &mut Outage) -> (Answered, watch::Receiver<u64>) {
         loop {
-            let attempt = self.attempt(outage).await;
-            match attempt {
-                Ok(answered) => return answered,
+            // From before the greeting on: what it said may be out of date when it ends.
+            let anew = self.lane().anew.subscribe();
+            match self.attempt(outage).await {
+                Ok(answered) => return (answered, anew),
                 Err(error) => self.failed(&error, outage).await,
             }
             self.forget_if_lost(outage);
@@ -186,7 +188,7 @@ impl Link {
     }
 
     /// Carries frames over a connection until it ends; returns why.
-    async fn carry(&mut self, answered: Answered) -> String {
+    async fn carry(&mut self, answered: Answered, mut anew: watch::Receiver<u64>) -> String {
         let Answered {
             wire,
             node,
@@ -194,7 +196,6 @@ impl Link {
             initialized,
             accepted,
         } = answered;
-        let mut anew = self.peer.anew.subscribe();
         self.peer.introduction.store(Arc::new(node.clone()));
         self.peer.cluster.store(Arc::new(cluster));
         let lost = self.lane().connected(node.incarnation, accepted.received);
@@ -304,10 +305,12 @@ impl Writer<'_> {
                 self.hold(batch, std::mem::take(&mut parts));
             }
             let now = self.shared.faults.now();
-            if let Some(mut due) = self
+            if self
                 .held
-                .pop_front_if(|held| held.release.is_some_and(|at| at <= now))
+                .front()
+                .is_some_and(|held| held.release.is_some_and(|at| at <= now))
             {
+                let mut due = self.held.pop_front().expect("it was just seen");
                 write_parts(io, &mut due.parts).await?;
                 self.lane.wrote(due.batch);
             } else if taken.is_none() {
@@ -330,7 +333,7 @@ impl Writer<'_> {
         });
     }
 
-    async fn wait(&mut self, changes: &mut tokio::sync::watch::Receiver<()>) {
+    async fn wait(&mut self, changes: &mut watch::Receiver<()>) {
         let faults = &self.shared.faults;
         let Some(front) = self.held.front() else {
             return self.lane.wake.notified().await;

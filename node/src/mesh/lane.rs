@@ -10,7 +10,7 @@ use bytes::Bytes;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Incarnation, LinkSeq, NodeId};
 use squall_kernel::limits::FRAME_BYTES_MAX;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::LinkState;
 use super::limits::{LANE_BYTES_MAX, LANE_FRAMES_MAX};
@@ -63,6 +63,8 @@ pub(super) struct Lane {
     pub(super) wake: Notify,
     /// Dial now: the peer is there.
     pub(super) redial: Notify,
+    /// Moves when the connection must end and greet again.
+    pub(super) anew: watch::Sender<u64>,
     shown: AtomicU8,
     pub(super) why: ArcSwapOption<String>,
     pub(super) queue_bytes: AtomicUsize,
@@ -83,6 +85,7 @@ impl Lane {
             state: Mutex::new(state),
             wake: Notify::new(),
             redial: Notify::new(),
+            anew: watch::Sender::new(0),
             shown: AtomicU8::new(LinkState::Connecting as u8),
             why: ArcSwapOption::empty(),
             queue_bytes: AtomicUsize::new(0),
@@ -147,6 +150,11 @@ impl Lane {
         state.phase = Phase::Down;
         self.queue_bytes.store(0, Relaxed);
         state.outbox.drain()
+    }
+
+    /// The connection, if there is one, ends and greets again.
+    pub(super) fn greet_anew(&self) {
+        self.anew.send_modify(|n| *n += 1);
     }
 
     /// Takes a batch for writing.

@@ -234,12 +234,15 @@ impl Visitor {
         let (stream, buffer) = wire.into_parts();
         let stream = moved(stream, &self.shared.data)?;
         let wire = FrameReader::new(stream, buffer, handshake::FIRST_FRAME_BYTES_MAX);
-        let _place = self.place;
-        self.shared
-            .data
-            .spawn(incoming.run(wire))
-            .await
-            .map_err(|_| GreetError::Closed)?
+        let (place, mut stop) = (self.place, self.shared.stop.subscribe());
+        let task = self.shared.data.spawn(async move {
+            let _place = place;
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => Ok(()),
+                result = incoming.run(wire) => result,
+            }
+        });
+        task.await.map_err(|_| GreetError::Closed)?
     }
 }
 
@@ -254,7 +257,7 @@ struct Hello {
 fn invite_back(peer: &super::Peer, node: &Introduction, lane: u8) {
     let lane = &peer.lanes[usize::from(lane)];
     if lane.peer().is_some_and(|known| known < node.incarnation) {
-        peer.anew.send_modify(|n| *n += 1);
+        lane.greet_anew();
     }
     lane.redial.notify_one();
 }

@@ -1,7 +1,7 @@
 //! The peers a node knows: how they become known, how they are forgotten, what is shown of them. What does not live
 //! here: connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -92,8 +92,6 @@ pub(super) struct Peer {
     pub(super) cluster: ArcSwap<Option<ClusterId>>,
     /// True once the registry has named it.
     pub(super) registered: AtomicBool,
-    /// Moves when all connections to it must greet anew.
-    pub(super) anew: watch::Sender<u64>,
     /// True when it is to be forgotten.
     pub(super) gone: watch::Sender<bool>,
 }
@@ -113,7 +111,6 @@ impl Peer {
             heard: AtomicU64::new(0),
             cluster: ArcSwap::from_pointee(None),
             registered: AtomicBool::new(false),
-            anew: watch::Sender::new(0),
             gone: watch::Sender::new(false),
         }
     }
@@ -169,7 +166,7 @@ impl Peer {
 
     /// All connections with it, in both directions, end and greet again.
     fn greet_anew(&self) {
-        self.anew.send_modify(|n| *n += 1);
+        self.lanes.iter().for_each(Lane::greet_anew);
         for inbound in &self.inbound {
             inbound.claim.send_modify(|n| *n += 1);
         }
@@ -240,16 +237,17 @@ impl Shared {
     }
 
     /// The registry names these nodes: those it named before and no longer does are forgotten.
-    pub(super) fn set_peers(self: &Arc<Self>, named: &[Introduction]) {
+    pub(super) fn set_peers(self: &Arc<Self>, named: Vec<Introduction>) {
+        let ids: BTreeSet<NodeId> = named.iter().map(|node| node.id).collect();
         for node in named {
-            if let Some(peer) = self.meet(node) {
+            if let Some(peer) = self.meet(&node) {
                 peer.registered.store(true, Relaxed);
             }
         }
         let peers = self.peers.load_full();
         let gone = peers
             .iter()
-            .filter(|(id, peer)| peer.registered.load(Relaxed) && !named.iter().any(|node| node.id == **id));
+            .filter(|(id, peer)| peer.registered.load(Relaxed) && !ids.contains(id));
         gone.for_each(|(id, _)| self.forget(*id));
     }
 

@@ -12,7 +12,7 @@ use super::{TRACE_TARGET, Telemetry};
 /// Variable that says what is logged.
 pub const VARIABLE: &str = "SQUALL_LOG";
 /// What is logged when nothing is said: the engine room of Raft and HTTP/2 only from warnings on.
-pub const DEFAULT: &str = "info,openraft=warn,h2=warn,hyper=warn,tonic=warn,tower=warn,opentelemetry=warn";
+pub const DEFAULT: &str = "info,openraft=error,h2=warn,hyper=warn,tonic=warn,tower=warn,opentelemetry=warn";
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,129 @@
+//! Tests of faults on links that carry frames.
+
+use squall_kernel::fault::FaultKind;
+use squall_kernel::id::Tenure;
+use squall_kernel::time::Span;
+
+use super::fixture::*;
+use super::*;
+
+#[tokio::test]
+async fn a_cut_holds_frames_back_and_its_end_lets_them_go() {
+    let mut a = setup(1, "a").start().await;
+    let mut b = setup(2, "b").seed(&a).start().await;
+    a.linked(&[2]).await;
+    b.linked(&[1]).await;
+    let cut = a
+        .faults
+        .set(
+            "x",
+            FaultKind::Cut { to: name("b") },
+            Span::from_ms(3_600_000),
+            "test",
+        )
+        .unwrap();
+    for n in 1..=10 {
+        a.send(2, n).unwrap();
+    }
+    // The other direction is not cut; when its frame has come, those held back have not.
+    b.send(1, 77).unwrap();
+    assert_eq!(a.message().await, 77);
+    assert!(b.got.try_recv().is_err());
+    assert_eq!(
+        a.mesh.links()[0].fault.as_ref().map(|f| f.0.as_str()),
+        Some("cut to b")
+    );
+    assert!(a.mesh.links()[0].queue_bytes > 0);
+    assert_eq!(a.faults.clear("x").map(|fault| fault.id), Some(cut.id));
+    for n in 1..=10 {
+        assert_eq!(b.message().await, n);
+    }
+    assert_eq!(a.mesh.links()[0].connects, 1, "the connection stood all the time");
+}
+
+#[tokio::test]
+async fn a_cut_ends_by_itself() {
+    let mut a = setup(1, "a").start().await;
+    let mut b = setup(2, "b").seed(&a).start().await;
+    a.linked(&[2]).await;
+    a.faults
+        .set("", FaultKind::Cut { to: name("b") }, Span::from_ms(20), "test")
+        .unwrap();
+    a.send(2, 1).unwrap();
+    assert_eq!(b.message().await, 1);
+    assert_eq!(a.faults.list(), []);
+}
+
+#[tokio::test]
+async fn a_delay_keeps_order_and_touches_every_frame() {
+    let mut a = setup(1, "a").start().await;
+    let mut b = setup(2, "b").seed(&a).start().await;
+    a.linked(&[2]).await;
+    let (delay, jitter) = (Span::from_ms(20), Span::from_ms(20));
+    let kind = FaultKind::Delay {
+        to: name("b"),
+        delay,
+        jitter,
+    };
+    a.faults.set("d", kind, Span::from_ms(3_600_000), "test").unwrap();
+    for n in 1..=50 {
+        a.send(2, n).unwrap();
+        tokio::task::yield_now().await;
+    }
+    for n in 1..=50 {
+        assert_eq!(b.message().await, n);
+    }
+    assert!(a.faults.list()[0].touched >= 50);
+}
+
+#[tokio::test]
+async fn a_dial_under_a_cut_waits_for_its_end() {
+    let mut a = setup(1, "a").start().await;
+    a.faults
+        .set(
+            "x",
+            FaultKind::Cut { to: name("b") },
+            Span::from_ms(3_600_000),
+            "test",
+        )
+        .unwrap();
+    let mut b = setup(2, "b").start().await;
+    a.mesh.set_peers(vec![b.me.clone()]);
+    // As long as the cut holds, b cannot finish its own dial either: a's answers do not get through.
+    b.mesh.set_peers(vec![a.me.clone()]);
+    assert_eq!(a.send(2, 1), Err(SendError::Down));
+    a.faults.halt();
+    a.linked(&[2]).await;
+    b.linked(&[1]).await;
+    a.send(2, 1).unwrap();
+    assert_eq!(b.message().await, 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_says_so_at_once() {
+    let mut a = setup(1, "a").start().await;
+    let _b = setup(2, "b").seed(&a).start().await;
+    a.linked(&[2]).await;
+    a.faults
+        .set(
+            "",
+            FaultKind::Cut { to: name("b") },
+            Span::from_ms(3_600_000),
+            "test",
+        )
+        .unwrap();
+    let big = request(1, 4 * 1024 * 1024);
+    let sent = (0..20)
+        .map(|_| a.mesh.send(NodeId(2), 7, &big))
+        .take_while(Result::is_ok)
+        .count();
+    assert_eq!((sent, a.mesh.send(NodeId(2), 7, &big)), (7, Err(SendError::Full)));
+    // The other lanes have room of their own.
+    let heartbeat = PeerMessage::HeartbeatAck {
+        sent_at: Instant(0),
+        tenure: Tenure(1),
+        promise: Span::ZERO,
+        ended: false,
+    };
+    a.mesh.send_control(NodeId(2), &heartbeat).unwrap();
+}

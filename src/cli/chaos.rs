@@ -1,0 +1,151 @@
+//! `squall chaos`: breaks things for a limited time.
+
+use std::io::{Write as _, stdout};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use squall_chaos::client::{ActiveFault, ChaosClient, ChaosError};
+use squall_proto::v1::{Child, ChildState};
+
+use super::connect::ConnectArgs;
+use super::exit::{Exit, Quiet, Worded, one_line};
+use super::signals;
+use super::values;
+
+/// Kills, pauses, delays and cuts; every fault ends by itself. The cluster must run with --chaos.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct ChaosArgs {
+    #[command(subcommand)]
+    command: ChaosCommand,
+    /// How long the fault lasts; a killed node is started, a paused one thawed after it
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = values::some_time)]
+    ttl: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+enum ChaosCommand {
+    /// Kill a node with SIGKILL
+    Kill {
+        /// Name of the node
+        node: String,
+        /// Do not start it again
+        #[arg(long)]
+        stay_down: bool,
+    },
+    /// Stop a node with SIGSTOP
+    Pause {
+        /// Name of the node
+        node: String,
+    },
+    /// Let a paused node go on
+    Resume {
+        /// Name of the node
+        node: String,
+    },
+    /// Kill a node if it runs, and start it
+    Restart {
+        /// Name of the node
+        node: String,
+    },
+    /// Delay everything from one node to another
+    Delay {
+        /// Name of the node that sends
+        from: String,
+        /// Name of the node that receives
+        to: String,
+        /// Delay
+        #[arg(value_name = "DURATION", value_parser = values::some_time)]
+        delay: Duration,
+        /// Uniform, plus or minus
+        #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = values::duration)]
+        jitter: Duration,
+    },
+    /// Let nothing through from one node to another
+    Cut {
+        /// Name of the node that sends
+        from: String,
+        /// Name of the node that receives
+        to: String,
+    },
+    /// List what is active
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End every fault, thaw and start every node
+    Halt,
+}
+
+pub(crate) async fn run(args: ChaosArgs, connect: ConnectArgs) -> Result<()> {
+    let client = ChaosClient::new(connect.grpc_addrs()?, user());
+    tokio::select! {
+        done = act(&client, args) => done,
+        () = signals::ended() => Err(Quiet(Exit::Interrupted).into()),
+    }
+}
+
+/// Who asks, for the audit.
+pub(crate) fn user() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "squall".into())
+}
+
+async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
+    let ttl = args.ttl;
+    let said = match args.command {
+        ChaosCommand::Kill { node, stay_down } => {
+            child("killed", &client.kill(&node, ttl, stay_down, None).await.map_err(explained)?)
+        }
+        ChaosCommand::Pause { node } => child("paused", &client.pause(&node, ttl, None).await.map_err(explained)?),
+        ChaosCommand::Resume { node } => child("resumed", &client.resume(&node).await.map_err(explained)?),
+        ChaosCommand::Restart { node } => child("restarted", &client.restart(&node, None).await.map_err(explained)?),
+        ChaosCommand::Delay { from, to, delay, jitter } => {
+            fault(&client.delay((&from, &to), delay, jitter, ttl).await.map_err(explained)?)
+        }
+        ChaosCommand::Cut { from, to } => fault(&client.cut((&from, &to), ttl).await.map_err(explained)?),
+        ChaosCommand::List { json } => list(client, json).await?,
+        ChaosCommand::Halt => {
+            let halted = client.halt().await.map_err(explained)?;
+            writeln!(stdout(), "{halted}")?;
+            return if halted.remains.is_clear() { Ok(()) } else { Err(Quiet(Exit::Failed).into()) };
+        }
+    };
+    Ok(writeln!(stdout(), "{}", said.trim_end())?)
+}
+
+async fn list(client: &ChaosClient, json: bool) -> Result<String> {
+    let listing = client.list().await.map_err(explained)?;
+    if json {
+        return Ok(serde_json::to_string_pretty(&listing)?);
+    }
+    let text = listing.to_string();
+    Ok(if text.is_empty() { "nothing is active".into() } else { text })
+}
+
+fn child(done: &str, child: &Child) -> String {
+    let due = match (child.state(), child.left_ms) {
+        (ChildState::Running, _) => format!(", process {}", child.os_pid),
+        (_, 0) => ", until it is resumed or restarted".into(),
+        (ChildState::Paused, ms) => format!(", thawed in {:.1} s", seconds(ms)),
+        (_, ms) => format!(", started again in {:.1} s", seconds(ms)),
+    };
+    format!("node {} {done}{due}", one_line(&child.name))
+}
+
+fn fault(fault: &ActiveFault) -> String {
+    format!("fault {} on {}: {}, for {:.1} s", fault.id, fault.node, one_line(&fault.what), seconds(fault.left_ms))
+}
+
+fn seconds(ms: u64) -> f64 {
+    Duration::from_millis(ms).as_secs_f64()
+}
+
+fn explained(error: ChaosError) -> anyhow::Error {
+    let exit = match error.exit_code() {
+        2 => Exit::Usage,
+        5 => Exit::Unavailable,
+        _ => Exit::Failed,
+    };
+    Worded::new(error.to_string(), exit).into()
+}

@@ -1,0 +1,102 @@
+//! `squall demo`: a cluster, load and the observer; and the load processes that the demo starts.
+
+use std::io::{self, IsTerminal as _, stdout};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use squall_chaos::demo::{self, Demo, DemoError, DemoOptions};
+use squall_chaos::load::{self, LoadError, LoadOptions, Share};
+use squall_kernel::profile::Profile;
+use tokio::sync::watch;
+
+use super::connect::ConnectArgs;
+use super::exit::{Exit, Worded};
+use super::{observe, signals, up, values};
+
+/// Starts three nodes with load and watches them; ends all of it afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct DemoArgs {
+    /// Number of nodes
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 3)]
+    nodes: usize,
+    /// Send traces to this OTLP/gRPC collector
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// Times of the cluster
+    #[arg(long, default_value = "lan", value_parser = values::profile())]
+    profile: Profile,
+}
+
+impl Default for DemoArgs {
+    fn default() -> Self {
+        Self { nodes: 3, otlp: None, profile: Profile::Lan }
+    }
+}
+
+/// Puts load on a cluster; started by the demo.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct LoadArgs {
+    /// Handlers to attach
+    #[arg(long, value_name = "EXCHANGE=N")]
+    handlers: Vec<Share>,
+    /// Requests a second
+    #[arg(long, value_name = "EXCHANGE=N")]
+    requests: Vec<Share>,
+}
+
+pub(crate) async fn run(args: DemoArgs, connect: ConnectArgs) -> Result<()> {
+    let program = std::env::current_exe().context("this program cannot be found")?;
+    let options = DemoOptions {
+        nodes: args.nodes,
+        base_port: connect.base_port,
+        otlp: args.otlp,
+        profile: args.profile,
+        ..DemoOptions::new(program)
+    };
+    let shown = demo::run(options, signals::ended(), async |demo: &Demo| show(demo).await).await;
+    shown.map_err(explained)?.unwrap_or(Ok(()))
+}
+
+async fn show(demo: &Demo) -> Result<()> {
+    if !stdout().is_terminal() {
+        return Ok(demo.tell(stdout()).await?);
+    }
+    let status = watch::Sender::new(greeting(demo));
+    let options = squall_observer::Options {
+        addresses: demo.grpc_addresses(),
+        console: Some(Arc::new(demo.console())),
+        status: Some(status.subscribe()),
+        ..squall_observer::Options::default()
+    };
+    squall_observer::run(options).await.map(drop).map_err(observe::explained)
+}
+
+fn greeting(demo: &Demo) -> String {
+    match demo.moved_from() {
+        Some(port) => format!("demo on ports {}… (port {port} or one after it is in use)", demo.base_port()),
+        None => format!("demo on ports {}…; x breaks something, q ends everything", demo.base_port()),
+    }
+}
+
+fn explained(error: DemoError) -> anyhow::Error {
+    match error {
+        DemoError::Start(error) => up::explained(&error),
+        DemoError::NoPorts(..) => Worded::new(error.to_string(), Exit::Usage).into(),
+        other => other.into(),
+    }
+}
+
+pub(crate) async fn load_client(args: LoadArgs, connect: ConnectArgs) -> Result<()> {
+    let options = LoadOptions {
+        connect: connect.addrs()?,
+        cookie: connect.cookie()?,
+        handlers: args.handlers,
+        requests: args.requests,
+    };
+    match load::run(options).await {
+        // The demo is gone, and with it whoever read the counts.
+        Err(LoadError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
+}

@@ -1,0 +1,152 @@
+//! `squall node`: one broker node, until it is told to end.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use squall_kernel::founding::Founding;
+use squall_kernel::id::NodeName;
+use squall_kernel::profile::Profile;
+use squall_node::datadir::DataDir;
+use squall_node::node::{Node, NodeOptions};
+use squall_node::telemetry::{Otlp, Telemetry, logging};
+
+use super::connect::ConnectArgs;
+use super::exit::Usage;
+use super::signals;
+use super::values::{self, Addresses};
+
+/// Runs one broker node.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct NodeArgs {
+    /// Name, unique in the cluster
+    #[arg(long)]
+    name: NodeName,
+    /// Address of the mesh, for other nodes and native clients
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7400")]
+    listen: SocketAddr,
+    /// Address of the gRPC services
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7401")]
+    grpc: SocketAddr,
+    /// Directory that makes this node what it is: its id, its boots, its copy of the registry
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Mesh addresses of other nodes; one is enough
+    #[arg(long, value_name = "ADDR[,ADDR…]", default_value_t, hide_default_value = true)]
+    join: Addresses,
+    /// Found a cluster alone, when the data directory is empty
+    #[arg(long, conflicts_with = "expect")]
+    bootstrap: bool,
+    /// Found a cluster together with others, N nodes in all, when all their data directories are empty
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    expect: Option<u32>,
+    /// Times of a cluster that this node founds
+    #[arg(long, default_value = "lan", value_parser = values::profile())]
+    profile: Profile,
+    /// Take faults
+    #[arg(long)]
+    chaos: bool,
+    /// Listen beyond loopback although there is no encryption yet
+    #[arg(long)]
+    insecure: bool,
+    /// Record what the kernel was given and what it answered, for `squall journal replay`
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Send traces to this OTLP/gRPC collector; the standard OTEL_ variables are heeded as well
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// Share of requests that start a trace, from 0 to 1
+    #[arg(long, value_name = "RATIO", requires = "otlp")]
+    trace_ratio: Option<f64>,
+    /// Threads for messages [default: chosen by the node]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    data_workers: usize,
+    /// Unix socket of the supervisor that started the node
+    #[arg(long, value_name = "PATH", default_value = "", hide = true)]
+    supervisor: String,
+    /// End when standard input ends
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
+}
+
+pub(crate) fn run(args: NodeArgs, connect: &ConnectArgs) -> Result<()> {
+    let end_with_stdin = args.end_with_stdin;
+    let cookie = connect.cookie()?.unwrap_or_default();
+    if cookie.is_empty() && !args.listen.ip().is_loopback() {
+        return Err(Usage(format!("listening on {} needs a --cookie-file", args.listen)).into());
+    }
+    let otlp = Otlp::read(args.otlp.as_deref(), args.trace_ratio, |name| {
+        std::env::var(name).ok()
+    });
+    let otlp = otlp.map_err(usage)?;
+    let dir = DataDir::open(&args.data_dir).map_err(usage)?;
+    let telemetry = otlp
+        .as_ref()
+        .map(|otlp| Telemetry::start(otlp, &args.name, dir.incarnation()));
+    let telemetry = telemetry.transpose().map_err(usage)?;
+    logging::init(
+        std::env::var(logging::VARIABLE).ok().as_deref(),
+        telemetry.as_ref(),
+    )
+    .map_err(usage)?;
+    let node = Node::start(dir, options(args, cookie, otlp.map_or(0, |otlp| otlp.one_in))).map_err(usage)?;
+    let me = node.introduction();
+    // Nobody may be listening; the node runs all the same.
+    let _nobody = writeln!(
+        io::stdout(),
+        "node {} mesh {} gRPC {}",
+        me.name,
+        me.mesh_addr,
+        me.grpc_addr
+    );
+    let ended = super::on_runtime(wait(&node, end_with_stdin));
+    let stopped = node.stop();
+    if let Some(telemetry) = telemetry {
+        telemetry.shutdown();
+    }
+    ended?;
+    stopped.map_err(|error| anyhow!("the node ended: {error}"))
+}
+
+async fn wait(node: &Node, end_with_stdin: bool) -> Result<()> {
+    tokio::select! {
+        ended = node.ended() => ended.map_err(|error| anyhow!("the node ended: {error}")),
+        () = signals::ended() => Ok(()),
+        () = stdin_end(), if end_with_stdin => Ok(()),
+    }
+}
+
+/// The supervisor holds the other end for as long as it lives.
+async fn stdin_end() {
+    let _broken = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
+}
+
+fn options(args: NodeArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
+    let founding = match (args.bootstrap, args.expect) {
+        (true, _) => Founding::Bootstrap,
+        (false, Some(nodes)) => Founding::Expect(nodes),
+        (false, None) => Founding::Wait,
+    };
+    NodeOptions {
+        name: args.name,
+        listen: args.listen,
+        grpc: args.grpc,
+        join: args.join.0,
+        cookie,
+        founding,
+        profile: args.profile,
+        chaos: args.chaos,
+        supervisor: args.supervisor,
+        insecure: args.insecure,
+        journal: args.journal,
+        trace_one_in,
+        data_workers: args.data_workers,
+    }
+}
+
+/// A node that does not start lacks an address, a file or a sound argument.
+fn usage(error: impl std::error::Error) -> Usage {
+    Usage(error.to_string())
+}
