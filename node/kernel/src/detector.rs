@@ -148,8 +148,8 @@ fn softplus(x: f64) -> f64 {
 
 /// e^x for x ≤ 0: e^x = 2^k · e^r with |r| ≤ ln 2, the latter by its series.
 fn exp_of_negative(x: f64) -> f64 {
-    // Below the smallest normal number; also not a number.
-    if !(x > -700.0) {
+    // Below the smallest normal number.
+    if x.is_nan() || x <= -700.0 {
         return 0.0;
     }
     let halvings = -x / LN_2;

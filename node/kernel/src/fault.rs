@@ -171,10 +171,13 @@ impl FaultTable {
 
     /// Takes out those whose time is over; returns them.
     pub fn expire(&mut self, now: Instant) -> Vec<Fault> {
-        self.faults
-            .extract_if(.., |_, fault| fault.ends <= now)
-            .map(|(_, fault)| fault)
-            .collect()
+        let over: Vec<String> = self
+            .faults
+            .values()
+            .filter(|f| f.ends <= now)
+            .map(|f| f.id.clone())
+            .collect();
+        over.iter().filter_map(|id| self.faults.remove(id)).collect()
     }
 
     /// Those in force, by id.

@@ -72,7 +72,7 @@ fn travel(message: &HandshakeMessage) -> HandshakeMessage {
 }
 
 /// Both sides give the same reason in the same words; `by_dialler` says who found it.
-fn assert_refused(steps: (Step, Step), refusal: Refusal, detail: &str, by_dialler: bool) {
+fn assert_refused(steps: &(Step, Step), refusal: Refusal, detail: &str, by_dialler: bool) {
     let (first, second) = if by_dialler {
         (Side::Us, Side::Them)
     } else {
@@ -83,7 +83,7 @@ fn assert_refused(steps: (Step, Step), refusal: Refusal, detail: &str, by_dialle
         detail: detail.to_string(),
         by,
     };
-    assert_eq!(steps, (step(first), step(second)));
+    assert_eq!(*steps, (step(first), step(second)));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_wrong_cookie_is_named_on_both_sides() {
     let steps = shake(&facts(&a, b"other", &[]), &facts(&b, COOKIE, &[]), Purpose::Seed);
     let detail = "node 'a' at 127.0.0.1:7400 and node 'b' at 127.0.0.1:7410 have different ones; \
                   use the same --cookie-file";
-    assert_refused(steps, Refusal::Cookie, detail, true);
+    assert_refused(&steps, Refusal::Cookie, detail, true);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn another_cluster_is_refused_but_none_is_welcome() {
     let detail = "node 'a' at 127.0.0.1:7400 belongs to cluster 00000000000000000000000000000001, \
                   node 'b' at 127.0.0.1:7410 to cluster 00000000000000000000000000000002";
     assert_refused(
-        shake(&of(Some(ClusterId(1))), &listener, purpose),
+        &shake(&of(Some(ClusterId(1))), &listener, purpose),
         Refusal::Cluster,
         detail,
         false,
@@ -208,10 +208,10 @@ fn a_name_that_a_live_node_has_is_refused() {
     let detail = "the name of node 'a' at 127.0.0.1:7400 belongs to the live node 'a' at 127.0.0.1:7420; \
                   choose another";
     let steps = shake(&facts(&a, COOKIE, &[]), &facts(&b, COOKIE, &known), purpose);
-    assert_refused(steps, Refusal::NameTaken, detail, false);
+    assert_refused(&steps, Refusal::NameTaken, detail, false);
     // The listener itself has it.
     let steps = shake(&facts(&a, COOKIE, &[]), &facts(&other_a, COOKIE, &[]), purpose);
-    assert_refused(steps, Refusal::NameTaken, detail, false);
+    assert_refused(&steps, Refusal::NameTaken, detail, false);
     // The dialler knows of it, the listener does not.
     let known = [node(3, "b")];
     let (at_dialler, _) = shake(&facts(&a, COOKIE, &known), &facts(&b, COOKIE, &[]), purpose);
@@ -241,7 +241,7 @@ fn an_older_run_of_a_live_node_is_refused_and_a_newer_one_is_not() {
     }
     let detail = "node 'a' at 127.0.0.1:7400 is run 5, but run 6 of it is live";
     let steps = shake(&facts(&a, COOKIE, &[]), &facts(&b, COOKIE, &run(6)), purpose);
-    assert_refused(steps, Refusal::OldIncarnation, detail, false);
+    assert_refused(&steps, Refusal::OldIncarnation, detail, false);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_node_that_reaches_itself_says_so() {
     let a = node(0, "a");
     let steps = shake(&facts(&a, COOKIE, &[]), &facts(&a, COOKIE, &[]), Purpose::Seed);
     assert_refused(
-        steps,
+        &steps,
         Refusal::Myself,
         "node 'a' at 127.0.0.1:7400 reached itself",
         false,

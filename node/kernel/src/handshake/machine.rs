@@ -178,8 +178,8 @@ impl Dialler {
         }
         if let Some(me) = &hello.node {
             let theirs = (&welcome.node, welcome.cluster);
-            if let Err(step) = acceptable(theirs, (me, hello.cluster), live) {
-                return step;
+            if let Err((refusal, detail)) = acceptable(theirs, (me, hello.cluster), live) {
+                return Step::refuse(refusal, detail);
             }
         }
         Step::Send(HandshakeMessage::Prove(Prove {
@@ -215,8 +215,8 @@ impl Listener {
     }
 
     fn hello(&mut self, facts: &Facts<'_>, hello: Hello) -> Step {
-        if let Err(step) = check_hello(facts, &hello) {
-            return step;
+        if let Err((refusal, detail)) = check_hello(facts, &hello) {
+            return Step::refuse(refusal, detail);
         }
         let mut welcome = Welcome {
             version: PROTOCOL_VERSION,
@@ -237,8 +237,8 @@ fn proved(facts: &Facts<'_>, hello: Hello, welcome: &Welcome, prove: &Prove) -> 
         return Step::refuse(Refusal::Cookie, cookie_detail(&hello, &welcome.node));
     }
     // Once more: others may have connected meanwhile, and the cluster may have been founded.
-    if let Err(step) = check_hello(facts, &hello) {
-        return step;
+    if let Err((refusal, detail)) = check_hello(facts, &hello) {
+        return Step::refuse(refusal, detail);
     }
     let Hello {
         purpose,
@@ -261,36 +261,40 @@ fn proved(facts: &Facts<'_>, hello: Hello, welcome: &Welcome, prove: &Prove) -> 
     Step::Done { peer, accepted: None }
 }
 
-fn check_hello(facts: &Facts<'_>, hello: &Hello) -> Result<(), Step> {
+fn check_hello(facts: &Facts<'_>, hello: &Hello) -> Result<(), Reason> {
     if hello.version != PROTOCOL_VERSION {
-        return Err(Step::refuse(
-            Refusal::Version,
-            super::version_detail(hello.version),
-        ));
+        return Err(reason(Refusal::Version, super::version_detail(hello.version)));
     }
     match (hello.purpose, &hello.node) {
         (Purpose::Client, None) => Ok(()),
         (Purpose::Link { lane }, Some(_)) if lane >= LANES => {
-            Err(Step::refuse(Refusal::Garbage, format!("there is no lane {lane}")))
+            Err(reason(Refusal::Garbage, format!("there is no lane {lane}")))
         }
         (Purpose::Link { .. } | Purpose::Seed, Some(node)) => {
             acceptable((node, hello.cluster), (facts.me, facts.cluster), facts.live)
         }
-        _ => Err(Step::refuse(
+        _ => Err(reason(
             Refusal::Garbage,
             "only nodes link, and clients are no nodes",
         )),
     }
 }
 
+/// Why not, and in words.
+type Reason = (Refusal, String);
+
+fn reason(refusal: Refusal, detail: impl Into<String>) -> Reason {
+    (refusal, detail.into())
+}
+
 /// One node with its cluster.
 type Member<'a> = (&'a Introduction, Option<ClusterId>);
 
 /// May these two nodes link? A node without a cluster links with any. The words hold on both sides.
-fn acceptable(other: Member<'_>, me: Member<'_>, live: &[Introduction]) -> Result<(), Step> {
+fn acceptable(other: Member<'_>, me: Member<'_>, live: &[Introduction]) -> Result<(), Reason> {
     let ((node, theirs), (own, ours)) = (other, me);
     if node.id == own.id {
-        return Err(Step::refuse(
+        return Err(reason(
             Refusal::Myself,
             format!("node {} reached itself", place(own)),
         ));
@@ -300,7 +304,7 @@ fn acceptable(other: Member<'_>, me: Member<'_>, live: &[Introduction]) -> Resul
     {
         let (node, own) = (place(node), place(own));
         let detail = format!("node {node} belongs to cluster {theirs}, node {own} to cluster {ours}");
-        return Err(Step::refuse(Refusal::Cluster, detail));
+        return Err(reason(Refusal::Cluster, detail));
     }
     if let Some(holder) = live
         .iter()
@@ -312,7 +316,7 @@ fn acceptable(other: Member<'_>, me: Member<'_>, live: &[Introduction]) -> Resul
             place(node),
             place(holder)
         );
-        return Err(Step::refuse(Refusal::NameTaken, detail));
+        return Err(reason(Refusal::NameTaken, detail));
     }
     match live
         .iter()
@@ -321,7 +325,7 @@ fn acceptable(other: Member<'_>, me: Member<'_>, live: &[Introduction]) -> Resul
         Some(newer) => {
             let (old, new) = (node.incarnation, newer.incarnation);
             let detail = format!("node {} is run {old}, but run {new} of it is live", place(node));
-            Err(Step::refuse(Refusal::OldIncarnation, detail))
+            Err(reason(Refusal::OldIncarnation, detail))
         }
         None => Ok(()),
     }
