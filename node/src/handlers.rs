@@ -20,11 +20,13 @@ use crate::process::{Process, Push};
 use crate::wire::{ReturnPath, count};
 
 mod attachment;
+mod caught;
 pub(crate) mod embedded;
 mod notice;
 
 use attachment::Heard;
 pub use attachment::{Attachment, HandlerSink};
+pub use caught::panics_are_caught;
 pub use notice::notice_of;
 
 /// Tags of an attachment.

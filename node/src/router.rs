@@ -239,6 +239,8 @@ impl Router {
             return self.copy_ended(frame);
         }
         match (self.table.take_sent(&frame), frame.status) {
+            // The owner tells of all recent requests that a lost node had, answered or not.
+            (None, Status::None(NoReply::Interrupted)) => {}
             (None, _) => count(&self.context.wire.tally.late_replies),
             (Some(open), Status::None(reason)) if retriable(reason) => self.wait(open, reason),
             (Some(open), _) => self.conclude_with(open, frame),

@@ -1,6 +1,7 @@
 //! Requests: strategies, ends, retries, failover, fences.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 use std::time::Duration;
 
 use squall_client::handler::NoticeKind;
@@ -279,4 +280,32 @@ async fn a_full_mailbox_rejects_and_everything_in_it_is_still_answered() {
         assert_eq!(reply(&outcome.await.unwrap()), "on-a");
     }
     assert_eq!(cluster.planes[0].router.stats()[0].refused, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_blocks_holds_up_only_itself() {
+    let mut cluster = Cluster::new(2);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    let stuck = cluster.attach(0, "orders", log.handler("stuck"));
+    quiet().await;
+    let router = Arc::clone(&cluster.planes[1].router);
+    let open = tokio::spawn(async move { router.request(asked(exchange, "never")).await });
+    quiet().await;
+    cluster.attach(1, "orders", log.handler("works"));
+    quiet().await;
+    let mut replies = 0;
+    for _ in 0..4 {
+        let request = Request {
+            timeout: Span::from_ms(50),
+            ..asked(exchange, "x")
+        };
+        let outcome = cluster.planes[1].router.request(request).await;
+        replies += usize::from(outcome.status == Status::Reply);
+    }
+    assert_eq!((replies, log.count("works")), (2, 2));
+    let figures = figures(&cluster, 0, stuck);
+    assert_eq!(figures.depth(), 3, "two requests, and the news of the other handler");
+    assert!(figures.oldest >= Span::from_ms(50), "{figures:?}");
+    assert_eq!(open.await.unwrap().status, none(NoReply::Timeout));
 }

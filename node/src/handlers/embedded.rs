@@ -1,10 +1,8 @@
 //! Handlers that run inside the node: one task each, on the data plane's runtime.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use futures::FutureExt;
 use squall_client::handler::{Answer, Delivery, Handler};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::{Frame, Status};
@@ -15,6 +13,7 @@ use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::time::{Instant, Span};
 use tracing::Instrument;
 
+use super::caught::{catch, catch_now};
 use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, notice_of};
 use crate::data::DataContext;
 use crate::limits::{PANIC_WINDOW, PANICS_MAX};
@@ -141,7 +140,7 @@ impl<H: Handler> Embedded<H> {
         };
         // The call itself may panic, not only the future it gives.
         let call = async { self.handler.handle(delivery).await };
-        let reply = match AssertUnwindSafe(call).catch_unwind().instrument(span).await {
+        let reply = match catch(call).instrument(span).await {
             Ok(answer) => {
                 let (status, payload) = checked(answer);
                 back.reply(pid, status, payload)
@@ -157,8 +156,7 @@ impl<H: Handler> Embedded<H> {
 
     fn notice(&mut self, message: &SystemMessage) {
         let notice = notice_of(&self.context, self.process.pid(), &self.exchange, message);
-        let call = AssertUnwindSafe(|| self.handler.notice(notice));
-        if std::panic::catch_unwind(call).is_err() {
+        if catch_now(|| self.handler.notice(notice)).is_err() {
             self.panicked();
         }
     }
