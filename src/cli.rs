@@ -1,12 +1,15 @@
 //! The command line: what can be said, and who does it. What does not live here: any of the doing.
 
+mod chaos;
 mod connect;
 mod cookie;
+mod demo;
 mod exchange;
 mod exit;
 mod journal;
 mod manual;
 mod node;
+mod observe;
 mod reply;
 mod request;
 mod signals;
@@ -52,8 +55,6 @@ enum Command {
     Observe(observe::ObserveArgs),
     /// Break things, for a limited time
     Chaos(chaos::ChaosArgs),
-    /// Run one broker node
-    Node(Box<node::NodeArgs>),
     /// Declare, list and delete exchanges
     Exchange(exchange::ExchangeArgs),
     /// Answer requests: echo them, or run a program
@@ -64,8 +65,6 @@ enum Command {
     Journal(journal::JournalArgs),
     /// Run one broker node
     Node(Box<node::NodeArgs>),
-    /// Replay what a node recorded
-    Journal(journal::JournalArgs),
     /// Print completions for a shell
     Completions(manual::CompletionsArgs),
     /// Print the manual page
@@ -108,8 +107,6 @@ fn run(cli: Cli) -> Result<()> {
         Command::Up(args) => block_on(up::run(args, connect)),
         Command::Observe(args) => block_on(observe::run(args, connect)),
         Command::Chaos(args) => block_on(chaos::run(args, connect)),
-        Command::Node(args) => node::run(*args, &connect),
-        Command::Journal(args) => journal::run(args),
         Command::Guard => block_on(up::guard()),
         Command::LoadClient(args) => block_on(demo::load_client(args, connect)),
         Command::Exchange(args) => block_on(exchange::run(args, connect)),

@@ -100,8 +100,20 @@ pub(crate) fn profile() -> impl TypedValueParser<Value = Profile> {
 
 /// Parses the name of a view.
 pub(crate) fn screen() -> impl TypedValueParser<Value = Screen> {
-    PossibleValuesParser::new(Screen::ALL.map(|screen| screen.title().to_lowercase()))
+    PossibleValuesParser::new(Screen::ALL.map(view_word))
         .map(|word| Screen::named(&word).expect("clap lets only views through"))
+}
+
+/// The word of a view: its title in small letters.
+fn view_word(screen: Screen) -> &'static str {
+    match screen {
+        Screen::Overview => "overview",
+        Screen::Mesh => "mesh",
+        Screen::Exchanges => "exchanges",
+        Screen::Leaders => "leaders",
+        Screen::Processes => "processes",
+        Screen::Timeline => "timeline",
+    }
 }
 
 /// Columns and rows, such as `120x40`.
