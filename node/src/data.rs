@@ -232,7 +232,24 @@ impl DataPlane {
                     let back = ReturnPath::of(&frame).none(frame.from, NoReply::Unreachable);
                     self.context.wire.reply(back);
                 }
-                Kind::Reply => count(&self.context.wire.tally.lost_replies),
+                // The requester's node takes a reply once, however often it comes.
+                Kind::Reply => self.context.wire.reply(frame),
+                Kind::Control => self.control_undeliverable(to, &frame),
+                Kind::Ack => {}
+            }
+        }
+    }
+
+    /// Takes back frames to `to` that may or may not have arrived: their requests end as interrupted.
+    pub fn fate_unknown(&self, to: NodeId, frames: Vec<Frame>) {
+        for frame in frames {
+            match frame.kind {
+                Kind::Request => self.router.interrupt(frame.message),
+                Kind::Deliver => {
+                    let back = ReturnPath::of(&frame).none(frame.from, NoReply::Interrupted);
+                    self.context.wire.reply(back);
+                }
+                Kind::Reply => self.context.wire.reply(frame),
                 Kind::Control => self.control_undeliverable(to, &frame),
                 Kind::Ack => {}
             }

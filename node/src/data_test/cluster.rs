@@ -272,6 +272,15 @@ impl Cluster {
         }
     }
 
+    /// Tells the senders of swallowed frames that nobody knows what became of them.
+    pub(super) fn lose_track(&self) {
+        let frames = std::mem::take(&mut *self.net.swallowed.lock().unwrap());
+        for (from, to, frame) in frames {
+            let sender = usize::try_from(from.0).unwrap() - 1;
+            self.planes[sender].fate_unknown(to, vec![frame]);
+        }
+    }
+
     pub(super) fn attach(&self, n: usize, exchange: &str, handler: Scripted) -> Pid {
         self.attach_tagged(n, exchange, "", handler)
     }

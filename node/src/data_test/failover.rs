@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use squall_client::handler::NoticeKind;
-use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{Epoch, MessageId};
 use squall_kernel::reason::{NoReply, StepDown};
 use squall_kernel::registry::{Command, Strategy};
@@ -240,5 +240,34 @@ async fn a_journal_of_a_failover_replays_to_the_same_effects() {
     assert!(
         report.steps > 24,
         "two attachments, 21 requests, a lost node, a new leader: {report:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_link_interrupts_what_may_have_arrived_and_repeats_replies() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    cluster.attach(2, "orders", log.handler("on-c"));
+    quiet().await;
+    // On the way to the owner, to the handler, and back to the requester.
+    for (lossy, expected) in [
+        (0, none(NoReply::Interrupted)),
+        (2, none(NoReply::Interrupted)),
+        (1, Status::Reply),
+    ] {
+        cluster.swallow(lossy);
+        let router = Arc::clone(&cluster.planes[1].router);
+        let open = tokio::spawn(async move { router.request(asked(exchange, "x")).await });
+        quiet().await;
+        assert!(!open.is_finished());
+        cluster.heal();
+        cluster.lose_track();
+        assert_eq!(open.await.unwrap().status, expected, "node {lossy}");
+    }
+    assert_eq!(
+        log.count("on-c"),
+        1,
+        "what was lost was not delivered a second time"
     );
 }

@@ -1,7 +1,7 @@
 //! Requests: strategies, ends, retries, failover, fences.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use squall_client::handler::NoticeKind;
@@ -305,7 +305,11 @@ async fn a_handler_that_blocks_holds_up_only_itself() {
     }
     assert_eq!((replies, log.count("works")), (2, 2));
     let figures = figures(&cluster, 0, stuck);
-    assert_eq!(figures.depth(), 3, "two requests, and the news of the other handler");
+    assert_eq!(
+        figures.depth(),
+        3,
+        "two requests, and the news of the other handler"
+    );
     assert!(figures.oldest >= Span::from_ms(50), "{figures:?}");
     assert_eq!(open.await.unwrap().status, none(NoReply::Timeout));
 }
