@@ -71,7 +71,7 @@ impl crate::mesh::FrameSink for DataPlane {
     }
 
     fn undeliverable(&self, lost: LinkLost) {
-        // Frames that may have arrived are not sent again: their requests end by the loss of the node, or in time.
         Self::undeliverable(self, lost.to, lost.unwritten);
+        Self::fate_unknown(self, lost.to, lost.written);
     }
 }
