@@ -112,7 +112,7 @@ fn what_cannot_be_said() {
 
 #[test]
 fn everything_after_cmd_belongs_to_the_program() {
-    let Command::Reply(args) = parse("reply users --count 2 --cmd sort --reverse -n")
+    let Some(Command::Reply(args)) = parse("reply users --count 2 --cmd sort --reverse -n")
         .unwrap()
         .command
     else {
