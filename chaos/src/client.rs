@@ -243,6 +243,7 @@ impl ChaosClient {
         .await
     }
 
+    /// Sets a fault under an id of its link and kind: the same order again replaces it, and faults do not pile up.
     async fn set(
         &self,
         (from, to): (&str, &str),
@@ -255,10 +256,14 @@ impl ChaosClient {
         let known = self.learn().await?;
         let addr = find(&known, from)?;
         find(&known, to)?;
-        let ttl_ms = millis(ttl);
+        let kind = match &fault {
+            Fault::Delay(_) => "delay",
+            Fault::Cut(_) => "cut",
+        };
+        let id = format!("{kind}-{from}-{to}");
         let request = proto::SetFaultRequest {
-            id: String::new(),
-            ttl_ms,
+            id,
+            ttl_ms: millis(ttl),
             by: self.by.clone(),
             fault: Some(fault),
         };

@@ -11,6 +11,7 @@ use squall_kernel::profile::Profile;
 use squall_proto::v1 as proto;
 use squall_proto::v1::admin_client::AdminClient;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::time::{Instant, interval};
 
 use crate::client::{ChaosClient, reach};
@@ -189,6 +190,11 @@ impl Demo {
     /// The output is closed.
     pub async fn tell(&self, mut out: impl io::Write) -> io::Result<()> {
         status::tell(self, &mut out).await
+    }
+
+    /// Tells `to` every second how the load fares, in one short line, for as long as somebody listens.
+    pub async fn figures(&self, to: &watch::Sender<String>) {
+        status::figures(self, to).await;
     }
 
     async fn begin(mut options: DemoOptions) -> Result<Self, DemoError> {

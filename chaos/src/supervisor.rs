@@ -21,13 +21,16 @@ use crate::layout::{self, LayoutError, Place};
 use crate::limits::{COMMANDS_MAX, EVENTS_MAX, LOCK_LOOK, LOCK_WAIT, SOCKET_PATH_BYTES_MAX};
 
 mod actor;
+mod command;
+mod event;
 mod launch;
+pub mod order;
 pub mod roster;
 mod service;
 mod watch;
 
-pub use actor::Event;
-pub use roster::{OsPid, RestartPolicy};
+pub use event::Event;
+pub use order::{OsPid, RestartPolicy};
 
 /// What to supervise.
 #[derive(Debug, Clone)]
@@ -113,7 +116,7 @@ pub enum StartError {
 pub struct Supervisor {
     places: Vec<Place>,
     socket: PathBuf,
-    commands: mpsc::Sender<actor::Command>,
+    commands: mpsc::Sender<command::Command>,
     events: broadcast::Sender<Event>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -126,7 +129,9 @@ impl Supervisor {
     ///
     /// # Errors
     /// [`StartError`]; a port in use is found before anything is started.
-    pub async fn start(options: SupervisorOptions) -> Result<Self, StartError> {
+    pub async fn start(mut options: SupervisorOptions) -> Result<Self, StartError> {
+        // The nodes tell the socket's path to programs with another working directory.
+        options.data_dir = std::path::absolute(&options.data_dir).map_err(at(&options.data_dir.clone()))?;
         let places = layout::places(options.nodes, options.base_port)?;
         make_private_dir(&options.data_dir)?;
         let lock = lock_within(&options.data_dir, LOCK_WAIT).await?;

@@ -1,4 +1,5 @@
 //! The demo's ends: whatever happens to it, nothing of it is left. The demo itself is tested with the real program.
+#![expect(clippy::unwrap_used, reason = "in a test, what goes wrong ends it")]
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
 //! The fault client and the console against a real supervisor, and nodes that serve the real gRPC services with a fault
 //! table of their own.
+#![expect(clippy::unwrap_used, reason = "in a test, what goes wrong ends it")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -69,14 +70,16 @@ impl Chaos for Node {
             None => return Err(Status::invalid_argument("no fault")),
         };
         let fault = proto::FaultInfo {
-            id: "f1".into(),
+            id: asked.id,
             node: self.name.clone(),
             what,
             left_ms: asked.ttl_ms,
             by: asked.by,
             touched: 0,
         };
-        self.faults.lock().unwrap().push(fault.clone());
+        let mut faults = self.faults.lock().unwrap();
+        faults.retain(|known| known.id != fault.id);
+        faults.push(fault.clone());
         Ok(Response::new(proto::SetFaultResponse { fault: Some(fault) }))
     }
 
@@ -154,6 +157,8 @@ async fn link_faults_are_set_at_the_sender_listed_and_halted() {
         (delay.node.as_str(), delay.what.as_str()),
         ("a", "delay a -> b 200000us ±50000us")
     );
+    let again = client.delay(("a", "b"), ms(200), ms(50), TTL).await.unwrap();
+    assert_eq!(again.id, delay.id, "it replaces the one before");
     let cut = client.cut(("b", "a"), TTL).await.unwrap();
     assert_eq!(
         (cut.what.as_str(), cut.left_ms, cut.by.as_str()),

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use squall_proto::v1 as proto;
 use squall_proto::v1::admin_client::AdminClient;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::time::interval;
 
 use super::Demo;
@@ -126,6 +127,39 @@ pub(super) async fn tell(demo: &Demo, out: &mut impl Write) -> io::Result<()> {
         }
         out.flush()?;
     }
+}
+
+/// Tells the load's figures until nobody listens.
+pub(super) async fn figures(demo: &Demo, to: &watch::Sender<String>) {
+    let mut ticks = interval(SECOND);
+    let mut before = demo.totals();
+    ticks.tick().await;
+    while !to.is_closed() {
+        ticks.tick().await;
+        let now = demo.totals();
+        to.send_replace(figure_line(&before, &now));
+        before = now;
+    }
+}
+
+fn figure_line(before: &Totals, now: &Totals) -> String {
+    let exchange = |name: &String| {
+        let line = exchange_line(name, &[], before, now);
+        let unanswered = match line.failed_ever {
+            0 => String::new(),
+            ever => format!(" ({}/s unanswered, {ever} in all)", line.failed),
+        };
+        format!("{name} {}/s{unanswered}", line.replied)
+    };
+    let parts: Vec<String> = now.exchanges.keys().map(exchange).collect();
+    format!(
+        "load: {}",
+        if parts.is_empty() {
+            "starting".to_owned()
+        } else {
+            parts.join(", ")
+        }
+    )
 }
 
 async fn look(demo: &Demo, before: &Totals, now: &Totals) -> StatusLine {
@@ -270,6 +304,17 @@ mod tests {
             "01:01:01Z  nodes 2/3  meta leader b  | orders: owner b epoch 3, leader <c.17> epoch 5, 100/s, \
              unanswered 2/s (7 in all)"
         );
+    }
+
+    #[test]
+    fn the_short_line_tells_rates_and_what_was_not_answered() {
+        assert_eq!(
+            figure_line(&Totals::default(), &Totals::default()),
+            "load: starting"
+        );
+        assert_eq!(figure_line(&totals(0, 0), &totals(100, 0)), "load: orders 100/s");
+        let line = figure_line(&totals(900, 5), &totals(1000, 7));
+        assert_eq!(line, "load: orders 100/s (2/s unanswered, 7 in all)");
     }
 
     #[test]

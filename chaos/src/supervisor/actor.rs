@@ -2,7 +2,6 @@
 //! live here: any decision (`roster`).
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use squall_kernel::id::NodeName;
@@ -12,115 +11,17 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::command::{Command, Shown};
+use super::event::Event;
 use super::launch;
-use super::roster::{Child, Deed, Effect, Order, OsPid, Phase, Refused, Roster};
+use super::order::{Deed, Effect, Order, OsPid, Refused};
+use super::roster::{Child, Phase, Roster};
 use super::watch::Watch;
 use super::{StartError, SupervisorOptions};
 use crate::guard::GuardOrder;
 use crate::layout::Place;
 use crate::limits::GUARD_ANSWER;
 use crate::process::{ProcessRef, Send};
-
-/// Something that happened to a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Its process was started.
-    Started {
-        /// Node.
-        node: NodeName,
-        /// Process.
-        pid: OsPid,
-    },
-    /// It could not be started.
-    StartFailed {
-        /// Node.
-        node: NodeName,
-        /// Why.
-        why: String,
-    },
-    /// Its process ended.
-    Exited {
-        /// Node.
-        node: NodeName,
-        /// In words.
-        how: String,
-        /// When it is started again.
-        restart_in: Option<Span>,
-    },
-    /// It was paused.
-    Paused {
-        /// Node.
-        node: NodeName,
-        /// For how long.
-        ttl: Span,
-    },
-    /// It goes on.
-    Resumed {
-        /// Node.
-        node: NodeName,
-    },
-    /// The guard is gone; paused nodes were thawed.
-    GuardLost,
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started { node, pid } => write!(f, "{node} started as process {}", pid.0),
-            Self::StartFailed { node, why } => write!(f, "{node} cannot be started: {why}"),
-            Self::Exited {
-                node,
-                how,
-                restart_in: None,
-            } => write!(f, "{node} {how}"),
-            Self::Exited {
-                node,
-                how,
-                restart_in: Some(span),
-            } => {
-                write!(
-                    f,
-                    "{node} {how}; starts again in {}.{:01} s",
-                    span.as_ms() / 1000,
-                    span.as_ms() % 1000 / 100
-                )
-            }
-            Self::Paused { node, ttl } => write!(f, "{node} paused for {} ms", ttl.as_ms()),
-            Self::Resumed { node } => write!(f, "{node} goes on"),
-            Self::GuardLost => write!(f, "the guard process is gone: no node can be paused any more"),
-        }
-    }
-}
-
-/// What the actor is asked.
-#[derive(Debug)]
-pub(super) enum Command {
-    Act {
-        order: Order,
-        by: String,
-        reply: oneshot::Sender<Result<Shown, Refused>>,
-    },
-    List {
-        reply: oneshot::Sender<Vec<Shown>>,
-    },
-    Halt {
-        by: String,
-        reply: oneshot::Sender<Vec<NodeName>>,
-    },
-    Exited {
-        node: NodeName,
-        pid: OsPid,
-        how: String,
-    },
-    GuardEnded,
-}
-
-/// A child, and what is left until something happens to it.
-#[derive(Debug, Clone)]
-pub(super) struct Shown {
-    pub(super) child: Child,
-    pub(super) left: Span,
-}
 
 /// What does not change while the cluster runs.
 #[derive(Debug)]

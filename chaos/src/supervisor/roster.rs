@@ -6,113 +6,11 @@ use squall_kernel::time::{Instant, Span};
 
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, END_GRACE, STEADY, TTL_DEFAULT, TTL_MAX};
 
+use super::order::{Deed, Effect, Order, OsPid, Refused, RestartPolicy};
+
 #[cfg(test)]
 #[path = "roster_test.rs"]
 mod tests;
-
-/// A process id of the operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OsPid(pub u32);
-
-/// What happens to a child that ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RestartPolicy {
-    /// It stays down, and its exit is shown.
-    #[default]
-    Never,
-    /// It is started again, after a pause that doubles up to a bound.
-    Backoff,
-}
-
-/// What to do to a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    /// SIGKILL.
-    Kill {
-        /// Do not start it again after the TTL.
-        stay_down: bool,
-    },
-    /// SIGSTOP.
-    Pause,
-    /// SIGCONT.
-    Resume,
-    /// SIGKILL if it runs, then start.
-    Restart,
-}
-
-/// A request to act on a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
-    /// Name of the node, as given.
-    pub node: String,
-    /// What to do.
-    pub deed: Deed,
-    /// Time until it is undone; zero means the default.
-    pub ttl: Span,
-    /// The process the caller means.
-    pub expect: Option<OsPid>,
-}
-
-/// Why an order was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// No such node.
-    #[error("unknown node {node:?}; known are {}", .known.join(", "))]
-    UnknownNode {
-        /// Name given.
-        node: String,
-        /// Names there are.
-        known: Vec<String>,
-    },
-    /// The node does not run.
-    #[error("node {node} does not run ({last_exit})")]
-    NotRunning {
-        /// Node.
-        node: NodeName,
-        /// How it ended.
-        last_exit: String,
-    },
-    /// The node runs under another process id than the caller saw.
-    #[error("node {node} runs as process {actual} by now, not {expected}: look again")]
-    OtherPid {
-        /// Node.
-        node: NodeName,
-        /// Process the caller saw.
-        expected: u32,
-        /// Process it is; 0 when it does not run.
-        actual: u32,
-    },
-    /// The TTL is too long.
-    #[error("a fault lasts at most {} s, not {asked_s} s", TTL_MAX.as_ms() / 1000)]
-    TtlTooLong {
-        /// Seconds asked for.
-        asked_s: u64,
-    },
-    /// The cluster is being ended.
-    #[error("the cluster is being ended")]
-    Ending,
-    /// Started without `--chaos`.
-    #[error("this cluster takes no faults: start it with --chaos")]
-    ChaosOff,
-    /// The guard process is gone, and with it the promise that a pause ends.
-    #[error("the guard process is gone: nothing would thaw a paused node; start the cluster again")]
-    NoGuard,
-}
-
-/// What the shell must do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Start the node; answer with `started` or `start_failed`.
-    Start(NodeName),
-    /// SIGKILL.
-    Kill(NodeName),
-    /// SIGTERM.
-    Term(NodeName),
-    /// SIGSTOP, held by the guard for so long.
-    Pause(NodeName, Span),
-    /// SIGCONT.
-    Thaw(NodeName),
-}
 
 /// What a child is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status};
 use tracing::warn;
 
-use super::actor::{Command, Shown};
-use super::roster::{Deed, Order, OsPid, Phase, Refused};
+use super::command::{Command, Shown};
+use super::order::{Deed, Order, OsPid, Refused};
+use super::roster::Phase;
 use crate::layout::Place;
 use crate::limits::{ACT_TIMEOUT, SOCKET_CALLS_MAX};
 
