@@ -14,8 +14,9 @@ pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 pub(crate) const COPY_BYTES_MAX: usize = 16 * 1024;
 /// Room made before each read.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
-/// Deliveries a handler takes at once unless it says otherwise: one runs, the rest hide the way to the node.
-pub const CREDIT_DEFAULT: u32 = 64;
+/// Deliveries a handler takes at once unless it says otherwise: one runs, the rest wait here. As many as requesters
+/// usually have under way; what is beyond it is rejected as overload.
+pub const CREDIT_DEFAULT: u32 = 1024;
 /// Most deliveries a handler takes at once.
 pub const CREDIT_MAX: u32 = 4096;
 /// Notices that wait beside the deliveries; when there are more, the handler attaches again for a fresh snapshot.
@@ -26,6 +27,9 @@ pub(crate) const REPLIES_QUEUE: usize = HANDLERS_PER_EXCHANGE_MAX + 1;
 pub(crate) const ADDRESSES_MAX: usize = NODES_MAX;
 /// Names of exchanges remembered; beyond it the cache starts anew.
 pub(crate) const NAMES_MAX: usize = 4096;
+
+/// Names of nodes remembered, those that left included; beyond it only the members' are kept.
+pub(crate) const NODE_NAMES_MAX: usize = 4 * NODES_MAX;
 
 /// First wait after all addresses failed.
 pub(crate) const BACKOFF_FIRST: Duration = Duration::from_millis(50);

@@ -93,6 +93,7 @@ struct State {
     handlers: HashMap<u64, Arc<Route>>,
     addresses: Addresses,
     members: BTreeMap<NodeId, Introduction>,
+    node_names: BTreeMap<NodeId, NodeName>,
 }
 
 impl Shared {
@@ -277,11 +278,23 @@ impl Shared {
         state.names.insert(name.clone(), exchange);
     }
 
+    /// Takes note of the members. The node at the other end is always one of them, though it may leave itself out of
+    /// its list; names are kept, because a handler that is gone still has to be named.
     pub(crate) fn learn(&self, members: &[Introduction]) {
+        let peer = match &*self.link.borrow() {
+            Link::Up(peer) => Some(peer.node.clone()),
+            Link::Down(_) | Link::Closed => None,
+        };
         let mut state = self.lock();
         state.addresses.learn(members);
-        let members = members.iter().take(NODES_MAX);
-        state.members = members.map(|m| (m.id, m.clone())).collect();
+        let members = members.iter().take(NODES_MAX).cloned().chain(peer);
+        state.members = members.map(|member| (member.id, member)).collect();
+        let known = state.node_names.len() + state.members.len();
+        if known > limits::NODE_NAMES_MAX {
+            state.node_names.clear();
+        }
+        let names: Vec<_> = state.members.values().map(|m| (m.id, m.name.clone())).collect();
+        state.node_names.extend(names);
     }
 
     pub(crate) fn members(&self) -> Vec<Introduction> {
@@ -289,7 +302,7 @@ impl Shared {
     }
 
     pub(crate) fn node_name(&self, node: NodeId) -> Option<NodeName> {
-        self.lock().members.get(&node).map(|m| m.name.clone())
+        self.lock().node_names.get(&node).cloned()
     }
 
     /// The pid as people read it.
