@@ -94,21 +94,43 @@ pub(crate) fn user() -> String {
 async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
     let ttl = args.ttl;
     let said = match args.command {
-        ChaosCommand::Kill { node, stay_down } => {
-            child("killed", &client.kill(&node, ttl, stay_down, None).await.map_err(explained)?)
-        }
-        ChaosCommand::Pause { node } => child("paused", &client.pause(&node, ttl, None).await.map_err(explained)?),
+        ChaosCommand::Kill { node, stay_down } => child(
+            "killed",
+            &client
+                .kill(&node, ttl, stay_down, None)
+                .await
+                .map_err(explained)?,
+        ),
+        ChaosCommand::Pause { node } => child(
+            "paused",
+            &client.pause(&node, ttl, None).await.map_err(explained)?,
+        ),
         ChaosCommand::Resume { node } => child("resumed", &client.resume(&node).await.map_err(explained)?),
-        ChaosCommand::Restart { node } => child("restarted", &client.restart(&node, None).await.map_err(explained)?),
-        ChaosCommand::Delay { from, to, delay, jitter } => {
-            fault(&client.delay((&from, &to), delay, jitter, ttl).await.map_err(explained)?)
-        }
+        ChaosCommand::Restart { node } => child(
+            "restarted",
+            &client.restart(&node, None).await.map_err(explained)?,
+        ),
+        ChaosCommand::Delay {
+            from,
+            to,
+            delay,
+            jitter,
+        } => fault(
+            &client
+                .delay((&from, &to), delay, jitter, ttl)
+                .await
+                .map_err(explained)?,
+        ),
         ChaosCommand::Cut { from, to } => fault(&client.cut((&from, &to), ttl).await.map_err(explained)?),
         ChaosCommand::List { json } => list(client, json).await?,
         ChaosCommand::Halt => {
             let halted = client.halt().await.map_err(explained)?;
             writeln!(stdout(), "{halted}")?;
-            return if halted.remains.is_clear() { Ok(()) } else { Err(Quiet(Exit::Failed).into()) };
+            return if halted.remains.is_clear() {
+                Ok(())
+            } else {
+                Err(Quiet(Exit::Failed).into())
+            };
         }
     };
     Ok(writeln!(stdout(), "{}", said.trim_end())?)
@@ -120,7 +142,11 @@ async fn list(client: &ChaosClient, json: bool) -> Result<String> {
         return Ok(serde_json::to_string_pretty(&listing)?);
     }
     let text = listing.to_string();
-    Ok(if text.is_empty() { "nothing is active".into() } else { text })
+    Ok(if text.is_empty() {
+        "nothing is active".into()
+    } else {
+        text
+    })
 }
 
 fn child(done: &str, child: &Child) -> String {
@@ -134,13 +160,20 @@ fn child(done: &str, child: &Child) -> String {
 }
 
 fn fault(fault: &ActiveFault) -> String {
-    format!("fault {} on {}: {}, for {:.1} s", fault.id, fault.node, one_line(&fault.what), seconds(fault.left_ms))
+    format!(
+        "fault {} on {}: {}, for {:.1} s",
+        fault.id,
+        fault.node,
+        one_line(&fault.what),
+        seconds(fault.left_ms)
+    )
 }
 
 fn seconds(ms: u64) -> f64 {
     Duration::from_millis(ms).as_secs_f64()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn explained(error: ChaosError) -> anyhow::Error {
     let exit = match error.exit_code() {
         2 => Exit::Usage,

@@ -30,7 +30,11 @@ pub(crate) struct DemoArgs {
 
 impl Default for DemoArgs {
     fn default() -> Self {
-        Self { nodes: 3, otlp: None, profile: Profile::Lan }
+        Self {
+            nodes: 3,
+            otlp: None,
+            profile: Profile::Lan,
+        }
     }
 }
 
@@ -69,13 +73,22 @@ async fn show(demo: &Demo) -> Result<()> {
         status: Some(status.subscribe()),
         ..squall_observer::Options::default()
     };
-    squall_observer::run(options).await.map(drop).map_err(observe::explained)
+    squall_observer::run(options)
+        .await
+        .map(drop)
+        .map_err(observe::explained)
 }
 
 fn greeting(demo: &Demo) -> String {
     match demo.moved_from() {
-        Some(port) => format!("demo on ports {}… (port {port} or one after it is in use)", demo.base_port()),
-        None => format!("demo on ports {}…; x breaks something, q ends everything", demo.base_port()),
+        Some(port) => format!(
+            "demo on ports {}… (port {port} or one after it is in use)",
+            demo.base_port()
+        ),
+        None => format!(
+            "demo on ports {}…; x breaks something, q ends everything",
+            demo.base_port()
+        ),
     }
 }
 

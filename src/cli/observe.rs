@@ -41,7 +41,13 @@ pub(crate) struct ObserveArgs {
     #[arg(long)]
     text: bool,
     /// Print only rows that match
-    #[arg(long, value_name = "FILTER", default_value = "", hide_default_value = true, requires = "headless")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "",
+        hide_default_value = true,
+        requires = "headless"
+    )]
     filter: String,
     /// Draw the screen into this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["headless", "chaos"])]
@@ -96,7 +102,9 @@ async fn show(args: ObserveArgs, addresses: Vec<String>) -> Result<()> {
     if args.once || args.watch {
         return print(&args, addresses).await.map_err(explained);
     }
-    let client = args.chaos.then(|| Arc::new(ChaosClient::new(addresses.clone(), super::chaos::user())));
+    let client = args
+        .chaos
+        .then(|| Arc::new(ChaosClient::new(addresses.clone(), super::chaos::user())));
     let options = squall_observer::Options {
         addresses,
         screen: args.view,
@@ -122,7 +130,10 @@ async fn print(args: &ObserveArgs, addresses: Vec<String>) -> Result<(), Error> 
 }
 
 async fn picture(args: &ObserveArgs, file: &PathBuf, addresses: Vec<String>) -> Result<()> {
-    let options = svg::Options { patience: args.patience, ..svg::Options::new(addresses, args.view, args.size) };
+    let options = svg::Options {
+        patience: args.patience,
+        ..svg::Options::new(addresses, args.view, args.size)
+    };
     let drawn = svg::svg(&options).await.map_err(explained)?;
     fs::write(file, drawn).map_err(|error| Usage(format!("picture {}: {error}", file.display())).into())
 }
