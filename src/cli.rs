@@ -1,5 +1,6 @@
 //! The command line: what can be said, and who does it. What does not live here: any of the doing.
 
+mod bench;
 mod chaos;
 mod connect;
 mod cookie;
@@ -61,6 +62,8 @@ enum Command {
     Reply(reply::ReplyArgs),
     /// Send requests
     Request(request::RequestArgs),
+    /// Measure this program on this machine
+    Bench(bench::BenchArgs),
     /// Replay what a node recorded
     Journal(journal::JournalArgs),
     /// Run one broker node
@@ -75,6 +78,9 @@ enum Command {
     /// Put load on a cluster; started by `squall demo`
     #[command(hide = true)]
     LoadClient(demo::LoadArgs),
+    /// Run a node with handlers; started by `squall bench`
+    #[command(hide = true)]
+    BenchNode(bench::BenchNodeArgs),
 }
 
 /// Parses the arguments, runs the command, gives the exit code.
@@ -107,6 +113,8 @@ fn run(cli: Cli) -> Result<()> {
         Command::Up(args) => block_on(up::run(args, connect)),
         Command::Observe(args) => block_on(observe::run(args, connect)),
         Command::Chaos(args) => block_on(chaos::run(args, connect)),
+        Command::Bench(args) => block_on(bench::run(args)),
+        Command::BenchNode(args) => block_on(bench::node(args, connect)),
         Command::Guard => block_on(up::guard()),
         Command::LoadClient(args) => block_on(demo::load_client(args, connect)),
         Command::Exchange(args) => block_on(exchange::run(args, connect)),

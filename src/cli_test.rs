@@ -61,6 +61,11 @@ fn what_can_be_said() {
         "node --name b --data-dir d --bootstrap --journal j --insecure",
         "guard",
         "load-client --connect a:1 --handlers users=2 --handlers orders=1 --requests users=200",
+        "bench req-resp",
+        "bench req-resp --seconds 0.5 --json --where local --where clients --in-flight 1",
+        "bench failover --kills 4 --rate 2000 --json --profile slow",
+        "bench screen --processes 1000 --size 80x24 --frames 300 --json",
+        "bench-node --name c --listen 127.0.0.1:1 --grpc 127.0.0.1:2 --data-dir d --cookie-file f --join a:1,b:2 --expect 3",
         "completions bash",
         "man exchange declare",
     ];
@@ -102,6 +107,15 @@ fn what_cannot_be_said() {
         "request users x --timeout 5",
         "--connect nowhere request users x",
         "--base-port 0 exchange list",
+        "bench",
+        "bench req-resp --seconds 0",
+        "bench req-resp --where nowhere",
+        "bench req-resp --in-flight 0",
+        "bench failover --kills 0",
+        "bench failover --rate 0",
+        "bench screen --size 80",
+        "bench screen --frames 299",
+        "bench-node --name c",
         "completions fishy",
     ];
     for line in lines {

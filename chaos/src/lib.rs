@@ -2,6 +2,7 @@
 //!
 //! What does not live here: the faults' effect on frames, which is the node's (`squall-node`), and the screen.
 
+pub mod bench;
 pub mod client;
 pub mod console;
 pub mod demo;

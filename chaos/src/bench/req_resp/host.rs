@@ -1,0 +1,222 @@
+//! A node in this process, with embedded handlers that echo. What does not live here: asking them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use squall_client::{Answer, Delivery, Handler};
+use squall_kernel::founding::Founding;
+use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
+use squall_kernel::message::ProposeResult;
+use squall_kernel::profile::Profile;
+use squall_kernel::registry::{Command, Outcome, Pattern, Registry, Strategy};
+use squall_node::data::DataPlane;
+use squall_node::datadir::DataDir;
+use squall_node::handlers::HandlerTags;
+use squall_node::node::{Node, NodeOptions};
+use tokio::io::{AsyncReadExt, stdin};
+use tokio::time::{interval, timeout};
+
+use super::{EXCHANGE, HANDLERS};
+use crate::bench::BenchError;
+
+/// What takes longer on this machine will not come about.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks where nothing tells of a change.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Name.
+    pub name: NodeName,
+    /// Address of the mesh.
+    pub listen: std::net::SocketAddr,
+    /// Address of the gRPC services.
+    pub grpc: std::net::SocketAddr,
+    /// Data directory.
+    pub data_dir: PathBuf,
+    /// Mesh addresses of the others.
+    pub join: Vec<String>,
+    /// Nodes in all.
+    pub nodes: u32,
+    /// The cluster's cookie.
+    pub cookie: Vec<u8>,
+}
+
+/// A node that runs in this process, and ends with it.
+pub(super) struct Host {
+    node: Option<Node>,
+}
+
+impl Host {
+    pub(super) async fn start(options: HostOptions) -> Result<Self, BenchError> {
+        let node = tokio::task::spawn_blocking(move || start(options));
+        let node = node
+            .await
+            .map_err(|error| BenchError::Node(error.to_string()))??;
+        Ok(Self { node: Some(node) })
+    }
+
+    fn node(&self) -> &Node {
+        self.node.as_ref().expect("a host has its node until it ends")
+    }
+
+    pub(super) fn plane(&self) -> &Arc<DataPlane> {
+        self.node().data()
+    }
+
+    /// Waits until the registry is as wanted.
+    pub(super) async fn registry(
+        &self,
+        what: &str,
+        wanted: impl FnMut(&Arc<Registry>) -> bool,
+    ) -> Result<Arc<Registry>, BenchError> {
+        let mut registry = self.node().registry();
+        let found = timeout(PATIENCE, registry.wait_for(wanted)).await;
+        match found {
+            Ok(Ok(registry)) => Ok(Arc::clone(&registry)),
+            Ok(Err(_)) => Err(BenchError::Node("the node ended".into())),
+            Err(_) => Err(late(what)),
+        }
+    }
+
+    /// Declares the exchange with this owner, and waits until it is it.
+    pub(super) async fn declare(&self, owner: &NodeName) -> Result<(), BenchError> {
+        let command = Command::Declare {
+            name: name(),
+            pattern: Pattern::RequestResponse,
+            strategy: Strategy::RoundRobin,
+            failover: vec![owner.clone()],
+        };
+        match self.node().proposals().propose(command).await {
+            ProposeResult::Committed {
+                outcome: Outcome::Done | Outcome::Unchanged,
+                ..
+            } => {}
+            other => {
+                return Err(BenchError::Unsound(format!(
+                    "the exchange was not declared: {other:?}"
+                )));
+            }
+        }
+        let owned = |registry: &Arc<Registry>| {
+            let exchange = registry
+                .names
+                .get(&name())
+                .and_then(|id| registry.exchanges.get(id));
+            let found = exchange.and_then(|e| e.owner).and_then(|id| registry.name_of(id));
+            found == Some(owner)
+        };
+        self.registry("the exchange has the owner of its failover list", owned)
+            .await?;
+        self.exchange().await?;
+        Ok(())
+    }
+
+    /// The exchange's number, when this node's data plane has it.
+    pub(super) async fn exchange(&self) -> Result<ExchangeId, BenchError> {
+        let known = async {
+            let mut look = interval(LOOK);
+            loop {
+                look.tick().await;
+                if let Some(id) = self.node().lookup(&name()) {
+                    return id;
+                }
+            }
+        };
+        timeout(PATIENCE, known)
+            .await
+            .map_err(|_| late("the node knows the exchange"))
+    }
+
+    /// Attaches the handlers.
+    pub(super) fn attach(&self) -> Result<(), BenchError> {
+        for _ in 0..HANDLERS {
+            let attached = self
+                .plane()
+                .handlers
+                .attach_embedded(&name(), HandlerTags::default(), Echo);
+            attached.map_err(|error| BenchError::Unsound(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn end(mut self) {
+        let node = self.node.take();
+        // A panic of the end was told of by the panic hook.
+        let _told = tokio::task::spawn_blocking(move || drop(node)).await;
+    }
+}
+
+/// Runs a node with the handlers of the exchange until standard input ends: the third process of the arrangement.
+///
+/// # Errors
+/// [`BenchError`] when the node or its handlers cannot be had.
+pub async fn run(options: HostOptions) -> Result<(), BenchError> {
+    let serve = async {
+        let host = Host::start(options).await?;
+        let declared = |registry: &Arc<Registry>| registry.names.contains_key(&name());
+        host.registry("the exchange is declared", declared).await?;
+        host.exchange().await?;
+        host.attach()?;
+        host.node()
+            .ended()
+            .await
+            .map_err(|error| BenchError::Node(error.to_string()))
+    };
+    tokio::select! {
+        biased;
+        () = stdin_ended() => Ok(()),
+        outcome = serve => outcome,
+    }
+}
+
+pub(super) fn name() -> ExchangeName {
+    ExchangeName::new(EXCHANGE).expect("a word is a name")
+}
+
+pub(super) fn late(what: &str) -> BenchError {
+    BenchError::Late {
+        what: what.to_owned(),
+        seconds: PATIENCE.as_secs(),
+    }
+}
+
+fn start(options: HostOptions) -> Result<Node, BenchError> {
+    let dir = DataDir::open(options.data_dir).map_err(|error| BenchError::Node(error.to_string()))?;
+    let founding = match options.nodes {
+        1 => Founding::Bootstrap,
+        nodes => Founding::Expect(nodes),
+    };
+    let options = NodeOptions {
+        name: options.name,
+        listen: options.listen,
+        grpc: options.grpc,
+        join: options.join,
+        cookie: options.cookie,
+        founding,
+        profile: Profile::Lan,
+        chaos: false,
+        supervisor: String::new(),
+        insecure: false,
+        journal: None,
+        trace_one_in: 0,
+        data_workers: 0,
+    };
+    Node::start(dir, options).map_err(|error| BenchError::Node(error.to_string()))
+}
+
+async fn stdin_ended() {
+    let mut input = stdin();
+    let mut ignored = [0; 256];
+    while input.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+}
+
+struct Echo;
+
+impl Handler for Echo {
+    async fn handle(&mut self, delivery: Delivery) -> Answer {
+        Answer::Reply(delivery.payload)
+    }
+}

@@ -1,0 +1,266 @@
+//! `squall bench`: measures this program on this machine and prints a table or JSON; and the node that one of the
+//! measurements starts.
+
+use std::io::{self, Write as _, stdout};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use squall_chaos::bench::failover::{self, FailoverOptions};
+use squall_chaos::bench::req_resp::host::{self, HostOptions};
+use squall_chaos::bench::req_resp::{self, ReqRespOptions, Where};
+use squall_chaos::bench::screen::{self, ScreenOptions};
+use squall_chaos::bench::{BenchError, Machine};
+use squall_kernel::id::NodeName;
+use squall_kernel::profile::Profile;
+
+use super::connect::ConnectArgs;
+use super::exit::{Exit, Quiet};
+use super::values::{self, Addresses};
+use super::{signals, up};
+
+/// Longest measurement of one row, in seconds: a slip of the keyboard should not take a day.
+const SECONDS_MAX: f64 = 600.0;
+
+/// Measures this program on this machine.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+enum What {
+    /// Requests a second, and how long they take: in one node, over three nodes, and from clients
+    ReqResp(ReqRespArgs),
+    /// How long an exchange does not answer when the process of its owner is killed
+    Failover(FailoverArgs),
+    /// What a frame of the observer costs
+    Screen(ScreenArgs),
+}
+
+#[derive(Debug, Clone, PartialEq, Args)]
+struct ReqRespArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// How long each row is measured
+    #[arg(long, value_name = "S", default_value = "3", value_parser = seconds)]
+    seconds: Duration,
+    /// Only this arrangement; may be repeated
+    #[arg(long = "where", value_name = "WHERE", value_parser = place())]
+    places: Vec<Where>,
+    /// Only so many requests in flight; may be repeated [default: 1, 10, 100 and 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4000))]
+    in_flight: Vec<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct FailoverArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// How often to kill; owners that are meta leader too take turns with others
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    kills: u32,
+    /// Requests a second
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
+    /// Times of the cluster
+    #[arg(long, default_value = "lan", value_parser = values::profile())]
+    profile: Profile,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct ScreenArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Processes of the made-up cluster
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(3..=700_000))]
+    processes: u32,
+    /// Columns and rows
+    #[arg(long, value_name = "COLSxROWS", default_value = "200x60", value_parser = values::size)]
+    size: (u16, u16),
+    /// Frames for each view
+    #[arg(long, value_name = "N", default_value_t = screen::FRAMES)]
+    #[arg(value_parser = clap::value_parser!(u32).range(i64::from(screen::FRAMES)..=1_000_000))]
+    frames: u32,
+}
+
+/// Runs a node with handlers; started by the benchmark.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct BenchNodeArgs {
+    /// Name
+    #[arg(long)]
+    name: NodeName,
+    /// Address of the mesh
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Address of the gRPC services
+    #[arg(long, value_name = "ADDR")]
+    grpc: SocketAddr,
+    /// Data directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Mesh addresses of the other nodes
+    #[arg(long, value_name = "ADDR[,ADDR…]")]
+    join: Addresses,
+    /// Nodes in all
+    #[arg(long, value_name = "N")]
+    expect: u32,
+}
+
+pub(crate) async fn run(args: BenchArgs) -> Result<()> {
+    match args.what {
+        What::ReqResp(args) => req_resp(args).await,
+        What::Failover(args) => failover(args).await,
+        What::Screen(args) => screen(args).await,
+    }
+}
+
+/// What the benchmark starts beside itself.
+pub(crate) async fn node(args: BenchNodeArgs, connect: ConnectArgs) -> Result<()> {
+    let options = HostOptions {
+        name: args.name,
+        listen: args.listen,
+        grpc: args.grpc,
+        data_dir: args.data_dir,
+        join: args.join.0,
+        nodes: args.expect,
+        cookie: connect.cookie()?.unwrap_or_default(),
+    };
+    Ok(host::run(options).await?)
+}
+
+async fn req_resp(args: ReqRespArgs) -> Result<()> {
+    let mut options = ReqRespOptions::new(program()?, args.seconds);
+    if !args.places.is_empty() {
+        options.places = args.places;
+    }
+    if !args.in_flight.is_empty() {
+        options.in_flight = args.in_flight.into_iter().map(usize::from).collect();
+    }
+    begin(args.json, &req_resp::heading())?;
+    let mut told = Ok(());
+    let measured = tokio::select! {
+        biased;
+        () = signals::ended() => return Err(Quiet(Exit::Failed).into()),
+        measured = req_resp::run(&options, |row| tell(args.json, &row.line(), &mut told)) => measured?,
+    };
+    told?;
+    finish(args.json, &serde_json::to_value(&measured)?, "")
+}
+
+async fn failover(args: FailoverArgs) -> Result<()> {
+    let options = FailoverOptions {
+        program: program()?,
+        kills: args.kills,
+        rate: args.rate,
+        profile: args.profile,
+    };
+    begin(
+        args.json,
+        &format!("{} requests/s, profile {}", args.rate, args.profile.as_str()),
+    )?;
+    let mut told = Ok(());
+    let measured = failover::run(&options, signals::ended(), |kill| {
+        tell(args.json, &kill.line(), &mut told);
+    });
+    let measured = measured.await.map_err(explained)?.ok_or(Quiet(Exit::Failed))?;
+    told?;
+    finish(args.json, &serde_json::to_value(&measured)?, &measured.table())
+}
+
+async fn screen(args: ScreenArgs) -> Result<()> {
+    let options = ScreenOptions {
+        processes: usize::try_from(args.processes).unwrap_or(usize::MAX),
+        size: args.size,
+        frames: args.frames,
+    };
+    begin(args.json, &screen::heading())?;
+    let json = args.json;
+    let work = tokio::task::spawn_blocking(move || {
+        let mut told = Ok(());
+        let measured = screen::run(&options, |row| tell(json, &row.line(), &mut told));
+        (measured, told)
+    });
+    let (measured, told) = tokio::select! {
+        biased;
+        () = signals::ended() => return Err(Quiet(Exit::Failed).into()),
+        done = work => done.context("the frames could not be drawn")?,
+    };
+    told?;
+    finish(args.json, &serde_json::to_value(measured?)?, "")
+}
+
+fn program() -> Result<PathBuf> {
+    std::env::current_exe().context("this program cannot be found")
+}
+
+fn explained(error: BenchError) -> anyhow::Error {
+    match error {
+        BenchError::Start(error) => up::explained(&error),
+        other => other.into(),
+    }
+}
+
+/// The lines before the table; JSON is one object, printed at the end.
+fn begin(json: bool, heading: &str) -> io::Result<()> {
+    if json {
+        return Ok(());
+    }
+    writeln!(stdout(), "{}\n{heading}", Machine::here().line())
+}
+
+fn tell(json: bool, line: &str, told: &mut io::Result<()>) {
+    if !json && told.is_ok() {
+        *told = writeln!(stdout(), "{line}");
+    }
+}
+
+fn finish(json: bool, value: &Value, table: &str) -> Result<()> {
+    let text = if json {
+        format!("{value:#}\n")
+    } else {
+        table.to_owned()
+    };
+    Ok(stdout().write_all(text.as_bytes())?)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is not a number of seconds above 0 and up to {SECONDS_MAX}");
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    if seconds > 0.0 && seconds <= SECONDS_MAX {
+        Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+    } else {
+        Err(wrong())
+    }
+}
+
+fn place() -> impl TypedValueParser<Value = Where> {
+    PossibleValuesParser::new(Where::ALL.map(Where::as_str)).map(|word| {
+        let found = Where::ALL.into_iter().find(|place| place.as_str() == word);
+        found.expect("clap lets only these words through")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_a_number_within_bounds() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "-1", "nan", "inf", "601", "3s", ""] {
+            assert!(seconds(wrong).unwrap_err().contains("seconds"), "{wrong}");
+        }
+    }
+}
