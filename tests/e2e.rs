@@ -8,7 +8,11 @@ mod failover;
 mod founding;
 #[path = "e2e/other_languages.rs"]
 mod other_languages;
+#[path = "e2e/pty.rs"]
+mod pty;
 #[path = "e2e/rig.rs"]
 mod rig;
 #[path = "e2e/terminal.rs"]
 mod terminal;
+#[path = "e2e/tracing.rs"]
+mod tracing;

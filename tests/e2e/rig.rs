@@ -4,11 +4,12 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 
 /// Generous: it only decides how long a broken build takes to fail.
@@ -262,4 +263,23 @@ pub(crate) fn watch<T>(
 /// True while a process of that id exists.
 pub(crate) fn exists(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Waits until a child of this process has ended, and leaves it to be reaped.
+pub(crate) fn wait_for_exit(pid: u32) {
+    let (sender, ended) = sync_channel(1);
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a process id");
+    std::thread::spawn(move || {
+        let _ended = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let _nobody = sender.send(());
+    });
+    ended.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("process {pid:?} does not end"));
+}
+
+/// Signals a process and gives how it ended.
+pub(crate) fn end(mut process: Process, signal: Signal) -> ExitStatus {
+    let pid = Pid::from_raw(process.id().cast_signed()).expect("a process id");
+    kill_process(pid, signal).expect("the process runs");
+    wait_for_exit(process.id());
+    process.0.wait().expect("it ended")
 }
