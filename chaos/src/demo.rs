@@ -192,9 +192,10 @@ impl Demo {
         status::tell(self, &mut out).await
     }
 
-    /// Tells `to` every second how the load fares, in one short line, for as long as somebody listens.
-    pub async fn figures(&self, to: &watch::Sender<String>) {
-        status::figures(self, to).await;
+    /// Tells `to` every second how the load fares, in one short line that ends with `besides`, for as long as somebody
+    /// listens.
+    pub async fn figures(&self, besides: &str, to: &watch::Sender<String>) {
+        status::figures(self, besides, to).await;
     }
 
     async fn begin(mut options: DemoOptions) -> Result<Self, DemoError> {

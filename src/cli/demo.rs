@@ -1,5 +1,6 @@
 //! `squall demo`: a cluster, load and the observer; and the load processes that the demo starts.
 
+use std::future::pending;
 use std::io::{self, IsTerminal as _, stdout};
 use std::sync::Arc;
 
@@ -66,17 +67,23 @@ async fn show(demo: &Demo) -> Result<()> {
     if !stdout().is_terminal() {
         return Ok(demo.tell(stdout()).await?);
     }
-    let status = watch::Sender::new(greeting(demo));
+    let greeting = greeting(demo);
+    let status = watch::Sender::new(greeting.clone());
     let options = squall_observer::Options {
         addresses: demo.grpc_addresses(),
         console: Some(Arc::new(demo.console())),
         status: Some(status.subscribe()),
         ..squall_observer::Options::default()
     };
-    squall_observer::run(options)
-        .await
-        .map(drop)
-        .map_err(observe::explained)
+    let figures = async {
+        demo.figures(&greeting, &status).await;
+        // Nobody listens any more: the observer is about to end, and it alone ends the show.
+        pending().await
+    };
+    tokio::select! {
+        shown = squall_observer::run(options) => shown.map(drop).map_err(observe::explained),
+        never = figures => never,
+    }
 }
 
 fn greeting(demo: &Demo) -> String {

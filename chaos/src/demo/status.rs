@@ -130,14 +130,14 @@ pub(super) async fn tell(demo: &Demo, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Tells the load's figures until nobody listens.
-pub(super) async fn figures(demo: &Demo, to: &watch::Sender<String>) {
+pub(super) async fn figures(demo: &Demo, besides: &str, to: &watch::Sender<String>) {
     let mut ticks = interval(SECOND);
     let mut before = demo.totals();
     ticks.tick().await;
     while !to.is_closed() {
         ticks.tick().await;
         let now = demo.totals();
-        to.send_replace(figure_line(&before, &now));
+        to.send_replace(format!("{} · {besides}", figure_line(&before, &now)));
         before = now;
     }
 }
