@@ -4,6 +4,7 @@ mod bench;
 mod chaos;
 mod connect;
 mod cookie;
+mod crash;
 mod demo;
 mod exchange;
 mod exit;

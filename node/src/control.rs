@@ -107,7 +107,7 @@ impl Control {
         if let Some(journal) = &parts.journal {
             journal.start(MachineKind::Core, CORE_ID, now, &config);
         }
-        let teller = Teller::new(Arc::clone(&parts.events), parts.me.id);
+        let teller = Teller::new(Arc::clone(&parts.events), &parts.me);
         Self {
             core: NodeCore::new(now, &config),
             registry_in: parts.meta.registry(),
@@ -187,7 +187,7 @@ impl Control {
                 self.neighbours.insert(node.id, neighbour);
                 self.addresses.insert(node.id, node.mesh_addr.clone());
                 if lane == CONTROL_LANE {
-                    self.teller.link(&node, true, "");
+                    self.teller.link(&self.registry, &node, true, "");
                     self.step(&CoreInput::Connected { node: node.id });
                     let (meta, id) = (self.parts.meta.clone(), node.id);
                     tokio::spawn(async move { meta.peer_is_back(id).await });
@@ -197,7 +197,7 @@ impl Control {
                 if lane == CONTROL_LANE {
                     self.neighbours.remove(&node.id);
                     self.round_trips.remove(&node.id);
-                    self.teller.link(&node, false, &why);
+                    self.teller.link(&self.registry, &node, false, &why);
                     self.step(&CoreInput::Broken { node: node.id });
                     self.publish_opinion();
                 }

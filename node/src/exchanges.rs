@@ -12,7 +12,7 @@ use squall_kernel::id::{Boot, Epoch, ExchangeId, NodeId, Pid};
 use squall_kernel::limits::MAILBOX_BOUND;
 use squall_kernel::message::{Attach, PeerMessage};
 use squall_kernel::reason::{DetachReason, NoReply, StepDown};
-use squall_kernel::registry::{ExchangeRecord, LeaderRecord};
+use squall_kernel::registry::{ExchangeRecord, LeaderRecord, Registry};
 use squall_kernel::time::Span;
 use tokio::sync::{Notify, mpsc};
 
@@ -54,6 +54,14 @@ pub struct OwnedExchange {
     pub refused: u64,
     /// True unless the control plane has taken the right to act away.
     pub acting: bool,
+}
+
+/// True while the run of the node that gave the pid out goes on, as the registry has it.
+fn lives(registry: &Registry, pid: Pid) -> bool {
+    registry
+        .nodes
+        .get(&pid.node)
+        .is_some_and(|node| node.is_up() && pid.boot() == node.boot)
 }
 
 /// What an exchange's process takes out of its mailbox.
@@ -152,6 +160,9 @@ impl Exchanges {
             strategy: record.strategy,
             epoch: record.epoch,
             leader: record.leader,
+            leader_gone: record
+                .leader
+                .is_some_and(|leader| !lives(&context.registry(), leader.pid)),
             settle,
         };
         let process =

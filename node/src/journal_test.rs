@@ -31,6 +31,7 @@ fn recorded() -> String {
         strategy: Strategy::RoundRobin,
         epoch: Epoch(1),
         leader: None,
+        leader_gone: false,
         settle: Span::from_ms(100),
     };
     journal.start(MachineKind::Exchange, "1@1", Instant(0), &config);

@@ -245,6 +245,8 @@ fn raft_config(times: &Times, compaction: Compaction) -> Config {
         election_timeout_max: times.election_max.as_ms(),
         // A node that cannot win must not depose a healthy leader by its term.
         enable_pre_vote: Some(true),
+        // A restarted leader is elected anew: restored in its old term as a sole voter it commits nothing any more.
+        enable_leader_restore: Some(false),
         // For one chunk: on a loaded machine a chunk waits for other traffic, and the last one for the disk.
         install_snapshot_timeout: 20 * heartbeat,
         snapshot_max_chunk_size: SNAPSHOT_CHUNK_BYTES as u64,

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::TrySendError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -152,18 +153,26 @@ impl Node {
         let thread = std::thread::Builder::new().name("control".into());
         let thread = thread.spawn(move || {
             let outcome = run(dir, options, &ready, left);
+            let outcome = match outcome {
+                // Whoever waits for the start hears of it; after the start nobody waits there any more.
+                Err(error) => match ready.try_send(Err(error)) {
+                    Ok(()) => return,
+                    Err(TrySendError::Full(kept) | TrySendError::Disconnected(kept)) => kept.map(drop),
+                },
+                Ok(()) => Ok(()),
+            };
             ended_in.send_replace(Some(outcome.map_err(Arc::new)));
         });
         let thread = thread.map_err(NodeError::Thread)?;
         match started.recv() {
-            Ok(Started {
+            Ok(Ok(Started {
                 introduction,
                 data,
                 proposals,
                 registry,
                 opinion,
                 events,
-            }) => Ok(Self {
+            })) => Ok(Self {
                 introduction,
                 data,
                 proposals,
@@ -174,8 +183,14 @@ impl Node {
                 ended,
                 thread: Some(thread),
             }),
-            // The thread ended without having started: it has left the reason.
-            Err(_) => Err(failure(thread, &ended)),
+            Ok(Err(error)) => {
+                // The thread has told all it had to tell.
+                let _ended = thread.join();
+                Err(error)
+            }
+            Err(_) => Err(NodeError::Thread(std::io::Error::other(
+                "the control thread panicked",
+            ))),
         }
     }
 
@@ -271,28 +286,11 @@ struct Started {
     events: Arc<EventLog>,
 }
 
-fn failure(
-    thread: std::thread::JoinHandle<()>,
-    ended: &watch::Receiver<Option<Result<(), Arc<NodeError>>>>,
-) -> NodeError {
-    let lost = || NodeError::Thread(std::io::Error::other("the control thread panicked"));
-    if thread.join().is_err() {
-        return lost();
-    }
-    let outcome = ended.borrow().clone();
-    let error = outcome.and_then(Result::err);
-    // The channel's value was cloned while its sender is gone: two owners at most, so take it apart by its text.
-    error.map_or_else(lost, |error| {
-        Arc::try_unwrap(error)
-            .unwrap_or_else(|shared| NodeError::Thread(std::io::Error::other(shared.to_string())))
-    })
-}
-
 /// The life of a node, on the control thread.
 fn run(
     dir: DataDir,
     options: NodeOptions,
-    ready: &std::sync::mpsc::SyncSender<Started>,
+    ready: &std::sync::mpsc::SyncSender<Result<Started, NodeError>>,
     leave: oneshot::Receiver<()>,
 ) -> Result<(), NodeError> {
     let control = Builder::new_current_thread()
@@ -330,7 +328,7 @@ async fn live(
     options: NodeOptions,
     control: &Runtime,
     data: &Runtime,
-    ready: &std::sync::mpsc::SyncSender<Started>,
+    ready: &std::sync::mpsc::SyncSender<Result<Started, NodeError>>,
     leave: oneshot::Receiver<()>,
 ) -> Result<(), NodeError> {
     let clock = Clock::start();
@@ -449,7 +447,7 @@ async fn live(
         events,
     };
     // Nobody waits any more when the starter has given up.
-    let _ = ready.send(started);
+    let _ = ready.send(Ok(started));
     let outcome = running.run(leave).await;
     sessions.leave();
     end(&meta, &mesh, server).await;

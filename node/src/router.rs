@@ -224,13 +224,6 @@ impl Router {
         }
     }
 
-    /// A request frame was sent over a link that is gone for good: whether it arrived is not known.
-    pub(crate) fn interrupted(&self, message: MessageId) {
-        if let Some(open) = self.table.take(message) {
-            self.end(open, NoReply::Interrupted);
-        }
-    }
-
     /// Keeps a request that certainly was not delivered, to try it again: a little later, or when the registry
     /// changes, until its deadline or [`RETRY_FOR`].
     fn wait(&self, mut open: Open, reason: NoReply) {

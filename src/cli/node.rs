@@ -14,6 +14,7 @@ use squall_node::node::{Node, NodeOptions};
 use squall_node::telemetry::{Otlp, Telemetry, logging};
 
 use super::connect::ConnectArgs;
+use super::crash;
 use super::exit::Usage;
 use super::signals;
 use super::values::{self, Addresses};
@@ -33,9 +34,9 @@ pub(crate) struct NodeArgs {
     /// Directory that makes this node what it is: its id, its boots, its copy of the registry
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// Mesh addresses of other nodes; one is enough
-    #[arg(long, value_name = "ADDR[,ADDR…]", default_value_t, hide_default_value = true)]
-    join: Addresses,
+    /// Addresses of other nodes; one is enough
+    #[arg(long, value_name = "ADDR[,ADDR…]")]
+    join: Vec<Addresses>,
     /// Found a cluster alone, when the data directory is empty
     #[arg(long, conflicts_with = "expect")]
     bootstrap: bool,
@@ -72,7 +73,7 @@ pub(crate) struct NodeArgs {
 }
 
 pub(crate) fn run(args: NodeArgs, connect: &ConnectArgs) -> Result<()> {
-    let end_with_stdin = args.end_with_stdin;
+    let (end_with_stdin, data_dir) = (args.end_with_stdin, args.data_dir.clone());
     let cookie = connect.cookie()?.unwrap_or_default();
     if cookie.is_empty() && !args.listen.ip().is_loopback() {
         return Err(Usage(format!("listening on {} needs a --cookie-file", args.listen)).into());
@@ -92,6 +93,7 @@ pub(crate) fn run(args: NodeArgs, connect: &ConnectArgs) -> Result<()> {
     )
     .map_err(usage)?;
     let node = Node::start(dir, options(args, cookie, otlp.map_or(0, |otlp| otlp.one_in))).map_err(usage)?;
+    crash::end_on_panic(&data_dir, node.events());
     let me = node.introduction();
     // Nobody may be listening; the node runs all the same.
     let _nobody = writeln!(
@@ -133,7 +135,7 @@ fn options(args: NodeArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
         name: args.name,
         listen: args.listen,
         grpc: args.grpc,
-        join: args.join.0,
+        join: args.join.into_iter().flat_map(|addresses| addresses.0).collect(),
         cookie,
         founding,
         profile: args.profile,

@@ -84,6 +84,6 @@ fn a_recorded_failover_replays_to_the_same_effects() {
     }
     for journal in &journals {
         let text = cluster.ok(&["journal", "replay", journal.to_str().expect("UTF-8")]);
-        assert!(text.contains("same effects"), "{text}");
+        assert!(text.contains("the same effects"), "{text}");
     }
 }

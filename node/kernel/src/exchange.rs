@@ -39,6 +39,8 @@ pub struct ExchangeConfig {
     pub epoch: Epoch,
     /// Leader the registry holds.
     pub leader: Option<LeaderRecord>,
+    /// The run of the node that this leader lived on has ended: it will not attach again.
+    pub leader_gone: bool,
     /// After a failover, how long handlers have to attach again before the exchange takes the rest for gone.
     pub settle: Span,
 }
@@ -196,6 +198,8 @@ pub struct Exchange {
     groups: BTreeMap<Bytes, Group>,
     counter: Counter,
     leader: Option<LeaderRecord>,
+    /// That leader will not attach again.
+    leader_gone: bool,
     /// Leader proposed and not seen committed, since when.
     pending: Option<(Option<Pid>, Instant)>,
     routes: VecDeque<Route>,
@@ -210,7 +214,7 @@ impl Exchange {
         } else {
             now
         };
-        let leader = config.leader;
+        let (leader, leader_gone) = (config.leader, config.leader_gone);
         Self {
             config,
             settle_until,
@@ -218,6 +222,7 @@ impl Exchange {
             groups: BTreeMap::new(),
             counter: Counter(0),
             leader,
+            leader_gone,
             pending: None,
             routes: VecDeque::with_capacity(limits::RECENT_ROUTES_MAX),
         }
@@ -485,6 +490,9 @@ impl Exchange {
                 out,
             );
         }
+        self.leader_gone |= self
+            .leader
+            .is_some_and(|l| l.pid.node == node && !self.tags.contains_key(&l.pid));
         self.interrupt_routes_of(now, node, out);
         self.appoint_if_needed(now, out);
     }
@@ -529,7 +537,8 @@ impl Exchange {
         if !self.config.strategy.has_leader() || self.leader().is_some() {
             return;
         }
-        let known = self.leader.is_some() && now < self.settle_until && !self.tags.is_empty();
+        let known =
+            self.leader.is_some() && !self.leader_gone && now < self.settle_until && !self.tags.is_empty();
         let wanted = self
             .groups
             .get(&Bytes::new())
@@ -557,6 +566,7 @@ impl Exchange {
         }
         let changed = leader != self.leader;
         self.leader = leader;
+        self.leader_gone &= !changed;
         if self
             .pending
             .is_some_and(|(wanted, _)| wanted == leader.map(|l| l.pid))

@@ -30,6 +30,7 @@ impl Rig {
             strategy,
             epoch: Epoch(epoch),
             leader,
+            leader_gone: false,
             settle: Span::from_ms(100),
         };
         Self {
@@ -284,6 +285,28 @@ fn over_a_failover_a_leader_that_stays_away_is_replaced() {
         rig.step(&ExchangeInput::Tick),
         [ExchangeEffect::Appoint { leader: Some(a) }],
         "an appointment that was lost is proposed again"
+    );
+}
+
+#[test]
+fn over_a_failover_nobody_waits_for_a_leader_whose_node_is_gone() {
+    let (a, b) = (pid(1, 1), pid(2, 1));
+    let leader = Some(LeaderRecord {
+        pid: b,
+        epoch: LeaderEpoch(3),
+    });
+    let mut rig = Rig::new(Strategy::Consensus, 2, leader);
+    rig.attach(a, "");
+    let effects = rig.step(&ExchangeInput::NodeLost { node: NodeId(2) });
+    assert_eq!(effects, [ExchangeEffect::Appoint { leader: Some(a) }]);
+    let config = ExchangeConfig {
+        leader_gone: true,
+        ..rig.exchange.config.clone()
+    };
+    rig.exchange = Exchange::new(rig.now, config);
+    assert!(
+        rig.attach(a, "")
+            .contains(&ExchangeEffect::Appoint { leader: Some(a) })
     );
 }
 

@@ -105,6 +105,12 @@ impl Pid {
         }
     }
 
+    /// The run of its node that gave it out.
+    #[must_use]
+    pub fn boot(&self) -> Boot {
+        Boot(u32::try_from(self.serial >> 32).expect("the upper half of 64 bits is 32"))
+    }
+
     /// The pid as people read it: `<a.17>` in a node's first life, `<a.2:17>` in its second.
     #[must_use]
     pub fn text(&self, node_name: &str) -> String {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use squall_kernel::id::{Epoch, ExchangeId, NodeId};
+use squall_kernel::id::{Epoch, ExchangeId, Incarnation, NodeId};
 use squall_kernel::reason::{Refusal, StepDown};
-use squall_kernel::registry::{Command, ExchangeRecord, Introduction, NodeLife, Registry};
+use squall_kernel::registry::{Command, ExchangeRecord, Introduction, NodeLife, NodeRecord, Registry};
 use squall_proto::v1::Severity;
 
 use crate::introspect::EventLog;
@@ -14,19 +14,21 @@ use crate::meta::MetaState;
 pub(super) struct Teller {
     events: Arc<EventLog>,
     me: NodeId,
+    incarnation: Incarnation,
     led: bool,
 }
 
 impl Teller {
-    pub(super) fn new(events: Arc<EventLog>, me: NodeId) -> Self {
+    pub(super) fn new(events: Arc<EventLog>, me: &Introduction) -> Self {
         Self {
             events,
-            me,
+            me: me.id,
+            incarnation: me.incarnation,
             led: false,
         }
     }
 
-    pub(super) fn link(&self, peer: &Introduction, up: bool, why: &str) {
+    pub(super) fn link(&self, registry: &Registry, peer: &Introduction, up: bool, why: &str) {
         let name = peer.name.as_str();
         if up {
             self.events.record(
@@ -38,7 +40,9 @@ impl Teller {
             );
         } else {
             let text = format!("control link with {name} broke: {why}");
-            self.events.record("link-down", name, &text, Severity::Notice, 0);
+            let member = registry.nodes.contains_key(&peer.id);
+            let severity = if member { Severity::Notice } else { Severity::Info };
+            self.events.record("link-down", name, &text, severity, 0);
         }
     }
 
@@ -52,7 +56,11 @@ impl Teller {
         );
     }
 
+    /// Suspicion of a node that is no member yet says nothing: it greets anew as soon as there is a cluster.
     pub(super) fn suspect(&self, registry: &Registry, node: NodeId, suspect: bool) {
+        if !registry.nodes.contains_key(&node) {
+            return;
+        }
         let name = name_of(registry, node);
         if suspect {
             self.events.record(
@@ -146,7 +154,8 @@ impl Teller {
                     .record("leader-appointed", name, &text, Severity::Notice, leader.epoch.0);
             }
         }
-        let life = |r: &Registry| r.nodes.get(&self.me).map(|n| n.life);
+        let mine = |n: &&NodeRecord| n.incarnation == self.incarnation;
+        let life = |r: &Registry| r.nodes.get(&self.me).filter(mine).map(|n| n.life);
         match (life(old), life(new)) {
             (before, Some(NodeLife::Up)) if before != Some(NodeLife::Up) => {
                 self.events

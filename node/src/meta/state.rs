@@ -72,10 +72,12 @@ impl MetaState {
     /// that lost its majority keeps its role until it hears of another one.
     #[must_use]
     pub fn leads(&self, times: &Times) -> bool {
-        self.role == Role::Leader
-            && self
-                .quorum_acked_ms_ago
-                .is_some_and(|ago| ago < times.election_min.as_ms())
+        // A sole voter is its own majority; Raft, which sends it nothing, does not count that as acknowledged.
+        let alone = self.voters == [self.id];
+        let acked = self
+            .quorum_acked_ms_ago
+            .is_some_and(|ago| ago < times.election_min.as_ms());
+        self.role == Role::Leader && (alone || acked)
     }
 
     pub(crate) fn of(metrics: &RaftMetrics<Live>) -> Self {
