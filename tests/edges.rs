@@ -11,9 +11,21 @@ const EDGES: [(&str, &[&str]); 8] = [
     ("squall-kernel", &[]),
     ("squall-filter", &[]),
     ("squall-client", &["squall-proto", "squall-kernel"]),
-    ("squall-node", &["squall-proto", "squall-kernel", "squall-client", "squall-filter"]),
+    (
+        "squall-node",
+        &["squall-proto", "squall-kernel", "squall-client", "squall-filter"],
+    ),
     ("squall-observer", &["squall-proto", "squall-filter"]),
-    ("squall-chaos", &["squall-kernel", "squall-node", "squall-client", "squall-proto", "squall-observer"]),
+    (
+        "squall-chaos",
+        &[
+            "squall-kernel",
+            "squall-node",
+            "squall-client",
+            "squall-proto",
+            "squall-observer",
+        ],
+    ),
     (
         "squall",
         &[
@@ -29,7 +41,15 @@ const EDGES: [(&str, &[&str]); 8] = [
 ];
 
 /// What the kernel may use at all: no clock, no randomness, no IO, no async.
-const KERNEL_MAY_USE: [&str; 7] = ["bytes", "crc32c", "hmac", "postcard", "serde", "sha2", "thiserror"];
+const KERNEL_MAY_USE: [&str; 7] = [
+    "bytes",
+    "crc32c",
+    "hmac",
+    "postcard",
+    "serde",
+    "sha2",
+    "thiserror",
+];
 
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -38,7 +58,11 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
     let text = |v: &Value| v.as_str().expect("a string").to_owned();
     metadata["packages"]
@@ -47,7 +71,10 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .iter()
         .map(|package| {
             let all = package["dependencies"].as_array().expect("dependencies").iter();
-            let used = all.filter(|d| d["kind"] != "dev").map(|d| text(&d["name"])).collect();
+            let used = all
+                .filter(|d| d["kind"] != "dev")
+                .map(|d| text(&d["name"]))
+                .collect();
             (text(&package["name"]), used)
         })
         .collect()
@@ -64,7 +91,10 @@ fn crates_depend_on_each_other_only_along_the_drawn_edges() {
     );
     for (name, used) in &found {
         for other in used.iter().filter(|d| found.contains_key(*d)) {
-            assert!(drawn[name.as_str()].contains(&other.as_str()), "{name} must not depend on {other}");
+            assert!(
+                drawn[name.as_str()].contains(&other.as_str()),
+                "{name} must not depend on {other}"
+            );
         }
     }
 }
@@ -73,5 +103,9 @@ fn crates_depend_on_each_other_only_along_the_drawn_edges() {
 fn the_kernel_uses_nothing_that_could_do_io() {
     let used = &dependencies()["squall-kernel"];
     let allowed: BTreeSet<String> = KERNEL_MAY_USE.iter().map(ToString::to_string).collect();
-    assert!(used.is_subset(&allowed), "{:?} is new in the kernel", used.difference(&allowed).collect::<Vec<_>>());
+    assert!(
+        used.is_subset(&allowed),
+        "{:?} is new in the kernel",
+        used.difference(&allowed).collect::<Vec<_>>()
+    );
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use squall_kernel::frame::Frame;
+use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::handshake::{CONTROL_LANE, DATA_LANES};
 use squall_kernel::id::{ClusterId, Incarnation, NodeId};
 use squall_kernel::message::{PeerMessage, control};
@@ -234,8 +234,14 @@ impl Mesh {
     /// # Errors
     /// [`SendError`]; nothing of it was sent.
     pub fn send(&self, to: NodeId, key: u64, frame: &Frame) -> Result<(), SendError> {
-        let spread = u8::try_from(faults::mix(key) % u64::from(DATA_LANES)).expect("few lanes");
-        self.lane(to, CONTROL_LANE + 1 + spread, frame)
+        self.lane(to, data_lane(key), frame)
+    }
+
+    fn is_lane_up(&self, to: NodeId, key: u64) -> bool {
+        let peers = self.shared.peers.load();
+        peers
+            .get(&to)
+            .is_some_and(|peer| peer.lanes[usize::from(data_lane(key))].shown() == LinkState::Up)
     }
 
     fn lane(&self, to: NodeId, lane: u8, frame: &Frame) -> Result<(), SendError> {
@@ -306,6 +312,11 @@ impl Mesh {
     }
 }
 
+/// The data lane of a key.
+fn data_lane(key: u64) -> u8 {
+    CONTROL_LANE + 1 + u8::try_from(faults::mix(key) % u64::from(DATA_LANES)).expect("few lanes")
+}
+
 impl Shared {
     /// Tells the control plane of a refusal, unless it has its hands full.
     fn refused(&self, refusal: Refusal, detail: &str, who: String) {
@@ -326,6 +337,11 @@ impl Shared {
 /// Data lanes as the data plane uses them.
 impl PeerLink for Mesh {
     fn send(&self, to: NodeId, key: u64, frame: Frame) -> Result<(), LinkError> {
+        // A request that waits for a broken lane would share its fate; its requester's node can do better: nothing was
+        // sent, so it tries again, with the next owner if there is one by then.
+        if frame.kind == Kind::Request && !self.is_lane_up(to, key) {
+            return Err(LinkError::Down);
+        }
         Self::send(self, to, key, &frame).map_err(|error| match error {
             SendError::Unknown(_) | SendError::Down => LinkError::Down,
             SendError::Full | SendError::TooLarge { .. } => LinkError::Full,

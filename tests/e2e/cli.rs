@@ -7,7 +7,10 @@ use std::process::{Output, Stdio};
 use crate::rig::{Cluster, Lines, Process, squall};
 
 fn code_and_error(output: &Output) -> (Option<i32>, String) {
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
 }
 
 #[test]
@@ -38,7 +41,14 @@ fn clients_tell_their_outcomes_by_exit_codes() {
     assert!(error.contains("nobody"), "{error}");
     let mut decliner = Process::spawn(
         cluster
-            .client(&["reply", "users", "--cmd", "sh", "-c", "echo no thanks >&2; exit 1"])
+            .client(&[
+                "reply",
+                "users",
+                "--cmd",
+                "sh",
+                "-c",
+                "echo no thanks >&2; exit 1",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::piped()),
     );
@@ -55,7 +65,11 @@ fn clients_tell_their_outcomes_by_exit_codes() {
             .stderr(Stdio::null()),
     );
     cluster.watch("exchanges", |view| {
-        view["exchanges"].as_array()?.iter().any(|e| e["handlers"].as_u64() == Some(1)).then_some(())
+        view["exchanges"]
+            .as_array()?
+            .iter()
+            .any(|e| e["handlers"].as_u64() == Some(1))
+            .then_some(())
     });
     let (code, error) = outcome(&["request", "users", "x", "--timeout", "300ms"]);
     assert_eq!(code, Some(4), "timeout: {error}");
@@ -65,7 +79,15 @@ fn clients_tell_their_outcomes_by_exit_codes() {
 #[test]
 fn without_a_cluster_a_client_is_unavailable_and_says_where_it_looked() {
     let output = squall()
-        .args(["request", "users", "x", "--connect", "127.0.0.1:1", "--timeout", "1s"])
+        .args([
+            "request",
+            "users",
+            "x",
+            "--connect",
+            "127.0.0.1:1",
+            "--timeout",
+            "1s",
+        ])
         .stdin(Stdio::null())
         .output()
         .expect("runs");
@@ -79,11 +101,15 @@ fn declaring_with_another_strategy_is_refused_by_name() {
     let cluster = Cluster::start(1);
     cluster.ok(&["exchange", "declare", "users", "--strategy", "round-robin"]);
     cluster.ok(&["exchange", "declare", "users", "--strategy", "round-robin"]);
-    let (code, error) = code_and_error(&cluster.run(&["exchange", "declare", "users", "--strategy", "default"]));
-    assert_eq!(code, Some(2), "{error}");
-    assert!(error.contains("users") && error.contains("round-robin"), "{error}");
+    let (code, error) =
+        code_and_error(&cluster.run(&["exchange", "declare", "users", "--strategy", "default"]));
+    assert_eq!(code, Some(6), "{error}");
+    assert!(
+        error.contains("users") && error.contains("round-robin"),
+        "{error}"
+    );
     let (code, error) = code_and_error(&cluster.run(&["exchange", "delete", "ghosts"]));
-    assert_eq!(code, Some(2), "{error}");
+    assert_eq!(code, Some(6), "{error}");
     assert!(error.contains("ghosts"), "{error}");
 }
 
@@ -92,8 +118,21 @@ fn a_port_in_use_a_locked_directory_and_an_open_address_are_named() {
     let cluster = Cluster::start(1);
     let node = |name: &str, listen: &str, dir: &str, extra: &[&str]| {
         let mut command = squall();
-        command.args(["node", "--name", name, "--listen", listen, "--grpc", "127.0.0.1:0", "--bootstrap"]);
-        command.arg("--data-dir").arg(cluster.dir.path().join(dir)).arg("--cookie-file").arg(cluster.cookie());
+        command.args([
+            "node",
+            "--name",
+            name,
+            "--listen",
+            listen,
+            "--grpc",
+            "127.0.0.1:0",
+            "--bootstrap",
+        ]);
+        command
+            .arg("--data-dir")
+            .arg(cluster.dir.path().join(dir))
+            .arg("--cookie-file")
+            .arg(cluster.cookie());
         code_and_error(&command.args(extra).stdin(Stdio::null()).output().expect("runs"))
     };
     let taken = cluster.mesh(0);
@@ -102,7 +141,10 @@ fn a_port_in_use_a_locked_directory_and_an_open_address_are_named() {
     assert!(error.contains(&taken), "{error}");
     let (code, error) = node("y", "127.0.0.1:0", "a", &[]);
     assert_eq!(code, Some(2), "{error}");
-    assert!(error.contains(cluster.dir.path().join("a").to_str().expect("UTF-8")), "{error}");
+    assert!(
+        error.contains(cluster.dir.path().join("a").to_str().expect("UTF-8")),
+        "{error}"
+    );
     let (code, error) = node("z", "0.0.0.0:0", "z", &[]);
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains("--insecure"), "{error}");
@@ -117,7 +159,13 @@ fn garbage_on_any_port_closes_that_connection_and_nothing_else() {
     let oversized: &[u8] = &[0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 1, 2, 3];
     let http2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff";
     for address in [cluster.mesh(0), cluster.grpc(0)] {
-        for garbage in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], oversized, http2, &[0; 4096], b"\x16\x03\x01"] {
+        for garbage in [
+            &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+            oversized,
+            http2,
+            &[0; 4096],
+            b"\x16\x03\x01",
+        ] {
             let mut stream = TcpStream::connect(&address).expect("the node listens");
             stream.write_all(garbage).expect("write");
             let mut rest = Vec::new();
@@ -125,7 +173,10 @@ fn garbage_on_any_port_closes_that_connection_and_nothing_else() {
             let _ = stream.read_to_end(&mut rest);
         }
     }
-    assert_eq!(cluster.ok(&["request", "users", "still here"]).trim_end(), "still here");
+    assert_eq!(
+        cluster.ok(&["request", "users", "still here"]).trim_end(),
+        "still here"
+    );
 }
 
 #[test]
@@ -133,7 +184,9 @@ fn a_data_directory_of_another_cluster_is_refused_by_both() {
     let one = Cluster::start(1);
     let mut other = Cluster::empty();
     other.start_node(1, &["--bootstrap"]);
-    other.watch("overview", |view| (!view["nodes"].as_array()?.is_empty()).then_some(()));
+    other.watch("overview", |view| {
+        (!view["nodes"].as_array()?.is_empty()).then_some(())
+    });
     other.ok(&["exchange", "declare", "bound", "--strategy", "default"]);
     other.kill(1);
     let seed = one.mesh(0);
@@ -141,7 +194,10 @@ fn a_data_directory_of_another_cluster_is_refused_by_both() {
     let refused = |cluster: &Cluster| {
         cluster.watch("timeline", |view| {
             let events = view["events"].as_array()?;
-            events.iter().find(|e| e["text"].as_str().is_some_and(|t| t.contains("other cluster"))).map(|_| ())
+            events
+                .iter()
+                .find(|e| e["text"].as_str().is_some_and(|t| t.contains("other cluster")))
+                .map(|_| ())
         });
     };
     refused(&one);
@@ -158,7 +214,10 @@ fn a_wrong_cookie_is_refused_with_the_reason_on_both_sides() {
     for cluster in [&one, &other] {
         cluster.watch("timeline", |view| {
             let events = view["events"].as_array()?;
-            events.iter().any(|e| e["text"].as_str().is_some_and(|t| t.contains("wrong cookie"))).then_some(())
+            events
+                .iter()
+                .any(|e| e["text"].as_str().is_some_and(|t| t.contains("wrong cookie")))
+                .then_some(())
         });
     }
 }

@@ -14,7 +14,10 @@ fn killed_at(moment: &str, i: usize) {
     let extra = ["--expect", "3", "--join", &joins[0], "--join", &joins[1]];
     let name = ["a", "b", "c"][i];
     let mut victim = Process::spawn(
-        cluster.node_command(&NodeSpec { name, extra: &extra }, i).stdin(Stdio::null()).stderr(Stdio::piped()),
+        cluster
+            .node_command(&NodeSpec { name, extra: &extra }, i)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped()),
     );
     let log = Lines::of(victim.0.stderr.take().expect("piped"));
     log.find(moment, |line| line.contains(moment).then_some(()));
@@ -81,7 +84,6 @@ fn a_cluster_that_stops_and_starts_again_has_its_registry() {
         cluster.start_expecting(i, 3);
     }
     cluster.wait_for_members(3);
-    assert!(cluster.ok(&["exchange", "list"]).contains("kept"));
     let (_, epoch) = cluster.owner("kept");
     assert!(epoch > 1, "a new run owns under a new epoch");
 }

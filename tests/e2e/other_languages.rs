@@ -24,7 +24,9 @@ fn a_handler_in_python_joins_through_the_grpc_session() {
         // Written past the test harness, which hides what passing tests print.
         let text = "SKIPPED a_handler_in_python_joins_through_the_grpc_session: needs Python with grpcio and \
                     grpcio-tools (pip install grpcio grpcio-tools; SQUALL_PYTHON names another python)\n";
-        std::io::stderr().write_all(text.as_bytes()).expect("write to stderr");
+        std::io::stderr()
+            .write_all(text.as_bytes())
+            .expect("write to stderr");
         return;
     };
     let cluster = Cluster::start(1);
@@ -40,10 +42,17 @@ fn a_handler_in_python_joins_through_the_grpc_session() {
             .stderr(Stdio::inherit()),
     );
     let lines = Lines::of(handler.0.stdout.take().expect("piped"));
-    let pid = lines.find("its pid", |line| line.strip_prefix("attached as ").map(ToOwned::to_owned));
+    let pid = lines.find("its pid", |line| {
+        line.strip_prefix("attached as ").map(ToOwned::to_owned)
+    });
     assert!(pid.starts_with("<a."), "{pid}");
-    lines.find("its leadership", |line| (line == format!("$leader {pid}")).then_some(()));
+    lines.find("its leadership", |line| {
+        (line == format!("$leader {pid}")).then_some(())
+    });
     assert_eq!(cluster.ok(&["request", "shout", "hello"]).trim_end(), "HELLO");
     assert_eq!(cluster.ok(&["request", "shout", "again"]).trim_end(), "AGAIN");
-    assert!(handler.0.wait().expect("it ends").success(), "it answered both and ended by itself");
+    assert!(
+        handler.0.wait().expect("it ends").success(),
+        "it answered both and ended by itself"
+    );
 }

@@ -17,7 +17,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn squall() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-    command.env_remove("SQUALL_CONNECT").env_remove("SQUALL_COOKIE_FILE").env("SQUALL_LOG", "info");
+    command
+        .env_remove("SQUALL_CONNECT")
+        .env_remove("SQUALL_COOKIE_FILE")
+        .env_remove("SQUALL_LOG");
     command
 }
 
@@ -62,13 +65,18 @@ impl Lines {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         loop {
-            match self.0.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .0
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => match wanted(&line) {
                     Some(found) => return found,
                     None => seen.push(line),
                 },
                 Err(RecvTimeoutError::Timeout) => panic!("no {what} in time; last lines: {:#?}", tail(&seen)),
-                Err(RecvTimeoutError::Disconnected) => panic!("the stream ended without {what}: {:#?}", tail(&seen)),
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("the stream ended without {what}: {:#?}", tail(&seen))
+                }
             }
         }
     }
@@ -110,7 +118,11 @@ impl Cluster {
     pub(crate) fn empty() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(dir.path().join("cookie"), "secret of the tests").expect("write the cookie");
-        Self { dir, base: free_base(60), nodes: (0..NAMES.len()).map(|_| None).collect() }
+        Self {
+            dir,
+            base: free_base(60),
+            nodes: (0..NAMES.len()).map(|_| None).collect(),
+        }
     }
 
     /// `n` nodes that expect each other, with times for loaded machines.
@@ -134,8 +146,18 @@ impl Cluster {
     }
 
     pub(crate) fn start_node(&mut self, i: usize, extra: &[&str]) {
-        let mut command = self.node_command(&NodeSpec { name: NAMES[i], extra }, i);
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log(i)).expect("a log file");
+        let mut command = self.node_command(
+            &NodeSpec {
+                name: NAMES[i],
+                extra,
+            },
+            i,
+        );
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log(i))
+            .expect("a log file");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.nodes[i] = Some(Process::spawn(&mut command));
     }
@@ -143,7 +165,15 @@ impl Cluster {
     pub(crate) fn node_command(&self, spec: &NodeSpec<'_>, i: usize) -> Command {
         let mut command = squall();
         command
-            .args(["node", "--name", spec.name, "--listen", &self.mesh(i), "--grpc", &self.grpc(i)])
+            .args([
+                "node",
+                "--name",
+                spec.name,
+                "--listen",
+                &self.mesh(i),
+                "--grpc",
+                &self.grpc(i),
+            ])
             .args(["--profile", "slow", "--cookie-file"])
             .arg(self.cookie())
             .arg("--data-dir")
@@ -186,7 +216,10 @@ impl Cluster {
     /// A client command on this cluster.
     pub(crate) fn client(&self, args: &[&str]) -> Command {
         let mut command = squall();
-        command.args(args).env("SQUALL_CONNECT", self.connect()).env("SQUALL_COOKIE_FILE", self.cookie());
+        command
+            .args(args)
+            .env("SQUALL_CONNECT", self.connect())
+            .env("SQUALL_COOKIE_FILE", self.cookie());
         command.stdin(Stdio::null());
         command
     }
@@ -211,8 +244,11 @@ impl Cluster {
 
     /// A handler that echoes, attached when this returns.
     pub(crate) fn echo(&self, exchange: &str) -> (Process, Lines) {
-        let mut process =
-            Process::spawn(self.client(&["reply", exchange, "--echo"]).stdout(Stdio::null()).stderr(Stdio::piped()));
+        let mut process = Process::spawn(
+            self.client(&["reply", exchange, "--echo"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped()),
+        );
         let lines = Lines::of(process.0.stderr.take().expect("piped"));
         lines.find("$leader", |line| line.contains("$leader").then_some(()));
         (process, lines)
@@ -220,13 +256,20 @@ impl Cluster {
 
     /// Watches a headless view until `wanted` gives something.
     pub(crate) fn watch<T>(&self, view: &str, wanted: impl FnMut(&Value) -> Option<T>) -> T {
-        watch(&mut self.client(&["observe", "--watch", "--view", view, "--json"]), view, wanted)
+        watch(
+            &mut self.client(&["observe", "--watch", "--view", view, "--json"]),
+            view,
+            wanted,
+        )
     }
 
     pub(crate) fn wait_for_members(&self, n: usize) {
         self.watch("overview", |view| {
             let nodes = view["nodes"].as_array()?;
-            let voters = nodes.iter().filter(|n| n["role"] == "voter" || n["role"] == "leader").count();
+            let voters = nodes
+                .iter()
+                .filter(|n| n["role"] == "voter" || n["role"] == "leader")
+                .count();
             let up = nodes.iter().filter(|n| n["state"] == "up").count();
             (up == n && voters == if n % 2 == 1 { n } else { n - 1 }).then_some(())
         });
@@ -240,24 +283,27 @@ impl Cluster {
     pub(crate) fn logs(&self) -> String {
         let log = |i| std::fs::read_to_string(self.log(i)).unwrap_or_default();
         let last = |text: String| tail(&text.lines().map(ToOwned::to_owned).collect::<Vec<_>>()).join("\n");
-        (0..NAMES.len()).map(|i| format!("--- {}\n{}\n", NAMES[i], last(log(i)))).collect()
+        (0..NAMES.len())
+            .map(|i| format!("--- {}\n{}\n", NAMES[i], last(log(i))))
+            .collect()
     }
 }
 
 pub(crate) fn owner_in(view: &Value, exchange: &str) -> Option<(String, u64)> {
-    let row = view["exchanges"].as_array()?.iter().find(|e| e["name"] == exchange)?;
+    let row = view["exchanges"]
+        .as_array()?
+        .iter()
+        .find(|e| e["name"] == exchange)?;
     let owner = row["owner"].as_str().filter(|o| !o.is_empty())?;
     Some((owner.to_owned(), row["epoch"].as_u64()?))
 }
 
-pub(crate) fn watch<T>(
-    command: &mut Command,
-    what: &str,
-    mut wanted: impl FnMut(&Value) -> Option<T>,
-) -> T {
+pub(crate) fn watch<T>(command: &mut Command, what: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> T {
     let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
     let lines = Lines::of(process.0.stdout.take().expect("piped"));
-    lines.find(what, |line| wanted(&serde_json::from_str(line).expect("a line of JSON")))
+    lines.find(what, |line| {
+        wanted(&serde_json::from_str(line).expect("a line of JSON"))
+    })
 }
 
 /// True while a process of that id exists.
@@ -273,7 +319,9 @@ pub(crate) fn wait_for_exit(pid: u32) {
         let _ended = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         let _nobody = sender.send(());
     });
-    ended.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("process {pid:?} does not end"));
+    ended
+        .recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| panic!("process {pid:?} does not end"));
 }
 
 /// Signals a process and gives how it ended.
