@@ -16,7 +16,10 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { start: Instant::now(), unix_ms: unix.as_millis() as u64 }
+        Self {
+            start: Instant::now(),
+            unix_ms: unix.as_millis() as u64,
+        }
     }
 
     /// Now.

@@ -83,7 +83,12 @@ impl Cluster {
                 }
             }
             Update::Rows(rows) => self.rows(now, rows),
-            Update::Events { node, incarnation, events, lost } => {
+            Update::Events {
+                node,
+                incarnation,
+                events,
+                lost,
+            } => {
                 let node = clean::name(&node);
                 if self.nodes.contains_key(&node) {
                     self.events_from.insert(node.clone());
@@ -104,7 +109,9 @@ impl Cluster {
         if self.last_sample_s == 0 {
             self.last_sample_s = second;
         }
-        let due = second.saturating_sub(self.last_sample_s).min(crate::limits::LOAD_SAMPLES as u64);
+        let due = second
+            .saturating_sub(self.last_sample_s)
+            .min(crate::limits::LOAD_SAMPLES as u64);
         self.last_sample_s = second.max(self.last_sample_s);
         for _ in 0..due {
             for node in self.nodes.values_mut() {
@@ -149,21 +156,31 @@ impl Cluster {
         let told = |n: &Node| {
             let hello = n.hello.iter().flat_map(|h| &h.members);
             let row = n.row.iter().flat_map(|r| &r.members);
-            hello.chain(row).all(|m| m.name.is_empty() || self.nodes.contains_key(&m.name))
+            hello
+                .chain(row)
+                .all(|m| m.name.is_empty() || self.nodes.contains_key(&m.name))
         };
         self.nodes.values().any(|n| n.complete)
-            && self.nodes.values().all(|n| n.complete || matches!(n.connection, Connection::Down { .. }))
+            && self
+                .nodes
+                .values()
+                .all(|n| n.complete || matches!(n.connection, Connection::Down { .. }))
             && self.nodes.values().all(told)
     }
 
     /// True when every node that sent rows has sent its events too.
     #[must_use]
     pub fn events_are_complete(&self) -> bool {
-        self.nodes.values().filter(|n| n.complete).all(|n| self.events_from.contains(&n.name))
+        self.nodes
+            .values()
+            .filter(|n| n.complete)
+            .all(|n| self.events_from.contains(&n.name))
     }
 
     fn rows(&mut self, now: Moment, update: RowsUpdate) {
-        let Some(node) = self.node_mut(&update.node, now) else { return };
+        let Some(node) = self.node_mut(&update.node, now) else {
+            return;
+        };
         node.rows(now, update);
     }
 
@@ -173,7 +190,11 @@ impl Cluster {
             self.nodes_left_out += 1;
             return None;
         }
-        Some(self.nodes.entry(name.clone()).or_insert_with(|| Node::new(name, now)))
+        Some(
+            self.nodes
+                .entry(name.clone())
+                .or_insert_with(|| Node::new(name, now)),
+        )
     }
 
     /// Whether the registry, as some live node has it, has declared the node lost.

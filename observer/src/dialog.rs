@@ -122,14 +122,22 @@ impl Deed {
 }
 
 impl Dialog {
-    /// A dialog on a target, with the mildest of what may be wanted chosen.
+    /// A dialog on a target, with the first of its deeds chosen.
     #[must_use]
     pub fn new(target: Target) -> Self {
         let deed = match target {
             Target::Node { .. } => Deed::Kill,
             Target::Link { .. } => Deed::Delay,
         };
-        Self { target, deed, field: Field::Deed, ttl: 1, delay: 3, radius: None, stage: Stage::Form }
+        Self {
+            target,
+            deed,
+            field: Field::Deed,
+            ttl: 1,
+            delay: 3,
+            radius: None,
+            stage: Stage::Form,
+        }
     }
 
     /// Deeds that fit the target.
@@ -155,13 +163,23 @@ impl Dialog {
     pub fn move_field(&mut self, down: bool) {
         let fields = self.fields();
         let at = fields.iter().position(|f| *f == self.field).unwrap_or(0);
-        let next = if down { (at + 1).min(fields.len() - 1) } else { at.saturating_sub(1) };
+        let next = if down {
+            (at + 1).min(fields.len() - 1)
+        } else {
+            at.saturating_sub(1)
+        };
         self.field = fields[next];
     }
 
     /// Changes the value of the line.
     pub fn change(&mut self, up: bool) {
-        let step = |at: usize, len: usize| if up { (at + 1).min(len - 1) } else { at.saturating_sub(1) };
+        let step = |at: usize, len: usize| {
+            if up {
+                (at + 1).min(len - 1)
+            } else {
+                at.saturating_sub(1)
+            }
+        };
         match self.field {
             Field::Deed => {
                 let deeds = self.deeds();
@@ -206,10 +224,19 @@ impl Dialog {
             Target::Node { name, was } => {
                 let (node, expect_os_pid) = (name.clone(), was.os_pid);
                 match self.deed {
-                    Deed::Pause => Order::Pause { node, ttl, expect_os_pid },
+                    Deed::Pause => Order::Pause {
+                        node,
+                        ttl,
+                        expect_os_pid,
+                    },
                     Deed::Resume => Order::Resume { node },
                     Deed::Restart => Order::Restart { node, expect_os_pid },
-                    _ => Order::Kill { node, ttl, stay_down: self.stays_down(), expect_os_pid },
+                    _ => Order::Kill {
+                        node,
+                        ttl,
+                        stay_down: self.stays_down(),
+                        expect_os_pid,
+                    },
                 }
             }
             Target::Link { from, to, .. } => {
@@ -217,7 +244,13 @@ impl Dialog {
                 let delay = Duration::from_millis(DELAYS_MS[self.delay.min(DELAYS_MS.len() - 1)]);
                 match self.deed {
                     Deed::Cut => Order::Cut { from, to, ttl },
-                    _ => Order::Delay { from, to, delay, jitter: delay / 4, ttl },
+                    _ => Order::Delay {
+                        from,
+                        to,
+                        delay,
+                        jitter: delay / 4,
+                        ttl,
+                    },
                 }
             }
         }
@@ -256,6 +289,9 @@ pub fn run(cluster: &Cluster, name: &str) -> Run {
     cluster
         .nodes
         .get(name)
-        .map(|n| Run { incarnation: n.incarnation(), os_pid: n.os_pid() })
+        .map(|n| Run {
+            incarnation: n.incarnation(),
+            os_pid: n.os_pid(),
+        })
         .unwrap_or_default()
 }

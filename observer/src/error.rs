@@ -32,5 +32,9 @@ fn list(tried: &[(String, String)]) -> String {
     if tried.is_empty() {
         return "no address was given".to_owned();
     }
-    tried.iter().map(|(addr, why)| format!("{addr}: {why}")).collect::<Vec<_>>().join("; ")
+    tried
+        .iter()
+        .map(|(addr, why)| format!("{addr}: {why}"))
+        .collect::<Vec<_>>()
+        .join("; ")
 }

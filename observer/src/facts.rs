@@ -3,207 +3,29 @@
 //! What does not live here: choosing, sorting and drawing.
 
 mod process;
+mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
 use squall_proto::v1;
 
 use crate::cluster::events::EventKey;
 use crate::cluster::node::{Connection, Node};
-use crate::cluster::{Cluster, State, health, is_fresh};
+use crate::cluster::{Cluster, health, is_fresh};
 use crate::units::Moment;
 
 pub use process::{ProcessFact, process, processes};
-
-/// A node.
-#[derive(Debug, Clone, Serialize)]
-pub struct NodeFact {
-    /// Name.
-    pub name: String,
-    /// State as this watcher sees it.
-    pub state: State,
-    /// Role in the registry's group: `leader`, `voter`, `learner` or `unknown`.
-    pub role: &'static str,
-    /// Incarnation.
-    pub incarnation: u64,
-    /// Raft term.
-    pub term: u64,
-    /// Node it takes for the meta leader.
-    pub meta_leader: Option<String>,
-    /// Hears a majority of the voters.
-    pub quorum: bool,
-    /// Revision of the registry applied there.
-    pub revision: u64,
-    /// Revisions behind the newest seen.
-    pub revision_lag: u64,
-    /// Processor use in percent of one core.
-    pub cpu_percent: Option<f64>,
-    /// Resident memory.
-    pub rss_bytes: u64,
-    /// Open file descriptors.
-    pub fds: u64,
-    /// Processes with a mailbox.
-    pub processes: u64,
-    /// Messages in since the start.
-    pub messages_in: u64,
-    /// Messages out since the start.
-    pub messages_out: u64,
-    /// Messages in per second.
-    pub in_per_s: Option<f64>,
-    /// Messages out per second.
-    pub out_per_s: Option<f64>,
-    /// Messages dropped since the start.
-    pub dropped: u64,
-    /// Milliseconds since the start.
-    pub uptime_ms: u64,
-    /// Milliseconds left of the lease.
-    pub lease_left_ms: u64,
-    /// Largest delay of the node's own timers in the last second.
-    pub timer_late_ms: u64,
-    /// Version of the program.
-    pub version: String,
-    /// Operating system's process id.
-    pub os_pid: Option<u64>,
-    /// Listens beyond loopback without mutual TLS.
-    pub insecure: bool,
-    /// What it waits for while it is in no cluster.
-    pub waiting_for: Option<String>,
-    /// Milliseconds since its last frame, when it is overdue.
-    pub stale_ms: Option<u64>,
-    /// Why there is no connection.
-    pub why: Option<String>,
-}
-
-/// A directed link.
-#[derive(Debug, Clone, Serialize)]
-pub struct LinkFact {
-    /// Reporting node.
-    pub from: String,
-    /// Its peer.
-    pub to: String,
-    /// `up`, `connecting`, `suspect`, `down`, `refused` or `unknown`.
-    pub state: &'static str,
-    /// Median round trip.
-    pub rtt_p50_us: u64,
-    /// 99th percentile of the round trip.
-    pub rtt_p99_us: u64,
-    /// Suspicion of the peer.
-    pub phi: f64,
-    /// Bytes waiting.
-    pub queue_bytes: u64,
-    /// Milliseconds since the peer was heard.
-    pub last_heard_ms: u64,
-    /// Fault that acts on it.
-    pub fault: Option<String>,
-    /// Milliseconds until it ends.
-    pub fault_left_ms: u64,
-    /// Frames sent.
-    pub frames_out: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
-    /// Times it was connected.
-    pub connects: u64,
-    /// Why it is not up.
-    pub why: Option<String>,
-    /// Milliseconds since the reporting node's last frame, when it is overdue.
-    pub stale_ms: Option<u64>,
-}
-
-/// An exchange.
-#[derive(Debug, Clone, Serialize)]
-pub struct ExchangeFact {
-    /// Name.
-    pub name: String,
-    /// Message pattern.
-    pub pattern: String,
-    /// Strategy.
-    pub strategy: String,
-    /// Owner by the newest registry that could be read.
-    pub owner: Option<String>,
-    /// Its epoch.
-    pub epoch: u64,
-    /// Handlers attached; unknown without a live owner.
-    pub handlers: Option<u64>,
-    /// Requests taken since this owner started.
-    pub requests: Option<u64>,
-    /// Replies forwarded.
-    pub replies: Option<u64>,
-    /// Requests declined.
-    pub declined: Option<u64>,
-    /// Requests turned away, over all nodes.
-    pub refused: u64,
-    /// Requests routed and not completed.
-    pub in_flight: Option<u64>,
-    /// Requests per second.
-    pub requests_per_s: Option<f64>,
-    /// Median time from route to completion.
-    pub p50_us: Option<u64>,
-    /// 99th percentile of the same.
-    pub p99_us: Option<u64>,
-    /// Failover list.
-    pub failover: Vec<String>,
-    /// True when two nodes act as owner at once.
-    pub split: bool,
-    /// Milliseconds since the source's last frame, when no live node knows the exchange.
-    pub stale_ms: Option<u64>,
-}
-
-/// One node's opinion on one exchange: what it would act on now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeaderFact {
-    /// Exchange.
-    pub exchange: String,
-    /// The node whose opinion this is.
-    pub node: String,
-    /// `owner`, `owner-no-lease`, `router` or `unknown`.
-    pub role: &'static str,
-    /// Highest epoch it has seen in action.
-    pub epoch: u64,
-    /// Handler that leads, as pid.
-    pub leader: Option<String>,
-    /// Epoch of that handler.
-    pub leader_epoch: u64,
-    /// Node it would send a request to now.
-    pub believed_owner: Option<String>,
-    /// Live nodes that would send a request to this node now.
-    pub believed_by: Vec<String>,
-    /// Milliseconds left of its lease.
-    pub lease_left_ms: u64,
-    /// True when another node acts as owner at the same time.
-    pub split: bool,
-    /// Milliseconds since the node's last frame, when it is overdue.
-    pub stale_ms: Option<u64>,
-}
-
-/// An event.
-#[derive(Debug, Clone, Serialize)]
-pub struct EventFact {
-    /// Milliseconds since the Unix epoch, by the node's clock.
-    pub unix_ms: u64,
-    /// Node it happened on.
-    pub node: String,
-    /// Incarnation of that node.
-    pub incarnation: u64,
-    /// Number within the incarnation.
-    pub seq: u64,
-    /// `info`, `notice`, `alert` or `unknown`.
-    pub severity: &'static str,
-    /// Kind.
-    pub kind: String,
-    /// What it is about.
-    pub subject: String,
-    /// In words.
-    pub text: String,
-    /// Epoch, where it has one.
-    pub epoch: Option<u64>,
-}
+pub use records::{EventFact, ExchangeFact, LeaderFact, LinkFact, NodeFact};
 
 /// All nodes, by name.
 #[must_use]
 pub fn nodes(cluster: &Cluster, now: Moment) -> Vec<NodeFact> {
     let newest = health::newest_revision(cluster, now);
-    cluster.nodes.values().map(|n| node(cluster, n, newest, now)).collect()
+    cluster
+        .nodes
+        .values()
+        .map(|n| node(cluster, n, newest, now))
+        .collect()
 }
 
 /// All links, by both ends.
@@ -217,7 +39,10 @@ pub fn links(cluster: &Cluster, now: Moment) -> Vec<LinkFact> {
 #[must_use]
 pub fn exchanges(cluster: &Cluster, now: Moment) -> Vec<ExchangeFact> {
     let splits = health::splits(cluster, now);
-    exchange_names(cluster).into_iter().filter_map(|n| exchange(cluster, &n, &splits, now)).collect()
+    exchange_names(cluster)
+        .into_iter()
+        .filter_map(|n| exchange(cluster, &n, &splits, now))
+        .collect()
 }
 
 /// All opinions, by exchange and node.
@@ -228,7 +53,13 @@ pub fn leaders(cluster: &Cluster, now: Moment) -> Vec<LeaderFact> {
     let mut all = Vec::new();
     for node in cluster.nodes.values() {
         for (exchange, opinion) in &node.opinions {
-            all.push(leader(node, &opinion.row, splits.contains(exchange), &believers, now));
+            all.push(leader(
+                node,
+                &opinion.row,
+                splits.contains(exchange),
+                &believers,
+                now,
+            ));
         }
     }
     all.sort_by(|a, b| (&a.exchange, &a.node).cmp(&(&b.exchange, &b.node)));
@@ -237,13 +68,21 @@ pub fn leaders(cluster: &Cluster, now: Moment) -> Vec<LeaderFact> {
 
 /// All events kept, the newest first.
 pub fn events(cluster: &Cluster) -> impl Iterator<Item = (EventKey, EventFact)> {
-    cluster.events.newest_first().map(|(key, event)| (key.clone(), self::event(key, event)))
+    cluster
+        .events
+        .newest_first()
+        .map(|(key, event)| (key.clone(), self::event(key, event)))
 }
 
 /// Names of all exchanges that any node knows; what only dead nodes know stays too.
 #[must_use]
 pub fn exchange_names(cluster: &Cluster) -> BTreeSet<String> {
-    cluster.nodes.values().flat_map(|n| n.exchanges.keys().chain(n.opinions.keys())).cloned().collect()
+    cluster
+        .nodes
+        .values()
+        .flat_map(|n| n.exchanges.keys().chain(n.opinions.keys()))
+        .cloned()
+        .collect()
 }
 
 fn node(cluster: &Cluster, node: &Node, newest: u64, now: Moment) -> NodeFact {
@@ -262,7 +101,11 @@ fn node(cluster: &Cluster, node: &Node, newest: u64, now: Moment) -> NodeFact {
         meta_leader: filled(&row.meta_leader),
         quorum: row.quorum && fresh,
         revision: row.revision,
-        revision_lag: if fresh { newest.saturating_sub(row.revision) } else { 0 },
+        revision_lag: if fresh {
+            newest.saturating_sub(row.revision)
+        } else {
+            0
+        },
         cpu_percent: (node.row.is_some() && row.cpu_percent >= 0.0).then_some(row.cpu_percent),
         rss_bytes: row.rss_bytes,
         fds: row.fds,
@@ -307,10 +150,17 @@ fn link(node: &Node, row: &v1::LinkRow, now: Moment) -> LinkFact {
 }
 
 fn exchange(cluster: &Cluster, name: &str, splits: &BTreeSet<String>, now: Moment) -> Option<ExchangeFact> {
-    let holders = || cluster.nodes.values().filter_map(|n| n.exchanges.get(name).map(|e| (n, e)));
+    let holders = || {
+        cluster
+            .nodes
+            .values()
+            .filter_map(|n| n.exchanges.get(name).map(|e| (n, e)))
+    };
     // Live nodes first, then the newest ownership, then the owner's own word on it.
     let (source, known) = holders().max_by_key(|(n, e)| (is_fresh(n, now), e.row.epoch, e.row.owned_here))?;
-    let owner = holders().filter(|(n, e)| is_fresh(n, now) && e.row.owned_here).max_by_key(|(_, e)| e.row.epoch);
+    let owner = holders()
+        .filter(|(n, e)| is_fresh(n, now) && e.row.owned_here)
+        .max_by_key(|(_, e)| e.row.epoch);
     let figure = |f: fn(&v1::ExchangeRow) -> u64| owner.map(|(_, e)| f(&e.row));
     let row = &known.row;
     Some(ExchangeFact {
@@ -323,7 +173,10 @@ fn exchange(cluster: &Cluster, name: &str, splits: &BTreeSet<String>, now: Momen
         requests: figure(|r| r.requests),
         replies: figure(|r| r.replies),
         declined: figure(|r| r.declined),
-        refused: holders().filter(|(n, _)| is_fresh(n, now)).map(|(_, e)| e.row.refused).sum(),
+        refused: holders()
+            .filter(|(n, _)| is_fresh(n, now))
+            .map(|(_, e)| e.row.refused)
+            .sum(),
         in_flight: figure(|r| r.in_flight),
         requests_per_s: owner.and_then(|(n, e)| e.requests.per_s(n.taken_ms)),
         p50_us: figure(|r| r.p50_us),
@@ -364,7 +217,9 @@ fn believers(cluster: &Cluster, now: Moment) -> BTreeMap<(String, String), Vec<S
     for node in cluster.fresh(now) {
         for (exchange, opinion) in &node.opinions {
             if let Some(owner) = filled(&opinion.row.believed_owner) {
-                all.entry((exchange.clone(), owner)).or_default().push(node.name.clone());
+                all.entry((exchange.clone(), owner))
+                    .or_default()
+                    .push(node.name.clone());
             }
         }
     }

@@ -22,8 +22,15 @@ pub struct Gather<F> {
 impl<F: Feed> Gather<F> {
     /// Begins to collect what `screen` needs.
     pub fn new(mut feed: F, screen: Screen) -> Self {
-        feed.want(Wants { processes: screen == Screen::Processes, sort: String::new() });
-        Self { feed, clock: Clock::start(), cluster: Cluster::default() }
+        feed.want(Wants {
+            processes: screen == Screen::Processes,
+            sort: String::new(),
+        });
+        Self {
+            feed,
+            clock: Clock::start(),
+            cluster: Cluster::default(),
+        }
     }
 
     /// Collects until every node that was found has shown itself, or until `patience` is over.
@@ -36,8 +43,14 @@ impl<F: Feed> Gather<F> {
         if self.cluster.nodes.values().any(|n| n.row.is_some()) {
             return Ok(());
         }
-        let seeds = self.cluster.silent_seeds.iter().map(|(a, w)| (a.clone(), w.clone()));
-        Err(Error::Unreachable { tried: seeds.collect() })
+        let seeds = self
+            .cluster
+            .silent_seeds
+            .iter()
+            .map(|(a, w)| (a.clone(), w.clone()));
+        Err(Error::Unreachable {
+            tried: seeds.collect(),
+        })
     }
 
     /// Collects for so long.

@@ -50,7 +50,13 @@ impl Options {
     /// Options with an empty filter and three seconds of patience.
     #[must_use]
     pub fn new(addresses: Vec<String>, view: Screen, format: Format) -> Self {
-        Self { addresses, view, format, filter: String::new(), patience: Duration::from_secs(3) }
+        Self {
+            addresses,
+            view,
+            format,
+            filter: String::new(),
+            patience: Duration::from_secs(3),
+        }
     }
 }
 
@@ -110,7 +116,10 @@ pub fn to_json(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) ->
 /// The view as text: a table with headings.
 #[must_use]
 pub fn to_text(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> String {
-    let mut pane = Pane { filter: filter.clone(), ..Pane::default() };
+    let mut pane = Pane {
+        filter: filter.clone(),
+        ..Pane::default()
+    };
     let table = whole_table(cluster, now, view, &mut pane);
     let widths: Vec<usize> = (0..table.columns.len()).map(|i| widest(&table, i)).collect();
     let mut text = String::new();
@@ -133,7 +142,11 @@ fn print<F: Feed>(
     let (cluster, now) = (&gather.cluster, gather.clock.now());
     let text = match options.format {
         Format::Json => format!("{}\n", to_json(cluster, now, options.view, filter)?),
-        Format::Text => format!("{}{}\n", heading(cluster, now, options.view), to_text(cluster, now, options.view, filter)),
+        Format::Text => format!(
+            "{}{}\n",
+            heading(cluster, now, options.view),
+            to_text(cluster, now, options.view, filter)
+        ),
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
@@ -159,11 +172,18 @@ fn heading(cluster: &Cluster, now: Moment, view: Screen) -> String {
 }
 
 fn strings(row: &Value) -> impl Iterator<Item = &str> {
-    row.as_object().into_iter().flat_map(|o| o.values()).filter_map(Value::as_str)
+    row.as_object()
+        .into_iter()
+        .flat_map(|o| o.values())
+        .filter_map(Value::as_str)
 }
 
 fn widest(table: &Table, i: usize) -> usize {
-    let cells = table.lines.iter().filter_map(|l| l.cells.get(i)).map(|c| width(&c.text));
+    let cells = table
+        .lines
+        .iter()
+        .filter_map(|l| l.cells.get(i))
+        .map(|c| width(&c.text));
     usize::from(cells.max().unwrap_or(0).max(width(table.columns[i].title)))
 }
 

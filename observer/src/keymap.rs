@@ -75,8 +75,14 @@ pub enum Context {
 }
 
 /// Every context.
-pub const CONTEXTS: [Context; 6] =
-    [Context::Main, Context::Filter, Context::Help, Context::Form, Context::Typing, Context::Confirm];
+pub const CONTEXTS: [Context; 6] = [
+    Context::Main,
+    Context::Filter,
+    Context::Help,
+    Context::Form,
+    Context::Typing,
+    Context::Confirm,
+];
 
 /// A key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,11 +111,17 @@ pub struct Binding {
 }
 
 const fn c(c: char) -> Key {
-    Key { code: KeyCode::Char(c), ctrl: false }
+    Key {
+        code: KeyCode::Char(c),
+        ctrl: false,
+    }
 }
 
 const fn ctrl(c: char) -> Key {
-    Key { code: KeyCode::Char(c), ctrl: true }
+    Key {
+        code: KeyCode::Char(c),
+        ctrl: true,
+    }
 }
 
 const fn k(code: KeyCode) -> Key {
@@ -124,7 +136,14 @@ const fn bind(
     help: &'static str,
     hint: &'static str,
 ) -> Binding {
-    Binding { keys, action, contexts, label, help, hint }
+    Binding {
+        keys,
+        action,
+        contexts,
+        label,
+        help,
+        hint,
+    }
 }
 
 use Context::{Confirm, Filter, Form, Help, Main, Typing};
@@ -132,31 +151,36 @@ use Context::{Confirm, Filter, Form, Help, Main, Typing};
 const MAIN: &[Context] = &[Main];
 const ALL: &[Context] = &[Main, Filter, Help, Form, Typing, Confirm];
 const LISTS: &[Context] = &[Main, Help];
-const MOVES: &[Context] = &[Main, Form];
 const BOXES: &[Context] = &[Form, Typing, Confirm];
+const OVERLAYS: &[Context] = &[Filter, Help, Form, Typing, Confirm];
 const TYPED: &[Context] = &[Filter, Typing];
 
-/// The table. The footer shows hints in this order.
+/// The table, a line a key. The footer shows hints in this order.
+#[rustfmt::skip]
 pub const BINDINGS: &[Binding] = &[
-    bind(&[c('1')], Action::Show(Screen::Overview), MAIN, "1", "Overview: nodes, load, health", ""),
-    bind(&[c('2')], Action::Show(Screen::Mesh), MAIN, "2", "Mesh: links between nodes, each direction", ""),
-    bind(&[c('3')], Action::Show(Screen::Exchanges), MAIN, "3", "Exchanges: owners, rates, latencies", ""),
-    bind(&[c('4')], Action::Show(Screen::Leaders), MAIN, "4", "Leaders: who believes what, node by node", ""),
-    bind(&[c('5')], Action::Show(Screen::Processes), MAIN, "5", "Processes: mailboxes of all nodes", ""),
-    bind(&[c('6')], Action::Show(Screen::Timeline), MAIN, "6", "Timeline: what happened, newest first", ""),
+    bind(&[c('1')], Action::Show(Screen::Overview), MAIN, "1", "Overview: nodes, load", ""),
+    bind(&[c('2')], Action::Show(Screen::Mesh), MAIN, "2", "Mesh: links, each direction", ""),
+    bind(&[c('3')], Action::Show(Screen::Exchanges), MAIN, "3", "Exchanges: owners, rates", ""),
+    bind(&[c('4')], Action::Show(Screen::Leaders), MAIN, "4", "Leaders: who believes what", ""),
+    bind(&[c('5')], Action::Show(Screen::Processes), MAIN, "5", "Processes: mailboxes", ""),
+    bind(&[c('6')], Action::Show(Screen::Timeline), MAIN, "6", "Timeline: what happened", ""),
     bind(&[k(KeyCode::Enter)], Action::Accept, BOXES, "Enter", "go on", "go on"),
     bind(&[k(KeyCode::Enter)], Action::Accept, &[Filter], "Enter", "keep the filter", "keep"),
     bind(&[k(KeyCode::Tab)], Action::NextScreen, MAIN, "Tab", "next view", ""),
     bind(&[k(KeyCode::BackTab)], Action::PreviousScreen, MAIN, "S-Tab", "view before", ""),
-    bind(&[k(KeyCode::Up), c('k')], Action::Up, MOVES, "↑ k", "up", ""),
-    bind(&[k(KeyCode::Down), c('j')], Action::Down, MOVES, "↓ j", "down", ""),
-    bind(&[k(KeyCode::Left), c('h')], Action::Left, MOVES, "← h", "left; in a dialog: other value", ""),
-    bind(&[k(KeyCode::Right), c('l')], Action::Right, MOVES, "→ l", "right; in a dialog: other value", ""),
+    bind(&[k(KeyCode::Up), c('k')], Action::Up, MAIN, "↑ k", "up", ""),
+    bind(&[k(KeyCode::Down), c('j')], Action::Down, MAIN, "↓ j", "down", ""),
+    bind(&[k(KeyCode::Left), c('h')], Action::Left, MAIN, "← h", "left (links)", ""),
+    bind(&[k(KeyCode::Right), c('l')], Action::Right, MAIN, "→ l", "right (links)", ""),
+    bind(&[k(KeyCode::Up), c('k')], Action::Up, &[Form], "↑", "field above", ""),
+    bind(&[k(KeyCode::Down), c('j'), k(KeyCode::Tab)], Action::Down, &[Form], "↑↓", "field below", "field"),
+    bind(&[k(KeyCode::Left), c('h')], Action::Left, &[Form], "←", "value before", ""),
+    bind(&[k(KeyCode::Right), c('l')], Action::Right, &[Form], "←→", "next value", "value"),
     bind(&[k(KeyCode::PageUp), ctrl('u')], Action::PageUp, MAIN, "PgUp ^u", "page up", ""),
     bind(&[k(KeyCode::PageDown), ctrl('d')], Action::PageDown, MAIN, "PgDn ^d", "page down", ""),
     bind(&[c('g'), k(KeyCode::Home)], Action::First, MAIN, "g Home", "first row", ""),
     bind(&[c('G'), k(KeyCode::End)], Action::Last, MAIN, "G End", "last row", ""),
-    bind(&[c('x')], Action::Chaos, MAIN, "x", "break the selected node or link", "chaos"),
+    bind(&[c('x')], Action::Chaos, MAIN, "x", "break what is selected", "chaos"),
     bind(&[c('H')], Action::HaltAll, MAIN, "H", "end all faults", "halt"),
     bind(&[c(' ')], Action::Freeze, MAIN, "space", "freeze; what comes is kept", "freeze"),
     bind(&[c('/')], Action::Filter, MAIN, "/", "filter rows; ! leaves out", "filter"),
@@ -166,7 +190,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[k(KeyCode::Backspace)], Action::Erase, TYPED, "⌫", "take a character back", ""),
     bind(&[ctrl('u')], Action::EraseAll, TYPED, "^u", "take all back", ""),
     bind(&[c('?'), k(KeyCode::F(1))], Action::Help, LISTS, "?", "this page", "help"),
-    bind(&[k(KeyCode::Esc)], Action::Close, ALL, "Esc", "close, or clear the filter", ""),
+    bind(&[k(KeyCode::Esc)], Action::Close, MAIN, "Esc", "clear the filter", ""),
+    bind(&[k(KeyCode::Esc)], Action::Close, OVERLAYS, "Esc", "close", "leave"),
     bind(&[c('q')], Action::Quit, MAIN, "q", "quit", "quit"),
     bind(&[c('q')], Action::Close, &[Help, Form, Confirm], "q", "close", ""),
     bind(&[ctrl('c')], Action::Quit, ALL, "^c", "quit from anywhere", ""),
@@ -175,28 +200,45 @@ pub const BINDINGS: &[Binding] = &[
 /// What a key does in a context.
 #[must_use]
 pub fn action(context: Context, event: &KeyEvent) -> Option<Action> {
-    let key = Key { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) };
+    let key = Key {
+        code: event.code,
+        ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
+    };
     find(context, key).map(|b| b.action)
 }
 
 /// The character a key types, if it types one that may be shown.
 #[must_use]
 pub fn typed(event: &KeyEvent) -> Option<char> {
-    let held = event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    let held = event
+        .modifiers
+        .intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
     match event.code {
         KeyCode::Char(c) if !held && crate::clean::is_safe(c) => Some(c),
         _ => None,
     }
 }
 
-/// Hints for the footer: label and word.
-pub fn hints(context: Context) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let here = move |b: &&Binding| b.contexts.contains(&context) && !b.hint.is_empty();
-    BINDINGS.iter().filter(here).map(|b| (if b.label == "<" { "< > i" } else { b.label }, b.hint))
+/// Hints for the footer: label and word; those about order only where there is one to choose.
+pub fn hints(context: Context, sortable: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let sorts = |b: &Binding| {
+        matches!(
+            b.action,
+            Action::SortLeft | Action::SortRight | Action::SortInvert
+        )
+    };
+    let here =
+        move |b: &&Binding| b.contexts.contains(&context) && !b.hint.is_empty() && (sortable || !sorts(b));
+    BINDINGS
+        .iter()
+        .filter(here)
+        .map(|b| (if b.label == "<" { "< > i" } else { b.label }, b.hint))
 }
 
 fn find(context: Context, key: Key) -> Option<&'static Binding> {
-    BINDINGS.iter().find(|b| b.contexts.contains(&context) && b.keys.contains(&key))
+    BINDINGS
+        .iter()
+        .find(|b| b.contexts.contains(&context) && b.keys.contains(&key))
 }
 
 #[cfg(test)]
@@ -220,9 +262,15 @@ mod tests {
     #[test]
     fn no_letter_is_taken_where_text_is_typed() {
         for context in [Context::Filter, Context::Typing] {
-            let letters = BINDINGS.iter().filter(|b| b.contexts.contains(&context)).flat_map(|b| b.keys);
+            let letters = BINDINGS
+                .iter()
+                .filter(|b| b.contexts.contains(&context))
+                .flat_map(|b| b.keys);
             for key in letters {
-                assert!(key.ctrl || !matches!(key.code, KeyCode::Char(_)), "{key:?} in {context:?}");
+                assert!(
+                    key.ctrl || !matches!(key.code, KeyCode::Char(_)),
+                    "{key:?} in {context:?}"
+                );
             }
         }
     }
@@ -231,9 +279,17 @@ mod tests {
     fn every_context_can_be_left_and_every_key_is_explained() {
         for context in CONTEXTS {
             let leaves = |b: &Binding| matches!(b.action, Action::Close | Action::Quit);
-            assert!(BINDINGS.iter().any(|b| leaves(b) && b.contexts.contains(&context)));
+            assert!(
+                BINDINGS
+                    .iter()
+                    .any(|b| leaves(b) && b.contexts.contains(&context))
+            );
         }
-        assert!(BINDINGS.iter().all(|b| !b.help.is_empty() && !b.label.is_empty() && !b.keys.is_empty()));
+        assert!(
+            BINDINGS
+                .iter()
+                .all(|b| !b.help.is_empty() && !b.label.is_empty() && !b.keys.is_empty())
+        );
     }
 
     #[test]

@@ -29,7 +29,14 @@ pub fn shell(area: Rect, banners: u16, status: bool) -> Shell {
     let banners = top(&mut rest, banners);
     let footer = bottom(&mut rest, 1);
     let status = bottom(&mut rest, u16::from(status));
-    Shell { header, tabs, banners, body: rest, status, footer }
+    Shell {
+        header,
+        tabs,
+        banners,
+        body: rest,
+        status,
+        footer,
+    }
 }
 
 /// Takes `height` rows off the top.
@@ -45,14 +52,22 @@ pub fn top(rest: &mut Rect, height: u16) -> Rect {
 pub fn bottom(rest: &mut Rect, height: u16) -> Rect {
     let height = height.min(rest.height);
     rest.height -= height;
-    Rect { y: rest.y + rest.height, height, ..*rest }
+    Rect {
+        y: rest.y + rest.height,
+        height,
+        ..*rest
+    }
 }
 
 /// Takes `width` columns off the right.
 pub fn right(rest: &mut Rect, width: u16) -> Rect {
     let width = width.min(rest.width);
     rest.width -= width;
-    Rect { x: rest.x + rest.width, width, ..*rest }
+    Rect {
+        x: rest.x + rest.width,
+        width,
+        ..*rest
+    }
 }
 
 /// Parts of the Overview; a part without height is not drawn.
@@ -84,13 +99,25 @@ pub fn overview(body: Rect, nodes: u16, findings: u16) -> OverviewParts {
     let nodes = top(&mut rest, wanted.min(most));
     if wide && rest.height >= chart {
         let health = right(&mut rest, body.width * 2 / 5);
-        return OverviewParts { nodes, load: rest, health };
+        return OverviewParts {
+            nodes,
+            load: rest,
+            health,
+        };
     }
     if rest.height >= health_wanted + chart {
         let health = bottom(&mut rest, health_wanted);
-        return OverviewParts { nodes, load: rest, health };
+        return OverviewParts {
+            nodes,
+            load: rest,
+            health,
+        };
     }
-    OverviewParts { nodes, load: Rect::default(), health: rest }
+    OverviewParts {
+        nodes,
+        load: Rect::default(),
+        health: rest,
+    }
 }
 
 /// Parts of the Mesh view.
@@ -114,7 +141,11 @@ pub fn mesh(body: Rect) -> MeshParts {
     } else {
         Rect::default()
     };
-    MeshParts { matrix: rest, ring, detail }
+    MeshParts {
+        matrix: rest,
+        ring,
+        detail,
+    }
 }
 
 /// Parts of a table with details of the selected row below.
@@ -154,7 +185,11 @@ pub fn leaders(body: Rect, nodes: u16) -> LeadersParts {
     let registry = top(&mut rest, own.min(body.height / 2));
     let height = if rest.height >= own + 8 { own } else { 0 };
     let detail = bottom(&mut rest, height);
-    LeadersParts { registry, matrix: rest, detail }
+    LeadersParts {
+        registry,
+        matrix: rest,
+        detail,
+    }
 }
 
 /// Lines of a table that fit into a box.
@@ -167,7 +202,12 @@ pub fn lines(area: Rect) -> usize {
 #[must_use]
 pub fn centred(area: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
-    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+    Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +223,11 @@ mod tests {
                 let o = overview(body, nodes, 9);
                 let m = mesh(body);
                 let l = leaders(body, nodes);
-                for parts in [[o.nodes, o.load, o.health], [m.matrix, m.ring, m.detail], [l.registry, l.matrix, l.detail]] {
+                for parts in [
+                    [o.nodes, o.load, o.health],
+                    [m.matrix, m.ring, m.detail],
+                    [l.registry, l.matrix, l.detail],
+                ] {
                     let sum: u32 = parts.iter().map(|r| r.area()).sum();
                     assert!(sum <= body.area(), "{w}x{h} {nodes}: {parts:?}");
                     assert!(parts.iter().all(|r| r.is_empty() || body.intersection(*r) == *r));

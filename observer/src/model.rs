@@ -32,8 +32,14 @@ pub enum Screen {
 
 impl Screen {
     /// All views in the order of their tabs.
-    pub const ALL: [Self; 6] =
-        [Self::Overview, Self::Mesh, Self::Exchanges, Self::Leaders, Self::Processes, Self::Timeline];
+    pub const ALL: [Self; 6] = [
+        Self::Overview,
+        Self::Mesh,
+        Self::Exchanges,
+        Self::Leaders,
+        Self::Processes,
+        Self::Timeline,
+    ];
 
     /// Title of the tab.
     #[must_use]
@@ -51,7 +57,9 @@ impl Screen {
     /// The view of that name, as on the command line.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.title().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|s| s.title().eq_ignore_ascii_case(name))
     }
 }
 
@@ -131,7 +139,13 @@ impl Model {
     /// A model for a terminal of this size; `console` says whether orders can be given.
     #[must_use]
     pub fn new(size: (u16, u16), screen: Screen, console: bool) -> Self {
-        Self { size, screen, console, dirty: true, ..Self::default() }
+        Self {
+            size,
+            screen,
+            console,
+            dirty: true,
+            ..Self::default()
+        }
     }
 
     /// What the open view remembers.
@@ -148,15 +162,24 @@ impl Model {
     /// The cluster that is shown, and the time it is shown at.
     #[must_use]
     pub fn shown(&self) -> (&Cluster, Moment) {
-        self.frozen.as_ref().map_or((&self.live, self.now), |f| (&f.cluster, f.at))
+        self.frozen
+            .as_ref()
+            .map_or((&self.live, self.now), |f| (&f.cluster, f.at))
     }
 
     /// What the open view needs from the nodes.
     #[must_use]
     pub fn wants(&self) -> Wants {
         let processes = self.screen == Screen::Processes;
-        let sort = if processes { crate::prepare::process_sort_word(self) } else { "" };
-        Wants { processes, sort: sort.to_owned() }
+        let sort = if processes {
+            crate::prepare::process_sort_word(self)
+        } else {
+            ""
+        };
+        Wants {
+            processes,
+            sort: sort.to_owned(),
+        }
     }
 }
 

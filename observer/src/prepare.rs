@@ -108,7 +108,12 @@ pub fn prepare(model: &mut Model) {
     let body = shell(&head, model.status.is_some(), area).body;
     let mut pane = std::mem::take(&mut model.panes[model.screen as usize]);
     let (cluster, now) = model.shown();
-    let source = Source { cluster, now, body, findings: &head.findings };
+    let source = Source {
+        cluster,
+        now,
+        body,
+        findings: &head.findings,
+    };
     let body = if cluster.nodes.values().all(|n| n.row.is_none()) {
         Body::Loading
     } else {
@@ -159,14 +164,23 @@ pub fn columns(screen: Screen) -> (&'static [Column], Option<Sort>) {
 /// The column by which nodes choose their first processes.
 #[must_use]
 pub fn process_sort_word(model: &Model) -> &'static str {
-    let sort = model.panes[Screen::Processes as usize].sort.unwrap_or(processes::OWN_SORT);
-    processes::COLUMNS.get(sort.column).map_or("mailbox", |c| processes::wire_word(c.title))
+    let sort = model.panes[Screen::Processes as usize]
+        .sort
+        .unwrap_or(processes::OWN_SORT);
+    processes::COLUMNS
+        .get(sort.column)
+        .map_or("mailbox", |c| processes::wire_word(c.title))
 }
 
 /// The whole table of a view without a window, for the headless output.
 #[must_use]
 pub fn whole_table(cluster: &Cluster, now: Moment, screen: Screen, pane: &mut crate::model::Pane) -> Table {
-    let source = Source { cluster, now, body: Rect::new(0, 0, u16::MAX, u16::MAX), findings: &[] };
+    let source = Source {
+        cluster,
+        now,
+        body: Rect::new(0, 0, u16::MAX, u16::MAX),
+        findings: &[],
+    };
     match screen {
         Screen::Overview => overview::table(source, pane, usize::MAX),
         Screen::Mesh => mesh::table(source, pane),
@@ -181,14 +195,21 @@ fn head(cluster: &Cluster, now: Moment) -> Head {
     let rows = || cluster.fresh(now).filter_map(|n| n.row.as_ref());
     let hello = || cluster.nodes.values().filter_map(|n| n.hello.as_ref());
     let quorum = health::quorum(cluster, now);
-    let silent = cluster.silent_seeds.iter().map(|(addr, why)| (addr.clone(), why.clone()));
+    let silent = cluster
+        .silent_seeds
+        .iter()
+        .map(|(addr, why)| (addr.clone(), why.clone()));
     let unreachable = cluster.nodes.values().filter_map(|n| match &n.connection {
         Connection::Down { why, .. } => Some((n.name.clone(), why.clone())),
         Connection::Connecting { .. } | Connection::Live => None,
     });
     Head {
         cluster: hello().map(|h| h.cluster.clone()).find(|c| !c.is_empty()),
-        up: cluster.nodes.values().filter(|n| cluster.state(n, now) == State::Up).count(),
+        up: cluster
+            .nodes
+            .values()
+            .filter(|n| cluster.state(n, now) == State::Up)
+            .count(),
         nodes: cluster.nodes.len(),
         leader: health::meta_leader(cluster, now).map(str::to_owned),
         term: rows().map(|r| r.term).max().unwrap_or(0),
@@ -196,7 +217,11 @@ fn head(cluster: &Cluster, now: Moment) -> Head {
         insecure: rows().any(|r| r.insecure) || hello().any(|h| h.insecure),
         findings: health::findings(cluster, now),
         faults: health::faults(cluster, now),
-        silent: if quorum == Quorum::Loading { silent.chain(unreachable).collect() } else { Vec::new() },
+        silent: if quorum == Quorum::Loading {
+            silent.chain(unreachable).collect()
+        } else {
+            Vec::new()
+        },
         frozen_ms: None,
         alarm: alarm(&quorum),
     }
@@ -204,7 +229,9 @@ fn head(cluster: &Cluster, now: Moment) -> Head {
 
 fn alarm(quorum: &Quorum) -> Option<String> {
     match quorum {
-        Quorum::Lost => Some("NO QUORUM · no majority of the voters: owners refuse when their lease ends".to_owned()),
+        Quorum::Lost => {
+            Some("NO QUORUM · no majority of the voters: owners refuse when their lease ends".to_owned())
+        }
         Quorum::Silent => Some("NO NODE ANSWERS · what stands below is old".to_owned()),
         Quorum::Forming(what) => Some(format!("NO CLUSTER YET · waiting for {what}")),
         Quorum::Held | Quorum::Loading => None,

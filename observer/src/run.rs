@@ -106,7 +106,11 @@ impl<F: Feed> Loop<F> {
     fn new(terminal: DefaultTerminal, theme: Theme, feed: F, options: Options) -> Result<Self, Error> {
         let size = terminal.size()?;
         let clock = Clock::start();
-        let mut model = Model::new((size.width, size.height), options.screen, options.console.is_some());
+        let mut model = Model::new(
+            (size.width, size.height),
+            options.screen,
+            options.console.is_some(),
+        );
         if let Some(status) = &options.status {
             model.status = Some(crate::clean::text(&status.borrow()));
         }
@@ -154,7 +158,11 @@ impl<F: Feed> Loop<F> {
 
     async fn woken(&mut self, input: &mut EventStream) -> Woken {
         let due = self.model.dirty || self.fed;
-        let wake = if due { self.next_frame.min(self.next_tick) } else { self.next_tick };
+        let wake = if due {
+            self.next_frame.min(self.next_tick)
+        } else {
+            self.next_tick
+        };
         let status = async {
             if let Some(lines) = &mut self.status
                 && lines.changed().await.is_ok()
@@ -220,7 +228,8 @@ impl<F: Feed> Loop<F> {
         }
         if self.model.dirty && now >= self.next_frame {
             let (model, theme) = (&self.model, &self.theme);
-            self.terminal.draw(|frame| view(model, theme, frame, frame.area()))?;
+            self.terminal
+                .draw(|frame| view(model, theme, frame, frame.area()))?;
             self.model.dirty = false;
             self.next_frame = now + FRAME;
         }

@@ -38,7 +38,13 @@ impl Options {
     /// A picture of `view`, with three seconds of patience, taken after five seconds of watching.
     #[must_use]
     pub fn new(addresses: Vec<String>, view: Screen, size: (u16, u16)) -> Self {
-        Self { addresses, view, size, patience: Duration::from_secs(3), watch: Duration::from_secs(5) }
+        Self {
+            addresses,
+            view,
+            size,
+            patience: Duration::from_secs(3),
+            watch: Duration::from_secs(5),
+        }
     }
 }
 
@@ -87,7 +93,10 @@ pub fn screen(model: &mut Model, now: Moment, theme: &Theme) -> Buffer {
 #[must_use]
 pub fn to_svg(buffer: &Buffer) -> String {
     let area = buffer.area;
-    let (w, h) = (f64::from(area.width) * CELL_W + 2.0 * PAD, f64::from(area.height) * CELL_H + 2.0 * PAD);
+    let (w, h) = (
+        f64::from(area.width) * CELL_W + 2.0 * PAD,
+        f64::from(area.height) * CELL_H + 2.0 * PAD,
+    );
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -95,8 +104,9 @@ pub fn to_svg(buffer: &Buffer) -> String {
     );
     let _ = writeln!(out, r#"<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>"#);
     for y in 0..area.height {
-        let row: Vec<&Cell> =
-            (0..area.width).filter_map(|x| buffer.cell((area.x + x, area.y + y))).collect();
+        let row: Vec<&Cell> = (0..area.width)
+            .filter_map(|x| buffer.cell((area.x + x, area.y + y)))
+            .collect();
         line(&mut out, &row, PAD + f64::from(y) * CELL_H);
     }
     out.push_str("</svg>\n");
@@ -129,7 +139,10 @@ fn line(out: &mut String, row: &[&Cell], y: f64) {
 fn run(out: &mut String, cells: &[&Cell], look: &Look, x: f64, y: f64) {
     let width = cells.len() as f64 * CELL_W;
     if let Some(paper) = &look.paper {
-        let _ = writeln!(out, r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{CELL_H}" fill="{paper}"/>"#);
+        let _ = writeln!(
+            out,
+            r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{CELL_H}" fill="{paper}"/>"#
+        );
     }
     let text: String = cells.iter().map(|c| c.symbol()).collect();
     if text.trim().is_empty() {
@@ -188,7 +201,9 @@ fn hex(color: Color) -> Option<String> {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -203,7 +218,10 @@ mod tests {
         buffer.set_string(0, 1, "selected", Style::new().add_modifier(Modifier::REVERSED));
         let svg = to_svg(&buffer);
         assert!(svg.contains("&lt;orders&gt; &amp; co") && svg.contains("#ff5f00"));
-        assert!(svg.contains(&format!(r#"fill="{INK}"/>"#)), "the selection is reversed");
+        assert!(
+            svg.contains(&format!(r#"fill="{INK}"/>"#)),
+            "the selection is reversed"
+        );
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     }
 }

@@ -49,13 +49,25 @@ impl Column {
     /// A column of words.
     #[must_use]
     pub const fn words(title: &'static str, min: u16, max: u16, rank: u8) -> Self {
-        Self { title, min, max, align: Align::Left, rank }
+        Self {
+            title,
+            min,
+            max,
+            align: Align::Left,
+            rank,
+        }
     }
 
     /// A column of numbers.
     #[must_use]
     pub const fn number(title: &'static str, width: u16, rank: u8) -> Self {
-        Self { title, min: width, max: width, align: Align::Right, rank }
+        Self {
+            title,
+            min: width,
+            max: width,
+            align: Align::Right,
+            rank,
+        }
     }
 }
 
@@ -73,12 +85,19 @@ pub struct Cell {
 impl Cell {
     /// Words.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..Self::default() }
+        Self {
+            text: text.into(),
+            ..Self::default()
+        }
     }
 
     /// A number and how it is written.
     pub fn number(value: f64, text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Tone::Plain, number: Some(value) }
+        Self {
+            text: text.into(),
+            tone: Tone::Plain,
+            number: Some(value),
+        }
     }
 
     /// The same cell in another tone.
@@ -151,6 +170,9 @@ pub struct Cursor {
     pub id: Option<RowId>,
     /// Motion to make when the table is prepared next.
     pub motion: Motion,
+    /// Moved by hand: it follows its row from then on. Before, and after a jump to the first row, it
+    /// stays with whatever is first.
+    held: bool,
     index: usize,
     first: usize,
 }
@@ -166,7 +188,16 @@ impl Cursor {
             return None;
         };
         // A row that is gone leaves the selection where it was.
-        let at = found.unwrap_or(if self.id.is_some() { self.index } else { 0 }).min(last);
+        let at = if self.held {
+            found.unwrap_or(self.index).min(last)
+        } else {
+            0
+        };
+        self.held = match motion {
+            Motion::Stay => self.held,
+            Motion::First => false,
+            Motion::By(_) | Motion::Pages(_) | Motion::Last => true,
+        };
         let page = height.saturating_sub(1).max(1) as isize;
         let step = |by: isize| at.saturating_add_signed(by).min(last);
         self.index = match motion {
@@ -177,7 +208,10 @@ impl Cursor {
             Motion::Last => last,
         };
         let height = height.max(1);
-        self.first = self.first.min(self.index).max((self.index + 1).saturating_sub(height));
+        self.first = self
+            .first
+            .min(self.index)
+            .max((self.index + 1).saturating_sub(height));
         self.first = self.first.min(total.saturating_sub(height));
         Some(self.index)
     }
@@ -206,11 +240,22 @@ impl Table {
             lines.sort_by(|a, b| compare(a, b, sort));
         }
         let total = lines.len();
-        let found = cursor.id.as_ref().and_then(|id| lines.iter().position(|l| l.id == *id));
+        let found = cursor
+            .id
+            .as_ref()
+            .and_then(|id| lines.iter().position(|l| l.id == *id));
         let selected = cursor.place(total, found, height);
         cursor.id = selected.map(|i| lines[i].id.clone());
         let lines = lines.into_iter().skip(cursor.first()).take(height).collect();
-        Self { columns: columns.to_vec(), lines, first: cursor.first(), total, unfiltered, selected, sort }
+        Self {
+            columns: columns.to_vec(),
+            lines,
+            first: cursor.first(),
+            total,
+            unfiltered,
+            selected,
+            sort,
+        }
     }
 }
 
@@ -245,16 +290,25 @@ mod tests {
 
     #[test]
     fn the_selection_follows_the_row_not_the_index() {
-        let mut cursor = Cursor { motion: Motion::By(1), ..Cursor::default() };
+        let mut cursor = Cursor {
+            motion: Motion::By(1),
+            ..Cursor::default()
+        };
         table(&["a", "b", "c"], &mut cursor, None, 9);
         assert_eq!(cursor.id, Some(RowId::Node("b".to_owned())));
         let t = table(&["0", "a", "b", "c"], &mut cursor, None, 9);
-        assert_eq!((t.selected, &cursor.id), (Some(2), &Some(RowId::Node("b".to_owned()))));
+        assert_eq!(
+            (t.selected, &cursor.id),
+            (Some(2), &Some(RowId::Node("b".to_owned())))
+        );
     }
 
     #[test]
     fn a_row_that_is_gone_leaves_the_selection_in_its_place() {
-        let mut cursor = Cursor { motion: Motion::By(1), ..Cursor::default() };
+        let mut cursor = Cursor {
+            motion: Motion::By(1),
+            ..Cursor::default()
+        };
         table(&["a", "b", "c"], &mut cursor, None, 9);
         table(&["a", "c"], &mut cursor, None, 9);
         assert_eq!(cursor.id, Some(RowId::Node("c".to_owned())));
@@ -262,7 +316,10 @@ mod tests {
 
     #[test]
     fn only_the_window_is_kept_and_it_shows_the_selection() {
-        let mut cursor = Cursor { motion: Motion::Last, ..Cursor::default() };
+        let mut cursor = Cursor {
+            motion: Motion::Last,
+            ..Cursor::default()
+        };
         let t = table(&["a", "b", "c", "d", "e"], &mut cursor, None, 2);
         assert_eq!((t.first, t.lines.len(), t.total, t.selected), (3, 2, 5, Some(4)));
         cursor.motion = Motion::Pages(-9);
@@ -273,15 +330,48 @@ mod tests {
     fn numbers_sort_as_numbers_and_both_ways() {
         let names = ["j", "b", "c", "d", "e", "f", "g", "h", "i", "a", "k"];
         let mut cursor = Cursor::default();
-        let t = table(&names, &mut cursor, Some(Sort { column: 1, descending: true }), 2);
+        let t = table(
+            &names,
+            &mut cursor,
+            Some(Sort {
+                column: 1,
+                descending: true,
+            }),
+            2,
+        );
         assert_eq!(t.lines[0].cells[1].text, "10");
-        let t = table(&names, &mut cursor, Some(Sort { column: 0, descending: false }), 2);
+        let t = table(
+            &names,
+            &mut cursor,
+            Some(Sort {
+                column: 0,
+                descending: false,
+            }),
+            2,
+        );
         assert_eq!(t.lines[0].cells[0].text, "a");
     }
 
     #[test]
+    fn a_selection_never_moved_stays_with_whatever_is_first() {
+        let mut cursor = Cursor::default();
+        table(&["b"], &mut cursor, None, 9);
+        table(&["a", "b"], &mut cursor, None, 9);
+        assert_eq!(cursor.id, Some(RowId::Node("a".to_owned())));
+        cursor.motion = Motion::By(1);
+        table(&["a", "b"], &mut cursor, None, 9);
+        assert_eq!(table(&["0", "a", "b"], &mut cursor, None, 9).selected, Some(2));
+        cursor.motion = Motion::First;
+        table(&["0", "a", "b"], &mut cursor, None, 9);
+        assert_eq!(table(&["-", "0", "a"], &mut cursor, None, 9).selected, Some(0));
+    }
+
+    #[test]
     fn an_empty_table_has_no_selection() {
-        let mut cursor = Cursor { motion: Motion::By(3), ..Cursor::default() };
+        let mut cursor = Cursor {
+            motion: Motion::By(3),
+            ..Cursor::default()
+        };
         assert_eq!(table(&[], &mut cursor, None, 4).selected, None);
     }
 }

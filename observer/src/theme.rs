@@ -98,10 +98,23 @@ impl Theme {
         }
     }
 
+    /// Titles of panels.
+    #[must_use]
+    pub fn title(&self) -> Style {
+        let s = Style::new()
+            .add_modifier(Modifier::BOLD)
+            .remove_modifier(Modifier::DIM);
+        if self.color { s.fg(Color::Reset) } else { s }
+    }
+
     /// Borders of panels.
     #[must_use]
     pub fn border(&self) -> Style {
-        if self.color { Style::new().fg(DARK) } else { Style::new().add_modifier(Modifier::DIM) }
+        if self.color {
+            Style::new().fg(DARK)
+        } else {
+            Style::new().add_modifier(Modifier::DIM)
+        }
     }
 
     /// Laid over the selected row.
@@ -114,7 +127,10 @@ impl Theme {
     #[must_use]
     pub fn tab(&self, open: bool) -> Style {
         match (open, self.color) {
-            (true, true) => Style::new().fg(Color::Indexed(16)).bg(SKY).add_modifier(Modifier::BOLD),
+            (true, true) => Style::new()
+                .fg(Color::Indexed(16))
+                .bg(SKY)
+                .add_modifier(Modifier::BOLD),
             (true, false) => Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED),
             (false, _) => self.style(Tone::Dim),
         }
@@ -139,8 +155,19 @@ mod tests {
     #[test]
     fn without_colours_no_style_has_one() {
         let t = Theme::new(false);
-        let tones = [Tone::Plain, Tone::Dim, Tone::Good, Tone::Warn, Tone::Bad, Tone::Accent, Tone::Head];
-        let styles = tones.map(|tone| t.style(tone)).into_iter().chain(tones.map(|tone| t.banner(tone)));
+        let tones = [
+            Tone::Plain,
+            Tone::Dim,
+            Tone::Good,
+            Tone::Warn,
+            Tone::Bad,
+            Tone::Accent,
+            Tone::Head,
+        ];
+        let styles = tones
+            .map(|tone| t.style(tone))
+            .into_iter()
+            .chain(tones.map(|tone| t.banner(tone)));
         for style in styles.chain([t.border(), t.selected(), t.tab(true), t.tab(false)]) {
             assert_eq!((style.fg, style.bg), (None, None));
         }

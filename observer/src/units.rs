@@ -51,7 +51,11 @@ pub fn bytes(n: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if value < 9.95 { format!("{value:.1}{}", UNITS[unit]) } else { format!("{value:.0}{}", UNITS[unit]) }
+    if value < 9.95 {
+        format!("{value:.1}{}", UNITS[unit])
+    } else {
+        format!("{value:.0}{}", UNITS[unit])
+    }
 }
 
 /// A count in decimal units: `812`, `4.1k`, `18k`, `1.2M`.
@@ -66,7 +70,11 @@ pub fn count(n: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    if value < 9.95 { format!("{value:.1}{}", UNITS[unit]) } else { format!("{value:.0}{}", UNITS[unit]) }
+    if value < 9.95 {
+        format!("{value:.1}{}", UNITS[unit])
+    } else {
+        format!("{value:.0}{}", UNITS[unit])
+    }
 }
 
 /// A rate per second; `–` before it can be told.
@@ -96,7 +104,13 @@ pub fn percent(p: f64) -> String {
 #[must_use]
 pub fn clock(unix_ms: u64) -> String {
     let s = unix_ms / 1000;
-    format!("{:02}:{:02}:{:02}.{:03}", s / 3600 % 24, s / 60 % 60, s % 60, unix_ms % 1000)
+    format!(
+        "{:02}:{:02}:{:02}.{:03}",
+        s / 3600 % 24,
+        s / 60 % 60,
+        s % 60,
+        unix_ms % 1000
+    )
 }
 
 #[cfg(test)]
@@ -117,7 +131,10 @@ mod tests {
         for (ms, expected) in table {
             assert_eq!(millis(ms), expected);
         }
-        assert_eq!([micros(0), micros(85), micros(1_250), micros(230_400)], ["–", "85µs", "1.2ms", "230ms"]);
+        assert_eq!(
+            [micros(0), micros(85), micros(1_250), micros(230_400)],
+            ["–", "85µs", "1.2ms", "230ms"]
+        );
     }
 
     #[test]
@@ -128,14 +145,23 @@ mod tests {
                 assert!(count(n).len() <= 6, "{}", count(n));
             }
         }
-        assert_eq!([bytes(812), bytes(4_200), bytes(18 << 20)], ["812B", "4.1K", "18M"]);
-        assert_eq!([count(9_999), count(18_200), count(1_230_000)], ["9999", "18k", "1.2M"]);
+        assert_eq!(
+            [bytes(812), bytes(4_200), bytes(18 << 20)],
+            ["812B", "4.1K", "18M"]
+        );
+        assert_eq!(
+            [count(9_999), count(18_200), count(1_230_000)],
+            ["9999", "18k", "1.2M"]
+        );
     }
 
     #[test]
     fn what_is_not_measured_is_not_a_number() {
-        assert_eq!([rate(None), rate(Some(0.0)), rate(Some(3.14159))], ["–", "0", "3.1"]);
-        assert_eq!([percent(-1.0), percent(f64::NAN), percent(1.26), percent(312.4)], ["–", "–", "1.3%", "312%"]);
+        assert_eq!([rate(None), rate(Some(0.0)), rate(Some(3.12))], ["–", "0", "3.1"]);
+        assert_eq!(
+            [percent(-1.0), percent(f64::NAN), percent(1.26), percent(312.4)],
+            ["–", "–", "1.3%", "312%"]
+        );
         assert_eq!(clock(50_587_250), "14:03:07.250");
     }
 }

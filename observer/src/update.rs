@@ -47,7 +47,12 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
             Vec::new()
         }
         Message::Fired(result) => {
-            chaos::fired(model, result.map(|t| clean::text(&t)).map_err(|e| clean::text(&e.to_string())));
+            chaos::fired(
+                model,
+                result
+                    .map(|t| clean::text(&t))
+                    .map_err(|e| clean::text(&e.to_string())),
+            );
             Vec::new()
         }
         Message::Halted(result) => {
@@ -159,7 +164,11 @@ fn show(model: &mut Model, screen: Screen) -> Vec<Cmd> {
     let before = model.wants();
     model.screen = screen;
     let wants = model.wants();
-    if wants == before { Vec::new() } else { vec![Cmd::Want(wants)] }
+    if wants == before {
+        Vec::new()
+    } else {
+        vec![Cmd::Want(wants)]
+    }
 }
 
 fn neighbour(screen: Screen, by: isize) -> Screen {
@@ -170,10 +179,14 @@ fn neighbour(screen: Screen, by: isize) -> Screen {
 fn freeze(model: &mut Model) {
     model.frozen = match model.frozen.take() {
         Some(_) => None,
-        None => Some(Frozen { cluster: model.live.clone(), at: model.now }),
+        None => Some(Frozen {
+            cluster: model.live.clone(),
+            at: model.now,
+        }),
     };
 }
 
+#[derive(Clone, Copy)]
 enum SortStep {
     Left,
     Right,
@@ -198,7 +211,11 @@ fn sort(model: &mut Model, step: SortStep) -> Vec<Cmd> {
     };
     model.pane_mut().sort = Some(Sort { column, descending });
     let wants = model.wants();
-    if wants == before { Vec::new() } else { vec![Cmd::Want(wants)] }
+    if wants == before {
+        Vec::new()
+    } else {
+        vec![Cmd::Want(wants)]
+    }
 }
 
 fn filter(model: &mut Model, action: Action) -> Vec<Cmd> {
@@ -262,7 +279,11 @@ fn erase(text: &mut String, action: Action) {
 }
 
 fn notice(model: &mut Model, title: &str, text: &str, bad: bool) {
-    model.overlay = Overlay::Notice { title: title.to_owned(), text: clean::text(text), bad };
+    model.overlay = Overlay::Notice {
+        title: title.to_owned(),
+        text: clean::text(text),
+        bad,
+    };
     model.dirty = true;
 }
 

@@ -27,9 +27,20 @@ use paint::Paint;
 pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let mut paint = Paint::new(frame.buffer_mut(), *theme);
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
-        let text = format!("need {WIDTH_MIN}x{HEIGHT_MIN}, have {}x{}", area.width, area.height);
+        let text = format!(
+            "need {WIDTH_MIN}x{HEIGHT_MIN}, have {}x{}",
+            area.width, area.height
+        );
         let y = area.y + area.height / 2;
-        paint.centre(Rect { y, height: 1.min(area.height), ..area }, &text, Tone::Warn);
+        paint.centre(
+            Rect {
+                y,
+                height: 1.min(area.height),
+                ..area
+            },
+            &text,
+            Tone::Warn,
+        );
         return;
     }
     let shell = prepare::shell(&model.prepared.head, model.status.is_some(), area);

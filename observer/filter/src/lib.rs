@@ -53,7 +53,10 @@ impl Filter {
         if inverted && needle.is_empty() {
             return Err(FilterError::NothingToInvert);
         }
-        Ok(Self { needle: needle.to_lowercase(), inverted })
+        Ok(Self {
+            needle: needle.to_lowercase(),
+            inverted,
+        })
     }
 
     /// Whether a row with these `fields` is wanted.
@@ -74,7 +77,10 @@ fn contains(field: &str, needle: &str) -> bool {
         return field.to_lowercase().contains(needle);
     }
     // Nodes ask this of every row: no allocation on the way that nearly all names take.
-    field.as_bytes().windows(needle.len()).any(|part| part.eq_ignore_ascii_case(needle.as_bytes()))
+    field
+        .as_bytes()
+        .windows(needle.len())
+        .any(|part| part.eq_ignore_ascii_case(needle.as_bytes()))
 }
 
 #[cfg(test)]
@@ -82,7 +88,9 @@ mod tests {
     use super::*;
 
     fn matches(filter: &str, fields: &[&str]) -> bool {
-        Filter::parse(filter).expect("a filter").matches(fields.iter().copied())
+        Filter::parse(filter)
+            .expect("a filter")
+            .matches(fields.iter().copied())
     }
 
     #[test]
@@ -108,9 +116,17 @@ mod tests {
     #[test]
     fn what_is_no_filter_is_refused_with_the_reason() {
         assert_eq!(Filter::parse("!"), Err(FilterError::NothingToInvert));
-        assert_eq!(Filter::parse("a\u{1b}b"), Err(FilterError::ControlCharacter { at: 1 }));
+        assert_eq!(
+            Filter::parse("a\u{1b}b"),
+            Err(FilterError::ControlCharacter { at: 1 })
+        );
         let long = "x".repeat(FILTER_BYTES_MAX + 1);
-        assert_eq!(Filter::parse(&long), Err(FilterError::TooLong { bytes: FILTER_BYTES_MAX + 1 }));
+        assert_eq!(
+            Filter::parse(&long),
+            Err(FilterError::TooLong {
+                bytes: FILTER_BYTES_MAX + 1
+            })
+        );
         assert!(Filter::parse(&long[1..]).is_ok());
     }
 

@@ -54,7 +54,12 @@ impl EventLog {
         self.lost = self.lost.saturating_add(lost);
         for mut event in events {
             clean::event(&mut event);
-            let key = EventKey { unix_ms: event.unix_ms, node: node.to_owned(), incarnation, seq: event.seq };
+            let key = EventKey {
+                unix_ms: event.unix_ms,
+                node: node.to_owned(),
+                incarnation,
+                seq: event.seq,
+            };
             self.events.insert(key, event);
         }
         while self.events.len() > EVENTS_MAX {
@@ -84,7 +89,10 @@ impl EventLog {
     #[must_use]
     pub fn marks(&self) -> Vec<Mark> {
         let mark = |(key, event): (&EventKey, &v1::Event)| {
-            kind_of(&event.kind).map(|kind| Mark { unix_ms: key.unix_ms, kind })
+            kind_of(&event.kind).map(|kind| Mark {
+                unix_ms: key.unix_ms,
+                kind,
+            })
         };
         self.newest_first().filter_map(mark).take(MARKS_MAX).collect()
     }
@@ -105,7 +113,12 @@ mod tests {
     use super::*;
 
     fn event(seq: u64, unix_ms: u64, kind: &str) -> v1::Event {
-        v1::Event { seq, unix_ms, kind: kind.to_owned(), ..Default::default() }
+        v1::Event {
+            seq,
+            unix_ms,
+            kind: kind.to_owned(),
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -114,7 +127,10 @@ mod tests {
         log.add("a", 1, vec![event(1, 100, "x"), event(2, 300, "x")], 0);
         log.add("b", 1, vec![event(1, 200, "x")], 0);
         log.add("a", 1, vec![event(2, 300, "x")], 0);
-        let order: Vec<_> = log.newest_first().map(|(k, _)| (k.node.as_str(), k.unix_ms)).collect();
+        let order: Vec<_> = log
+            .newest_first()
+            .map(|(k, _)| (k.node.as_str(), k.unix_ms))
+            .collect();
         assert_eq!(order, [("a", 300), ("b", 200), ("a", 100)]);
     }
 
@@ -129,7 +145,16 @@ mod tests {
     #[test]
     fn failovers_and_faults_leave_marks() {
         let mut log = EventLog::default();
-        log.add("a", 1, vec![event(1, 1, "owner-changed"), event(2, 2, "chat"), event(3, 3, "fault-set")], 0);
+        log.add(
+            "a",
+            1,
+            vec![
+                event(1, 1, "owner-changed"),
+                event(2, 2, "chat"),
+                event(3, 3, "fault-set"),
+            ],
+            0,
+        );
         let kinds: Vec<_> = log.marks().iter().map(|m| m.kind).collect();
         assert_eq!(kinds, [MarkKind::Fault, MarkKind::Failover]);
     }

@@ -68,7 +68,10 @@ pub fn quorum(cluster: &Cluster, now: Moment) -> Quorum {
     if rows.iter().any(|r| r.quorum) {
         return Quorum::Held;
     }
-    if let Some(row) = rows.iter().find(|r| !r.waiting_for.is_empty() && r.role() == MetaRole::Unspecified) {
+    if let Some(row) = rows
+        .iter()
+        .find(|r| !r.waiting_for.is_empty() && r.role() == MetaRole::Unspecified)
+    {
         return Quorum::Forming(row.waiting_for.clone());
     }
     Quorum::Lost
@@ -100,9 +103,15 @@ pub fn splits(cluster: &Cluster, now: Moment) -> BTreeSet<String> {
         }
     }
     let split = |all: &Vec<&Opinion>| {
-        all.iter().enumerate().any(|(i, a)| all[i + 1..].iter().any(|b| overlap(a, b)))
+        all.iter()
+            .enumerate()
+            .any(|(i, a)| all[i + 1..].iter().any(|b| overlap(a, b)))
     };
-    owners.iter().filter(|(_, all)| split(all)).map(|(name, _)| (*name).to_owned()).collect()
+    owners
+        .iter()
+        .filter(|(_, all)| split(all))
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
 }
 
 /// Exchanges that some live node knows and no live node owns.
@@ -113,7 +122,12 @@ pub fn ownerless(cluster: &Cluster, now: Moment) -> BTreeSet<String> {
     for node in cluster.fresh(now) {
         known.extend(node.exchanges.keys());
         known.extend(node.opinions.keys());
-        owned.extend(node.opinions.iter().filter(|(_, o)| o.row.role() == LeaderRole::Owner).map(|(n, _)| n));
+        owned.extend(
+            node.opinions
+                .iter()
+                .filter(|(_, o)| o.row.role() == LeaderRole::Owner)
+                .map(|(n, _)| n),
+        );
     }
     known.difference(&owned).map(|n| (*n).clone()).collect()
 }
@@ -121,7 +135,11 @@ pub fn ownerless(cluster: &Cluster, now: Moment) -> BTreeSet<String> {
 /// The faults that still act. A node that went silent keeps its faults until their time is up.
 #[must_use]
 pub fn faults(cluster: &Cluster, now: Moment) -> Faults {
-    let living = cluster.nodes.values().flat_map(|n| n.faults.values()).filter(|f| f.ends > now);
+    let living = cluster
+        .nodes
+        .values()
+        .flat_map(|n| n.faults.values())
+        .filter(|f| f.ends > now);
     let mut all = Faults::default();
     for fault in living {
         let left = fault.ends.since(now);
@@ -139,7 +157,9 @@ pub fn faults(cluster: &Cluster, now: Moment) -> Faults {
 pub fn findings(cluster: &Cluster, now: Moment) -> Vec<Finding> {
     let mut all = Vec::new();
     match quorum(cluster, now) {
-        Quorum::Lost => all.push(alert("no quorum: the registry takes no decision, owners refuse".to_owned())),
+        Quorum::Lost => all.push(alert(
+            "no quorum: the registry takes no decision, owners refuse".to_owned(),
+        )),
         Quorum::Silent => all.push(alert("no node answers".to_owned())),
         Quorum::Forming(what) => all.push(notice(format!("no cluster yet: waiting for {what}"))),
         Quorum::Held | Quorum::Loading => {}
@@ -154,7 +174,10 @@ pub fn findings(cluster: &Cluster, now: Moment) -> Vec<Finding> {
         node_findings(cluster, node, now, &mut all);
     }
     if cluster.events.lost > 0 {
-        all.push(notice(format!("{} events lost before they were read", cluster.events.lost)));
+        all.push(notice(format!(
+            "{} events lost before they were read",
+            cluster.events.lost
+        )));
     }
     all.sort_by_key(|f| f.level);
     all
@@ -165,26 +188,40 @@ fn node_findings(cluster: &Cluster, node: &super::node::Node, now: Moment, all: 
     match (cluster.state(node, now), &node.connection) {
         (State::Down, Connection::Down { why, .. }) => all.push(alert(format!("{name} lost: {why}"))),
         (State::Down, _) => {
-            all.push(alert(format!("{name} lost: silent for {}", millis(now.since(node.heard)))));
+            all.push(alert(format!(
+                "{name} lost: silent for {}",
+                millis(now.since(node.heard))
+            )));
         }
         (State::Suspect, _) if node.row.is_some() => {
-            all.push(notice(format!("{name} overdue: {}", millis(now.since(node.heard)))));
+            all.push(notice(format!(
+                "{name} overdue: {}",
+                millis(now.since(node.heard))
+            )));
         }
         (State::Up | State::Suspect, _) => {}
     }
-    let Some(row) = node.row.as_ref().filter(|_| super::is_fresh(node, now)) else { return };
+    let Some(row) = node.row.as_ref().filter(|_| super::is_fresh(node, now)) else {
+        return;
+    };
     if !row.quorum && quorum(cluster, now) == Quorum::Held && row.role() != MetaRole::Unspecified {
         all.push(alert(format!("{name} hears no majority of the voters")));
     }
     if row.timer_late_ms > TIMER_LATE_MS {
-        all.push(notice(format!("{name}: timers {}ms late, the machine is overloaded", row.timer_late_ms)));
+        all.push(notice(format!(
+            "{name}: timers {}ms late, the machine is overloaded",
+            row.timer_late_ms
+        )));
     }
     let lag = newest_revision(cluster, now).saturating_sub(row.revision);
     if lag > LAG_MAX {
         all.push(notice(format!("{name}: registry {lag} revisions behind")));
     }
     if node.rate_dropped.per_s(node.taken_ms).unwrap_or(0.0) > 0.0 {
-        all.push(notice(format!("{name}: drops messages ({} since its start)", row.dropped)));
+        all.push(notice(format!(
+            "{name}: drops messages ({} since its start)",
+            row.dropped
+        )));
     }
     if let Some(reason) = &node.refusal {
         all.push(notice(format!("{name} refused what was asked of it: {reason}")));
@@ -194,7 +231,12 @@ fn node_findings(cluster: &Cluster, node: &super::node::Node, now: Moment, all: 
 /// Highest revision of the registry at any live node.
 #[must_use]
 pub fn newest_revision(cluster: &Cluster, now: Moment) -> u64 {
-    cluster.fresh(now).filter_map(|n| n.row.as_ref()).map(|r| r.revision).max().unwrap_or(0)
+    cluster
+        .fresh(now)
+        .filter_map(|n| n.row.as_ref())
+        .map(|r| r.revision)
+        .max()
+        .unwrap_or(0)
 }
 
 fn overlap(a: &Opinion, b: &Opinion) -> bool {
@@ -203,9 +245,15 @@ fn overlap(a: &Opinion, b: &Opinion) -> bool {
 }
 
 fn alert(text: String) -> Finding {
-    Finding { level: Level::Alert, text }
+    Finding {
+        level: Level::Alert,
+        text,
+    }
 }
 
 fn notice(text: String) -> Finding {
-    Finding { level: Level::Notice, text }
+    Finding {
+        level: Level::Notice,
+        text,
+    }
 }

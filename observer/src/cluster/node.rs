@@ -159,14 +159,23 @@ impl Node {
                     Connection::Live => now,
                     Connection::Connecting { since } | Connection::Down { since, .. } => *since,
                 };
-                Connection::Down { since, why: clean::text(&why), refused }
+                Connection::Down {
+                    since,
+                    why: clean::text(&why),
+                    refused,
+                }
             }
         };
     }
 
     /// Takes the node's introduction in.
     pub fn hello(&mut self, mut hello: v1::HelloResponse) {
-        for name in [&mut hello.node, &mut hello.version, &mut hello.cluster, &mut hello.supervisor] {
+        for name in [
+            &mut hello.node,
+            &mut hello.version,
+            &mut hello.cluster,
+            &mut hello.supervisor,
+        ] {
             *name = clean::name(name);
         }
         hello.capabilities.iter_mut().for_each(|c| *c = clean::name(c));
@@ -244,8 +253,14 @@ impl Node {
                 let mut rates = old.map_or_else(Default::default, |o| (o.requests, o.refused));
                 rates.0.push(taken_ms, r.requests);
                 rates.1.push(taken_ms, r.refused);
-                self.exchanges
-                    .insert(r.name.clone(), Exchange { row: r, requests: rates.0, refused: rates.1 });
+                self.exchanges.insert(
+                    r.name.clone(),
+                    Exchange {
+                        row: r,
+                        requests: rates.0,
+                        refused: rates.1,
+                    },
+                );
             }
             Some(Row::Leader(r)) => {
                 let old = before.map_or(&self.opinions, |b| &b.opinions).get(&r.exchange);
@@ -294,7 +309,11 @@ fn opinion(taken_ms: u64, row: v1::LeaderRow, old: Option<&Opinion>) -> Opinion 
     let owner = v1::LeaderRole::Owner;
     let unbroken = |o: &&Opinion| o.row.role() == owner && row.role() == owner && o.row.epoch == row.epoch;
     let owner_since_ms = old.filter(unbroken).map_or(taken_ms, |o| o.owner_since_ms);
-    Opinion { row, owner_since_ms, taken_ms }
+    Opinion {
+        row,
+        owner_since_ms,
+        taken_ms,
+    }
 }
 
 fn process(taken_ms: u64, row: v1::ProcessRow, old: Option<&Process>) -> Process {
@@ -303,5 +322,10 @@ fn process(taken_ms: u64, row: v1::ProcessRow, old: Option<&Process>) -> Process
     rate_in.push(taken_ms, row.enqueued);
     rate_out.push(taken_ms, row.dequeued);
     busy.push(taken_ms, row.busy_us);
-    Process { row, rate_in, rate_out, busy }
+    Process {
+        row,
+        rate_in,
+        rate_out,
+        busy,
+    }
 }

@@ -51,7 +51,11 @@ impl Rate {
 
     fn restart(&mut self, at_ms: u64, value: u64) {
         let sample = Some(Sample { at_ms, value });
-        *self = Self { base: sample, last: sample, per_s: None };
+        *self = Self {
+            base: sample,
+            last: sample,
+            per_s: None,
+        };
     }
 }
 

@@ -47,7 +47,12 @@ pub struct ProcessFact {
 /// All processes of all nodes, by node and pid.
 #[must_use]
 pub fn processes(cluster: &Cluster, now: Moment) -> Vec<ProcessFact> {
-    let of = |n: &Node| n.processes.values().map(|p| process(n, p, now)).collect::<Vec<_>>();
+    let of = |n: &Node| {
+        n.processes
+            .values()
+            .map(|p| process(n, p, now))
+            .collect::<Vec<_>>()
+    };
     cluster.nodes.values().flat_map(of).collect()
 }
 

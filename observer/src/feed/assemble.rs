@@ -45,7 +45,14 @@ impl Assembler {
     /// A stream of `node` that was opened with the interest `interest`; `gaps` were healed before.
     #[must_use]
     pub fn new(node: String, interest: u32, gaps: u64) -> Self {
-        Self { node, interest, seq: 0, parts: None, complete: false, gaps }
+        Self {
+            node,
+            interest,
+            seq: 0,
+            parts: None,
+            complete: false,
+            gaps,
+        }
     }
 
     /// Id for the next interest, when the watcher wants something else.
@@ -95,9 +102,16 @@ impl Assembler {
 
     fn part(&mut self, part: v1::SnapshotPart, update: RowsUpdate) -> Step {
         if part.part == 0 {
-            self.parts = Some(Parts { id: part.id, ..Default::default() });
+            self.parts = Some(Parts {
+                id: part.id,
+                ..Default::default()
+            });
         }
-        let Some(parts) = self.parts.as_mut().filter(|p| p.id == part.id && p.next == part.part) else {
+        let Some(parts) = self
+            .parts
+            .as_mut()
+            .filter(|p| p.id == part.id && p.next == part.part)
+        else {
             self.gaps += 1;
             return Step::AskAgain(self.ask());
         };
@@ -111,7 +125,12 @@ impl Assembler {
         }
         let Parts { rows, removed, .. } = self.parts.take().unwrap_or_default();
         self.complete = true;
-        Step::Rows(RowsUpdate { whole: true, rows, removed, ..update })
+        Step::Rows(RowsUpdate {
+            whole: true,
+            rows,
+            removed,
+            ..update
+        })
     }
 
     fn delta(&mut self, delta: v1::Delta, update: RowsUpdate) -> Step {
@@ -124,7 +143,11 @@ impl Assembler {
         if !self.complete {
             return Step::Nothing;
         }
-        Step::Rows(RowsUpdate { rows: delta.rows, removed: delta.removed, ..update })
+        Step::Rows(RowsUpdate {
+            rows: delta.rows,
+            removed: delta.removed,
+            ..update
+        })
     }
 }
 
@@ -134,19 +157,36 @@ mod tests {
 
     fn snapshot(interest: u32, seq: u64, part: u32, last: bool) -> v1::Frame {
         let rows = vec![v1::Row::default()];
-        let body = Some(Body::Snapshot(v1::SnapshotPart { id: 7, part, last, rows }));
-        v1::Frame { interest, seq, body, ..Default::default() }
+        let body = Some(Body::Snapshot(v1::SnapshotPart {
+            id: 7,
+            part,
+            last,
+            rows,
+        }));
+        v1::Frame {
+            interest,
+            seq,
+            body,
+            ..Default::default()
+        }
     }
 
     fn delta(interest: u32, seq: u64) -> v1::Frame {
-        v1::Frame { interest, seq, body: Some(Body::Delta(v1::Delta::default())), ..Default::default() }
+        v1::Frame {
+            interest,
+            seq,
+            body: Some(Body::Delta(v1::Delta::default())),
+            ..Default::default()
+        }
     }
 
     #[test]
     fn a_snapshot_shows_when_its_last_part_is_there() {
         let mut a = Assembler::new("a".to_owned(), 1, 0);
         assert_eq!(a.take(snapshot(1, 1, 0, false)), Step::Nothing);
-        let Step::Rows(whole) = a.take(snapshot(1, 2, 1, true)) else { panic!("rows expected") };
+        let Step::Rows(whole) = a.take(snapshot(1, 2, 1, true)) else {
+            panic!("rows expected")
+        };
         assert!(whole.whole && whole.rows.len() == 2);
         assert!(matches!(a.take(delta(1, 3)), Step::Rows(r) if !r.whole));
     }
@@ -176,9 +216,16 @@ mod tests {
     fn a_refusal_keeps_the_stream() {
         let mut a = Assembler::new("a".to_owned(), 1, 0);
         a.take(snapshot(1, 1, 0, true));
-        let body = Some(Body::Refused(v1::InterestRefused { reason: "no such column".to_owned() }));
+        let body = Some(Body::Refused(v1::InterestRefused {
+            reason: "no such column".to_owned(),
+        }));
         assert_eq!(
-            a.take(v1::Frame { interest: 1, seq: 2, body, ..Default::default() }),
+            a.take(v1::Frame {
+                interest: 1,
+                seq: 2,
+                body,
+                ..Default::default()
+            }),
             Step::Refused("no such column".to_owned())
         );
         assert!(matches!(a.take(delta(1, 3)), Step::Rows(_)));

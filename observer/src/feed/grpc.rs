@@ -40,7 +40,11 @@ impl GrpcFeed {
         let (outbox, inbox) = channel();
         let (wants, wanted) = watch::channel(Wants::default());
         let directory = tokio::spawn(Directory::new(outbox, wanted).run(addresses));
-        Self { inbox, wants, directory }
+        Self {
+            inbox,
+            wants,
+            directory,
+        }
     }
 }
 
@@ -78,12 +82,25 @@ struct Directory {
 impl Directory {
     fn new(outbox: Outbox, wanted: watch::Receiver<Wants>) -> Self {
         let (found, incoming) = mpsc::channel(LOOP_QUEUE);
-        Self { outbox, wanted, found, incoming, nodes: BTreeMap::new(), sessions: JoinSet::new() }
+        Self {
+            outbox,
+            wanted,
+            found,
+            incoming,
+            nodes: BTreeMap::new(),
+            sessions: JoinSet::new(),
+        }
     }
 
     async fn run(mut self, addresses: Vec<String>) {
-        for addr in addresses.into_iter().collect::<BTreeSet<_>>().into_iter().take(NODES_MAX) {
-            self.sessions.spawn(resolve(addr, self.outbox.clone(), self.found.clone()));
+        for addr in addresses
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .take(NODES_MAX)
+        {
+            self.sessions
+                .spawn(resolve(addr, self.outbox.clone(), self.found.clone()));
         }
         while let Some(found) = self.incoming.recv().await {
             self.learn(found);
@@ -92,7 +109,9 @@ impl Directory {
 
     fn learn(&mut self, found: Found) {
         let Found { asked, node, members } = found;
-        let told = members.into_iter().map(|m| (m.name, vec![m.grpc_addr, m.mesh_addr]));
+        let told = members
+            .into_iter()
+            .map(|m| (m.name, vec![m.grpc_addr, m.mesh_addr]));
         let mut told: BTreeMap<_, _> = told.filter(|(name, _)| !name.is_empty()).collect();
         if let Some(addr) = asked {
             // The address that worked comes first for the node that answered at it.
@@ -111,7 +130,14 @@ impl Directory {
                 let same = addresses.iter().all(|a| current.contains(a));
                 if !same {
                     // A node that moved is looked for at its new addresses first.
-                    addresses.extend(current.iter().filter(|a| !addresses.contains(a)).take(4).cloned().collect::<Vec<_>>());
+                    addresses.extend(
+                        current
+                            .iter()
+                            .filter(|a| !addresses.contains(a))
+                            .take(4)
+                            .cloned()
+                            .collect::<Vec<_>>(),
+                    );
                     *current = std::mem::take(&mut addresses);
                 }
                 !same
@@ -139,13 +165,25 @@ async fn resolve(addr: String, outbox: Outbox, found: mpsc::Sender<Found>) {
     loop {
         match session::greet(&addr).await {
             Ok((_, hello)) => {
-                outbox.put(Update::Seed { addr: addr.clone(), why: None });
+                outbox.put(Update::Seed {
+                    addr: addr.clone(),
+                    why: None,
+                });
                 let node = hello.node.clone();
                 // An ended directory needs no answer.
-                let _ = found.send(Found { asked: Some(addr), node, members: hello.members }).await;
+                let _ = found
+                    .send(Found {
+                        asked: Some(addr),
+                        node,
+                        members: hello.members,
+                    })
+                    .await;
                 return;
             }
-            Err(failure) => outbox.put(Update::Seed { addr: addr.clone(), why: Some(failure.why) }),
+            Err(failure) => outbox.put(Update::Seed {
+                addr: addr.clone(),
+                why: Some(failure.why),
+            }),
         }
         tokio::time::sleep(backoff.next(rand::random())).await;
     }
@@ -153,7 +191,11 @@ async fn resolve(addr: String, outbox: Outbox, found: mpsc::Sender<Found>) {
 
 /// Addresses as given on a command line: `host:port` or an `http://` URI.
 pub(super) fn uri(addr: &str) -> Arc<str> {
-    if addr.contains("://") { addr.into() } else { format!("http://{addr}").into() }
+    if addr.contains("://") {
+        addr.into()
+    } else {
+        format!("http://{addr}").into()
+    }
 }
 
 #[cfg(test)]

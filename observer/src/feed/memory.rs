@@ -19,7 +19,13 @@ impl MemoryFeed {
     #[must_use]
     pub fn new() -> (Outbox, Self) {
         let (outbox, inbox) = channel();
-        (outbox, Self { inbox, wants: Wants::default() })
+        (
+            outbox,
+            Self {
+                inbox,
+                wants: Wants::default(),
+            },
+        )
     }
 }
 

@@ -117,7 +117,12 @@ impl PendingNode {
                 self.link = Some(Link::Live);
                 self.rows(rows);
             }
-            Update::Events { incarnation, events, lost, .. } => {
+            Update::Events {
+                incarnation,
+                events,
+                lost,
+                ..
+            } => {
                 self.events_heard = true;
                 self.lost += lost;
                 self.events.extend(events.into_iter().map(|e| (incarnation, e)));
@@ -151,14 +156,26 @@ impl PendingNode {
             pending.rows.remove(&key);
             pending.removed.insert(key);
         }
-        pending.head = RowsUpdate { whole, rows: Vec::new(), removed: Vec::new(), ..update };
+        pending.head = RowsUpdate {
+            whole,
+            rows: Vec::new(),
+            removed: Vec::new(),
+            ..update
+        };
     }
 
     fn drain(&mut self, name: &str, all: &mut Vec<Update>) {
         let node = || name.to_owned();
-        all.extend(self.hello.take().map(|hello| Update::Hello { node: node(), hello }));
+        all.extend(
+            self.hello
+                .take()
+                .map(|hello| Update::Hello { node: node(), hello }),
+        );
         if let Some(PendingRows { rows, removed, head }) = self.rows.take() {
-            let removed = removed.into_iter().map(|(kind, key)| v1::RowKey { kind: kind.into(), key });
+            let removed = removed.into_iter().map(|(kind, key)| v1::RowKey {
+                kind: kind.into(),
+                key,
+            });
             all.push(Update::Rows(RowsUpdate {
                 rows: rows.into_values().collect(),
                 removed: removed.collect(),
@@ -166,10 +183,18 @@ impl PendingNode {
                 ..head
             }));
         }
-        all.extend(self.refused.take().map(|reason| Update::Refused { node: node(), reason }));
+        all.extend(
+            self.refused
+                .take()
+                .map(|reason| Update::Refused { node: node(), reason }),
+        );
         self.drain_events(name, all);
         // Last, so that the connection stands as it was left.
-        all.extend(self.link.take().map(|state| Update::Connection { node: node(), state }));
+        all.extend(
+            self.link
+                .take()
+                .map(|state| Update::Connection { node: node(), state }),
+        );
     }
 
     fn drain_events(&mut self, name: &str, all: &mut Vec<Update>) {
@@ -183,7 +208,12 @@ impl PendingNode {
         }
         for (i, (incarnation, events)) in batches.into_iter().enumerate() {
             let lost = if i == 0 { lost } else { 0 };
-            all.push(Update::Events { node: name.to_owned(), incarnation, events, lost });
+            all.push(Update::Events {
+                node: name.to_owned(),
+                incarnation,
+                events,
+                lost,
+            });
         }
     }
 }
@@ -207,7 +237,12 @@ mod tests {
             })),
         };
         let rows = names.iter().map(row).collect();
-        Update::Rows(RowsUpdate { node: "a".to_owned(), whole, rows, ..Default::default() })
+        Update::Rows(RowsUpdate {
+            node: "a".to_owned(),
+            whole,
+            rows,
+            ..Default::default()
+        })
     }
 
     #[test]
@@ -218,21 +253,41 @@ mod tests {
             out.put(rows(false, i, &["users"]));
         }
         let all = inbox.take().now_or_never().expect("there is something");
-        let Update::Rows(merged) = &all[0] else { panic!("rows first") };
+        let Update::Rows(merged) = &all[0] else {
+            panic!("rows first")
+        };
         assert_eq!((merged.rows.len(), merged.whole, merged.coalesced), (2, true, 98));
-        assert!(matches!(&all[1], Update::Connection { state: Link::Live, .. }));
-        assert!(inbox.take().now_or_never().is_none(), "nothing is delivered twice");
+        assert!(matches!(
+            &all[1],
+            Update::Connection {
+                state: Link::Live,
+                ..
+            }
+        ));
+        assert!(
+            inbox.take().now_or_never().is_none(),
+            "nothing is delivered twice"
+        );
     }
 
     #[test]
     fn what_is_removed_and_comes_again_is_there() {
         let (out, mut inbox) = channel();
-        let key = v1::RowKey { kind: v1::RowKind::Exchange.into(), key: "users".to_owned() };
-        let removed = RowsUpdate { node: "a".to_owned(), removed: vec![key], ..Default::default() };
+        let key = v1::RowKey {
+            kind: v1::RowKind::Exchange.into(),
+            key: "users".to_owned(),
+        };
+        let removed = RowsUpdate {
+            node: "a".to_owned(),
+            removed: vec![key],
+            ..Default::default()
+        };
         out.put(Update::Rows(removed));
         out.put(rows(false, 5, &["users"]));
         let all = inbox.take().now_or_never().expect("there is something");
-        let Update::Rows(merged) = &all[0] else { panic!("rows first") };
+        let Update::Rows(merged) = &all[0] else {
+            panic!("rows first")
+        };
         assert_eq!((merged.rows.len(), merged.removed.len()), (1, 0));
     }
 
@@ -240,18 +295,37 @@ mod tests {
     fn events_are_bounded_and_the_lost_are_counted() {
         let (out, mut inbox) = channel();
         let events = vec![v1::Event::default(); EVENTS_PENDING_MAX + 5];
-        out.put(Update::Events { node: "a".to_owned(), incarnation: 1, events, lost: 1 });
+        out.put(Update::Events {
+            node: "a".to_owned(),
+            incarnation: 1,
+            events,
+            lost: 1,
+        });
         let all = inbox.take().now_or_never().expect("there is something");
-        assert!(matches!(&all[0], Update::Events { events, lost: 6, .. } if events.len() == EVENTS_PENDING_MAX));
+        assert!(
+            matches!(&all[0], Update::Events { events, lost: 6, .. } if events.len() == EVENTS_PENDING_MAX)
+        );
     }
 
     #[test]
     fn a_loss_after_rows_is_what_stands_at_the_end() {
         let (out, mut inbox) = channel();
         out.put(rows(true, 1, &["users"]));
-        let down = Link::Down { why: "reset".to_owned(), refused: false };
-        out.put(Update::Connection { node: "a".to_owned(), state: down.clone() });
+        let down = Link::Down {
+            why: "reset".to_owned(),
+            refused: false,
+        };
+        out.put(Update::Connection {
+            node: "a".to_owned(),
+            state: down.clone(),
+        });
         let all = inbox.take().now_or_never().expect("there is something");
-        assert_eq!(all.last(), Some(&Update::Connection { node: "a".to_owned(), state: down }));
+        assert_eq!(
+            all.last(),
+            Some(&Update::Connection {
+                node: "a".to_owned(),
+                state: down
+            })
+        );
     }
 }

@@ -47,7 +47,10 @@ pub(super) struct Failure {
 
 impl Failure {
     fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into(), refused: false }
+        Self {
+            why: why.into(),
+            refused: false,
+        }
     }
 
     fn status(status: &tonic::Status) -> Self {
@@ -65,7 +68,11 @@ impl Failure {
             let Some(next) = cause.source() else { break };
             cause = next;
         }
-        let why = if refused { "connection refused".to_owned() } else { cause.to_string() };
+        let why = if refused {
+            "connection refused".to_owned()
+        } else {
+            cause.to_string()
+        };
         Self { why, refused }
     }
 }
@@ -89,8 +96,14 @@ pub(super) async fn run(mut target: Target) {
             all.get(attempt % all.len().max(1)).cloned().unwrap_or_default()
         };
         let failure = session(&mut target, &addr, &mut memory, &mut backoff).await;
-        let state = Link::Down { why: failure.why, refused: failure.refused };
-        target.outbox.put(Update::Connection { node: target.node.clone(), state });
+        let state = Link::Down {
+            why: failure.why,
+            refused: failure.refused,
+        };
+        target.outbox.put(Update::Connection {
+            node: target.node.clone(),
+            state,
+        });
         tokio::select! {
             () = sleep(backoff.next(rand::random())) => {}
             // A closed channel means that the directory has ended, and this task with it.
@@ -114,7 +127,9 @@ pub(super) async fn greet(addr: &str) -> Result<(IntrospectionClient<Channel>, v
         Err(_) => return Err(Failure::new("no answer in time")),
     };
     let mut client = IntrospectionClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let request = v1::HelloRequest { client_version: env!("CARGO_PKG_VERSION").to_owned() };
+    let request = v1::HelloRequest {
+        client_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
     let hello = in_time(client.hello(request)).await?;
     Ok((client, hello))
 }
@@ -126,7 +141,12 @@ async fn session(t: &mut Target, addr: &str, memory: &mut Memory, backoff: &mut 
     }
 }
 
-async fn watch_node(t: &mut Target, addr: &str, memory: &mut Memory, backoff: &mut Backoff) -> Result<(), Failure> {
+async fn watch_node(
+    t: &mut Target,
+    addr: &str,
+    memory: &mut Memory,
+    backoff: &mut Backoff,
+) -> Result<(), Failure> {
     let (mut client, hello) = greet(addr).await?;
     if hello.node != t.node {
         return Err(Failure::new(format!("{addr} is node {:?} now", hello.node)));
@@ -135,7 +155,10 @@ async fn watch_node(t: &mut Target, addr: &str, memory: &mut Memory, backoff: &m
         (memory.incarnation, memory.next_event) = (hello.incarnation, 0);
     }
     tell(t, hello.members.clone());
-    t.outbox.put(Update::Hello { node: t.node.clone(), hello });
+    t.outbox.put(Update::Hello {
+        node: t.node.clone(),
+        hello,
+    });
 
     let (interests, outgoing) = mpsc::channel(4);
     memory.interest = memory.interest.wrapping_add(1).max(1);
@@ -143,7 +166,10 @@ async fn watch_node(t: &mut Target, addr: &str, memory: &mut Memory, backoff: &m
     // The receiver is alive in `outgoing` and the channel is empty: there is room.
     let _ = interests.try_send(first);
     let frames = in_time(client.watch(ReceiverStream::new(outgoing))).await?;
-    let request = v1::EventsRequest { from_seq: memory.next_event, incarnation: memory.incarnation };
+    let request = v1::EventsRequest {
+        from_seq: memory.next_event,
+        incarnation: memory.incarnation,
+    };
     let events = in_time(client.events(request)).await?;
     backoff.reset();
     let mut open = Open {
@@ -203,7 +229,10 @@ impl Open {
                 t.outbox.put(Update::Rows(update));
             }
             Step::AskAgain(id) => self.ask(t, memory, id)?,
-            Step::Refused(reason) => t.outbox.put(Update::Refused { node: t.node.clone(), reason }),
+            Step::Refused(reason) => t.outbox.put(Update::Refused {
+                node: t.node.clone(),
+                reason,
+            }),
             Step::Broken(why) => return Err(Failure::new(why)),
         }
         Ok(())
@@ -216,15 +245,26 @@ impl Open {
         }
         // The first batch is passed on even when empty: it says that there is nothing to wait for.
         if !batch.events.is_empty() || batch.lost > 0 || !std::mem::replace(&mut self.events_heard, true) {
-            let v1::EventBatch { events, lost, incarnation } = batch;
-            t.outbox.put(Update::Events { node: t.node.clone(), incarnation, events, lost });
+            let v1::EventBatch {
+                events,
+                lost,
+                incarnation,
+            } = batch;
+            t.outbox.put(Update::Events {
+                node: t.node.clone(),
+                incarnation,
+                events,
+                lost,
+            });
         }
     }
 
     fn ask(&self, t: &mut Target, memory: &mut Memory, id: u32) -> Result<(), Failure> {
         memory.interest = id;
         let interest = t.wanted.borrow_and_update().interest(id);
-        self.interests.try_send(interest).map_err(|_| Failure::new("the node reads no interests"))
+        self.interests
+            .try_send(interest)
+            .map_err(|_| Failure::new("the node reads no interests"))
     }
 
     /// Passes new members on.
@@ -243,7 +283,11 @@ impl Open {
 
 fn tell(t: &Target, members: Vec<v1::Member>) {
     // A full channel loses nothing: members are told again with every change and every hello.
-    let _ = t.found.try_send(Found { asked: None, node: t.node.clone(), members });
+    let _ = t.found.try_send(Found {
+        asked: None,
+        node: t.node.clone(),
+        members,
+    });
 }
 
 async fn in_time<T>(

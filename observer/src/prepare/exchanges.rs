@@ -26,7 +26,10 @@ pub const COLUMNS: &[Column] = &[
 ];
 
 /// By name.
-pub const OWN_SORT: Sort = Sort { column: 0, descending: false };
+pub const OWN_SORT: Sort = Sort {
+    column: 0,
+    descending: false,
+};
 /// Rows of the details with their borders.
 pub const DETAIL: u16 = 6;
 
@@ -44,8 +47,13 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Exchanges {
     let facts = facts::exchanges(source.cluster, source.now);
     let height = layout::lines(layout::list(source.body, DETAIL).table);
     let table = of(&facts, pane, height);
-    let chosen = facts.iter().find(|e| pane.cursor.id == Some(RowId::Exchange(e.name.clone())));
-    Exchanges { table, detail: chosen.map(detail) }
+    let chosen = facts
+        .iter()
+        .find(|e| pane.cursor.id == Some(RowId::Exchange(e.name.clone())));
+    Exchanges {
+        table,
+        detail: chosen.map(detail),
+    }
 }
 
 /// The table alone.
@@ -99,19 +107,38 @@ fn detail(e: &ExchangeFact) -> Detail {
     let mut first = vec![
         ("pattern", e.pattern.clone(), Tone::Plain),
         ("strategy", e.strategy.clone(), Tone::Plain),
-        ("owner", owner, if e.owner.is_some() { Tone::Strong } else { Tone::Bad }),
+        (
+            "owner",
+            owner,
+            if e.owner.is_some() {
+                Tone::Strong
+            } else {
+                Tone::Bad
+            },
+        ),
         ("epoch", e.epoch.to_string(), Tone::Plain),
     ];
     if let Some(ms) = e.stale_ms {
         first.push(("stale", millis(ms), Tone::Warn));
     }
-    let failover = if e.failover.is_empty() { "the cluster chooses".to_owned() } else { e.failover.join(" → ") };
+    let failover = if e.failover.is_empty() {
+        "the cluster chooses".to_owned()
+    } else {
+        e.failover.join(" → ")
+    };
     let second = vec![("failover", failover, Tone::Plain)];
     let third = vec![
         ("requests", or_dash(e.requests), Tone::Plain),
         ("replies", or_dash(e.replies), Tone::Plain),
         ("declined", or_dash(e.declined), Tone::Plain),
-        ("refused by all nodes", count(e.refused), if e.refused > 0 { Tone::Warn } else { Tone::Plain }),
+        (
+            "refused by all nodes",
+            count(e.refused),
+            if e.refused > 0 { Tone::Warn } else { Tone::Plain },
+        ),
     ];
-    Detail { title: e.name.clone(), lines: vec![first, second, third] }
+    Detail {
+        title: e.name.clone(),
+        lines: vec![first, second, third],
+    }
 }

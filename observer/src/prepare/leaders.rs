@@ -31,7 +31,7 @@ pub const OPINIONS: &[Column] = &[
     Column::words("node", 4, 16, 0),
     Column::words("acts as", 10, 12, 0),
     Column::number("epoch", 5, 0),
-    Column::words("leader", 8, 14, 0),
+    Column::words("leader", 6, 14, 0),
     Column::words("sends to", 8, 14, 0),
     Column::words("believed by", 11, 24, 1),
     Column::number("lease", 6, 2),
@@ -74,7 +74,9 @@ pub struct Row {
 
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
-    let Source { cluster, now, body, .. } = source;
+    let Source {
+        cluster, now, body, ..
+    } = source;
     let nodes = facts::nodes(cluster, now);
     let parts = layout::leaders(body, nodes.len() as u16);
     let facts = facts::leaders(cluster, now);
@@ -82,10 +84,17 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
     for f in &facts {
         by_exchange.entry(&f.exchange).or_default().insert(&f.node, f);
     }
-    let all: Vec<&str> =
-        by_exchange.keys().copied().filter(|n| pane.filter.matches(std::iter::once(*n))).collect();
+    let all: Vec<&str> = by_exchange
+        .keys()
+        .copied()
+        .filter(|n| pane.filter.matches(std::iter::once(*n)))
+        .collect();
     let id = |name: &str| RowId::Exchange(name.to_owned());
-    let found = pane.cursor.id.as_ref().and_then(|sought| all.iter().position(|n| id(n) == *sought));
+    let found = pane
+        .cursor
+        .id
+        .as_ref()
+        .and_then(|sought| all.iter().position(|n| id(n) == *sought));
     let height = layout::lines(parts.matrix).max(1);
     let selected = pane.cursor.place(all.len(), found, height);
     pane.cursor.id = selected.map(|i| id(all[i]));
@@ -94,14 +103,29 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
         exchange: (*name).to_owned(),
         split: splits.contains(*name),
         ownerless: ownerless.contains(*name),
-        cells: nodes.iter().map(|n| by_exchange[*name].get(n.name.as_str()).map(|f| (*f).clone())).collect(),
+        cells: nodes
+            .iter()
+            .map(|n| by_exchange[*name].get(n.name.as_str()).map(|f| (*f).clone()))
+            .collect(),
     };
     let chosen = selected.map(|i| all[i].to_owned());
-    let on_chosen = facts.iter().filter(|f| Some(&f.exchange) == chosen.as_ref()).map(line).collect();
+    let on_chosen = facts
+        .iter()
+        .filter(|f| Some(&f.exchange) == chosen.as_ref())
+        .map(line)
+        .collect();
     Leaders {
         registry: registry(&nodes, layout::lines(parts.registry)),
-        rows: all.iter().skip(pane.cursor.first()).take(height).map(row).collect(),
-        nodes: nodes.iter().map(|n| (n.name.clone(), n.state == State::Up)).collect(),
+        rows: all
+            .iter()
+            .skip(pane.cursor.first())
+            .take(height)
+            .map(row)
+            .collect(),
+        nodes: nodes
+            .iter()
+            .map(|n| (n.name.clone(), n.state == State::Up))
+            .collect(),
         first: pane.cursor.first(),
         total: all.len(),
         selected,
@@ -112,8 +136,14 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
 
 /// The opinions as a table.
 pub fn table(source: Source<'_>, pane: &mut Pane) -> Table {
-    let lines = facts::leaders(source.cluster, source.now).iter().map(line).collect();
-    let sort = Some(Sort { column: 0, descending: false });
+    let lines = facts::leaders(source.cluster, source.now)
+        .iter()
+        .map(line)
+        .collect();
+    let sort = Some(Sort {
+        column: 0,
+        descending: false,
+    });
     Table::new(OPINIONS, lines, &pane.filter, sort, &mut pane.cursor, usize::MAX)
 }
 
@@ -156,7 +186,10 @@ fn registry(nodes: &[NodeFact], height: usize) -> Table {
             (true, true) => Cell::new("✔ held").tone(Tone::Good),
             (true, false) => Cell::new("✖ lost").tone(Tone::Bad),
         };
-        let stale = n.stale_ms.map(|ms| format!(" {}", millis(ms))).unwrap_or_default();
+        let stale = n
+            .stale_ms
+            .map(|ms| format!(" {}", millis(ms)))
+            .unwrap_or_default();
         Line {
             id: RowId::Node(n.name.clone()),
             cells: vec![
@@ -165,10 +198,22 @@ fn registry(nodes: &[NodeFact], height: usize) -> Table {
                 follows,
                 Cell::new(n.term.to_string()),
                 Cell::new(n.revision.to_string()),
-                Cell::new(if up { n.revision_lag.to_string() } else { "–".to_owned() })
-                    .tone(if n.revision_lag > 0 { Tone::Warn } else { Tone::Plain }),
+                Cell::new(if up {
+                    n.revision_lag.to_string()
+                } else {
+                    "–".to_owned()
+                })
+                .tone(if n.revision_lag > 0 {
+                    Tone::Warn
+                } else {
+                    Tone::Plain
+                }),
                 quorum,
-                Cell::new(if n.lease_left_ms > 0 { millis(n.lease_left_ms) } else { "–".to_owned() }),
+                Cell::new(if n.lease_left_ms > 0 {
+                    millis(n.lease_left_ms)
+                } else {
+                    "–".to_owned()
+                }),
                 Cell::new(format!("{}{stale}", n.state.as_str())),
             ],
             dim: !up,
@@ -192,9 +237,21 @@ fn line(f: &LeaderFact) -> Line {
                 Some(owner) => Cell::new(owner.clone()),
                 None => Cell::new("refuses").tone(Tone::Warn),
             },
-            Cell::new(if f.believed_by.is_empty() { dash() } else { f.believed_by.join(" ") }),
-            Cell::new(if f.lease_left_ms > 0 { millis(f.lease_left_ms) } else { dash() }),
-            Cell::new(f.stale_ms.map(|ms| format!("stale {}", millis(ms))).unwrap_or_default()),
+            Cell::new(if f.believed_by.is_empty() {
+                dash()
+            } else {
+                f.believed_by.join(" ")
+            }),
+            Cell::new(if f.lease_left_ms > 0 {
+                millis(f.lease_left_ms)
+            } else {
+                dash()
+            }),
+            Cell::new(
+                f.stale_ms
+                    .map(|ms| format!("stale {}", millis(ms)))
+                    .unwrap_or_default(),
+            ),
         ],
         dim: f.stale_ms.is_some(),
     }

@@ -60,16 +60,29 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Mesh {
     let Source { cluster, now, .. } = source;
     let names = names(cluster);
     let links = facts::links(cluster, now);
-    let by_ends: BTreeMap<(&str, &str), &LinkFact> =
-        links.iter().map(|l| ((l.from.as_str(), l.to.as_str()), l)).collect();
+    let by_ends: BTreeMap<(&str, &str), &LinkFact> = links
+        .iter()
+        .map(|l| ((l.from.as_str(), l.to.as_str()), l))
+        .collect();
     let matches = |l: &LinkFact| pane.filter.matches([l.from.as_str(), &l.to, l.state].into_iter());
     let cell = |from: &String, to: &String| {
-        by_ends.get(&(from.as_str(), to.as_str())).filter(|l| matches(l)).map(|l| mesh_cell(l))
+        by_ends
+            .get(&(from.as_str(), to.as_str()))
+            .filter(|l| matches(l))
+            .map(|l| mesh_cell(l))
     };
-    let cells = names.iter().map(|from| names.iter().map(|to| cell(from, to)).collect()).collect();
+    let cells = names
+        .iter()
+        .map(|from| names.iter().map(|to| cell(from, to)).collect())
+        .collect();
     let selected = select(&names, &mut pane.cursor);
     let chosen = selected.map(|(f, t)| (names[f].as_str(), names[t].as_str()));
-    let state = |n: &String| cluster.nodes.get(n).map_or(State::Down, |node| cluster.state(node, now));
+    let state = |n: &String| {
+        cluster
+            .nodes
+            .get(n)
+            .map_or(State::Down, |node| cluster.state(node, now))
+    };
     Mesh {
         cells,
         selected,
@@ -80,8 +93,14 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Mesh {
 
 /// The links as a table.
 pub fn table(source: Source<'_>, pane: &mut Pane) -> Table {
-    let lines = facts::links(source.cluster, source.now).into_iter().map(|l| line(&l)).collect();
-    let sort = Some(Sort { column: 0, descending: false });
+    let lines = facts::links(source.cluster, source.now)
+        .into_iter()
+        .map(|l| line(&l))
+        .collect();
+    let sort = Some(Sort {
+        column: 0,
+        descending: false,
+    });
     Table::new(COLUMNS, lines, &pane.filter, sort, &mut pane.cursor, usize::MAX)
 }
 
@@ -89,15 +108,26 @@ pub fn table(source: Source<'_>, pane: &mut Pane) -> Table {
 #[must_use]
 pub fn names(cluster: &Cluster) -> Vec<String> {
     let peers = cluster.nodes.values().flat_map(|n| n.links.keys());
-    cluster.nodes.keys().chain(peers).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    cluster
+        .nodes
+        .keys()
+        .chain(peers)
+        .cloned()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 /// Moves the selection to the next column that is not the row's own.
 pub fn move_to(names: &[String], cursor: &mut Cursor, by: isize) {
-    let Some((from, to)) = place(names, cursor) else { return };
+    let Some((from, to)) = place(names, cursor) else {
+        return;
+    };
     let mut next = to;
     loop {
-        let Some(step) = next.checked_add_signed(by).filter(|n| *n < names.len()) else { return };
+        let Some(step) = next.checked_add_signed(by).filter(|n| *n < names.len()) else {
+            return;
+        };
         next = step;
         if next != from {
             break;
@@ -119,7 +149,10 @@ fn select(names: &[String], cursor: &mut Cursor) -> Option<(usize, usize)> {
     };
     if row == to {
         // The diagonal is stepped over; at an edge the selection stays.
-        row = row.checked_add_signed(step).filter(|r| *r <= last).unwrap_or(from);
+        row = row
+            .checked_add_signed(step)
+            .filter(|r| *r <= last)
+            .unwrap_or(from);
     }
     cursor.id = Some(RowId::Link(names[row].clone(), names[to].clone()));
     Some((row, to))
@@ -173,12 +206,22 @@ fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
     let title = format!("{from} → {to}");
     let Some(l) = link else {
         let none = vec![("", format!("{from} reports no link to {to}"), Tone::Dim)];
-        return Detail { title, lines: vec![none] };
+        return Detail {
+            title,
+            lines: vec![none],
+        };
     };
     let (_, tone) = glyph(l.state);
-    let stale = l.stale_ms.map(|ms| format!(" · stale {}", millis(ms))).unwrap_or_default();
+    let stale = l
+        .stale_ms
+        .map(|ms| format!(" · stale {}", millis(ms)))
+        .unwrap_or_default();
     let fault = match &l.fault {
-        Some(fault) => ("fault", format!("{fault} · {} left", millis(l.fault_left_ms)), Tone::Warn),
+        Some(fault) => (
+            "fault",
+            format!("{fault} · {} left", millis(l.fault_left_ms)),
+            Tone::Warn,
+        ),
         None => ("fault", "none".to_owned(), Tone::Dim),
     };
     let mut state = vec![
@@ -193,15 +236,25 @@ fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
     let flow = vec![
         ("heard", format!("{} ago", millis(l.last_heard_ms)), Tone::Plain),
         ("queue", bytes(l.queue_bytes), Tone::Plain),
-        ("sent", format!("{} in {} frames", bytes(l.bytes_out), l.frames_out), Tone::Plain),
+        (
+            "sent",
+            format!("{} in {} frames", bytes(l.bytes_out), l.frames_out),
+            Tone::Plain,
+        ),
         ("connects", l.connects.to_string(), Tone::Plain),
     ];
-    Detail { title, lines: vec![state, vec![fault], flow] }
+    Detail {
+        title,
+        lines: vec![state, vec![fault], flow],
+    }
 }
 
 fn line(l: &LinkFact) -> Line {
     let (glyph, tone) = glyph(l.state);
-    let fault = l.fault.as_ref().map_or_else(String::new, |f| format!("{f} ({})", millis(l.fault_left_ms)));
+    let fault = l
+        .fault
+        .as_ref()
+        .map_or_else(String::new, |f| format!("{f} ({})", millis(l.fault_left_ms)));
     Line {
         id: RowId::Link(l.from.clone(), l.to.clone()),
         cells: vec![

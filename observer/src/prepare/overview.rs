@@ -13,9 +13,9 @@ use crate::units::{bytes, count, millis, percent, rate};
 
 /// Columns of the nodes' table.
 pub const COLUMNS: &[Column] = &[
-    Column::words("node", 4, 16, 0),
+    Column::words("node", 5, 16, 0),
     Column::words("state", 9, 22, 0),
-    Column::words("role", 7, 8, 1),
+    Column::words("role", 8, 8, 1),
     Column::number("cpu", 5, 2),
     Column::number("rss", 5, 2),
     Column::number("fds", 5, 6),
@@ -32,7 +32,10 @@ pub const COLUMNS: &[Column] = &[
 ];
 
 /// By name.
-pub const OWN_SORT: Sort = Sort { column: 0, descending: false };
+pub const OWN_SORT: Sort = Sort {
+    column: 0,
+    descending: false,
+};
 
 /// The Overview.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,14 +67,24 @@ pub struct Load {
 
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
-    let Source { cluster, now, body, findings } = source;
+    let Source {
+        cluster,
+        now,
+        body,
+        findings,
+    } = source;
     let parts = layout::overview(body, cluster.nodes.len() as u16, findings.len() as u16);
     // The totals take a line.
     let height = layout::lines(parts.nodes).saturating_sub(1).max(1);
     let width = usize::from(parts.load.width);
     let load = |n: &crate::cluster::node::Node| Load {
         node: n.name.clone(),
-        samples: n.load.iter().skip(n.load.len().saturating_sub(width)).copied().collect(),
+        samples: n
+            .load
+            .iter()
+            .skip(n.load.len().saturating_sub(width))
+            .copied()
+            .collect(),
         last: rate(n.rate_in.per_s(n.taken_ms)),
         up: cluster.state(n, now) == State::Up,
     };
@@ -80,7 +93,12 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
         nodes: table(source, pane, height),
         totals: totals(&facts::nodes(cluster, now)),
         load: cluster.nodes.values().map(load).collect(),
-        marks: cluster.marks().iter().map(ago).filter(|(s, _)| *s < width as u64).collect(),
+        marks: cluster
+            .marks()
+            .iter()
+            .map(ago)
+            .filter(|(s, _)| *s < width as u64)
+            .collect(),
         findings: findings.to_vec(),
     }
 }
@@ -96,16 +114,27 @@ pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
 fn line(n: &NodeFact) -> Line {
     let unheard = n.version.is_empty();
     let figure = |value: u64, text: String| {
-        if unheard { Cell::number(-1.0, "–") } else { Cell::number(value as f64, text) }
+        if unheard {
+            Cell::number(-1.0, "–")
+        } else {
+            Cell::number(value as f64, text)
+        }
     };
-    let lag = if n.revision_lag > 0 { format!("{} -{}", n.revision, n.revision_lag) } else { n.revision.to_string() };
+    let lag = if n.revision_lag > 0 {
+        format!("{} -{}", n.revision, n.revision_lag)
+    } else {
+        n.revision.to_string()
+    };
     Line {
         id: RowId::Node(n.name.clone()),
         cells: vec![
             Cell::new(n.name.clone()).tone(Tone::Accent),
             state(n),
             role(n),
-            Cell::number(n.cpu_percent.unwrap_or(-1.0), percent(n.cpu_percent.unwrap_or(-1.0))),
+            Cell::number(
+                n.cpu_percent.unwrap_or(-1.0),
+                percent(n.cpu_percent.unwrap_or(-1.0)),
+            ),
             figure(n.rss_bytes, bytes(n.rss_bytes)),
             figure(n.fds, count(n.fds)),
             figure(n.processes, count(n.processes)),
@@ -113,8 +142,19 @@ fn line(n: &NodeFact) -> Line {
             Cell::number(n.out_per_s.unwrap_or(-1.0), rate(n.out_per_s)),
             figure(n.uptime_ms, millis(n.uptime_ms)),
             figure(n.incarnation, n.incarnation.to_string()),
-            figure(n.revision, lag).tone(if n.revision_lag > 0 { Tone::Warn } else { Tone::Plain }),
-            figure(n.lease_left_ms, millis(n.lease_left_ms)),
+            figure(n.revision, lag).tone(if n.revision_lag > 0 {
+                Tone::Warn
+            } else {
+                Tone::Plain
+            }),
+            figure(
+                n.lease_left_ms,
+                if n.lease_left_ms > 0 {
+                    millis(n.lease_left_ms)
+                } else {
+                    "–".to_owned()
+                },
+            ),
             figure(n.timer_late_ms, millis(n.timer_late_ms)),
             figure(n.dropped, count(n.dropped)).tone(if n.dropped > 0 { Tone::Warn } else { Tone::Plain }),
             Cell::new(n.version.clone()).tone(Tone::Dim),
@@ -125,7 +165,10 @@ fn line(n: &NodeFact) -> Line {
 
 /// The state with its glyph, and its age where it is not fresh.
 fn state(n: &NodeFact) -> Cell {
-    let stale = n.stale_ms.map(|ms| format!(" stale {}", millis(ms))).unwrap_or_default();
+    let stale = n
+        .stale_ms
+        .map(|ms| format!(" stale {}", millis(ms)))
+        .unwrap_or_default();
     let (glyph, tone) = match n.state {
         State::Up => ("●", Tone::Good),
         State::Suspect => ("◐", Tone::Warn),

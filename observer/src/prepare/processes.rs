@@ -31,7 +31,10 @@ pub const COLUMNS: &[Column] = &[
 ];
 
 /// The fullest mailbox first.
-pub const OWN_SORT: Sort = Sort { column: 4, descending: true };
+pub const OWN_SORT: Sort = Sort {
+    column: 4,
+    descending: true,
+};
 
 /// The Processes.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,31 +66,57 @@ pub fn wire_word(title: &str) -> &'static str {
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Processes {
     let omitted = source.cluster.nodes.values().map(|n| n.rows_omitted).sum();
-    Processes { table: table(source, pane, layout::lines(source.body).max(1)), omitted }
+    Processes {
+        table: table(source, pane, layout::lines(source.body).max(1)),
+        omitted,
+    }
 }
 
 /// The table, cut to `height` lines.
 pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     let Source { cluster, now, .. } = source;
     let sort = pane.sort.unwrap_or(OWN_SORT);
-    let all = || cluster.nodes.values().flat_map(|n| n.processes.values().map(move |p| (n, p)));
+    let all = || {
+        cluster
+            .nodes
+            .values()
+            .flat_map(|n| n.processes.values().map(move |p| (n, p)))
+    };
     let wanted = |(n, p): &(&Node, &Process)| {
-        pane.filter.matches([p.row.pid.as_str(), &p.row.name, &p.row.kind, &n.name].into_iter())
+        pane.filter
+            .matches([p.row.pid.as_str(), &p.row.name, &p.row.kind, &n.name].into_iter())
     };
     let unfiltered = cluster.nodes.values().map(|n| n.processes.len()).sum();
-    let mut keys: Vec<Key<'_>> = all().filter(wanted).map(|(n, p)| Key::new(n, p, sort.column)).collect();
+    let mut keys: Vec<Key<'_>> = all()
+        .filter(wanted)
+        .map(|(n, p)| Key::new(n, p, sort.column))
+        .collect();
     let found = match &pane.cursor.id {
         Some(RowId::Process(node, pid)) => rank(&keys, node, pid, sort),
         _ => None,
     };
     let selected = pane.cursor.place(keys.len(), found, height);
     let first = pane.cursor.first();
-    order(&mut keys, first.saturating_add(height).saturating_add(SORTED_AHEAD), sort);
+    order(
+        &mut keys,
+        first.saturating_add(height).saturating_add(SORTED_AHEAD),
+        sort,
+    );
     pane.cursor.id = selected.map(|i| keys[i].id());
     let lines = keys.iter().skip(first).take(height);
-    let lines = lines.map(|k| line(&facts::process(k.node, k.process, now))).collect();
+    let lines = lines
+        .map(|k| line(&facts::process(k.node, k.process, now)))
+        .collect();
     let total = keys.len();
-    Table { columns: COLUMNS.to_vec(), lines, first, total, unfiltered, selected, sort: Some(sort) }
+    Table {
+        columns: COLUMNS.to_vec(),
+        lines,
+        first,
+        total,
+        unfiltered,
+        selected,
+        sort: Some(sort),
+    }
 }
 
 /// What a process is sorted by.
@@ -116,7 +145,12 @@ impl<'a> Key<'a> {
             11 => (p.row.dropped as f64, ""),
             _ => (p.row.age_ms as f64, ""),
         };
-        Self { node, process, number, text }
+        Self {
+            node,
+            process,
+            number,
+            text,
+        }
     }
 
     fn id(&self) -> RowId {
@@ -124,7 +158,10 @@ impl<'a> Key<'a> {
     }
 
     fn compare(&self, other: &Self, sort: Sort) -> Ordering {
-        let order = self.number.total_cmp(&other.number).then_with(|| self.text.cmp(other.text));
+        let order = self
+            .number
+            .total_cmp(&other.number)
+            .then_with(|| self.text.cmp(other.text));
         let order = if sort.descending { order.reverse() } else { order };
         // Equal keys keep an order of their own, so that rows do not jump about.
         order
@@ -135,8 +172,14 @@ impl<'a> Key<'a> {
 
 /// Where a process stands: as many as come before it. No sort is needed for that.
 fn rank(keys: &[Key<'_>], node: &str, pid: &str, sort: Sort) -> Option<usize> {
-    let own = keys.iter().find(|k| k.node.name == node && k.process.row.pid == pid)?;
-    Some(keys.iter().filter(|k| k.compare(own, sort) == Ordering::Less).count())
+    let own = keys
+        .iter()
+        .find(|k| k.node.name == node && k.process.row.pid == pid)?;
+    Some(
+        keys.iter()
+            .filter(|k| k.compare(own, sort) == Ordering::Less)
+            .count(),
+    )
 }
 
 /// Puts the first `count` in order; the others stay as they are.
@@ -149,7 +192,11 @@ fn order(keys: &mut [Key<'_>], count: usize, sort: Sort) {
 }
 
 fn line(p: &ProcessFact) -> Line {
-    let share = if p.bound == 0 { 0.0 } else { p.mailbox as f64 / p.bound as f64 };
+    let share = if p.bound == 0 {
+        0.0
+    } else {
+        p.mailbox as f64 / p.bound as f64
+    };
     let fullness = match share {
         s if s >= 0.9 => Tone::Bad,
         s if s >= 0.5 => Tone::Warn,
@@ -165,8 +212,15 @@ fn line(p: &ProcessFact) -> Line {
             Cell::new(p.name.clone()),
             Cell::new(p.kind.clone()).tone(Tone::Dim),
             Cell::new(p.node.clone()),
-            Cell::number(p.mailbox as f64, if fullness == Tone::Bad { format!("! {}", count(p.mailbox)) } else { count(p.mailbox) })
-                .tone(fullness),
+            Cell::number(
+                p.mailbox as f64,
+                if fullness == Tone::Bad {
+                    format!("! {}", count(p.mailbox))
+                } else {
+                    count(p.mailbox)
+                },
+            )
+            .tone(fullness),
             optional(p.growth_per_s, growth),
             Cell::number(p.oldest_us as f64, micros(p.oldest_us)),
             optional(p.in_per_s, rate(p.in_per_s)),

@@ -14,7 +14,7 @@ pub const COLUMNS: &[Column] = &[
     Column::number("ago", 7, 4),
     Column::words("severity", 8, 8, 1),
     Column::words("node", 4, 12, 0),
-    Column::words("kind", 8, 16, 2),
+    Column::words("kind", 8, 16, 0),
     Column::words("subject", 7, 20, 3),
     Column::number("epoch", 5, 5),
     Column::words("what", 10, 400, 0),
@@ -32,18 +32,18 @@ pub struct Timeline {
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Timeline {
     let table = table(source, pane, layout::lines(source.body).max(1));
-    if table.selected == Some(0) {
-        // At the top the selection stays with what is newest.
-        pane.cursor.id = None;
+    Timeline {
+        table,
+        lost: source.cluster.events.lost,
     }
-    Timeline { table, lost: source.cluster.events.lost }
 }
 
 /// The table, cut to `height` lines.
 pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     let log = &source.cluster.events;
     let matches = |(key, e): &(&crate::cluster::events::EventKey, &squall_proto::v1::Event)| {
-        pane.filter.matches([key.node.as_str(), &e.kind, &e.subject, &e.text].into_iter())
+        pane.filter
+            .matches([key.node.as_str(), &e.kind, &e.subject, &e.text].into_iter())
     };
     let keys: Vec<_> = log.newest_first().filter(matches).map(|(key, _)| key).collect();
     let found = match &pane.cursor.id {
@@ -54,7 +54,9 @@ pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     pane.cursor.id = selected.map(|i| RowId::Event(keys[i].clone()));
     let first = pane.cursor.first();
     let shown = log.newest_first().filter(matches).skip(first).take(height);
-    let lines = shown.map(|(key, e)| line(RowId::Event(key.clone()), &facts::event(key, e), source.now.0)).collect();
+    let lines = shown
+        .map(|(key, e)| line(RowId::Event(key.clone()), &facts::event(key, e), source.now.0))
+        .collect();
     Table {
         columns: COLUMNS.to_vec(),
         lines,

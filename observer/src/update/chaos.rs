@@ -71,7 +71,9 @@ pub(super) fn fired(model: &mut Model, result: Result<String, String>) {
 
 /// A key in the dialog or in a notice.
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Cmd> {
-    let Overlay::Chaos(mut dialog) = std::mem::take(&mut model.overlay) else { return Vec::new() };
+    let Overlay::Chaos(mut dialog) = std::mem::take(&mut model.overlay) else {
+        return Vec::new();
+    };
     let mut cmds = Vec::new();
     let stays = match dialog.stage.clone() {
         Stage::Form => form(model, &mut dialog, action, &mut cmds),
@@ -119,7 +121,10 @@ fn accept(model: &Model, dialog: &mut Dialog, cmds: &mut Vec<Cmd>) -> bool {
 fn typing(model: &Model, dialog: &mut Dialog, mut text: String, action: Action, cmds: &mut Vec<Cmd>) -> bool {
     match action {
         Action::Accept => {
-            let wanted = dialog.radius.as_ref().and_then(|r| r.confirm_by_typing.as_deref());
+            let wanted = dialog
+                .radius
+                .as_ref()
+                .and_then(|r| r.confirm_by_typing.as_deref());
             if wanted == Some(text.as_str()) {
                 return fire(model, dialog, cmds);
             }
@@ -157,12 +162,17 @@ fn preview(model: &Model, dialog: &Dialog) -> Cmd {
 /// What the selected row aims at, as it is now.
 fn target(model: &Model) -> Option<Target> {
     let live = &model.live;
-    let node = |name: &str| Target::Node { name: name.to_owned(), was: run(live, name) };
+    let node = |name: &str| Target::Node {
+        name: name.to_owned(),
+        was: run(live, name),
+    };
     match model.pane().cursor.id.as_ref()? {
         RowId::Node(name) | RowId::Process(name, _) => Some(node(name)),
-        RowId::Link(from, to) if from != to => {
-            Some(Target::Link { from: from.clone(), to: to.clone(), was: run(live, from) })
-        }
+        RowId::Link(from, to) if from != to => Some(Target::Link {
+            from: from.clone(),
+            to: to.clone(),
+            was: run(live, from),
+        }),
         RowId::Exchange(name) => {
             let exchanges = facts::exchanges(live, model.now);
             let owner = exchanges.iter().find(|e| e.name == *name)?.owner.as_deref()?;
@@ -180,14 +190,23 @@ fn picture(model: &Model) -> Picture {
         .fresh(now)
         .filter_map(|n| n.row.as_ref())
         .max_by_key(|r| r.revision)
-        .map(|r| r.members.iter().filter(|m| is_voter(m.role())).map(|m| m.name.clone()).collect())
+        .map(|r| {
+            r.members
+                .iter()
+                .filter(|m| is_voter(m.role()))
+                .map(|m| m.name.clone())
+                .collect()
+        })
         .unwrap_or_default();
     let node = |n: &crate::cluster::node::Node| PictureNode {
         name: n.name.clone(),
         voter: voters.contains(&n.name) || n.row.as_ref().is_some_and(|r| is_voter(r.role())),
         up: is_fresh(n, now),
     };
-    let exchange = |e: facts::ExchangeFact| PictureExchange { name: e.name, owner: e.owner };
+    let exchange = |e: facts::ExchangeFact| PictureExchange {
+        name: e.name,
+        owner: e.owner,
+    };
     Picture {
         nodes: live.nodes.values().map(node).collect(),
         exchanges: facts::exchanges(live, now).into_iter().map(exchange).collect(),

@@ -4,6 +4,7 @@ use ratatui::layout::Rect;
 
 use super::paint::{Paint, fit, width};
 use crate::dialog::{Dialog, Field, Stage, Target};
+use crate::keymap::{self, Context};
 use crate::layout::centred;
 use crate::theme::Tone;
 
@@ -36,7 +37,11 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
         let mark = if tone == Tone::Bad { " ! " } else { " · " };
         paint.pieces(row, &[(mark, tone), (line, tone)]);
     }
-    let last = Rect { y: inside.y + inside.height.saturating_sub(2), height: inside.height.min(2), ..inside };
+    let last = Rect {
+        y: inside.y + inside.height.saturating_sub(2),
+        height: inside.height.min(2),
+        ..inside
+    };
     stage(paint, last, dialog);
 }
 
@@ -48,8 +53,8 @@ pub fn notice(paint: &mut Paint<'_>, area: Rect, title: &str, text: &str, bad: b
     for (line, row) in lines.iter().zip(inside.rows()) {
         paint.text(row, line, tone);
     }
-    if let Some(row) = inside.rows().last() {
-        paint.right(row, "Esc closes", Tone::Dim);
+    if let Some(row) = inside.rows().next_back() {
+        hints(paint, row, Context::Confirm);
     }
 }
 
@@ -73,16 +78,31 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
     );
     let tone = if active { Tone::Strong } else { Tone::Dim };
     let used = paint.pieces(row, &[(mark, Tone::Strong), (label, tone)]);
-    let mut rest = Rect { x: row.x + used.max(10), width: row.width.saturating_sub(used.max(10)), ..row };
+    let mut rest = Rect {
+        x: row.x + used.max(10),
+        width: row.width.saturating_sub(used.max(10)),
+        ..row
+    };
     if field != Field::Deed {
-        let words = if field == Field::Ttl { dialog.ttl_words() } else { dialog.delay_words() };
+        let words = if field == Field::Ttl {
+            dialog.ttl_words()
+        } else {
+            dialog.delay_words()
+        };
         let (left, right) = if active { ("‹ ", " ›") } else { ("  ", "") };
-        paint.pieces(rest, &[(left, Tone::Accent), (&words, Tone::Plain), (right, Tone::Accent)]);
+        paint.pieces(
+            rest,
+            &[(left, Tone::Accent), (&words, Tone::Plain), (right, Tone::Accent)],
+        );
         return;
     }
     for deed in dialog.deeds() {
         let chosen = *deed == dialog.deed;
-        let text = if chosen { format!("[{}]", deed.as_str()) } else { format!(" {} ", deed.as_str()) };
+        let text = if chosen {
+            format!("[{}]", deed.as_str())
+        } else {
+            format!(" {} ", deed.as_str())
+        };
         let mut style = paint.theme.style(if chosen { Tone::Strong } else { Tone::Dim });
         if chosen && active {
             style = style.patch(paint.theme.selected());
@@ -95,20 +115,33 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
 
 fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
     let mut rows = area.rows();
-    let (Some(first), second) = (rows.next(), rows.next().unwrap_or_default()) else { return };
+    let (Some(first), second) = (rows.next(), rows.next().unwrap_or_default()) else {
+        return;
+    };
     match &dialog.stage {
         Stage::Form => {
-            paint.right(second, "↑↓ field  ←→ value  Enter go on  Esc leave", Tone::Dim);
+            hints(paint, second, Context::Form);
         }
         Stage::Typing(text) => {
-            let wanted = dialog.radius.as_ref().and_then(|r| r.confirm_by_typing.as_deref()).unwrap_or("");
+            let wanted = dialog
+                .radius
+                .as_ref()
+                .and_then(|r| r.confirm_by_typing.as_deref())
+                .unwrap_or("");
             let ask = format!("Type {wanted} and press Enter to {}: ", dialog.deed.as_str());
-            paint.pieces(first, &[(&ask, Tone::Bad), (text, Tone::Strong), ("▏", Tone::Strong)]);
-            paint.right(second, "Esc back", Tone::Dim);
+            paint.pieces(
+                first,
+                &[(&ask, Tone::Bad), (text, Tone::Strong), ("▏", Tone::Strong)],
+            );
+            hints(paint, second, Context::Typing);
         }
         Stage::Confirm => {
-            paint.text(first, &format!("Press Enter once more to {}.", dialog.deed.as_str()), Tone::Bad);
-            paint.right(second, "Esc back", Tone::Dim);
+            paint.text(
+                first,
+                &format!("Press Enter once more to {}.", dialog.deed.as_str()),
+                Tone::Bad,
+            );
+            hints(paint, second, Context::Confirm);
         }
         Stage::Running => {
             paint.text(first, "Being carried out …", Tone::Warn);
@@ -124,6 +157,12 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
             }
         }
     }
+}
+
+/// The keys that count in the dialog, from the table of keys.
+fn hints(paint: &mut Paint<'_>, row: Rect, context: Context) {
+    let words = keymap::hints(context, false).map(|(label, hint)| format!("{label} {hint}"));
+    paint.right(row, &words.collect::<Vec<_>>().join("  "), Tone::Dim);
 }
 
 /// Breaks a text at blanks.

@@ -13,7 +13,11 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Exchanges) {
     let inside = paint.panel(parts.table, "Exchanges", &super::processes::shown(&v.table));
     paint.table(inside, &v.table);
     if v.table.unfiltered == 0 {
-        let row = Rect { y: inside.y + inside.height / 2, height: 1.min(inside.height), ..inside };
+        let row = Rect {
+            y: inside.y + inside.height / 2,
+            height: 1.min(inside.height),
+            ..inside
+        };
         paint.centre(row, "no exchange yet: squall exchange declare NAME", Tone::Dim);
     }
     if !parts.detail.is_empty() {

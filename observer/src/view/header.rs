@@ -23,9 +23,21 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
     let nodes = format!("{}/{} up", head.up, head.nodes);
     let leader = head.leader.as_deref().unwrap_or("none");
     let (term, revision) = (head.term.to_string(), head.revision.to_string());
-    let up_tone = if head.up == head.nodes && head.nodes > 0 { Tone::Good } else { Tone::Warn };
-    let leader_tone = if head.leader.is_some() { Tone::Accent } else { Tone::Bad };
-    let mut pieces = vec![(" SQUALL ", Tone::Strong), (" ", Tone::Plain), (nodes.as_str(), up_tone)];
+    let up_tone = if head.up == head.nodes && head.nodes > 0 {
+        Tone::Good
+    } else {
+        Tone::Warn
+    };
+    let leader_tone = if head.leader.is_some() {
+        Tone::Accent
+    } else {
+        Tone::Bad
+    };
+    let mut pieces = vec![
+        (" SQUALL ", Tone::Strong),
+        (" ", Tone::Plain),
+        (nodes.as_str(), up_tone),
+    ];
     let cluster = head.cluster.as_deref().map(short).unwrap_or_default();
     if head.nodes > 0 {
         pieces.extend([(" · leader ", Tone::Dim), (leader, leader_tone)]);
@@ -47,10 +59,18 @@ pub fn tabs(paint: &mut Paint<'_>, area: Rect, open: Screen) {
         let label = if full <= area.width || screen == open {
             format!(" {} {} ", i + 1, screen.title())
         } else {
-            format!(" {} {} ", i + 1, screen.title().get(..4).unwrap_or(screen.title()))
+            format!(
+                " {} {} ",
+                i + 1,
+                screen.title().get(..4).unwrap_or(screen.title())
+            )
         };
         let style = paint.theme.tab(screen == open);
-        let spot = Rect { x: area.x + x, width: area.width.saturating_sub(x), ..area };
+        let spot = Rect {
+            x: area.x + x,
+            width: area.width.saturating_sub(x),
+            ..area
+        };
         x += paint.styled(spot, &label, style) + 1;
     }
 }
@@ -69,7 +89,11 @@ pub fn banners(paint: &mut Paint<'_>, area: Rect, head: &Head) {
         let style = paint.theme.banner(Tone::Warn);
         paint.cover(row, style);
         let faults = &head.faults;
-        let count = if faults.count == 1 { "1 FAULT".to_owned() } else { format!("{} FAULTS", faults.count) };
+        let count = if faults.count == 1 {
+            "1 FAULT".to_owned()
+        } else {
+            format!("{} FAULTS", faults.count)
+        };
         let text = format!(
             " ✶ {count} ACTIVE · next ends in {} · H ends all · {}",
             millis(faults.shortest_ms.div_ceil(1000) * 1000),
@@ -92,12 +116,24 @@ pub fn loading(paint: &mut Paint<'_>, area: Rect, head: &Head) {
         paint.text(indent(row), text, Tone::Plain);
     }
     for ((addr, why), row) in head.silent.iter().zip(rows.skip(1)) {
-        paint.pieces(indent(row), &[("✖ ", Tone::Bad), (addr, Tone::Accent), ("  ", Tone::Plain), (why, Tone::Dim)]);
+        paint.pieces(
+            indent(row),
+            &[
+                ("✖ ", Tone::Bad),
+                (addr, Tone::Accent),
+                ("  ", Tone::Plain),
+                (why, Tone::Dim),
+            ],
+        );
     }
 }
 
 fn indent(row: Rect) -> Rect {
-    Rect { x: row.x + 2.min(row.width), width: row.width.saturating_sub(3), ..row }
+    Rect {
+        x: row.x + 2.min(row.width),
+        width: row.width.saturating_sub(3),
+        ..row
+    }
 }
 
 fn live_word(head: &Head) -> (String, Tone) {

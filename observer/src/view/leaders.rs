@@ -32,20 +32,47 @@ fn matrix(paint: &mut Paint<'_>, area: Rect, v: &Leaders) {
         n => format!("! {n} SPLIT"),
     };
     let inside = paint.panel(area, "Opinions", &note);
-    let names = v.rows.iter().map(|r| width(&r.exchange)).max().unwrap_or(0).clamp(8, 24) + 2;
+    let names = v
+        .rows
+        .iter()
+        .map(|r| width(&r.exchange))
+        .max()
+        .unwrap_or(0)
+        .clamp(8, 24)
+        + 2;
     let room = inside.width.saturating_sub(names + 2);
     let shown = (room / CELL_MIN).min(v.nodes.len() as u16).max(1);
     let cell = (room / shown).min(40);
     let mut rows = inside.rows();
     let Some(head) = rows.next() else { return };
     let head_style = paint.theme.style(Tone::Head);
-    paint.styled(Rect { x: head.x + 2, width: names, ..head }, "exchange", head_style);
+    paint.styled(
+        Rect {
+            x: head.x + 2,
+            width: names,
+            ..head
+        },
+        "exchange",
+        head_style,
+    );
     for (i, (node, up)) in v.nodes.iter().take(shown.into()).enumerate() {
-        let label = if *up { node.clone() } else { format!("{node} (stale)") };
+        let label = if *up {
+            node.clone()
+        } else {
+            format!("{node} (stale)")
+        };
         paint.styled(column(head, names, cell, i), &label, head_style);
     }
     for ((i, row), spot) in v.rows.iter().enumerate().zip(rows) {
-        name(paint, Rect { x: spot.x + 2, width: names - 1, ..spot }, row);
+        name(
+            paint,
+            Rect {
+                x: spot.x + 2,
+                width: names - 1,
+                ..spot
+            },
+            row,
+        );
         for (k, fact) in row.cells.iter().take(shown.into()).enumerate() {
             opinion(paint, column(spot, names, cell, k), fact.as_ref());
         }
@@ -54,7 +81,15 @@ fn matrix(paint: &mut Paint<'_>, area: Rect, v: &Leaders) {
         }
     }
     if v.total == 0 {
-        paint.centre(Rect { y: inside.y + inside.height / 2, height: 1, ..inside }, "no exchange yet", Tone::Dim);
+        paint.centre(
+            Rect {
+                y: inside.y + inside.height / 2,
+                height: 1,
+                ..inside
+            },
+            "no exchange yet",
+            Tone::Dim,
+        );
     }
 }
 
@@ -69,13 +104,21 @@ fn name(paint: &mut Paint<'_>, spot: Rect, row: &Row) {
 
 /// One opinion, with as much of it as fits.
 fn opinion(paint: &mut Paint<'_>, spot: Rect, fact: Option<&LeaderFact>) {
-    let room = Rect { width: spot.width.saturating_sub(1), ..spot };
+    let room = Rect {
+        width: spot.width.saturating_sub(1),
+        ..spot
+    };
     let Some(f) = fact else {
         paint.text(room, "·", Tone::Dim);
         return;
     };
     let (glyph, word, tone) = role(f);
-    let tone = if f.stale_ms.is_some() { Tone::Dim } else { tone };
+    // What a silent node said last is no opinion it holds now: hollow and grey.
+    let (glyph, tone) = if f.stale_ms.is_some() {
+        ("○", Tone::Dim)
+    } else {
+        (glyph, tone)
+    };
     let epoch = format!("e{}", f.epoch);
     // A router's word is the node it sends to: that is what it would act on.
     let word = match (f.role, &f.believed_owner) {
@@ -83,7 +126,11 @@ fn opinion(paint: &mut Paint<'_>, spot: Rect, fact: Option<&LeaderFact>) {
         _ => word,
     };
     let leader = f.leader.clone().unwrap_or_default();
-    let lease = if f.lease_left_ms > 0 { millis(f.lease_left_ms) } else { String::new() };
+    let lease = if f.lease_left_ms > 0 {
+        millis(f.lease_left_ms)
+    } else {
+        String::new()
+    };
     let mut text = format!("{glyph} {word} {epoch}");
     if room.width < width(&text) {
         text = format!("{glyph} {epoch}");
@@ -99,5 +146,9 @@ fn opinion(paint: &mut Paint<'_>, spot: Rect, fact: Option<&LeaderFact>) {
 fn column(row: Rect, names: u16, cell: u16, i: usize) -> Rect {
     let x = (row.x + 2 + names).saturating_add(cell.saturating_mul(i as u16));
     let end = row.x + row.width;
-    Rect { x: x.min(end), width: cell.min(end.saturating_sub(x)), ..row }
+    Rect {
+        x: x.min(end),
+        width: cell.min(end.saturating_sub(x)),
+        ..row
+    }
 }

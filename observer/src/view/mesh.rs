@@ -20,7 +20,10 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Mesh) {
     if !parts.ring.is_empty() {
         super::ring::draw(paint, parts.ring, v);
     }
-    let title = v.detail.as_ref().map_or_else(|| "Link".to_owned(), |d| format!("Link {}", d.title));
+    let title = v
+        .detail
+        .as_ref()
+        .map_or_else(|| "Link".to_owned(), |d| format!("Link {}", d.title));
     let inside = paint.panel(parts.detail, &title, "");
     if let Some(detail) = &v.detail {
         paint.details(inside, &detail.lines);
@@ -28,13 +31,28 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Mesh) {
 }
 
 fn matrix(paint: &mut Paint<'_>, area: Rect, v: &Mesh) {
-    let inside = paint.panel(area, "Links", "row sends to column · p50 round trip · φ suspicion");
+    let inside = paint.panel(
+        area,
+        "Links",
+        "row sends to column · p50 round trip · φ suspicion",
+    );
     if v.nodes.len() < 2 {
-        let row = Rect { y: inside.y + inside.height / 2, height: 1, ..inside };
+        let row = Rect {
+            y: inside.y + inside.height / 2,
+            height: 1,
+            ..inside
+        };
         paint.centre(row, "one node has no links", Tone::Dim);
         return;
     }
-    let names = v.nodes.iter().map(|(n, _)| width(n)).max().unwrap_or(0).clamp(4, 14) + 2;
+    let names = v
+        .nodes
+        .iter()
+        .map(|(n, _)| width(n))
+        .max()
+        .unwrap_or(0)
+        .clamp(7, 14)
+        + 2;
     let room = inside.width.saturating_sub(names + 2);
     let shown = (room / CELL_MIN).clamp(1, v.nodes.len() as u16);
     let cell = (room / shown).min(CELL_MAX);
@@ -46,20 +64,48 @@ fn matrix(paint: &mut Paint<'_>, area: Rect, v: &Mesh) {
     let mut rows = inside.rows();
     let Some(head) = rows.next() else { return };
     let head_style = paint.theme.style(Tone::Head);
-    paint.styled(Rect { x: head.x + 2, width: names, ..head }, "from \\ to", head_style);
+    paint.styled(
+        Rect {
+            x: head.x + 2,
+            width: names,
+            ..head
+        },
+        "from\\to",
+        head_style,
+    );
     for (i, (name, _)) in v.nodes.iter().skip(left).take(shown.into()).enumerate() {
         paint.styled(shrink(place(head, names, cell, i)), name, head_style);
     }
     for (f, line) in (up..v.nodes.len()).zip(rows) {
         let (name, state) = &v.nodes[f];
-        let tone = if *state == State::Up { Tone::Accent } else { Tone::Dim };
-        paint.text(Rect { x: line.x + 2, width: names - 1, ..line }, name, tone);
+        let tone = if *state == State::Up {
+            Tone::Accent
+        } else {
+            Tone::Dim
+        };
+        paint.text(
+            Rect {
+                x: line.x + 2,
+                width: names - 1,
+                ..line
+            },
+            name,
+            tone,
+        );
         for i in 0..usize::from(shown).min(v.nodes.len() - left) {
             let spot = place(line, names, cell, i);
             one(paint, shrink(spot), v.cells[f][left + i].as_ref(), f == left + i);
             if v.selected == Some((f, left + i)) {
-                paint.text(Rect { x: line.x, width: 1, ..line }, "▶", Tone::Strong);
-                paint.cover(shrink(spot), paint.theme.selected());
+                paint.text(
+                    Rect {
+                        x: line.x,
+                        width: 1,
+                        ..line
+                    },
+                    "▶",
+                    Tone::Strong,
+                );
+                paint.select(shrink(spot));
             }
         }
     }
@@ -72,7 +118,11 @@ fn one(paint: &mut Paint<'_>, room: Rect, cell: Option<&MeshCell>, own: bool) {
     };
     let tone = if c.stale { Tone::Dim } else { c.tone };
     let long = format!("{} {:>6}  φ{}", c.glyph, c.rtt, c.phi);
-    let short = format!("{} {}", c.glyph, if c.word == "up" { c.rtt.as_str() } else { c.word });
+    let short = format!(
+        "{} {}",
+        c.glyph,
+        if c.word == "up" { c.rtt.as_str() } else { c.word }
+    );
     let text = match room.width {
         w if w >= width(&long) && c.word == "up" => long,
         w if w >= width(&short) => short,
@@ -84,9 +134,16 @@ fn one(paint: &mut Paint<'_>, room: Rect, cell: Option<&MeshCell>, own: bool) {
 fn place(row: Rect, names: u16, cell: u16, i: usize) -> Rect {
     let x = (row.x + 2 + names).saturating_add(cell.saturating_mul(i as u16));
     let end = row.x + row.width;
-    Rect { x: x.min(end), width: cell.min(end.saturating_sub(x)), ..row }
+    Rect {
+        x: x.min(end),
+        width: cell.min(end.saturating_sub(x)),
+        ..row
+    }
 }
 
 fn shrink(spot: Rect) -> Rect {
-    Rect { width: spot.width.saturating_sub(1).max(1.min(spot.width)), ..spot }
+    Rect {
+        width: spot.width.saturating_sub(1).max(1.min(spot.width)),
+        ..spot
+    }
 }

@@ -3,7 +3,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 use ratatui::symbols::border;
 use ratatui::widgets::{Block, Clear, Widget as _};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -21,6 +21,8 @@ pub struct Paint<'a> {
 
 /// Columns before a row for the mark of the selection.
 const MARK: u16 = 2;
+/// A column of the first rank is shown whole up to this width.
+const WHOLE_MAX: u16 = 20;
 
 impl<'a> Paint<'a> {
     /// Draws into `buf`.
@@ -39,40 +41,78 @@ impl<'a> Paint<'a> {
             return 0;
         }
         let text = fit(text, area.width);
-        let (x, _) = self.buf.set_stringn(area.x, area.y, &text, usize::from(area.width), style);
+        let (x, _) = self
+            .buf
+            .set_stringn(area.x, area.y, &text, usize::from(area.width), style);
         x - area.x
     }
 
     /// Text at the right of `area`.
     pub fn right(&mut self, area: Rect, text: &str, tone: Tone) {
         let width = width(text).min(area.width);
-        self.text(Rect { x: area.x + area.width - width, width, ..area }, text, tone);
+        self.text(
+            Rect {
+                x: area.x + area.width - width,
+                width,
+                ..area
+            },
+            text,
+            tone,
+        );
     }
 
     /// Text in the middle of `area`.
     pub fn centre(&mut self, area: Rect, text: &str, tone: Tone) {
         let width = width(text).min(area.width);
-        self.text(Rect { x: area.x + (area.width - width) / 2, width, ..area }, text, tone);
+        self.text(
+            Rect {
+                x: area.x + (area.width - width) / 2,
+                width,
+                ..area
+            },
+            text,
+            tone,
+        );
     }
 
     /// Pieces of text in a row; what does not fit is cut.
     pub fn pieces(&mut self, area: Rect, pieces: &[(&str, Tone)]) -> u16 {
         let mut used = 0;
         for (text, tone) in pieces {
-            used += self.text(Rect { x: area.x + used, width: area.width - used, ..area }, text, *tone);
+            used += self.text(
+                Rect {
+                    x: area.x + used,
+                    width: area.width - used,
+                    ..area
+                },
+                text,
+                *tone,
+            );
         }
         used
     }
 
     /// A box with a title; what comes back is its inside.
     pub fn panel(&mut self, area: Rect, title: &str, note: &str) -> Rect {
-        let block = Block::bordered().border_set(border::ROUNDED).border_style(self.theme.border());
+        let block = Block::bordered()
+            .border_set(border::ROUNDED)
+            .border_style(self.theme.border());
         let inside = block.inner(area);
         block.render(area, self.buf);
         if area.height > 0 && area.width > 6 {
-            let line = Rect { x: area.x + 2, width: area.width - 4, height: 1, ..area };
-            let used = self.text(line, &format!(" {title} "), Tone::Strong);
-            let rest = Rect { x: line.x + used, width: line.width - used, ..line };
+            let line = Rect {
+                x: area.x + 2,
+                width: area.width - 4,
+                height: 1,
+                ..area
+            };
+            // The border's colour must not shine through.
+            let used = self.styled(line, &format!(" {title} "), self.theme.title());
+            let rest = Rect {
+                x: line.x + used,
+                width: line.width - used,
+                ..line
+            };
             if !note.is_empty() && width(note) + 3 <= rest.width {
                 self.right(rest, &format!(" {note} "), Tone::Dim);
             }
@@ -84,7 +124,11 @@ impl<'a> Paint<'a> {
     pub fn overlay(&mut self, area: Rect, title: &str) -> Rect {
         Clear.render(area, self.buf);
         let inside = self.panel(area, title, "");
-        Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
+        Rect {
+            x: inside.x + 1,
+            width: inside.width.saturating_sub(2),
+            ..inside
+        }
     }
 
     /// Lays a style over an area.
@@ -99,8 +143,17 @@ impl<'a> Paint<'a> {
         let Some(head) = rows.next() else { return };
         for (i, x, width) in &fitted {
             let column = &table.columns[*i];
-            let spot = Rect { x: head.x + MARK + x, width: *width, ..head };
-            self.aligned(spot, &heading(table, *i), column.align, self.theme.style(Tone::Head));
+            let spot = Rect {
+                x: head.x + MARK + x,
+                width: *width,
+                ..head
+            };
+            self.aligned(
+                spot,
+                &heading(table, *i),
+                column.align,
+                self.theme.style(Tone::Head),
+            );
         }
         for ((i, line), row) in table.lines.iter().enumerate().zip(rows) {
             self.cells(row, &table.columns, &fitted, &line.cells, line.dim);
@@ -119,7 +172,20 @@ impl<'a> Paint<'a> {
     /// Marks a row as selected: by a glyph and by reversing it.
     pub fn mark(&mut self, row: Rect) {
         self.text(Rect { width: 1, ..row }, "▶", Tone::Strong);
-        self.cover(row, self.theme.selected());
+        self.select(row);
+    }
+
+    /// Reverses an area. Only what is broken keeps its colour: a patchwork would be hard to read.
+    pub fn select(&mut self, area: Rect) {
+        let bad = self.theme.style(Tone::Bad).fg;
+        for place in area.positions() {
+            if let Some(cell) = self.buf.cell_mut(place)
+                && Some(cell.fg) != bad
+            {
+                cell.fg = Color::Reset;
+            }
+        }
+        self.cover(area, self.theme.selected());
     }
 
     /// Lines of label and value.
@@ -143,17 +209,37 @@ impl<'a> Paint<'a> {
     fn cells(&mut self, row: Rect, all: &[Column], fitted: &[(usize, u16, u16)], cells: &[Cell], dim: bool) {
         for (i, x, width) in fitted {
             let Some(cell) = cells.get(*i) else { continue };
-            let spot = Rect { x: row.x + MARK + x, width: *width, ..row };
+            let spot = Rect {
+                x: row.x + MARK + x,
+                width: *width,
+                ..row
+            };
             // A stale row is grey, but what is broken stays so.
-            let tone = if dim && cell.tone != Tone::Bad { Tone::Dim } else { cell.tone };
+            let tone = if dim && cell.tone != Tone::Bad {
+                Tone::Dim
+            } else {
+                cell.tone
+            };
             self.aligned(spot, &cell.text, all[*i].align, self.theme.style(tone));
         }
     }
 
     fn aligned(&mut self, spot: Rect, text: &str, align: Align, style: Style) {
         let width = width(text).min(spot.width);
-        let x = if align == Align::Right { spot.x + spot.width - width } else { spot.x };
-        self.styled(Rect { x, width: spot.width - (x - spot.x), ..spot }, text, style);
+        let x = if align == Align::Right {
+            spot.x + spot.width - width
+        } else {
+            spot.x
+        };
+        self.styled(
+            Rect {
+                x,
+                width: spot.width - (x - spot.x),
+                ..spot
+            },
+            text,
+            style,
+        );
     }
 }
 
@@ -186,15 +272,26 @@ pub fn fit(text: &str, room: u16) -> std::borrow::Cow<'_, str> {
 pub fn columns(table: &Table, room: u16) -> Vec<(usize, u16, u16)> {
     let natural: Vec<u16> = (0..table.columns.len()).map(|i| natural(table, i)).collect();
     let mut kept: Vec<usize> = (0..table.columns.len()).collect();
-    let least = |kept: &[usize]| kept.iter().map(|i| table.columns[*i].min + 1).sum::<u16>();
+    // What matters most shows whole before the rest shows at all.
+    let base = |i: usize| {
+        let column = &table.columns[i];
+        if column.rank == 0 {
+            natural[i].min(WHOLE_MAX).max(column.min)
+        } else {
+            column.min
+        }
+    };
+    let least = |kept: &[usize]| kept.iter().map(|i| base(*i) + 1).sum::<u16>();
     while least(&kept) > room + 1 {
-        let Some(worst) = kept.iter().copied().max_by_key(|i| (table.columns[*i].rank, *i)) else { break };
+        let Some(worst) = kept.iter().copied().max_by_key(|i| (table.columns[*i].rank, *i)) else {
+            break;
+        };
         if table.columns[worst].rank == 0 {
             break;
         }
         kept.retain(|i| *i != worst);
     }
-    let mut widths: Vec<u16> = kept.iter().map(|i| table.columns[*i].min).collect();
+    let mut widths: Vec<u16> = kept.iter().map(|i| base(*i)).collect();
     let mut spare = (room + 1).saturating_sub(least(&kept));
     let mut by_rank: Vec<usize> = (0..kept.len()).collect();
     by_rank.sort_by_key(|k| table.columns[kept[*k]].rank);
@@ -218,7 +315,11 @@ pub fn columns(table: &Table, room: u16) -> Vec<(usize, u16, u16)> {
 
 fn natural(table: &Table, i: usize) -> u16 {
     let column = &table.columns[i];
-    let cells = table.lines.iter().filter_map(|l| l.cells.get(i)).map(|c| width(&c.text));
+    let cells = table
+        .lines
+        .iter()
+        .filter_map(|l| l.cells.get(i))
+        .map(|c| width(&c.text));
     let widest = cells.max().unwrap_or(0).max(width(&heading(table, i)));
     widest.clamp(column.min, column.max.max(column.min))
 }
@@ -253,7 +354,10 @@ mod tests {
             Column::number("b", 6, 1),
             Column::words("c", 6, 9, 3),
         ];
-        let table = Table { columns: columns_of.to_vec(), ..Table::default() };
+        let table = Table {
+            columns: columns_of.to_vec(),
+            ..Table::default()
+        };
         for room in 0..60 {
             let fitted = columns(&table, room);
             assert!(fitted.iter().all(|(_, x, w)| x + w <= room), "{room}: {fitted:?}");

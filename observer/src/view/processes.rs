@@ -16,7 +16,15 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Processes) {
     let inside = paint.panel(area, "Processes", &note);
     paint.table(inside, &v.table);
     if v.table.unfiltered == 0 {
-        paint.centre(Rect { y: inside.y + inside.height / 2, height: 1, ..inside }, "no process yet", Tone::Dim);
+        paint.centre(
+            Rect {
+                y: inside.y + inside.height / 2,
+                height: 1,
+                ..inside
+            },
+            "no process yet",
+            Tone::Dim,
+        );
     }
 }
 
@@ -24,9 +32,18 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Processes) {
 #[must_use]
 pub fn shown(table: &Table) -> String {
     let hidden = table.unfiltered.saturating_sub(table.total);
-    let hidden = if hidden > 0 { format!(" · filter hides {hidden}") } else { String::new() };
+    let hidden = if hidden > 0 {
+        format!(" · filter hides {hidden}")
+    } else {
+        String::new()
+    };
     if table.lines.len() >= table.total {
         return format!("{}{hidden}", table.total);
     }
-    format!("{}–{} of {}{hidden}", table.first + 1, table.first + table.lines.len(), table.total)
+    format!(
+        "{}–{} of {}{hidden}",
+        table.first + 1,
+        table.first + table.lines.len(),
+        table.total
+    )
 }

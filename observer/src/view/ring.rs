@@ -19,7 +19,17 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Mesh) {
         for (k, b) in points.iter().enumerate().skip(i + 1) {
             if let Some(tone) = worse(v.cells[i][k].as_ref(), v.cells[k][i].as_ref()) {
                 let color = paint.theme.style(tone).fg.unwrap_or(Color::Reset);
-                lines.push((Line { x1: a.0, y1: a.1, x2: b.0, y2: b.1, color }, tone, (*a, *b)));
+                lines.push((
+                    Line {
+                        x1: a.0,
+                        y1: a.1,
+                        x2: b.0,
+                        y2: b.1,
+                        color,
+                    },
+                    tone,
+                    (*a, *b),
+                ));
             }
         }
     }
@@ -60,8 +70,19 @@ fn cell(area: Rect, (x, y): (f64, f64)) -> (u16, u16) {
 
 fn centred(paint: &mut Paint<'_>, area: Rect, x: u16, y: u16, text: &str, tone: Tone) {
     let width = width(text).min(area.width);
-    let left = x.saturating_sub(width / 2).clamp(area.x, area.x + area.width - width);
-    paint.text(Rect { x: left, y, width, height: 1 }, text, tone);
+    let left = x
+        .saturating_sub(width / 2)
+        .clamp(area.x, area.x + area.width - width);
+    paint.text(
+        Rect {
+            x: left,
+            y,
+            width,
+            height: 1,
+        },
+        text,
+        tone,
+    );
 }
 
 fn worse(a: Option<&MeshCell>, b: Option<&MeshCell>) -> Option<Tone> {
@@ -70,5 +91,9 @@ fn worse(a: Option<&MeshCell>, b: Option<&MeshCell>) -> Option<Tone> {
         Tone::Warn => 1,
         _ => 0,
     };
-    a.into_iter().chain(b).filter(|c| !c.stale).map(|c| c.tone).max_by_key(|t| bad(*t))
+    a.into_iter()
+        .chain(b)
+        .filter(|c| !c.stale)
+        .map(|c| c.tone)
+        .max_by_key(|t| bad(*t))
 }

@@ -15,6 +15,14 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Timeline) {
     let inside = paint.panel(area, "Timeline", &note);
     paint.table(inside, &v.table);
     if v.table.unfiltered == 0 {
-        paint.centre(Rect { y: inside.y + inside.height / 2, height: 1, ..inside }, "nothing has happened yet", Tone::Dim);
+        paint.centre(
+            Rect {
+                y: inside.y + inside.height / 2,
+                height: 1,
+                ..inside
+            },
+            "nothing has happened yet",
+            Tone::Dim,
+        );
     }
 }

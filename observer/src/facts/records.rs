@@ -1,0 +1,189 @@
+//! The records themselves. Their fields are the schema of the headless JSON: a name is never reused for
+//! something else, and a field that goes away raises the schema's version.
+
+use serde::Serialize;
+
+use crate::cluster::State;
+
+/// A node.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeFact {
+    /// Name.
+    pub name: String,
+    /// State as this watcher sees it.
+    pub state: State,
+    /// Role in the registry's group: `leader`, `voter`, `learner` or `unknown`.
+    pub role: &'static str,
+    /// Incarnation.
+    pub incarnation: u64,
+    /// Raft term.
+    pub term: u64,
+    /// Node it takes for the meta leader.
+    pub meta_leader: Option<String>,
+    /// Hears a majority of the voters.
+    pub quorum: bool,
+    /// Revision of the registry applied there.
+    pub revision: u64,
+    /// Revisions behind the newest seen.
+    pub revision_lag: u64,
+    /// Processor use in percent of one core.
+    pub cpu_percent: Option<f64>,
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// Open file descriptors.
+    pub fds: u64,
+    /// Processes with a mailbox.
+    pub processes: u64,
+    /// Messages in since the start.
+    pub messages_in: u64,
+    /// Messages out since the start.
+    pub messages_out: u64,
+    /// Messages in per second.
+    pub in_per_s: Option<f64>,
+    /// Messages out per second.
+    pub out_per_s: Option<f64>,
+    /// Messages dropped since the start.
+    pub dropped: u64,
+    /// Milliseconds since the start.
+    pub uptime_ms: u64,
+    /// Milliseconds left of the lease.
+    pub lease_left_ms: u64,
+    /// Largest delay of the node's own timers in the last second.
+    pub timer_late_ms: u64,
+    /// Version of the program.
+    pub version: String,
+    /// Operating system's process id.
+    pub os_pid: Option<u64>,
+    /// Listens beyond loopback without mutual TLS.
+    pub insecure: bool,
+    /// What it waits for while it is in no cluster.
+    pub waiting_for: Option<String>,
+    /// Milliseconds since its last frame, when it is overdue.
+    pub stale_ms: Option<u64>,
+    /// Why there is no connection.
+    pub why: Option<String>,
+}
+
+/// A directed link.
+#[derive(Debug, Clone, Serialize)]
+pub struct LinkFact {
+    /// Reporting node.
+    pub from: String,
+    /// Its peer.
+    pub to: String,
+    /// `up`, `connecting`, `suspect`, `down`, `refused` or `unknown`.
+    pub state: &'static str,
+    /// Median round trip.
+    pub rtt_p50_us: u64,
+    /// 99th percentile of the round trip.
+    pub rtt_p99_us: u64,
+    /// Suspicion of the peer.
+    pub phi: f64,
+    /// Bytes waiting.
+    pub queue_bytes: u64,
+    /// Milliseconds since the peer was heard.
+    pub last_heard_ms: u64,
+    /// Fault that acts on it.
+    pub fault: Option<String>,
+    /// Milliseconds until it ends.
+    pub fault_left_ms: u64,
+    /// Frames sent.
+    pub frames_out: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Times it was connected.
+    pub connects: u64,
+    /// Why it is not up.
+    pub why: Option<String>,
+    /// Milliseconds since the reporting node's last frame, when it is overdue.
+    pub stale_ms: Option<u64>,
+}
+
+/// An exchange.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExchangeFact {
+    /// Name.
+    pub name: String,
+    /// Message pattern.
+    pub pattern: String,
+    /// Strategy.
+    pub strategy: String,
+    /// Owner by the newest registry that could be read.
+    pub owner: Option<String>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Handlers attached; unknown without a live owner.
+    pub handlers: Option<u64>,
+    /// Requests taken since this owner started.
+    pub requests: Option<u64>,
+    /// Replies forwarded.
+    pub replies: Option<u64>,
+    /// Requests declined.
+    pub declined: Option<u64>,
+    /// Requests turned away, over all nodes.
+    pub refused: u64,
+    /// Requests routed and not completed.
+    pub in_flight: Option<u64>,
+    /// Requests per second.
+    pub requests_per_s: Option<f64>,
+    /// Median time from route to completion.
+    pub p50_us: Option<u64>,
+    /// 99th percentile of the same.
+    pub p99_us: Option<u64>,
+    /// Failover list.
+    pub failover: Vec<String>,
+    /// True when two nodes act as owner at once.
+    pub split: bool,
+    /// Milliseconds since the source's last frame, when no live node knows the exchange.
+    pub stale_ms: Option<u64>,
+}
+
+/// One node's opinion on one exchange: what it would act on now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeaderFact {
+    /// Exchange.
+    pub exchange: String,
+    /// The node whose opinion this is.
+    pub node: String,
+    /// `owner`, `owner-no-lease`, `router` or `unknown`.
+    pub role: &'static str,
+    /// Highest epoch it has seen in action.
+    pub epoch: u64,
+    /// Handler that leads, as pid.
+    pub leader: Option<String>,
+    /// Epoch of that handler.
+    pub leader_epoch: u64,
+    /// Node it would send a request to now.
+    pub believed_owner: Option<String>,
+    /// Live nodes that would send a request to this node now.
+    pub believed_by: Vec<String>,
+    /// Milliseconds left of its lease.
+    pub lease_left_ms: u64,
+    /// True when another node acts as owner at the same time.
+    pub split: bool,
+    /// Milliseconds since the node's last frame, when it is overdue.
+    pub stale_ms: Option<u64>,
+}
+
+/// An event.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventFact {
+    /// Milliseconds since the Unix epoch, by the node's clock.
+    pub unix_ms: u64,
+    /// Node it happened on.
+    pub node: String,
+    /// Incarnation of that node.
+    pub incarnation: u64,
+    /// Number within the incarnation.
+    pub seq: u64,
+    /// `info`, `notice`, `alert` or `unknown`.
+    pub severity: &'static str,
+    /// Kind.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// In words.
+    pub text: String,
+    /// Epoch, where it has one.
+    pub epoch: Option<u64>,
+}

@@ -1,0 +1,137 @@
+//! Golden frames: what the screen looks like, at four sizes, in every state of the cluster. Read a changed
+//! frame before accepting it (`INSTA_UPDATE=always cargo test -p squall-observer --test golden`).
+
+#[path = "golden/scene.rs"]
+mod scene;
+
+use ratatui::buffer::Buffer;
+use ratatui::style::Color;
+use scene::Scene;
+use squall_observer::Screen;
+use squall_observer::model::Model;
+use squall_observer::svg::screen;
+use squall_observer::theme::Theme;
+
+const SIZES: [(u16, u16); 4] = [(60, 16), (80, 24), (120, 40), (200, 60)];
+const SCENES: [Scene; 5] = [
+    Scene::Loading,
+    Scene::Healthy,
+    Scene::Leaderless,
+    Scene::Split,
+    Scene::Lost,
+];
+
+fn frame(model: &mut Model, color: bool) -> Buffer {
+    let now = model.now;
+    screen(model, now, &Theme::new(color))
+}
+
+fn text(buffer: &Buffer) -> String {
+    let mut out = String::new();
+    for y in 0..buffer.area.height {
+        let row: String = (0..buffer.area.width)
+            .filter_map(|x| buffer.cell((x, y)))
+            .map(|c| c.symbol())
+            .collect();
+        out.push_str(row.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn frames(view: Screen, scenes: &[Scene], sizes: &[(u16, u16)]) {
+    for scene in scenes {
+        for size in sizes {
+            let mut model = scene::model(*scene, *size, view);
+            let name = format!("{}_{scene:?}_{}x{}", view.title(), size.0, size.1).to_lowercase();
+            insta::assert_snapshot!(name, text(&frame(&mut model, true)));
+        }
+    }
+}
+
+#[test]
+fn overview() {
+    frames(Screen::Overview, &SCENES, &SIZES);
+}
+
+#[test]
+fn leaders() {
+    frames(Screen::Leaders, &SCENES, &SIZES);
+}
+
+#[test]
+fn the_other_views() {
+    let sizes = [(60, 16), (120, 40)];
+    for view in [
+        Screen::Mesh,
+        Screen::Exchanges,
+        Screen::Processes,
+        Screen::Timeline,
+    ] {
+        frames(view, &[Scene::Lost, Scene::Split], &sizes);
+    }
+}
+
+#[test]
+fn without_colours_the_same_text_stands_there() {
+    for scene in SCENES {
+        for view in Screen::ALL {
+            let mut model = scene::model(scene, (80, 24), view);
+            let plain = frame(&mut model, false);
+            assert_eq!(text(&plain), text(&frame(&mut model, true)), "{scene:?} {view:?}");
+            let coloured = |c: &ratatui::buffer::Cell| c.fg != Color::Reset || c.bg != Color::Reset;
+            assert!(!plain.content().iter().any(coloured), "{scene:?} {view:?}");
+        }
+    }
+}
+
+#[test]
+fn a_screen_too_small_says_what_it_needs() {
+    let mut model = scene::model(Scene::Healthy, (59, 15), Screen::Overview);
+    assert!(text(&frame(&mut model, true)).contains("need 60x16, have 59x15"));
+}
+
+#[test]
+fn no_size_and_no_scene_makes_a_view_fail() {
+    for scene in SCENES {
+        for view in Screen::ALL {
+            for size in [
+                (0, 0),
+                (1, 1),
+                (60, 16),
+                (61, 17),
+                (97, 19),
+                (100, 16),
+                (250, 17),
+                (300, 90),
+            ] {
+                frame(&mut scene::model(scene, size, view), true);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_split_and_a_lost_quorum_are_said_in_words() {
+    let mut split = scene::model(Scene::Split, (80, 24), Screen::Leaders);
+    assert!(text(&frame(&mut split, false)).contains("! SPLIT"));
+    for view in Screen::ALL {
+        let mut leaderless = scene::model(Scene::Leaderless, (80, 24), view);
+        assert!(
+            text(&frame(&mut leaderless, false)).contains("NO QUORUM"),
+            "{view:?}"
+        );
+        let mut fault = scene::model(Scene::Split, (80, 24), view);
+        assert!(
+            text(&frame(&mut fault, false)).contains("1 FAULT ACTIVE · next ends in 24s"),
+            "{view:?}"
+        );
+    }
+}
+
+#[test]
+fn a_failover_is_not_taken_for_a_split() {
+    let mut lost = scene::model(Scene::Lost, (120, 40), Screen::Leaders);
+    let shown = text(&frame(&mut lost, false));
+    assert!(!shown.contains("SPLIT") && shown.contains("stale"), "{shown}");
+}

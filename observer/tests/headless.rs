@@ -1,0 +1,125 @@
+//! The headless output: the schema of `docs/headless.md`, and the same words as on the screen.
+
+#[path = "golden/scene.rs"]
+mod scene;
+
+use scene::Scene;
+use serde_json::Value;
+use squall_filter::Filter;
+use squall_observer::headless::{Format, Options, once, to_json, to_text};
+use squall_observer::{Error, Screen};
+
+fn json(scene: Scene, view: Screen, filter: &str) -> Value {
+    let model = scene::model(scene, (80, 24), view);
+    let filter = Filter::parse(filter).expect("a filter");
+    to_json(&model.live, model.now, view, &filter).expect("records are JSON")
+}
+
+/// The record whose fields have these values.
+fn record<'a>(object: &'a Value, array: &str, fields: &[(&str, &str)]) -> &'a Value {
+    let all = object[array].as_array().expect("the array is named for the view");
+    let fits = |r: &&Value| fields.iter().all(|(k, v)| r[*k] == *v);
+    all.iter()
+        .find(fits)
+        .unwrap_or_else(|| panic!("no {fields:?} in {all:#?}"))
+}
+
+#[test]
+fn every_view_has_its_array_and_the_version() {
+    let names = ["nodes", "links", "exchanges", "leaders", "processes", "events"];
+    for (view, name) in Screen::ALL.into_iter().zip(names) {
+        let object = json(Scene::Healthy, view, "");
+        assert_eq!(object["version"], 1);
+        let rows = object[name].as_array().expect("the array is named for the view");
+        assert!(!rows.is_empty(), "{name}");
+        let snake = |k: &str| {
+            k.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        for row in rows {
+            assert!(row.as_object().expect("a record").keys().all(|k| snake(k)));
+        }
+    }
+}
+
+#[test]
+fn every_field_is_documented() {
+    let page = include_str!("../../docs/headless.md");
+    for view in Screen::ALL {
+        let object = json(Scene::Lost, view, "");
+        let arrays = object
+            .as_object()
+            .expect("an object")
+            .values()
+            .filter_map(Value::as_array);
+        let fields = arrays
+            .filter_map(|a| a.first())
+            .flat_map(|r| r.as_object().expect("a record").keys());
+        for field in fields {
+            assert!(
+                page.contains(&format!("`{field}`")),
+                "{field} of {view:?} is not in docs/headless.md"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_lost_node_is_down_and_its_exchange_has_moved() {
+    let nodes = json(Scene::Lost, Screen::Overview, "");
+    let lost = record(&nodes, "nodes", &[("name", "b")]);
+    assert_eq!(
+        (lost["state"].as_str(), lost["why"].as_str()),
+        (Some("down"), Some("connection refused"))
+    );
+    assert!(lost["stale_ms"].as_u64().is_some());
+    assert_eq!(record(&nodes, "nodes", &[("name", "a")])["role"], "leader");
+
+    let exchanges = json(Scene::Lost, Screen::Exchanges, "");
+    let orders = record(&exchanges, "exchanges", &[("name", "orders")]);
+    assert_eq!(
+        (&orders["owner"], &orders["epoch"], &orders["handlers"]),
+        (&"c".into(), &8.into(), &3.into())
+    );
+
+    let leaders = json(Scene::Lost, Screen::Leaders, "");
+    let owner = record(&leaders, "leaders", &[("exchange", "orders"), ("node", "c")]);
+    assert_eq!(
+        (&owner["role"], &owner["believed_by"]),
+        (&"owner".into(), &serde_json::json!(["a", "c"]))
+    );
+}
+
+#[test]
+fn a_split_is_said_and_a_filter_leaves_out() {
+    let leaders = json(Scene::Split, Screen::Leaders, "");
+    let split =
+        |node| record(&leaders, "leaders", &[("exchange", "orders"), ("node", node)])["split"].clone();
+    assert_eq!([split("a"), split("b"), split("c")], [true, true, false]);
+    let filtered = json(Scene::Split, Screen::Leaders, "!orders");
+    assert_eq!(filtered["leaders"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn text_has_a_line_per_record() {
+    let model = scene::model(Scene::Healthy, (80, 24), Screen::Processes);
+    let text = to_text(&model.live, model.now, Screen::Processes, &Filter::default());
+    assert_eq!(text.lines().count(), 13, "{text}");
+    assert!(text.lines().all(|l| l == l.trim_end()), "{text}");
+    assert!(text.starts_with("pid"));
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_is_an_error_that_names_the_address() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let addr = listener.local_addr().expect("it is bound").to_string();
+    drop(listener);
+    let mut options = Options::new(vec![addr.clone()], Screen::Overview, Format::Json);
+    options.patience = std::time::Duration::from_millis(400);
+    let mut out = Vec::new();
+    let result = once(&options, &mut out).await;
+    assert!(matches!(result, Err(Error::Unreachable { tried }) if tried[0].0 == addr));
+    assert!(out.is_empty());
+}
