@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use squall_proto::v1;
 
 use crate::cluster::events::EventKey;
-use crate::cluster::node::{Connection, Node};
+use crate::cluster::node::{Connection, Exchange, Node};
 use crate::cluster::{Cluster, health, is_fresh};
 use crate::units::Moment;
 
@@ -161,7 +161,14 @@ fn exchange(cluster: &Cluster, name: &str, splits: &BTreeSet<String>, now: Momen
     let owner = holders()
         .filter(|(n, e)| is_fresh(n, now) && e.row.owned_here)
         .max_by_key(|(_, e)| e.row.epoch);
-    let figure = |f: fn(&v1::ExchangeRow) -> u64| owner.map(|(_, e)| f(&e.row));
+    // A node counts the requests that entered the cluster at it, wherever the owner is; the figures are all nodes'.
+    let fresh = || holders().filter(|(n, _)| is_fresh(n, now));
+    let sum = |f: fn(&v1::ExchangeRow) -> u64| owner.map(|_| fresh().map(|(_, e)| f(&e.row)).sum());
+    let per_s = |n: &Node, e: &Exchange| e.requests.per_s(n.taken_ms);
+    let busiest = fresh().max_by(|(n, e), (m, f)| {
+        let (one, other) = (per_s(n, e).unwrap_or(0.0), per_s(m, f).unwrap_or(0.0));
+        one.total_cmp(&other)
+    });
     let row = &known.row;
     Some(ExchangeFact {
         name: name.to_owned(),
@@ -169,18 +176,15 @@ fn exchange(cluster: &Cluster, name: &str, splits: &BTreeSet<String>, now: Momen
         strategy: row.strategy.clone(),
         owner: filled(&row.owner),
         epoch: row.epoch,
-        handlers: figure(|r| r.handlers),
-        requests: figure(|r| r.requests),
-        replies: figure(|r| r.replies),
-        declined: figure(|r| r.declined),
-        refused: holders()
-            .filter(|(n, _)| is_fresh(n, now))
-            .map(|(_, e)| e.row.refused)
-            .sum(),
-        in_flight: figure(|r| r.in_flight),
-        requests_per_s: owner.and_then(|(n, e)| e.requests.per_s(n.taken_ms)),
-        p50_us: figure(|r| r.p50_us),
-        p99_us: figure(|r| r.p99_us),
+        handlers: owner.map(|(_, e)| e.row.handlers),
+        requests: sum(|r| r.requests),
+        replies: sum(|r| r.replies),
+        declined: sum(|r| r.declined),
+        refused: fresh().map(|(_, e)| e.row.refused).sum(),
+        in_flight: sum(|r| r.in_flight),
+        requests_per_s: owner.and_then(|_| fresh().filter_map(|(n, e)| per_s(n, e)).reduce(|a, b| a + b)),
+        p50_us: owner.and(busiest).map(|(_, e)| e.row.p50_us),
+        p99_us: owner.and_then(|_| fresh().map(|(_, e)| e.row.p99_us).max()),
         failover: row.failover.clone(),
         split: splits.contains(name),
         stale_ms: source.stale_ms(now),

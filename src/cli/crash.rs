@@ -41,7 +41,11 @@ fn last(events: &EventLog) -> String {
     let mut text = String::new();
     for event in &all[all.len().saturating_sub(EVENTS)..] {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{} {} {} {}", event.unix_ms, event.kind, event.subject, event.text);
+        let _ = writeln!(
+            text,
+            "{} {} {} {}",
+            event.unix_ms, event.kind, event.subject, event.text
+        );
     }
     text
 }
@@ -62,6 +66,9 @@ mod tests {
         }
         let text = last(&events);
         assert_eq!(text.lines().count(), EVENTS);
-        assert!(text.lines().next().is_some_and(|line| line.contains(" n10 ")), "the oldest are left out");
+        assert!(
+            text.lines().next().is_some_and(|line| line.contains(" n10 ")),
+            "the oldest are left out"
+        );
     }
 }
