@@ -1,5 +1,5 @@
 //! How messages change the model. Pure and total: every message is taken in every state, and what is to
-//! be done outside comes back as commands. What does not live here: the dialog's own steps ([`chaos`]).
+//! be done outside comes back as commands. What does not live here: the dialog's own steps (`chaos.rs`).
 
 mod chaos;
 

@@ -114,11 +114,11 @@ pub struct ExchangeFact {
     pub epoch: u64,
     /// Handlers attached; unknown without a live owner.
     pub handlers: Option<u64>,
-    /// Requests taken since this owner started.
+    /// Requests that entered at any live node since it started.
     pub requests: Option<u64>,
-    /// Replies forwarded.
+    /// Replies forwarded, over all live nodes.
     pub replies: Option<u64>,
-    /// Requests declined.
+    /// Requests declined, over all live nodes.
     pub declined: Option<u64>,
     /// Requests turned away, over all nodes.
     pub refused: u64,
@@ -126,9 +126,9 @@ pub struct ExchangeFact {
     pub in_flight: Option<u64>,
     /// Requests per second.
     pub requests_per_s: Option<f64>,
-    /// Median time from route to completion.
+    /// Median time from route to completion at the busiest node.
     pub p50_us: Option<u64>,
-    /// 99th percentile of the same.
+    /// 99th percentile of the same, the largest of all nodes.
     pub p99_us: Option<u64>,
     /// Failover list.
     pub failover: Vec<String>,

@@ -1,6 +1,6 @@
 //! The feed of a live cluster: one task per node, each with its own connection and its own retries, so
 //! that a dead node stalls nobody. One address is enough to find all: every node tells its members.
-//! What does not live here: one node's session ([`super::session`]).
+//! What does not live here: one node's session (`session.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -141,7 +141,7 @@ fn line(n: &NodeFact) -> Line {
             Cell::number(n.in_per_s.unwrap_or(-1.0), rate(n.in_per_s)),
             Cell::number(n.out_per_s.unwrap_or(-1.0), rate(n.out_per_s)),
             figure(n.uptime_ms, millis(n.uptime_ms)),
-            figure(n.incarnation, n.incarnation.to_string()),
+            figure(n.incarnation, short(n.incarnation)),
             figure(n.revision, lag).tone(if n.revision_lag > 0 {
                 Tone::Warn
             } else {
@@ -160,6 +160,15 @@ fn line(n: &NodeFact) -> Line {
             Cell::new(n.version.clone()).tone(Tone::Dim),
         ],
         dim: n.state != State::Up,
+    }
+}
+
+/// The end of a long number, which is where two runs of a node differ.
+fn short(incarnation: u64) -> String {
+    if incarnation < 1_000_000 {
+        incarnation.to_string()
+    } else {
+        format!("…{:05}", incarnation % 100_000)
     }
 }
 
