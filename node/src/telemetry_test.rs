@@ -117,7 +117,7 @@ async fn a_request_over_three_nodes_is_one_trace() {
     let to_requester = spans::context_of(&handle, to_handler);
     drop(handle);
     with_default(&on_a, || {
-        spans::reply_arrived(&request, &to_requester, FrameStatus::Reply)
+        spans::reply_arrived(&request, &to_requester, FrameStatus::Reply);
     });
     drop(request);
 

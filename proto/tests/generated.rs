@@ -58,7 +58,12 @@ fn every_message_field_service_and_rpc_is_commented() {
     for file in descriptors().file {
         let info = file.source_code_info.clone().unwrap_or_default();
         let commented = |path: &[i32]| {
-            info.location.iter().any(|l| l.path == path && l.leading_comments.as_deref().is_some_and(|c| !c.trim().is_empty()))
+            info.location.iter().any(|l| {
+                l.path == path
+                    && l.leading_comments
+                        .as_deref()
+                        .is_some_and(|c| !c.trim().is_empty())
+            })
         };
         let mut check = |path: Vec<i32>, name: String| {
             if !commented(&path) {

@@ -100,9 +100,9 @@ fn a_recorded_failover_replays_to_the_same_effects() {
     let journals: Vec<_> = (0..3)
         .map(|i| cluster.dir.path().join(format!("{i}.journal")))
         .collect();
-    for i in 0..3 {
+    for (i, journal) in journals.iter().enumerate() {
         let joins: Vec<String> = (0..3).filter(|o| *o != i).map(|o| cluster.mesh(o)).collect();
-        let journal = journals[i].to_str().expect("a path in UTF-8").to_owned();
+        let journal = journal.to_str().expect("a path in UTF-8");
         cluster.start_node(
             i,
             &[
@@ -113,7 +113,7 @@ fn a_recorded_failover_replays_to_the_same_effects() {
                 "--join",
                 &joins[1],
                 "--journal",
-                &journal,
+                journal,
             ],
         );
     }

@@ -324,17 +324,15 @@ impl NodeCore {
         self.set_suspect(from, false, out);
         match message {
             PeerMessage::Heartbeat { sent_at, tenure, .. } => {
-                self.answer_heartbeat(now, from, *sent_at, *tenure, out)
+                self.answer_heartbeat(now, from, *sent_at, *tenure, out);
             }
             PeerMessage::HeartbeatAck {
                 sent_at,
                 tenure,
                 promise,
                 ..
-            } => {
-                if *promise > Span::ZERO {
-                    self.lease.promised(from, *tenure, *sent_at, *promise);
-                }
+            } if *promise > Span::ZERO => {
+                self.lease.promised(from, *tenure, *sent_at, *promise);
             }
             PeerMessage::GatherAsk { node, tenure, term } => {
                 let remaining = self.voter.end(now, *node, *tenure);

@@ -18,7 +18,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 const VOTERS_EVERY: Duration = Duration::from_millis(250);
 
 /// One try at a time: its result comes back here.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Joining {
     running: Option<mpsc::Receiver<ProposeResult>>,
     next: Option<Instant>,
@@ -27,19 +27,6 @@ pub(super) struct Joining {
     hint: Option<NodeId>,
     again: bool,
     problem: String,
-}
-
-impl Default for Joining {
-    fn default() -> Self {
-        Self {
-            running: None,
-            next: None,
-            turn: 0,
-            hint: None,
-            again: false,
-            problem: String::new(),
-        }
-    }
 }
 
 impl Joining {

@@ -170,7 +170,7 @@ pub(super) async fn start(faults: Option<Arc<dyn FaultPlane>>) -> Running {
         }
     });
     let server = Server::start(incoming, |services, closing| {
-        services.add_control(parts, closing.clone())
+        services.add_control(parts, closing.clone());
     })
     .expect("a thread");
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("an address");
