@@ -3,17 +3,19 @@
 //!
 //! What does not live here: exchanges (each has its own machine), Raft, joining and founding, sockets.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+mod meta_leader;
+mod step;
+
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
-use serde::{Deserialize, Serialize};
+pub use step::{CoreConfig, CoreEffect, CoreInput, MetaView};
 
 use crate::detector::Detector;
-use crate::id::{Epoch, ExchangeId, NodeId, Revision, Tenure, Term};
+use crate::id::{Epoch, ExchangeId, NodeId, Revision, Tenure};
 use crate::message::PeerMessage;
-use crate::profile::{Profile, Times};
+use crate::profile::Times;
 use crate::promises::{Gather, Lease, Promise, Voter};
 use crate::reason::{Lost, StepDown};
 use crate::registry::{Command, Introduction, Registry};
@@ -22,109 +24,6 @@ use crate::time::{Instant, Span};
 fn milli(phi: f64) -> u64 {
     // Saturates; a phi beyond that says nothing more.
     (phi * 1000.0) as u64
-}
-
-/// What a core starts from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CoreConfig {
-    /// This node.
-    pub me: Introduction,
-    /// Times until the registry says otherwise.
-    pub profile: Profile,
-}
-
-/// What Raft says of the meta plane. `leads` and `quorum` both are needed to act as meta leader: a leader that lost its
-/// quorum still says that it leads.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct MetaView {
-    /// Term.
-    pub term: Term,
-    /// Voters in force, in all halves of a change under way.
-    pub voters: BTreeSet<NodeId>,
-    /// This node is the Raft leader.
-    pub leads: bool,
-    /// A majority acknowledged this leader lately.
-    pub quorum: bool,
-}
-
-/// What happens to a node's control side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum CoreInput {
-    /// A timer that was due at `due` fires.
-    Tick {
-        /// When it should have fired.
-        due: Instant,
-    },
-    /// A control connection from or to a peer stands.
-    Connected {
-        /// Peer.
-        node: NodeId,
-    },
-    /// The control connection broke.
-    Broken {
-        /// Peer.
-        node: NodeId,
-    },
-    /// A message from a peer; frames of any kind count as heard.
-    Message {
-        /// Peer.
-        from: NodeId,
-        /// Message.
-        message: PeerMessage,
-    },
-    /// The registry moved.
-    Registry(Arc<Registry>),
-    /// The meta plane moved.
-    Meta(MetaView),
-}
-
-/// What the control side wants done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum CoreEffect {
-    /// Send to a peer on the control lane.
-    Send {
-        /// Peer.
-        to: NodeId,
-        /// Message.
-        message: PeerMessage,
-    },
-    /// Propose to the log, here, as meta leader.
-    Propose(Command),
-    /// This node may act as owner until then. Never earlier than the last one said, except by running out.
-    Lease {
-        /// By this node's clock.
-        until: Instant,
-    },
-    /// The lease ran out.
-    LeaseLost,
-    /// Start to own an exchange.
-    Own {
-        /// Exchange.
-        exchange: ExchangeId,
-        /// Epoch.
-        epoch: Epoch,
-    },
-    /// Stop owning it.
-    Disown {
-        /// Exchange.
-        exchange: ExchangeId,
-        /// Why.
-        reason: StepDown,
-    },
-    /// A peer is suspect from now on, or no longer.
-    Suspect {
-        /// Peer.
-        node: NodeId,
-        /// True when it is suspect.
-        suspect: bool,
-    },
-    /// The registry holds this node for lost although it lives: introduce it again.
-    Rejoin,
-    /// Whether this node may start an election: not while its own timers are late.
-    Elections {
-        /// It may.
-        allowed: bool,
-    },
 }
 
 /// Phi above which a peer is suspect: one wrong accusation in 10^8 heartbeats, if delays are normal
@@ -441,79 +340,6 @@ impl NodeCore {
         }
     }
 
-    fn acts_as_meta_leader(&self) -> bool {
-        self.meta.leads && self.meta.quorum
-    }
-
-    /// Gathers promises of suspects, declares them lost when all promises have run out, and lets nodes that are heard
-    /// again have promises again. With each `beat` those voters are asked again that may not have heard.
-    fn work_as_meta_leader(&mut self, now: Instant, beat: bool, out: &mut Vec<CoreEffect>) {
-        if !self.acts_as_meta_leader() {
-            self.gathers.clear();
-            return;
-        }
-        let (me, registry) = (self.me, Arc::clone(&self.registry));
-        for record in registry.nodes.values().filter(|n| n.id != me) {
-            if record.is_up() && !self.is_alive(record.id) && now >= self.late_until {
-                self.gather(now, record.id, record.tenure, beat, out);
-            } else if let Some(gather) = self.gathers.remove(&record.id)
-                && record.is_up()
-                && gather.tenure == record.tenure
-            {
-                out.push(CoreEffect::Propose(Command::RenewTenure {
-                    node: record.id,
-                    tenure: record.tenure,
-                }));
-            }
-        }
-    }
-
-    fn gather(&mut self, now: Instant, node: NodeId, tenure: Tenure, beat: bool, out: &mut Vec<CoreEffect>) {
-        let not_before = self.voters_since + self.times.promise.lengthened(crate::limits::DRIFT_PPM);
-        let is_new = self.gathers.get(&node).is_none_or(|g| g.tenure != tenure);
-        if is_new {
-            self.gathers.insert(node, Gather::new(tenure, not_before));
-        }
-        if is_new || beat {
-            self.ask_voters(now, node, tenure, out);
-        }
-        let ready = self
-            .gathers
-            .get(&node)
-            .and_then(|g| g.ready_at(now, &self.meta.voters, self.times.promise));
-        if ready.is_some_and(|at| now >= at) {
-            // The proposal may be lost with this leadership; asking and proposing go on until the registry has moved.
-            if let Some(gather) = self.gathers.get_mut(&node) {
-                *gather = Gather::new(tenure, not_before);
-            }
-            out.push(CoreEffect::Propose(Command::NodeLost {
-                node,
-                tenure,
-                reason: Lost::Silent,
-            }));
-        }
-    }
-
-    fn ask_voters(&mut self, now: Instant, node: NodeId, tenure: Tenure, out: &mut Vec<CoreEffect>) {
-        let message = PeerMessage::GatherAsk {
-            node,
-            tenure,
-            term: self.meta.term,
-        };
-        for to in self.meta.voters.iter().filter(|v| **v != self.me && **v != node) {
-            out.push(CoreEffect::Send {
-                to: *to,
-                message: message.clone(),
-            });
-        }
-        if self.meta.voters.contains(&self.me) {
-            let remaining = self.voter.end(now, node, tenure);
-            if let Some(gather) = self.gathers.get_mut(&node) {
-                gather.answer(now, self.me, remaining);
-            }
-        }
-    }
-
     fn registry(&mut self, now: Instant, registry: &Arc<Registry>, out: &mut Vec<CoreEffect>) {
         self.registry = Arc::clone(registry);
         self.times = registry.profile.times();
@@ -621,22 +447,6 @@ impl NodeCore {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.registry.revision
-    }
-}
-
-impl fmt::Display for CoreEffect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Send { to, message } => write!(f, "send {to} {message:?}"),
-            Self::Propose(command) => write!(f, "propose {command}"),
-            Self::Lease { until } => write!(f, "lease until {until}"),
-            Self::LeaseLost => f.write_str("lease lost"),
-            Self::Own { exchange, epoch } => write!(f, "own #{exchange} epoch {epoch}"),
-            Self::Disown { exchange, reason } => write!(f, "disown #{exchange}: {reason}"),
-            Self::Suspect { node, suspect } => write!(f, "suspect {node}: {suspect}"),
-            Self::Rejoin => f.write_str("rejoin"),
-            Self::Elections { allowed } => write!(f, "elections allowed: {allowed}"),
-        }
     }
 }
 

@@ -3,9 +3,12 @@
 use alloc::string::String;
 use alloc::vec;
 
+use alloc::collections::BTreeSet;
+
 use super::*;
-use crate::id::{Boot, ClusterId, ExchangeName, Incarnation, NodeName};
+use crate::id::{Boot, ClusterId, ExchangeName, Incarnation, NodeName, Term};
 use crate::limits::DRIFT_PPM;
+use crate::profile::Profile;
 use crate::registry::{Outcome, Pattern, Strategy};
 
 fn introduction(id: u64) -> Introduction {

@@ -3,7 +3,8 @@
 use alloc::vec;
 
 use super::*;
-use crate::id::Boot;
+use crate::id::{Boot, ExchangeId, MessageId};
+use crate::time::Span;
 
 const FAR: Instant = Instant(1_000_000_000);
 

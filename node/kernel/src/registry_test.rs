@@ -3,6 +3,7 @@
 use alloc::vec;
 
 use super::*;
+use crate::id::{Boot, Incarnation};
 
 fn node(id: u64, name: &str, incarnation: u64) -> Command {
     Command::NodeUp(Introduction {

@@ -1,0 +1,38 @@
+//! Handlers with one service tag, and whose turn it is among them.
+
+use alloc::vec::Vec;
+
+use crate::id::Pid;
+
+/// Handlers with one service tag (or all, under the empty tag), in the order they attached.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Group {
+    pub(super) members: Vec<Pid>,
+    /// Place of the next one in turn.
+    cursor: usize,
+}
+
+impl Group {
+    pub(super) fn take_turn(&mut self) -> Option<Pid> {
+        let pid = *self.members.get(self.cursor).or_else(|| self.members.first())?;
+        self.cursor = if self.cursor + 1 >= self.members.len() {
+            0
+        } else {
+            self.cursor + 1
+        };
+        Some(pid)
+    }
+
+    /// Keeps the turn with whoever would have been next.
+    pub(super) fn remove(&mut self, pid: Pid) {
+        if let Some(place) = self.members.iter().position(|p| *p == pid) {
+            self.members.remove(place);
+            if place < self.cursor {
+                self.cursor -= 1;
+            }
+            if self.cursor >= self.members.len() {
+                self.cursor = 0;
+            }
+        }
+    }
+}

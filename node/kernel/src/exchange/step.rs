@@ -1,0 +1,175 @@
+//! What goes into an exchange and what comes out of it, as plain data.
+
+use alloc::string::String;
+use core::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Counter, Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
+use crate::message::System;
+use crate::reason::{DetachReason, NoReply};
+use crate::registry::{LeaderRecord, Strategy};
+use crate::time::{Instant, Span};
+
+/// A request's identity: the requester's node and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RequestKey {
+    /// Node of the requester.
+    pub origin: NodeId,
+    /// Number at that node.
+    pub message: MessageId,
+}
+
+/// What an exchange starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeConfig {
+    /// Number.
+    pub id: ExchangeId,
+    /// Strategy.
+    pub strategy: Strategy,
+    /// Epoch of this ownership.
+    pub epoch: Epoch,
+    /// Leader the registry holds.
+    pub leader: Option<LeaderRecord>,
+    /// The run of the node that this leader lived on has ended: it will not attach again.
+    pub leader_gone: bool,
+    /// After a failover, how long handlers have to attach again before the exchange takes the rest for gone.
+    pub settle: Span,
+}
+
+/// What happens to an exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExchangeInput {
+    /// A handler attaches, or asks for a fresh snapshot by attaching again.
+    Attach {
+        /// Handler.
+        handler: Pid,
+        /// Group.
+        service_tag: String,
+    },
+    /// A handler detaches.
+    Detach {
+        /// Handler.
+        handler: Pid,
+        /// Why.
+        reason: DetachReason,
+    },
+    /// The registry declared a node lost.
+    NodeLost {
+        /// Node.
+        node: NodeId,
+    },
+    /// The registry's leader for this exchange.
+    LeaderCommitted {
+        /// Leader, if there is one.
+        leader: Option<LeaderRecord>,
+    },
+    /// A request to route.
+    Request {
+        /// Its identity.
+        request: RequestKey,
+        /// Epoch under which the requester sent it.
+        epoch: Epoch,
+        /// Wanted group; empty means all handlers.
+        service_tag: Bytes,
+        /// When it times out.
+        deadline: Instant,
+        /// Until when the owner may act.
+        lease_until: Instant,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What an exchange wants done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExchangeEffect {
+    /// Deliver the request to a handler.
+    Deliver {
+        /// Request.
+        request: RequestKey,
+        /// Handler.
+        handler: Pid,
+        /// Epoch of the leader it goes to; 0 where the strategy has none.
+        leader_epoch: LeaderEpoch,
+        /// Number of this copy, from 1.
+        index: u32,
+        /// Copies delivered.
+        count: u32,
+    },
+    /// End the request without delivering it.
+    Refuse {
+        /// Request.
+        request: RequestKey,
+        /// Why.
+        reason: NoReply,
+    },
+    /// Tell the requester that a handler that had its request is gone. It ignores this if the handler had replied.
+    Interrupt {
+        /// Request.
+        request: RequestKey,
+        /// Number of the copy.
+        index: u32,
+        /// Copies delivered.
+        count: u32,
+    },
+    /// Propose the leader to the registry.
+    Appoint {
+        /// Handler, or nobody.
+        leader: Option<Pid>,
+    },
+    /// Tell one handler.
+    Tell {
+        /// Handler.
+        handler: Pid,
+        /// Counter.
+        counter: Counter,
+        /// Message.
+        what: System,
+    },
+    /// Tell all handlers of this exchange on a node.
+    Announce {
+        /// Node.
+        node: NodeId,
+        /// Counter.
+        counter: Counter,
+        /// Message.
+        what: System,
+    },
+}
+
+impl fmt::Display for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.origin, self.message)
+    }
+}
+
+impl fmt::Display for ExchangeEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deliver {
+                request,
+                handler,
+                leader_epoch,
+                index,
+                count,
+            } => {
+                write!(
+                    f,
+                    "deliver {request} to {handler} leader-epoch {leader_epoch} copy {index}/{count}"
+                )
+            }
+            Self::Refuse { request, reason } => write!(f, "refuse {request}: {reason}"),
+            Self::Interrupt {
+                request,
+                index,
+                count,
+            } => write!(f, "interrupt {request} copy {index}/{count}"),
+            Self::Appoint { leader: Some(pid) } => write!(f, "appoint {pid}"),
+            Self::Appoint { leader: None } => write!(f, "appoint nobody"),
+            Self::Tell { handler, counter, .. } => write!(f, "tell {handler} counter {counter}"),
+            Self::Announce { node, counter, .. } => write!(f, "announce to {node} counter {counter}"),
+        }
+    }
+}

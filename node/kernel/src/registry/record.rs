@@ -1,0 +1,160 @@
+//! What the registry holds: members, exchanges, leaders, and the words of patterns and strategies.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{
+    Boot, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, NodeName, Pid, Tenure,
+};
+use crate::reason::Lost;
+
+/// How messages flow through an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Pattern {
+    /// One request, one reply (several under `default`).
+    #[default]
+    RequestResponse,
+}
+
+impl Pattern {
+    /// The pattern's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestResponse => "request-response",
+        }
+    }
+
+    /// The pattern of a word; the empty word is request-response.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        matches!(word, "" | "request-response").then_some(Self::RequestResponse)
+    }
+}
+
+/// How an exchange picks handlers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Strategy {
+    /// To all handlers (A19).
+    Default,
+    /// Cyclic (A20).
+    RoundRobin,
+    /// To the leader only (A21).
+    Consensus,
+}
+
+impl Strategy {
+    /// All strategies, in order.
+    pub const ALL: [Self; 3] = [Self::Default, Self::RoundRobin, Self::Consensus];
+
+    /// The strategy's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::RoundRobin => "round-robin",
+            Self::Consensus => "consensus",
+        }
+    }
+
+    /// The strategy of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == word)
+    }
+
+    /// True where one handler leads.
+    #[must_use]
+    pub const fn has_leader(self) -> bool {
+        matches!(self, Self::Consensus)
+    }
+}
+
+/// Life of a node in the eyes of the registry. Suspicion is not here: it is each node's own opinion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeLife {
+    /// May own exchanges.
+    Up,
+    /// Declared lost; owns nothing until it is up again.
+    Down(Lost),
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Id, bound to the data directory.
+    pub id: NodeId,
+    /// Name; unique among members.
+    pub name: NodeName,
+    /// Latest run.
+    pub incarnation: Incarnation,
+    /// Which run of its data directory that is.
+    pub boot: Boot,
+    /// Address of the mesh.
+    pub mesh_addr: String,
+    /// Address of the gRPC services.
+    pub grpc_addr: String,
+    /// Period for which voters may promise it its exchanges.
+    pub tenure: Tenure,
+    /// Up or down.
+    pub life: NodeLife,
+}
+
+impl NodeRecord {
+    /// True when it may own exchanges.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.life == NodeLife::Up
+    }
+}
+
+/// What a node tells of itself when it joins or starts again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    /// Id.
+    pub id: NodeId,
+    /// Name.
+    pub name: NodeName,
+    /// This run.
+    pub incarnation: Incarnation,
+    /// Which run of its data directory that is.
+    pub boot: Boot,
+    /// Address of the mesh.
+    pub mesh_addr: String,
+    /// Address of the gRPC services.
+    pub grpc_addr: String,
+}
+
+/// The leader among an exchange's handlers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderRecord {
+    /// The handler.
+    pub pid: Pid,
+    /// Its epoch.
+    pub epoch: LeaderEpoch,
+}
+
+/// An exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeRecord {
+    /// Number on the wire.
+    pub id: ExchangeId,
+    /// Name.
+    pub name: ExchangeName,
+    /// Pattern.
+    pub pattern: Pattern,
+    /// Strategy; fixed for life (A7).
+    pub strategy: Strategy,
+    /// Preferred owners in order.
+    pub failover: Vec<NodeName>,
+    /// Owner now.
+    pub owner: Option<NodeId>,
+    /// Epoch of the ownership; 0 before the first owner.
+    pub epoch: Epoch,
+    /// Leader now.
+    pub leader: Option<LeaderRecord>,
+    /// Highest leader epoch given out.
+    pub leader_epoch: LeaderEpoch,
+}
