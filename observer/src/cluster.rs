@@ -5,6 +5,7 @@
 pub mod events;
 pub mod health;
 pub mod node;
+pub mod process;
 pub mod rate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ pub struct Cluster {
     pub silent_seeds: BTreeMap<String, String>,
     /// Nodes beyond the bound that are not watched.
     pub nodes_left_out: u64,
+    /// Goes up with every update: what was computed at the same number need not be computed again.
+    pub version: u64,
     events_from: BTreeSet<String>,
     last_sample_s: u64,
 }
@@ -63,6 +66,7 @@ pub const LOST_MS: u64 = 3_000;
 impl Cluster {
     /// Takes one update in. Total: what makes no sense is left out.
     pub fn apply(&mut self, now: Moment, update: Update) {
+        self.version += 1;
         match update {
             Update::Seed { addr, why: Some(why) } => {
                 if self.silent_seeds.len() < NODES_MAX {

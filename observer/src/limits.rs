@@ -16,8 +16,6 @@ pub const ROWS_PER_NODE_MAX: usize = 250_000;
 pub const LOAD_SAMPLES: usize = 600;
 /// Marks (failovers, faults) kept for the charts.
 pub const MARKS_MAX: usize = 256;
-/// Process rows sorted beyond those on screen, so that a page down needs no second pass.
-pub const SORTED_AHEAD: usize = 200;
 /// Largest message accepted from a node; snapshots come in chunks of 64 KiB.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Characters that may be typed into a dialog or the filter.

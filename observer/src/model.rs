@@ -9,6 +9,7 @@ use crate::console::{ConsoleError, Order, Picture, Radius};
 use crate::dialog::Dialog;
 use crate::feed::{Update, Wants};
 use crate::prepare::Prepared;
+use crate::prepare::processes::order::ProcessOrder;
 use crate::table::{Cursor, Sort};
 use crate::units::Moment;
 
@@ -97,6 +98,8 @@ pub struct Pane {
     pub filter: Filter,
     /// Order; none is the view's own.
     pub sort: Option<Sort>,
+    /// The order of the processes, where they are shown.
+    pub order: ProcessOrder,
 }
 
 /// The cluster as it was when the screen was frozen.

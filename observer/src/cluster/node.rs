@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use squall_proto::v1;
 use squall_proto::v1::row::Row;
 
+use super::process::Processes;
 use super::rate::Rate;
 use crate::clean;
 use crate::feed::{Link, RowsUpdate};
@@ -55,19 +56,6 @@ pub struct Opinion {
     pub taken_ms: u64,
 }
 
-/// A process.
-#[derive(Debug, Clone)]
-pub struct Process {
-    /// The row.
-    pub row: v1::ProcessRow,
-    /// Messages in per second.
-    pub rate_in: Rate,
-    /// Messages taken out of the mailbox per second.
-    pub rate_out: Rate,
-    /// Microseconds of work per second.
-    pub busy: Rate,
-}
-
 /// A fault, with the moment it ends by the reader's clock.
 #[derive(Debug, Clone)]
 pub struct Fault {
@@ -101,7 +89,7 @@ pub struct Node {
     /// Its opinions.
     pub opinions: BTreeMap<String, Opinion>,
     /// Its processes; empty unless they are watched.
-    pub processes: BTreeMap<String, Process>,
+    pub processes: Processes,
     /// Its active faults.
     pub faults: BTreeMap<String, Fault>,
     /// Messages in per second.
@@ -137,7 +125,7 @@ impl Node {
             links: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             opinions: BTreeMap::new(),
-            processes: BTreeMap::new(),
+            processes: Processes::default(),
             faults: BTreeMap::new(),
             rate_in: Rate::default(),
             rate_out: Rate::default(),
@@ -268,9 +256,7 @@ impl Node {
                 self.opinions.insert(opinion.row.exchange.clone(), opinion);
             }
             Some(Row::Process(r)) => {
-                let old = before.map_or(&self.processes, |b| &b.processes).get(&r.pid);
-                let process = process(taken_ms, r, old);
-                self.processes.insert(process.row.pid.clone(), process);
+                self.processes.put(taken_ms, r, before.map(|b| &b.processes));
             }
             Some(Row::Fault(r)) => {
                 let ends = Moment(now.0.saturating_add(r.left_ms));
@@ -292,7 +278,7 @@ impl Node {
             v1::RowKind::Link => drop(self.links.remove(key)),
             v1::RowKind::Exchange => drop(self.exchanges.remove(key)),
             v1::RowKind::Leader => drop(self.opinions.remove(key)),
-            v1::RowKind::Process => drop(self.processes.remove(key)),
+            v1::RowKind::Process => self.processes.remove(key),
             v1::RowKind::Fault => drop(self.faults.remove(key)),
             v1::RowKind::Node | v1::RowKind::Unspecified => {}
         }
@@ -302,7 +288,7 @@ impl Node {
 struct Before {
     exchanges: BTreeMap<String, Exchange>,
     opinions: BTreeMap<String, Opinion>,
-    processes: BTreeMap<String, Process>,
+    processes: Processes,
 }
 
 fn opinion(taken_ms: u64, row: v1::LeaderRow, old: Option<&Opinion>) -> Opinion {
@@ -313,19 +299,5 @@ fn opinion(taken_ms: u64, row: v1::LeaderRow, old: Option<&Opinion>) -> Opinion 
         row,
         owner_since_ms,
         taken_ms,
-    }
-}
-
-fn process(taken_ms: u64, row: v1::ProcessRow, old: Option<&Process>) -> Process {
-    let (mut rate_in, mut rate_out, mut busy) =
-        old.map_or_else(Default::default, |o| (o.rate_in, o.rate_out, o.busy));
-    rate_in.push(taken_ms, row.enqueued);
-    rate_out.push(taken_ms, row.dequeued);
-    busy.push(taken_ms, row.busy_us);
-    Process {
-        row,
-        rate_in,
-        rate_out,
-        busy,
     }
 }

@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use crate::cluster::Cluster;
-use crate::cluster::node::{Node, Process};
+use crate::cluster::node::Node;
+use crate::cluster::process::Process;
 use crate::units::Moment;
 
 /// A process.
@@ -48,10 +49,9 @@ pub struct ProcessFact {
 #[must_use]
 pub fn processes(cluster: &Cluster, now: Moment) -> Vec<ProcessFact> {
     let of = |n: &Node| {
-        n.processes
-            .values()
-            .map(|p| process(n, p, now))
-            .collect::<Vec<_>>()
+        let mut all: Vec<&Process> = n.processes.all().iter().collect();
+        all.sort_unstable_by(|a, b| (a.number, &a.row.pid).cmp(&(b.number, &b.row.pid)));
+        all.into_iter().map(|p| process(n, p, now)).collect::<Vec<_>>()
     };
     cluster.nodes.values().flat_map(of).collect()
 }

@@ -1,13 +1,11 @@
-//! The Processes of all nodes. There may be a hundred thousand: only keys are compared, only the first of
-//! them are put in order, and only the rows that show are written out.
+//! The Processes of all nodes. There may be a hundred thousand: only the rows that show are put in order
+//! and written out.
 
-use std::cmp::Ordering;
+pub mod order;
 
 use super::Source;
-use crate::cluster::node::{Node, Process};
 use crate::facts::{self, ProcessFact};
 use crate::layout;
-use crate::limits::SORTED_AHEAD;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Sort, Table};
 use crate::theme::Tone;
@@ -76,119 +74,26 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Processes {
 pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     let Source { cluster, now, .. } = source;
     let sort = pane.sort.unwrap_or(OWN_SORT);
-    let all = || {
-        cluster
-            .nodes
-            .values()
-            .flat_map(|n| n.processes.values().map(move |p| (n, p)))
-    };
-    let wanted = |(n, p): &(&Node, &Process)| {
-        pane.filter
-            .matches([p.row.pid.as_str(), &p.row.name, &p.row.kind, &n.name].into_iter())
-    };
-    let unfiltered = cluster.nodes.values().map(|n| n.processes.len()).sum();
-    let mut keys: Vec<Key<'_>> = all()
-        .filter(wanted)
-        .map(|(n, p)| Key::new(n, p, sort.column))
-        .collect();
+    let mut ordered = pane.order.of(cluster, sort, &pane.filter);
+    let total = ordered.total();
     let found = match &pane.cursor.id {
-        Some(RowId::Process(node, pid)) => rank(&keys, node, pid, sort),
+        Some(RowId::Process(node, pid)) => ordered.rank(node, pid),
         _ => None,
     };
-    let selected = pane.cursor.place(keys.len(), found, height);
+    let selected = pane.cursor.place(total, found, height);
     let first = pane.cursor.first();
-    order(
-        &mut keys,
-        first.saturating_add(height).saturating_add(SORTED_AHEAD),
-        sort,
-    );
-    pane.cursor.id = selected.map(|i| keys[i].id());
-    let lines = keys.iter().skip(first).take(height);
-    let lines = lines
-        .map(|k| line(&facts::process(k.node, k.process, now)))
-        .collect();
-    let total = keys.len();
+    let window = ordered.window(first, height);
+    let lines: Vec<Line> = window.map(|(n, p)| line(&facts::process(n, p, now))).collect();
+    pane.cursor.id = selected.and_then(|i| lines.get(i - first)).map(|l| l.id.clone());
     Table {
         columns: COLUMNS.to_vec(),
         lines,
         first,
         total,
-        unfiltered,
+        unfiltered: cluster.nodes.values().map(|n| n.processes.all().len()).sum(),
         selected,
         sort: Some(sort),
     }
-}
-
-/// What a process is sorted by.
-struct Key<'a> {
-    node: &'a Node,
-    process: &'a Process,
-    number: f64,
-    text: &'a str,
-}
-
-impl<'a> Key<'a> {
-    fn new(node: &'a Node, process: &'a Process, column: usize) -> Self {
-        let (p, at) = (process, node.taken_ms);
-        let (number, text) = match column {
-            0 => (0.0, p.row.pid.as_str()),
-            1 => (0.0, p.row.name.as_str()),
-            2 => (0.0, p.row.kind.as_str()),
-            3 => (0.0, node.name.as_str()),
-            4 => (p.mailbox() as f64, ""),
-            5 => (p.growth(at).unwrap_or(f64::MIN), ""),
-            6 => (p.row.oldest_us as f64, ""),
-            7 => (p.rate_in.per_s(at).unwrap_or(-1.0), ""),
-            8 => (p.rate_out.per_s(at).unwrap_or(-1.0), ""),
-            9 => (p.busy_percent(at).unwrap_or(-1.0), ""),
-            10 => (p.row.restarts as f64, ""),
-            11 => (p.row.dropped as f64, ""),
-            _ => (p.row.age_ms as f64, ""),
-        };
-        Self {
-            node,
-            process,
-            number,
-            text,
-        }
-    }
-
-    fn id(&self) -> RowId {
-        RowId::Process(self.node.name.clone(), self.process.row.pid.clone())
-    }
-
-    fn compare(&self, other: &Self, sort: Sort) -> Ordering {
-        let order = self
-            .number
-            .total_cmp(&other.number)
-            .then_with(|| self.text.cmp(other.text));
-        let order = if sort.descending { order.reverse() } else { order };
-        // Equal keys keep an order of their own, so that rows do not jump about.
-        order
-            .then_with(|| self.node.name.cmp(&other.node.name))
-            .then_with(|| self.process.row.pid.cmp(&other.process.row.pid))
-    }
-}
-
-/// Where a process stands: as many as come before it. No sort is needed for that.
-fn rank(keys: &[Key<'_>], node: &str, pid: &str, sort: Sort) -> Option<usize> {
-    let own = keys
-        .iter()
-        .find(|k| k.node.name == node && k.process.row.pid == pid)?;
-    Some(
-        keys.iter()
-            .filter(|k| k.compare(own, sort) == Ordering::Less)
-            .count(),
-    )
-}
-
-/// Puts the first `count` in order; the others stay as they are.
-fn order(keys: &mut [Key<'_>], count: usize, sort: Sort) {
-    if count < keys.len() {
-        keys.select_nth_unstable_by(count, |a, b| a.compare(b, sort));
-    }
-    let end = count.min(keys.len());
-    keys[..end].sort_unstable_by(|a, b| a.compare(b, sort));
 }
 
 fn line(p: &ProcessFact) -> Line {

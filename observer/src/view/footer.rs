@@ -29,20 +29,54 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
         area.width -= used;
     }
     let sortable = prepare::columns(model.screen).1.is_some();
+    let all: Vec<Hint> = keymap::hints(context(model), sortable).collect();
     let mut x = 1;
-    for (label, hint) in keymap::hints(context(model), sortable) {
-        let needed = width(label) + width(hint) + 3;
-        if x + needed > area.width {
-            break;
-        }
+    for (label, hint) in fitting(&all, area.width) {
         let spot = Rect {
             x: area.x + x,
-            width: area.width - x,
+            width: area.width.saturating_sub(x),
             ..area
         };
         x += paint.pieces(
             spot,
             &[(label, Tone::Accent), (" ", Tone::Plain), (hint, Tone::Dim)],
-        ) + 2;
+        ) + GAP;
+    }
+}
+
+type Hint = (&'static str, &'static str);
+
+/// Columns between two hints.
+const GAP: u16 = 2;
+
+/// The hints that fit, in their order. The last ones, how to get help and how to leave, go last.
+fn fitting(all: &[Hint], room: u16) -> Vec<Hint> {
+    let needed = |hints: &[Hint]| {
+        let widths = hints
+            .iter()
+            .map(|(label, hint)| width(label) + width(hint) + 1 + GAP);
+        1 + widths.sum::<u16>().saturating_sub(GAP)
+    };
+    let mut kept = all.to_vec();
+    while kept.len() > 1 && needed(&kept) > room {
+        kept.remove(kept.len().saturating_sub(3));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keymap::Context;
+
+    #[test]
+    fn help_and_quit_stay_at_every_width() {
+        let all: Vec<Hint> = keymap::hints(Context::Main, true).collect();
+        for room in 20..120 {
+            let kept = fitting(&all, room);
+            let last = &kept[kept.len() - 2..];
+            assert_eq!(last, [("?", "help"), ("q", "quit")], "{room}");
+        }
+        assert_eq!(fitting(&all, 120), all);
     }
 }

@@ -1,0 +1,142 @@
+//! The processes of one node side by side in memory, found by pid: there may be a hundred thousand, and
+//! every frame looks at all of them. What does not live here: their order, and what they look like.
+
+use std::collections::HashMap;
+
+use squall_proto::v1;
+
+use super::rate::Rate;
+
+/// A process.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The row.
+    pub row: v1::ProcessRow,
+    /// The number in the pid: equal rows stand in this order.
+    pub number: u64,
+    /// Messages in per second.
+    pub rate_in: Rate,
+    /// Messages taken out of the mailbox per second.
+    pub rate_out: Rate,
+    /// Microseconds of work per second.
+    pub busy: Rate,
+}
+
+/// The processes of one node.
+#[derive(Debug, Clone, Default)]
+pub struct Processes {
+    rows: Vec<Process>,
+    places: HashMap<String, usize>,
+}
+
+impl Processes {
+    /// All of them, in no order.
+    #[must_use]
+    pub fn all(&self) -> &[Process] {
+        &self.rows
+    }
+
+    /// Where a process stands in [`Processes::all`], until the next change.
+    #[must_use]
+    pub fn place(&self, pid: &str) -> Option<usize> {
+        self.places.get(pid).copied()
+    }
+
+    /// The process of that pid.
+    #[must_use]
+    pub fn get(&self, pid: &str) -> Option<&Process> {
+        self.rows.get(self.place(pid)?)
+    }
+
+    /// Takes a row in. A process that was in `before` keeps its rates.
+    pub fn put(&mut self, taken_ms: u64, row: v1::ProcessRow, before: Option<&Self>) {
+        if let Some(at) = self.place(&row.pid) {
+            self.rows[at].take_in(taken_ms, row);
+            return;
+        }
+        let old = before.and_then(|b| b.get(&row.pid));
+        let (rate_in, rate_out, busy) =
+            old.map_or_else(Default::default, |o| (o.rate_in, o.rate_out, o.busy));
+        self.places.insert(row.pid.clone(), self.rows.len());
+        let mut process = Process {
+            number: number(&row.pid),
+            row: v1::ProcessRow::default(),
+            rate_in,
+            rate_out,
+            busy,
+        };
+        process.take_in(taken_ms, row);
+        self.rows.push(process);
+    }
+
+    /// Forgets a process; the last one takes its place.
+    pub fn remove(&mut self, pid: &str) {
+        let Some(at) = self.places.remove(pid) else { return };
+        self.rows.swap_remove(at);
+        if let Some(moved) = self.rows.get(at)
+            && let Some(place) = self.places.get_mut(&moved.row.pid)
+        {
+            *place = at;
+        }
+    }
+}
+
+impl Process {
+    fn take_in(&mut self, taken_ms: u64, row: v1::ProcessRow) {
+        self.rate_in.push(taken_ms, row.enqueued);
+        self.rate_out.push(taken_ms, row.dequeued);
+        self.busy.push(taken_ms, row.busy_us);
+        self.row = row;
+    }
+}
+
+/// The last number in a pid; 0 without one.
+fn number(pid: &str) -> u64 {
+    let end = pid.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let start = end.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    end.get(start..).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(pid: &str, enqueued: u64) -> v1::ProcessRow {
+        v1::ProcessRow {
+            pid: pid.to_owned(),
+            enqueued,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_pid_finds_its_process_whatever_was_removed() {
+        let mut all = Processes::default();
+        for pid in ["<a.1>", "<a.2>", "<a.3>"] {
+            all.put(0, row(pid, 1), None);
+        }
+        all.remove("<a.1>");
+        all.remove("<a.9>");
+        assert!(all.get("<a.1>").is_none());
+        for pid in ["<a.2>", "<a.3>"] {
+            assert_eq!(all.get(pid).map(|p| p.row.pid.as_str()), Some(pid));
+        }
+        assert_eq!(all.all().len(), 2);
+    }
+
+    #[test]
+    fn rates_outlive_a_whole_picture() {
+        let (mut before, mut after) = (Processes::default(), Processes::default());
+        before.put(1_000, row("<a.1>", 0), None);
+        after.put(2_000, row("<a.1>", 50), Some(&before));
+        assert_eq!(after.all()[0].rate_in.per_s(2_000), Some(50.0));
+    }
+
+    #[test]
+    fn pids_count() {
+        assert_eq!(
+            [number("<a1.12>"), number("<b.7"), number("x"), number("")],
+            [12, 7, 0, 0]
+        );
+    }
+}

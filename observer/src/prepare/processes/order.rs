@@ -1,0 +1,288 @@
+//! The order of all processes by one column. One pass makes a small key for each, the window is picked out
+//! of the keys without sorting the rest, and nothing is done again before something has changed.
+
+use std::cmp::Ordering;
+
+use squall_filter::Filter;
+
+use crate::cluster::Cluster;
+use crate::cluster::node::Node;
+use crate::cluster::process::Process;
+use crate::table::Sort;
+
+/// What the order was made of; the same again makes the same order.
+#[derive(Debug, Clone, PartialEq)]
+struct Made {
+    version: u64,
+    sort: Sort,
+    filter: Filter,
+}
+
+/// The order, kept from frame to frame.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessOrder {
+    made: Option<Made>,
+    keys: Vec<Key>,
+    window: Option<(usize, usize)>,
+}
+
+/// What a process is sorted by, and where it is.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    value: u64,
+    number: u64,
+    node: u32,
+    place: u32,
+}
+
+/// A cluster's processes under an order.
+pub struct Ordered<'o, 'a> {
+    order: &'o mut ProcessOrder,
+    nodes: Vec<&'a Node>,
+    sort: Sort,
+    filter: &'a Filter,
+}
+
+impl ProcessOrder {
+    /// Brings the order up to date.
+    pub fn of<'o, 'a>(&'o mut self, cluster: &'a Cluster, sort: Sort, filter: &'a Filter) -> Ordered<'o, 'a> {
+        let nodes: Vec<&Node> = cluster.nodes.values().collect();
+        let made = Made {
+            version: cluster.version,
+            sort,
+            filter: filter.clone(),
+        };
+        if self.made.as_ref() != Some(&made) {
+            self.window = None;
+            self.keys.clear();
+            for (i, node) in nodes.iter().enumerate() {
+                let all = node.processes.all().iter().enumerate();
+                let wanted = all.filter(|(_, p)| wanted(filter, node, p));
+                self.keys
+                    .extend(wanted.map(|(place, p)| Key::new(i, node, place, p, sort)));
+            }
+            self.made = Some(made);
+        }
+        Ordered {
+            order: self,
+            nodes,
+            sort,
+            filter,
+        }
+    }
+}
+
+impl<'a> Ordered<'_, 'a> {
+    /// Processes that match the filter.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.order.keys.len()
+    }
+
+    /// Where a process stands: as many as come before it. No sort is needed for that.
+    #[must_use]
+    pub fn rank(&self, name: &str, pid: &str) -> Option<usize> {
+        let (i, node) = self.nodes.iter().enumerate().find(|(_, n)| n.name == name)?;
+        let place = node.processes.place(pid)?;
+        let process = &node.processes.all()[place];
+        if !wanted(self.filter, node, process) {
+            return None;
+        }
+        let own = Key::new(i, node, place, process, self.sort);
+        let before = |k: &&Key| compare(&self.nodes, self.sort, k, &own) == Ordering::Less;
+        Some(self.order.keys.iter().filter(before).count())
+    }
+
+    /// The processes from `first` on, at most `count`, in order.
+    pub fn window(&mut self, first: usize, count: usize) -> impl Iterator<Item = (&'a Node, &'a Process)> {
+        let (nodes, sort) = (&self.nodes, self.sort);
+        let keys = &mut self.order.keys;
+        let first = first.min(keys.len());
+        let end = first.saturating_add(count).min(keys.len());
+        if self.order.window != Some((first, end)) {
+            let by = |a: &Key, b: &Key| compare(nodes, sort, a, b);
+            if 0 < first && first < keys.len() {
+                keys.select_nth_unstable_by(first, by);
+            }
+            if end < keys.len() {
+                keys[first..].select_nth_unstable_by(end - first, by);
+            }
+            keys[first..end].sort_unstable_by(by);
+            self.order.window = Some((first, end));
+        }
+        keys[first..end].iter().map(|k| {
+            let node = nodes[k.node as usize];
+            (node, &node.processes.all()[k.place as usize])
+        })
+    }
+}
+
+impl Key {
+    fn new(i: usize, node: &Node, place: usize, process: &Process, sort: Sort) -> Self {
+        let value = value(i, node, process, sort.column);
+        Self {
+            value: if sort.descending { !value } else { value },
+            number: process.number,
+            node: i as u32,
+            place: place as u32,
+        }
+    }
+}
+
+fn wanted(filter: &Filter, node: &Node, p: &Process) -> bool {
+    filter.matches([p.row.pid.as_str(), &p.row.name, &p.row.kind, &node.name].into_iter())
+}
+
+fn compare(nodes: &[&Node], sort: Sort, a: &Key, b: &Key) -> Ordering {
+    a.value
+        .cmp(&b.value)
+        .then_with(|| words(nodes, sort, a, b))
+        // Equal keys keep an order of their own, so that rows do not jump about.
+        .then_with(|| (a.node, a.number, a.place).cmp(&(b.node, b.number, b.place)))
+}
+
+/// Words whose first bytes are equal are compared in full; numbers are equal then.
+fn words(nodes: &[&Node], sort: Sort, a: &Key, b: &Key) -> Ordering {
+    let row = |k: &Key| &nodes[k.node as usize].processes.all()[k.place as usize].row;
+    let order = match sort.column {
+        1 => row(a).name.cmp(&row(b).name),
+        2 => row(a).kind.cmp(&row(b).kind),
+        _ => Ordering::Equal,
+    };
+    if sort.descending { order.reverse() } else { order }
+}
+
+/// A number that is larger where the column's value comes later.
+fn value(i: usize, node: &Node, p: &Process, column: usize) -> u64 {
+    let at = node.taken_ms;
+    match column {
+        // Pids count within their node.
+        0 => ((i as u64) << 48) | p.number.min((1 << 48) - 1),
+        1 => prefix(&p.row.name),
+        2 => prefix(&p.row.kind),
+        3 => i as u64,
+        4 => p.mailbox(),
+        5 => of_float(p.growth(at).unwrap_or(f64::MIN)),
+        6 => p.row.oldest_us,
+        7 => of_float(p.rate_in.per_s(at).unwrap_or(-1.0)),
+        8 => of_float(p.rate_out.per_s(at).unwrap_or(-1.0)),
+        9 => of_float(p.busy_percent(at).unwrap_or(-1.0)),
+        10 => p.row.restarts,
+        11 => p.row.dropped,
+        _ => p.row.age_ms,
+    }
+}
+
+fn prefix(text: &str) -> u64 {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    u64::from_be_bytes(bytes)
+}
+
+/// The order of floats as the order of integers.
+fn of_float(v: f64) -> u64 {
+    let bits = v.to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | (1 << 63) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::{RowsUpdate, Update};
+    use crate::units::Moment;
+    use squall_proto::v1;
+    use squall_proto::v1::row::Row;
+
+    fn cluster(mailboxes: &[(&str, &str, u64)]) -> Cluster {
+        let mut cluster = Cluster::default();
+        feed(&mut cluster, mailboxes);
+        cluster
+    }
+
+    fn feed(cluster: &mut Cluster, mailboxes: &[(&str, &str, u64)]) {
+        for (pid, name, enqueued) in mailboxes {
+            let row = v1::ProcessRow {
+                pid: (*pid).to_owned(),
+                name: (*name).to_owned(),
+                enqueued: *enqueued,
+                ..Default::default()
+            };
+            let rows = RowsUpdate {
+                node: "a".to_owned(),
+                rows: vec![v1::Row {
+                    row: Some(Row::Process(row)),
+                }],
+                taken_unix_ms: 1,
+                ..Default::default()
+            };
+            cluster.apply(Moment(1), Update::Rows(rows));
+        }
+    }
+
+    const BY_MAILBOX: Sort = Sort {
+        column: 4,
+        descending: true,
+    };
+
+    fn pids<'a>(ordered: &mut Ordered<'_, 'a>, first: usize, count: usize) -> Vec<&'a str> {
+        ordered
+            .window(first, count)
+            .map(|(_, p)| p.row.pid.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn any_window_is_that_of_the_whole_order() {
+        let rows: Vec<(String, u64)> = (0..200u64).map(|n| (format!("<a.{n}>"), n * 37 % 11)).collect();
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(pid, n)| (pid.as_str(), "exchange", *n))
+            .collect();
+        let cluster = cluster(&rows);
+        let filter = Filter::default();
+        for column in 0..13 {
+            for descending in [false, true] {
+                let sort = Sort { column, descending };
+                let mut order = ProcessOrder::default();
+                let whole = pids(&mut order.of(&cluster, sort, &filter), 0, usize::MAX);
+                assert_eq!(whole.len(), 200);
+                for (first, count) in [(0, 10), (190, 20), (77, 1), (0, 10), (5, 100), (300, 4)] {
+                    let mut ordered = order.of(&cluster, sort, &filter);
+                    let end = (first + count).min(200);
+                    assert_eq!(pids(&mut ordered, first, count), whole[first.min(200)..end]);
+                }
+                let ordered = order.of(&cluster, sort, &filter);
+                assert_eq!(ordered.rank("a", whole[123]), Some(123));
+            }
+        }
+    }
+
+    #[test]
+    fn equal_rows_stand_in_the_order_of_their_pids() {
+        let cluster = cluster(&[("<a.10>", "x", 1), ("<a.9>", "x", 1), ("<a.2>", "x", 2)]);
+        let (mut order, filter) = (ProcessOrder::default(), Filter::default());
+        let mut ordered = order.of(&cluster, BY_MAILBOX, &filter);
+        assert_eq!(pids(&mut ordered, 0, 9), ["<a.2>", "<a.9>", "<a.10>"]);
+    }
+
+    #[test]
+    fn what_changed_is_put_in_order_anew_and_the_filter_counts() {
+        let mut cluster = cluster(&[
+            ("<a.1>", "orders", 5),
+            ("<a.2>", "orders", 4),
+            ("<a.3>", "users", 9),
+        ]);
+        let mut order = ProcessOrder::default();
+        let filter = Filter::parse("orders").unwrap();
+        assert_eq!(
+            pids(&mut order.of(&cluster, BY_MAILBOX, &filter), 0, 9),
+            ["<a.1>", "<a.2>"]
+        );
+        feed(&mut cluster, &[("<a.2>", "orders", 7)]);
+        let mut ordered = order.of(&cluster, BY_MAILBOX, &filter);
+        assert_eq!(pids(&mut ordered, 0, 9), ["<a.2>", "<a.1>"]);
+        assert_eq!((ordered.total(), ordered.rank("a", "<a.3>")), (2, None));
+    }
+}
