@@ -63,7 +63,7 @@ async fn fire(client: &ChaosClient, order: Order) -> Result<String, ChaosError> 
             expect_os_pid,
         } => {
             let child = client.pause(&node, ttl, expect_os_pid).await?;
-            Ok(format!("{node} paused, goes on in {} ms", child.left_ms))
+            Ok(format!("{node} paused, goes on in {}", seconds(child.left_ms)))
         }
         Order::Resume { node } => client.resume(&node).await.map(|_| format!("{node} goes on")),
         Order::Restart { node, expect_os_pid } => {
@@ -87,12 +87,17 @@ async fn fire(client: &ChaosClient, order: Order) -> Result<String, ChaosError> 
 fn killed(child: &Child) -> String {
     match child.left_ms {
         0 => format!("{} killed, stays down", child.name),
-        left => format!("{} killed, starts again in {left} ms", child.name),
+        left => format!("{} killed, starts again in {}", child.name, seconds(left)),
     }
 }
 
 fn set(fault: &ActiveFault) -> String {
-    format!("{}, for {} ms", fault.what, fault.left_ms)
+    format!("{}, for {}", fault.what, seconds(fault.left_ms))
+}
+
+/// Whole seconds, rounded: what is left of a time is a little less than what was asked for.
+fn seconds(ms: u64) -> String {
+    format!("{}s", ms.saturating_add(500) / 1000)
 }
 
 fn refused(error: &ChaosError) -> ConsoleError {

@@ -2,6 +2,7 @@
 //! all nodes merged. Fed by [`Update`]s, pure. What does not live here: what the rows mean
 //! ([`crate::facts`]), what is wrong ([`health`]), sorting and drawing.
 
+pub mod checks;
 pub mod events;
 pub mod health;
 pub mod node;

@@ -70,18 +70,21 @@ pub enum Context {
     Form,
     /// The chaos dialog asks for a name to be typed.
     Typing,
-    /// The chaos dialog asks for a plain confirmation, or shows what came of it.
+    /// The chaos dialog asks for a plain confirmation.
     Confirm,
+    /// A box shows what came of an order, or why there is none.
+    Done,
 }
 
 /// Every context.
-pub const CONTEXTS: [Context; 6] = [
+pub const CONTEXTS: [Context; 7] = [
     Context::Main,
     Context::Filter,
     Context::Help,
     Context::Form,
     Context::Typing,
     Context::Confirm,
+    Context::Done,
 ];
 
 /// A key.
@@ -146,10 +149,10 @@ const fn bind(
     }
 }
 
-use Context::{Confirm, Filter, Form, Help, Main, Typing};
+use Context::{Confirm, Done, Filter, Form, Help, Main, Typing};
 
 const MAIN: &[Context] = &[Main];
-const ALL: &[Context] = &[Main, Filter, Help, Form, Typing, Confirm];
+const ALL: &[Context] = &[Main, Filter, Help, Form, Typing, Confirm, Done];
 const LISTS: &[Context] = &[Main, Help];
 const BOXES: &[Context] = &[Form, Typing, Confirm];
 const OVERLAYS: &[Context] = &[Filter, Help, Form, Typing, Confirm];
@@ -192,8 +195,9 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[c('?'), k(KeyCode::F(1))], Action::Help, LISTS, "?", "this page", "help"),
     bind(&[k(KeyCode::Esc)], Action::Close, MAIN, "Esc", "clear the filter", ""),
     bind(&[k(KeyCode::Esc)], Action::Close, OVERLAYS, "Esc", "close", "leave"),
+    bind(&[k(KeyCode::Esc), k(KeyCode::Enter)], Action::Close, &[Done], "Esc", "close", "close"),
     bind(&[c('q')], Action::Quit, MAIN, "q", "quit", "quit"),
-    bind(&[c('q')], Action::Close, &[Help, Form, Confirm], "q", "close", ""),
+    bind(&[c('q')], Action::Close, &[Help, Form, Confirm, Done], "q", "close", ""),
     bind(&[ctrl('c')], Action::Quit, ALL, "^c", "quit from anywhere", ""),
 ];
 

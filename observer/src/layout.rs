@@ -77,47 +77,58 @@ pub struct OverviewParts {
     pub nodes: Rect,
     /// Charts.
     pub load: Rect,
-    /// What is wrong.
+    /// What is wrong, and what holds.
     pub health: Rect,
+    /// The newest events.
+    pub latest: Rect,
 }
 
 /// Rows of a box that are not its content: two borders.
 pub const BORDERS: u16 = 2;
+/// Rows the newest events are worth a box from.
+const LATEST_MIN: u16 = 5;
 /// Rows of a table in a box that are not lines: borders and headings.
 pub const TABLE_EXTRA: u16 = 3;
 
-/// Cuts the Overview's body up for so many nodes and findings.
+/// Cuts the Overview's body up for so many nodes, so many findings, and so many lines on health in all.
 #[must_use]
-pub fn overview(body: Rect, nodes: u16, findings: u16) -> OverviewParts {
+pub fn overview(body: Rect, nodes: u16, findings: u16, said: u16) -> OverviewParts {
     let mut rest = body;
     let chart = nodes.max(1) + 2 + BORDERS;
     let wide = body.width >= 100;
     // One more line for the totals.
     let wanted = nodes.max(1) + 1 + TABLE_EXTRA;
-    let health_wanted = findings.clamp(1, 6) + BORDERS;
-    let most = body.height.saturating_sub(health_wanted.min(4)).max(5);
+    let health_least = findings.clamp(1, 6) + BORDERS;
+    let health_whole = said.max(1) + BORDERS;
+    let most = body.height.saturating_sub(health_least.min(4)).max(5);
     let nodes = top(&mut rest, wanted.min(most));
     if wide && rest.height >= chart {
-        let health = right(&mut rest, body.width * 2 / 5);
+        let mut side = right(&mut rest, body.width * 2 / 5);
+        let latest = if side.height >= health_whole + LATEST_MIN {
+            let height = side.height - health_whole;
+            bottom(&mut side, height)
+        } else {
+            Rect::default()
+        };
         return OverviewParts {
             nodes,
             load: rest,
-            health,
+            health: side,
+            latest,
         };
     }
-    if rest.height >= health_wanted + chart {
-        let health = bottom(&mut rest, health_wanted);
-        return OverviewParts {
-            nodes,
-            load: rest,
-            health,
-        };
-    }
-    OverviewParts {
+    let mut parts = OverviewParts {
         nodes,
         load: Rect::default(),
         health: rest,
+        latest: Rect::default(),
+    };
+    if rest.height >= health_least + chart {
+        let height = health_whole.min(rest.height - chart);
+        parts.health = bottom(&mut rest, height);
+        parts.load = rest;
     }
+    parts
 }
 
 /// Parts of the Mesh view.
@@ -220,13 +231,14 @@ mod tests {
             for nodes in [0, 1, 3, 7, 40] {
                 let area = Rect::new(0, 0, w, h);
                 let body = shell(area, 2, true).body;
-                let o = overview(body, nodes, 9);
+                let o = overview(body, nodes, 9, 12);
                 let m = mesh(body);
                 let l = leaders(body, nodes);
+                let none = Rect::default();
                 for parts in [
-                    [o.nodes, o.load, o.health],
-                    [m.matrix, m.ring, m.detail],
-                    [l.registry, l.matrix, l.detail],
+                    [o.nodes, o.load, o.health, o.latest],
+                    [m.matrix, m.ring, m.detail, none],
+                    [l.registry, l.matrix, l.detail, none],
                 ] {
                     let sum: u32 = parts.iter().map(|r| r.area()).sum();
                     assert!(sum <= body.area(), "{w}x{h} {nodes}: {parts:?}");

@@ -27,6 +27,15 @@ pub fn millis(ms: u64) -> String {
     }
 }
 
+/// Milliseconds as whole seconds, for what counts on the screen: `0s`, `7s`, `4m07s`.
+#[must_use]
+pub fn whole_seconds(ms: u64) -> String {
+    match ms / 1000 {
+        s @ 0..=59 => format!("{s}s"),
+        s => millis(s * 1000),
+    }
+}
+
 /// Microseconds: `85µs`, `1.2ms`, `230ms`, `1.4s`; `–` for zero, which means "not measured".
 #[must_use]
 pub fn micros(us: u64) -> String {
@@ -131,6 +140,10 @@ mod tests {
         for (ms, expected) in table {
             assert_eq!(millis(ms), expected);
         }
+        assert_eq!(
+            [whole_seconds(999), whole_seconds(3_900), whole_seconds(61_000)],
+            ["0s", "3s", "1m01s"]
+        );
         assert_eq!(
             [micros(0), micros(85), micros(1_250), micros(230_400)],
             ["–", "85µs", "1.2ms", "230ms"]

@@ -79,11 +79,12 @@ pub fn context(model: &Model) -> Context {
         Overlay::None => Context::Main,
         Overlay::Help => Context::Help,
         Overlay::Filter(_) => Context::Filter,
-        Overlay::Notice { .. } => Context::Confirm,
+        Overlay::Notice { .. } => Context::Done,
         Overlay::Chaos(dialog) => match dialog.stage {
             Stage::Form => Context::Form,
             Stage::Typing(_) => Context::Typing,
-            Stage::Confirm | Stage::Running | Stage::Done(_) => Context::Confirm,
+            Stage::Confirm => Context::Confirm,
+            Stage::Running | Stage::Done(_) => Context::Done,
         },
     }
 }
@@ -113,7 +114,7 @@ fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
             model.overlay = Overlay::None;
             Vec::new()
         }
-        Context::Form | Context::Typing | Context::Confirm => chaos::act(model, action),
+        Context::Form | Context::Typing | Context::Confirm | Context::Done => chaos::act(model, action),
     }
 }
 

@@ -53,9 +53,9 @@ pub struct Faults {
 }
 
 /// Timers later than this are worth a line: an election timeout starts at 150 ms.
-const TIMER_LATE_MS: u64 = 100;
+pub(super) const TIMER_LATE_MS: u64 = 100;
 /// Revisions a follower may lag before it is worth a line.
-const LAG_MAX: u64 = 100;
+pub(super) const LAG_MAX: u64 = 100;
 
 /// Whether quorum is held.
 #[must_use]

@@ -150,6 +150,14 @@ pub fn table(source: Source<'_>, pane: &mut Pane) -> Table {
 /// Role of a node for an exchange: glyph, word and tone.
 #[must_use]
 pub fn role(f: &LeaderFact) -> (&'static str, &'static str, Tone) {
+    // What a silent node said last is no opinion it holds now.
+    if f.stale_ms.is_some() {
+        return match f.role {
+            "owner" | "owner-no-lease" => ("◌", "was owner", Tone::Dim),
+            "router" => ("◌", "was router", Tone::Dim),
+            _ => ("◌", "unknown", Tone::Dim),
+        };
+    }
     match f.role {
         "owner" if f.split => ("!", "SPLIT", Tone::Bad),
         "owner" => ("●", "owner", Tone::Good),
@@ -173,6 +181,7 @@ fn registry(nodes: &[NodeFact], height: usize) -> Table {
         let up = n.state == State::Up;
         let leads = n.role == "leader";
         let role = match (leads, n.quorum) {
+            _ if !up => Cell::new(format!("◌ {}", n.role)),
             (true, true) => Cell::new("★ leader").tone(Tone::Strong),
             (true, false) => Cell::new("☆ leader").tone(Tone::Warn),
             _ => Cell::new(format!("  {}", n.role)),

@@ -2,6 +2,7 @@
 
 use super::Source;
 use crate::cluster::State;
+use crate::cluster::checks::{self, Check};
 use crate::cluster::events::{Mark, MarkKind};
 use crate::cluster::health::Finding;
 use crate::facts::{self, NodeFact};
@@ -9,7 +10,7 @@ use crate::layout;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Sort, Table};
 use crate::theme::Tone;
-use crate::units::{bytes, count, millis, percent, rate};
+use crate::units::{bytes, clock, count, millis, percent, rate};
 
 /// Columns of the nodes' table.
 pub const COLUMNS: &[Column] = &[
@@ -50,6 +51,10 @@ pub struct Overview {
     pub marks: Vec<(u64, MarkKind)>,
     /// What is wrong.
     pub findings: Vec<Finding>,
+    /// What must hold, with its figures; what does not hold comes first.
+    pub checks: Vec<Check>,
+    /// The newest events: time, node, words.
+    pub latest: Vec<(String, String, String)>,
 }
 
 /// The load of one node.
@@ -73,7 +78,10 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
         body,
         findings,
     } = source;
-    let parts = layout::overview(body, cluster.nodes.len() as u16, findings.len() as u16);
+    let mut checks = checks::checks(cluster, now);
+    checks.sort_by_key(|c| c.holds);
+    let (wrong, said) = (findings.len(), findings.len() + checks.len());
+    let parts = layout::overview(body, cluster.nodes.len() as u16, wrong as u16, said as u16);
     // The totals take a line.
     let height = layout::lines(parts.nodes).saturating_sub(1).max(1);
     let width = usize::from(parts.load.width);
@@ -100,7 +108,23 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
             .filter(|(s, _)| *s < width as u64)
             .collect(),
         findings: findings.to_vec(),
+        checks,
+        latest: latest(source, parts.latest.height.into()),
     }
+}
+
+/// The newest events that fit.
+fn latest(source: Source<'_>, rows: usize) -> Vec<(String, String, String)> {
+    let events = source.cluster.events.newest_first().take(rows);
+    events
+        .map(|(key, e)| {
+            (
+                clock(key.unix_ms),
+                key.node.clone(),
+                format!("{} {}: {}", e.kind, e.subject, e.text),
+            )
+        })
+        .collect()
 }
 
 /// The nodes' table.
@@ -188,6 +212,7 @@ fn state(n: &NodeFact) -> Cell {
 
 fn role(n: &NodeFact) -> Cell {
     match n.role {
+        "leader" if n.stale_ms.is_some() => Cell::new("◌ leader").tone(Tone::Dim),
         "leader" if n.quorum => Cell::new("★ leader").tone(Tone::Strong),
         // A leader that hears no majority still says that it leads.
         "leader" => Cell::new("☆ leader").tone(Tone::Warn),

@@ -54,7 +54,7 @@ pub fn notice(paint: &mut Paint<'_>, area: Rect, title: &str, text: &str, bad: b
         paint.text(row, line, tone);
     }
     if let Some(row) = inside.rows().next_back() {
-        hints(paint, row, Context::Confirm);
+        hints(paint, row, Context::Done);
     }
 }
 
@@ -154,6 +154,10 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
             let lines = wrap(text, first.width.saturating_sub(2));
             for (i, (line, row)) in lines.iter().zip([first, second]).enumerate() {
                 paint.pieces(row, &[(if i == 0 { mark } else { "  " }, tone), (line, tone)]);
+            }
+            // The footer says it too, where a long answer leaves no room here.
+            if lines.len() == 1 {
+                hints(paint, second, Context::Done);
             }
         }
     }

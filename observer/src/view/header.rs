@@ -7,7 +7,7 @@ use crate::layout;
 use crate::model::{Model, Screen};
 use crate::prepare::Head;
 use crate::theme::Tone;
-use crate::units::millis;
+use crate::units::whole_seconds;
 
 /// Who is watched, and how it stands.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
@@ -33,21 +33,31 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
     } else {
         Tone::Bad
     };
-    let mut pieces = vec![
+    let cluster = head.cluster.as_deref().map(short).unwrap_or_default();
+    let mut groups = vec![vec![
         (" SQUALL ", Tone::Strong),
         (" ", Tone::Plain),
         (nodes.as_str(), up_tone),
-    ];
-    let cluster = head.cluster.as_deref().map(short).unwrap_or_default();
+    ]];
     if head.nodes > 0 {
-        pieces.extend([(" · leader ", Tone::Dim), (leader, leader_tone)]);
-        pieces.extend([(" · term ", Tone::Dim), (&term, Tone::Plain)]);
-        pieces.extend([(" · rev ", Tone::Dim), (&revision, Tone::Plain)]);
+        groups.push(vec![(" · leader ", Tone::Dim), (leader, leader_tone)]);
+        groups.push(vec![(" · term ", Tone::Dim), (&term, Tone::Plain)]);
+        groups.push(vec![(" · rev ", Tone::Dim), (&revision, Tone::Plain)]);
     }
     if !cluster.is_empty() {
-        pieces.extend([(" · cluster ", Tone::Dim), (&cluster, Tone::Dim)]);
+        groups.push(vec![(" · cluster ", Tone::Dim), (&cluster, Tone::Dim)]);
     }
-    paint.pieces(rest, &pieces);
+    paint.pieces(rest, &whole(groups, rest.width.saturating_sub(1)));
+}
+
+/// The groups that fit as a whole, in their order.
+fn whole(groups: Vec<Vec<(&str, Tone)>>, room: u16) -> Vec<(&str, Tone)> {
+    let mut used = 0;
+    let fits = |group: &Vec<(&str, Tone)>| {
+        used += group.iter().map(|(text, _)| width(text)).sum::<u16>();
+        used <= room
+    };
+    groups.into_iter().take_while(fits).flatten().collect()
 }
 
 /// The tabs.
@@ -96,7 +106,7 @@ pub fn banners(paint: &mut Paint<'_>, area: Rect, head: &Head) {
         };
         let text = format!(
             " ✶ {count} ACTIVE · next ends in {} · H ends all · {}",
-            millis(faults.shortest_ms.div_ceil(1000) * 1000),
+            whole_seconds(faults.shortest_ms.div_ceil(1000) * 1000),
             faults.what
         );
         paint.styled(row, &text, style);
@@ -138,7 +148,7 @@ fn indent(row: Rect) -> Rect {
 
 fn live_word(head: &Head) -> (String, Tone) {
     match head.frozen_ms {
-        Some(ms) => (format!("■ FROZEN {}", millis(ms / 1000 * 1000)), Tone::Warn),
+        Some(ms) => (format!("■ FROZEN {}", whole_seconds(ms)), Tone::Warn),
         None if head.up > 0 => ("● LIVE".to_owned(), Tone::Good),
         None if head.nodes == 0 => ("◌ CONNECTING".to_owned(), Tone::Warn),
         None => ("✖ STALE".to_owned(), Tone::Bad),

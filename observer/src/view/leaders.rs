@@ -113,16 +113,10 @@ fn opinion(paint: &mut Paint<'_>, spot: Rect, fact: Option<&LeaderFact>) {
         return;
     };
     let (glyph, word, tone) = role(f);
-    // What a silent node said last is no opinion it holds now: hollow and grey.
-    let (glyph, tone) = if f.stale_ms.is_some() {
-        ("○", Tone::Dim)
-    } else {
-        (glyph, tone)
-    };
     let epoch = format!("e{}", f.epoch);
     // A router's word is the node it sends to: that is what it would act on.
     let word = match (f.role, &f.believed_owner) {
-        ("router", Some(owner)) => owner.as_str(),
+        ("router", Some(owner)) if f.stale_ms.is_none() => owner.as_str(),
         _ => word,
     };
     let leader = f.leader.clone().unwrap_or_default();
