@@ -186,20 +186,30 @@ pub struct LeadersParts {
     pub matrix: Rect,
     /// The opinions on the selected exchange in full; without height when there is no room.
     pub detail: Rect,
+    /// What happened to the selected exchange; without height when there is no room.
+    pub history: Rect,
 }
 
-/// Cuts the Leaders view's body up for so many nodes.
+/// Cuts the Leaders view's body up for so many nodes and exchanges.
 #[must_use]
-pub fn leaders(body: Rect, nodes: u16) -> LeadersParts {
+pub fn leaders(body: Rect, nodes: u16, exchanges: u16) -> LeadersParts {
     let mut rest = body;
     let own = nodes.max(1) + TABLE_EXTRA;
     let registry = top(&mut rest, own.min(body.height / 2));
     let height = if rest.height >= own + 8 { own } else { 0 };
+    let needed = exchanges.max(1).saturating_add(TABLE_EXTRA);
+    let history = if height > 0 && rest.height >= needed.saturating_add(height + LATEST_MIN) {
+        let spare = rest.height - needed - height;
+        bottom(&mut rest, spare)
+    } else {
+        Rect::default()
+    };
     let detail = bottom(&mut rest, height);
     LeadersParts {
         registry,
         matrix: rest,
         detail,
+        history,
     }
 }
 
@@ -233,12 +243,12 @@ mod tests {
                 let body = shell(area, 2, true).body;
                 let o = overview(body, nodes, 9, 12);
                 let m = mesh(body);
-                let l = leaders(body, nodes);
+                let l = leaders(body, nodes, 3);
                 let none = Rect::default();
                 for parts in [
                     [o.nodes, o.load, o.health, o.latest],
                     [m.matrix, m.ring, m.detail, none],
-                    [l.registry, l.matrix, l.detail, none],
+                    [l.registry, l.matrix, l.detail, l.history],
                 ] {
                     let sum: u32 = parts.iter().map(|r| r.area()).sum();
                     assert!(sum <= body.area(), "{w}x{h} {nodes}: {parts:?}");

@@ -16,6 +16,8 @@ pub const ROWS_PER_NODE_MAX: usize = 250_000;
 pub const LOAD_SAMPLES: usize = 600;
 /// Marks (failovers, faults) kept for the charts.
 pub const MARKS_MAX: usize = 256;
+/// Seconds of the selected process that are kept.
+pub const TRAIL_SECONDS: usize = 60;
 /// Largest message accepted from a node; snapshots come in chunks of 64 KiB.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Characters that may be typed into a dialog or the filter.

@@ -9,6 +9,7 @@ use crate::console::{ConsoleError, Order, Picture, Radius};
 use crate::dialog::Dialog;
 use crate::feed::{Update, Wants};
 use crate::prepare::Prepared;
+use crate::prepare::processes::detail::Trail;
 use crate::prepare::processes::order::ProcessOrder;
 use crate::table::{Cursor, Sort};
 use crate::units::Moment;
@@ -100,6 +101,8 @@ pub struct Pane {
     pub sort: Option<Sort>,
     /// The order of the processes, where they are shown.
     pub order: ProcessOrder,
+    /// The last minute of the selected process.
+    pub trail: Trail,
 }
 
 /// The cluster as it was when the screen was frozen.

@@ -89,10 +89,7 @@ fn believers(cluster: &Cluster, now: Moment) -> Check {
     Check {
         name: "opinions",
         holds: health::splits(cluster, now).is_empty() && agreed == names.len(),
-        figure: format!(
-            "{most} owner at most, {agreed} of {} agreed",
-            names.len()
-        ),
+        figure: format!("{most} owner at most, {agreed} of {} agreed", names.len()),
     }
 }
 

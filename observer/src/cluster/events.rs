@@ -73,6 +73,12 @@ impl EventLog {
         self.events.iter().rev()
     }
 
+    /// The event of that key, while it is kept.
+    #[must_use]
+    pub fn get(&self, key: &EventKey) -> Option<&v1::Event> {
+        self.events.get(key)
+    }
+
     /// How many are kept.
     #[must_use]
     pub fn len(&self) -> usize {

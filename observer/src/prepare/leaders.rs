@@ -10,7 +10,7 @@ use crate::layout;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Cursor, Line, RowId, Sort, Table};
 use crate::theme::Tone;
-use crate::units::millis;
+use crate::units::{clock, millis};
 
 /// Columns of the registry's table.
 pub const REGISTRY: &[Column] = &[
@@ -57,6 +57,8 @@ pub struct Leaders {
     pub detail: Table,
     /// The selected exchange.
     pub chosen: Option<String>,
+    /// What happened to it, the newest first: time, node, words.
+    pub history: Vec<(String, String, String)>,
 }
 
 /// A row of the matrix.
@@ -78,7 +80,6 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
         cluster, now, body, ..
     } = source;
     let nodes = facts::nodes(cluster, now);
-    let parts = layout::leaders(body, nodes.len() as u16);
     let facts = facts::leaders(cluster, now);
     let mut by_exchange: BTreeMap<&str, BTreeMap<&str, &LeaderFact>> = BTreeMap::new();
     for f in &facts {
@@ -89,6 +90,7 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
         .copied()
         .filter(|n| pane.filter.matches(std::iter::once(*n)))
         .collect();
+    let parts = layout::leaders(body, nodes.len() as u16, rows_of(all.len()));
     let id = |name: &str| RowId::Exchange(name.to_owned());
     let found = pane
         .cursor
@@ -129,9 +131,35 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
         first: pane.cursor.first(),
         total: all.len(),
         selected,
+        history: history(source, chosen.as_deref(), parts.history.height.into()),
         detail: still(OPINIONS, on_chosen, layout::lines(parts.detail)),
         chosen,
     }
+}
+
+/// So many exchanges as rows; more than a screen has are as many as fit.
+pub(crate) fn rows_of(exchanges: usize) -> u16 {
+    u16::try_from(exchanges).unwrap_or(u16::MAX)
+}
+
+/// What happened to an exchange, as far as it fits.
+fn history(source: Source<'_>, exchange: Option<&str>, rows: usize) -> Vec<(String, String, String)> {
+    if rows == 0 {
+        return Vec::new();
+    }
+    let events = source.cluster.events.newest_first();
+    let on_it = events
+        .filter(|(_, e)| Some(e.subject.as_str()) == exchange)
+        .take(rows);
+    on_it
+        .map(|(key, e)| {
+            (
+                clock(key.unix_ms),
+                key.node.clone(),
+                format!("{}: {}", e.kind, e.text),
+            )
+        })
+        .collect()
 }
 
 /// The opinions as a table.

@@ -1,9 +1,10 @@
 //! The Processes of all nodes. There may be a hundred thousand: only the rows that show are put in order
 //! and written out.
 
+pub mod detail;
 pub mod order;
 
-use super::Source;
+use super::{Detail, Source};
 use crate::facts::{self, ProcessFact};
 use crate::layout;
 use crate::model::Pane;
@@ -41,6 +42,8 @@ pub struct Processes {
     pub table: Table,
     /// Rows left out by the nodes' limits.
     pub omitted: u64,
+    /// The selected process in full.
+    pub detail: Option<Detail>,
 }
 
 /// How a column is called on the wire.
@@ -64,9 +67,13 @@ pub fn wire_word(title: &str) -> &'static str {
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Processes {
     let omitted = source.cluster.nodes.values().map(|n| n.rows_omitted).sum();
+    let height = layout::lines(layout::list(source.body, detail::ROWS).table);
+    let table = table(source, pane, height.max(1));
+    let detail = detail::prepare(source, pane);
     Processes {
-        table: table(source, pane, layout::lines(source.body).max(1)),
+        table,
         omitted,
+        detail,
     }
 }
 
@@ -107,7 +114,7 @@ fn line(p: &ProcessFact) -> Line {
         s if s >= 0.5 => Tone::Warn,
         _ => Tone::Plain,
     };
-    let growth = p.growth_per_s.map_or_else(|| "–".to_owned(), signed);
+    let growth = p.growth_per_s.map_or_else(soon, signed);
     let optional = |v: Option<f64>, text: String| Cell::number(v.unwrap_or(-1.0), text);
     let warn = |n: u64| if n > 0 { Tone::Warn } else { Tone::Dim };
     Line {
@@ -128,15 +135,24 @@ fn line(p: &ProcessFact) -> Line {
             .tone(fullness),
             optional(p.growth_per_s, growth),
             Cell::number(p.oldest_us as f64, micros(p.oldest_us)),
-            optional(p.in_per_s, rate(p.in_per_s)),
-            optional(p.out_per_s, rate(p.out_per_s)),
-            optional(p.busy_percent, percent(p.busy_percent.unwrap_or(-1.0))),
+            optional(p.in_per_s, per_s(p.in_per_s)),
+            optional(p.out_per_s, per_s(p.out_per_s)),
+            optional(p.busy_percent, p.busy_percent.map_or_else(soon, percent)),
             Cell::number(p.restarts as f64, count(p.restarts)).tone(warn(p.restarts)),
             Cell::number(p.dropped as f64, count(p.dropped)).tone(warn(p.dropped)),
             Cell::number(p.age_ms as f64, millis(p.age_ms)).tone(Tone::Dim),
         ],
         dim: p.stale_ms.is_some(),
     }
+}
+
+/// A rate; it takes a second until it is known.
+fn per_s(v: Option<f64>) -> String {
+    v.map_or_else(soon, |v| rate(Some(v)))
+}
+
+fn soon() -> String {
+    "…".to_owned()
 }
 
 fn signed(v: f64) -> String {

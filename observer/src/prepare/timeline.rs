@@ -1,12 +1,12 @@
 //! The Timeline: events of all nodes, the newest first. Only the rows that show are written out.
 
-use super::Source;
+use super::{Detail, Source};
 use crate::facts::{self, EventFact};
 use crate::layout;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Table};
 use crate::theme::Tone;
-use crate::units::{clock, millis};
+use crate::units::{clock, whole_seconds};
 
 /// Columns of the table.
 pub const COLUMNS: &[Column] = &[
@@ -27,15 +27,60 @@ pub struct Timeline {
     pub table: Table,
     /// Events lost before they could be read.
     pub lost: u64,
+    /// The selected event: what is said of it beside its words.
+    pub detail: Option<Detail>,
+    /// Its words in full.
+    pub words: String,
 }
+
+/// Rows of the details with their borders.
+pub const DETAIL: u16 = 6;
 
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Timeline {
-    let table = table(source, pane, layout::lines(source.body).max(1));
+    let height = layout::lines(layout::list(source.body, DETAIL).table);
+    let table = table(source, pane, height.max(1));
+    let chosen = match &pane.cursor.id {
+        Some(RowId::Event(key)) => source.cluster.events.get(key).map(|e| facts::event(key, e)),
+        _ => None,
+    };
     Timeline {
         table,
         lost: source.cluster.events.lost,
+        detail: chosen.as_ref().map(|e| detail(e, source.now.0)),
+        words: chosen.map(|e| e.text).unwrap_or_default(),
     }
+}
+
+fn detail(e: &EventFact, now_ms: u64) -> Detail {
+    let (glyph, tone) = severity(e);
+    let mut line = vec![
+        ("", format!("{glyph} {}", e.severity), tone),
+        ("ago", ago(e, now_ms), Tone::Plain),
+        ("node", e.node.clone(), Tone::Accent),
+        ("subject", e.subject.clone(), Tone::Plain),
+    ];
+    if let Some(epoch) = e.epoch {
+        line.push(("epoch", epoch.to_string(), Tone::Plain));
+    }
+    line.push(("event", format!("{} of run {}", e.seq, e.incarnation), Tone::Dim));
+    Detail {
+        title: format!("{} · {}", e.kind, clock(e.unix_ms)),
+        lines: vec![line],
+    }
+}
+
+fn severity(e: &EventFact) -> (&'static str, Tone) {
+    match e.severity {
+        "alert" => ("✖", Tone::Bad),
+        "notice" => ("▲", Tone::Warn),
+        "info" => ("·", Tone::Dim),
+        _ => ("?", Tone::Dim),
+    }
+}
+
+fn ago(e: &EventFact, now_ms: u64) -> String {
+    whole_seconds(now_ms.saturating_sub(e.unix_ms))
 }
 
 /// The table, cut to `height` lines.
@@ -69,18 +114,12 @@ pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
 }
 
 fn line(id: RowId, e: &EventFact, now_ms: u64) -> Line {
-    let (glyph, tone) = match e.severity {
-        "alert" => ("✖", Tone::Bad),
-        "notice" => ("▲", Tone::Warn),
-        "info" => ("·", Tone::Dim),
-        _ => ("?", Tone::Dim),
-    };
-    let ago = millis(now_ms.saturating_sub(e.unix_ms) / 1000 * 1000);
+    let (glyph, tone) = severity(e);
     Line {
         id,
         cells: vec![
             Cell::new(clock(e.unix_ms)),
-            Cell::new(ago).tone(Tone::Dim),
+            Cell::new(ago(e, now_ms)).tone(Tone::Dim),
             Cell::new(format!("{glyph} {}", e.severity)).tone(tone),
             Cell::new(e.node.clone()).tone(Tone::Accent),
             Cell::new(e.kind.clone()),

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::paint::{Paint, fit, width};
+use super::paint::{Paint, wrap};
 use crate::dialog::{Dialog, Field, Stage, Target};
 use crate::keymap::{self, Context};
 use crate::layout::centred;
@@ -167,22 +167,4 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
 fn hints(paint: &mut Paint<'_>, row: Rect, context: Context) {
     let words = keymap::hints(context, false).map(|(label, hint)| format!("{label} {hint}"));
     paint.right(row, &words.collect::<Vec<_>>().join("  "), Tone::Dim);
-}
-
-/// Breaks a text at blanks.
-fn wrap(text: &str, room: u16) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let word = fit(word, room);
-        let last = lines.last_mut().expect("there is always a line");
-        if last.is_empty() {
-            last.push_str(&word);
-        } else if width(last) + 1 + width(&word) <= room {
-            last.push(' ');
-            last.push_str(&word);
-        } else {
-            lines.push(word.into_owned());
-        }
-    }
-    lines
 }

@@ -40,7 +40,12 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
 /// Draws the newest events.
 pub fn latest(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
     let inside = paint.panel(area, "Latest", "6 shows all");
-    for ((time, node, text), row) in v.latest.iter().zip(inside.rows()) {
+    events(paint, inside, &v.latest);
+}
+
+/// Draws events, one a line: time, node, words.
+pub(super) fn events(paint: &mut Paint<'_>, inside: Rect, all: &[(String, String, String)]) {
+    for ((time, node, text), row) in all.iter().zip(inside.rows()) {
         // Tenths of seconds are for the Timeline.
         let time = time.get(..8).unwrap_or(time);
         let node = format!("{node:<3}");

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::paint::{Paint, width};
 use crate::facts::LeaderFact;
 use crate::layout;
-use crate::prepare::leaders::{Leaders, Row, role};
+use crate::prepare::leaders::{Leaders, Row, role, rows_of};
 use crate::theme::Tone;
 use crate::units::millis;
 
@@ -14,7 +14,7 @@ const CELL_MIN: u16 = 9;
 
 /// Draws the view.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Leaders) {
-    let parts = layout::leaders(area, v.nodes.len() as u16);
+    let parts = layout::leaders(area, v.nodes.len() as u16, rows_of(v.total));
     let inside = paint.panel(parts.registry, "Registry", "as each node sees it");
     paint.table(inside, &v.registry);
     matrix(paint, parts.matrix, v);
@@ -22,6 +22,14 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Leaders) {
         let title = v.chosen.as_deref().unwrap_or("Exchange");
         let inside = paint.panel(parts.detail, title, "");
         paint.table(inside, &v.detail);
+    }
+    if !parts.history.is_empty() {
+        let title = format!("{} · history", v.chosen.as_deref().unwrap_or("Exchange"));
+        let inside = paint.panel(parts.history, &title, "6 shows all");
+        super::health::events(paint, inside, &v.history);
+        if v.history.is_empty() {
+            paint.text(inside, " no event of it is kept", Tone::Dim);
+        }
     }
 }
 

@@ -266,6 +266,25 @@ pub fn fit(text: &str, room: u16) -> std::borrow::Cow<'_, str> {
     format!("{cut}…").into()
 }
 
+/// Breaks a text at blanks.
+#[must_use]
+pub fn wrap(text: &str, room: u16) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let word = fit(word, room);
+        let last = lines.last_mut().expect("there is always a line");
+        if last.is_empty() {
+            last.push_str(&word);
+        } else if width(last) + 1 + width(&word) <= room {
+            last.push(' ');
+            last.push_str(&word);
+        } else {
+            lines.push(word.into_owned());
+        }
+    }
+    lines
+}
+
 /// Columns that fit into a width: index, place and width of each. The highest ranks go first; what is
 /// left over goes to the columns that have more to say, the lowest ranks first.
 #[must_use]

@@ -3,7 +3,9 @@
 use ratatui::layout::Rect;
 
 use super::paint::Paint;
+use crate::layout;
 use crate::prepare::processes::Processes;
+use crate::prepare::processes::detail::ROWS;
 use crate::table::Table;
 use crate::theme::Tone;
 
@@ -13,7 +15,8 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Processes) {
     if v.omitted > 0 {
         note = format!("{note} · {} left out by the nodes' limit", v.omitted);
     }
-    let inside = paint.panel(area, "Processes", &note);
+    let parts = layout::list(area, ROWS);
+    let inside = paint.panel(parts.table, "Processes", &note);
     paint.table(inside, &v.table);
     if v.table.unfiltered == 0 {
         paint.centre(
@@ -25,6 +28,13 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Processes) {
             "no process yet",
             Tone::Dim,
         );
+    }
+    if !parts.detail.is_empty() {
+        let title = v.detail.as_ref().map_or("Process", |d| d.title.as_str());
+        let inside = paint.panel(parts.detail, title, "");
+        if let Some(detail) = &v.detail {
+            paint.details(inside, &detail.lines);
+        }
     }
 }
 
