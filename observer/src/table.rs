@@ -216,6 +216,12 @@ impl Cursor {
         Some(self.index)
     }
 
+    /// The selection follows its row, wherever that is now.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.held
+    }
+
     /// Index of the first row of the window.
     #[must_use]
     pub fn first(&self) -> usize {

@@ -22,10 +22,20 @@ pub struct Process {
     pub busy: Rate,
 }
 
+/// What every frame asks of every process, packed: the rows themselves are spread over too much memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Brief {
+    /// Messages in the mailbox.
+    pub mailbox: u64,
+    /// The number in the pid.
+    pub number: u64,
+}
+
 /// The processes of one node.
 #[derive(Debug, Clone, Default)]
 pub struct Processes {
     rows: Vec<Process>,
+    briefs: Vec<Brief>,
     places: HashMap<String, usize>,
 }
 
@@ -34,6 +44,12 @@ impl Processes {
     #[must_use]
     pub fn all(&self) -> &[Process] {
         &self.rows
+    }
+
+    /// The same in brief, in the same order.
+    #[must_use]
+    pub fn briefs(&self) -> &[Brief] {
+        &self.briefs
     }
 
     /// Where a process stands in [`Processes::all`], until the next change.
@@ -52,6 +68,7 @@ impl Processes {
     pub fn put(&mut self, taken_ms: u64, row: v1::ProcessRow, before: Option<&Self>) {
         if let Some(at) = self.place(&row.pid) {
             self.rows[at].take_in(taken_ms, row);
+            self.briefs[at] = self.rows[at].brief();
             return;
         }
         let old = before.and_then(|b| b.get(&row.pid));
@@ -66,6 +83,7 @@ impl Processes {
             busy,
         };
         process.take_in(taken_ms, row);
+        self.briefs.push(process.brief());
         self.rows.push(process);
     }
 
@@ -73,6 +91,7 @@ impl Processes {
     pub fn remove(&mut self, pid: &str) {
         let Some(at) = self.places.remove(pid) else { return };
         self.rows.swap_remove(at);
+        self.briefs.swap_remove(at);
         if let Some(moved) = self.rows.get(at)
             && let Some(place) = self.places.get_mut(&moved.row.pid)
         {
@@ -82,6 +101,13 @@ impl Processes {
 }
 
 impl Process {
+    fn brief(&self) -> Brief {
+        Brief {
+            mailbox: self.mailbox(),
+            number: self.number,
+        }
+    }
+
     fn take_in(&mut self, taken_ms: u64, row: v1::ProcessRow) {
         self.rate_in.push(taken_ms, row.enqueued);
         self.rate_out.push(taken_ms, row.dequeued);
@@ -122,6 +148,8 @@ mod tests {
             assert_eq!(all.get(pid).map(|p| p.row.pid.as_str()), Some(pid));
         }
         assert_eq!(all.all().len(), 2);
+        let numbers: Vec<_> = all.briefs().iter().map(|b| b.number).collect();
+        assert_eq!(numbers, all.all().iter().map(|p| p.number).collect::<Vec<_>>());
     }
 
     #[test]

@@ -117,14 +117,17 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
 fn latest(source: Source<'_>, rows: usize) -> Vec<(String, String, String)> {
     let events = source.cluster.events.newest_first().take(rows);
     events
-        .map(|(key, e)| {
-            (
-                clock(key.unix_ms),
-                key.node.clone(),
-                format!("{} {}: {}", e.kind, e.subject, e.text),
-            )
-        })
+        .map(|(key, e)| (clock(key.unix_ms), key.node.clone(), words(e)))
         .collect()
+}
+
+/// An event in a line; most texts name their subject.
+fn words(e: &squall_proto::v1::Event) -> String {
+    if e.subject.is_empty() || e.text.contains(&e.subject) {
+        format!("{}: {}", e.kind, e.text)
+    } else {
+        format!("{} {}: {}", e.kind, e.subject, e.text)
+    }
 }
 
 /// The nodes' table.

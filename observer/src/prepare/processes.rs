@@ -84,7 +84,7 @@ pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     let mut ordered = pane.order.of(cluster, sort, &pane.filter);
     let total = ordered.total();
     let found = match &pane.cursor.id {
-        Some(RowId::Process(node, pid)) => ordered.rank(node, pid),
+        Some(RowId::Process(node, pid)) if pane.cursor.follows() => ordered.rank(node, pid),
         _ => None,
     };
     let selected = pane.cursor.place(total, found, height);

@@ -98,13 +98,15 @@ fn lines(node: &Node, p: &Process, now: Moment, trail: &Trail) -> Vec<Vec<(&'sta
     if let Some(ms) = node.stale_ms(now) {
         who.push(("stale", millis(ms), Tone::Warn));
     }
-    let (bar, tone) = fullness(p.mailbox(), row.bound);
+    let waiting = if row.bound == 0 {
+        plain("mailbox", format!("{}, no bound of its own", count(p.mailbox())))
+    } else {
+        let (bar, tone) = fullness(p.mailbox(), row.bound);
+        let text = format!("{bar} {} of {}", count(p.mailbox()), count(row.bound));
+        ("mailbox", text, tone)
+    };
     let mailbox = vec![
-        (
-            "mailbox",
-            format!("{bar} {} of {}", count(p.mailbox()), count(row.bound)),
-            tone,
-        ),
+        waiting,
         plain("oldest", micros(row.oldest_us)),
         counted("dropped", row.dropped),
     ];

@@ -24,7 +24,11 @@ pub struct ProcessOrder {
     made: Option<Made>,
     keys: Vec<Key>,
     window: Option<(usize, usize)>,
+    shown: Vec<Key>,
 }
+
+/// Fewest keys that are looked through at once.
+const BATCH: usize = 256;
 
 /// What a process is sorted by, and where it is.
 #[derive(Debug, Clone, Copy)]
@@ -56,10 +60,10 @@ impl ProcessOrder {
             self.window = None;
             self.keys.clear();
             for (i, node) in nodes.iter().enumerate() {
-                let all = node.processes.all().iter().enumerate();
-                let wanted = all.filter(|(_, p)| wanted(filter, node, p));
+                let all = 0..node.processes.all().len();
+                let wanted = all.filter(|place| wanted(filter, node, *place));
                 self.keys
-                    .extend(wanted.map(|(place, p)| Key::new(i, node, place, p, sort)));
+                    .extend(wanted.map(|place| Key::new(i, node, place, sort)));
             }
             self.made = Some(made);
         }
@@ -84,11 +88,10 @@ impl<'a> Ordered<'_, 'a> {
     pub fn rank(&self, name: &str, pid: &str) -> Option<usize> {
         let (i, node) = self.nodes.iter().enumerate().find(|(_, n)| n.name == name)?;
         let place = node.processes.place(pid)?;
-        let process = &node.processes.all()[place];
-        if !wanted(self.filter, node, process) {
+        if !wanted(self.filter, node, place) {
             return None;
         }
-        let own = Key::new(i, node, place, process, self.sort);
+        let own = Key::new(i, node, place, self.sort);
         let before = |k: &&Key| compare(&self.nodes, self.sort, k, &own) == Ordering::Less;
         Some(self.order.keys.iter().filter(before).count())
     }
@@ -96,40 +99,77 @@ impl<'a> Ordered<'_, 'a> {
     /// The processes from `first` on, at most `count`, in order.
     pub fn window(&mut self, first: usize, count: usize) -> impl Iterator<Item = (&'a Node, &'a Process)> {
         let (nodes, sort) = (&self.nodes, self.sort);
-        let keys = &mut self.order.keys;
+        let ProcessOrder {
+            keys, window, shown, ..
+        } = &mut *self.order;
         let first = first.min(keys.len());
         let end = first.saturating_add(count).min(keys.len());
-        if self.order.window != Some((first, end)) {
+        if *window != Some((first, end)) {
             let by = |a: &Key, b: &Key| compare(nodes, sort, a, b);
-            if 0 < first && first < keys.len() {
-                keys.select_nth_unstable_by(first, by);
+            least(keys, end, shown, by);
+            if 0 < first && first < end {
+                shown.select_nth_unstable_by(first, by);
             }
-            if end < keys.len() {
-                keys[first..].select_nth_unstable_by(end - first, by);
-            }
-            keys[first..end].sort_unstable_by(by);
-            self.order.window = Some((first, end));
+            shown.drain(..first);
+            shown.sort_unstable_by(by);
+            *window = Some((first, end));
         }
-        keys[first..end].iter().map(|k| {
+        shown.iter().map(|k| {
             let node = nodes[k.node as usize];
             (node, &node.processes.all()[k.place as usize])
         })
     }
 }
 
+/// The first `count` of the keys, in no order. Nearly all keys cost one comparison: they come after the
+/// last one that may still count.
+fn least(keys: &[Key], count: usize, out: &mut Vec<Key>, by: impl Fn(&Key, &Key) -> Ordering + Copy) {
+    out.clear();
+    if count == 0 {
+        return;
+    }
+    let room = count.saturating_mul(2).max(BATCH);
+    let mut last: Option<Key> = None;
+    for key in keys {
+        if last.is_some_and(|last| by(key, &last) != Ordering::Less) {
+            continue;
+        }
+        out.push(*key);
+        if out.len() >= room {
+            last = Some(*out.select_nth_unstable_by(count - 1, by).1);
+            out.truncate(count);
+        }
+    }
+    if out.len() > count {
+        out.select_nth_unstable_by(count - 1, by);
+        out.truncate(count);
+    }
+}
+
 impl Key {
-    fn new(i: usize, node: &Node, place: usize, process: &Process, sort: Sort) -> Self {
-        let value = value(i, node, process, sort.column);
+    fn new(i: usize, node: &Node, place: usize, sort: Sort) -> Self {
+        let brief = &node.processes.briefs()[place];
+        let value = match sort.column {
+            // Pids count within their node.
+            0 => ((i as u64) << 48) | brief.number.min((1 << 48) - 1),
+            3 => i as u64,
+            4 => brief.mailbox,
+            column => value(node, &node.processes.all()[place], column),
+        };
         Self {
             value: if sort.descending { !value } else { value },
-            number: process.number,
+            number: brief.number,
             node: i as u32,
             place: place as u32,
         }
     }
 }
 
-fn wanted(filter: &Filter, node: &Node, p: &Process) -> bool {
+fn wanted(filter: &Filter, node: &Node, place: usize) -> bool {
+    if filter.is_all() {
+        return true;
+    }
+    let p = &node.processes.all()[place];
     filter.matches([p.row.pid.as_str(), &p.row.name, &p.row.kind, &node.name].into_iter())
 }
 
@@ -153,15 +193,11 @@ fn words(nodes: &[&Node], sort: Sort, a: &Key, b: &Key) -> Ordering {
 }
 
 /// A number that is larger where the column's value comes later.
-fn value(i: usize, node: &Node, p: &Process, column: usize) -> u64 {
+fn value(node: &Node, p: &Process, column: usize) -> u64 {
     let at = node.taken_ms;
     match column {
-        // Pids count within their node.
-        0 => ((i as u64) << 48) | p.number.min((1 << 48) - 1),
         1 => prefix(&p.row.name),
         2 => prefix(&p.row.kind),
-        3 => i as u64,
-        4 => p.mailbox(),
         5 => of_float(p.growth(at).unwrap_or(f64::MIN)),
         6 => p.row.oldest_us,
         7 => of_float(p.rate_in.per_s(at).unwrap_or(-1.0)),
