@@ -9,6 +9,6 @@ mkdir -p docs/pictures
 "$squall" demo --base-port "$base" > /dev/null &
 demo=$!
 trap 'kill -INT "$demo"; wait "$demo"' EXIT
-for view in overview mesh exchanges leaders processes timeline; do
+for view in overview mesh leaders; do
     "$squall" observe --connect "127.0.0.1:$base" --patience 30s --view "$view" --size 120x36 --svg "docs/pictures/$view.svg"
 done
