@@ -59,21 +59,30 @@ struct StepLine<'a, I, E> {
 /// Records to one file.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    lines: SyncSender<String>,
+    lines: SyncSender<Option<String>>,
     broken: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
 }
 
 /// Waits for the end of a journal's writer.
 #[derive(Debug)]
-pub struct JournalWriter(std::thread::JoinHandle<io::Result<()>>);
+pub struct JournalWriter {
+    /// Carries the end: recorders may live on in tasks that nobody waits for.
+    end: SyncSender<Option<String>>,
+    ended: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<io::Result<()>>,
+}
 
 impl JournalWriter {
-    /// Waits until everything recorded is written: all clones of the [`Journal`] must be gone.
+    /// Waits until everything recorded up to now is written; what is recorded later is lost.
     ///
     /// # Errors
     /// What the file answered.
     pub fn finish(self) -> io::Result<()> {
-        self.0
+        self.ended.store(true, Ordering::Release);
+        // A writer that has ended by itself takes nothing more.
+        let _ended = self.end.send(None);
+        self.thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the journal's writer panicked")))
     }
@@ -90,7 +99,13 @@ impl Journal {
         let flag = Arc::clone(&broken);
         let write = move || write_all(&queue, out, &flag).inspect_err(|error| report_broken(&flag, error));
         let thread = std::thread::Builder::new().name("journal".into()).spawn(write)?;
-        Ok((Self { lines, broken }, JournalWriter(thread)))
+        let ended = Arc::new(AtomicBool::new(false));
+        let writer = JournalWriter {
+            end: lines.clone(),
+            ended: Arc::clone(&ended),
+            thread,
+        };
+        Ok((Self { lines, broken, ended }, writer))
     }
 
     /// True when something could not be recorded: nothing is recorded since then.
@@ -130,11 +145,11 @@ impl Journal {
     }
 
     fn record(&self, line: &impl Serialize) {
-        if self.is_broken() {
+        if self.is_broken() || self.ended.load(Ordering::Acquire) {
             return;
         }
         let sent = match serde_json::to_string(line) {
-            Ok(line) => self.lines.try_send(line).map_err(|error| match error {
+            Ok(line) => self.lines.try_send(Some(line)).map_err(|error| match error {
                 TrySendError::Full(_) => io::Error::other("more was recorded than could be written"),
                 TrySendError::Disconnected(_) => io::Error::other("the writer has ended"),
             }),
@@ -152,12 +167,12 @@ fn report_broken(broken: &AtomicBool, error: &io::Error) {
     }
 }
 
-fn write_all(queue: &Receiver<String>, out: impl Write, broken: &AtomicBool) -> io::Result<()> {
+fn write_all(queue: &Receiver<Option<String>>, out: impl Write, broken: &AtomicBool) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     loop {
         let line = match queue.try_recv() {
-            Ok(line) => line,
-            Err(TryRecvError::Disconnected) => break,
+            Ok(Some(line)) => line,
+            Ok(None) | Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
                 out.flush()?;
                 // Whoever broke the journal sent nothing after it: what was waiting is written, this is the end.
@@ -165,8 +180,8 @@ fn write_all(queue: &Receiver<String>, out: impl Write, broken: &AtomicBool) -> 
                     break;
                 }
                 match queue.recv() {
-                    Ok(line) => line,
-                    Err(_) => break,
+                    Ok(Some(line)) => line,
+                    Ok(None) | Err(_) => break,
                 }
             }
         };

@@ -139,3 +139,13 @@ fn a_journal_that_cannot_keep_up_says_so_and_never_blocks() {
     let text = String::from_utf8(out.0.lock().expect("no test panics here").clone()).expect("UTF-8");
     assert!(text.lines().last().is_some_and(|line| line.contains("broken")));
 }
+
+#[test]
+fn the_writer_ends_although_a_recorder_lives_on() {
+    let out = Shared::default();
+    let (journal, writer) = Journal::start_writer(out.clone()).expect("threads start");
+    journal.step::<u8, u8>(MachineKind::Core, "core", Instant(1), &1, &[2]);
+    writer.finish().expect("memory takes it");
+    journal.step::<u8, u8>(MachineKind::Core, "core", Instant(2), &3, &[4]);
+    assert!(!journal.is_broken(), "what comes after the end is no failure");
+}

@@ -82,9 +82,20 @@ pub(crate) fn end(result: Result<(), anyhow::Error>) -> ExitCode {
     let code = code(&error);
     if !is_broken_pipe(&error) && error.downcast_ref::<Quiet>().is_none() {
         // With standard error closed there is nobody to tell.
-        let _nobody = writeln!(io::stderr(), "squall: {}", one_line(&format!("{error:#}")));
+        let _nobody = writeln!(io::stderr(), "squall: {}", one_line(&words(&error)));
     }
     code.into()
+}
+
+/// The error and its causes, each said once: many say their cause themselves.
+fn words(error: &anyhow::Error) -> String {
+    let mut words = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
 }
 
 /// The exit code of an error.

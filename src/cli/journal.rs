@@ -33,6 +33,9 @@ pub(crate) fn run(args: JournalArgs) -> Result<()> {
     let report = Replay::default()
         .run(BufReader::new(journal))
         .map_err(|error| wrong(&error))?;
+    if report.steps == 0 {
+        return Err(wrong(&"nothing is recorded in it").into());
+    }
     write!(stdout(), "{}", words(&report))?;
     if report.difference.is_some() {
         Err(Quiet(Exit::Failed).into())

@@ -140,13 +140,13 @@ impl fmt::Display for Pid {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// No characters.
-    #[error("a {what} needs at least one character")]
+    #[error("the {what} needs at least one character")]
     Empty {
         /// Kind of name.
         what: &'static str,
     },
     /// Too many bytes.
-    #[error("a {what} has at most {max} bytes, this one has {len}")]
+    #[error("the {what} has at most {max} bytes, this one has {len}")]
     TooLong {
         /// Kind of name.
         what: &'static str,
@@ -156,7 +156,7 @@ pub enum NameError {
         max: usize,
     },
     /// A character outside letters, digits, '.', '_', '-'.
-    #[error("a {what} has letters, digits, '.', '_' and '-' only, not {found:?}")]
+    #[error("the {what} has letters, digits, '.', '_' and '-' only, not {found:?}")]
     BadCharacter {
         /// Kind of name.
         what: &'static str,

@@ -106,11 +106,11 @@ async fn what_is_wrong_with_a_declaration_is_named() {
     let table = [
         (
             declaration("", "default"),
-            "name: a exchange name needs at least one character",
+            "name: the exchange name needs at least one character",
         ),
         (
             declaration("a/b", "default"),
-            "name: a exchange name has letters, digits, '.', '_' and '-' only",
+            "name: the exchange name has letters, digits, '.', '_' and '-' only",
         ),
         (
             declaration("x", "lottery\u{1b}"),
@@ -122,19 +122,13 @@ async fn what_is_wrong_with_a_declaration_is_named() {
             failover(&["a", "b", "a"]),
             "failover: node 'a' stands in it twice",
         ),
-        (failover(&["a b"]), "failover: a node name has letters"),
+        (failover(&["a b"]), "failover: the node name has letters"),
         (failover(&["a"; 65]), "failover: 65 names, at most 64 are allowed"),
     ];
     for (request, expected) in table {
         let error = declare(&service, request).await.expect_err(expected);
         assert_eq!(error.code(), Code::InvalidArgument);
-        assert!(
-            error
-                .message()
-                .replace("an exchange", "a exchange")
-                .starts_with(expected),
-            "{error}"
-        );
+        assert!(error.message().starts_with(expected), "{error}");
     }
 }
 

@@ -134,7 +134,7 @@ async fn what_is_wrong_with_a_fault_is_named() {
             Code::InvalidArgument,
             "to: 'a' is this node itself",
         ),
-        (cut("", "", 0), Code::InvalidArgument, "to: a node name needs"),
+        (cut("", "", 0), Code::InvalidArgument, "to: the node name needs"),
         (
             cut("b", "", 3_600_001),
             Code::InvalidArgument,
