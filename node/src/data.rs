@@ -223,19 +223,12 @@ impl DataPlane {
         }
     }
 
-    /// Takes back frames to `to` that certainly did not arrive.
+    /// Takes back frames to `to` that certainly did not arrive: their requests are tried again.
     pub fn undeliverable(&self, to: NodeId, frames: Vec<Frame>) {
         for frame in frames {
             match frame.kind {
                 Kind::Request => self.router.undeliverable(frame.message),
-                Kind::Deliver => {
-                    let back = ReturnPath::of(&frame).none(frame.from, NoReply::Unreachable);
-                    self.context.wire.reply(back);
-                }
-                // The requester's node takes a reply once, however often it comes.
-                Kind::Reply => self.context.wire.reply(frame),
-                Kind::Control => self.control_undeliverable(to, &frame),
-                Kind::Ack => {}
+                _ => self.take_back(to, frame, NoReply::Unreachable),
             }
         }
     }
@@ -245,14 +238,22 @@ impl DataPlane {
         for frame in frames {
             match frame.kind {
                 Kind::Request => self.router.interrupt(frame.message),
-                Kind::Deliver => {
-                    let back = ReturnPath::of(&frame).none(frame.from, NoReply::Interrupted);
-                    self.context.wire.reply(back);
-                }
-                Kind::Reply => self.context.wire.reply(frame),
-                Kind::Control => self.control_undeliverable(to, &frame),
-                Kind::Ack => {}
+                _ => self.take_back(to, frame, NoReply::Interrupted),
             }
+        }
+    }
+
+    /// A frame that is no request came back: a delivery's requester is told `why`.
+    fn take_back(&self, to: NodeId, frame: Frame, why: NoReply) {
+        match frame.kind {
+            Kind::Deliver => self
+                .context
+                .wire
+                .reply(ReturnPath::of(&frame).none(frame.from, why)),
+            // The requester's node takes a reply once, however often it comes.
+            Kind::Reply => self.context.wire.reply(frame),
+            Kind::Control => self.control_undeliverable(to, &frame),
+            Kind::Request | Kind::Ack => {}
         }
     }
 
