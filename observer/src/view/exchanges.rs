@@ -5,7 +5,6 @@ use ratatui::layout::Rect;
 use super::paint::Paint;
 use crate::layout;
 use crate::prepare::exchanges::{DETAIL, Exchanges};
-use crate::theme::Tone;
 
 /// Draws the view.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Exchanges) {
@@ -13,12 +12,7 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Exchanges) {
     let inside = paint.panel(parts.table, "Exchanges", &super::processes::shown(&v.table));
     paint.table(inside, &v.table);
     if v.table.unfiltered == 0 {
-        let row = Rect {
-            y: inside.y + inside.height / 2,
-            height: 1.min(inside.height),
-            ..inside
-        };
-        paint.centre(row, "no exchange yet: squall exchange declare NAME", Tone::Dim);
+        paint.nothing(inside, "no exchange yet: squall exchange declare NAME");
     }
     if !parts.detail.is_empty() {
         let title = v.detail.as_ref().map_or("Exchange", |d| d.title.as_str());

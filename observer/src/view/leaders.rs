@@ -89,15 +89,7 @@ fn matrix(paint: &mut Paint<'_>, area: Rect, v: &Leaders) {
         }
     }
     if v.total == 0 {
-        paint.centre(
-            Rect {
-                y: inside.y + inside.height / 2,
-                height: 1,
-                ..inside
-            },
-            "no exchange yet",
-            Tone::Dim,
-        );
+        paint.nothing(inside, "no exchange yet");
     }
 }
 

@@ -37,12 +37,7 @@ fn matrix(paint: &mut Paint<'_>, area: Rect, v: &Mesh) {
         "row sends to column · p50 round trip · φ suspicion",
     );
     if v.nodes.len() < 2 {
-        let row = Rect {
-            y: inside.y + inside.height / 2,
-            height: 1,
-            ..inside
-        };
-        paint.centre(row, "one node has no links", Tone::Dim);
+        paint.nothing(inside, "one node has no links");
         return;
     }
     let names = v

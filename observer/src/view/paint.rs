@@ -92,6 +92,16 @@ impl<'a> Paint<'a> {
         used
     }
 
+    /// Says in the middle of `inside` why there is nothing in it.
+    pub fn nothing(&mut self, inside: Rect, why: &str) {
+        let middle = Rect {
+            y: inside.y + inside.height / 2,
+            height: inside.height.min(1),
+            ..inside
+        };
+        self.centre(middle, why, Tone::Dim);
+    }
+
     /// A box with a title; what comes back is its inside.
     pub fn panel(&mut self, area: Rect, title: &str, note: &str) -> Rect {
         let block = Block::bordered()

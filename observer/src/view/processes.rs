@@ -7,7 +7,6 @@ use crate::layout;
 use crate::prepare::processes::Processes;
 use crate::prepare::processes::detail::ROWS;
 use crate::table::Table;
-use crate::theme::Tone;
 
 /// Draws the view.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Processes) {
@@ -19,15 +18,7 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Processes) {
     let inside = paint.panel(parts.table, "Processes", &note);
     paint.table(inside, &v.table);
     if v.table.unfiltered == 0 {
-        paint.centre(
-            Rect {
-                y: inside.y + inside.height / 2,
-                height: 1,
-                ..inside
-            },
-            "no process yet",
-            Tone::Dim,
-        );
+        paint.nothing(inside, "no process yet");
     }
     if !parts.detail.is_empty() {
         let title = v.detail.as_ref().map_or("Process", |d| d.title.as_str());

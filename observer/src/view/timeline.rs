@@ -17,15 +17,7 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Timeline) {
     let inside = paint.panel(parts.table, "Timeline", &note);
     paint.table(inside, &v.table);
     if v.table.unfiltered == 0 {
-        paint.centre(
-            Rect {
-                y: inside.y + inside.height / 2,
-                height: 1,
-                ..inside
-            },
-            "nothing has happened yet",
-            Tone::Dim,
-        );
+        paint.nothing(inside, "nothing has happened yet");
     }
     if !parts.detail.is_empty() {
         let title = v.detail.as_ref().map_or("Event", |d| d.title.as_str());
