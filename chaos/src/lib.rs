@@ -7,6 +7,7 @@ pub mod client;
 pub mod console;
 pub mod demo;
 pub mod guard;
+pub mod history;
 pub mod layout;
 pub mod limits;
 pub mod load;

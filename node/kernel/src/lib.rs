@@ -19,6 +19,7 @@ pub mod handshake;
 pub mod id;
 pub mod limits;
 pub mod message;
+pub mod planted;
 pub mod profile;
 pub mod promises;
 pub mod reason;
