@@ -3,15 +3,19 @@
 //!
 //! What does not live here: judging (`invariant`), and how events are collected (`sim`, and the live recorder).
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{
     ClusterId, Counter, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId, Pid, Revision, Term,
 };
 use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Strategy;
 use squall_kernel::time::Instant;
+
+mod mark;
+mod words;
+
+pub use mark::Mark;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +57,7 @@ pub enum What {
         /// Epoch.
         epoch: Epoch,
     },
-    /// It no longer owns it.
+    /// It no longer acts as its owner: the registry said so, or it has begun to hand the exchange over.
     Disown {
         /// Exchange.
         exchange: ExchangeId,
@@ -67,6 +71,16 @@ pub enum What {
         /// Revision.
         revision: Revision,
         /// Hash of the whole registry at that revision.
+        digest: u64,
+    },
+    /// It applied a command of the registry's log, and that was the registry's next revision. Before the `Applied` of
+    /// that revision.
+    Command {
+        /// Cluster, as after the command.
+        cluster: ClusterId,
+        /// Revision.
+        revision: Revision,
+        /// Hash of the command.
         digest: u64,
     },
     /// A registry write was acknowledged to whoever asked for it.
@@ -92,6 +106,18 @@ pub enum What {
         /// Owner.
         owner: NodeId,
     },
+    /// An exchange is declared. Told by each node that applies it.
+    Declared {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Strategy.
+        strategy: Strategy,
+    },
+    /// An exchange is deleted. Told by each node that applies it.
+    Deleted {
+        /// Exchange.
+        exchange: ExchangeId,
+    },
     /// A handler attached through this node believes that it leads, until then.
     Leads {
         /// Exchange.
@@ -100,7 +126,7 @@ pub enum What {
         handler: Pid,
         /// Epoch of the leadership.
         leader_epoch: LeaderEpoch,
-        /// End of the belief, in true time.
+        /// End of the belief, in true time. Not after `at`: it believes so no longer.
         until: Instant,
     },
     /// A requester sent a request.
@@ -120,6 +146,8 @@ pub enum What {
         exchange: ExchangeId,
         /// Owner's epoch.
         epoch: Epoch,
+        /// Group that was asked for; empty for all handlers.
+        service_tag: String,
         /// Chosen handler.
         handler: Pid,
     },
@@ -206,6 +234,9 @@ pub enum What {
         /// Id.
         id: u64,
     },
+    /// Something took place that shows in no other event, but must have happened for a batch of runs to say anything
+    /// (`coverage`).
+    Mark(Mark),
     /// All faults are over and mended; from here on things must become good again.
     Healed,
     /// Everything has had its time after the heal; the run ends.
@@ -252,132 +283,4 @@ pub struct View {
     pub leader: Option<(Pid, LeaderEpoch)>,
     /// All handlers, ascending.
     pub servers: Vec<Pid>,
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:x} {}", self.at, self.node.0, self.what)
-    }
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started { incarnation } => write!(f, "started incarnation {incarnation}"),
-            Self::Ended { graceful: true } => f.write_str("left"),
-            Self::Ended { graceful: false } => f.write_str("killed"),
-            Self::Paused => f.write_str("paused"),
-            Self::Resumed => f.write_str("resumed"),
-            Self::Lease { until } => write!(f, "lease until {until}"),
-            Self::Own { exchange, epoch } => write!(f, "owns #{exchange} epoch {epoch}"),
-            Self::Disown { exchange, epoch } => write!(f, "disowns #{exchange} epoch {epoch}"),
-            Self::Applied { revision, digest, .. } => {
-                write!(f, "applied revision {revision} digest {digest:016x}")
-            }
-            Self::Acknowledged { revision, digest } => {
-                write!(f, "acknowledged revision {revision} command {digest:016x}")
-            }
-            Self::MetaLeader { term, leads: true } => write!(f, "leads the registry in term {term}"),
-            Self::MetaLeader { term, leads: false } => write!(f, "no longer leads the registry, term {term}"),
-            Self::Granted {
-                exchange,
-                epoch,
-                owner,
-            } => write!(f, "granted #{exchange} epoch {epoch} to {owner}"),
-            Self::Leads {
-                exchange,
-                handler,
-                leader_epoch,
-                until,
-            } => {
-                write!(
-                    f,
-                    "{handler} leads #{exchange} leader epoch {leader_epoch} until {until}"
-                )
-            }
-            Self::Begun {
-                request, exchange, ..
-            } => write!(f, "request {request} to #{exchange}"),
-            Self::Routed {
-                request,
-                exchange,
-                epoch,
-                handler,
-            } => {
-                write!(f, "routed {request} of #{exchange} epoch {epoch} to {handler}")
-            }
-            Self::Handled {
-                request,
-                exchange,
-                handler,
-                epoch,
-                leader_epoch,
-            } => {
-                write!(
-                    f,
-                    "{handler} handled {request} of #{exchange} epoch {epoch} leader epoch {leader_epoch}"
-                )
-            }
-            Self::Fenced {
-                exchange,
-                handler,
-                epoch,
-                seen,
-            } => {
-                write!(f, "{handler} of #{exchange} fenced epoch {epoch}, seen {seen}")
-            }
-            Self::Outcome {
-                request,
-                outcome,
-                more,
-                ..
-            } => {
-                write!(
-                    f,
-                    "request {request}: {outcome}{}",
-                    if *more { ", more follow" } else { "" }
-                )
-            }
-            Self::Late { request } => write!(f, "late answer to {request} dropped"),
-            Self::OwnerView {
-                exchange,
-                version: (epoch, counter),
-                view,
-            } => {
-                write!(f, "owner's view of #{exchange} at {epoch}/{counter}: {view}")
-            }
-            Self::HandlerView {
-                exchange,
-                handler,
-                version: (epoch, counter),
-                view,
-            } => {
-                write!(f, "{handler}'s view of #{exchange} at {epoch}/{counter}: {view}")
-            }
-            Self::Holds { place, count, bound } => write!(f, "{place} holds {count} of {bound}"),
-            Self::Fault { id, text, ends_by } => write!(f, "fault {id} until {ends_by}: {text}"),
-            Self::FaultOver { id } => write!(f, "fault {id} is over"),
-            Self::Healed => f.write_str("healed"),
-            Self::Settled => f.write_str("settled"),
-        }
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Reply { handler } => write!(f, "reply of {handler}"),
-            Self::Declined { handler } => write!(f, "declined by {handler}"),
-            Self::None(reason) => f.write_str(reason.0.as_str()),
-        }
-    }
-}
-
-impl fmt::Display for View {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.leader {
-            Some((pid, epoch)) => write!(f, "leader {pid} epoch {epoch}, {} serve", self.servers.len()),
-            None => write!(f, "no leader, {} serve", self.servers.len()),
-        }
-    }
 }
