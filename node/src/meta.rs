@@ -31,20 +31,21 @@ use squall_kernel::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use change::{Change, Committed};
+pub use change::{Change, Changes, Committed};
 pub use disk::DiskError;
 pub use error::{ChangeError, FoundError, MetaError, ProposeError};
+pub use inbox::Inbox;
 pub use log::LogStore;
 pub use machine::{Builder, StateMachine};
 pub use network::{Network, Peer};
 pub use state::{MetaState, Role};
 pub use store::Store;
+pub use tasks::{complete_founding, watch_state};
 pub use transport::{RaftTransport, TransportError};
 pub use voters::{founding_voters, promotions, voters_for};
 pub use wire::Refusal;
-pub use writer::{Commits, StorageStats};
+pub use writer::{Commits, Finish, StorageStats};
 
-use inbox::Inbox;
 use types::Live;
 use writer::Writer;
 
@@ -78,6 +79,7 @@ pub struct Meta {
 struct Inner {
     id: NodeId,
     raft: Raft<Live, StateMachine>,
+    changes: Changes<openraft_rt_tokio::TokioRuntime>,
     profile: Profile,
     registry: watch::Receiver<Arc<Registry>>,
     state: watch::Receiver<MetaState>,
@@ -89,9 +91,11 @@ struct Inner {
 
 /// What this node proposes if it comes to lead a cluster that is not founded yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Founding {
-    cluster: ClusterId,
-    profile: Profile,
+pub struct Founding {
+    /// Id of the cluster.
+    pub cluster: ClusterId,
+    /// Its times.
+    pub profile: Profile,
 }
 
 impl Meta {
@@ -141,6 +145,7 @@ impl Meta {
         let cluster = dir.cluster().unwrap_or_else(|| ClusterId(rand::random()));
         let (founding, intent) = watch::channel(Founding { cluster, profile });
         let (state, watching) = tasks::watch_state(&raft, times);
+        let watching = tokio::spawn(watching);
         let completing = tokio::spawn(tasks::complete_founding(
             raft.clone(),
             state.clone(),
@@ -152,6 +157,7 @@ impl Meta {
         let inbox = Inbox::default();
         let inner = Inner {
             id,
+            changes: Changes::new(raft.clone(), times),
             raft,
             profile,
             registry,
@@ -236,7 +242,9 @@ impl Drop for Inner {
     }
 }
 
-fn raft_config(times: &Times, compaction: Compaction) -> Config {
+/// How Raft runs on these times.
+#[must_use]
+pub fn raft_config(times: &Times, compaction: Compaction) -> Config {
     let heartbeat = times.heartbeat.as_ms();
     let config = Config {
         cluster_name: "squall".into(),

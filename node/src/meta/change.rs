@@ -8,14 +8,14 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use openraft::impls::BasicNode;
 use openraft::raft::ClientWriteResponse;
-use openraft::{ChangeMembers, RaftMetrics};
+use openraft::{AsyncRuntime, ChangeMembers, Instant as _, Raft, RaftMetrics};
 use squall_kernel::id::{ClusterId, NodeId, Revision};
-use squall_kernel::profile::Profile;
+use squall_kernel::profile::{Profile, Times};
 use squall_kernel::registry::{Command, Outcome};
-use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{Attempt, ChangeError, FoundError, ProposeError};
-use super::types::{Live, Proposal};
+use super::machine::StateMachine;
+use super::types::{Proposal, Types};
 use super::voters::{promotions, voters_for};
 use super::{Founding, Meta};
 
@@ -42,9 +42,30 @@ pub enum Change {
     Finished(BTreeSet<NodeId>),
 }
 
-type Answer = Result<ClientWriteResponse<Live>, RaftError<Live, ClientWriteError<Live>>>;
+type Answer<R> = Result<ClientWriteResponse<Types<R>>, RaftError<Types<R>, ClientWriteError<Types<R>>>>;
 
-impl Meta {
+/// What a leader is asked to change, on any runtime.
+pub struct Changes<R: AsyncRuntime> {
+    raft: Raft<Types<R>, StateMachine>,
+    times: Times,
+}
+
+impl<R: AsyncRuntime> Clone for Changes<R> {
+    fn clone(&self) -> Self {
+        Self {
+            raft: self.raft.clone(),
+            times: self.times,
+        }
+    }
+}
+
+impl<R: AsyncRuntime> Changes<R> {
+    /// Changes asked of that Raft, which runs on these times.
+    #[must_use]
+    pub fn new(raft: Raft<Types<R>, StateMachine>, times: Times) -> Self {
+        Self { raft, times }
+    }
+
     /// Founds a cluster with these voters and the addresses of their meshes; returns once this node has noted them
     /// durably. The registry is founded by the first leader, which may be another one of them, with its own
     /// cluster id: `registry()` tells. Every voter may call this with the same voters, in any order, and again
@@ -52,21 +73,15 @@ impl Meta {
     ///
     /// # Errors
     /// [`FoundError`]; nothing is founded then.
-    pub async fn found(
-        &self,
-        cluster: ClusterId,
-        profile: Profile,
-        voters: BTreeMap<NodeId, String>,
-    ) -> Result<(), FoundError> {
+    pub async fn found(&self, voters: BTreeMap<NodeId, String>) -> Result<(), FoundError> {
         if voters.is_empty() || voters_for(voters.len()) != voters.len() {
             return Err(FoundError::VoterCount(voters.len()));
         }
-        self.inner.founding.send_replace(Founding { cluster, profile });
         let nodes: BTreeMap<u64, BasicNode> = voters
             .into_iter()
             .map(|(id, addr)| (id.0, BasicNode { addr }))
             .collect();
-        match self.inner.raft.initialize(nodes).await {
+        match self.raft.initialize(nodes).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(RaftError::APIError(InitializeError::NotInMembers(_))) => Err(FoundError::NotAVoter),
             Err(RaftError::Fatal(e)) => Err(FoundError::Stopped(e.to_string())),
@@ -79,7 +94,7 @@ impl Meta {
     /// # Errors
     /// [`ProposeError`]; for `Timeout` and `Unknown` the command may still take effect.
     pub async fn propose(&self, command: Command) -> Result<Committed, ProposeError> {
-        let write = || self.inner.raft.client_write(Proposal(command.clone()));
+        let write = || self.raft.client_write(Proposal(command.clone()));
         match self.insist(write).await {
             Ok(response) => Ok(Committed {
                 outcome: response.data,
@@ -151,7 +166,7 @@ impl Meta {
     /// # Errors
     /// [`ProposeError::Stopped`].
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), ProposeError> {
-        let asked = self.inner.raft.trigger().transfer_leader(to.0).await;
+        let asked = self.raft.trigger().transfer_leader(to.0).await;
         asked.map_err(|e| ProposeError::Stopped(e.to_string()))
     }
 
@@ -163,46 +178,97 @@ impl Meta {
 
     async fn change_members(&self, change: ChangeMembers<u64, BasicNode>) -> Result<(), ChangeError> {
         // `true`: a voter that a finished change leaves out stays a learner.
-        self.insist(|| self.inner.raft.change_membership(change.clone(), true))
+        self.insist(|| self.raft.change_membership(change.clone(), true))
             .await
             .map(drop)
     }
 
-    fn metrics(&self) -> RaftMetrics<Live> {
-        self.inner.raft.metrics().borrow_watched().clone()
+    fn metrics(&self) -> RaftMetrics<Types<R>> {
+        self.raft.metrics().borrow_watched().clone()
     }
 
     /// Writes, again and again while the only trouble is a lease that a new leader does not hold yet.
-    async fn insist<F>(&self, mut write: impl FnMut() -> F) -> Result<ClientWriteResponse<Live>, ChangeError>
+    async fn insist<F>(
+        &self,
+        mut write: impl FnMut() -> F,
+    ) -> Result<ClientWriteResponse<Types<R>>, ChangeError>
     where
-        F: Future<Output = Answer>,
+        F: Future<Output = Answer<R>> + Send,
     {
-        let times = self.inner.profile.times();
-        let begun = Instant::now();
+        let times = self.times;
+        let begun = R::Instant::now();
         let lease_by = begun + Duration::from_millis(2 * times.election_max.as_ms());
         // Long enough for an election and a slow disk; a leader without a majority would answer never.
         let limit = Duration::from_millis(5 * times.election_max.as_ms());
         loop {
-            let answer = timeout_at(begun + limit, write()).await;
+            let answer = R::timeout_at(begun + limit, write()).await;
             match answer
                 .map_err(|_| ProposeError::Timeout(limit))?
                 .map_err(Attempt::from)
             {
                 Ok(response) => return Ok(response),
                 Err(Attempt::Failed(e)) => return Err(e),
-                Err(Attempt::LeaseExpired) if Instant::now() >= lease_by => {
+                Err(Attempt::LeaseExpired) if R::Instant::now() >= lease_by => {
                     return Err(ProposeError::NoQuorum.into());
                 }
                 Err(Attempt::LeaseExpired) => {
-                    sleep(Duration::from_millis((times.heartbeat.as_ms() / 5).max(1))).await;
+                    R::sleep(Duration::from_millis((times.heartbeat.as_ms() / 5).max(1))).await;
                 }
             }
         }
     }
 }
 
+impl Meta {
+    /// As [`Changes::found`].
+    ///
+    /// # Errors
+    /// [`FoundError`]; nothing is founded then.
+    pub async fn found(
+        &self,
+        cluster: ClusterId,
+        profile: Profile,
+        voters: BTreeMap<NodeId, String>,
+    ) -> Result<(), FoundError> {
+        self.inner.founding.send_replace(Founding { cluster, profile });
+        self.inner.changes.found(voters).await
+    }
+
+    /// As [`Changes::propose`].
+    ///
+    /// # Errors
+    /// [`ProposeError`]; for `Timeout` and `Unknown` the command may still take effect.
+    pub async fn propose(&self, command: Command) -> Result<Committed, ProposeError> {
+        self.inner.changes.propose(command).await
+    }
+
+    /// As [`Changes::add_learner`].
+    ///
+    /// # Errors
+    /// [`ChangeError`]; only a leader can.
+    pub async fn add_learner(&self, node: NodeId, mesh_addr: &str) -> Result<Option<Change>, ChangeError> {
+        self.inner.changes.add_learner(node, mesh_addr).await
+    }
+
+    /// As [`Changes::adjust_voters`].
+    ///
+    /// # Errors
+    /// [`ChangeError`]; only a leader can.
+    pub async fn adjust_voters(&self, live: &BTreeSet<NodeId>) -> Result<Option<Change>, ChangeError> {
+        self.inner.changes.adjust_voters(live).await
+    }
+
+    /// As [`Changes::transfer_leader`].
+    ///
+    /// # Errors
+    /// [`ProposeError::Stopped`].
+    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), ProposeError> {
+        self.inner.changes.transfer_leader(to).await
+    }
+}
+
 /// Live learners whose log is as good as the leader's. Empty on a node that does not lead.
-fn caught_up(metrics: &RaftMetrics<Live>, live: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+fn caught_up<R: AsyncRuntime>(metrics: &RaftMetrics<Types<R>>, live: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
     let Some(replication) = &metrics.replication else {
         return BTreeSet::new();
     };

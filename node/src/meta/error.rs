@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use openraft::AsyncRuntime;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
 use squall_kernel::id::NodeId;
 
 use super::disk::DiskError;
-use super::types::{LeaderTerm, Live};
+use super::types::{LeaderTerm, Types};
 
 /// Why the meta plane did not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +85,8 @@ pub(crate) enum Attempt {
     Failed(ChangeError),
 }
 
-impl From<RaftError<Live, ClientWriteError<Live>>> for Attempt {
-    fn from(error: RaftError<Live, ClientWriteError<Live>>) -> Self {
+impl<R: AsyncRuntime> From<RaftError<Types<R>, ClientWriteError<Types<R>>>> for Attempt {
+    fn from(error: RaftError<Types<R>, ClientWriteError<Types<R>>>) -> Self {
         let failed = |e: ProposeError| Self::Failed(e.into());
         match error {
             RaftError::APIError(ClientWriteError::ForwardToLeader(ForwardToLeader {

@@ -20,7 +20,7 @@ const ASSEMBLIES_MAX: usize = 2;
 
 /// Answers other nodes' questions.
 #[derive(Debug, Default)]
-pub(crate) struct Inbox {
+pub struct Inbox {
     assemblies: Mutex<Assemblies>,
     undecodable: AtomicU64,
 }
@@ -42,12 +42,13 @@ struct Assembly {
 
 impl Inbox {
     /// Requests so far that were no requests.
-    pub(crate) fn undecodable(&self) -> u64 {
+    #[must_use]
+    pub fn undecodable(&self) -> u64 {
         self.undecodable.load(Ordering::Relaxed)
     }
 
     /// The answer to a request. Never fails: bad bytes get an answer that says so, and are counted.
-    pub(crate) async fn answer<R: AsyncRuntime>(
+    pub async fn answer<R: AsyncRuntime>(
         &self,
         raft: &Raft<Types<R>, StateMachine>,
         from: NodeId,

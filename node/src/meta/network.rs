@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ pub struct Network {
     me: NodeId,
     transport: Arc<dyn RaftTransport>,
     append_timeout: Duration,
+    transfers: Arc<AtomicU64>,
 }
 
 /// The sender to one peer.
@@ -36,6 +38,8 @@ pub struct Peer {
     to: NodeId,
     transport: Arc<dyn RaftTransport>,
     append_timeout: Duration,
+    /// Numbers of snapshots' sendings, one series for all peers.
+    transfers: Arc<AtomicU64>,
 }
 
 impl Network {
@@ -47,7 +51,16 @@ impl Network {
             me,
             transport,
             append_timeout,
+            // A restarted node must not go on with a sending of its earlier run.
+            transfers: Arc::new(AtomicU64::new(rand::random())),
         }
+    }
+
+    /// The same, with the number of the first snapshot sent: a simulation must not draw it.
+    #[must_use]
+    pub fn numbered_from(mut self, first: u64) -> Self {
+        self.transfers = Arc::new(AtomicU64::new(first));
+        self
     }
 }
 
@@ -61,6 +74,7 @@ impl<R: AsyncRuntime> RaftNetworkFactory<Types<R>> for Network {
             to: NodeId(target),
             transport: Arc::clone(&self.transport),
             append_timeout: self.append_timeout,
+            transfers: Arc::clone(&self.transfers),
         }
     }
 }
@@ -116,7 +130,7 @@ impl Peer {
         if total > SNAPSHOT_BYTES_MAX {
             return Err(Unreachable::new(&Refusal::TooLarge).into());
         }
-        let transfer = rand::random();
+        let transfer = self.transfers.fetch_add(1, Ordering::Relaxed);
         let mut offset = 0;
         loop {
             let end = total.min(offset + SNAPSHOT_CHUNK_BYTES);

@@ -1,10 +1,10 @@
 //! What a node knows of its own Raft, as plain data for the mesh and the observer.
 
-use openraft::{Instant as _, RaftMetrics, ServerState};
+use openraft::{AsyncRuntime, Instant as _, RaftMetrics, ServerState};
 use squall_kernel::id::{NodeId, Revision, Term};
 use squall_kernel::profile::Times;
 
-use super::types::Live;
+use super::types::Types;
 
 /// What this node is to the registry's Raft group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,9 @@ impl MetaState {
         self.role == Role::Leader && (alone || acked)
     }
 
-    pub(crate) fn of(metrics: &RaftMetrics<Live>) -> Self {
+    /// As Raft's metrics tell it now.
+    #[must_use]
+    pub fn of<R: AsyncRuntime>(metrics: &RaftMetrics<Types<R>>) -> Self {
         let members = metrics.membership_config.membership();
         let initialized = metrics.last_log_index.is_some();
         let failure = metrics.running_state.as_ref().err().map(ToString::to_string);

@@ -25,11 +25,11 @@ impl StoreBuilder<Live, LogStore, StateMachine, TempDir> for Stores {
         let home = tempfile::tempdir().unwrap();
         let database = match self.0 {
             Commits::OnThread => Database::create(home.path().join("registry.redb")).unwrap(),
-            Commits::Inline => Database::builder()
+            Commits::Inline | Commits::Deferred(_) => Database::builder()
                 .create_with_backend(InMemoryBackend::new())
                 .unwrap(),
         };
-        let store = Store::on(database, home.path(), NodeId(1), self.0).unwrap();
+        let store = Store::on(database, home.path(), NodeId(1), self.0.clone()).unwrap();
         Ok((home, store.log, store.machine))
     }
 }

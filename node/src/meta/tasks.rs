@@ -1,37 +1,44 @@
-//! Tasks beside Raft: publishing its state, and finishing a founding that a crash cut in two.
+//! Tasks beside Raft: publishing its state, and finishing a founding that a crash cut in two. Futures, for any runtime.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::Raft;
+use futures::future::{Either, select};
 use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::{AsyncRuntime, Raft};
 use squall_kernel::profile::Times;
 use squall_kernel::registry::{Command, Registry};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Founding;
 use super::machine::StateMachine;
 use super::state::{MetaState, Role};
-use super::types::{Live, Proposal};
+use super::types::{Proposal, Types};
 
-/// Publishes Raft's metrics as `MetaState`. On a leader also once a heartbeat: the age of its quorum grows exactly
-/// when nothing happens.
-pub(super) fn watch_state(
-    raft: &Raft<Live, StateMachine>,
+/// Publishes Raft's metrics as `MetaState`, as long as the future is polled and Raft runs. On a leader also once a
+/// heartbeat: the age of its quorum grows exactly when nothing happens.
+pub fn watch_state<R: AsyncRuntime>(
+    raft: &Raft<Types<R>, StateMachine>,
     times: Times,
-) -> (watch::Receiver<MetaState>, JoinHandle<()>) {
+) -> (
+    watch::Receiver<MetaState>,
+    impl Future<Output = ()> + Send + use<R>,
+) {
     let mut metrics = raft.metrics();
     let (publish, state) = watch::channel(MetaState::of(&metrics.borrow_watched()));
-    let task = tokio::spawn(async move {
-        let mut beat = interval(Duration::from_millis(times.heartbeat.as_ms()));
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let beat = Duration::from_millis(times.heartbeat.as_ms());
+    let task = async move {
         loop {
             let leading = publish.borrow().role == Role::Leader;
-            let changed = tokio::select! {
-                changed = metrics.changed() => changed.is_ok(),
-                _ = beat.tick(), if leading => true,
+            let changed = if leading {
+                match R::timeout(beat, metrics.changed()).await {
+                    Ok(changed) => changed.is_ok(),
+                    Err(_) => true,
+                }
+            } else {
+                metrics.changed().await.is_ok()
             };
             let now = MetaState::of(&metrics.borrow_watched());
             publish.send_if_modified(|held| {
@@ -43,15 +50,15 @@ pub(super) fn watch_state(
                 return;
             }
         }
-    });
+    };
     (state, task)
 }
 
 /// A cluster exists in two steps: Raft is initialized with its voters, then the first leader commits `Found`. Whoever
 /// leads while the registry is not founded proposes it, so a crash between the two leaves nothing to repair. A second
 /// proposal is refused by the registry.
-pub(super) async fn complete_founding(
-    raft: Raft<Live, StateMachine>,
+pub async fn complete_founding<R: AsyncRuntime>(
+    raft: Raft<Types<R>, StateMachine>,
     mut state: watch::Receiver<MetaState>,
     mut registry: watch::Receiver<Arc<Registry>>,
     intent: watch::Receiver<Founding>,
@@ -63,16 +70,15 @@ pub(super) async fn complete_founding(
             let Founding { cluster, profile } = *intent.borrow();
             let found = Proposal(Command::Found { cluster, profile });
             // Failed or late: the state says so, and as long as this node leads, the next beat tries again.
-            if let Ok(Err(e)) = timeout(patience, raft.client_write(found)).await {
+            if let Ok(Err(e)) = R::timeout(patience, raft.client_write(found)).await {
                 tracing::debug!(error = %e, "founding is not committed yet");
             }
             if registry.borrow().cluster.is_some() {
                 return;
             }
         }
-        let ended = tokio::select! {
-            changed = state.changed() => changed.is_err(),
-            changed = registry.changed() => changed.is_err(),
+        let ended = match select(pin!(state.changed()), pin!(registry.changed())).await {
+            Either::Left((changed, _)) | Either::Right((changed, _)) => changed.is_err(),
         };
         if ended {
             return;

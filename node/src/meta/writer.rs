@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use squall_kernel::limits::SNAPSHOT_BYTES_MAX;
+use squall_kernel::planted::{self, Bug};
 use squall_kernel::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,13 +30,18 @@ enum Job {
     Close(oneshot::Sender<()>),
 }
 
+/// Tells whoever waited what became of a commit.
+pub type Finish = Box<dyn FnOnce() + Send>;
+
 /// Where commits are carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Commits {
     /// On the storage thread, grouped: a live node.
     OnThread,
     /// At once, by whoever asks: a simulation, whose order of events must not depend on threads.
     Inline,
+    /// At once too, but who waited is told when this sees fit: a simulated disk takes its time.
+    Deferred(Arc<dyn Fn(Finish) + Send + Sync>),
 }
 
 /// What the storage has done so far.
@@ -68,14 +74,15 @@ pub(crate) struct Writer {
 
 enum Way {
     Thread(mpsc::Sender<Job>),
-    Inline(Mutex<Option<Disk>>),
+    Inline(Mutex<Option<Disk>>, Arc<dyn Fn(Finish) + Send + Sync>),
 }
 
 impl Writer {
     pub(crate) fn start(disk: Disk, commits: Commits) -> io::Result<Self> {
         let counters = Arc::new(Counters::default());
         let way = match commits {
-            Commits::Inline => Way::Inline(Mutex::new(Some(disk))),
+            Commits::Inline => Way::Inline(Mutex::new(Some(disk)), Arc::new(at_once)),
+            Commits::Deferred(defer) => Way::Inline(Mutex::new(Some(disk)), defer),
             Commits::OnThread => {
                 let (jobs, queue) = mpsc::channel(JOBS_QUEUED_MAX);
                 let counters = Arc::clone(&counters);
@@ -141,10 +148,10 @@ impl Writer {
     async fn hand_over(&self, job: Job) -> io::Result<()> {
         match self.way.as_ref() {
             Way::Thread(jobs) => jobs.send(job).await.map_err(|_| closed()),
-            Way::Inline(disk) => {
+            Way::Inline(disk, finish) => {
                 let mut slot = disk.lock().unwrap_or_else(PoisonError::into_inner);
                 let disk = slot.as_mut().ok_or_else(closed)?;
-                if let Some(close) = carry_out(disk, vec![job], &self.counters) {
+                if let Some(close) = carry_out(disk, vec![job], &self.counters, finish.as_ref()) {
                     *slot = None;
                     let _ = close.send(());
                 }
@@ -152,6 +159,10 @@ impl Writer {
             }
         }
     }
+}
+
+fn at_once(finish: Finish) {
+    finish();
 }
 
 fn closed() -> io::Error {
@@ -166,7 +177,7 @@ fn serve(mut disk: Disk, mut queue: mpsc::Receiver<Job>, counters: &Counters) {
         {
             jobs.push(next);
         }
-        if let Some(close) = carry_out(&mut disk, jobs, counters) {
+        if let Some(close) = carry_out(&mut disk, jobs, counters, &at_once) {
             drop(disk);
             // Nobody waits any more: the file is closed all the same.
             let _ = close.send(());
@@ -177,7 +188,12 @@ fn serve(mut disk: Disk, mut queue: mpsc::Receiver<Job>, counters: &Counters) {
 
 /// One transaction for all jobs up to the first `Close`, which is handed back; jobs behind it are dropped, and with
 /// them their callers learn that the file is closed.
-fn carry_out(disk: &mut Disk, jobs: Vec<Job>, counters: &Counters) -> Option<oneshot::Sender<()>> {
+fn carry_out(
+    disk: &mut Disk,
+    jobs: Vec<Job>,
+    counters: &Counters,
+    finish: &dyn Fn(Finish),
+) -> Option<oneshot::Sender<()>> {
     let (mut ops, mut dones, mut close) = (Vec::new(), Vec::<Done>::new(), None);
     for job in jobs {
         match job {
@@ -199,19 +215,7 @@ fn carry_out(disk: &mut Disk, jobs: Vec<Job>, counters: &Counters) -> Option<one
         }
     }
     if !ops.is_empty() {
-        let begun = Instant::now();
-        let result = disk.commit(&ops);
-        if !matches!(result, Ok(false)) {
-            counters.note(ops.len(), begun);
-        }
-        if let Err(e) = &result {
-            tracing::error!(error = %e, "the registry cannot be written");
-        }
-        for done in dones {
-            // One error for all that were in the transaction; `io::Error` cannot be cloned.
-            let again = |e: &io::Error| io::Error::new(e.kind(), e.to_string());
-            done(result.as_ref().map(drop).map_err(again));
-        }
+        commit(disk, &ops, dones, counters, finish);
     }
     if close.is_some()
         && let Err(e) = disk.flush()
@@ -219,6 +223,28 @@ fn carry_out(disk: &mut Disk, jobs: Vec<Job>, counters: &Counters) -> Option<one
         tracing::warn!(error = %e, "the registry's file is closed without its last note");
     }
     close
+}
+
+fn commit(disk: &mut Disk, ops: &[Op], mut dones: Vec<Done>, counters: &Counters, finish: &dyn Fn(Finish)) {
+    if planted::is(Bug::AcknowledgeBeforeDurable) {
+        for done in dones.drain(..) {
+            finish(Box::new(move || done(Ok(()))));
+        }
+    }
+    let begun = Instant::now();
+    let result = disk.commit(ops);
+    if !matches!(result, Ok(false)) {
+        counters.note(ops.len(), begun);
+    }
+    if let Err(e) = &result {
+        tracing::error!(error = %e, "the registry cannot be written");
+    }
+    for done in dones {
+        // One error for all that were in the transaction; `io::Error` cannot be cloned.
+        let again = |e: &io::Error| io::Error::new(e.kind(), e.to_string());
+        let result = result.as_ref().map(drop).map_err(again);
+        finish(Box::new(move || done(result)));
+    }
 }
 
 impl Counters {
