@@ -13,5 +13,6 @@ pub mod limits;
 pub mod load;
 pub mod process;
 pub mod radius;
+pub mod sim;
 pub mod supervisor;
 pub mod up;

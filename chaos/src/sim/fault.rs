@@ -1,0 +1,323 @@
+//! Faults of a simulated cluster. Each ends by itself; what it leaves behind (a torn tail, an old view) stays.
+//!
+//! What does not live here: drawing them (`plan`) and carrying them out (the tiers).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use squall_kernel::time::{Instant, Span};
+
+/// A node, by its place in the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Seat(pub u8);
+
+impl Seat {
+    /// As a place in a list.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Named as the plan names nodes: a, b, c …
+impl fmt::Display for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", char::from(b'a' + self.0 % 26))
+    }
+}
+
+/// A fault, when it begins, and how long it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFault {
+    /// Unique in the plan, from 1.
+    pub id: u64,
+    /// When, in true time.
+    pub at: Instant,
+    /// How long.
+    pub lasts: Span,
+    /// What.
+    pub what: SimFault,
+}
+
+impl PlannedFault {
+    /// When it ends.
+    #[must_use]
+    pub fn ends(&self) -> Instant {
+        self.at + self.lasts
+    }
+}
+
+impl fmt::Display for PlannedFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {}: {}", self.at, self.lasts, self.what)
+    }
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SimFault {
+    /// The node ends at once and loses what it had not synced; it starts again when the fault ends.
+    Crash {
+        /// Node.
+        node: Seat,
+    },
+    /// The node leaves in order; it starts again when the fault ends.
+    Stop {
+        /// Node.
+        node: Seat,
+    },
+    /// The node stands still; what arrives waits.
+    Pause {
+        /// Node.
+        node: Seat,
+    },
+    /// The node's clock runs at another rate.
+    ClockSkew {
+        /// Node.
+        node: Seat,
+        /// Parts per million faster than true time; slower when negative.
+        ppm: i32,
+    },
+    /// The node's calendar clock jumps, for good; timers do not read it, the number of the next run does.
+    ClockStep {
+        /// Node.
+        node: Seat,
+        /// Milliseconds ahead; back when negative.
+        ms: i64,
+    },
+    /// Nothing passes one way; what is held back flows when it ends.
+    Cut {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+    },
+    /// Nothing passes between two nodes.
+    CutBoth {
+        /// One.
+        a: Seat,
+        /// The other.
+        b: Seat,
+    },
+    /// Nothing passes between a node and all others.
+    Isolate {
+        /// Node.
+        node: Seat,
+    },
+    /// A node is not heard, but hears; or is heard, but does not hear.
+    OneWay {
+        /// Node.
+        node: Seat,
+        /// True when it is not heard.
+        mute: bool,
+    },
+    /// Nothing passes between these nodes and the rest.
+    Split {
+        /// One side.
+        side: Vec<Seat>,
+    },
+    /// Two sides that do not reach each other; one node reaches both.
+    Bridge {
+        /// The node that reaches both.
+        node: Seat,
+        /// One side, without it.
+        side: Vec<Seat>,
+    },
+    /// Everything one way takes longer.
+    Delay {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// By so much,
+        by: Span,
+        /// and up to so much more.
+        jitter: Span,
+    },
+    /// Everything from and to a node takes longer.
+    Slow {
+        /// Node.
+        node: Seat,
+        /// By so much each way.
+        by: Span,
+    },
+    /// Packets are lost: what TCP makes of it is a pause of 200 ms, doubling, for all that follows.
+    Loss {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// So many of a thousand.
+        per_mille: u32,
+    },
+    /// Frames arrive again, as after a link that broke and was resumed.
+    Duplicate {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// So many of a thousand.
+        per_mille: u32,
+    },
+    /// The link stalls again and again, then everything held comes at once.
+    Clog {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// Length of one stall.
+        stall: Span,
+    },
+    /// Syncs take longer.
+    SlowDisk {
+        /// Node.
+        node: Seat,
+        /// By so much.
+        by: Span,
+    },
+    /// Nothing more can be written.
+    FullDisk {
+        /// Node.
+        node: Seat,
+    },
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $word:literal,)*) => {
+        /// Kinds of faults, for the coverage of a batch.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum FaultKind { $($(#[$doc])* $kind,)* }
+
+        impl FaultKind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// Its word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $word,)* }
+            }
+        }
+
+        impl SimFault {
+            /// Its kind.
+            #[must_use]
+            pub const fn kind(&self) -> FaultKind {
+                match self { $(Self::$kind { .. } => FaultKind::$kind,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// See [`SimFault::Crash`].
+    Crash = "crash",
+    /// See [`SimFault::Stop`].
+    Stop = "stop",
+    /// See [`SimFault::Pause`].
+    Pause = "pause",
+    /// See [`SimFault::ClockSkew`].
+    ClockSkew = "clock skew",
+    /// See [`SimFault::ClockStep`].
+    ClockStep = "clock step",
+    /// See [`SimFault::Cut`].
+    Cut = "cut",
+    /// See [`SimFault::CutBoth`].
+    CutBoth = "cut both ways",
+    /// See [`SimFault::Isolate`].
+    Isolate = "isolate",
+    /// See [`SimFault::OneWay`].
+    OneWay = "one way",
+    /// See [`SimFault::Split`].
+    Split = "split",
+    /// See [`SimFault::Bridge`].
+    Bridge = "bridge",
+    /// See [`SimFault::Delay`].
+    Delay = "delay",
+    /// See [`SimFault::Slow`].
+    Slow = "slow",
+    /// See [`SimFault::Loss`].
+    Loss = "loss",
+    /// See [`SimFault::Duplicate`].
+    Duplicate = "duplicate",
+    /// See [`SimFault::Clog`].
+    Clog = "clog",
+    /// See [`SimFault::SlowDisk`].
+    SlowDisk = "slow disk",
+    /// See [`SimFault::FullDisk`].
+    FullDisk = "full disk",
+}
+
+impl SimFault {
+    /// The node on which it acts; for a link, the one that sends.
+    #[must_use]
+    pub fn seat(&self) -> Seat {
+        match self {
+            Self::Crash { node }
+            | Self::Stop { node }
+            | Self::Pause { node }
+            | Self::ClockSkew { node, .. }
+            | Self::ClockStep { node, .. }
+            | Self::Isolate { node }
+            | Self::OneWay { node, .. }
+            | Self::Bridge { node, .. }
+            | Self::Slow { node, .. }
+            | Self::SlowDisk { node, .. }
+            | Self::FullDisk { node } => *node,
+            Self::Cut { from, .. }
+            | Self::Delay { from, .. }
+            | Self::Loss { from, .. }
+            | Self::Duplicate { from, .. }
+            | Self::Clog { from, .. } => *from,
+            Self::CutBoth { a, .. } => *a,
+            Self::Split { side } => side.first().copied().unwrap_or(Seat(0)),
+        }
+    }
+
+    /// True when nothing passes from one node to another while it lasts.
+    #[must_use]
+    pub fn cuts(&self, source: Seat, target: Seat) -> bool {
+        match self {
+            Self::Cut { from, to } => (*from, *to) == (source, target),
+            Self::CutBoth { a, b } => (*a, *b) == (source, target) || (*b, *a) == (source, target),
+            Self::Isolate { node } => source == *node || target == *node,
+            Self::OneWay { node, mute } => *node == if *mute { source } else { target },
+            Self::Split { side } => side.contains(&source) != side.contains(&target),
+            Self::Bridge { node, side } => {
+                source != *node && target != *node && side.contains(&source) != side.contains(&target)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for SimFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crash { node } => write!(f, "crash {node}"),
+            Self::Stop { node } => write!(f, "stop {node}"),
+            Self::Pause { node } => write!(f, "pause {node}"),
+            Self::ClockSkew { node, ppm } => write!(f, "clock of {node} runs {ppm:+} ppm"),
+            Self::ClockStep { node, ms } => write!(f, "calendar of {node} jumps {ms:+} ms"),
+            Self::Cut { from, to } => write!(f, "cut {from} to {to}"),
+            Self::CutBoth { a, b } => write!(f, "cut {a} and {b}"),
+            Self::Isolate { node } => write!(f, "isolate {node}"),
+            Self::OneWay { node, mute: true } => write!(f, "{node} hears and is not heard"),
+            Self::OneWay { node, mute: false } => write!(f, "{node} is heard and does not hear"),
+            Self::Split { side } => write!(f, "split off {}", names(side)),
+            Self::Bridge { node, side } => write!(f, "only {node} reaches both {} and the rest", names(side)),
+            Self::Delay { from, to, by, jitter } => write!(f, "delay {from} to {to} by {by} + {jitter}"),
+            Self::Slow { node, by } => write!(f, "delay all of {node} by {by}"),
+            Self::Loss { from, to, per_mille } => write!(f, "lose {per_mille} ‰ from {from} to {to}"),
+            Self::Duplicate { from, to, per_mille } => write!(f, "repeat {per_mille} ‰ from {from} to {to}"),
+            Self::Clog { from, to, stall } => write!(f, "clog {from} to {to} for {stall} at a time"),
+            Self::SlowDisk { node, by } => write!(f, "disk of {node} slower by {by}"),
+            Self::FullDisk { node } => write!(f, "disk of {node} full"),
+        }
+    }
+}
+
+fn names(seats: &[Seat]) -> String {
+    let names: Vec<String> = seats.iter().map(Seat::to_string).collect();
+    names.join(", ")
+}

@@ -1,0 +1,177 @@
+//! Everything a seed draws: the cluster, its links, disks and clocks, the work it is given, and the faults. Plain data: it
+//! can be written down, and run with fewer faults than were drawn.
+//!
+//! What does not live here: what happens then. That is drawn while it happens, from generators of their own, so that a
+//! fault less changes as little as may be.
+
+mod draw;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use squall_kernel::id::{ExchangeName, NodeId, NodeName};
+use squall_kernel::profile::Profile;
+use squall_kernel::registry::Strategy;
+use squall_kernel::time::{Instant, Span};
+
+use super::fault::{PlannedFault, Seat};
+use super::rng::Rng;
+
+pub use draw::Wishes;
+
+/// What a seed draws.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Where it came from; the numbers drawn during the run come from it too.
+    pub seed: u64,
+    /// Times of the cluster.
+    pub profile: Profile,
+    /// Nodes; a fault names them by their place here.
+    pub nodes: Vec<NodePlan>,
+    /// Nodes with a vote: the first so many by id, as in a real founding. 1, 3 or 5.
+    pub voters: u8,
+    /// Exchanges declared at the beginning.
+    pub exchanges: Vec<ExchangePlan>,
+    /// Handlers attached at the beginning.
+    pub handlers: Vec<HandlerPlan>,
+    /// What is asked of the cluster.
+    pub work: Work,
+    /// How long a frame travels.
+    pub link: Spread,
+    /// How long a sync takes.
+    pub disk: Spread,
+    /// How long faults may act.
+    pub safety: Span,
+    /// How long everything has to become good again after that.
+    pub liveness: Span,
+    /// The faults, by their beginning.
+    pub faults: Vec<PlannedFault>,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePlan {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// When it starts.
+    pub starts: Instant,
+    /// What its clock shows when it starts.
+    pub clock_offset: Span,
+    /// Parts per million its clock is faster than true time; slower when negative. Two nodes differ by less than the
+    /// kernel's `DRIFT_PPM`.
+    pub clock_ppm: i32,
+}
+
+/// An exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangePlan {
+    /// Its name.
+    pub name: ExchangeName,
+    /// How it picks handlers.
+    pub strategy: Strategy,
+    /// Preferred owners in order; may be empty.
+    pub failover: Vec<Seat>,
+}
+
+/// A handler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlerPlan {
+    /// Place of its exchange in the plan.
+    pub exchange: u8,
+    /// Its node.
+    pub node: Seat,
+    /// Its service tag; may be empty.
+    pub service_tag: String,
+}
+
+/// What is asked of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// Between two requests, on average.
+    pub request_every: Span,
+    /// Shortest and longest time a requester waits.
+    pub timeout: (Span, Span),
+    /// Between two other operations (attach, detach, declare …), on average.
+    pub change_every: Span,
+    /// How long a handler takes.
+    pub handling: Spread,
+    /// Requests a handler declines, of a thousand.
+    pub declined: u32,
+}
+
+/// A distribution of lengths of time, in whole numbers so that it is the same on every machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Shortest.
+    pub least: Span,
+    /// Evenly up to so much more.
+    pub more: Span,
+    /// So many of a thousand take longer,
+    pub slow_per_mille: u32,
+    /// by up to so much.
+    pub slow: Span,
+}
+
+impl Spread {
+    /// One length.
+    pub fn draw(&self, rng: &mut Rng) -> Span {
+        let mut drawn = Span(self.least.0 + rng.between(0, self.more.0));
+        if rng.chance(self.slow_per_mille) {
+            drawn.0 += rng.between(0, self.slow.0);
+        }
+        drawn
+    }
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn draw(seed: u64, wishes: &Wishes) -> Self {
+        draw::plan(seed, wishes)
+    }
+
+    /// The same with other faults.
+    #[must_use]
+    pub fn with_faults(&self, faults: Vec<PlannedFault>) -> Self {
+        Self {
+            faults,
+            ..self.clone()
+        }
+    }
+
+    /// Ids of the nodes with a vote at the beginning.
+    #[must_use]
+    pub fn voter_ids(&self) -> BTreeSet<NodeId> {
+        let all: BTreeSet<NodeId> = self.nodes.iter().map(|n| n.id).collect();
+        all.into_iter().take(usize::from(self.voters)).collect()
+    }
+
+    /// Places of all nodes.
+    pub fn seats(&self) -> impl Iterator<Item = Seat> + use<> {
+        (0..u8::try_from(self.nodes.len()).expect("few nodes")).map(Seat)
+    }
+
+    /// When the faults have ended.
+    #[must_use]
+    pub fn healed_at(&self) -> Instant {
+        Instant(self.safety.0)
+    }
+
+    /// When the run ends.
+    #[must_use]
+    pub fn ends_at(&self) -> Instant {
+        self.healed_at() + self.liveness
+    }
+
+    /// The last request begins then, so that each has its time to end.
+    #[must_use]
+    pub fn last_request_at(&self) -> Instant {
+        Instant(self.ends_at().0.saturating_sub(2 * self.work.timeout.1.0))
+    }
+}
+
+#[cfg(test)]
+#[path = "plan/plan_test.rs"]
+mod tests;
