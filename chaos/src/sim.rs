@@ -6,6 +6,7 @@
 pub mod fault;
 pub mod outcome;
 pub mod plan;
+pub mod raft;
 pub mod rng;
 
 use std::fmt;

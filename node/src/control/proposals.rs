@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::calls::Calls;
 use crate::mesh::Mesh;
-use crate::meta::{ChangeError, Meta, ProposeError};
+use crate::meta::{ChangeError, Meta};
 
 /// How long a proposal looks for a leader that takes it: longer than any failover of the meta plane should last.
 const PROPOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -118,7 +118,7 @@ impl Proposals {
                 outcome: done.outcome,
                 revision: done.revision,
             },
-            Err(error) => result_of(&error),
+            Err(error) => ProposeResult::from(&error),
         }
     }
 
@@ -130,7 +130,7 @@ impl Proposals {
             .await
         {
             Ok(_) => self.here(Command::NodeUp(introduction)).await,
-            Err(ChangeError::Propose(error)) => result_of(&error),
+            Err(ChangeError::Propose(error)) => ProposeResult::from(&error),
             Err(error) => ProposeResult::Failed {
                 reason: error.to_string(),
             },
@@ -150,18 +150,6 @@ impl Proposals {
 impl crate::grpc::Proposer for Proposals {
     fn propose(&self, command: Command) -> BoxFuture<'_, ProposeResult> {
         Self::propose(self, command).boxed()
-    }
-}
-
-fn result_of(error: &ProposeError) -> ProposeResult {
-    match error {
-        ProposeError::NotLeader { leader } => ProposeResult::NotLeader { leader: *leader },
-        ProposeError::NoQuorum | ProposeError::Stopped(_) => ProposeResult::Failed {
-            reason: error.to_string(),
-        },
-        ProposeError::Timeout(_) | ProposeError::Unknown { .. } => ProposeResult::Unknown {
-            reason: error.to_string(),
-        },
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use openraft::AsyncRuntime;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
 use squall_kernel::id::NodeId;
+use squall_kernel::message::ProposeResult;
 
 use super::disk::DiskError;
 use super::types::{LeaderTerm, Types};
@@ -62,6 +63,20 @@ pub enum ProposeError {
     /// Raft has stopped.
     #[error("the meta plane has stopped: {0}")]
     Stopped(String),
+}
+
+impl From<&ProposeError> for ProposeResult {
+    fn from(error: &ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { leader } => Self::NotLeader { leader: *leader },
+            ProposeError::NoQuorum | ProposeError::Stopped(_) => Self::Failed {
+                reason: error.to_string(),
+            },
+            ProposeError::Timeout(_) | ProposeError::Unknown { .. } => Self::Unknown {
+                reason: error.to_string(),
+            },
+        }
+    }
 }
 
 /// Why the members did not change.

@@ -1,0 +1,12 @@
+//! Tier T2: the registry's log is real. openraft runs on its deterministic runtime, the node's own storage on redb over
+//! simulated disks, and what the nodes' Rafts say to each other is encoded as it is live. Sockets, time and disks alone
+//! are simulated.
+//!
+//! What does not live here: everything beside the log, which is the same in both tiers.
+
+mod disk;
+mod engine;
+mod port;
+mod runtime;
+
+pub use engine::{Engine, Output, Ticket};
