@@ -4,6 +4,7 @@
 //! What does not live here: judging a history (`invariant`), and the command line.
 
 pub mod fault;
+pub mod log;
 pub mod outcome;
 pub mod plan;
 pub mod raft;

@@ -8,5 +8,6 @@ mod disk;
 mod engine;
 mod port;
 mod runtime;
+mod start;
 
-pub use engine::{Engine, Output, Ticket};
+pub use engine::Engine;

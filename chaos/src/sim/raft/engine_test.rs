@@ -1,8 +1,8 @@
 //! The log of a small cluster, with a network that only takes its time.
 
 use squall_kernel::id::{Boot, ExchangeName, Incarnation, NodeName, Revision};
-use squall_kernel::registry::{Pattern, Strategy};
-use squall_node::meta::Role;
+use squall_kernel::registry::{Pattern, Registry, Strategy};
+use squall_node::meta::{MetaState, Role};
 
 use super::*;
 use crate::sim::outcome::Digest;
@@ -78,18 +78,18 @@ impl Cluster {
         }
     }
 
-    fn output(&mut self, output: Output) {
+    fn output(&mut self, output: LogOutput) {
         self.trace.display(&format!("{} {output:?}", self.now));
         match output {
-            Output::Send { from, to, message } => {
+            LogOutput::Send { from, to, message } => {
                 self.sent += 1;
                 self.travelling
                     .insert((self.now + TRAVEL, self.sent), (from, to, message));
             }
-            Output::State { node, state } => drop(self.states.insert(node, state)),
-            Output::Registry { node, registry } => drop(self.registries.insert(node, registry)),
-            Output::Answer { ticket, result, .. } => drop(self.answers.insert(ticket, result)),
-            Output::Failed { node, why } => drop(self.failed.insert(node, why)),
+            LogOutput::State { node, state } => drop(self.states.insert(node, state)),
+            LogOutput::Registry { node, registry } => drop(self.registries.insert(node, registry)),
+            LogOutput::Answer { ticket, result, .. } => drop(self.answers.insert(ticket, result)),
+            LogOutput::Failed { node, why } => drop(self.failed.insert(node, why)),
         }
     }
 
