@@ -204,6 +204,9 @@ impl Control {
             }
             MeshEvent::Refused { who, refusal, detail } => self.teller.refused(&who, refusal, &detail),
             MeshEvent::Control { from, message, .. } => self.message(from, message),
+            MeshEvent::Died { node, incarnation } => {
+                tracing::debug!(%node, %incarnation, "the end of a run was seen");
+            }
         }
     }
 

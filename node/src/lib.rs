@@ -5,6 +5,7 @@ pub mod clock;
 pub mod control;
 pub mod data;
 pub mod datadir;
+pub mod death;
 pub mod exchanges;
 pub mod grpc;
 pub mod handlers;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use squall_kernel::frame::{Frame, Kind};
-use squall_kernel::handshake::{CONTROL_LANE, DATA_LANES};
+use squall_kernel::handshake::{CONTROL_LANE, DATA_LANES, ProcessIdentity};
 use squall_kernel::id::{ClusterId, Incarnation, NodeId};
 use squall_kernel::message::{PeerMessage, control};
 use squall_kernel::reason::Refusal;
@@ -33,6 +33,7 @@ mod outbox;
 mod peers;
 mod seed;
 mod stream;
+mod watches;
 
 pub use faults::FaultPlane;
 pub use lane::SendError;
@@ -44,6 +45,7 @@ use peers::Peer;
 pub use peers::{LinkState, LinkStatus};
 pub use seed::SeedStatus;
 pub use stream::{FrameReader, FrameWriter, ReadError};
+use watches::Watches;
 
 /// What a mesh needs.
 pub struct MeshConfig {
@@ -63,6 +65,10 @@ pub struct MeshConfig {
     pub faults: Arc<FaultPlane>,
     /// Times.
     pub times: MeshTimes,
+    /// The process this node is, for peers that are to see its end as it is to see theirs; none for neither.
+    pub process: Option<ProcessIdentity>,
+    /// A connection refused at the own address of a peer that was linked proves its end.
+    pub trust_refused: bool,
 }
 
 /// Where a mesh hands things on. Full means wait for control messages, and close for connections.
@@ -126,6 +132,14 @@ pub enum MeshEvent {
         /// The message.
         message: PeerMessage,
     },
+    /// A run of a peer has ended: its process was seen to end, or, where that is trusted, its own address refused a
+    /// connection. Told once for each run.
+    Died {
+        /// The peer.
+        node: NodeId,
+        /// Which run of it.
+        incarnation: Incarnation,
+    },
 }
 
 /// Frames of a lane that the peer did not acknowledge and that will not be sent again.
@@ -168,6 +182,8 @@ struct Shared {
     seeds: Vec<seed::Seed>,
     connections: Arc<Semaphore>,
     turned_away: listen::TurnedAway,
+    watches: Arc<Watches>,
+    trust_refused: bool,
     stop: watch::Sender<bool>,
 }
 
@@ -194,6 +210,13 @@ impl Mesh {
             http: out.http,
             clients: out.clients,
         };
+        let (stop, stopped) = watch::channel(false);
+        let watches = Watches::new(
+            config.process,
+            config.control.clone(),
+            out.events.clone(),
+            stopped,
+        );
         let shared = Arc::new(Shared {
             me: config.me,
             cookie: config.cookie,
@@ -210,7 +233,9 @@ impl Mesh {
             seeds: config.seeds.into_iter().map(seed::Seed::new).collect(),
             connections: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)),
             turned_away: listen::TurnedAway::default(),
-            stop: watch::Sender::new(false),
+            watches,
+            trust_refused: config.trust_refused,
+            stop,
         });
         for listener in listeners {
             shared

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::control::{Carrier, Control, ControlError, ControlParts, Opinion, Proposals};
 use crate::data::{DataConfig, DataPlane};
 use crate::datadir::DataDir;
+use crate::death::{self, Proofs};
 use crate::grpc::{Parts, Server};
 use crate::introspect::{EventLog, Wake};
 use crate::journal::{Journal, JournalWriter};
@@ -72,6 +73,8 @@ pub struct NodeOptions {
     pub trace_one_in: u32,
     /// Workers of the data runtime; 0 lets the node choose.
     pub data_workers: usize,
+    /// What proves that another node has ended.
+    pub proofs: Proofs,
 }
 
 /// Why a node did not start, or ended by itself.
@@ -372,6 +375,8 @@ async fn live(
             data: data.handle().clone(),
             faults: Arc::clone(&faults),
             times: MeshTimes::default(),
+            process: options.proofs.process.then(death::own).flatten(),
+            trust_refused: options.proofs.refused,
         },
         vec![mesh_listener, grpc_listener],
         MeshOut {

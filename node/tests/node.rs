@@ -15,6 +15,7 @@ use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Command, Outcome, Pattern, Strategy};
 use squall_kernel::time::Span;
 use squall_node::datadir::DataDir;
+use squall_node::death::Proofs;
 use squall_node::handlers::HandlerTags;
 use squall_node::node::{Node, NodeError, NodeOptions};
 use squall_node::router::Request;
@@ -38,6 +39,7 @@ fn options(name: &str) -> NodeOptions {
         journal: None,
         trace_one_in: 0,
         data_workers: 2,
+        proofs: Proofs::default(),
     }
 }
 

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use clap::Args;
+use clap::{ArgAction, Args};
 use squall_kernel::founding::Founding;
 use squall_kernel::id::NodeName;
 use squall_kernel::profile::Profile;
 use squall_node::datadir::DataDir;
+use squall_node::death::Proofs;
 use squall_node::node::{Node, NodeOptions};
 use squall_node::telemetry::{Otlp, Telemetry, logging};
 
@@ -49,6 +50,15 @@ pub(crate) struct NodeArgs {
     /// Take faults
     #[arg(long)]
     chaos: bool,
+    /// Take the end of another node's process on the same system for a proof that it is dead. Without it the node waits
+    /// until its promises have run out, as it does for nodes on other systems, and others wait for this one
+    #[arg(long, action = ArgAction::Set, default_value = "on", value_parser = values::on_off())]
+    proof_of_death: bool,
+    /// Take a broken link, and then a refused connection at the other node's own address, for a proof that it is dead.
+    /// Dangerous where a firewall or a proxy may refuse in the place of a live node: two owners may then believe in
+    /// themselves until a lease has run out
+    #[arg(long)]
+    trust_refused: bool,
     /// Listen beyond loopback although there is no encryption yet
     #[arg(long)]
     insecure: bool,
@@ -145,6 +155,10 @@ fn options(args: NodeArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
         journal: args.journal,
         trace_one_in,
         data_workers: args.data_workers,
+        proofs: Proofs {
+            process: args.proof_of_death,
+            refused: args.trust_refused,
+        },
     }
 }
 

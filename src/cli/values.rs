@@ -98,6 +98,11 @@ pub(crate) fn profile() -> impl TypedValueParser<Value = Profile> {
         .map(|word| Profile::parse(&word).expect("clap lets only profiles through"))
 }
 
+/// Parses `on` and `off`.
+pub(crate) fn on_off() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["on", "off"]).map(|word| word == "on")
+}
+
 /// Parses the name of a view.
 pub(crate) fn screen() -> impl TypedValueParser<Value = Screen> {
     PossibleValuesParser::new(Screen::ALL.map(view_word))

@@ -1,5 +1,5 @@
-//! The handshake of every native connection: version, cluster, name, incarnation, and a proof of the cookie both ways
-//! by HMAC-SHA256 over both nonces, so that the cookie itself is never sent. A pure state machine for each side.
+//! The handshake of every native connection: version, cluster, name, incarnation, process, and a proof of the cookie
+//! both ways by HMAC-SHA256 over both nonces, so that the cookie itself is never sent. A pure state machine for each side.
 //!
 //! dialler: `Hello` → listener: `Welcome` (with the listener's proof) → dialler: `Prove` → listener: `Accepted`.
 //! Either side may answer `Refused` and close. Members are named only in `Accepted`, after the proof.
@@ -19,8 +19,10 @@ use crate::reason::Refusal;
 use crate::registry::Introduction;
 
 mod machine;
+mod process;
 
 pub use machine::{Dialler, Facts, Listener, Peer, Side, Step, refusal_message};
+pub use process::ProcessIdentity;
 
 /// Version of the native protocol; another one is refused.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -65,6 +67,8 @@ pub struct Hello {
     pub cluster: Option<ClusterId>,
     /// The dialler, when it is a node.
     pub node: Option<Introduction>,
+    /// Which process it is; none where its system cannot tell, or it does not want to be watched.
+    pub process: Option<ProcessIdentity>,
     /// True when the dialler's Raft log is not empty.
     pub initialized: bool,
     /// Name for display, of clients.
@@ -82,6 +86,8 @@ pub struct Welcome {
     pub cluster: Option<ClusterId>,
     /// The listener.
     pub node: Introduction,
+    /// Which process it is; none where its system cannot tell, or it does not want to be watched.
+    pub process: Option<ProcessIdentity>,
     /// True when the listener's Raft log is not empty.
     pub initialized: bool,
     /// Random.
@@ -147,27 +153,42 @@ impl Role {
     }
 }
 
-/// What both sides prove the cookie over.
+/// What both sides prove the cookie over: both nonces, and who each says it is.
 #[derive(Debug)]
 struct Transcript<'a> {
-    dialler_nonce: &'a Nonce,
-    listener_nonce: &'a Nonce,
-    dialler: &'a str,
-    listener: &'a str,
+    dialler: Claim<'a>,
+    listener: Claim<'a>,
+}
+
+/// What one side says of itself.
+#[derive(Debug)]
+struct Claim<'a> {
+    nonce: &'a Nonce,
+    name: &'a str,
+    process: Option<&'a ProcessIdentity>,
+}
+
+impl Claim<'_> {
+    fn put_into(&self, mac: &mut Hmac<Sha256>) {
+        put(mac, self.nonce);
+        put(mac, self.name.as_bytes());
+        // No process is no bytes, which no process has.
+        put(
+            mac,
+            self.process
+                .map(ProcessIdentity::bytes)
+                .as_ref()
+                .map_or(&[], |bytes| bytes),
+        );
+    }
 }
 
 impl Transcript<'_> {
     fn mac(&self, role: Role, cookie: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(cookie).expect("HMAC takes keys of any length");
-        for part in [
-            role.label(),
-            self.dialler_nonce,
-            self.listener_nonce,
-            self.dialler.as_bytes(),
-        ] {
-            put(&mut mac, part);
-        }
-        put(&mut mac, self.listener.as_bytes());
+        put(&mut mac, role.label());
+        self.dialler.put_into(&mut mac);
+        self.listener.put_into(&mut mac);
         mac
     }
 

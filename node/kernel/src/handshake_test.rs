@@ -26,10 +26,20 @@ fn node(id: u64, name: &str) -> Introduction {
 fn facts<'a>(me: &'a Introduction, cookie: &'a [u8], live: &'a [Introduction]) -> Facts<'a> {
     Facts {
         me,
+        process: None,
         cluster: None,
         initialized: false,
         cookie,
         live,
+    }
+}
+
+fn process(pid: u32) -> ProcessIdentity {
+    ProcessIdentity {
+        boot_id: [3; 16],
+        pid_namespace: 4,
+        pid,
+        start_time: 5,
     }
 }
 
@@ -91,14 +101,20 @@ fn two_nodes_with_one_cookie_accept_each_other() {
     let (a, b) = (node(0, "a"), node(1, "b"));
     let purpose = Purpose::Link { lane: 2 };
     let cluster = Some(ClusterId(3));
+    let dialler = Facts {
+        process: Some(process(70)),
+        ..facts(&a, COOKIE, &[])
+    };
     let listener = Facts {
+        process: Some(process(80)),
         cluster,
         initialized: true,
         ..facts(&b, COOKIE, &[])
     };
-    let (at_dialler, at_listener) = shake(&facts(&a, COOKIE, &[]), &listener, purpose);
+    let (at_dialler, at_listener) = shake(&dialler, &listener, purpose);
     let peer = Peer::Node {
         introduction: b.clone(),
+        process: listener.process,
         purpose,
         cluster,
         initialized: true,
@@ -110,6 +126,7 @@ fn two_nodes_with_one_cookie_accept_each_other() {
     assert_eq!(at_dialler, Step::Done { peer, accepted });
     let peer = Peer::Node {
         introduction: a.clone(),
+        process: Some(process(70)),
         purpose,
         cluster: None,
         initialized: false,
@@ -170,6 +187,64 @@ fn a_listener_believes_no_proof_it_did_not_check() {
         ),
         "{step:?}"
     );
+}
+
+#[test]
+fn a_process_that_was_changed_on_its_way_is_refused() {
+    let (a, b) = (node(0, "a"), node(1, "b"));
+    let of = |me, pid| Facts {
+        process: Some(process(pid)),
+        ..facts(me, COOKIE, &[])
+    };
+    let (dialling, listening) = (of(&a, 70), of(&b, 80));
+    for told in [None, Some(process(71))] {
+        let mut dialler = Dialler::node(&dialling, Purpose::Seed, DIALLER_NONCE);
+        let HandshakeMessage::Hello(mut hello) = dialler.hello() else {
+            panic!("a hello comes first")
+        };
+        hello.process = told;
+        let mut listener = Listener::new(LISTENER_NONCE);
+        let Step::Send(welcome) = listener.step(&listening, HandshakeMessage::Hello(hello)) else {
+            panic!("refused")
+        };
+        // The listener proved something else than the dialler said.
+        assert_cookie(&dialler.step(COOKIE, &[], welcome));
+        let mut dialler = Dialler::node(&dialling, Purpose::Seed, DIALLER_NONCE);
+        let Step::Send(HandshakeMessage::Welcome(mut welcome)) =
+            Listener::new(LISTENER_NONCE).step(&listening, dialler.hello())
+        else {
+            panic!("refused")
+        };
+        welcome.process = told;
+        assert_cookie(&dialler.step(COOKIE, &[], HandshakeMessage::Welcome(welcome)));
+    }
+}
+
+fn assert_cookie(step: &Step) {
+    let wanted = matches!(
+        step,
+        Step::Refuse {
+            refusal: Refusal::Cookie,
+            by: Side::Us,
+            ..
+        }
+    );
+    assert!(wanted, "{step:?}");
+}
+
+#[test]
+fn pids_mean_the_same_on_one_boot_in_one_namespace() {
+    let one = process(70);
+    assert!(one.shares_pids_with(&process(80)));
+    let other_boot = ProcessIdentity {
+        boot_id: [9; 16],
+        ..one
+    };
+    let other_namespace = ProcessIdentity {
+        pid_namespace: 9,
+        ..one
+    };
+    assert!(!one.shares_pids_with(&other_boot) && !one.shares_pids_with(&other_namespace));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(super) fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
             &shared.data
         };
         let link = Link {
+            reached: None,
             draw: Draw::new(shared.seed() ^ mix(peer.introduction.load().id.0 ^ u64::from(lane.number))),
             shared: Arc::clone(shared),
             peer: Arc::clone(peer),
@@ -50,6 +52,8 @@ struct Link {
     peer: Arc<Peer>,
     number: u8,
     draw: Draw,
+    /// The run that was linked last, when it was reached at the address it calls its own.
+    reached: Option<Introduction>,
 }
 
 /// What the wait between two connections knows.
@@ -103,7 +107,10 @@ impl Link {
             let anew = self.lane().anew.subscribe();
             match self.attempt(outage).await {
                 Ok(answered) => return (answered, anew),
-                Err(error) => self.failed(&error, outage).await,
+                Err(error) => {
+                    self.proved_by(&error).await;
+                    self.failed(&error, outage).await;
+                }
             }
             self.forget_if_lost(outage);
             self.pause(outage).await;
@@ -125,6 +132,24 @@ impl Link {
                 result = &mut attempt => return result,
                 () = sleep_until(outage.give_up) => self.give_up(outage),
             }
+        }
+    }
+
+    /// Nobody listens any more where a run listened that was linked from here: the end of it, where that is trusted.
+    async fn proved_by(&self, error: &GreetError) {
+        let asked = self.shared.trust_refused && self.number == CONTROL_LANE;
+        let (true, Some(run), GreetError::Connect { addr, source }) = (asked, &self.reached, error) else {
+            return;
+        };
+        let latest = self.peer.introduction.load().incarnation == run.incarnation;
+        let proved = source.kind() == io::ErrorKind::ConnectionRefused
+            && *addr == run.mesh_addr
+            && latest
+            && self.peer.registered.load(Relaxed)
+            && !self.peer.is_live();
+        if proved {
+            let why = format!("{addr} refuses connections");
+            self.shared.watches.died(run, &why).await;
         }
     }
 
@@ -181,7 +206,10 @@ impl Link {
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(end) => return,
-                () = self.peer.lanes[usize::from(self.number)].redial.notified() => return,
+                () = self.peer.lanes[usize::from(self.number)].redial.notified() => {
+                    outage.backoff = self.shared.times.backoff_first;
+                    return;
+                }
                 () = sleep_until(outage.give_up) => self.give_up(outage),
             }
         }
@@ -191,7 +219,9 @@ impl Link {
     async fn carry(&mut self, answered: Answered, mut anew: watch::Receiver<u64>) -> String {
         let Answered {
             wire,
+            addr,
             node,
+            process,
             cluster,
             initialized,
             accepted,
@@ -205,6 +235,10 @@ impl Link {
             self.shared.meet(member);
         }
         let (name, lane) = (node.name.clone(), self.number);
+        self.reached = is_own_address(&node, &addr).then(|| node.clone());
+        if lane == CONTROL_LANE {
+            self.shared.watches.watch(&node, process);
+        }
         self.tell(MeshEvent::Connected {
             node,
             lane,
@@ -241,6 +275,13 @@ impl Link {
         // Nobody listens any more when the node ends.
         let _ended = self.shared.events.send(event).await;
     }
+}
+
+/// True when a node was reached at the one address that it calls its own. A name may lead to several places, and an
+/// unspecified address leads back to this system.
+fn is_own_address(node: &Introduction, dialled: &str) -> bool {
+    let one = |addr: SocketAddr| !addr.ip().is_unspecified();
+    node.mesh_addr == dialled && dialled.parse().is_ok_and(one)
 }
 
 async fn sleep_until(at: Option<Time>) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use squall_kernel::frame::Kind;
+use squall_kernel::handshake::ProcessIdentity;
 use squall_kernel::id::{Boot, MessageId, NodeName};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
@@ -61,6 +62,8 @@ pub(super) struct Setup {
     pub(super) told: Option<String>,
     /// Address to listen on; any when none.
     pub(super) on: Option<String>,
+    pub(super) process: Option<ProcessIdentity>,
+    pub(super) trust_refused: bool,
 }
 
 pub(super) fn setup(id: u64, name: &'static str) -> Setup {
@@ -73,6 +76,8 @@ pub(super) fn setup(id: u64, name: &'static str) -> Setup {
         seeds: vec![],
         told: None,
         on: None,
+        process: None,
+        trust_refused: false,
     }
 }
 
@@ -111,6 +116,8 @@ impl Setup {
             data: Handle::current(),
             faults: Arc::clone(&faults),
             times,
+            process: self.process,
+            trust_refused: self.trust_refused,
         };
         let (events_in, events) = mpsc::channel(1024);
         let (got_in, got) = mpsc::channel(65_536);

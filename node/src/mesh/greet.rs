@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use squall_kernel::frame::Kind;
 use squall_kernel::handshake::{
     self, Accepted, Dialler, FIRST_FRAME_BYTES_MAX, Facts, HANDSHAKE_FRAME_BYTES_MAX, Listener, Nonce, Peer,
-    Purpose, Side, Step,
+    ProcessIdentity, Purpose, Side, Step,
 };
 use squall_kernel::id::{LinkSeq, NodeId};
 use squall_kernel::message::{HandshakeMessage, control};
@@ -62,7 +62,10 @@ impl GreetError {
 /// A dialler's way through: who answered, and its last words.
 pub(super) struct Answered {
     pub(super) wire: Wire,
+    /// The address that was dialled.
+    pub(super) addr: String,
     pub(super) node: Introduction,
+    pub(super) process: Option<ProcessIdentity>,
     pub(super) cluster: Option<squall_kernel::id::ClusterId>,
     pub(super) initialized: bool,
     pub(super) accepted: Accepted,
@@ -97,6 +100,7 @@ pub(super) async fn dial(
         Ok((
             Peer::Node {
                 introduction: node,
+                process,
                 cluster,
                 initialized,
                 ..
@@ -104,7 +108,9 @@ pub(super) async fn dial(
             accepted,
         )) => Ok(Answered {
             wire,
+            addr: addr.to_owned(),
             node,
+            process,
             cluster,
             initialized,
             accepted,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use bytes::BytesMut;
 use squall_kernel::frame::{Frame, Kind};
-use squall_kernel::handshake::{Accepted, CONTROL_LANE};
+use squall_kernel::handshake::{Accepted, CONTROL_LANE, ProcessIdentity};
 use squall_kernel::id::{LinkSeq, MessageId, NodeName};
 use squall_kernel::limits::FRAME_BYTES_MAX;
 use squall_kernel::message::{HandshakeMessage, PeerMessage, parse};
@@ -29,6 +29,7 @@ pub(super) struct Incoming {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Arc<Peer>,
     pub(super) node: Introduction,
+    pub(super) process: Option<ProcessIdentity>,
     pub(super) lane: u8,
     pub(super) draw: Draw,
 }
@@ -54,6 +55,9 @@ impl Incoming {
             inbound.received.store(0, Relaxed);
         }
         self.accept(&mut wire, inbound).await?;
+        if self.lane == CONTROL_LANE {
+            self.shared.watches.watch(&self.node, self.process);
+        }
         inbound.up.store(true, Relaxed);
         let why = self.carry(wire, inbound, &mut claims).await;
         inbound.up.store(false, Relaxed);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use squall_kernel::handshake::{self, Accepted, CONTROL_LANE, Purpose, Side};
+use squall_kernel::handshake::{self, Accepted, CONTROL_LANE, ProcessIdentity, Purpose, Side};
 use squall_kernel::id::LinkSeq;
 use squall_kernel::limits::FRAME_BYTES_MAX;
 use squall_kernel::message::{HandshakeMessage, control};
@@ -161,12 +161,14 @@ impl Visitor {
             Ok(handshake::Peer::Client { name }) => self.client(wire, name).await,
             Ok(handshake::Peer::Node {
                 introduction,
+                process,
                 purpose,
                 cluster,
                 ..
             }) => {
                 let hello = Hello {
                     node: introduction,
+                    process,
                     purpose,
                     cluster,
                 };
@@ -202,6 +204,7 @@ impl Visitor {
     async fn node(self, mut wire: Wire, hello: Hello) -> Result<(), GreetError> {
         let Hello {
             node,
+            process,
             purpose,
             cluster,
         } = hello;
@@ -225,6 +228,7 @@ impl Visitor {
             shared: Arc::clone(&self.shared),
             peer,
             node,
+            process,
             lane,
             draw: self.draw,
         };
@@ -249,6 +253,7 @@ impl Visitor {
 /// What a node said at the door.
 struct Hello {
     node: Introduction,
+    process: Option<ProcessIdentity>,
     purpose: Purpose,
     cluster: Option<squall_kernel::id::ClusterId>,
 }

@@ -272,6 +272,8 @@ async fn a_seed_without_a_port_is_an_error() {
         data: Handle::current(),
         faults,
         times: MeshTimes::default(),
+        process: None,
+        trust_refused: false,
     };
     let (events, http, clients) = (mpsc::channel(1).0, mpsc::channel(1).0, mpsc::channel(1).0);
     let out = MeshOut {

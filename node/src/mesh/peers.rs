@@ -203,6 +203,7 @@ impl Shared {
     pub(super) fn facts<'a>(&'a self, live: &'a [Introduction]) -> Facts<'a> {
         Facts {
             me: &self.me,
+            process: self.watches.own(),
             cluster: self.cluster.load_full().map(|id| *id),
             initialized: self.meta.get().is_some_and(|state| state.borrow().initialized),
             cookie: &self.cookie,
@@ -260,6 +261,7 @@ impl Shared {
             self.peers.store(Arc::new(peers));
             peer
         };
+        self.watches.forget(id);
         if let Some(peer) = peer {
             peer.gone.send_replace(true);
             peer.greet_anew();

@@ -107,6 +107,7 @@ async fn another_version_is_refused_with_a_reason() {
     let me = setup(9, "z").start().await.me.clone();
     let facts = Facts {
         me: &me,
+        process: None,
         cluster: None,
         initialized: false,
         cookie: COOKIE,

@@ -12,6 +12,7 @@ use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Command, Outcome, Pattern, Registry, Strategy};
 use squall_node::data::DataPlane;
 use squall_node::datadir::DataDir;
+use squall_node::death::Proofs;
 use squall_node::handlers::HandlerTags;
 use squall_node::node::{Node, NodeOptions};
 use tokio::io::{AsyncReadExt, stdin};
@@ -203,6 +204,7 @@ fn start(options: HostOptions) -> Result<Node, BenchError> {
         journal: None,
         trace_one_in: 0,
         data_workers: 0,
+        proofs: Proofs::default(),
     };
     Node::start(dir, options).map_err(|error| BenchError::Node(error.to_string()))
 }

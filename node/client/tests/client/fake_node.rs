@@ -63,6 +63,7 @@ impl FakeNode {
         };
         let facts = Facts {
             me: &self.me,
+            process: None,
             cluster: Some(ClusterId(1)),
             initialized: true,
             cookie: &self.cookie,

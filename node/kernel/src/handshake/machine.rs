@@ -6,7 +6,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Accepted, Hello, LANES, Nonce, PROTOCOL_VERSION, Prove, Purpose, Role, Transcript, Welcome};
+use super::{
+    Accepted, Claim, Hello, LANES, Nonce, PROTOCOL_VERSION, ProcessIdentity, Prove, Purpose, Role,
+    Transcript, Welcome,
+};
 use crate::id::{ClusterId, LinkSeq};
 use crate::limits;
 use crate::message::HandshakeMessage;
@@ -18,6 +21,8 @@ use crate::registry::Introduction;
 pub struct Facts<'a> {
     /// The node itself.
     pub me: &'a Introduction,
+    /// The process it is; none where the system cannot tell, or nobody is to watch it.
+    pub process: Option<ProcessIdentity>,
     /// Its cluster; none before it has one.
     pub cluster: Option<ClusterId>,
     /// True when its Raft log is not empty.
@@ -35,6 +40,8 @@ pub enum Peer {
     Node {
         /// Who.
         introduction: Introduction,
+        /// Which process it is, if it tells.
+        process: Option<ProcessIdentity>,
         /// What the connection is for.
         purpose: Purpose,
         /// Its cluster; none before it has one.
@@ -107,6 +114,7 @@ impl Dialler {
             purpose,
             cluster: facts.cluster,
             node: Some(facts.me.clone()),
+            process: facts.process,
             initialized: facts.initialized,
             client_name: String::new(),
             nonce,
@@ -122,6 +130,7 @@ impl Dialler {
             purpose: Purpose::Client,
             cluster: None,
             node: None,
+            process: None,
             initialized: false,
             client_name: printable(name, limits::NODE_NAME_BYTES_MAX),
             nonce,
@@ -152,6 +161,7 @@ impl Dialler {
             (HandshakeMessage::Accepted(accepted), Some(welcome)) => {
                 let peer = Peer::Node {
                     introduction: welcome.node.clone(),
+                    process: welcome.process,
                     purpose: self.hello.purpose,
                     cluster: welcome.cluster,
                     initialized: welcome.initialized,
@@ -222,6 +232,7 @@ impl Listener {
             version: PROTOCOL_VERSION,
             cluster: facts.cluster,
             node: facts.me.clone(),
+            process: facts.process,
             initialized: facts.initialized,
             nonce: self.nonce,
             proof: Vec::new(),
@@ -241,6 +252,7 @@ fn proved(facts: &Facts<'_>, hello: Hello, welcome: &Welcome, prove: &Prove) -> 
         return Step::refuse(refusal, detail);
     }
     let Hello {
+        process,
         purpose,
         cluster,
         initialized,
@@ -250,6 +262,7 @@ fn proved(facts: &Facts<'_>, hello: Hello, welcome: &Welcome, prove: &Prove) -> 
     let peer = match hello.node {
         Some(introduction) => Peer::Node {
             introduction,
+            process,
             purpose,
             cluster,
             initialized,
@@ -332,14 +345,18 @@ fn acceptable(other: Member<'_>, me: Member<'_>, live: &[Introduction]) -> Resul
 }
 
 fn transcript<'a>(hello: &'a Hello, welcome: &'a Welcome) -> Transcript<'a> {
+    let dialler = hello.node.as_ref().map(|node| node.name.as_str());
     Transcript {
-        dialler_nonce: &hello.nonce,
-        listener_nonce: &welcome.nonce,
-        dialler: hello
-            .node
-            .as_ref()
-            .map_or(hello.client_name.as_str(), |n| n.name.as_str()),
-        listener: welcome.node.name.as_str(),
+        dialler: Claim {
+            nonce: &hello.nonce,
+            name: dialler.unwrap_or(&hello.client_name),
+            process: hello.process.as_ref(),
+        },
+        listener: Claim {
+            nonce: &welcome.nonce,
+            name: welcome.node.name.as_str(),
+            process: welcome.process.as_ref(),
+        },
     }
 }
 
