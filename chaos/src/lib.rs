@@ -8,6 +8,7 @@ pub mod console;
 pub mod demo;
 pub mod guard;
 pub mod history;
+pub mod invariant;
 pub mod layout;
 pub mod limits;
 pub mod load;

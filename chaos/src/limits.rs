@@ -43,6 +43,22 @@ pub const LOCK_WAIT: Duration = Duration::from_secs(1);
 pub const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// Calls at a time on one connection of the supervisor's socket.
 pub const SOCKET_CALLS_MAX: usize = 16;
+/// Grants that a checker remembers: more than the exchanges and epochs of any run that fits into a test.
+pub const GRANTS_REMEMBERED: usize = 65_536;
+/// Handlers whose highest epochs a checker remembers.
+pub const HANDLERS_REMEMBERED: usize = 65_536;
+/// Requests that a checker remembers, open ones and ended ones: some seconds of a busy live run.
+pub const REQUESTS_REMEMBERED: usize = 262_144;
+/// Views of owners that a checker remembers to compare those of handlers with.
+pub const VIEWS_REMEMBERED: usize = 16_384;
+/// Periods without a change of handlers, each in one group, over which turns are counted at a time.
+pub const TURNS_REMEMBERED: usize = 4_096;
+/// Registry revisions whose contents a checker remembers.
+pub const REVISIONS_REMEMBERED: usize = 65_536;
+/// Faults that a checker follows at a time.
+pub const FAULTS_REMEMBERED: usize = 4_096;
+/// How long after its end a fault may still be seen: a node under load finds its timers late by tens of milliseconds.
+pub const FAULT_GRACE: Span = Span::from_ms(500);
 
 const _: () = assert!(BACKOFF_MIN.0 < BACKOFF_MAX.0);
 const _: () = assert!(ORPHAN_GRACE.as_millis() < 2_000);

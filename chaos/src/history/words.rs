@@ -36,7 +36,7 @@ impl fmt::Display for What {
                 exchange,
                 epoch,
                 owner,
-            } => write!(f, "granted #{exchange} epoch {epoch} to {owner}"),
+            } => write!(f, "granted #{exchange} epoch {epoch} to {:x}", owner.0),
             Self::Declared { exchange, strategy } => {
                 write!(f, "declared #{exchange}, {}", strategy.as_str())
             }

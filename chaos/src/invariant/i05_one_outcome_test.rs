@@ -1,0 +1,115 @@
+//! Tests of I5.
+
+use super::super::story::{at, begun, broken, ended, handled, holds, none, outcome, reply, unknown};
+use super::*;
+
+#[test]
+fn one_outcome_each_holds() {
+    holds(
+        OneOutcome::default(),
+        &[
+            begun(1, 7, false),
+            handled(2, 1, 7, 1, 0),
+            outcome(3, 7, reply(1), false),
+            begun(4, 8, false),
+            outcome(5, 8, none(NoReply::Timeout), false),
+            // Late, but the requester was told that it may have been carried out.
+            handled(6, 1, 8, 1, 0),
+            at(9, 1, What::Settled),
+        ],
+    );
+}
+
+#[test]
+fn under_default_several_outcomes_hold_up_to_the_last() {
+    let first = [
+        begun(1, 7, true),
+        handled(2, 1, 7, 1, 0),
+        handled(2, 2, 7, 1, 0),
+        outcome(3, 7, reply(1), true),
+        outcome(4, 7, reply(2), false),
+    ];
+    holds(OneOutcome::default(), &first);
+    let mut one_more = first.to_vec();
+    one_more.push(outcome(5, 7, reply(3), false));
+    broken(OneOutcome::default(), &one_more);
+    let twice = [first[0].clone(), first[3].clone(), outcome(4, 7, reply(1), true)];
+    assert_eq!(
+        broken(OneOutcome::default(), &twice).text,
+        "request 1/7 has two answers of <1.1:1>"
+    );
+}
+
+#[test]
+fn a_second_outcome_is_a_breach() {
+    let breach = broken(
+        OneOutcome::default(),
+        &[
+            begun(1, 7, false),
+            outcome(2, 7, reply(1), false),
+            outcome(3, 7, none(NoReply::Timeout), false),
+        ],
+    );
+    assert_eq!(
+        breach.to_string(),
+        "I5 broken: request 1/7 had ended and got one more outcome\n  \
+         0.002000s 1 request 1/7: reply of <1.1:1>\n  0.003000s 1 request 1/7: timeout"
+    );
+}
+
+#[test]
+fn a_request_that_never_ends_is_a_breach_at_the_end_and_unknown_before() {
+    let open = [begun(1, 7, false)];
+    assert_eq!(unknown(OneOutcome::default(), &open), "1 requests are open");
+    let breach = broken(OneOutcome::default(), &[open[0].clone(), at(2, 1, What::Settled)]);
+    assert_eq!(
+        breach.text,
+        "requests without an outcome at the end of the run: 1, this one among them"
+    );
+}
+
+#[test]
+fn a_requester_that_ended_is_owed_nothing() {
+    holds(
+        OneOutcome::default(),
+        &[
+            begun(1, 6, false),
+            outcome(1, 6, reply(1), false),
+            begun(1, 7, false),
+            ended(2, 1),
+            handled(3, 2, 7, 1, 0),
+            at(4, 2, What::Settled),
+        ],
+    );
+}
+
+#[test]
+fn a_request_handled_twice_is_a_breach() {
+    let breach = broken(
+        OneOutcome::default(),
+        &[begun(1, 7, false), handled(2, 1, 7, 1, 0), handled(3, 2, 7, 2, 0)],
+    );
+    assert_eq!(breach.text, "request 1/7 was handled by <1.1:1> and by <2.1:1>");
+    let breach = broken(
+        OneOutcome::default(),
+        &[begun(1, 7, true), handled(2, 1, 7, 1, 0), handled(3, 1, 7, 2, 0)],
+    );
+    assert_eq!(breach.text, "request 1/7 was handled twice by <1.1:1>");
+}
+
+#[test]
+fn what_was_said_to_be_undelivered_must_not_be_handled() {
+    let told = outcome(3, 7, none(NoReply::Moved), false);
+    let breach = broken(
+        OneOutcome::default(),
+        &[begun(1, 7, false), handled(2, 1, 7, 1, 0), told.clone()],
+    );
+    assert_eq!(
+        breach.text,
+        "request 1/7 was handled, and its requester was told: unavailable: moved"
+    );
+    broken(
+        OneOutcome::default(),
+        &[begun(1, 7, false), told, handled(4, 1, 7, 1, 0)],
+    );
+}
