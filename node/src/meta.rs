@@ -36,7 +36,7 @@ pub use disk::DiskError;
 pub use error::{ChangeError, FoundError, MetaError, ProposeError};
 pub use inbox::Inbox;
 pub use log::LogStore;
-pub use machine::{Builder, StateMachine};
+pub use machine::{Builder, StateMachine, Witness};
 pub use network::{Network, Peer};
 pub use state::{MetaState, Role};
 pub use store::Store;

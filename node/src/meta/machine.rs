@@ -10,12 +10,15 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapsh
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{AsyncRuntime, EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use squall_kernel::id::Revision;
-use squall_kernel::registry::{Outcome, Registry};
+use squall_kernel::registry::{Command, Outcome, Registry};
 use tokio::sync::watch;
 
 use super::disk::Op;
 use super::types::{Entry, LogId, Members, SnapshotMeta, Types};
 use super::writer::Writer;
+
+/// Is told of every step of the registry: what it is now, and the command that moved it there, if it was one.
+pub type Witness = Box<dyn Fn(&Arc<Registry>, Option<&Command>) + Send + Sync>;
 
 type Slot = Arc<Mutex<Option<(SnapshotMeta, Bytes)>>>;
 
@@ -27,6 +30,7 @@ pub struct StateMachine {
     publish: watch::Sender<Arc<Registry>>,
     snapshot: Slot,
     writer: Writer,
+    witness: Option<Witness>,
 }
 
 /// A view of the registry at one moment, to be stored as a snapshot.
@@ -54,9 +58,21 @@ impl StateMachine {
                 publish,
                 snapshot,
                 writer,
+                witness: None,
             },
             published,
         )
+    }
+
+    /// Tells `witness` of every step from now on: the published registry leaves out those of one batch.
+    pub fn tell(&mut self, witness: Witness) {
+        self.witness = Some(witness);
+    }
+
+    fn witnessed(&self, command: Option<&Command>) {
+        if let Some(witness) = &self.witness {
+            witness(&self.registry, command);
+        }
     }
 
     fn apply_entry(&mut self, entry: Entry) -> Outcome {
@@ -64,7 +80,11 @@ impl StateMachine {
         self.applied = Some(entry.log_id);
         let registry = Arc::make_mut(&mut self.registry);
         match entry.payload {
-            EntryPayload::Normal(proposal) => return registry.apply(at, &proposal.0),
+            EntryPayload::Normal(proposal) => {
+                let outcome = registry.apply(at, &proposal.0);
+                self.witnessed(Some(&proposal.0));
+                return outcome;
+            }
             EntryPayload::Membership(members) => self.members = Members::new(Some(entry.log_id), members),
             EntryPayload::Blank => {}
         }
@@ -72,6 +92,7 @@ impl StateMachine {
         if at > registry.revision {
             registry.skip(at);
         }
+        self.witnessed(None);
         Outcome::Unchanged
     }
 
@@ -164,6 +185,7 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for StateMachine {
         self.applied = about.last_log_id;
         self.members = about.last_membership.clone();
         self.registry = registry;
+        self.witnessed(None);
         self.publish.send_replace(Arc::clone(&self.registry));
         Ok(())
     }

@@ -22,7 +22,7 @@ use super::disk::Disk;
 use super::port::{Outbox, Port};
 use super::runtime::{Life, NodeRuntime, true_nanos, true_now};
 use super::start::{Handles, Starting};
-use crate::sim::log::{Log, LogOutput, Ticket};
+use crate::sim::log::{Log, Output, Ticket};
 use crate::sim::plan::Spread;
 use crate::sim::rng::Rng;
 
@@ -86,7 +86,7 @@ impl Engine {
         let inbox = Arc::clone(&running.inbox);
         self.with(node, move |handles| async move {
             let body = inbox.answer(&handles.raft, from, &Bytes::from(body)).await.into();
-            outbox.put(LogOutput::Send {
+            outbox.put(Output::Send {
                 from: node,
                 to: from,
                 message: PeerMessage::RaftAnswer { call, body },
@@ -101,7 +101,7 @@ impl Engine {
         if !self.with(node, task) {
             let reason = "the node is starting".into();
             let result = ProposeResult::Failed { reason };
-            self.outbox.put(LogOutput::Answer { node, ticket, result });
+            self.outbox.put(Output::Answer { node, ticket, result });
         }
     }
 
@@ -135,11 +135,11 @@ impl Log for Engine {
         })
     }
 
-    fn outputs(&mut self) -> Vec<LogOutput> {
+    fn outputs(&mut self) -> Vec<Output> {
         self.outbox.take()
     }
 
-    fn start(&mut self, node: NodeId, ppm: i64, run: u64) {
+    fn start(&mut self, node: NodeId, ppm: i32, run: u32) {
         let disk = self.disks.entry(node).or_insert_with(|| {
             let name = format!("disk {:x}", node.0);
             Disk::new(Vec::new(), self.sync, Rng::fork(self.seed, &name))
@@ -150,7 +150,7 @@ impl Log for Engine {
         let (times, founding) = (self.times, self.founding);
         let (put, transport) = (Arc::clone(&slot), Arc::clone(&port));
         let life = self.runtime.block_on(async move {
-            let life = Life::new(ppm);
+            let life = Life::new(i64::from(ppm));
             let starting = Starting {
                 node,
                 run,
@@ -164,7 +164,7 @@ impl Log for Engine {
             drop(NodeRuntime::spawn(life.task(async move {
                 match starting.open().await {
                     Ok(handles) => *put.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles),
-                    Err(why) => outbox.put(LogOutput::Failed { node, why }),
+                    Err(why) => outbox.put(Output::Failed { node, why }),
                 }
             })));
             life
@@ -178,19 +178,20 @@ impl Log for Engine {
         self.running.insert(node, running);
     }
 
-    fn end(&mut self, node: NodeId, power_loss: bool) {
-        let Some(running) = self.running.remove(&node) else {
+    fn end(&mut self, node: NodeId) {
+        let (Some(running), Some(disk)) = (self.running.remove(&node), self.disks.get_mut(&node)) else {
             return;
         };
-        let disk = self.disks.get_mut(&node);
-        self.runtime.block_on(async move {
+        let lost = self.runtime.block_on(async move {
             running.life.end();
-            if let Some(disk) = disk {
-                let now = if power_loss { true_now() } else { Instant(u64::MAX) };
-                *disk = disk.after(now, power_loss);
-            }
             drop(running);
+            let (found, lost) = disk.after_power_loss(true_now());
+            *disk = found;
+            lost
         });
+        if lost {
+            self.outbox.put(Output::TailLost { node });
+        }
     }
 
     fn pause(&mut self, node: NodeId, paused: bool) {
@@ -199,10 +200,10 @@ impl Log for Engine {
         }
     }
 
-    fn set_rate(&mut self, node: NodeId, ppm: i64) {
+    fn set_rate(&mut self, node: NodeId, ppm: i32) {
         let now = self.now();
         if let Some(running) = self.running.get(&node) {
-            running.life.set_rate(now, ppm);
+            running.life.set_rate(now, i64::from(ppm));
         }
     }
 
@@ -216,10 +217,6 @@ impl Log for Engine {
         if let Some(disk) = self.disks.get(&node) {
             disk.set_full(full);
         }
-    }
-
-    fn wipe(&mut self, node: NodeId) {
-        self.disks.remove(&node);
     }
 
     fn link(&mut self, node: NodeId, peer: NodeId, up: bool) {
@@ -245,7 +242,8 @@ impl Log for Engine {
         }
     }
 
-    fn found(&mut self, node: NodeId, voters: BTreeMap<NodeId, String>) {
+    fn found(&mut self, node: NodeId, voters: &BTreeSet<NodeId>) {
+        let voters = voters.iter().map(|id| (*id, address(*id))).collect();
         self.with(node, move |handles| async move {
             let _ = handles.changes.found(voters).await;
         });
@@ -255,7 +253,7 @@ impl Log for Engine {
         let outbox = self.outbox.clone();
         self.ask(node, ticket, move |handles| async move {
             let result = here(&handles.changes, command).await;
-            outbox.put(LogOutput::Answer { node, ticket, result });
+            outbox.put(Output::Answer { node, ticket, result });
         });
     }
 
@@ -273,11 +271,12 @@ impl Log for Engine {
                     reason: error.to_string(),
                 },
             };
-            outbox.put(LogOutput::Answer { node, ticket, result });
+            outbox.put(Output::Answer { node, ticket, result });
         });
     }
 
-    fn adjust_voters(&mut self, node: NodeId, live: BTreeSet<NodeId>) {
+    fn adjust_voters(&mut self, node: NodeId, live: &BTreeSet<NodeId>) {
+        let live = live.clone();
         self.with(node, move |handles| async move {
             let _ = handles.changes.adjust_voters(&live).await;
         });
@@ -294,6 +293,11 @@ impl Log for Engine {
             handles.raft.runtime_config().elect(allowed);
         }
     }
+}
+
+/// Nobody dials in a simulation: a name is enough.
+fn address(node: NodeId) -> String {
+    format!("{:x}", node.0)
 }
 
 async fn here(changes: &Changes<NodeRuntime>, command: Command) -> ProposeResult {

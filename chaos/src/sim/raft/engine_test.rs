@@ -2,9 +2,9 @@
 
 use squall_kernel::id::{Boot, ExchangeName, Incarnation, NodeName, Revision};
 use squall_kernel::registry::{Pattern, Registry, Strategy};
-use squall_node::meta::{MetaState, Role};
 
 use super::*;
+use crate::sim::log::LogState;
 use crate::sim::outcome::Digest;
 
 const TRAVEL: Span = Span(700);
@@ -20,7 +20,7 @@ struct Cluster {
     now: Instant,
     travelling: BTreeMap<(Instant, u64), (NodeId, NodeId, PeerMessage)>,
     sent: u64,
-    states: BTreeMap<NodeId, MetaState>,
+    states: BTreeMap<NodeId, LogState>,
     registries: BTreeMap<NodeId, Arc<Registry>>,
     answers: BTreeMap<Ticket, ProposeResult>,
     failed: BTreeMap<NodeId, String>,
@@ -52,8 +52,8 @@ impl Cluster {
             c.states.len() == usize::try_from(voters).unwrap()
         });
         cluster.go(Span::from_ms(5));
-        let all: BTreeMap<NodeId, String> = (1..=voters).map(|n| (id(n), format!("n{n}"))).collect();
-        (1..=voters).for_each(|n| cluster.engine.found(id(n), all.clone()));
+        let all: BTreeSet<NodeId> = (1..=voters).map(id).collect();
+        all.iter().for_each(|node| cluster.engine.found(*node, &all));
         cluster.until("it is founded", |c| {
             c.registries.len() == all.len() && c.registries.values().all(|r| r.cluster.is_some())
         });
@@ -78,18 +78,19 @@ impl Cluster {
         }
     }
 
-    fn output(&mut self, output: LogOutput) {
+    fn output(&mut self, output: Output) {
         self.trace.display(&format!("{} {output:?}", self.now));
         match output {
-            LogOutput::Send { from, to, message } => {
+            Output::Send { from, to, message } => {
                 self.sent += 1;
                 self.travelling
                     .insert((self.now + TRAVEL, self.sent), (from, to, message));
             }
-            LogOutput::State { node, state } => drop(self.states.insert(node, state)),
-            LogOutput::Registry { node, registry } => drop(self.registries.insert(node, registry)),
-            LogOutput::Answer { ticket, result, .. } => drop(self.answers.insert(ticket, result)),
-            LogOutput::Failed { node, why } => drop(self.failed.insert(node, why)),
+            Output::State { node, state } => drop(self.states.insert(node, state)),
+            Output::Registry { node, registry, .. } => drop(self.registries.insert(node, registry)),
+            Output::Answer { ticket, result, .. } => drop(self.answers.insert(ticket, result)),
+            Output::TailLost { .. } => {}
+            Output::Failed { node, why } => drop(self.failed.insert(node, why)),
         }
     }
 
@@ -110,8 +111,10 @@ impl Cluster {
 
     fn leader(&mut self) -> NodeId {
         let leads = |c: &Self| {
-            let times = Profile::Lan.times();
-            c.states.values().find(|s| s.leads(&times)).map(|s| s.id)
+            c.states
+                .iter()
+                .find(|(_, s)| s.leads && s.quorum)
+                .map(|(id, _)| *id)
         };
         self.until("somebody leads", |c| leads(c).is_some());
         leads(self).unwrap()
@@ -136,7 +139,7 @@ impl Cluster {
     }
 
     fn kill(&mut self, node: NodeId) {
-        self.engine.end(node, true);
+        self.engine.end(node);
         self.states.remove(&node);
         self.registries.remove(&node);
     }
@@ -210,11 +213,11 @@ fn a_node_joins_as_a_learner_and_a_pair_is_promoted() {
     cluster.until("they hold the registry", |c| {
         c.registries.values().all(|r| r.nodes.len() == 2)
     });
-    cluster.engine.adjust_voters(id(1), (1..=3).map(id).collect());
+    cluster.engine.adjust_voters(id(1), &(1..=3).map(id).collect());
     cluster.until("all vote", |c| {
         c.states
             .get(&id(3))
-            .is_some_and(|s| s.voters.len() == 3 && s.role == Role::Voter)
+            .is_some_and(|s| s.voters.contains(&id(3)) && s.voters.len() == 3)
     });
 }
 
@@ -227,7 +230,7 @@ fn a_full_disk_fails_the_node_and_a_restart_mends_it() {
     cluster.declare(1, leader);
     cluster.committed(1);
     cluster.until("it fails", |c| c.failed.contains_key(&other));
-    cluster.engine.end(other, false);
+    cluster.engine.end(other);
     cluster.engine.set_full(other, false);
     cluster.registries.remove(&other);
     cluster.engine.start(other, 0, 2);
@@ -255,7 +258,9 @@ fn busy(seed: u64) -> u64 {
         cluster.go(Span::from_ms(100));
         cluster.kill(leader);
         cluster.go(Span::from_ms(500));
-        cluster.engine.start(leader, 50, round + 1);
+        cluster
+            .engine
+            .start(leader, 50, u32::try_from(round).unwrap() + 1);
         cluster.go(Span::from_ms(300));
     }
     cluster.trace.value()

@@ -18,7 +18,7 @@ use squall_kernel::message::{Call, PeerMessage};
 use squall_node::meta::{RaftTransport, TransportError};
 
 use super::runtime::NodeRuntime;
-use crate::sim::log::LogOutput;
+use crate::sim::log::Output;
 
 /// What all nodes of a cluster have to say, in order.
 #[derive(Clone, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Outbox(Arc<Mutex<Queue>>);
 
 #[derive(Default)]
 struct Queue {
-    outputs: VecDeque<LogOutput>,
+    outputs: VecDeque<Output>,
     waiting: Option<Waker>,
 }
 
@@ -35,7 +35,7 @@ impl Outbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn put(&self, output: LogOutput) {
+    pub(super) fn put(&self, output: Output) {
         let waiting = {
             let mut queue = self.queue();
             queue.outputs.push_back(output);
@@ -46,7 +46,7 @@ impl Outbox {
         }
     }
 
-    pub(super) fn take(&self) -> Vec<LogOutput> {
+    pub(super) fn take(&self) -> Vec<Output> {
         self.queue().outputs.drain(..).collect()
     }
 
@@ -120,7 +120,7 @@ impl Port {
         let call = calls.last;
         calls.open.insert(call, answer);
         drop(calls);
-        self.outbox.put(LogOutput::Send {
+        self.outbox.put(Output::Send {
             from: self.me,
             to,
             message: PeerMessage::Raft {

@@ -12,7 +12,7 @@ use squall_kernel::registry::Registry;
 use squall_kernel::time::Span;
 use squall_node::meta::types::Types;
 use squall_node::meta::{
-    Changes, Commits, Compaction, Finish, Founding, MetaState, Network, StateMachine, Store,
+    Changes, Commits, Compaction, Finish, Founding, MetaState, Network, Role, StateMachine, Store, Witness,
     complete_founding, raft_config, watch_state,
 };
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::disk::Disk;
 use super::port::{Outbox, Port};
 use super::runtime::{Life, NodeRuntime, true_now};
-use crate::sim::log::LogOutput;
+use crate::sim::log::{LogState, Output};
 
 /// redb's cache of one node: the whole file is in memory anyway.
 const CACHE_BYTES: usize = 256 * 1024;
@@ -35,7 +35,7 @@ pub(super) struct Handles {
 /// What a run begins with.
 pub(super) struct Starting {
     pub(super) node: NodeId,
-    pub(super) run: u64,
+    pub(super) run: u32,
     pub(super) disk: Disk,
     pub(super) transport: Arc<Port>,
     pub(super) times: Times,
@@ -51,12 +51,13 @@ impl Starting {
             .create_with_backend(self.disk.clone())
             .map_err(|e| e.to_string())?;
         let commits = Commits::Deferred(self.defer());
-        let store =
+        let mut store =
             Store::on(database, Path::new("simulated"), self.node, commits).map_err(|e| e.to_string())?;
+        store.machine.tell(self.witness());
         let config = Arc::new(raft_config(&self.times, Compaction::default()));
         let append_timeout = Duration::from_millis(self.times.election_min.as_ms());
-        let network =
-            Network::new(self.node, self.transport.clone(), append_timeout).numbered_from(self.run << 32);
+        let network = Network::new(self.node, self.transport.clone(), append_timeout)
+            .numbered_from(u64::from(self.run) << 32);
         let registry = store.registry;
         let raft = Raft::new(self.node.0, config, network, store.log, store.machine)
             .await
@@ -83,18 +84,26 @@ impl Starting {
         })
     }
 
+    /// Each step of the registry goes into the history.
+    fn witness(&self) -> Witness {
+        let (node, outbox) = (self.node, self.outbox.clone());
+        Box::new(move |registry, command| {
+            outbox.put(Output::Registry {
+                node,
+                registry: Arc::clone(registry),
+                command: command.map(|command| (registry.revision, command.clone())),
+            });
+        })
+    }
+
     fn watch(&self, raft: &Raft<Types<NodeRuntime>, StateMachine>, registry: watch::Receiver<Arc<Registry>>) {
         let (state, watching) = watch_state(raft, self.times);
         let (_, intent) = watch::channel(self.founding);
         drop(NodeRuntime::spawn(watching));
         drop(NodeRuntime::spawn(tell_state(
             self.node,
+            self.times,
             state.clone(),
-            self.outbox.clone(),
-        )));
-        drop(NodeRuntime::spawn(tell_registry(
-            self.node,
-            registry.clone(),
             self.outbox.clone(),
         )));
         drop(NodeRuntime::spawn(complete_founding(
@@ -107,25 +116,27 @@ impl Starting {
     }
 }
 
-async fn tell_state(node: NodeId, mut state: watch::Receiver<MetaState>, outbox: Outbox) {
+async fn tell_state(node: NodeId, times: Times, mut state: watch::Receiver<MetaState>, outbox: Outbox) {
+    let mut told = None;
     loop {
         let now = state.borrow_and_update().clone();
-        if let Some(why) = now.failure.clone() {
-            outbox.put(LogOutput::Failed { node, why });
+        if let Some(why) = now.failure {
+            outbox.put(Output::Failed { node, why });
             return;
         }
-        outbox.put(LogOutput::State { node, state: now });
+        let now = LogState {
+            term: now.term,
+            leader: now.leader,
+            leads: now.role == Role::Leader,
+            quorum: now.leads(&times),
+            initialized: now.initialized,
+            voters: now.voters.into_iter().collect(),
+        };
+        if told.as_ref() != Some(&now) {
+            told = Some(now.clone());
+            outbox.put(Output::State { node, state: now });
+        }
         if state.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn tell_registry(node: NodeId, mut registry: watch::Receiver<Arc<Registry>>, outbox: Outbox) {
-    loop {
-        let now = Arc::clone(&registry.borrow_and_update());
-        outbox.put(LogOutput::Registry { node, registry: now });
-        if registry.changed().await.is_err() {
             return;
         }
     }
