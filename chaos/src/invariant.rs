@@ -226,7 +226,7 @@ pub fn first_breach<'a>(history: impl IntoIterator<Item = &'a Event>) -> Option<
 }
 
 #[cfg(test)]
-mod story;
+pub(crate) mod story;
 
 #[cfg(test)]
 #[path = "invariant/invariant_test.rs"]

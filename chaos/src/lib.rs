@@ -5,6 +5,8 @@
 pub mod bench;
 pub mod client;
 pub mod console;
+pub mod corpus;
+pub mod coverage;
 pub mod demo;
 pub mod guard;
 pub mod history;
@@ -14,6 +16,7 @@ pub mod limits;
 pub mod load;
 pub mod process;
 pub mod radius;
+pub mod shrink;
 pub mod sim;
 pub mod supervisor;
 pub mod up;

@@ -57,6 +57,8 @@ pub const TURNS_REMEMBERED: usize = 4_096;
 pub const REVISIONS_REMEMBERED: usize = 65_536;
 /// Faults that a checker follows at a time.
 pub const FAULTS_REMEMBERED: usize = 4_096;
+/// A file of the corpus: a plan is some kilobytes.
+pub const CORPUS_BYTES_MAX: u64 = 1024 * 1024;
 /// How long after its end a fault may still be seen: a node under load finds its timers late by tens of milliseconds.
 pub const FAULT_GRACE: Span = Span::from_ms(500);
 

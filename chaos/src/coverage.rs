@@ -1,0 +1,196 @@
+//! Coverage: what a batch of runs must have been through to say anything. What never happened was not tested; a batch
+//! that never hits one of these fails, and names it.
+//!
+//! What does not live here: what must hold (`invariant`), and which sights a tier can have at all (the caller's).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use squall_kernel::reason::NoReply;
+
+use crate::history::{Answer, Event, Mark, What};
+
+mod scene;
+
+use scene::Scene;
+
+macro_rules! sights {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// Something that should happen sometimes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Sight {
+            $($(#[$doc])* $variant,)*
+            /// Seen by whoever drives the nodes.
+            Mark(Mark),
+        }
+
+        impl Sight {
+            /// Those that show in the events themselves.
+            const SHOWN: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// In words.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                    Self::Mark(mark) => mark.as_str(),
+                }
+            }
+        }
+    };
+}
+
+sights! {
+    /// A handler refused an effect under an epoch that was over.
+    StaleFenced = "a stale effect was fenced",
+    /// A node was killed while requests that it had routed were open.
+    OwnerKilledInFlight = "an owner was killed with requests in flight",
+    /// A node was killed while one of its handlers led.
+    LeaderKilled = "a leader was killed",
+    /// A node was killed while it led the registry's log.
+    MetaLeaderKilled = "a meta leader was killed",
+    /// A paused owner went on when its exchange belonged to another node.
+    OwnerWokeLate = "a paused owner woke after another had taken over",
+    /// The lease of a live owner ended because nobody renewed it.
+    LeaseRanOut = "a lease ran out by itself",
+    /// Two nodes said at once that they lead the registry's log.
+    StaleMetaLeader = "a meta leader without quorum still said it led",
+    /// Another handler than before believed that it leads.
+    LeaderChanged = "another handler became the leader",
+    /// A request was handled under a later epoch than the first.
+    HandledAfterFailover = "a request was handled after a failover",
+    /// A node that had ended started again.
+    NodeRestarted = "a node started again",
+    /// A node left in order.
+    NodeLeft = "a node left in order",
+    /// A fault began while another acted.
+    FaultsOverlapped = "two faults acted at once",
+    /// A reply.
+    Replied = "a request was answered",
+    /// A handler declined.
+    Declined = "a request was declined",
+    /// The deadline passed.
+    TimedOut = "a request timed out",
+    /// Delivered, fate unknown.
+    Interrupted = "a request was interrupted",
+    /// Certainly not delivered.
+    Unavailable = "a request ended as unavailable",
+    /// An answer came after the end of its request.
+    LateAnswer = "a late answer was dropped",
+    /// A registry write was acknowledged.
+    Acknowledged = "a registry write was acknowledged",
+}
+
+impl Sight {
+    /// All of them, those of whoever drives the nodes included.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let marks = Mark::ALL.iter().copied().map(Self::Mark);
+        Self::SHOWN.iter().copied().chain(marks)
+    }
+
+    /// What a request's end shows.
+    fn of(answer: &Answer) -> Self {
+        match answer {
+            Answer::Reply { .. } => Self::Replied,
+            Answer::Declined { .. } => Self::Declined,
+            Answer::None(ended) => match ended.0 {
+                NoReply::Timeout => Self::TimedOut,
+                NoReply::Interrupted => Self::Interrupted,
+                _ => Self::Unavailable,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How often each sight was had, in one run or in many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    counts: BTreeMap<Sight, u64>,
+}
+
+impl Coverage {
+    /// What a whole history shows.
+    #[must_use]
+    pub fn of<'a>(history: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut looker = Looker::default();
+        for event in history {
+            looker.see(event);
+        }
+        looker.coverage
+    }
+
+    /// Adds what another run, or batch, has shown.
+    pub fn merge(&mut self, other: &Self) {
+        for (sight, count) in &other.counts {
+            *self.counts.entry(*sight).or_default() += count;
+        }
+    }
+
+    /// How often.
+    #[must_use]
+    pub fn count(&self, sight: Sight) -> u64 {
+        self.counts.get(&sight).copied().unwrap_or_default()
+    }
+
+    /// Those of `wanted` that were never had.
+    pub fn missing(&self, wanted: impl IntoIterator<Item = Sight>) -> Vec<Sight> {
+        wanted
+            .into_iter()
+            .filter(|sight| self.count(*sight) == 0)
+            .collect()
+    }
+
+    fn had(&mut self, sight: Sight) {
+        *self.counts.entry(sight).or_default() += 1;
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (sight, count) in &self.counts {
+            writeln!(f, "{count:>9}  {sight}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at one run, from its beginning, one event at a time.
+#[derive(Debug, Default)]
+pub struct Looker {
+    coverage: Coverage,
+    scene: Scene,
+}
+
+impl Looker {
+    /// Takes the next event.
+    pub fn see(&mut self, event: &Event) {
+        let coverage = &mut self.coverage;
+        match &event.what {
+            What::Fenced { .. } => coverage.had(Sight::StaleFenced),
+            What::Outcome { outcome, .. } => coverage.had(Sight::of(outcome)),
+            What::Late { .. } => coverage.had(Sight::LateAnswer),
+            What::Acknowledged { .. } => coverage.had(Sight::Acknowledged),
+            What::Handled { epoch, .. } if epoch.0 > 1 => coverage.had(Sight::HandledAfterFailover),
+            What::Ended { graceful: true } => coverage.had(Sight::NodeLeft),
+            What::Mark(mark) => coverage.had(Sight::Mark(*mark)),
+            _ => {}
+        }
+        self.scene.see(event, |sight| coverage.had(sight));
+    }
+
+    /// What the run has shown so far.
+    #[must_use]
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+}
+
+#[cfg(test)]
+#[path = "coverage/coverage_test.rs"]
+mod tests;
