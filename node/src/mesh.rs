@@ -299,6 +299,12 @@ impl Mesh {
         self.shared.peer(node).is_some_and(up)
     }
 
+    /// True while the control lane of a peer to this node stands: it can answer.
+    #[must_use]
+    pub fn is_linked_back(&self, node: NodeId) -> bool {
+        self.shared.peer(node).is_some_and(|peer| peer.is_incoming())
+    }
+
     /// All links. Takes no lock that a sender or a writer waits for.
     #[must_use]
     pub fn links(&self) -> Vec<LinkStatus> {

@@ -133,6 +133,10 @@ impl Control {
             return;
         };
         self.joining.turn = turn.wrapping_add(1);
+        // The answer comes over the other node's own link: without that it is lost, and all its time is waited for.
+        if whom != me.id && !self.parts.mesh.is_linked_back(whom) {
+            return;
+        }
         let (done, running) = mpsc::channel(1);
         self.joining.running = Some(running);
         let proposals = self.parts.proposals.clone();

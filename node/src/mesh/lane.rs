@@ -175,6 +175,12 @@ impl Lane {
         self.lock().peer
     }
 
+    /// True while a connection to an earlier run of the peer carries it.
+    pub(super) fn stands_to_earlier(&self, run: Incarnation) -> bool {
+        let state = self.lock();
+        state.phase == Phase::Up && state.peer.is_some_and(|known| known < run)
+    }
+
     pub(super) fn wrote(&self, batch: Batch) {
         self.frames_out.fetch_add(batch.frames as u64, Relaxed);
         self.bytes_out.fetch_add(batch.bytes as u64, Relaxed);

@@ -261,7 +261,7 @@ struct Hello {
 /// The peer is there: dial it now. And if it is a later run, what stands to the earlier one is dead.
 fn invite_back(peer: &super::Peer, node: &Introduction, lane: u8) {
     let lane = &peer.lanes[usize::from(lane)];
-    if lane.peer().is_some_and(|known| known < node.incarnation) {
+    if lane.stands_to_earlier(node.incarnation) {
         lane.greet_anew();
     }
     lane.redial.notify_one();

@@ -127,13 +127,14 @@ impl Peer {
         &self.lanes[usize::from(CONTROL_LANE)]
     }
 
-    fn incoming(&self) -> bool {
+    /// True while its control lane to this node stands.
+    pub(super) fn is_incoming(&self) -> bool {
         self.inbound[usize::from(CONTROL_LANE)].up.load(Relaxed)
     }
 
     /// True while its control lane stands, in either direction.
     pub(super) fn is_live(&self) -> bool {
-        self.control().shown() == LinkState::Up || self.incoming()
+        self.control().shown() == LinkState::Up || self.is_incoming()
     }
 
     /// True while others should be told of it: it is live, or not found dead yet.
@@ -155,7 +156,7 @@ impl Peer {
             name: peer.name.to_string(),
             state: self.control().shown(),
             why: self.control().why.load().as_deref().cloned().unwrap_or_default(),
-            incoming: self.incoming(),
+            incoming: self.is_incoming(),
             queue_bytes: queued as u64,
             frames_out: sum(|lane| &lane.frames_out),
             bytes_out: sum(|lane| &lane.bytes_out),
