@@ -26,6 +26,11 @@ pub const EXCHANGES_MAX: usize = 100_000;
 pub const HANDLERS_PER_EXCHANGE_MAX: usize = 10_000;
 /// Names in a failover list: no longer than the cluster.
 pub const FAILOVER_LIST_MAX: usize = NODES_MAX;
+/// Epochs that a recovery leaves out: an epoch grows by one or two with a failover, and no lost majority did a million
+/// of them unseen.
+pub const RECOVERY_EPOCHS: u64 = 1 << 20;
+/// Exchange numbers that a recovery leaves out; 65 535 recoveries fit.
+pub const RECOVERY_EXCHANGES: u32 = 1 << 16;
 /// Voters are 1, 3 or 5: more only slows the quorum down.
 pub const VOTERS_MAX: usize = 5;
 /// Requests that a node keeps open for its own requesters.

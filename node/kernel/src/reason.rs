@@ -84,6 +84,8 @@ reasons! {
         Restarted = "restarted",
         /// Its own end was seen.
         Died = "died",
+        /// Its cluster was recovered without it.
+        Recovered = "given up in a recovery",
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod command;
 mod record;
+mod recover;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -108,6 +109,7 @@ impl Registry {
                 failover,
             } => self.declare(name, *pattern, *strategy, failover),
             Command::Delete { name } => self.delete(name),
+            Command::Recover { cluster, survivor } => self.recover(*cluster, *survivor),
             Command::AppointLeader {
                 exchange,
                 epoch,

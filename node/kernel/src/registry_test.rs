@@ -244,3 +244,39 @@ fn a_deleted_exchange_is_gone_and_its_number_is_not_used_again() {
         log.0.exchanges.keys().copied().collect::<Vec<_>>()
     );
 }
+
+#[test]
+fn a_recovery_gives_up_all_but_the_survivor_and_leaps_over_epochs_it_cannot_know() {
+    let mut log = Log::of_three();
+    for (exchange, owner) in [("orders", "b"), ("mail", "a")] {
+        log.run(&declare(exchange, Strategy::Consensus, &[owner]));
+    }
+    let before = log.0.clone();
+    let recover = Command::Recover {
+        cluster: ClusterId(2),
+        survivor: NodeId(1),
+    };
+    assert_eq!(log.run(&recover), Outcome::Done);
+    let registry = &log.0;
+    assert_eq!(registry.cluster, Some(ClusterId(2)));
+    assert!(registry.nodes[&NodeId(1)].is_up());
+    for id in [2, 3] {
+        let node = &registry.nodes[&NodeId(id)];
+        assert_eq!(node.life, NodeLife::Down(Lost::Recovered));
+        assert!(node.tenure > before.nodes[&NodeId(id)].tenure);
+    }
+    for (id, exchange) in &registry.exchanges {
+        assert_eq!(exchange.owner, Some(NodeId(1)));
+        assert!(exchange.epoch.0 > before.exchanges[id].epoch.0 + limits::RECOVERY_EPOCHS);
+        assert_eq!(exchange.leader, None);
+    }
+    assert_eq!(log.run(&recover), Outcome::Unchanged);
+    let stranger = Command::Recover {
+        cluster: ClusterId(3),
+        survivor: NodeId(9),
+    };
+    assert_eq!(
+        log.run(&stranger),
+        Outcome::Refused(Refused::UnknownNode(NodeId(9)))
+    );
+}

@@ -64,6 +64,13 @@ pub enum Command {
         /// The handler.
         leader: Option<Pid>,
     },
+    /// A new cluster from one survivor's registry; never proposed, only applied offline by a recovery.
+    Recover {
+        /// The new cluster.
+        cluster: ClusterId,
+        /// Its one node.
+        survivor: NodeId,
+    },
 }
 
 /// What a command did.
@@ -156,6 +163,7 @@ impl fmt::Display for Command {
             } => {
                 write!(f, "appoint nobody in #{exchange} epoch {epoch}")
             }
+            Self::Recover { cluster, survivor } => write!(f, "recover {survivor} as cluster {cluster}"),
         }
     }
 }
