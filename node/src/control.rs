@@ -72,8 +72,11 @@ pub enum ControlError {
     /// The data directory belongs to another cluster, or cannot be written.
     #[error(transparent)]
     DataDir(#[from] crate::datadir::DataDirError),
-    /// The meta plane failed: its storage, most likely.
-    #[error("the registry's storage failed: {0}")]
+    /// The registry's file cannot be written.
+    #[error(transparent)]
+    Disk(#[from] crate::meta::WriteFailure),
+    /// The meta plane failed otherwise.
+    #[error("the meta plane failed: {0}")]
     Meta(String),
 }
 
@@ -127,18 +130,25 @@ impl Control {
         }
     }
 
-    /// Runs until `leave` is asked for, or the node cannot go on.
-    pub(crate) async fn run(mut self, mut leave: oneshot::Receiver<()>) -> Result<(), ControlError> {
+    /// Runs until `leave` is asked for, or the node cannot go on; either way it stops acting and says so, that others
+    /// need not wait for its promises to run out.
+    pub(crate) async fn run(mut self, leave: oneshot::Receiver<()>) -> Result<(), ControlError> {
+        let ended = self.serve(leave).await;
+        self.say_goodbye();
+        ended
+    }
+
+    async fn serve(&mut self, mut leave: oneshot::Receiver<()>) -> Result<(), ControlError> {
         self.registry_in.mark_changed();
         self.meta_in.mark_changed();
         loop {
             let due = self.core.next_timeout();
             tokio::select! {
                 biased;
-                _ = &mut leave => break,
+                _ = &mut leave => return Ok(()),
                 event = self.parts.mesh_events.recv() => match event {
                     Some(event) => self.mesh_event(event),
-                    None => break,
+                    None => return Ok(()),
                 },
                 Ok(()) = self.registry_in.changed() => self.registry_changed()?,
                 Ok(()) = self.meta_in.changed() => self.meta_changed()?,
@@ -147,8 +157,6 @@ impl Control {
             }
             self.work_on_membership();
         }
-        self.say_goodbye();
-        Ok(())
     }
 
     fn step(&mut self, input: &CoreInput) {
@@ -255,7 +263,12 @@ impl Control {
     fn meta_changed(&mut self) -> Result<(), ControlError> {
         let state = self.meta_in.borrow_and_update().clone();
         if let Some(failure) = &state.failure {
-            return Err(ControlError::Meta(failure.clone()));
+            let failed = || ControlError::Meta(failure.clone());
+            return Err(self
+                .parts
+                .meta
+                .write_failure()
+                .map_or_else(failed, ControlError::Disk));
         }
         let leads = state.leads(&self.registry.profile.times());
         let view = MetaView {

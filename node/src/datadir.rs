@@ -1,22 +1,25 @@
 //! The node's data directory: one owner at a time, and the small identity that outlives a run (node id, boot
 //! count, incarnation, cluster). The registry's file lies here too, but `meta` reads and writes it.
 
+mod fault;
+mod identity;
+
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use squall_kernel::id::{Boot, ClusterId, Incarnation, NodeId};
 
+pub use fault::DiskFault;
+use identity::{
+    IDENTITY_FILE, Identity, LAYOUT, RECOVERED_FILE, next_run, parse_cluster, read_identity, settled,
+    unix_ms, write_identity,
+};
+
 const LOCK_FILE: &str = "lock";
-const IDENTITY_FILE: &str = "identity.json";
 const REGISTRY_FILE: &str = "registry.redb";
-/// Layout of the identity file; a higher one was written by a later Squall.
-const LAYOUT: u32 = 1;
-/// An identity is some 200 bytes: a larger file is none of ours and is not read into memory.
-const IDENTITY_BYTES_MAX: u64 = 16 * 1024;
 
 /// Why a data directory cannot be used. Nothing in it was deleted or changed.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +33,7 @@ pub enum DataDirError {
         holder: Option<u32>,
     },
     /// The identity file cannot be understood.
-    #[error("identity file {} is damaged: {why}; restore it, or start on an empty data directory as a new node", file.display())]
+    #[error("identity file {} is damaged: {why}; the node does not start with it, and the file stays as it is; restore it, or {}", file.display(), Rejoin(file.parent().unwrap_or(file)))]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -67,26 +70,29 @@ pub enum DataDirError {
     },
 }
 
+/// How a node comes back whose data directory cannot be used: the exact steps.
+pub(crate) struct Rejoin<'a>(pub(crate) &'a Path);
+
+impl fmt::Display for Rejoin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dir = self.0.display();
+        write!(
+            f,
+            "to rejoin: keep the directory aside (mv {dir} {dir}.damaged), then start the node under the same --name \
+             with --join and the empty directory {dir}; if no majority of the voters is left to join, first run \
+             squall node recover --from-survivor --data DIR on the directory of a healthy node"
+        )
+    }
+}
+
 /// An open data directory; the lock is held until it is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    fault: Arc<DiskFault>,
     identity: Mutex<Identity>,
     /// Closing the file gives the lock back.
     _lock: File,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Identity {
-    layout: u32,
-    node_id: u64,
-    boot: u32,
-    incarnation: u64,
-    /// 32 hexadecimal digits: not every reader of JSON has 128 bits.
-    cluster: Option<String>,
-    /// True once the registry's file was created: from then on a missing one is a loss, not a beginning.
-    registry: bool,
 }
 
 impl DataDir {
@@ -99,13 +105,44 @@ impl DataDir {
         fs::create_dir_all(&path).map_err(io_error(&path, "create data directory"))?;
         let lock = take_lock(&path)?;
         let stored = read_identity(&path.join(IDENTITY_FILE))?;
-        let identity = next_run(stored, unix_ms());
+        let identity = next_run(stored.map(|stored| settled(stored, &path)), unix_ms());
         write_identity(&path, &identity)?;
-        Ok(Self {
+        Ok(Self::held(path, identity, lock))
+    }
+
+    /// Takes the lock of an existing directory, to look at it or to recover it: no run is counted, nothing written but
+    /// the lock's note.
+    ///
+    /// # Errors
+    /// [`DataDirError`], also when no node ever ran there.
+    pub fn open_offline(path: impl Into<PathBuf>) -> Result<Self, DataDirError> {
+        let path = path.into();
+        let file = path.join(IDENTITY_FILE);
+        let Some(identity) = read_identity(&file)? else {
+            return Err(io_error(&file, "read identity file")(
+                io::ErrorKind::NotFound.into(),
+            ));
+        };
+        let lock = take_lock(&path)?;
+        // Read again under the lock: a node may just have ended.
+        let identity = read_identity(&file)?.unwrap_or(identity);
+        let identity = settled(identity, &path);
+        Ok(Self::held(path, identity, lock))
+    }
+
+    fn held(path: PathBuf, identity: Identity, lock: File) -> Self {
+        Self {
             path,
+            fault: Arc::default(),
             identity: Mutex::new(identity),
             _lock: lock,
-        })
+        }
+    }
+
+    /// The faults of the disk below it.
+    #[must_use]
+    pub fn disk_fault(&self) -> &Arc<DiskFault> {
+        &self.fault
     }
 
     /// The directory.
@@ -153,6 +190,32 @@ impl DataDir {
             }),
             None => self.update(|i| i.cluster = Some(wanted.to_string())),
         }
+    }
+
+    /// Clusters it was taken out of by a recovery; it never goes back.
+    #[must_use]
+    pub fn former_clusters(&self) -> Vec<ClusterId> {
+        self.read(|i| i.former.iter().filter_map(|text| parse_cluster(text)).collect())
+    }
+
+    /// Where a recovery writes the registry's new file before it takes the place of the old one.
+    #[must_use]
+    pub fn recovered_file(&self) -> PathBuf {
+        self.path.join(RECOVERED_FILE)
+    }
+
+    /// Puts the recovered file in the place of the registry's, and binds the directory to the new cluster, in one step:
+    /// the rename. Before it the directory is what it was, after it a member of `cluster`, whenever a crash comes.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn switch_cluster(&self, cluster: ClusterId) -> Result<(), DataDirError> {
+        self.update(|i| i.recovering = Some(cluster.to_string()))?;
+        let (from, to) = (self.recovered_file(), self.registry_file());
+        fs::rename(&from, &to).map_err(io_error(&to, "replace"))?;
+        sync_dir(&self.path).map_err(io_error(&self.path, "sync"))?;
+        let path = self.path.clone();
+        self.update(|i| *i = settled(i.clone(), &path))
     }
 
     /// Where the registry's log and snapshot lie.
@@ -238,86 +301,6 @@ fn take_lock(dir: &Path) -> Result<File, DataDirError> {
     };
     note().map_err(io_error(&file, "write lock file"))?;
     Ok(lock)
-}
-
-fn read_identity(file: &Path) -> Result<Option<Identity>, DataDirError> {
-    let text = match File::open(file) {
-        Ok(open) => {
-            let mut text = Vec::new();
-            open.take(IDENTITY_BYTES_MAX)
-                .read_to_end(&mut text)
-                .map_err(io_error(file, "read identity file"))?;
-            text
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(io_error(file, "open identity file")(e)),
-    };
-    let damaged = |why: String| DataDirError::Damaged {
-        file: file.to_path_buf(),
-        why,
-    };
-    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
-    // Read by itself first: a later layout may have fields this version cannot parse.
-    if let Some(found) = value.get("layout").and_then(serde_json::Value::as_u64)
-        && found > u64::from(LAYOUT)
-    {
-        let found = u32::try_from(found).unwrap_or(u32::MAX);
-        return Err(DataDirError::Newer {
-            file: file.to_path_buf(),
-            found,
-        });
-    }
-    let identity: Identity = serde_json::from_value(value).map_err(|e| damaged(e.to_string()))?;
-    if identity.node_id == 0 {
-        return Err(damaged("the node id is 0".into()));
-    }
-    if let Some(text) = &identity.cluster
-        && parse_cluster(text).is_none()
-    {
-        return Err(damaged(format!("'{text}' is not a cluster id")));
-    }
-    Ok(Some(identity))
-}
-
-fn parse_cluster(text: &str) -> Option<ClusterId> {
-    (text.len() == 32)
-        .then(|| u128::from_str_radix(text, 16).ok().map(ClusterId))
-        .flatten()
-}
-
-fn next_run(stored: Option<Identity>, now_ms: u64) -> Identity {
-    let old = stored.unwrap_or_else(|| Identity {
-        layout: LAYOUT,
-        node_id: rand::random_range(1..=u64::MAX),
-        boot: 0,
-        incarnation: 0,
-        cluster: None,
-        registry: false,
-    });
-    Identity {
-        boot: old.boot + 1,
-        incarnation: now_ms.max(old.incarnation + 1),
-        ..old
-    }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Write beside, sync, rename, sync the directory: a crash leaves the old identity or the new one.
-fn write_identity(dir: &Path, identity: &Identity) -> Result<(), DataDirError> {
-    let (file, beside) = (dir.join(IDENTITY_FILE), dir.join("identity.json.new"));
-    let text = serde_json::to_vec_pretty(identity).expect("an identity is plain data, JSON can hold it");
-    let replace = || -> io::Result<()> {
-        let mut out = File::create(&beside)?;
-        out.write_all(&text)?;
-        out.sync_all()?;
-        fs::rename(&beside, &file)?;
-        sync_dir(dir)
-    };
-    replace().map_err(io_error(&file, "write identity file"))
 }
 
 #[cfg(test)]

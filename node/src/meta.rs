@@ -3,6 +3,7 @@
 //! What does not live here: what commands mean (the kernel's registry), who carries Raft's messages (the mesh,
 //! behind `RaftTransport`), and forwarding of commands to the leader (the mesh, too).
 
+mod backend;
 mod change;
 mod disk;
 mod error;
@@ -10,6 +11,7 @@ mod inbox;
 mod log;
 mod machine;
 mod network;
+pub mod recover;
 mod state;
 mod store;
 mod tasks;
@@ -31,8 +33,9 @@ use squall_kernel::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use backend::Place;
 pub use change::{Change, Changes, Committed};
-pub use disk::DiskError;
+pub use disk::{DiskError, WriteFailure};
 pub use error::{ChangeError, FoundError, MetaError, ProposeError};
 pub use inbox::Inbox;
 pub use log::LogStore;
@@ -212,6 +215,12 @@ impl Meta {
     #[must_use]
     pub fn storage_stats(&self) -> StorageStats {
         self.inner.writer.stats()
+    }
+
+    /// Why the registry's file cannot be written any more; Raft has stopped then, or is about to.
+    #[must_use]
+    pub fn write_failure(&self) -> Option<WriteFailure> {
+        self.inner.writer.failure()
     }
 
     /// Allows or forbids this node to start elections: one whose timers are late accuses nobody. It still votes.

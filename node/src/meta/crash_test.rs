@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use redb::StorageBackend;
 
-use super::super::types::{Entry, LeaderId, Live, LogId, Vote};
+use super::super::types::{Entry, LeaderId, Live, LogId, SnapshotMeta, Vote};
 use super::*;
 
 const NODE: NodeId = NodeId(1);
@@ -143,26 +143,37 @@ async fn append(log: &mut LogStore, index: u64) -> io::Result<()> {
     wait.await.unwrap()
 }
 
+async fn save_vote(log: &mut LogStore, term: u64) -> io::Result<()> {
+    let vote = Vote {
+        leader_id: LeaderId::new(term, 1),
+        committed: false,
+    };
+    RaftLogStorage::<Live>::save_vote(log, &vote).await
+}
+
 /// Votes, appends and purges until the disk dies; returns the last index and term that were acknowledged.
 async fn work(store: &mut Store, from: u64) -> (u64, u64) {
     let (mut index, mut term) = (from, 0);
+    if save_vote(&mut store.log, 3).await.is_err() {
+        return (index, term);
+    }
     while index < from + ENTRIES_MAX {
         if append(&mut store.log, index).await.is_err() {
             return (index, term);
         }
         index += 1;
-        let vote = Vote {
-            leader_id: LeaderId::new(index, 1),
-            committed: false,
-        };
-        if RaftLogStorage::<Live>::save_vote(&mut store.log, &vote)
-            .await
-            .is_err()
-        {
+        if save_vote(&mut store.log, 3 + index).await.is_err() {
             return (index, term);
         }
-        term = index;
+        term = 3 + index;
         if index.is_multiple_of(7) {
+            let about = SnapshotMeta {
+                last_log_id: Some(at(index - 5)),
+                ..SnapshotMeta::default()
+            };
+            if store.writer.build_snapshot(about, Arc::default()).await.is_err() {
+                return (index, term);
+            }
             RaftLogStorage::<Live>::purge(&mut store.log, at(index - 5))
                 .await
                 .unwrap();
@@ -206,6 +217,7 @@ async fn a_killed_nodes_file_opens_again() {
     let (home, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let dir = DataDir::open(home.path()).unwrap();
     let mut store = Store::open(&dir).unwrap();
+    save_vote(&mut store.log, 3).await.unwrap();
     for index in 0..50 {
         append(&mut store.log, index).await.unwrap();
     }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::disk::{self, Disk, DiskError, Loaded};
 use super::error::MetaError;
 use super::log::{LogStore, Tail};
-use super::machine::{self, StateMachine};
+use super::machine::StateMachine;
 use super::writer::{Commits, Writer};
 use crate::datadir::DataDir;
 
@@ -52,14 +52,15 @@ impl Store {
     }
 
     fn assemble(disk: Disk, loaded: Loaded, file: &Path, commits: Commits) -> Result<Self, MetaError> {
-        let profile = founded_with(&loaded, file)?;
-        let writer = Writer::start(disk, commits).map_err(MetaError::Thread)?;
+        let profile = founded_with(&loaded);
+        let writer = Writer::start(disk, file, commits).map_err(MetaError::Thread)?;
         let Loaded {
             vote,
             committed,
             purged,
             entries,
             snapshot,
+            base: _,
         } = loaded;
         let log = LogStore::new(
             Tail {
@@ -82,18 +83,14 @@ impl Store {
 }
 
 /// From the snapshot, or from the founding command among the committed entries: needed before Raft runs.
-fn founded_with(loaded: &Loaded, file: &Path) -> Result<Option<Profile>, DiskError> {
-    if let Some((_, bytes)) = &loaded.snapshot {
-        let registry = machine::decode(bytes).map_err(|e| DiskError::Damaged {
-            file: file.to_path_buf(),
-            why: e.to_string(),
-        })?;
-        if registry.cluster.is_some() {
-            return Ok(Some(registry.profile));
-        }
+fn founded_with(loaded: &Loaded) -> Option<Profile> {
+    if let Some(base) = &loaded.base
+        && base.cluster.is_some()
+    {
+        return Some(base.profile);
     }
     let committed = loaded.committed.map_or(0, |id| id.index);
-    Ok(loaded
+    loaded
         .entries
         .range(..=committed)
         .find_map(|(_, entry)| match &entry.payload {
@@ -102,12 +99,16 @@ fn founded_with(loaded: &Loaded, file: &Path) -> Result<Option<Profile>, DiskErr
                 _ => None,
             },
             _ => None,
-        }))
+        })
 }
 
 #[cfg(test)]
 #[path = "store_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "damage_test.rs"]
+mod damage_tests;
 
 #[cfg(test)]
 #[path = "crash_test.rs"]

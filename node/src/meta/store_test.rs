@@ -1,8 +1,7 @@
-//! openraft's own suite on the store, in both ways of committing, and files that must not be used.
+//! openraft's own suite on the store, in both ways of committing, and what a restart finds.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use openraft::StorageError;
 use openraft::entry::RaftEntry as _;
@@ -14,7 +13,7 @@ use openraft::{RaftLogReader, storage::IOFlushed};
 use redb::backends::InMemoryBackend;
 use tempfile::TempDir;
 
-use super::super::types::{Entry, LeaderId, Live, LogId, Vote};
+use super::super::types::{Entry, LeaderId, Live, LogId, SnapshotMeta, Vote};
 use super::*;
 
 /// Stores on a disk with the storage thread, and in memory without it.
@@ -57,6 +56,16 @@ async fn append(log: &mut LogStore, indexes: std::ops::Range<u64>) {
     wait.await.unwrap().unwrap();
 }
 
+/// Nothing is purged that no snapshot covers.
+async fn snapshot(store: &Store, upto: LogId) {
+    let about = SnapshotMeta {
+        last_log_id: Some(upto),
+        ..SnapshotMeta::default()
+    };
+    let built = store.writer.build_snapshot(about, Arc::default()).await;
+    built.unwrap();
+}
+
 async fn indexes(log: &mut LogStore) -> Vec<u64> {
     let entries = RaftLogReader::<Live>::try_get_log_entries(log, ..).await.unwrap();
     entries.iter().map(|e| e.log_id.index).collect()
@@ -75,16 +84,17 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
         committed: true,
     };
     let mut store = opened(&dir).await;
-    append(&mut store.log, 0..20).await;
     RaftLogStorage::<Live>::save_vote(&mut store.log, &vote)
         .await
         .unwrap();
+    append(&mut store.log, 0..20).await;
     RaftLogStorage::<Live>::save_committed(&mut store.log, Some(at(9)))
         .await
         .unwrap();
     RaftLogStorage::<Live>::truncate_after(&mut store.log, Some(at(14)))
         .await
         .unwrap();
+    snapshot(&store, at(4)).await;
     RaftLogStorage::<Live>::purge(&mut store.log, at(4))
         .await
         .unwrap();
@@ -149,88 +159,6 @@ async fn a_closed_store_refuses_instead_of_pretending() {
         RaftLogStorage::<Live>::save_vote(&mut store.log, &vote)
             .await
             .is_err()
-    );
-}
-
-/// A data directory with a hundred entries in its registry file.
-async fn with_a_registry() -> (TempDir, DataDir) {
-    let home = tempfile::tempdir().unwrap();
-    let dir = DataDir::open(home.path()).unwrap();
-    let mut store = opened(&dir).await;
-    append(&mut store.log, 0..100).await;
-    store.writer.close().await;
-    (home, dir)
-}
-
-fn refused(dir: &DataDir) -> MetaError {
-    Store::open(dir).err().expect("the file must not be used")
-}
-
-#[tokio::test]
-async fn a_truncated_file_is_named_and_left_alone() {
-    for keep in [0, 1, 100, 4096, 50_000] {
-        let (_home, dir) = with_a_registry().await;
-        let file = dir.registry_file();
-        let whole = fs::read(&file).unwrap();
-        fs::write(&file, &whole[..keep.min(whole.len())]).unwrap();
-        let error = refused(&dir);
-        assert!(
-            matches!(error, MetaError::Disk(DiskError::Damaged { .. })),
-            "{keep}: {error}"
-        );
-        assert!(error.to_string().contains(&file.display().to_string()), "{error}");
-        assert_eq!(fs::read(&file).unwrap().len(), keep.min(whole.len()));
-    }
-}
-
-#[tokio::test]
-async fn flipped_bits_never_panic_and_never_pass_for_another_log() {
-    let (_home, dir) = with_a_registry().await;
-    let file = dir.registry_file();
-    let whole = fs::read(&file).unwrap();
-    let (refusals, opens) = (AtomicU64::new(0), AtomicU64::new(0));
-    for offset in (0..whole.len()).step_by(whole.len() / 97) {
-        let mut bytes = whole.clone();
-        bytes[offset] ^= 0x55;
-        fs::write(&file, &bytes).unwrap();
-        match Store::open(&dir) {
-            Err(MetaError::Disk(_)) => drop(refusals.fetch_add(1, Ordering::Relaxed)),
-            Err(other) => panic!("{other}"),
-            Ok(mut store) => {
-                opens.fetch_add(1, Ordering::Relaxed);
-                assert_eq!(
-                    indexes(&mut store.log).await,
-                    (0..100).collect::<Vec<_>>(),
-                    "byte {offset}"
-                );
-                store.writer.close().await;
-            }
-        }
-    }
-    assert!(refusals.load(Ordering::Relaxed) + opens.load(Ordering::Relaxed) >= 97);
-}
-
-#[tokio::test]
-async fn a_missing_file_is_a_loss_and_not_a_beginning() {
-    let (_home, dir) = with_a_registry().await;
-    fs::remove_file(dir.registry_file()).unwrap();
-    assert!(matches!(
-        refused(&dir),
-        MetaError::Disk(DiskError::Missing { .. })
-    ));
-    assert!(!dir.registry_file().exists());
-}
-
-#[tokio::test]
-async fn another_nodes_file_is_refused() {
-    let (_home, dir) = with_a_registry().await;
-    let other_home = tempfile::tempdir().unwrap();
-    let other = DataDir::open(other_home.path()).unwrap();
-    fs::copy(dir.registry_file(), other.registry_file()).unwrap();
-    let error = refused(&other);
-    assert!(
-        matches!(error, MetaError::Disk(DiskError::Foreign { found, .. }) if found == dir.node_id()),
-        "{error}"
     );
 }
 

@@ -2,8 +2,9 @@
 //! everybody who waited. The control runtime never waits for a disk. What does not live here: the file's layout.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use squall_kernel::planted::{self, Bug};
 use squall_kernel::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 
-use super::disk::{Disk, Op};
+use super::disk::{Disk, Op, WriteFailure};
 use super::types::SnapshotMeta;
 
 /// Jobs that may wait for the disk; more, and Raft itself waits.
@@ -59,6 +60,9 @@ pub struct StorageStats {
 
 #[derive(Debug, Default)]
 struct Counters {
+    file: PathBuf,
+    /// The first one; the database refuses all later writes for its sake.
+    failure: OnceLock<WriteFailure>,
     commits: AtomicU64,
     jobs: AtomicU64,
     commit_us_total: AtomicU64,
@@ -78,8 +82,11 @@ enum Way {
 }
 
 impl Writer {
-    pub(crate) fn start(disk: Disk, commits: Commits) -> io::Result<Self> {
-        let counters = Arc::new(Counters::default());
+    pub(crate) fn start(disk: Disk, file: &Path, commits: Commits) -> io::Result<Self> {
+        let counters = Arc::new(Counters {
+            file: file.to_path_buf(),
+            ..Counters::default()
+        });
         let way = match commits {
             Commits::Inline => Way::Inline(Mutex::new(Some(disk)), Arc::new(at_once)),
             Commits::Deferred(defer) => Way::Inline(Mutex::new(Some(disk)), defer),
@@ -106,6 +113,11 @@ impl Writer {
             commit_us_total: read(&self.counters.commit_us_total),
             commit_us_max: read(&self.counters.commit_us_max),
         }
+    }
+
+    /// Why the file cannot be written any more.
+    pub(crate) fn failure(&self) -> Option<WriteFailure> {
+        self.counters.failure.get().cloned()
     }
 
     /// Queues the change and returns; `done` is called once it is durable, or failed.
@@ -237,7 +249,7 @@ fn commit(disk: &mut Disk, ops: &[Op], mut dones: Vec<Done>, counters: &Counters
         counters.note(ops.len(), begun);
     }
     if let Err(e) = &result {
-        tracing::error!(error = %e, "the registry cannot be written");
+        counters.failed(e);
     }
     for done in dones {
         // One error for all that were in the transaction; `io::Error` cannot be cloned.
@@ -248,6 +260,15 @@ fn commit(disk: &mut Disk, ops: &[Op], mut dones: Vec<Done>, counters: &Counters
 }
 
 impl Counters {
+    fn failed(&self, error: &io::Error) {
+        let failure = self.failure.get_or_init(|| WriteFailure {
+            file: self.file.clone(),
+            kind: error.kind(),
+            why: error.to_string(),
+        });
+        tracing::error!(%failure, %error, "the registry cannot be written");
+    }
+
     fn note(&self, jobs: usize, begun: Instant) {
         let us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.commits.fetch_add(1, Ordering::Relaxed);
@@ -257,7 +278,7 @@ impl Counters {
     }
 }
 
-fn encode_registry(registry: &Registry) -> io::Result<Bytes> {
+pub(crate) fn encode_registry(registry: &Registry) -> io::Result<Bytes> {
     let bytes = postcard::to_allocvec(registry).map_err(io::Error::other)?;
     if bytes.len() > SNAPSHOT_BYTES_MAX {
         let text = format!(
