@@ -32,12 +32,11 @@ pub use proposals::Proposals;
 use crate::clock::Clock;
 use crate::data::DataPlane;
 use crate::datadir::DataDir;
-use crate::exchanges::Appointment;
 use crate::introspect::EventLog;
 use crate::journal::{Journal, MachineKind};
 use crate::lease::LeaseClock;
 use crate::mesh::{Mesh, MeshEvent};
-use crate::meta::{Meta, MetaState};
+use crate::meta::{Meta, MetaState, Role};
 use tell::Teller;
 
 /// The lane of heartbeats, promises and Raft.
@@ -59,10 +58,12 @@ pub(crate) struct ControlParts {
     pub carrier: Carrier,
     pub proposals: Proposals,
     pub data: Arc<DataPlane>,
-    pub appointments: mpsc::Receiver<Appointment>,
+    pub wanted: mpsc::Receiver<Command>,
     pub lease: Arc<LeaseClock>,
     pub events: Arc<EventLog>,
     pub opinion: watch::Sender<Arc<Opinion>>,
+    /// Set once the node has handed over everything it owned: true when it leaves for good.
+    pub drained: watch::Sender<Option<bool>>,
     pub journal: Option<Journal>,
 }
 
@@ -152,7 +153,7 @@ impl Control {
                 },
                 Ok(()) = self.registry_in.changed() => self.registry_changed()?,
                 Ok(()) = self.meta_in.changed() => self.meta_changed()?,
-                Some(wanted) = self.parts.appointments.recv() => self.appoint(wanted),
+                Some(wanted) = self.parts.wanted.recv() => self.propose(wanted),
                 () = tokio::time::sleep_until(self.parts.clock.at(due)) => self.tick(due),
             }
             self.work_on_membership();
@@ -229,6 +230,7 @@ impl Control {
             | PeerMessage::HeartbeatAck { .. }
             | PeerMessage::GatherAsk { .. }
             | PeerMessage::GatherAnswer { .. }
+            | PeerMessage::Obituary { .. }
             | PeerMessage::Goodbye { .. } => {
                 if let PeerMessage::HeartbeatAck { sent_at, .. } = &message {
                     let now = self.parts.clock.now();
@@ -270,14 +272,14 @@ impl Control {
                 .write_failure()
                 .map_or_else(failed, ControlError::Disk));
         }
-        let leads = state.leads(&self.registry.profile.times());
+        let acts = state.leads(&self.registry.profile.times());
         let view = MetaView {
             term: state.term,
             voters: state.voters.iter().copied().collect(),
-            leads,
-            quorum: leads,
+            leads: state.role == Role::Leader,
+            quorum: acts,
         };
-        self.teller.meta(&state, leads);
+        self.teller.meta(&state, acts);
         if view != self.meta_view {
             self.meta_view = view.clone();
             self.step(&CoreInput::Meta(view));
@@ -286,23 +288,10 @@ impl Control {
         Ok(())
     }
 
-    fn appoint(&mut self, wanted: Appointment) {
-        let Appointment {
-            exchange,
-            epoch,
-            leader,
-        } = wanted;
+    /// What owned exchanges want in the registry. Lost proposals are made again by them while they wait.
+    fn propose(&self, wanted: Command) {
         let proposals = self.parts.proposals.clone();
-        // Lost proposals are made again by the exchange while it waits.
-        tokio::spawn(async move {
-            proposals
-                .propose(Command::AppointLeader {
-                    exchange,
-                    epoch,
-                    leader,
-                })
-                .await
-        });
+        tokio::spawn(async move { proposals.propose(wanted).await });
     }
 
     fn carry_out(&mut self, effect: CoreEffect) {
@@ -336,6 +325,28 @@ impl Control {
             CoreEffect::Elections { allowed } => {
                 self.parts.meta.set_elections(allowed);
                 self.teller.elections(allowed);
+            }
+            CoreEffect::HandOver { to } => {
+                self.teller.hands_over(&self.registry, to);
+                let meta = self.parts.meta.clone();
+                // Whether it took over, Raft's own state tells; the core asks again if it did not.
+                tokio::spawn(async move { meta.transfer_leader(to).await });
+            }
+            CoreEffect::HandOff { exchange, to, epoch } => {
+                self.parts.data.exchanges.hand_off(exchange, to, epoch);
+                self.teller.hands_off(&self.registry, exchange, to);
+            }
+            CoreEffect::Reach { node, reachable } => {
+                self.parts.data.reach(node, reachable);
+                self.teller.reach(&self.registry, node, reachable);
+            }
+            CoreEffect::Isolated { isolated } => {
+                self.parts.data.isolated(isolated);
+                self.teller.isolated(isolated);
+            }
+            CoreEffect::Drained { leave } => {
+                self.teller.drained(leave);
+                self.parts.drained.send_replace(Some(leave));
             }
         }
     }

@@ -10,13 +10,13 @@ use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::{Boot, ExchangeId, ExchangeName, NodeId, NodeName, Pid};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::reason::NoReply;
-use squall_kernel::registry::Registry;
+use squall_kernel::registry::{Command, Registry};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::exchanges::{Appointment, Exchanges};
+use crate::exchanges::Exchanges;
 use crate::handlers::Handlers;
 use crate::journal::Journal;
 use crate::lease::LeaseClock;
@@ -116,13 +116,14 @@ pub struct DataPlane {
     /// Handlers attached through this node.
     pub handlers: Arc<Handlers>,
     changing: Mutex<()>,
+    isolated: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl DataPlane {
-    /// Starts a data plane. The second value gives the leaders that owned exchanges want appointed.
+    /// Starts a data plane. The second value gives what owned exchanges want in the registry.
     #[must_use]
-    pub fn start(config: DataConfig) -> (Arc<Self>, mpsc::Receiver<Appointment>) {
+    pub fn start(config: DataConfig) -> (Arc<Self>, mpsc::Receiver<Command>) {
         let context = Arc::new(DataContext {
             node: config.node,
             boot: config.boot,
@@ -136,7 +137,7 @@ impl DataPlane {
             sampler: config.sampler,
             registry: ArcSwap::default(),
         });
-        let (exchanges, appointments) = Exchanges::new(Arc::clone(&context));
+        let (exchanges, wanted) = Exchanges::new(Arc::clone(&context));
         let router = Arc::new(Router::new(Arc::clone(&context)));
         let handlers = Arc::new(Handlers::new(Arc::clone(&context)));
         let tasks = vec![
@@ -149,10 +150,11 @@ impl DataPlane {
             router,
             handlers,
             changing: Mutex::new(()),
+            isolated: watch::Sender::new(false),
             tasks,
         });
         plane.context.wire.attach_local(Arc::downgrade(&plane));
-        (plane, appointments)
+        (plane, wanted)
     }
 
     /// Sets the link to the peers.
@@ -219,6 +221,31 @@ impl DataPlane {
                 self.handlers.attach_refused(exchange, handler, seen);
             }
             PeerMessage::System { to, message } => self.handlers.system(to, &message),
+            PeerMessage::MoveState {
+                exchange,
+                epoch,
+                state,
+            } => self.exchanges.move_in(exchange, epoch, state),
+            PeerMessage::LeaderLeaseAsk {
+                exchange,
+                epoch,
+                handler,
+                leader_epoch,
+                asked_at,
+            } => self
+                .exchanges
+                .lease_ask(exchange, epoch, handler, leader_epoch, asked_at),
+            PeerMessage::LeaderLease {
+                exchange,
+                epoch,
+                handler,
+                leader_epoch,
+                asked_at,
+                remaining,
+            } => {
+                self.handlers
+                    .leased(exchange, epoch, handler, leader_epoch, asked_at, remaining);
+            }
             _ => count(&self.context.wire.tally.garbled),
         }
     }
@@ -262,6 +289,25 @@ impl DataPlane {
         if let Ok(PeerMessage::System { message, .. }) = message::parse(&frame.payload) {
             self.exchanges.tell_again(message.exchange, to);
         }
+    }
+
+    /// Whether what is sent to `node` arrives: requests do not wait on a link that swallows them.
+    pub fn reach(&self, node: NodeId, reachable: bool) {
+        self.context.wire.reach(node, reachable);
+        if !reachable {
+            self.router.unreachable(node);
+        }
+    }
+
+    /// Whether this node has been without a lease for so long that its clients are better off elsewhere.
+    pub fn isolated(&self, isolated: bool) {
+        self.isolated.send_replace(isolated);
+    }
+
+    /// Follows [`DataPlane::isolated`].
+    #[must_use]
+    pub fn isolation(&self) -> watch::Receiver<bool> {
+        self.isolated.subscribe()
     }
 
     /// Ends all tasks of the data plane. Requests still open end as interrupted.

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use squall_kernel::exchange::{Exchange, ExchangeConfig};
 use squall_kernel::frame::Frame;
-use squall_kernel::id::{Boot, Epoch, ExchangeId, NodeId, Pid};
+use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::MAILBOX_BOUND;
-use squall_kernel::message::{Attach, PeerMessage};
+use squall_kernel::message::{Attach, MoveState, PeerMessage};
 use squall_kernel::reason::{DetachReason, NoReply, StepDown};
-use squall_kernel::registry::{ExchangeRecord, LeaderRecord, Registry};
-use squall_kernel::time::Span;
+use squall_kernel::registry::{Command, ExchangeRecord, LeaderRecord, Moving, Registry};
+use squall_kernel::time::{Instant, Span};
 use tokio::sync::{Notify, mpsc};
 
 use crate::data::{Change, DataContext};
@@ -22,20 +22,10 @@ use crate::limits::APPOINTMENTS_MAX;
 use crate::process::{Mailbox, ProcessKind, Push, mailbox};
 use crate::wire::ReturnPath;
 
+mod moving;
 mod run;
 
 use run::Running;
-
-/// A leader that an owned exchange wants in the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Appointment {
-    /// Exchange.
-    pub exchange: ExchangeId,
-    /// Epoch under which this node owns it.
-    pub epoch: Epoch,
-    /// Handler, or nobody.
-    pub leader: Option<Pid>,
-}
 
 /// An owned exchange as the observer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +58,15 @@ fn lives(registry: &Registry, pid: Pid) -> bool {
 enum Mail {
     Request(Frame),
     Attach(Attach),
-    Detach { handler: Pid, reason: DetachReason },
+    Detach {
+        handler: Pid,
+        reason: DetachReason,
+    },
+    LeaseAsk {
+        handler: Pid,
+        leader_epoch: LeaderEpoch,
+        asked_at: Instant,
+    },
 }
 
 /// What must reach an exchange's process whatever its mailbox holds.
@@ -80,6 +78,8 @@ struct Orders {
     lost: Vec<(NodeId, Option<Boot>)>,
     /// Nodes that missed a system message.
     tell_again: Vec<NodeId>,
+    /// It moves away.
+    leave: Option<Moving>,
 }
 
 #[derive(Default)]
@@ -120,19 +120,22 @@ impl Owned {
 pub struct Exchanges {
     context: Arc<DataContext>,
     owned: RwLock<HashMap<ExchangeId, Owned>>,
-    appointments: mpsc::Sender<Appointment>,
+    wanted: mpsc::Sender<Command>,
+    /// States of exchanges that move to this node, until the registry gives them to it.
+    arriving: Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>,
 }
 
 impl Exchanges {
-    pub(crate) fn new(context: Arc<DataContext>) -> (Self, mpsc::Receiver<Appointment>) {
-        let (appointments, wanted) = mpsc::channel(APPOINTMENTS_MAX);
+    pub(crate) fn new(context: Arc<DataContext>) -> (Self, mpsc::Receiver<Command>) {
+        let (wanted, proposed) = mpsc::channel(APPOINTMENTS_MAX);
         (
             Self {
                 context,
                 owned: RwLock::default(),
-                appointments,
+                wanted,
+                arriving: Mutex::default(),
             },
-            wanted,
+            proposed,
         )
     }
 
@@ -164,6 +167,7 @@ impl Exchanges {
                 .leader
                 .is_some_and(|leader| !lives(&context.registry(), leader.pid)),
             settle,
+            promise: settle,
         };
         let process =
             context
@@ -188,9 +192,9 @@ impl Exchanges {
             attached: BTreeMap::new(),
             missed: BTreeMap::new(),
             effects: Vec::new(),
-            appointments: self.appointments.clone(),
+            wanted: self.wanted.clone(),
         };
-        context.runtime.spawn(running.run());
+        context.runtime.spawn(running.run(self.arrived(record)));
         Owned {
             epoch: record.epoch,
             leader: record.leader,

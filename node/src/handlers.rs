@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use squall_kernel::frame::Frame;
-use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid};
-use squall_kernel::limits::TAG_BYTES_MAX;
+use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
+use squall_kernel::limits::{DRIFT_PPM, TAG_BYTES_MAX};
 use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
-use squall_kernel::time::Instant;
+use squall_kernel::time::{Instant, Span};
 use tokio::sync::Notify;
 
 use crate::data::{Change, DataContext};
@@ -24,10 +24,10 @@ mod caught;
 pub(crate) mod embedded;
 mod notice;
 
-use attachment::Heard;
 pub use attachment::{Attachment, HandlerSink};
 pub use caught::panics_are_caught;
 pub use notice::notice_of;
+use squall_kernel::view::Heard;
 
 /// Tags of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -177,15 +177,16 @@ impl Handlers {
         let Some(attachment) = self.read().by_serial.get(&frame.to).cloned() else {
             return self.unknown(from, &frame);
         };
-        if attachment.view().fence(frame.epoch, frame.leader_epoch).is_err() {
+        let passed = attachment.view().fence(frame.epoch, frame.leader_epoch);
+        let Ok(pass) = passed else {
             count(&self.context.wire.tally.fenced);
             return self.refuse(&attachment, &frame, NoReply::Fenced);
-        }
+        };
         if !attachment.take_credit() {
             attachment.process().count_dropped();
             return self.refuse(&attachment, &frame, NoReply::Rejected);
         }
-        let (frame, reason) = match attachment.sink().deliver(&attachment, frame) {
+        let (frame, reason) = match attachment.sink().deliver(pass, &attachment, frame) {
             Ok(()) => return,
             Err(Push::Full(frame)) => (frame, NoReply::Rejected),
             Err(Push::Closed(frame)) => (frame, NoReply::Unreachable),
@@ -244,6 +245,25 @@ impl Handlers {
     fn begin_anew(&self, attachment: &Arc<Attachment>) {
         attachment.view().forget();
         self.schedule(attachment);
+    }
+
+    /// The owner's answer to the question how long a leader may count on its leadership: counted from the question.
+    pub(crate) fn leased(
+        &self,
+        exchange: ExchangeId,
+        epoch: Epoch,
+        handler: Pid,
+        leader_epoch: LeaderEpoch,
+        asked_at: Instant,
+        remaining: Span,
+    ) {
+        let Some(attachment) = self.read().by_serial.get(&handler.serial).cloned() else {
+            return;
+        };
+        let current = attachment.view().confirmed() == Some(epoch);
+        if attachment.exchange() == exchange && current {
+            attachment.granted(leader_epoch, asked_at + remaining.shortened(DRIFT_PPM));
+        }
     }
 
     /// The asked node does not own the exchange under that epoch: asked again at once when the registry here has moved

@@ -33,6 +33,7 @@ fn recorded() -> String {
         leader: None,
         leader_gone: false,
         settle: Span::from_ms(100),
+        promise: Span::from_ms(120),
     };
     journal.start(MachineKind::Exchange, "1@1", Instant(0), &config);
     let mut exchange = Exchange::new(Instant(0), config);

@@ -33,10 +33,7 @@ pub const RETRY_FOR: Span = Span::from_ms(2_000);
 pub const RETRY_FIRST: Span = Span::from_ms(2);
 /// Longest wait between two tries.
 pub const RETRY_CAP: Span = Span::from_ms(50);
-/// First wait before an unconfirmed attachment is sent again; doubles.
-pub const ATTACH_FIRST: Span = Span::from_ms(10);
-/// Longest wait before an unconfirmed attachment is sent again.
-pub const ATTACH_CAP: Span = Span::from_ms(250);
+pub use squall_kernel::limits::ATTACH_CAP;
 /// Panics of an embedded handler within [`PANIC_WINDOW`] after which it is detached.
 pub const PANICS_MAX: u32 = 10;
 /// See [`PANICS_MAX`].

@@ -133,6 +133,7 @@ pub struct Node {
     proposals: Proposals,
     registry: watch::Receiver<Arc<Registry>>,
     opinion: watch::Receiver<Arc<Opinion>>,
+    drained: watch::Receiver<Option<bool>>,
     events: Arc<EventLog>,
     leave: Option<oneshot::Sender<()>>,
     ended: watch::Receiver<Option<Result<(), Arc<NodeError>>>>,
@@ -174,6 +175,7 @@ impl Node {
                 proposals,
                 registry,
                 opinion,
+                drained,
                 events,
             })) => Ok(Self {
                 introduction,
@@ -181,6 +183,7 @@ impl Node {
                 proposals,
                 registry,
                 opinion,
+                drained,
                 events,
                 leave: Some(leave),
                 ended,
@@ -219,6 +222,12 @@ impl Node {
     #[must_use]
     pub fn registry(&self) -> watch::Receiver<Arc<Registry>> {
         self.registry.clone()
+    }
+
+    /// Set once the node has handed over everything it owned, as it was told to: true when it is to leave for good.
+    #[must_use]
+    pub fn drained(&self) -> watch::Receiver<Option<bool>> {
+        self.drained.clone()
     }
 
     /// What the node believes, at every heartbeat.
@@ -286,6 +295,7 @@ struct Started {
     proposals: Proposals,
     registry: watch::Receiver<Arc<Registry>>,
     opinion: watch::Receiver<Arc<Opinion>>,
+    drained: watch::Receiver<Option<bool>>,
     events: Arc<EventLog>,
 }
 
@@ -352,7 +362,7 @@ async fn live(
     let events = Arc::new(EventLog::new(me.incarnation, wake.clone()));
     let lease = Arc::new(LeaseClock::default());
     let faults = Arc::new(FaultPlane::new(clock));
-    let (plane, appointments) = DataPlane::start(DataConfig {
+    let (plane, wanted) = DataPlane::start(DataConfig {
         node: me.id,
         boot: me.boot,
         name: me.name.clone(),
@@ -397,6 +407,7 @@ async fn live(
     ));
     data.spawn(clients::serve(client_inbox, Arc::clone(&sessions)));
     let (opinion_in, opinion) = watch::channel(Arc::default());
+    let (drained_in, drained) = watch::channel(None);
     let sources = Arc::new(NodeSources {
         me: me.clone(),
         chaos: options.chaos,
@@ -437,10 +448,11 @@ async fn live(
         carrier,
         proposals: proposals.clone(),
         data: Arc::clone(&plane),
-        appointments,
+        wanted,
         lease,
         events: Arc::clone(&events),
         opinion: opinion_in,
+        drained: drained_in,
         journal: journal.clone(),
     });
     let started = Started {
@@ -449,6 +461,7 @@ async fn live(
         proposals,
         registry: meta.registry(),
         opinion,
+        drained,
         events,
     };
     // Nobody waits any more when the starter has given up.

@@ -299,6 +299,16 @@ impl Router {
         self.stats.keep(|exchange| change.exchange(exchange).is_some());
     }
 
+    /// What is sent to that owner does not arrive any more, or its answers do not: what it had may have been carried out.
+    pub(crate) fn unreachable(&self, node: NodeId) {
+        let held = self
+            .table
+            .take_all(|open| matches!(open.stage, Stage::Sent { owner } if owner == node));
+        for open in held {
+            self.end(open, NoReply::Interrupted);
+        }
+    }
+
     pub(crate) fn stop(&self) {
         for open in self.table.take_all(|_| true) {
             self.end(open, NoReply::Interrupted);

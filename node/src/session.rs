@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
 use squall_kernel::message::SystemMessage;
@@ -84,7 +85,7 @@ impl Entrance {
 }
 
 impl HandlerSink for Entrance {
-    fn deliver(&self, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
+    fn deliver(&self, _pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
         let pushed = self.push_if_room(Event::Deliver(frame));
         if pushed.is_ok() {
             handler.process().count_enqueued(self.context.clock.now());

@@ -2,8 +2,9 @@
 //!
 //! What does not live here: links and lanes (the mesh), and what becomes of a frame that has arrived (the data plane).
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, Weak};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
 use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
@@ -94,6 +95,9 @@ pub struct Wire {
     node: NodeId,
     link: OnceLock<Arc<dyn PeerLink>>,
     local: OnceLock<Weak<DataPlane>>,
+    /// Nodes that swallow what is sent to them; empty most of the time.
+    unreachable: RwLock<BTreeSet<NodeId>>,
+    any_unreachable: AtomicBool,
     /// What is counted.
     pub tally: Tally,
 }
@@ -115,6 +119,27 @@ impl Wire {
         }
     }
 
+    /// Whether what is sent to `node` arrives. Requests and deliveries to a node that is not reached are not sent: they
+    /// can go elsewhere, or be refused for certain. Everything else waits on the link.
+    pub(crate) fn reach(&self, node: NodeId, reachable: bool) {
+        let mut unreachable = self.unreachable.write().unwrap_or_else(PoisonError::into_inner);
+        if reachable {
+            unreachable.remove(&node);
+        } else {
+            unreachable.insert(node);
+        }
+        self.any_unreachable.store(!unreachable.is_empty(), Relaxed);
+    }
+
+    fn swallows(&self, node: NodeId) -> bool {
+        self.any_unreachable.load(Relaxed)
+            && self
+                .unreachable
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(&node)
+    }
+
     pub(crate) fn attach_local(&self, plane: Weak<DataPlane>) {
         self.local.set(plane).expect("a wire is made for one data plane");
     }
@@ -127,6 +152,9 @@ impl Wire {
         if to == self.node {
             self.local().ok_or(LinkError::Down)?.take_in(to, frame);
             return Ok(());
+        }
+        if matches!(frame.kind, Kind::Request | Kind::Deliver) && self.swallows(to) {
+            return Err(LinkError::Down);
         }
         self.link.get().ok_or(LinkError::Down)?.send(to, key, frame)?;
         count(&self.tally.sent_out);

@@ -69,6 +69,7 @@ impl Rig {
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
             failover: Vec::new(),
+            takeover: None,
         };
         let result = self.node.proposals().propose(command).await;
         assert!(

@@ -74,6 +74,7 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
         pattern: Pattern::RequestResponse,
         strategy,
         failover,
+        takeover: None,
     };
     let declared = client.declare(declaration, timeout).await;
     client.close().await;

@@ -208,12 +208,14 @@ impl Client {
             pattern,
             strategy,
             failover,
+            takeover,
         } = declaration;
         let command = Command::Declare {
             name,
             pattern,
             strategy,
             failover,
+            takeover,
         };
         let (created, revision) = self.propose(&command, within, true).await?;
         Ok(Declared { created, revision })

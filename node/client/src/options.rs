@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ExchangeName, NodeName};
-use squall_kernel::registry::{Pattern, Strategy};
+use squall_kernel::registry::{Pattern, Strategy, Takeover};
 
 use crate::limits;
 
@@ -110,6 +110,8 @@ pub struct Declaration {
     pub strategy: Strategy,
     /// Preferred owners in order; empty lets the cluster choose.
     pub failover: Vec<NodeName>,
+    /// What happens when a preferred owner is back; none for the default (`auto`), or for as it is declared already.
+    pub takeover: Option<Takeover>,
 }
 
 impl Declaration {
@@ -121,6 +123,7 @@ impl Declaration {
             pattern: Pattern::RequestResponse,
             strategy,
             failover: Vec::new(),
+            takeover: None,
         }
     }
 }

@@ -4,21 +4,25 @@
 //! What does not live here: exchanges (each has its own machine), Raft, joining and founding, sockets.
 
 mod meta_leader;
+mod peer;
 mod step;
+mod tending;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use step::{CoreConfig, CoreEffect, CoreInput, MetaView};
 
-use crate::detector::Detector;
-use crate::id::{Epoch, ExchangeId, NodeId, Revision, Tenure};
+use peer::Peer;
+
+use crate::id::{Epoch, ExchangeId, Incarnation, NodeId, Revision, Tenure};
 use crate::message::PeerMessage;
+use crate::planted::{self, Bug};
 use crate::profile::Times;
 use crate::promises::{Gather, Lease, Promise, Voter};
 use crate::reason::{Lost, StepDown};
-use crate::registry::{Command, Introduction, Registry};
+use crate::registry::{Command, Duty, Introduction, Moving, Registry};
 use crate::time::{Instant, Span};
 
 fn milli(phi: f64) -> u64 {
@@ -29,14 +33,6 @@ fn milli(phi: f64) -> u64 {
 /// Phi above which a peer is suspect: one wrong accusation in 10^8 heartbeats, if delays are normal
 /// (Hayashibara et al., "The φ accrual failure detector", 2004, section 3).
 const PHI_SUSPECT: f64 = 8.0;
-
-#[derive(Debug, Clone)]
-struct Peer {
-    detector: Detector,
-    heard: Instant,
-    broken: bool,
-    suspect: bool,
-}
 
 /// The control side of a node.
 #[derive(Debug, Clone)]
@@ -60,6 +56,24 @@ pub struct NodeCore {
     late_until: Instant,
     /// When this node last asked to be let in again.
     rejoined: Option<Instant>,
+    /// Runs whose end was seen, by this node or by another member.
+    dead: BTreeMap<NodeId, Incarnation>,
+    /// Ends that this meta leader has proposed to declare.
+    told_dead: BTreeMap<NodeId, Incarnation>,
+    /// Since when this node has had no lease; none while it has one.
+    unleased_since: Option<Instant>,
+    /// Since when it has had one without a gap.
+    leased_since: Option<Instant>,
+    /// It has said that clients are better off elsewhere.
+    isolated: bool,
+    /// Moves of exchanges owned here that have been handed off.
+    moving: BTreeMap<ExchangeId, Moving>,
+    /// It has said that it has handed over everything.
+    drained: Option<bool>,
+    /// When another voter was last asked to lead in this node's place.
+    handed_over: Option<Instant>,
+    /// Moves this meta leader has seen or proposed, and since when.
+    tended: BTreeMap<ExchangeId, (Epoch, Instant)>,
 }
 
 impl NodeCore {
@@ -83,6 +97,15 @@ impl NodeCore {
             next_heartbeat: now,
             late_until: Instant(0),
             rejoined: None,
+            dead: BTreeMap::new(),
+            told_dead: BTreeMap::new(),
+            unleased_since: Some(now),
+            leased_since: None,
+            isolated: false,
+            moving: BTreeMap::new(),
+            drained: None,
+            handed_over: None,
+            tended: BTreeMap::new(),
         }
     }
 
@@ -93,6 +116,7 @@ impl NodeCore {
             CoreInput::Connected { node } => self.connected(now, *node),
             CoreInput::Broken { node } => self.broken(now, *node, out),
             CoreInput::Message { from, message } => self.message(now, *from, message, out),
+            CoreInput::Died { node, incarnation } => self.died(now, *node, *incarnation, out),
             CoreInput::Registry(registry) => self.registry(now, registry, out),
             CoreInput::Meta(meta) => self.meta(now, meta),
         }
@@ -144,6 +168,8 @@ impl NodeCore {
             self.next_heartbeat = now + self.times.heartbeat;
             self.heartbeat(now, out);
             self.suspect_the_silent(now, out);
+            self.judge_reach(now, out);
+            self.judge_isolation(now, out);
             self.rejoin_if_lost(now, out);
         }
         self.work_as_meta_leader(now, beat, out);
@@ -193,6 +219,7 @@ impl NodeCore {
         let peer = self.peer(now, node);
         peer.broken = false;
         peer.heard = now;
+        peer.acked = now;
         peer.detector.heard(now);
     }
 
@@ -204,13 +231,9 @@ impl NodeCore {
 
     fn peer(&mut self, now: Instant, node: NodeId) -> &mut Peer {
         let heartbeat = self.times.heartbeat;
-        let fresh = || Peer {
-            detector: Detector::new(heartbeat, now),
-            heard: now,
-            broken: false,
-            suspect: false,
-        };
-        self.peers.entry(node).or_insert_with(fresh)
+        self.peers
+            .entry(node)
+            .or_insert_with(|| Peer::new(now, heartbeat))
     }
 
     fn message(&mut self, now: Instant, from: NodeId, message: &PeerMessage, out: &mut Vec<CoreEffect>) {
@@ -222,7 +245,13 @@ impl NodeCore {
         }
         self.set_suspect(from, false, out);
         match message {
-            PeerMessage::Heartbeat { sent_at, tenure, .. } => {
+            PeerMessage::Heartbeat {
+                sent_at,
+                tenure,
+                leased,
+                ..
+            } => {
+                self.peer(now, from).says(now, *tenure, *leased);
                 self.answer_heartbeat(now, from, *sent_at, *tenure, out);
             }
             PeerMessage::HeartbeatAck {
@@ -230,9 +259,8 @@ impl NodeCore {
                 tenure,
                 promise,
                 ..
-            } if *promise > Span::ZERO => {
-                self.lease.promised(from, *tenure, *sent_at, *promise);
-            }
+            } => self.acknowledged(now, from, *sent_at, *tenure, *promise, out),
+            PeerMessage::Obituary { node, incarnation } => self.died_elsewhere(now, *node, *incarnation, out),
             PeerMessage::GatherAsk { node, tenure, term } => {
                 let remaining = self.voter.end(now, *node, *tenure);
                 let message = PeerMessage::GatherAnswer {
@@ -258,6 +286,32 @@ impl NodeCore {
             }
             PeerMessage::Goodbye { tenure } => self.goodbye(from, *tenure, out),
             _ => {}
+        }
+    }
+
+    fn acknowledged(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        sent_at: Instant,
+        tenure: Tenure,
+        promise: Span,
+        out: &mut Vec<CoreEffect>,
+    ) {
+        let silence = self.times.silence;
+        let peer = self.peer(now, from);
+        // An old acknowledgement says only that the link worked then.
+        if now.since(sent_at) <= silence {
+            peer.acked = now;
+            self.set_reach(from, true, out);
+        }
+        if promise > Span::ZERO {
+            let counted_from = if planted::is(Bug::LengthenLease) {
+                now
+            } else {
+                sent_at
+            };
+            self.lease.promised(from, tenure, counted_from, promise);
         }
     }
 
@@ -345,6 +399,12 @@ impl NodeCore {
         self.times = registry.profile.times();
         let known = |node: NodeId| registry.nodes.contains_key(&node);
         self.voter.retain(known);
+        // The next run of a node is not dead.
+        let same_run = |node: &NodeId, run: &mut Incarnation| {
+            registry.nodes.get(node).is_none_or(|n| n.incarnation <= *run)
+        };
+        self.dead.retain(same_run);
+        self.told_dead.retain(same_run);
         self.peers
             .retain(|node, _| known(*node) || registry.cluster.is_none());
         // A member that was never heard gets as long to show itself as one that fell silent.
@@ -354,6 +414,8 @@ impl NodeCore {
         }
         self.lease.set(self.my_tenure(), &self.meta.voters);
         self.take_and_leave(out);
+        self.hand_off(out);
+        self.tell_drained(out);
         if registry
             .nodes
             .get(&self.me)
@@ -398,10 +460,12 @@ impl NodeCore {
 
     /// What an earlier run of this node owned is not this run's.
     fn is_this_run(&self) -> bool {
+        let same =
+            |run: Incarnation| run == self.introduction.incarnation || planted::is(Bug::TwoIncarnations);
         self.registry
             .nodes
             .get(&self.me)
-            .is_some_and(|n| n.is_up() && n.incarnation == self.introduction.incarnation)
+            .is_some_and(|n| n.is_up() && same(n.incarnation))
     }
 
     fn meta(&mut self, now: Instant, meta: &MetaView) {
@@ -410,6 +474,7 @@ impl NodeCore {
         }
         if self.meta.term != meta.term {
             self.gathers.clear();
+            self.told_dead.clear();
         }
         self.meta = meta.clone();
         self.lease.set(self.my_tenure(), &self.meta.voters);
@@ -436,9 +501,13 @@ impl NodeCore {
         let until = self.lease.until();
         if until > now && until > self.said && self.my_tenure() > Tenure(0) {
             self.said = until;
+            self.unleased_since = None;
+            self.leased_since = self.leased_since.or(Some(now));
             out.push(CoreEffect::Lease { until });
         } else if self.said > Instant(0) && until <= now {
             self.said = Instant(0);
+            self.unleased_since = Some(now);
+            self.leased_since = None;
             out.push(CoreEffect::LeaseLost);
         }
     }

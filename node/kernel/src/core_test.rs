@@ -105,6 +105,7 @@ impl Cluster {
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
             failover: vec![NodeName::new(owner).expect("a good name")],
+            takeover: None,
         });
     }
 

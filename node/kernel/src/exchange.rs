@@ -5,6 +5,8 @@
 //! act, which comes in with each request as `lease_until`.
 
 mod group;
+mod leading;
+mod moving;
 mod step;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +21,7 @@ pub use step::{ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
 
 use crate::limits;
 use crate::message::{Server, System};
+use crate::planted::{self, Bug};
 use crate::reason::{DetachReason, NoReply};
 use crate::registry::{LeaderRecord, Strategy};
 use crate::time::Instant;
@@ -32,6 +35,9 @@ struct Route {
     index: u32,
     count: u32,
 }
+
+/// The owner's right to act on one request: only [`Exchange::admit`] makes it, after it has compared epoch and lease.
+struct Right(());
 
 /// An exchange on its owner.
 #[derive(Debug, Clone)]
@@ -47,6 +53,10 @@ pub struct Exchange {
     /// Leader proposed and not seen committed, since when.
     pending: Option<(Option<Pid>, Instant)>,
     routes: VecDeque<Route>,
+    /// Next owner and its epoch, and when the state was last sent.
+    leaving: Option<(NodeId, Epoch, Instant)>,
+    /// Until when a lease granted to the leader may hold, by this node's clock.
+    granted_until: Instant,
 }
 
 impl Exchange {
@@ -59,6 +69,12 @@ impl Exchange {
             now
         };
         let (leader, leader_gone) = (config.leader, config.leader_gone);
+        // An earlier owner may have granted its leader a lease that outlives it.
+        let granted_until = if config.epoch > Epoch(1) && leader.is_some() {
+            now + config.promise.lengthened(limits::DRIFT_PPM)
+        } else {
+            now
+        };
         Self {
             config,
             settle_until,
@@ -69,6 +85,8 @@ impl Exchange {
             leader_gone,
             pending: None,
             routes: VecDeque::with_capacity(limits::RECENT_ROUTES_MAX),
+            leaving: None,
+            granted_until,
         }
     }
 
@@ -86,12 +104,20 @@ impl Exchange {
                 deadline,
                 lease_until,
             } => match self.admit(now, *epoch, *lease_until) {
-                Ok(()) => self.route(now, *request, service_tag, *deadline, out),
+                Ok(right) => self.route(&right, now, *request, service_tag, *deadline, out),
                 Err(reason) => out.push(ExchangeEffect::Refuse {
                     request: *request,
                     reason,
                 }),
             },
+            ExchangeInput::Leave { to, epoch } => self.leave(now, *to, *epoch, out),
+            ExchangeInput::Resume { state } => self.resume(now, state, out),
+            ExchangeInput::LeaseAsk {
+                handler,
+                leader_epoch,
+                asked_at,
+                lease_until,
+            } => self.grant(now, *handler, *leader_epoch, *asked_at, *lease_until, out),
             ExchangeInput::Tick => self.tick(now, out),
         }
     }
@@ -117,15 +143,21 @@ impl Exchange {
     /// When the exchange next needs a `Tick`, if it waits for something.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
+        if let Some((_, _, sent)) = self.leaving {
+            return Some(sent + self.config.settle);
+        }
         let settling =
             (self.config.strategy.has_leader() && self.leader().is_none() && self.pending.is_none())
-                .then_some(self.settle_until);
+                .then_some(self.may_appoint_at());
         self.pending
             .map(|(_, since)| since + self.config.settle)
             .or(settling.filter(|_| !self.tags.is_empty()))
     }
 
-    fn admit(&self, now: Instant, epoch: Epoch, lease_until: Instant) -> Result<(), NoReply> {
+    fn admit(&self, now: Instant, epoch: Epoch, lease_until: Instant) -> Result<Right, NoReply> {
+        if self.leaving.is_some() && !planted::is(Bug::AnswerAfterMove) {
+            return Err(NoReply::Moved);
+        }
         if epoch > self.config.epoch {
             Err(NoReply::Moved)
         } else if epoch < self.config.epoch {
@@ -133,12 +165,13 @@ impl Exchange {
         } else if now >= lease_until {
             Err(NoReply::NoQuorum)
         } else {
-            Ok(())
+            Ok(Right(()))
         }
     }
 
     fn route(
         &mut self,
+        _right: &Right,
         now: Instant,
         request: RequestKey,
         service_tag: &Bytes,
@@ -280,6 +313,10 @@ impl Exchange {
     }
 
     fn attach(&mut self, now: Instant, handler: Pid, service_tag: &str, out: &mut Vec<ExchangeEffect>) {
+        if self.leaving.is_some() {
+            // The next owner takes it in.
+            return;
+        }
         let newcomer = !self.tags.contains_key(&handler);
         if newcomer {
             if self.tags.len() >= limits::HANDLERS_PER_EXCHANGE_MAX {
@@ -313,6 +350,14 @@ impl Exchange {
 
     fn detach(&mut self, now: Instant, handler: Pid, reason: DetachReason, out: &mut Vec<ExchangeEffect>) {
         if self.remove(handler) {
+            self.end_grant(handler, reason);
+            if self.leaving.is_some() {
+                self.transfer(now, out);
+                return;
+            }
+            if planted::is(Bug::NoSlaveDown) {
+                return;
+            }
             self.counter.0 += 1;
             self.announce(&System::SlaveDown { pid: handler, reason }, out);
             self.appoint_if_needed(now, out);
@@ -324,7 +369,8 @@ impl Exchange {
         for pid in &gone {
             self.remove(*pid);
         }
-        for pid in gone {
+        let told = if self.leaving.is_some() { Vec::new() } else { gone };
+        for pid in told {
             self.counter.0 += 1;
             self.announce(
                 &System::SlaveDown {
@@ -338,7 +384,11 @@ impl Exchange {
             .leader
             .is_some_and(|l| l.pid.node == node && !self.tags.contains_key(&l.pid));
         self.interrupt_routes_of(now, node, out);
-        self.appoint_if_needed(now, out);
+        if self.leaving.is_some() {
+            self.transfer(now, out);
+        } else {
+            self.appoint_if_needed(now, out);
+        }
     }
 
     fn interrupt_routes_of(&mut self, now: Instant, node: NodeId, out: &mut Vec<ExchangeEffect>) {
@@ -375,56 +425,13 @@ impl Exchange {
         true
     }
 
-    /// A leader is wanted when none is attached. The registry's leader gets until the end of the settling time to
-    /// attach again; after that the longest attached handler is appointed.
-    fn appoint_if_needed(&mut self, now: Instant, out: &mut Vec<ExchangeEffect>) {
-        if !self.config.strategy.has_leader() || self.leader().is_some() {
-            return;
-        }
-        let known =
-            self.leader.is_some() && !self.leader_gone && now < self.settle_until && !self.tags.is_empty();
-        let wanted = self
-            .groups
-            .get(&Bytes::new())
-            .and_then(|all| all.members.first())
-            .copied();
-        let committed = self.leader.map(|l| l.pid);
-        if known
-            || self.pending.is_some_and(|(p, _)| p == wanted)
-            || (wanted == committed && self.pending.is_none())
-        {
-            return;
-        }
-        self.pending = Some((wanted, now));
-        out.push(ExchangeEffect::Appoint { leader: wanted });
-    }
-
-    fn leader_committed(
-        &mut self,
-        now: Instant,
-        leader: Option<LeaderRecord>,
-        out: &mut Vec<ExchangeEffect>,
-    ) {
-        if leader == self.leader && self.pending.is_none() {
-            return;
-        }
-        let changed = leader != self.leader;
-        self.leader = leader;
-        self.leader_gone &= !changed;
-        if self
-            .pending
-            .is_some_and(|(wanted, _)| wanted == leader.map(|l| l.pid))
-        {
-            self.pending = None;
-        }
-        if changed {
-            self.counter.0 += 1;
-            self.announce(&self.snapshot(), out);
-        }
-        self.appoint_if_needed(now, out);
-    }
-
     fn tick(&mut self, now: Instant, out: &mut Vec<ExchangeEffect>) {
+        if let Some((_, _, sent)) = self.leaving {
+            if now >= sent + self.config.settle {
+                self.transfer(now, out);
+            }
+            return;
+        }
         while self.routes.front().is_some_and(|route| route.deadline <= now) {
             self.routes.pop_front();
         }

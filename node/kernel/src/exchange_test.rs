@@ -33,6 +33,7 @@ impl Rig {
             leader,
             leader_gone: false,
             settle: Span::from_ms(100),
+            promise: Span::from_ms(50),
         };
         Self {
             exchange: Exchange::new(Instant(0), config),
@@ -290,7 +291,7 @@ fn over_a_failover_a_leader_that_stays_away_is_replaced() {
 }
 
 #[test]
-fn over_a_failover_nobody_waits_for_a_leader_whose_node_is_gone() {
+fn over_a_failover_a_leader_whose_node_is_gone_is_replaced_when_its_lease_is_over() {
     let (a, b) = (pid(1, 1), pid(2, 1));
     let leader = Some(LeaderRecord {
         pid: b,
@@ -299,12 +300,21 @@ fn over_a_failover_nobody_waits_for_a_leader_whose_node_is_gone() {
     let mut rig = Rig::new(Strategy::Consensus, 2, leader);
     rig.attach(a, "");
     let effects = rig.step(&ExchangeInput::NodeLost { node: NodeId(2) });
-    assert_eq!(effects, [ExchangeEffect::Appoint { leader: Some(a) }]);
+    assert_eq!(effects, [], "a lease from the owner before may hold");
+    let over = rig.exchange.next_timeout().expect("it waits for that");
+    assert!(over > Instant(50_000) && over < Instant(60_000), "{over}");
+    rig.now = over;
+    assert_eq!(
+        rig.step(&ExchangeInput::Tick),
+        [ExchangeEffect::Appoint { leader: Some(a) }]
+    );
     let config = ExchangeConfig {
         leader_gone: true,
+        promise: Span::ZERO,
         ..rig.exchange.config.clone()
     };
     rig.exchange = Exchange::new(rig.now, config);
+    rig.now = Instant(rig.now.0 + 1);
     assert!(
         rig.attach(a, "")
             .contains(&ExchangeEffect::Appoint { leader: Some(a) })

@@ -25,3 +25,4 @@ pub mod promises;
 pub mod reason;
 pub mod registry;
 pub mod time;
+pub mod view;

@@ -1,6 +1,8 @@
 //! Every bound of the kernel and the wire, with the reason for its number and const asserts between
 //! those that depend on each other.
 
+use crate::time::Span;
+
 /// Names appear in tables and paths; 64 bytes still fit a column.
 pub const NODE_NAME_BYTES_MAX: usize = 64;
 /// As RabbitMQ and AMQP short strings: a length fits one byte.
@@ -33,6 +35,8 @@ pub const RECOVERY_EPOCHS: u64 = 1 << 20;
 pub const RECOVERY_EXCHANGES: u32 = 1 << 16;
 /// Voters are 1, 3 or 5: more only slows the quorum down.
 pub const VOTERS_MAX: usize = 5;
+/// Exchanges that move at the same time by themselves: each holds its requests back for some milliseconds.
+pub const MOVES_AT_ONCE_MAX: usize = 16;
 /// Requests that a node keeps open for its own requesters.
 pub const OPEN_REQUESTS_MAX: usize = 262_144;
 /// Recent routes an owner remembers, to tell requesters of those that a dead node held.
@@ -43,6 +47,11 @@ pub const MAILBOX_BOUND: usize = 4096;
 pub const PHI_WINDOW: usize = 64;
 /// Longest deadline of a request, in milliseconds: one hour.
 pub const REQUEST_TIMEOUT_MS_MAX: u32 = 3_600_000;
+
+/// First wait before an unconfirmed attachment is sent again; doubles.
+pub const ATTACH_FIRST: Span = Span::from_ms(10);
+/// Longest wait before an unconfirmed attachment is sent again.
+pub const ATTACH_CAP: Span = Span::from_ms(250);
 
 /// Clocks of two machines run at rates that differ by less than this, in parts per million; quartz is within
 /// 100, the rest is for virtual machines.

@@ -8,8 +8,11 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::exchange::RequestKey;
 use crate::frame::{Frame, Kind};
-use crate::id::{Counter, Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid, Revision, Tenure, Term};
+use crate::id::{
+    Counter, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, Pid, Revision, Tenure, Term,
+};
 use crate::limits;
 use crate::reason::{DetachReason, Refusal};
 use crate::registry::{Command, Introduction, Outcome};
@@ -130,6 +133,78 @@ pub enum PeerMessage {
         /// The message.
         message: SystemMessage,
     },
+    /// The sender saw the end of that run itself.
+    Obituary {
+        /// Node.
+        node: NodeId,
+        /// Run that ended.
+        incarnation: Incarnation,
+    },
+    /// From the old owner to the next one: it has stopped, and this is what it knew.
+    MoveState {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// The next owner's epoch.
+        epoch: Epoch,
+        /// What travels.
+        state: MoveState,
+    },
+    /// A leader's node asks how long the leader may count on its leadership.
+    LeaderLeaseAsk {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Epoch of the owner it is addressed to.
+        epoch: Epoch,
+        /// The leader.
+        handler: Pid,
+        /// Epoch of its leadership.
+        leader_epoch: LeaderEpoch,
+        /// The asker's clock.
+        asked_at: Instant,
+    },
+    /// Answer to `LeaderLeaseAsk`; there is none when the handler does not lead.
+    LeaderLease {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Epoch of the owner.
+        epoch: Epoch,
+        /// The leader.
+        handler: Pid,
+        /// Epoch of its leadership.
+        leader_epoch: LeaderEpoch,
+        /// `asked_at` of the question: the lease counts from there, so a late answer lengthens nothing.
+        asked_at: Instant,
+        /// How long it holds, counted from then and to be shortened by what clocks may differ.
+        remaining: Span,
+    },
+}
+
+/// What an exchange's owner knows that the next one needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MoveState {
+    /// Handlers in the order they attached.
+    pub servers: Vec<Server>,
+    /// Per service tag, whose turn it is; the empty tag stands for all.
+    pub turns: Vec<(String, Pid)>,
+    /// Requests passed on lately, so that those of a lost node can be ended.
+    pub routes: Vec<MovedRoute>,
+    /// How long leases granted to the leader may still hold.
+    pub granted: Span,
+}
+
+/// A request that was passed on, on its way to the next owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedRoute {
+    /// Request.
+    pub request: RequestKey,
+    /// Handler that has it.
+    pub handler: Pid,
+    /// Time until its deadline.
+    pub left: Span,
+    /// Number of the copy.
+    pub index: u32,
+    /// Copies delivered.
+    pub count: u32,
 }
 
 /// A handler's attachment.

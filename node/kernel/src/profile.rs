@@ -31,6 +31,11 @@ pub struct Times {
     pub silence: Span,
     /// A node whose own timers are later than this accuses nobody.
     pub late: Span,
+    /// How long a node must have been well before exchanges move back to it, or it counts as fit again: the hysteresis
+    /// that keeps a flapping node from taking its exchanges along.
+    pub well: Span,
+    /// How long a move may take before it is cancelled.
+    pub move_within: Span,
 }
 
 impl Times {
@@ -41,6 +46,8 @@ impl Times {
         election_max: Span::from_ms(300),
         silence: Span::from_ms(250),
         late: Span::from_ms(40),
+        well: Span::from_ms(5000),
+        move_within: Span::from_ms(2000),
     };
     const WAN: Self = Self {
         heartbeat: Span::from_ms(250),
@@ -49,6 +56,8 @@ impl Times {
         election_max: Span::from_ms(2400),
         silence: Span::from_ms(1500),
         late: Span::from_ms(200),
+        well: Span::from_ms(20_000),
+        move_within: Span::from_ms(8000),
     };
     const SLOW: Self = Self {
         heartbeat: Span::from_ms(150),
@@ -57,16 +66,20 @@ impl Times {
         election_max: Span::from_ms(2400),
         silence: Span::from_ms(1500),
         late: Span::from_ms(300),
+        well: Span::from_ms(8000),
+        move_within: Span::from_ms(8000),
     };
 
     /// A lease must outlive one lost heartbeat; an election must wait out two; suspicion must not come before
-    /// two heartbeats are missing.
+    /// two heartbeats are missing; hysteresis and moves must outlast what they could be confused by.
     const fn sound(&self) -> bool {
         self.promise.0 > 2 * self.heartbeat.0
             && self.election_min.0 >= 3 * self.heartbeat.0
             && self.election_max.0 >= self.election_min.0 * 3 / 2
             && self.silence.0 > 2 * self.heartbeat.0
             && self.late.0 < self.promise.0
+            && self.well.0 >= 4 * self.silence.0
+            && self.move_within.0 >= 4 * self.silence.0
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{NodeId, Tenure};
 use crate::limits::DRIFT_PPM;
+use crate::planted::{self, Bug};
 use crate::time::{Instant, Span};
 
 /// What a voter answers to a node that asks for its promise.
@@ -52,7 +53,8 @@ impl Voter {
         if self.ended.get(&node).is_some_and(|ended| *ended >= tenure) {
             return Promise::Ended;
         }
-        if now < self.silent_until || registered != Some(tenure) {
+        let silent = now < self.silent_until && !planted::is(Bug::RestartedVoterPromises);
+        if silent || registered != Some(tenure) {
             return Promise::Withheld;
         }
         self.promised.insert(node, (tenure, now + self.length));
@@ -64,6 +66,9 @@ impl Voter {
         let ended = self.ended.entry(node).or_insert(tenure);
         *ended = (*ended).max(tenure);
         let until = self.promised.get(&node).map_or(Instant(0), |(_, until)| *until);
+        if planted::is(Bug::RestartedVoterPromises) {
+            return until.since(now);
+        }
         until.max(self.silent_until).since(now)
     }
 

@@ -4,6 +4,8 @@
 //! What does not live here: Raft, storage, and who may propose what (see `core`).
 
 mod command;
+mod duty;
+mod moves;
 mod record;
 mod recover;
 
@@ -17,11 +19,16 @@ use crate::id::{
     ClusterId, Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, NodeName, Pid, Revision, Tenure,
 };
 pub use command::{Command, Outcome, Refused};
-pub use record::{ExchangeRecord, Introduction, LeaderRecord, NodeLife, NodeRecord, Pattern, Strategy};
+pub use record::{
+    Duty, ExchangeRecord, Introduction, LeaderRecord, Moving, NodeLife, NodeRecord, Pattern, Strategy,
+    Takeover,
+};
 
 use crate::limits;
+use crate::planted::{self, Bug};
 use crate::profile::Profile;
 use crate::reason::Lost;
+use crate::time::Span;
 
 /// What the whole cluster agrees on.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,6 +47,8 @@ pub struct Registry {
     pub names: BTreeMap<ExchangeName, ExchangeId>,
     /// Number of the last exchange declared.
     pub last_exchange: ExchangeId,
+    /// After how long a voter that is down is replaced by a learner; none for never (`squall node rule`).
+    pub replace_voters_after: Option<Span>,
 }
 
 impl Registry {
@@ -107,7 +116,8 @@ impl Registry {
                 pattern,
                 strategy,
                 failover,
-            } => self.declare(name, *pattern, *strategy, failover),
+                takeover,
+            } => self.declare(name, *pattern, *strategy, failover, *takeover),
             Command::Delete { name } => self.delete(name),
             Command::Recover { cluster, survivor } => self.recover(*cluster, *survivor),
             Command::AppointLeader {
@@ -115,6 +125,18 @@ impl Registry {
                 epoch,
                 leader,
             } => self.appoint(*exchange, *epoch, *leader),
+            Command::Move { exchange, to, epoch } => self.begin_move(exchange, to.as_ref(), *epoch),
+            Command::Owned { exchange, epoch, to } => self.end_move(*exchange, *epoch, *to),
+            Command::CancelMove { exchange, epoch } => self.cancel_move(*exchange, *epoch),
+            Command::NodeWeak { node, tenure } => self.node_weak(*node, *tenure),
+            Command::NodeFit { node, tenure } => self.node_fit(*node, *tenure),
+            Command::Drain { node, leave } => self.drain(node, *leave),
+            Command::RemoveNode { node } => self.remove_node(node),
+            Command::SetVoterRule { replace_after } => {
+                let changes = self.replace_voters_after != *replace_after;
+                self.replace_voters_after = *replace_after;
+                Ok(changes)
+            }
         }
     }
 
@@ -156,10 +178,11 @@ impl Registry {
         if let Some(ghost) = ghost {
             self.nodes.remove(&ghost);
         }
-        let tenure = self
-            .nodes
-            .get(&new.id)
-            .map_or(Tenure(1), |old| Tenure(old.tenure.0 + 1));
+        let known = self.nodes.get(&new.id);
+        if planted::is(Bug::TwoIncarnations) && known.is_some_and(NodeRecord::is_up) {
+            return Ok(false);
+        }
+        let tenure = known.map_or(Tenure(1), |old| Tenure(old.tenure.0 + 1));
         self.nodes.insert(
             new.id,
             NodeRecord {
@@ -171,8 +194,10 @@ impl Registry {
                 grpc_addr: new.grpc_addr.clone(),
                 tenure,
                 life: NodeLife::Up,
+                duty: Duty::Full,
             },
         );
+        self.cancel_moves_to(new.id);
         self.leave_exchanges_of(new.id);
         self.adopt_orphans();
         Ok(true)
@@ -205,6 +230,7 @@ impl Registry {
         }
         record.tenure.0 += 1;
         record.life = NodeLife::Down(reason);
+        self.cancel_moves_to(node);
         self.leave_exchanges_of(node);
         Ok(true)
     }
@@ -215,9 +241,10 @@ impl Registry {
         pattern: Pattern,
         strategy: Strategy,
         failover: &[NodeName],
+        takeover: Option<Takeover>,
     ) -> Result<bool, Refused> {
         if let Some(existing) = self.exchange(name) {
-            return same_declaration(existing, pattern, strategy, failover).map(|()| false);
+            return same_declaration(existing, pattern, strategy, failover, takeover).map(|()| false);
         }
         if self.exchanges.len() >= limits::EXCHANGES_MAX {
             return Err(Refused::Full {
@@ -233,8 +260,11 @@ impl Registry {
             pattern,
             strategy,
             failover: failover.iter().take(limits::FAILOVER_LIST_MAX).cloned().collect(),
+            takeover: takeover.unwrap_or_default(),
+            held: false,
             owner: None,
             epoch: Epoch(0),
+            moving: None,
             leader: None,
             leader_epoch: LeaderEpoch(0),
         };
@@ -281,6 +311,7 @@ impl Registry {
         for id in &left {
             if let Some(exchange) = self.exchanges.get_mut(id) {
                 exchange.owner = None;
+                exchange.end_moving();
             }
         }
         for id in left {
@@ -305,18 +336,35 @@ impl Registry {
         let Some(owner) = self.candidate(id) else { return };
         if let Some(exchange) = self.exchanges.get_mut(&id) {
             exchange.owner = Some(owner);
+            exchange.held = false;
             exchange.epoch.0 += 1;
         }
     }
 
     fn candidate(&self, id: ExchangeId) -> Option<NodeId> {
         let exchange = self.exchanges.get(&id)?;
-        let up = |name: &NodeName| self.node_named(name.as_str()).filter(|n| n.is_up()).map(|n| n.id);
-        exchange.failover.iter().find_map(up).or_else(|| {
-            let live = self.nodes.values().filter(|n| n.is_up());
-            live.min_by_key(|n| (self.owned_by(n.id).count(), n.name.clone()))
+        self.preferred(exchange).or_else(|| {
+            let live = self.nodes.values().filter(|n| n.may_own());
+            live.min_by_key(|n| (self.load_of(n.id), n.name.clone()))
                 .map(|n| n.id)
         })
+    }
+
+    /// The first node of an exchange's failover list that may own it.
+    #[must_use]
+    pub fn preferred(&self, exchange: &ExchangeRecord) -> Option<NodeId> {
+        let fit = |name: &NodeName| {
+            self.node_named(name.as_str())
+                .filter(|n| n.may_own())
+                .map(|n| n.id)
+        };
+        exchange.failover.iter().find_map(fit)
+    }
+
+    /// Exchanges that a node owns, or is about to by a move.
+    fn load_of(&self, node: NodeId) -> usize {
+        let counts = |e: &&ExchangeRecord| e.moving.map_or(e.owner, |m| Some(m.to)) == Some(node);
+        self.exchanges.values().filter(counts).count()
     }
 }
 
@@ -325,6 +373,7 @@ fn same_declaration(
     pattern: Pattern,
     strategy: Strategy,
     failover: &[NodeName],
+    takeover: Option<Takeover>,
 ) -> Result<(), Refused> {
     let differs = |what: &str, existing_is: String, wanted: String| Refused::Differs {
         name: existing.name.clone(),
@@ -348,6 +397,13 @@ fn same_declaration(
     }
     if !failover.is_empty() && existing.failover != failover {
         return Err(differs("failover list", list(&existing.failover), list(failover)));
+    }
+    if let Some(takeover) = takeover.filter(|t| *t != existing.takeover) {
+        return Err(differs(
+            "takeover",
+            existing.takeover.as_str().into(),
+            takeover.as_str().into(),
+        ));
     }
     Ok(())
 }

@@ -29,6 +29,7 @@ fn declare(exchange: &str, strategy: Strategy, failover: &[&str]) -> Command {
             .iter()
             .map(|n| NodeName::new(n).expect("a good name"))
             .collect(),
+        takeover: None,
     }
 }
 

@@ -187,7 +187,7 @@ impl Control {
     fn keep_voters(&mut self) {
         let now = Instant::now();
         let due = self.voters.looked.is_none_or(|at| now >= at + VOTERS_EVERY);
-        if !self.meta_view.leads || !due {
+        if !(self.meta_view.leads && self.meta_view.quorum) || !due {
             return;
         }
         self.voters.looked = Some(now);

@@ -93,7 +93,7 @@ impl Control {
         let opinion = Opinion {
             term: state.term,
             meta_leader: state.leader,
-            leads: self.meta_view.leads,
+            leads: self.meta_view.leads && self.meta_view.quorum,
             voters: state.voters.clone(),
             quorum: self.core.sees_quorum(),
             peers: peers.collect(),

@@ -122,6 +122,58 @@ impl Teller {
         }
     }
 
+    pub(super) fn hands_over(&self, registry: &Registry, to: NodeId) {
+        let text = format!(
+            "leads the registry but its round trips do not fit a promise: {} is to lead",
+            name_of(registry, to)
+        );
+        self.events.record("hand-over", "", &text, Severity::Notice, 0);
+    }
+
+    pub(super) fn hands_off(&self, registry: &Registry, exchange: ExchangeId, to: NodeId) {
+        if let Some(record) = registry.exchanges.get(&exchange) {
+            let name = record.name.as_str();
+            let text = format!("{name} moves from here to {}", name_of(registry, to));
+            self.events
+                .record("move", name, &text, Severity::Notice, record.epoch.0);
+        }
+    }
+
+    pub(super) fn reach(&self, registry: &Registry, node: NodeId, reachable: bool) {
+        if !registry.nodes.contains_key(&node) {
+            return;
+        }
+        let name = name_of(registry, node);
+        let (kind, text) = if reachable {
+            ("reached", format!("{name} acknowledges again"))
+        } else {
+            (
+                "unreached",
+                format!("{name} no longer acknowledges what is sent to it"),
+            )
+        };
+        self.events.record(kind, &name, &text, Severity::Info, 0);
+    }
+
+    pub(super) fn isolated(&self, isolated: bool) {
+        if isolated {
+            let text = "no majority promises anything: clients are sent elsewhere";
+            self.events.record("isolated", "", text, Severity::Alert, 0);
+        } else {
+            self.events
+                .record("isolated", "", "holds a lease again", Severity::Notice, 0);
+        }
+    }
+
+    pub(super) fn drained(&self, leave: bool) {
+        let text = if leave {
+            "owns nothing any more, leaves"
+        } else {
+            "owns nothing any more"
+        };
+        self.events.record("drained", "", text, Severity::Notice, 0);
+    }
+
     /// Told by the one that comes to lead, not by those that follow.
     pub(super) fn meta(&mut self, state: &MetaState, leads: bool) {
         if leads && !self.led {

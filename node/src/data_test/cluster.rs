@@ -20,7 +20,6 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::data::{DataConfig, DataPlane};
-use crate::exchanges::Appointment;
 use crate::handlers::HandlerTags;
 use crate::journal::Journal;
 use crate::lease::LeaseClock;
@@ -71,7 +70,7 @@ pub(super) struct Cluster {
     pub(super) net: Arc<Net>,
     pub(super) planes: Vec<Arc<DataPlane>>,
     pub(super) leases: Vec<Arc<LeaseClock>>,
-    appointments: Vec<mpsc::Receiver<Appointment>>,
+    appointments: Vec<mpsc::Receiver<Command>>,
     pub(super) registry: Registry,
     dead: HashSet<NodeId>,
 }
@@ -202,6 +201,7 @@ impl Cluster {
             pattern: Pattern::RequestResponse,
             strategy,
             failover,
+            takeover: None,
         };
         assert_eq!(self.apply(&command), Applied::Done);
         self.registry.names[&name(exchange)]
@@ -211,7 +211,7 @@ impl Cluster {
     pub(super) async fn appoint(&mut self) {
         loop {
             quiet().await;
-            let wanted: Vec<Appointment> = self
+            let wanted: Vec<Command> = self
                 .appointments
                 .iter_mut()
                 .flat_map(|a| std::iter::from_fn(|| a.try_recv().ok()))
@@ -219,17 +219,8 @@ impl Cluster {
             if wanted.is_empty() {
                 return;
             }
-            for Appointment {
-                exchange,
-                epoch,
-                leader,
-            } in wanted
-            {
-                self.apply(&Command::AppointLeader {
-                    exchange,
-                    epoch,
-                    leader,
-                });
+            for command in wanted {
+                self.apply(&command);
             }
         }
     }

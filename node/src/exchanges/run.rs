@@ -1,6 +1,6 @@
 //! The process of one owned exchange: takes from the mailbox, steps the kernel's machine, carries its effects out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use squall_kernel::exchange::{Exchange, ExchangeEffect, ExchangeInput, RequestKey};
 use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::{Boot, ExchangeId, ExchangeName, NodeId, Pid};
-use squall_kernel::message::{PeerMessage, SystemMessage};
+use squall_kernel::message::{MoveState, PeerMessage, SystemMessage};
 use squall_kernel::reason::NoReply;
-use squall_kernel::registry::Strategy;
+use squall_kernel::registry::{Command, Moving, Strategy};
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::mpsc;
 
-use super::{Appointment, Mail, Orders, Post};
+use super::{Mail, Orders, Post, lives};
 use crate::data::DataContext;
 use crate::journal::MachineKind;
 use crate::limits::{ATTACH_CAP, BATCH_MAX};
@@ -38,11 +38,15 @@ pub(super) struct Running {
     /// Nodes that missed a system message, and when they are told again.
     pub(super) missed: BTreeMap<NodeId, Instant>,
     pub(super) effects: Vec<ExchangeEffect>,
-    pub(super) appointments: mpsc::Sender<Appointment>,
+    pub(super) wanted: mpsc::Sender<Command>,
 }
 
 impl Running {
-    pub(super) async fn run(mut self) {
+    /// Runs until it is stopped; `state` is what the owner before knew, when the exchange moved here.
+    pub(super) async fn run(mut self, state: Option<MoveState>) {
+        if let Some(state) = state {
+            self.resume(state);
+        }
         let post = Arc::clone(&self.post);
         loop {
             let timeout = self.next_timeout().map(|at| at.since(self.context.clock.now()));
@@ -65,6 +69,25 @@ impl Running {
             self.post
                 .handlers
                 .store(self.core.handlers() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Nodes may have been lost while the state was under way.
+    fn resume(&mut self, state: MoveState) {
+        let now = self.context.clock.now();
+        let registry = self.context.registry_kept();
+        let handlers = state.servers.iter().map(|s| s.pid);
+        let gone: BTreeSet<NodeId> = handlers
+            .chain(state.routes.iter().map(|r| r.handler))
+            .filter(|pid| !lives(&registry, *pid))
+            .map(|pid| pid.node)
+            .collect();
+        let there = state.servers.iter().map(|s| (s.pid, s.service_tag.clone()));
+        self.attached.extend(there);
+        self.step(now, &ExchangeInput::Resume { state }, None);
+        for node in gone {
+            let boot = registry.nodes.get(&node).filter(|n| n.is_up()).map(|n| n.boot);
+            self.node_lost(now, node, boot);
         }
     }
 
@@ -132,11 +155,23 @@ impl Running {
                 self.attached.remove(&handler);
                 self.step(now, &ExchangeInput::Detach { handler, reason }, None);
             }
+            Mail::LeaseAsk {
+                handler,
+                leader_epoch,
+                asked_at,
+            } => {
+                let input = ExchangeInput::LeaseAsk {
+                    handler,
+                    leader_epoch,
+                    asked_at,
+                    lease_until: self.lease_until(),
+                };
+                self.step(now, &input, None);
+            }
         }
     }
 
     fn request(&mut self, now: Instant, frame: &Frame, put: Instant) {
-        let paused = self.post.paused.load(Ordering::Acquire);
         let input = ExchangeInput::Request {
             request: RequestKey {
                 origin: frame.origin,
@@ -145,13 +180,17 @@ impl Running {
             epoch: frame.epoch,
             service_tag: frame.tags.service.clone(),
             deadline: put + Span::from_ms(u64::from(frame.left_ms)),
-            lease_until: if paused {
-                Instant(0)
-            } else {
-                self.context.lease.until()
-            },
+            lease_until: self.lease_until(),
         };
         self.step(now, &input, Some((frame, now.since(put))));
+    }
+
+    fn lease_until(&self) -> Instant {
+        if self.post.paused.load(Ordering::Acquire) {
+            Instant(0)
+        } else {
+            self.context.lease.until()
+        }
     }
 
     fn attach(&mut self, now: Instant, handler: Pid, service_tag: String) {
@@ -178,6 +217,9 @@ impl Running {
         }
         for node in orders.tell_again {
             self.missed.insert(node, now + ATTACH_CAP);
+        }
+        if let Some(Moving { to, epoch }) = orders.leave {
+            self.step(now, &ExchangeInput::Leave { to, epoch }, None);
         }
     }
 
@@ -237,14 +279,42 @@ impl Running {
                 count,
             } => self.interrupt(request, index, count),
             ExchangeEffect::Appoint { leader } => {
-                let wanted = Appointment {
+                let wanted = Command::AppointLeader {
                     exchange: self.id,
                     epoch: self.core.epoch(),
                     leader,
                 };
-                if self.appointments.try_send(wanted).is_err() {
+                if self.wanted.try_send(wanted).is_err() {
                     tracing::warn!(exchange = %self.name, "appointment not taken; it is proposed again");
                 }
+            }
+            ExchangeEffect::Transfer { to, epoch, state } => {
+                let exchange = self.id;
+                let message = PeerMessage::MoveState {
+                    exchange,
+                    epoch,
+                    state,
+                };
+                if let Err(error) = self.context.wire.message(to, exchange, message) {
+                    tracing::debug!(exchange = %self.name, %error, "state not sent; it is sent again");
+                }
+            }
+            ExchangeEffect::GrantLease {
+                handler,
+                leader_epoch,
+                asked_at,
+                remaining,
+            } => {
+                let message = PeerMessage::LeaderLease {
+                    exchange: self.id,
+                    epoch: self.core.epoch(),
+                    handler,
+                    leader_epoch,
+                    asked_at,
+                    remaining,
+                };
+                // A lease that is not sent runs out, which is safe.
+                let _runs_out = self.context.wire.message(handler.node, self.id, message);
             }
             ExchangeEffect::Tell {
                 handler,

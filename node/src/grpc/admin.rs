@@ -174,6 +174,7 @@ impl Declaration {
             pattern: self.pattern,
             strategy: self.strategy,
             failover: self.failover.clone(),
+            takeover: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use squall_client::handler::{Answer, Delivery, Handler};
 use squall_kernel::exchange::RequestKey;
+use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{ExchangeName, Pid};
 use squall_kernel::limits::{MAILBOX_BOUND, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
@@ -27,7 +28,7 @@ enum Mail {
 }
 
 impl HandlerSink for Mailbox<Mail> {
-    fn deliver(&self, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
+    fn deliver(&self, _pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
         let pushed = self.push(Mail::Deliver(frame));
         if pushed.is_ok() {
             // The mailbox is the bound: credit is for handlers across a connection.

@@ -161,6 +161,7 @@ pub(super) fn declare(name: &str) -> Command {
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
         failover: vec![],
+        takeover: None,
     }
 }
 

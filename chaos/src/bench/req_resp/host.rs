@@ -89,6 +89,7 @@ impl Host {
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
             failover: vec![owner.clone()],
+            takeover: None,
         };
         match self.node().proposals().propose(command).await {
             ProposeResult::Committed {

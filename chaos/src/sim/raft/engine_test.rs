@@ -126,6 +126,7 @@ impl Cluster {
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
             failover: vec![],
+            takeover: None,
         };
         self.engine.propose(through, ticket, command);
     }

@@ -1,46 +1,142 @@
-//! What the meta leader does about nodes that are gone, and about those that are heard again.
+//! What the meta leader does: about nodes that are gone, weak, heard again or draining, and about moves.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{CoreEffect, NodeCore};
-use crate::id::{NodeId, Tenure};
-use crate::limits::DRIFT_PPM;
+use crate::id::{Epoch, ExchangeId, NodeId, Tenure};
+use crate::limits::{DRIFT_PPM, MOVES_AT_ONCE_MAX};
 use crate::message::PeerMessage;
+use crate::planted::{self, Bug};
 use crate::promises::Gather;
 use crate::reason::Lost;
-use crate::registry::Command;
-use crate::time::Instant;
+use crate::registry::{Command, Duty, ExchangeRecord, NodeRecord, Registry, Takeover};
+use crate::time::{Instant, Span};
+
+/// What should become of a node, in the meta leader's eyes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    /// Its end was seen.
+    Dead,
+    /// It is silent.
+    Silent,
+    /// It is heard, and has been without a lease for longer than a silence.
+    Weak,
+    /// It is well.
+    Well,
+    /// It was weak and has held a lease for a while.
+    Fit,
+}
 
 impl NodeCore {
     pub(super) fn acts_as_meta_leader(&self) -> bool {
-        self.meta.leads && self.meta.quorum
+        self.meta.leads && (self.meta.quorum || planted::is(Bug::TrustLeaderWithoutQuorum))
     }
 
-    /// Gathers promises of suspects, declares them lost when all promises have run out, and lets nodes that are heard
-    /// again have promises again. With each `beat` those voters are asked again that may not have heard.
+    /// Gathers promises of suspects, declares them lost when all promises have run out or their end is proved, lets nodes
+    /// that are heard again have promises again, and tends moves. With each `beat` those voters are asked again that may
+    /// not have heard.
     pub(super) fn work_as_meta_leader(&mut self, now: Instant, beat: bool, out: &mut Vec<CoreEffect>) {
+        if beat {
+            self.hand_over_if_weak(now, out);
+        }
         if !self.acts_as_meta_leader() {
             self.gathers.clear();
+            self.tended.clear();
             return;
         }
         let (me, registry) = (self.me, Arc::clone(&self.registry));
-        for record in registry.nodes.values().filter(|n| n.id != me) {
-            if record.is_up() && !self.is_alive(record.id) && now >= self.late_until {
-                self.gather(now, record.id, record.tenure, beat, out);
-            } else if let Some(gather) = self.gathers.remove(&record.id)
-                && record.is_up()
-                && gather.tenure == record.tenure
-            {
-                out.push(CoreEffect::Propose(Command::RenewTenure {
-                    node: record.id,
-                    tenure: record.tenure,
-                }));
+        for record in registry.nodes.values().filter(|n| n.id != me && n.is_up()) {
+            self.tend_node(now, &registry, record, beat, out);
+        }
+        self.gathers
+            .retain(|node, _| registry.nodes.get(node).is_some_and(NodeRecord::is_up));
+        if beat {
+            self.tend_exchanges(now, &registry, out);
+        }
+    }
+
+    fn tend_node(
+        &mut self,
+        now: Instant,
+        registry: &Registry,
+        record: &NodeRecord,
+        beat: bool,
+        out: &mut Vec<CoreEffect>,
+    ) {
+        let (node, tenure) = (record.id, record.tenure);
+        match self.finding(now, registry, record) {
+            Finding::Dead => {
+                self.gathers.remove(&node);
+                if beat || !self.proposed_dead(node) {
+                    out.push(CoreEffect::Propose(Command::NodeLost {
+                        node,
+                        tenure,
+                        reason: Lost::Died,
+                    }));
+                }
+            }
+            Finding::Silent => {
+                let reason = Lost::Silent;
+                let lost = Command::NodeLost { node, tenure, reason };
+                self.gather(now, node, tenure, beat, lost, out);
+            }
+            Finding::Weak => self.gather(now, node, tenure, beat, Command::NodeWeak { node, tenure }, out),
+            Finding::Fit if beat => out.push(CoreEffect::Propose(Command::NodeFit { node, tenure })),
+            Finding::Well | Finding::Fit => {
+                if let Some(gather) = self.gathers.remove(&node)
+                    && gather.tenure == tenure
+                {
+                    out.push(CoreEffect::Propose(Command::RenewTenure { node, tenure }));
+                }
             }
         }
     }
 
-    fn gather(&mut self, now: Instant, node: NodeId, tenure: Tenure, beat: bool, out: &mut Vec<CoreEffect>) {
+    /// The first proposal goes out at once, later ones with the beat.
+    fn proposed_dead(&mut self, node: NodeId) -> bool {
+        let run = self.dead.get(&node).copied();
+        let told = self.told_dead.get(&node).copied();
+        if let Some(run) = run {
+            self.told_dead.insert(node, run);
+        }
+        run.is_some() && run == told
+    }
+
+    fn finding(&self, now: Instant, registry: &Registry, record: &NodeRecord) -> Finding {
+        let times = &self.times;
+        if self.is_dead(record.id, record.incarnation) {
+            return Finding::Dead;
+        }
+        if !self.is_alive(record.id) {
+            return if now >= self.late_until {
+                Finding::Silent
+            } else {
+                Finding::Well
+            };
+        }
+        let Some(peer) = self.peers.get(&record.id) else {
+            return Finding::Well;
+        };
+        let others = || registry.nodes.values().any(|n| n.id != record.id && n.may_own());
+        if record.may_own() && peer.has_said(now, record.tenure, false, times.silence) && others() {
+            Finding::Weak
+        } else if record.duty == Duty::Weak && peer.has_said(now, record.tenure, true, times.well) {
+            Finding::Fit
+        } else {
+            Finding::Well
+        }
+    }
+
+    fn gather(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        tenure: Tenure,
+        beat: bool,
+        verdict: Command,
+        out: &mut Vec<CoreEffect>,
+    ) {
         let not_before = self.voters_since + self.times.promise.lengthened(DRIFT_PPM);
         let is_new = self.gathers.get(&node).is_none_or(|g| g.tenure != tenure);
         if is_new {
@@ -53,16 +149,12 @@ impl NodeCore {
             .gathers
             .get(&node)
             .and_then(|g| g.ready_at(now, &self.meta.voters, self.times.promise));
-        if ready.is_some_and(|at| now >= at) {
+        if ready.is_some_and(|at| now >= at) || (is_new && planted::is(Bug::ProposeWithoutGathering)) {
             // The proposal may be lost with this leadership; asking and proposing go on until the registry has moved.
             if let Some(gather) = self.gathers.get_mut(&node) {
                 *gather = Gather::new(tenure, not_before);
             }
-            out.push(CoreEffect::Propose(Command::NodeLost {
-                node,
-                tenure,
-                reason: Lost::Silent,
-            }));
+            out.push(CoreEffect::Propose(verdict));
         }
     }
 
@@ -84,5 +176,107 @@ impl NodeCore {
                 gather.answer(now, self.me, remaining);
             }
         }
+    }
+
+    /// A Raft leader whose round trips do not fit a promise is kept by Raft, for its late heartbeats arrive: it gives the
+    /// lead away itself, to a voter that says that it acts under a lease.
+    fn hand_over_if_weak(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
+        let silence = self.times.silence;
+        let weak = self
+            .unleased_since
+            .is_some_and(|since| now.since(since) > silence);
+        let lately = |at: Instant| now.since(at) <= Span(4 * silence.0);
+        if !self.meta.leads || !weak || now < self.late_until || self.handed_over.is_some_and(lately) {
+            return;
+        }
+        let acts = |v: &NodeId| {
+            let says = self.peers.get(v).and_then(|p| p.lease);
+            self.is_alive(*v) && says.is_some_and(|(_, leased, _)| leased)
+        };
+        let heir = self
+            .meta
+            .voters
+            .iter()
+            .copied()
+            .find(|v| *v != self.me && acts(v));
+        if let Some(to) = heir {
+            self.handed_over = Some(now);
+            out.push(CoreEffect::HandOver { to });
+        }
+    }
+
+    /// Ends moves that last too long, and begins those that draining nodes and takeovers call for.
+    fn tend_exchanges(&mut self, now: Instant, registry: &Registry, out: &mut Vec<CoreEffect>) {
+        let moving = |e: &&ExchangeRecord| e.moving.is_some();
+        let mut under_way = registry.exchanges.values().filter(moving).count();
+        let mut tended = alloc::collections::BTreeMap::new();
+        for record in registry.exchanges.values() {
+            let Some(command) = self.tend_exchange(now, registry, record, under_way, &mut tended) else {
+                continue;
+            };
+            under_way += 1;
+            out.push(CoreEffect::Propose(command));
+        }
+        self.tended = tended;
+    }
+
+    fn tend_exchange(
+        &self,
+        now: Instant,
+        registry: &Registry,
+        record: &ExchangeRecord,
+        under_way: usize,
+        tended: &mut alloc::collections::BTreeMap<ExchangeId, (Epoch, Instant)>,
+    ) -> Option<Command> {
+        let known = self.tended.get(&record.id).copied();
+        let since = |epoch: Epoch| known.filter(|(e, _)| *e == epoch).map(|(_, at)| at);
+        if let Some(moving) = record.moving {
+            let begun = since(moving.epoch).unwrap_or(now);
+            tended.insert(record.id, (moving.epoch, begun));
+            let overdue = now.since(begun) > self.times.move_within;
+            return overdue.then_some(Command::CancelMove {
+                exchange: record.id,
+                epoch: moving.epoch,
+            });
+        }
+        let to = self.wanted_owner(now, registry, record)?;
+        let proposed = since(record.epoch);
+        let lately = proposed.is_some_and(|at| now.since(at) <= self.times.silence);
+        if lately || under_way >= MOVES_AT_ONCE_MAX {
+            tended.extend(known.map(|k| (record.id, k)));
+            return None;
+        }
+        tended.insert(record.id, (record.epoch, now));
+        Some(Command::Move {
+            exchange: record.name.clone(),
+            to: Some(registry.name_of(to)?.clone()),
+            epoch: Some(record.epoch),
+        })
+    }
+
+    /// Where an exchange should move to by itself: away from a draining node, or back to a preferred one.
+    fn wanted_owner(&self, now: Instant, registry: &Registry, record: &ExchangeRecord) -> Option<NodeId> {
+        let owner = registry.nodes.get(&record.owner?)?;
+        if owner.is_draining() {
+            let next = registry.next_owner(record)?;
+            return registry.node_named(next.as_str()).map(|n| n.id);
+        }
+        if record.takeover != Takeover::Auto || record.held {
+            return None;
+        }
+        let preferred = registry.preferred(record)?;
+        (preferred != owner.id && self.has_been_well(now, registry, preferred)).then_some(preferred)
+    }
+
+    fn has_been_well(&self, now: Instant, registry: &Registry, node: NodeId) -> bool {
+        if node == self.me {
+            return self
+                .leased_since
+                .is_some_and(|since| now.since(since) > self.times.well);
+        }
+        let tenure = registry.nodes.get(&node).map(|n| n.tenure);
+        let peer = self.peers.get(&node).filter(|p| !p.suspect);
+        peer.zip(tenure)
+            .is_some_and(|(p, tenure)| p.has_said(now, tenure, true, self.times.well))
     }
 }

@@ -6,7 +6,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Epoch, ExchangeId, NodeId, Term};
+use crate::id::{Epoch, ExchangeId, Incarnation, NodeId, Term};
 use crate::message::PeerMessage;
 use crate::profile::Profile;
 use crate::reason::StepDown;
@@ -30,7 +30,7 @@ pub struct MetaView {
     pub term: Term,
     /// Voters in force, in all halves of a change under way.
     pub voters: BTreeSet<NodeId>,
-    /// This node is the Raft leader.
+    /// This node is the Raft leader, or still believes so.
     pub leads: bool,
     /// A majority acknowledged this leader lately.
     pub quorum: bool,
@@ -60,6 +60,13 @@ pub enum CoreInput {
         from: NodeId,
         /// Message.
         message: PeerMessage,
+    },
+    /// The end of a node's run was seen: its process is no more.
+    Died {
+        /// Node.
+        node: NodeId,
+        /// Run that ended.
+        incarnation: Incarnation,
     },
     /// The registry moved.
     Registry(Arc<Registry>),
@@ -114,6 +121,37 @@ pub enum CoreEffect {
         /// It may.
         allowed: bool,
     },
+    /// This node leads Raft but cannot act: another voter is to lead in its place.
+    HandOver {
+        /// Who.
+        to: NodeId,
+    },
+    /// An exchange owned here moves: stop accepting and send the state to the next owner.
+    HandOff {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Next owner.
+        to: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Whether what is sent to a peer arrives, by its acknowledgements. A peer may be heard and yet not be reached.
+    Reach {
+        /// Peer.
+        node: NodeId,
+        /// It is reached.
+        reachable: bool,
+    },
+    /// Whether this node has been without a lease for so long that clients are better off elsewhere.
+    Isolated {
+        /// It has.
+        isolated: bool,
+    },
+    /// This node was to leave, and owns nothing any more.
+    Drained {
+        /// It leaves the cluster for good.
+        leave: bool,
+    },
 }
 
 impl fmt::Display for CoreEffect {
@@ -128,6 +166,11 @@ impl fmt::Display for CoreEffect {
             Self::Suspect { node, suspect } => write!(f, "suspect {node}: {suspect}"),
             Self::Rejoin => f.write_str("rejoin"),
             Self::Elections { allowed } => write!(f, "elections allowed: {allowed}"),
+            Self::HandOver { to } => write!(f, "hand the log over to {to}"),
+            Self::HandOff { exchange, to, epoch } => write!(f, "hand off #{exchange} to {to} epoch {epoch}"),
+            Self::Reach { node, reachable } => write!(f, "reach {node}: {reachable}"),
+            Self::Isolated { isolated } => write!(f, "isolated: {isolated}"),
+            Self::Drained { leave } => write!(f, "drained, leave: {leave}"),
         }
     }
 }

@@ -14,13 +14,26 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn take_turn(&mut self) -> Option<Pid> {
-        let pid = *self.members.get(self.cursor).or_else(|| self.members.first())?;
+        let pid = self.next()?;
         self.cursor = if self.cursor + 1 >= self.members.len() {
             0
         } else {
             self.cursor + 1
         };
         Some(pid)
+    }
+
+    /// Whose turn it is.
+    pub(super) fn next(&self) -> Option<Pid> {
+        self.members
+            .get(self.cursor)
+            .or_else(|| self.members.first())
+            .copied()
+    }
+
+    /// Makes it a member's turn; nothing changes for a stranger.
+    pub(super) fn turn_to(&mut self, pid: Pid) {
+        self.cursor = self.members.iter().position(|p| *p == pid).unwrap_or(self.cursor);
     }
 
     /// Keeps the turn with whoever would have been next.

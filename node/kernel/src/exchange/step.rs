@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Counter, Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
-use crate::message::System;
+use crate::message::{MoveState, System};
 use crate::reason::{DetachReason, NoReply};
 use crate::registry::{LeaderRecord, Strategy};
 use crate::time::{Instant, Span};
@@ -36,6 +36,8 @@ pub struct ExchangeConfig {
     pub leader_gone: bool,
     /// After a failover, how long handlers have to attach again before the exchange takes the rest for gone.
     pub settle: Span,
+    /// Length of a promise: no lease granted by an earlier owner holds longer than that.
+    pub promise: Span,
 }
 
 /// What happens to an exchange.
@@ -75,6 +77,29 @@ pub enum ExchangeInput {
         service_tag: Bytes,
         /// When it times out.
         deadline: Instant,
+        /// Until when the owner may act.
+        lease_until: Instant,
+    },
+    /// It moves: nothing is accepted any more, and what is known travels to the next owner.
+    Leave {
+        /// Next owner.
+        to: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// First input of the next owner: what the one before knew.
+    Resume {
+        /// That.
+        state: MoveState,
+    },
+    /// The leader's node asks how long it may count on its leadership.
+    LeaseAsk {
+        /// Handler that believes to lead.
+        handler: Pid,
+        /// Epoch of its leadership.
+        leader_epoch: LeaderEpoch,
+        /// The asker's clock.
+        asked_at: Instant,
         /// Until when the owner may act.
         lease_until: Instant,
     },
@@ -118,6 +143,26 @@ pub enum ExchangeEffect {
     Appoint {
         /// Handler, or nobody.
         leader: Option<Pid>,
+    },
+    /// Send what is known to the next owner.
+    Transfer {
+        /// Next owner.
+        to: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// What is known.
+        state: MoveState,
+    },
+    /// Tell the leader's node for how long it leads, counted from when it asked.
+    GrantLease {
+        /// The leader.
+        handler: Pid,
+        /// Epoch of its leadership.
+        leader_epoch: LeaderEpoch,
+        /// The asker's clock.
+        asked_at: Instant,
+        /// How long.
+        remaining: Span,
     },
     /// Tell one handler.
     Tell {
@@ -168,6 +213,19 @@ impl fmt::Display for ExchangeEffect {
             } => write!(f, "interrupt {request} copy {index}/{count}"),
             Self::Appoint { leader: Some(pid) } => write!(f, "appoint {pid}"),
             Self::Appoint { leader: None } => write!(f, "appoint nobody"),
+            Self::Transfer { to, epoch, state } => {
+                write!(
+                    f,
+                    "transfer to {to} epoch {epoch}: {} handlers",
+                    state.servers.len()
+                )
+            }
+            Self::GrantLease {
+                handler,
+                leader_epoch,
+                remaining,
+                ..
+            } => write!(f, "lease for {handler} leader epoch {leader_epoch}: {remaining}"),
             Self::Tell { handler, counter, .. } => write!(f, "tell {handler} counter {counter}"),
             Self::Announce { node, counter, .. } => write!(f, "announce to {node} counter {counter}"),
         }

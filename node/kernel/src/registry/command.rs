@@ -6,10 +6,11 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Introduction, Pattern, Strategy};
+use super::record::{Introduction, Pattern, Strategy, Takeover};
 use crate::id::{ClusterId, Epoch, ExchangeId, ExchangeName, Incarnation, NodeId, NodeName, Pid, Tenure};
 use crate::profile::Profile;
 use crate::reason::Lost;
+use crate::time::Span;
 
 /// A change of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,8 @@ pub enum Command {
         strategy: Strategy,
         /// Preferred owners in order; may be empty.
         failover: Vec<NodeName>,
+        /// What happens when a preferred owner is back; none for the default, or for as it is.
+        takeover: Option<Takeover>,
     },
     /// Deletes an exchange.
     Delete {
@@ -70,6 +73,62 @@ pub enum Command {
         cluster: ClusterId,
         /// Its one node.
         survivor: NodeId,
+    },
+    /// Moves an exchange to another node, losing and doubling nothing (A37).
+    Move {
+        /// Exchange.
+        exchange: ExchangeName,
+        /// Next owner; none means the first live node of its failover list.
+        to: Option<NodeName>,
+        /// Epoch that is to end; another one than the registry's makes the command void. None: whichever it is.
+        epoch: Option<Epoch>,
+    },
+    /// The next owner has the state of an exchange that moves to it, and opens.
+    Owned {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The next owner.
+        to: NodeId,
+    },
+    /// A move does not come to its end: the old owner goes on, under the epoch after the move's.
+    CancelMove {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// The move's epoch.
+        epoch: Epoch,
+    },
+    /// A node lives but cannot act: all promises to it have run out, its exchanges move on.
+    NodeWeak {
+        /// Node.
+        node: NodeId,
+        /// Tenure that ends.
+        tenure: Tenure,
+    },
+    /// A weak node has held a lease for a while.
+    NodeFit {
+        /// Node.
+        node: NodeId,
+        /// Its tenure.
+        tenure: Tenure,
+    },
+    /// A node is to hand over what it owns.
+    Drain {
+        /// Node.
+        node: NodeName,
+        /// It then leaves the voters and ends.
+        leave: bool,
+    },
+    /// Forgets a node that is down.
+    RemoveNode {
+        /// Node.
+        node: NodeName,
+    },
+    /// After how long a voter that is down is replaced by a learner; none for never.
+    SetVoterRule {
+        /// How long.
+        replace_after: Option<Span>,
     },
 }
 
@@ -128,6 +187,45 @@ pub enum Refused {
         /// Highest seen.
         seen: u64,
     },
+    /// No node of that name.
+    #[error("there is no node '{0}' in the cluster; `squall node list` names them")]
+    UnknownNodeName(String),
+    /// The node is down.
+    #[error("node '{0}' is down")]
+    NodeDown(NodeName),
+    /// The node is up, which it must not be for this.
+    #[error("node '{0}' is up; drain it first: `squall node drain {0}`")]
+    NodeUp(NodeName),
+    /// The node cannot own exchanges now.
+    #[error("node '{node}' cannot own exchanges now: it is {why}")]
+    NotFit {
+        /// Node.
+        node: NodeName,
+        /// Why.
+        why: String,
+    },
+    /// The node owns the exchange already.
+    #[error("node '{node}' owns '{exchange}' already")]
+    OwnsAlready {
+        /// Exchange.
+        exchange: ExchangeName,
+        /// Node.
+        node: NodeName,
+    },
+    /// A move of the exchange is under way.
+    #[error("'{exchange}' is moving to '{to}' already; wait for its end")]
+    MovingAlready {
+        /// Exchange.
+        exchange: ExchangeName,
+        /// Next owner.
+        to: String,
+    },
+    /// The exchange has no owner that could hand it over.
+    #[error("'{0}' has no owner now; it starts on the next node that is up")]
+    NoOwner(ExchangeName),
+    /// Nobody could take over.
+    #[error("no other node can take over from '{0}'")]
+    NobodyElse(NodeName),
     /// A bound is reached.
     #[error("{what} are at their bound of {max}")]
     Full {
@@ -164,6 +262,24 @@ impl fmt::Display for Command {
                 write!(f, "appoint nobody in #{exchange} epoch {epoch}")
             }
             Self::Recover { cluster, survivor } => write!(f, "recover {survivor} as cluster {cluster}"),
+            Self::Move {
+                exchange,
+                to: Some(to),
+                ..
+            } => write!(f, "move {exchange} to {to}"),
+            Self::Move {
+                exchange, to: None, ..
+            } => write!(f, "move {exchange} to its preferred node"),
+            Self::Owned { exchange, epoch, to } => write!(f, "owned #{exchange} epoch {epoch} by {to}"),
+            Self::CancelMove { exchange, epoch } => write!(f, "cancel-move #{exchange} epoch {epoch}"),
+            Self::NodeWeak { node, tenure } => write!(f, "node-weak {node} tenure {tenure}"),
+            Self::NodeFit { node, tenure } => write!(f, "node-fit {node} tenure {tenure}"),
+            Self::Drain { node, leave } => write!(f, "drain {node} leave {leave}"),
+            Self::RemoveNode { node } => write!(f, "remove-node {node}"),
+            Self::SetVoterRule {
+                replace_after: Some(after),
+            } => write!(f, "voter-rule replace after {after}"),
+            Self::SetVoterRule { replace_after: None } => write!(f, "voter-rule never replace"),
         }
     }
 }

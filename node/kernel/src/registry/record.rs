@@ -81,6 +81,21 @@ pub enum NodeLife {
     Down(Lost),
 }
 
+/// What a live node may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Duty {
+    /// May own exchanges.
+    #[default]
+    Full,
+    /// Lives, but its round trips to a majority do not fit a promise: owns nothing until they do.
+    Weak,
+    /// Hands over what it owns.
+    Draining {
+        /// It leaves the cluster's voters too and ends.
+        leave: bool,
+    },
+}
+
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
@@ -100,13 +115,27 @@ pub struct NodeRecord {
     pub tenure: Tenure,
     /// Up or down.
     pub life: NodeLife,
+    /// What it may be given while it is up.
+    pub duty: Duty,
 }
 
 impl NodeRecord {
-    /// True when it may own exchanges.
+    /// True while the registry holds it for alive.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.life == NodeLife::Up
+    }
+
+    /// True when it may be given exchanges.
+    #[must_use]
+    pub fn may_own(&self) -> bool {
+        self.is_up() && self.duty == Duty::Full
+    }
+
+    /// True while it hands over what it owns.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        matches!(self.duty, Duty::Draining { .. })
     }
 }
 
@@ -136,6 +165,51 @@ pub struct LeaderRecord {
     pub epoch: LeaderEpoch,
 }
 
+/// What happens when a node that stands earlier in an exchange's failover list is back (A42).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Takeover {
+    /// The exchange moves back by itself, once the node has been well for a while.
+    #[default]
+    Auto,
+    /// It moves back when an operator says so (`squall exchange move NAME`, without a node).
+    Manual,
+    /// It stays where it is unless it is moved to a node by name.
+    Never,
+}
+
+impl Takeover {
+    /// All policies, in order.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Manual, Self::Never];
+
+    /// The policy's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Manual => "manual",
+            Self::Never => "never",
+        }
+    }
+
+    /// The policy of a word; the empty word is `auto`.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        if word.is_empty() {
+            return Some(Self::Auto);
+        }
+        Self::ALL.into_iter().find(|t| t.as_str() == word)
+    }
+}
+
+/// A move under way: the owner no longer accepts, the next one has not opened yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moving {
+    /// The next owner.
+    pub to: NodeId,
+    /// Its epoch.
+    pub epoch: Epoch,
+}
+
 /// An exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeRecord {
@@ -149,10 +223,16 @@ pub struct ExchangeRecord {
     pub strategy: Strategy,
     /// Preferred owners in order.
     pub failover: Vec<NodeName>,
+    /// What happens when a preferred owner is back.
+    pub takeover: Takeover,
+    /// An operator moved it to where it is: no takeover until its owner is lost.
+    pub held: bool,
     /// Owner now.
     pub owner: Option<NodeId>,
     /// Epoch of the ownership; 0 before the first owner.
     pub epoch: Epoch,
+    /// A move under way.
+    pub moving: Option<Moving>,
     /// Leader now.
     pub leader: Option<LeaderRecord>,
     /// Highest leader epoch given out.

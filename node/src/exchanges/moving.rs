@@ -1,0 +1,83 @@
+//! Exchanges that move: handing one off, and taking one in.
+//!
+//! What does not live here: what travels (the kernel's `Exchange`), and who decides that it moves (`control`).
+
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
+
+use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
+use squall_kernel::limits::MOVES_AT_ONCE_MAX;
+use squall_kernel::message::MoveState;
+use squall_kernel::registry::{Command, ExchangeRecord, Moving};
+use squall_kernel::time::Instant;
+
+use super::{Exchanges, Mail};
+
+/// States that wait for the registry: what moves by itself, and as many that operators move.
+const ARRIVING_MAX: usize = 4 * MOVES_AT_ONCE_MAX;
+
+impl Exchanges {
+    /// Stops accepting, and sends what is known to the next owner until the registry has it.
+    pub(crate) fn hand_off(&self, exchange: ExchangeId, to: NodeId, epoch: Epoch) {
+        if let Some(owned) = self.read().get(&exchange) {
+            owned
+                .post
+                .order(|orders| orders.leave = Some(Moving { to, epoch }));
+        }
+    }
+
+    /// Takes in the state of an exchange that moves here: the old owner has stopped. Once the registry has noted it, the
+    /// exchange opens. A state that comes again is proposed again, for the first proposal may have been lost.
+    pub(crate) fn move_in(&self, exchange: ExchangeId, epoch: Epoch, state: MoveState) {
+        {
+            let registry = self.context.registry();
+            let over = |e: &ExchangeRecord| e.epoch >= epoch;
+            if registry.exchanges.get(&exchange).is_none_or(over) {
+                return;
+            }
+            let mut arriving = self.arriving();
+            arriving.retain(|id, (e, _)| registry.exchanges.get(id).is_some_and(|r| r.epoch < *e));
+            let newer = arriving.get(&exchange).is_none_or(|(e, _)| *e <= epoch);
+            if !newer || (arriving.len() >= ARRIVING_MAX && !arriving.contains_key(&exchange)) {
+                return;
+            }
+            arriving.insert(exchange, (epoch, state));
+        }
+        let to = self.context.node;
+        if self
+            .wanted
+            .try_send(Command::Owned { exchange, epoch, to })
+            .is_err()
+        {
+            tracing::debug!(%exchange, "the end of a move is not proposed now; the state comes again");
+        }
+    }
+
+    /// The state that came for an exchange which begins here under the record's epoch.
+    pub(super) fn arrived(&self, record: &ExchangeRecord) -> Option<MoveState> {
+        let (epoch, state) = self.arriving().remove(&record.id)?;
+        (epoch == record.epoch).then_some(state)
+    }
+
+    /// A leader's node asks for how long the leader may count on its leadership. Without an answer its lease runs out.
+    pub(crate) fn lease_ask(
+        &self,
+        exchange: ExchangeId,
+        epoch: Epoch,
+        handler: Pid,
+        leader_epoch: LeaderEpoch,
+        asked_at: Instant,
+    ) {
+        if let Some(owned) = self.read().get(&exchange).filter(|o| o.epoch == epoch) {
+            let _asked_again = owned.mailbox.push(Mail::LeaseAsk {
+                handler,
+                leader_epoch,
+                asked_at,
+            });
+        }
+    }
+
+    fn arriving(&self) -> MutexGuard<'_, HashMap<ExchangeId, (Epoch, MoveState)>> {
+        self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
