@@ -11,7 +11,7 @@ use crate::limits::DRIFT_PPM;
 use crate::profile::Profile;
 use crate::registry::{Outcome, Pattern, Strategy};
 
-fn introduction(id: u64) -> Introduction {
+pub(super) fn introduction(id: u64) -> Introduction {
     let name = ["a", "b", "c", "d", "e"][usize::try_from(id - 1).expect("few nodes")];
     Introduction {
         id: NodeId(id),
@@ -24,17 +24,19 @@ fn introduction(id: u64) -> Introduction {
 }
 
 /// Three cores, one log, messages that arrive at once unless a node is dead.
-struct Cluster {
-    now: Instant,
-    cores: BTreeMap<NodeId, NodeCore>,
-    registry: Registry,
-    dead: BTreeSet<NodeId>,
+pub(super) struct Cluster {
+    pub(super) now: Instant,
+    /// What does not arrive.
+    pub(super) swallows: fn(NodeId, NodeId, &PeerMessage) -> bool,
+    pub(super) cores: BTreeMap<NodeId, NodeCore>,
+    pub(super) registry: Registry,
+    pub(super) dead: BTreeSet<NodeId>,
     /// Effects that are for the shell, as (node, effect).
-    seen: Vec<(NodeId, CoreEffect)>,
+    pub(super) seen: Vec<(NodeId, CoreEffect)>,
 }
 
 impl Cluster {
-    fn new(n: u64) -> Self {
+    pub(super) fn new(n: u64) -> Self {
         let mut registry = Registry::default();
         registry.apply(
             Revision(1),
@@ -55,6 +57,7 @@ impl Cluster {
             .collect();
         let mut cluster = Self {
             now: Instant(0),
+            swallows: |_, _, _| false,
             cores,
             registry,
             dead: BTreeSet::new(),
@@ -70,7 +73,7 @@ impl Cluster {
         cluster
     }
 
-    fn lead(&mut self, leader: u64) {
+    pub(super) fn lead(&mut self, leader: u64) {
         let voters: BTreeSet<NodeId> = self.cores.keys().copied().collect();
         for id in self.cores.keys().copied().collect::<Vec<_>>() {
             let leads = id == NodeId(leader);
@@ -84,14 +87,14 @@ impl Cluster {
         }
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let registry = Arc::new(self.registry.clone());
         for id in self.cores.keys().copied().collect::<Vec<_>>() {
             self.input(id, &CoreInput::Registry(Arc::clone(&registry)));
         }
     }
 
-    fn propose(&mut self, command: &Command) -> Outcome {
+    pub(super) fn propose(&mut self, command: &Command) -> Outcome {
         let outcome = self
             .registry
             .apply(Revision(self.registry.revision.0 + 1), command);
@@ -99,7 +102,7 @@ impl Cluster {
         outcome
     }
 
-    fn declare(&mut self, owner: &str) {
+    pub(super) fn declare(&mut self, owner: &str) {
         self.propose(&Command::Declare {
             name: ExchangeName::new("x").expect("a good name"),
             pattern: Pattern::RequestResponse,
@@ -109,7 +112,7 @@ impl Cluster {
         });
     }
 
-    fn input(&mut self, id: NodeId, input: &CoreInput) {
+    pub(super) fn input(&mut self, id: NodeId, input: &CoreInput) {
         if self.dead.contains(&id) {
             return;
         }
@@ -120,6 +123,7 @@ impl Cluster {
             .step(self.now, input, &mut out);
         for effect in out {
             match effect {
+                CoreEffect::Send { to, message } if (self.swallows)(id, to, &message) => {}
                 CoreEffect::Send { to, message } => self.input(to, &CoreInput::Message { from: id, message }),
                 CoreEffect::Propose(command) => {
                     self.seen.push((id, CoreEffect::Propose(command.clone())));
@@ -131,7 +135,7 @@ impl Cluster {
     }
 
     /// Ticks every core whenever it wants to, for `span`.
-    fn run(&mut self, span: Span) {
+    pub(super) fn run(&mut self, span: Span) {
         let end = self.now + span;
         while self.now < end {
             let next = self.cores.iter().filter(|(id, _)| !self.dead.contains(id));
@@ -146,7 +150,7 @@ impl Cluster {
         }
     }
 
-    fn kill(&mut self, id: u64) {
+    pub(super) fn kill(&mut self, id: u64) {
         self.dead.insert(NodeId(id));
         for other in self
             .cores
@@ -159,11 +163,11 @@ impl Cluster {
         }
     }
 
-    fn holds_lease(&self, id: u64) -> bool {
+    pub(super) fn holds_lease(&self, id: u64) -> bool {
         self.cores[&NodeId(id)].lease_until() > self.now
     }
 
-    fn take_seen(&mut self) -> Vec<(NodeId, CoreEffect)> {
+    pub(super) fn take_seen(&mut self) -> Vec<(NodeId, CoreEffect)> {
         let mut seen = core::mem::take(&mut self.seen);
         seen.retain(|(_, e)| !matches!(e, CoreEffect::Lease { .. }));
         seen

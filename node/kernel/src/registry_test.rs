@@ -5,7 +5,7 @@ use alloc::vec;
 use super::*;
 use crate::id::{Boot, Incarnation};
 
-fn node(id: u64, name: &str, incarnation: u64) -> Command {
+pub(super) fn node(id: u64, name: &str, incarnation: u64) -> Command {
     Command::NodeUp(Introduction {
         id: NodeId(id),
         name: NodeName::new(name).expect("a good name"),
@@ -16,11 +16,11 @@ fn node(id: u64, name: &str, incarnation: u64) -> Command {
     })
 }
 
-fn name(text: &str) -> ExchangeName {
+pub(super) fn name(text: &str) -> ExchangeName {
     ExchangeName::new(text).expect("a good name")
 }
 
-fn declare(exchange: &str, strategy: Strategy, failover: &[&str]) -> Command {
+pub(super) fn declare(exchange: &str, strategy: Strategy, failover: &[&str]) -> Command {
     Command::Declare {
         name: name(exchange),
         pattern: Pattern::RequestResponse,
@@ -33,7 +33,7 @@ fn declare(exchange: &str, strategy: Strategy, failover: &[&str]) -> Command {
     }
 }
 
-fn lost(id: u64, tenure: u64) -> Command {
+pub(super) fn lost(id: u64, tenure: u64) -> Command {
     Command::NodeLost {
         node: NodeId(id),
         tenure: Tenure(tenure),
@@ -41,10 +41,10 @@ fn lost(id: u64, tenure: u64) -> Command {
     }
 }
 
-struct Log(Registry);
+pub(super) struct Log(pub(super) Registry);
 
 impl Log {
-    fn of_three() -> Self {
+    pub(super) fn of_three() -> Self {
         let mut log = Self(Registry::default());
         log.run(&Command::Found {
             cluster: ClusterId(1),
@@ -56,12 +56,12 @@ impl Log {
         log
     }
 
-    fn run(&mut self, command: &Command) -> Outcome {
+    pub(super) fn run(&mut self, command: &Command) -> Outcome {
         let at = Revision(self.0.revision.0 + 1);
         self.0.apply(at, command)
     }
 
-    fn owner(&self, exchange: &str) -> (Option<NodeId>, Epoch) {
+    pub(super) fn owner(&self, exchange: &str) -> (Option<NodeId>, Epoch) {
         let record = self.0.exchange(&name(exchange)).expect("declared");
         (record.owner, record.epoch)
     }

@@ -161,3 +161,7 @@ impl NodeCore {
         voters.contains(&node) && left <= voters.len() / 2
     }
 }
+
+#[cfg(test)]
+#[path = "tending_test.rs"]
+mod tests;

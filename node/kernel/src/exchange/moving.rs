@@ -102,3 +102,7 @@ impl Exchange {
         self.appoint_if_needed(now, out);
     }
 }
+
+#[cfg(test)]
+#[path = "moving_test.rs"]
+mod tests;

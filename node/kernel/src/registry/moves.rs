@@ -146,3 +146,7 @@ impl Registry {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "moves_test.rs"]
+mod tests;

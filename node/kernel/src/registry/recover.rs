@@ -1,7 +1,7 @@
 //! A new incarnation of the cluster from what one survivor has. What does not live here: the files, and the question
 //! whether to do it.
 
-use super::{NodeLife, Refused, Registry};
+use super::{Duty, NodeLife, Refused, Registry};
 use crate::id::{ClusterId, NodeId};
 use crate::limits::{RECOVERY_EPOCHS, RECOVERY_EXCHANGES};
 use crate::reason::Lost;
@@ -17,6 +17,9 @@ impl Registry {
             return Ok(false);
         }
         self.cluster = Some(cluster);
+        if let Some(survivor) = self.nodes.get_mut(&survivor) {
+            survivor.duty = Duty::Full;
+        }
         for node in self.nodes.values_mut().filter(|n| n.id != survivor) {
             node.tenure.0 += 1;
             if node.is_up() {
@@ -26,6 +29,7 @@ impl Registry {
         self.last_exchange.0 = self.last_exchange.0.saturating_add(RECOVERY_EXCHANGES);
         for exchange in self.exchanges.values_mut() {
             exchange.owner = None;
+            exchange.moving = None;
             exchange.epoch.0 += RECOVERY_EPOCHS;
             // Every process of before is gone, the survivor's too: it is not running.
             exchange.leader = None;
