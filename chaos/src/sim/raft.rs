@@ -11,3 +11,7 @@ mod runtime;
 mod start;
 
 pub use engine::Engine;
+
+#[cfg(test)]
+#[path = "raft/storm_test.rs"]
+mod storm_tests;

@@ -312,4 +312,4 @@ async fn here(changes: &Changes<NodeRuntime>, command: Command) -> ProposeResult
 
 #[cfg(test)]
 #[path = "engine_test.rs"]
-mod tests;
+pub(super) mod tests;

@@ -15,25 +15,30 @@ const SYNC: Spread = Spread {
     slow: Span::ZERO,
 };
 
-struct Cluster {
-    engine: Engine,
-    now: Instant,
-    travelling: BTreeMap<(Instant, u64), (NodeId, NodeId, PeerMessage)>,
-    sent: u64,
-    states: BTreeMap<NodeId, LogState>,
-    registries: BTreeMap<NodeId, Arc<Registry>>,
-    answers: BTreeMap<Ticket, ProposeResult>,
-    failed: BTreeMap<NodeId, String>,
-    cut: BTreeSet<NodeId>,
-    trace: Digest,
+pub(in crate::sim::raft) struct Cluster {
+    pub(in crate::sim::raft) engine: Engine,
+    pub(in crate::sim::raft) now: Instant,
+    pub(in crate::sim::raft) travelling: BTreeMap<(Instant, u64), (NodeId, NodeId, PeerMessage)>,
+    pub(in crate::sim::raft) sent: u64,
+    pub(in crate::sim::raft) states: BTreeMap<NodeId, LogState>,
+    pub(in crate::sim::raft) registries: BTreeMap<NodeId, Arc<Registry>>,
+    pub(in crate::sim::raft) answers: BTreeMap<Ticket, ProposeResult>,
+    pub(in crate::sim::raft) failed: BTreeMap<NodeId, String>,
+    pub(in crate::sim::raft) cut: BTreeSet<NodeId>,
+    /// Every step of any node's registry.
+    pub(in crate::sim::raft) steps: BTreeMap<Revision, Command>,
+    /// How much longer than `TRAVEL` a message may take.
+    pub(in crate::sim::raft) jitter: Span,
+    pub(in crate::sim::raft) draw: Rng,
+    pub(in crate::sim::raft) trace: Digest,
 }
 
-fn id(n: u64) -> NodeId {
+pub(in crate::sim::raft) fn id(n: u64) -> NodeId {
     NodeId(n)
 }
 
 impl Cluster {
-    fn founded(seed: u64, voters: u64) -> Self {
+    pub(in crate::sim::raft) fn founded(seed: u64, voters: u64) -> Self {
         let mut engine = Engine::new(seed, Profile::Lan, SYNC);
         (1..=voters).for_each(|n| engine.start(id(n), 0, 1));
         let mut cluster = Self {
@@ -46,6 +51,9 @@ impl Cluster {
             answers: BTreeMap::new(),
             failed: BTreeMap::new(),
             cut: BTreeSet::new(),
+            steps: BTreeMap::new(),
+            jitter: Span::ZERO,
+            draw: Rng::fork(seed, "network"),
             trace: Digest::default(),
         };
         cluster.until("all have started", |c| {
@@ -60,7 +68,7 @@ impl Cluster {
         cluster
     }
 
-    fn step(&mut self, until: Instant) {
+    pub(in crate::sim::raft) fn step(&mut self, until: Instant) {
         let next = self
             .travelling
             .keys()
@@ -78,30 +86,40 @@ impl Cluster {
         }
     }
 
-    fn output(&mut self, output: Output) {
+    pub(in crate::sim::raft) fn output(&mut self, output: Output) {
         self.trace.display(&format!("{} {output:?}", self.now));
         match output {
             Output::Send { from, to, message } => {
                 self.sent += 1;
-                self.travelling
-                    .insert((self.now + TRAVEL, self.sent), (from, to, message));
+                let arrives = self.now + TRAVEL + Span(self.draw.between(0, self.jitter.0));
+                self.travelling.insert((arrives, self.sent), (from, to, message));
             }
             Output::State { node, state } => drop(self.states.insert(node, state)),
-            Output::Registry { node, registry, .. } => drop(self.registries.insert(node, registry)),
+            Output::Registry {
+                node,
+                registry,
+                command,
+            } => {
+                if let Some((revision, command)) = command {
+                    let known = self.steps.entry(revision).or_insert_with(|| command.clone());
+                    assert_eq!(*known, command, "two commands are revision {revision}");
+                }
+                self.registries.insert(node, registry);
+            }
             Output::Answer { ticket, result, .. } => drop(self.answers.insert(ticket, result)),
             Output::TailLost { .. } => {}
             Output::Failed { node, why } => drop(self.failed.insert(node, why)),
         }
     }
 
-    fn go(&mut self, span: Span) {
+    pub(in crate::sim::raft) fn go(&mut self, span: Span) {
         let end = self.now + span;
         while self.now < end {
             self.step(end);
         }
     }
 
-    fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(in crate::sim::raft) fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let end = self.now + Span::from_ms(20_000);
         while !holds(self) {
             assert!(self.now < end, "never: {what}");
@@ -109,7 +127,7 @@ impl Cluster {
         }
     }
 
-    fn leader(&mut self) -> NodeId {
+    pub(in crate::sim::raft) fn leader(&mut self) -> NodeId {
         let leads = |c: &Self| {
             c.states
                 .iter()
@@ -120,7 +138,7 @@ impl Cluster {
         leads(self).unwrap()
     }
 
-    fn declare(&mut self, ticket: Ticket, through: NodeId) {
+    pub(in crate::sim::raft) fn declare(&mut self, ticket: Ticket, through: NodeId) {
         let command = Command::Declare {
             name: ExchangeName::new(&format!("x{ticket}")).unwrap(),
             pattern: Pattern::RequestResponse,
@@ -131,7 +149,7 @@ impl Cluster {
         self.engine.propose(through, ticket, command);
     }
 
-    fn committed(&mut self, ticket: Ticket) -> Revision {
+    pub(in crate::sim::raft) fn committed(&mut self, ticket: Ticket) -> Revision {
         self.until("the command is answered", |c| c.answers.contains_key(&ticket));
         match self.answers.get(&ticket).unwrap() {
             ProposeResult::Committed { revision, .. } => *revision,
@@ -139,7 +157,25 @@ impl Cluster {
         }
     }
 
-    fn kill(&mut self, node: NodeId) {
+    /// Proposes until it is committed: who says that it leads may not know better yet.
+    pub(in crate::sim::raft) fn insist(&mut self, first: Ticket) -> Revision {
+        (first..first + 50)
+            .find_map(|ticket| {
+                let leader = self.leader();
+                self.declare(ticket, leader);
+                self.until("the command is answered", |c| c.answers.contains_key(&ticket));
+                match self.answers[&ticket] {
+                    ProposeResult::Committed { revision, .. } => Some(revision),
+                    _ => {
+                        self.go(Span::from_ms(50));
+                        None
+                    }
+                }
+            })
+            .expect("a connected majority commits")
+    }
+
+    pub(in crate::sim::raft) fn kill(&mut self, node: NodeId) {
         self.engine.end(node);
         self.states.remove(&node);
         self.registries.remove(&node);
