@@ -9,6 +9,7 @@ pub mod chaos;
 pub mod connection;
 pub mod introspection;
 pub mod limits;
+pub mod membership;
 pub mod status;
 mod watcher;
 
@@ -36,6 +37,7 @@ use tonic_health::server::HealthReporter;
 pub use admin::{AdminService, Proposer};
 pub use chaos::{ChaosService, FaultPlane};
 pub use introspection::IntrospectionService;
+pub use membership::Membership;
 
 use crate::introspect::{EventLog, Sources, Wake};
 use connection::Connection;

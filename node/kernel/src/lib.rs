@@ -18,6 +18,7 @@ pub mod frame;
 pub mod handshake;
 pub mod id;
 pub mod limits;
+pub mod membership;
 pub mod message;
 pub mod planted;
 pub mod profile;
