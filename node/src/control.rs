@@ -188,10 +188,12 @@ impl Control {
                 cluster,
                 initialized,
             } => {
+                // It may have named one since: what comes later is told as an event of its own.
+                let cluster = self.parts.mesh.cluster_of(node.id).or(cluster);
                 let neighbour = Neighbour {
                     name: node.name.clone(),
                     cluster,
-                    initialized,
+                    initialized: initialized || cluster.is_some(),
                 };
                 self.neighbours.insert(node.id, neighbour);
                 self.addresses.insert(node.id, node.mesh_addr.clone());
@@ -213,6 +215,11 @@ impl Control {
             }
             MeshEvent::Refused { who, refusal, detail } => self.teller.refused(&who, refusal, &detail),
             MeshEvent::Control { from, message, .. } => self.message(from, message),
+            MeshEvent::Belongs { node, cluster } => {
+                if let Some(neighbour) = self.neighbours.get_mut(&node) {
+                    (neighbour.cluster, neighbour.initialized) = (Some(cluster), true);
+                }
+            }
             MeshEvent::Died { node, incarnation } => {
                 tracing::debug!(%node, %incarnation, "the end of a run was seen");
             }

@@ -23,6 +23,7 @@ use crate::meta::MetaState;
 use crate::wire::{LinkError, PeerLink};
 
 mod dial;
+mod event;
 mod faults;
 mod greet;
 mod inbound;
@@ -34,7 +35,9 @@ mod peers;
 mod seed;
 mod stream;
 mod watches;
+mod writer;
 
+pub use event::{LinkLost, MeshEvent};
 pub use faults::FaultPlane;
 pub use lane::SendError;
 pub use limits::MeshTimes;
@@ -89,70 +92,6 @@ pub enum MeshError {
     /// A seed is no address.
     #[error("'{0}' is not an address: it takes a host, a colon and a port")]
     Seed(String),
-}
-
-/// What the control plane hears of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MeshEvent {
-    /// A lane to a peer stands: frames may be sent.
-    Connected {
-        /// The peer.
-        node: Introduction,
-        /// Lane.
-        lane: u8,
-        /// Its cluster; none before it has one.
-        cluster: Option<ClusterId>,
-        /// True when its Raft log is not empty.
-        initialized: bool,
-    },
-    /// A lane to a peer broke.
-    Broken {
-        /// The peer.
-        node: Introduction,
-        /// Lane.
-        lane: u8,
-        /// Why.
-        why: String,
-    },
-    /// A connection was refused, by this side or the other. Told once for each cause and other side.
-    Refused {
-        /// Name or address of the other side.
-        who: String,
-        /// Why.
-        refusal: Refusal,
-        /// In words.
-        detail: String,
-    },
-    /// A control message.
-    Control {
-        /// From which node.
-        from: NodeId,
-        /// From which run of it.
-        incarnation: Incarnation,
-        /// The message.
-        message: PeerMessage,
-    },
-    /// A run of a peer has ended: its process was seen to end, or, where that is trusted, its own address refused a
-    /// connection. Told once for each run.
-    Died {
-        /// The peer.
-        node: NodeId,
-        /// Which run of it.
-        incarnation: Incarnation,
-    },
-}
-
-/// Frames of a lane that the peer did not acknowledge and that will not be sent again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinkLost {
-    /// The peer.
-    pub to: NodeId,
-    /// Lane.
-    pub lane: u8,
-    /// The peer may have got them.
-    pub written: Vec<Frame>,
-    /// The peer certainly did not get them.
-    pub unwritten: Vec<Frame>,
 }
 
 /// Takes data frames; called from the tasks that read lanes, so it must be quick.
@@ -281,8 +220,8 @@ impl Mesh {
         self.shared.set_peers(nodes);
     }
 
-    /// This node belongs to that cluster from now on. Peers that did not name the same one greet anew; what is queued
-    /// to them goes on.
+    /// This node belongs to that cluster from now on, and tells its peers so. Those that named another one greet anew,
+    /// and are refused.
     pub fn set_cluster(&self, cluster: ClusterId) {
         self.shared.set_cluster(cluster);
     }
@@ -321,6 +260,12 @@ impl Mesh {
     #[must_use]
     pub fn heard(&self, node: NodeId) -> Option<Instant> {
         self.shared.peer(node).and_then(|peer| peer.heard())
+    }
+
+    /// The cluster that a peer named last; none before it named one.
+    #[must_use]
+    pub fn cluster_of(&self, node: NodeId) -> Option<ClusterId> {
+        self.shared.peer(node).and_then(|peer| **peer.cluster.load())
     }
 
     /// The run of a peer that this node's control lane reached last.

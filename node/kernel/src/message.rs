@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::exchange::RequestKey;
 use crate::frame::{Frame, Kind};
 use crate::id::{
-    Counter, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, Pid, Revision, Tenure, Term,
+    ClusterId, Counter, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, Pid, Revision,
+    Tenure, Term,
 };
 use crate::limits;
 use crate::reason::{DetachReason, Refusal};
@@ -70,6 +71,11 @@ pub enum PeerMessage {
     Goodbye {
         /// Its tenure.
         tenure: Tenure,
+    },
+    /// The sender belongs to that cluster since its greeting on this link, which named none.
+    Belongs {
+        /// The cluster.
+        cluster: ClusterId,
     },
     /// A Raft call, opaque here.
     Raft {

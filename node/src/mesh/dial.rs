@@ -1,31 +1,28 @@
-//! The sending end of links: one task for each lane of each peer dials, writes what is queued, reads
-//! acknowledgements, and dials again. What does not live here: the queue (`lane`), the handshake (`greet`).
+//! The sending end of links: one task for each lane of each peer dials, has written what is queued, reads
+//! acknowledgements, and dials again. What does not live here: the queue (`lane`), writing (`writer`), the handshake
+//! (`greet`).
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use bytes::Bytes;
-use squall_kernel::fault::Verdict;
 use squall_kernel::frame::Kind;
 use squall_kernel::handshake::{CONTROL_LANE, Purpose};
-use squall_kernel::id::{NodeId, NodeName};
+use squall_kernel::id::NodeId;
 use squall_kernel::registry::Introduction;
-use squall_kernel::time::Instant;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::tcp::ReadHalf;
 use tokio::sync::watch;
 use tokio::time::Instant as Time;
 
 use super::faults::{Draw, mix};
 use super::greet::{Answered, GreetError, dial};
 use super::lane::Lane;
-use super::outbox::Batch;
 use super::peers::{LinkState, Peer};
-use super::stream::{FrameReader, write_parts};
+use super::stream::FrameReader;
+use super::writer::Writer;
 use super::{MeshEvent, Shared};
 
 /// Starts the tasks that keep a peer linked: control on its own runtime.
@@ -225,9 +222,12 @@ impl Link {
             cluster,
             initialized,
             accepted,
+            named,
         } = answered;
         self.peer.introduction.store(Arc::new(node.clone()));
-        self.peer.cluster.store(Arc::new(cluster));
+        if cluster.is_some() {
+            self.peer.cluster.store(Arc::new(cluster));
+        }
         let lost = self.lane().connected(node.incarnation, accepted.received);
         self.shared.undeliverable(node.id, self.number, lost);
         self.peer.hear(self.shared.faults.now());
@@ -238,6 +238,10 @@ impl Link {
         self.reached = is_own_address(&node, &addr).then(|| node.clone());
         if lane == CONTROL_LANE {
             self.shared.watches.watch(&node, process);
+            // It has become one after the greeting was under way, and told only links that stood.
+            if let Some(cluster) = self.shared.cluster().filter(|ours| named != Some(*ours)) {
+                self.shared.say_cluster(&self.peer, cluster);
+            }
         }
         self.tell(MeshEvent::Connected {
             node,
@@ -304,97 +308,5 @@ async fn read_acks(mut acks: FrameReader<ReadHalf<'_>>, shared: &Shared, peer: &
             }
             Ok(Some(_)) => return "something else than an acknowledgement came back".into(),
         }
-    }
-}
-
-/// Frames that a fault holds back.
-struct Held {
-    since: Instant,
-    /// When they go; none while nobody knows.
-    release: Option<Instant>,
-    parts: VecDeque<Bytes>,
-    batch: Batch,
-}
-
-struct Writer<'a> {
-    shared: &'a Shared,
-    lane: &'a Lane,
-    to: &'a NodeName,
-    draw: &'a mut Draw,
-    held: VecDeque<Held>,
-}
-
-impl Writer<'_> {
-    async fn run(&mut self, io: &mut WriteHalf<'_>) -> io::Error {
-        match self.write_queued(io).await {
-            Err(error) => error,
-        }
-    }
-
-    /// Writes whatever is queued and may go, and waits for more.
-    async fn write_queued(&mut self, io: &mut WriteHalf<'_>) -> io::Result<Infallible> {
-        let mut changes = self.shared.faults.changes();
-        let mut parts = VecDeque::new();
-        loop {
-            let taken = self.lane.take(&mut parts);
-            if let Some(batch) = taken {
-                if self.held.is_empty() && self.shared.faults.idle() {
-                    write_parts(io, &mut parts).await?;
-                    self.lane.wrote(batch);
-                    continue;
-                }
-                self.hold(batch, std::mem::take(&mut parts));
-            }
-            let now = self.shared.faults.now();
-            if self
-                .held
-                .front()
-                .is_some_and(|held| held.release.is_some_and(|at| at <= now))
-            {
-                let mut due = self.held.pop_front().expect("it was just seen");
-                write_parts(io, &mut due.parts).await?;
-                self.lane.wrote(due.batch);
-            } else if taken.is_none() {
-                self.wait(&mut changes).await;
-            }
-        }
-    }
-
-    fn hold(&mut self, batch: Batch, parts: VecDeque<Bytes>) {
-        let since = self.shared.faults.now();
-        let verdict = self
-            .shared
-            .faults
-            .verdict(self.to, self.draw.next(), batch.frames);
-        self.held.push_back(Held {
-            since,
-            release: release(verdict, since),
-            parts,
-            batch,
-        });
-    }
-
-    async fn wait(&mut self, changes: &mut watch::Receiver<()>) {
-        let faults = &self.shared.faults;
-        let Some(front) = self.held.front() else {
-            return self.lane.wake.notified().await;
-        };
-        tokio::select! {
-            () = self.lane.wake.notified() => {}
-            () = faults.until(front.release) => {}
-            () = faults.changed(changes) => {
-                for held in &mut self.held {
-                    held.release = release(faults.judge(self.to, held.since, self.draw.next()), held.since);
-                }
-            }
-        }
-    }
-}
-
-fn release(verdict: Verdict, since: Instant) -> Option<Instant> {
-    match verdict {
-        Verdict::Pass => Some(since),
-        Verdict::DelayUntil(at) => Some(at),
-        Verdict::Hold => None,
     }
 }

@@ -9,7 +9,7 @@ use squall_kernel::handshake::{
     self, Accepted, Dialler, FIRST_FRAME_BYTES_MAX, Facts, HANDSHAKE_FRAME_BYTES_MAX, Listener, Nonce, Peer,
     ProcessIdentity, Purpose, Side, Step,
 };
-use squall_kernel::id::{LinkSeq, NodeId};
+use squall_kernel::id::{ClusterId, LinkSeq, NodeId};
 use squall_kernel::message::{HandshakeMessage, control};
 use squall_kernel::reason::Refusal;
 use squall_kernel::registry::Introduction;
@@ -66,9 +66,11 @@ pub(super) struct Answered {
     pub(super) addr: String,
     pub(super) node: Introduction,
     pub(super) process: Option<ProcessIdentity>,
-    pub(super) cluster: Option<squall_kernel::id::ClusterId>,
+    pub(super) cluster: Option<ClusterId>,
     pub(super) initialized: bool,
     pub(super) accepted: Accepted,
+    /// The cluster this node named.
+    pub(super) named: Option<ClusterId>,
 }
 
 /// Connects and shakes hands, each within its time. With `expected` another node's answer is an error.
@@ -106,6 +108,7 @@ pub(super) async fn dial(
                 ..
             },
             accepted,
+            named,
         )) => Ok(Answered {
             wire,
             addr: addr.to_owned(),
@@ -114,8 +117,9 @@ pub(super) async fn dial(
             cluster,
             initialized,
             accepted,
+            named,
         }),
-        Ok((Peer::Client { .. }, _)) => unreachable!("a listener is a node"),
+        Ok((Peer::Client { .. }, ..)) => unreachable!("a listener is a node"),
         Err(error) => Err(end(wire, error).await),
     }
 }
@@ -125,11 +129,10 @@ async fn greet(
     wire: &mut Wire,
     purpose: Purpose,
     expected: Option<NodeId>,
-) -> Result<(Peer, Accepted), GreetError> {
-    let mut dialler = {
-        let live = shared.live();
-        Dialler::node(&shared.facts(&live), purpose, nonce())
-    };
+) -> Result<(Peer, Accepted, Option<ClusterId>), GreetError> {
+    let live = shared.live();
+    let facts = shared.facts(&live);
+    let (mut dialler, named) = (Dialler::node(&facts, purpose, nonce()), facts.cluster);
     write(wire, &dialler.hello()).await?;
     loop {
         let message = read(wire).await?;
@@ -143,7 +146,8 @@ async fn greet(
         match step {
             Step::Send(message) => write(wire, &message).await?,
             Step::Done { peer, accepted } => {
-                return Ok((peer, accepted.expect("a dialler is done when it is accepted")));
+                let accepted = accepted.expect("a dialler is done when it is accepted");
+                return Ok((peer, accepted, named));
             }
             Step::Refuse { refusal, detail, by } => return Err(GreetError::Refused { refusal, detail, by }),
         }

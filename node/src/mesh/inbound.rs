@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use bytes::BytesMut;
 use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::handshake::{Accepted, CONTROL_LANE, ProcessIdentity};
-use squall_kernel::id::{LinkSeq, MessageId, NodeName};
+use squall_kernel::id::{ClusterId, LinkSeq, MessageId, NodeName};
 use squall_kernel::limits::FRAME_BYTES_MAX;
 use squall_kernel::message::{HandshakeMessage, PeerMessage, parse};
 use squall_kernel::reason::Refusal;
@@ -30,6 +30,7 @@ pub(super) struct Incoming {
     pub(super) peer: Arc<Peer>,
     pub(super) node: Introduction,
     pub(super) process: Option<ProcessIdentity>,
+    pub(super) cluster: Option<ClusterId>,
     pub(super) lane: u8,
     pub(super) draw: Draw,
 }
@@ -57,6 +58,7 @@ impl Incoming {
         self.accept(&mut wire, inbound).await?;
         if self.lane == CONTROL_LANE {
             self.shared.watches.watch(&self.node, self.process);
+            self.shared.belongs(&peer, self.cluster).await;
         }
         inbound.up.store(true, Relaxed);
         let why = self.carry(wire, inbound, &mut claims).await;
@@ -138,26 +140,35 @@ impl Incoming {
         }
         if self.lane == CONTROL_LANE && frame.kind == Kind::Control {
             let message: PeerMessage = parse(&frame.payload).map_err(|error| error.to_string())?;
-            let Introduction {
-                id: from,
-                incarnation,
-                ..
-            } = self.node;
-            let room = self
-                .shared
-                .events
-                .reserve()
-                .await
-                .map_err(|_| "this node ends".to_owned())?;
-            room.send(MeshEvent::Control {
-                from,
-                incarnation,
-                message,
-            });
+            self.control(message).await?;
         } else {
             self.shared.sink.frame(self.node.id, frame);
         }
         inbound.received.store(seq.0, Release);
+        Ok(())
+    }
+
+    async fn control(&self, message: PeerMessage) -> Result<(), String> {
+        if let PeerMessage::Belongs { cluster } = message {
+            self.shared.belongs(&self.peer, Some(cluster)).await;
+            return Ok(());
+        }
+        let Introduction {
+            id: from,
+            incarnation,
+            ..
+        } = self.node;
+        let room = self
+            .shared
+            .events
+            .reserve()
+            .await
+            .map_err(|_| "this node ends".to_owned())?;
+        room.send(MeshEvent::Control {
+            from,
+            incarnation,
+            message,
+        });
         Ok(())
     }
 }

@@ -222,13 +222,13 @@ impl Visitor {
             let accepted = HandshakeMessage::Accepted(Accepted::new(LinkSeq(0), members));
             return greet::write(&mut wire, &accepted).await;
         };
-        peer.cluster.store(Arc::new(cluster));
         invite_back(&peer, &node, lane);
         let incoming = Incoming {
             shared: Arc::clone(&self.shared),
             peer,
             node,
             process,
+            cluster,
             lane,
             draw: self.draw,
         };

@@ -88,6 +88,48 @@ async fn links_survive_the_founding_of_their_cluster() {
     }
 }
 
+/// Waits until a peer has named its cluster; no lane may break meanwhile.
+async fn named(node: &mut Node, peer: u64) -> ClusterId {
+    node.event(|event| match event {
+        MeshEvent::Belongs { node, cluster } if node == NodeId(peer) => Some(cluster),
+        MeshEvent::Broken { why, .. } => panic!("{why}"),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cluster_is_named_on_links_that_stand_and_on_later_ones() {
+    let mut a = setup(1, "a").start().await;
+    let mut b = setup(2, "b").seed(&a).start().await;
+    a.linked(&[2]).await;
+    b.linked(&[1]).await;
+    a.mesh.set_cluster(ClusterId(1));
+    assert_eq!(named(&mut b, 1).await, ClusterId(1));
+    assert_eq!(b.mesh.cluster_of(NodeId(1)), Some(ClusterId(1)));
+    assert_eq!(a.mesh.cluster_of(NodeId(2)), None);
+    b.mesh.set_cluster(ClusterId(1));
+    assert_eq!(named(&mut a, 2).await, ClusterId(1));
+    let mut c = setup(3, "c").seed(&a).start().await;
+    assert_eq!(named(&mut c, 1).await, ClusterId(1));
+    assert_eq!(named(&mut c, 2).await, ClusterId(1));
+}
+
+#[tokio::test]
+async fn a_cluster_founded_while_links_are_greeted_is_named_to_all() {
+    let mut a = setup(1, "a").start().await;
+    let mut others = Vec::new();
+    for (id, name) in [(2, "b"), (3, "c"), (4, "d"), (5, "e")] {
+        others.push(setup(id, name).seed(&a).start().await);
+    }
+    // Somewhere in the middle of the greetings.
+    a.linked(&[2]).await;
+    a.mesh.set_cluster(ClusterId(1));
+    for other in &mut others {
+        assert_eq!(named(other, 1).await, ClusterId(1));
+    }
+}
+
 #[tokio::test]
 async fn http2_is_handed_on_untouched() {
     let mut a = setup(1, "a").start().await;

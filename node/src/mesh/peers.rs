@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 use squall_kernel::handshake::{CONTROL_LANE, Facts, LANES};
 use squall_kernel::id::{ClusterId, Incarnation, NodeId};
+use squall_kernel::message::{PeerMessage, control};
 use squall_kernel::registry::Introduction;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::{Mutex as Gate, watch};
 
 use super::lane::Lane;
 use super::limits::PEERS_MAX;
-use super::{Drained, LinkLost, Shared, dial};
+use super::{Drained, LinkLost, MeshEvent, SendError, Shared, dial};
 
 /// State of the link to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,7 +206,7 @@ impl Shared {
         Facts {
             me: &self.me,
             process: self.watches.own(),
-            cluster: self.cluster.load_full().map(|id| *id),
+            cluster: self.cluster(),
             initialized: self.meta.get().is_some_and(|state| state.borrow().initialized),
             cookie: &self.cookie,
             live,
@@ -272,16 +273,45 @@ impl Shared {
         }
     }
 
-    /// This node belongs to a cluster from now on: whoever did not name it must greet anew.
+    /// This node belongs to a cluster from now on, which all peers are told.
     pub(super) fn set_cluster(&self, cluster: ClusterId) {
         if self.cluster.swap(Some(Arc::new(cluster))).as_deref() == Some(&cluster) {
             return;
         }
-        let peers = self.peers.load();
-        peers
-            .values()
-            .filter(|peer| **peer.cluster.load() != Some(cluster))
-            .for_each(|peer| peer.greet_anew());
+        for peer in self.peers.load().values() {
+            self.part_from_others(peer);
+            self.say_cluster(peer, cluster);
+        }
+    }
+
+    /// Tells a peer whose link was greeted without a cluster. A link that is down names it when it is greeted.
+    pub(super) fn say_cluster(&self, peer: &Peer, cluster: ClusterId) {
+        let message = control(&PeerMessage::Belongs { cluster });
+        if peer.control().send(&message) == Err(SendError::Full) {
+            peer.greet_anew();
+        }
+    }
+
+    /// A peer names its cluster, if it has one. Names are kept: a run never leaves its cluster.
+    pub(super) async fn belongs(&self, peer: &Peer, cluster: Option<ClusterId>) {
+        let Some(cluster) = cluster else { return };
+        peer.cluster.store(Arc::new(Some(cluster)));
+        self.part_from_others(peer);
+        let node = peer.introduction.load().id;
+        // Nobody listens any more when the node ends.
+        let _ended = self.events.send(MeshEvent::Belongs { node, cluster }).await;
+    }
+
+    /// Who is found to belong to another cluster must greet anew, and is refused with the reason on both sides.
+    fn part_from_others(&self, peer: &Peer) {
+        let (theirs, ours) = (**peer.cluster.load(), self.cluster());
+        if theirs.is_some() && ours.is_some() && theirs != ours {
+            peer.greet_anew();
+        }
+    }
+
+    pub(super) fn cluster(&self) -> Option<ClusterId> {
+        self.cluster.load_full().map(|id| *id)
     }
 
     pub(super) fn undeliverable(&self, to: NodeId, lane: u8, lost: Drained) {

@@ -8,7 +8,7 @@ use super::*;
 use crate::death::own;
 use crate::death::tests::Cat;
 
-/// The first end that is told, or a link's end.
+/// The next end that is told.
 async fn died(node: &mut Node) -> (NodeId, Incarnation) {
     node.event(|event| match event {
         MeshEvent::Died { node, incarnation } => Some((node, incarnation)),
@@ -43,7 +43,8 @@ async fn the_end_of_a_peers_process_is_told_once_and_a_stop_is_not() {
     cat.kill();
     assert_eq!(died(&mut a).await, (NodeId(2), Incarnation(1)));
     // Its links, which another process keeps here, break and stand again: nothing new is learned.
-    a.mesh.set_cluster(squall_kernel::id::ClusterId(1));
+    let peer = a.mesh.shared.peer(NodeId(2)).unwrap();
+    peer.lanes.iter().for_each(|lane| lane.greet_anew());
     a.linked(&[2]).await;
     assert_alive(&mut a);
 }
