@@ -221,7 +221,8 @@ impl Control {
                 }
             }
             MeshEvent::Died { node, incarnation } => {
-                tracing::debug!(%node, %incarnation, "the end of a run was seen");
+                self.step(&CoreInput::Died { node, incarnation });
+                self.publish_opinion();
             }
         }
     }

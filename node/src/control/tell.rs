@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use squall_kernel::id::{Epoch, ExchangeId, Incarnation, NodeId};
-use squall_kernel::reason::{Refusal, StepDown};
+use squall_kernel::reason::{Lost, Refusal, StepDown};
 use squall_kernel::registry::{Command, ExchangeRecord, Introduction, NodeLife, NodeRecord, Registry};
 use squall_proto::v1::Severity;
 
@@ -84,7 +84,10 @@ impl Teller {
     pub(super) fn proposes(&self, registry: &Registry, command: &Command) {
         if let Command::NodeLost { node, reason, .. } = command {
             let name = name_of(registry, *node);
-            let text = format!("all promises to {name} have run out ({reason}): declared lost");
+            let text = match reason {
+                Lost::Died => format!("{name} has ended, which was seen: declared lost"),
+                _ => format!("all promises to {name} have run out ({reason}): declared lost"),
+            };
             self.events.record("node-lost", &name, &text, Severity::Alert, 0);
         }
     }
