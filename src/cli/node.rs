@@ -1,17 +1,19 @@
-//! `squall node`: one broker node, until it is told to end.
+//! `squall node`: one broker node, until it is told to end; and what is done to nodes.
+
+mod recover;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, Subcommand};
 use squall_kernel::founding::Founding;
 use squall_kernel::id::NodeName;
 use squall_kernel::profile::Profile;
-use squall_node::datadir::DataDir;
+use squall_node::datadir::{DataDir, DataDirError};
 use squall_node::death::Proofs;
-use squall_node::node::{Node, NodeOptions};
+use squall_node::node::{Node, NodeError, NodeOptions};
 use squall_node::telemetry::{Otlp, Telemetry, logging};
 
 use super::connect::ConnectArgs;
@@ -20,9 +22,25 @@ use super::exit::Usage;
 use super::signals;
 use super::values::{self, Addresses};
 
+/// Runs one broker node, or says what becomes of one.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct NodeArgs {
+    #[command(subcommand)]
+    command: Option<NodeCommand>,
+    #[command(flatten)]
+    run: Option<RunArgs>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+enum NodeCommand {
+    /// Make one survivor a cluster again, when the quorum is lost for good; offline
+    Recover(recover::RecoverArgs),
+}
+
 /// Runs one broker node.
 #[derive(Debug, Clone, PartialEq, Args)]
-pub(crate) struct NodeArgs {
+struct RunArgs {
     /// Name, unique in the cluster
     #[arg(long)]
     name: NodeName,
@@ -83,6 +101,14 @@ pub(crate) struct NodeArgs {
 }
 
 pub(crate) fn run(args: NodeArgs, connect: &ConnectArgs) -> Result<()> {
+    match (args.command, args.run) {
+        (Some(NodeCommand::Recover(args)), _) => recover::run(&args),
+        (None, Some(args)) => run_node(args, connect),
+        (None, None) => Err(Usage("a node needs --name and --data-dir".into()).into()),
+    }
+}
+
+fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
     let (end_with_stdin, data_dir) = (args.end_with_stdin, args.data_dir.clone());
     let cookie = connect.cookie()?.unwrap_or_default();
     if cookie.is_empty() && !args.listen.ip().is_loopback() {
@@ -92,7 +118,7 @@ pub(crate) fn run(args: NodeArgs, connect: &ConnectArgs) -> Result<()> {
         std::env::var(name).ok()
     });
     let otlp = otlp.map_err(usage)?;
-    let dir = DataDir::open(&args.data_dir).map_err(usage)?;
+    let dir = DataDir::open(&args.data_dir).map_err(no_directory)?;
     let telemetry = otlp
         .as_ref()
         .map(|otlp| Telemetry::start(otlp, &args.name, dir.incarnation()));
@@ -102,7 +128,8 @@ pub(crate) fn run(args: NodeArgs, connect: &ConnectArgs) -> Result<()> {
         telemetry.as_ref(),
     )
     .map_err(usage)?;
-    let node = Node::start(dir, options(args, cookie, otlp.map_or(0, |otlp| otlp.one_in))).map_err(usage)?;
+    let node = Node::start(dir, options(args, cookie, otlp.map_or(0, |otlp| otlp.one_in)));
+    let node = node.map_err(not_started)?;
     crash::end_on_panic(&data_dir, node.events());
     let me = node.introduction();
     // Nobody may be listening; the node runs all the same.
@@ -135,7 +162,7 @@ async fn stdin_end() {
     let _broken = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
 }
 
-fn options(args: NodeArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
+fn options(args: RunArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
     let founding = match (args.bootstrap, args.expect) {
         (true, _) => Founding::Bootstrap,
         (false, Some(nodes)) => Founding::Expect(nodes),
@@ -159,6 +186,21 @@ fn options(args: NodeArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
             process: args.proof_of_death,
             refused: args.trust_refused,
         },
+    }
+}
+
+fn not_started(error: NodeError) -> anyhow::Error {
+    match error {
+        // The arguments are right; the file is not.
+        NodeError::Meta(_) => anyhow!("{error}"),
+        other => usage(other).into(),
+    }
+}
+
+fn no_directory(error: DataDirError) -> anyhow::Error {
+    match error {
+        DataDirError::Damaged { .. } => anyhow!("{error}"),
+        other => usage(other).into(),
     }
 }
 

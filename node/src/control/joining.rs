@@ -94,6 +94,8 @@ impl Control {
         match step {
             Step::Member if self.joining.again => self.ask_to_join(),
             Step::Member => self.waits_for(String::new()),
+            // Its own majority: the only voter, or the survivor of a lost cluster, needs nobody to let it in.
+            Step::Wait { .. } if self.meta_view.leads => self.ask_to_join(),
             Step::Wait { reason } => self.waits_for(reason),
             Step::Join => {
                 let problem = &self.joining.problem;
