@@ -59,7 +59,7 @@ pub enum DataDirError {
         wanted: ClusterId,
     },
     /// The file system refused.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}: {source}{}", path.display(), remedy(source))]
     Io {
         /// Directory or file.
         path: PathBuf,
@@ -262,6 +262,14 @@ impl DataDir {
 /// Whatever the file system says.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::StorageFull {
+        "; make room on its file system, then start the node again"
+    } else {
+        ""
+    }
 }
 
 fn io_error<'a>(path: &'a Path, doing: &'static str) -> impl FnOnce(io::Error) -> DataDirError + 'a {

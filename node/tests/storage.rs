@@ -87,6 +87,7 @@ async fn declare(node: &Node, name: &str, owner: &str) -> ExchangeName {
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
         failover: vec![NodeName::new(owner).expect("a good name")],
+        takeover: None,
     };
     let result = node.proposals().propose(command).await;
     assert!(

@@ -198,9 +198,10 @@ fn not_started(error: NodeError) -> anyhow::Error {
 }
 
 fn no_directory(error: DataDirError) -> anyhow::Error {
-    match error {
+    match &error {
         DataDirError::Damaged { .. } => anyhow!("{error}"),
-        other => usage(other).into(),
+        DataDirError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => anyhow!("{error}"),
+        _ => usage(error).into(),
     }
 }
 

@@ -133,8 +133,8 @@ fn used(whole: &[u8]) -> Vec<usize> {
         .collect()
 }
 
-/// Between two flipped bytes.
-const STEP: usize = 97;
+/// Between two flipped bytes; every 97th takes four times as long and is caught as well.
+const STEP: usize = 389;
 
 fn flips_are_caught(home: &Home) {
     let content = home.examine().unwrap();
