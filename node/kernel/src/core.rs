@@ -56,10 +56,11 @@ pub struct NodeCore {
     late_until: Instant,
     /// When this node last asked to be let in again.
     rejoined: Option<Instant>,
-    /// Runs whose end was seen, by this node or by another member.
-    dead: BTreeMap<NodeId, Incarnation>,
+    /// Runs whose end was seen, by this node or by another member, and their tenure then: a run that is let in again
+    /// after it was declared lost was called dead wrongly.
+    dead: BTreeMap<NodeId, (Incarnation, Tenure)>,
     /// Ends that this meta leader has proposed to declare.
-    told_dead: BTreeMap<NodeId, Incarnation>,
+    told_dead: BTreeMap<NodeId, (Incarnation, Tenure)>,
     /// Since when this node has had no lease; none while it has one.
     unleased_since: Option<Instant>,
     /// Since when it has had one without a gap.
@@ -399,9 +400,10 @@ impl NodeCore {
         self.times = registry.profile.times();
         let known = |node: NodeId| registry.nodes.contains_key(&node);
         self.voter.retain(known);
-        // The next run of a node is not dead.
-        let same_run = |node: &NodeId, run: &mut Incarnation| {
-            registry.nodes.get(node).is_none_or(|n| n.incarnation <= *run)
+        // The next run of a node is not dead, and one that was let in again was not.
+        let same_run = |node: &NodeId, dead: &mut (Incarnation, Tenure)| {
+            let record = registry.nodes.get(node);
+            record.is_some_and(|n| (n.incarnation, n.tenure) == *dead)
         };
         self.dead.retain(same_run);
         self.told_dead.retain(same_run);

@@ -105,7 +105,7 @@ impl NodeCore {
 
     fn finding(&self, now: Instant, registry: &Registry, record: &NodeRecord) -> Finding {
         let times = &self.times;
-        if self.is_dead(record.id, record.incarnation) {
+        if self.is_dead(record) {
             return Finding::Dead;
         }
         if !self.is_alive(record.id) {

@@ -5,6 +5,7 @@
 use alloc::sync::Arc;
 
 use super::*;
+use crate::registry::NodeRecord;
 
 impl NodeCore {
     /// The end of a run was seen by this node's own eyes; the others are told, for the meta leader may stand on another
@@ -43,12 +44,11 @@ impl NodeCore {
         run: Incarnation,
         out: &mut Vec<CoreEffect>,
     ) -> bool {
-        let current = self
-            .registry
-            .nodes
-            .get(&node)
-            .is_some_and(|n| n.incarnation == run);
-        if !current || self.dead.insert(node, run) == Some(run) {
+        let record = self.registry.nodes.get(&node);
+        let Some(dead) = record.filter(|n| n.incarnation == run).map(|n| (run, n.tenure)) else {
+            return false;
+        };
+        if self.dead.insert(node, dead) == Some(dead) {
             return false;
         }
         self.set_suspect(node, true, out);
@@ -56,8 +56,8 @@ impl NodeCore {
         true
     }
 
-    pub(super) fn is_dead(&self, node: NodeId, run: Incarnation) -> bool {
-        self.dead.get(&node) == Some(&run)
+    pub(super) fn is_dead(&self, record: &NodeRecord) -> bool {
+        self.dead.get(&record.id) == Some(&(record.incarnation, record.tenure))
     }
 
     /// A peer whose acknowledgements stay out is not reached, even if it is heard: one direction of the link is cut.

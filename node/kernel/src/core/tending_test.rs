@@ -55,6 +55,20 @@ fn an_end_that_any_member_saw_is_declared_at_once() {
 }
 
 #[test]
+fn a_run_that_was_called_dead_and_is_let_in_again_is_not_dead() {
+    let mut cluster = settled("b");
+    let died = CoreInput::Died {
+        node: B,
+        incarnation: Incarnation(10),
+    };
+    cluster.input(A, &died);
+    assert!(!cluster.registry.nodes[&B].is_up());
+    cluster.propose(&Command::NodeUp(super::super::tests::introduction(2)));
+    cluster.run(Span::from_ms(1000));
+    assert!(cluster.registry.nodes[&B].is_up() && cluster.holds_lease(2));
+}
+
+#[test]
 fn the_end_of_an_earlier_run_proves_nothing_about_this_one() {
     let mut cluster = settled("b");
     let died = CoreInput::Died {
