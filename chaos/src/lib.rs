@@ -16,6 +16,7 @@ pub mod limits;
 pub mod load;
 pub mod process;
 pub mod radius;
+pub mod record;
 pub mod shrink;
 pub mod sim;
 pub mod supervisor;

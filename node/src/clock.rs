@@ -23,6 +23,15 @@ impl Clock {
         Instant(u64::try_from(self.start.elapsed().as_micros()).expect("a node runs less than 500 000 years"))
     }
 
+    /// This clock's zero on the machine's monotonic clock, in microseconds: the same for all processes of one boot.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        let machine = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let seconds = u64::try_from(machine.tv_sec).expect("a monotonic clock starts at zero");
+        let micros = u64::try_from(machine.tv_nsec / 1000).expect("nanoseconds are not negative");
+        Instant((seconds * 1_000_000 + micros).saturating_sub(self.now().0))
+    }
+
     /// The runtime's instant of a point on this clock, for timers.
     #[must_use]
     pub fn at(&self, instant: Instant) -> tokio::time::Instant {

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::exchanges::Exchanges;
 use crate::handlers::Handlers;
-use crate::journal::Journal;
+use crate::journal::{Fact, Journal};
 use crate::lease::LeaseClock;
 use crate::process::ProcessTable;
 use crate::router::Router;
@@ -83,6 +83,13 @@ impl DataContext {
     #[must_use]
     pub fn registry_kept(&self) -> Arc<Registry> {
         self.registry.load_full()
+    }
+
+    /// Records something that happened here, where a journal is kept.
+    pub(crate) fn tell(&self, fact: impl FnOnce() -> Fact) {
+        if let Some(journal) = &self.journal {
+            journal.fact(self.clock.now(), &fact());
+        }
     }
 
     /// A pid as people read it.

@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use squall_kernel::exchange::RequestKey;
+use squall_kernel::fence::{Fenced, Pass};
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::{DRIFT_PPM, TAG_BYTES_MAX};
@@ -16,6 +18,7 @@ use squall_kernel::time::{Instant, Span};
 use tokio::sync::Notify;
 
 use crate::data::{Change, DataContext};
+use crate::journal::Fact;
 use crate::process::{Process, Push};
 use crate::wire::{ReturnPath, count};
 
@@ -130,6 +133,8 @@ impl Handlers {
         let Some(attachment) = self.remove(serial) else {
             return false;
         };
+        // Whoever is detached leads nothing any more.
+        self.leads(&attachment, Instant(0));
         let grant = self
             .context
             .registry()
@@ -177,13 +182,13 @@ impl Handlers {
         let Some(attachment) = self.read().by_serial.get(&frame.to).cloned() else {
             return self.unknown(from, &frame);
         };
-        let passed = attachment.view().fence(frame.epoch, frame.leader_epoch);
-        let Ok(pass) = passed else {
+        let Ok(pass) = self.pass(&attachment, &frame) else {
             count(&self.context.wire.tally.fenced);
             return self.refuse(&attachment, &frame, NoReply::Fenced);
         };
         if !attachment.take_credit() {
             attachment.process().count_dropped();
+            self.given_back(&attachment, &frame);
             return self.refuse(&attachment, &frame, NoReply::Rejected);
         }
         let (frame, reason) = match attachment.sink().deliver(pass, &attachment, frame) {
@@ -192,7 +197,40 @@ impl Handlers {
             Err(Push::Closed(frame)) => (frame, NoReply::Unreachable),
         };
         attachment.give_credit();
+        self.given_back(&attachment, &frame);
         self.refuse(&attachment, &frame, reason);
+    }
+
+    /// Told while the fence is held: so the journal has deliveries in the order in which they passed.
+    fn pass(&self, attachment: &Attachment, frame: &Frame) -> Result<Pass, Fenced> {
+        let mut view = attachment.view();
+        let passed = view.fence(frame.epoch, frame.leader_epoch);
+        self.context.tell(|| {
+            let (exchange, handler, epoch) = (frame.exchange, attachment.pid(), frame.epoch);
+            match &passed {
+                Ok(_) => Fact::Passed {
+                    request: key_of(frame),
+                    exchange,
+                    handler,
+                    epoch,
+                    leader_epoch: frame.leader_epoch,
+                },
+                Err(fenced) => Fact::Fenced {
+                    exchange,
+                    handler,
+                    epoch,
+                    seen: fenced.epoch,
+                },
+            }
+        });
+        passed
+    }
+
+    fn given_back(&self, attachment: &Attachment, frame: &Frame) {
+        self.context.tell(|| Fact::GivenBack {
+            request: key_of(frame),
+            handler: attachment.pid(),
+        });
     }
 
     fn refuse(&self, attachment: &Attachment, frame: &Frame, reason: NoReply) {
@@ -263,6 +301,20 @@ impl Handlers {
         let current = attachment.view().confirmed() == Some(epoch);
         if attachment.exchange() == exchange && current {
             attachment.granted(leader_epoch, asked_at + remaining.shortened(DRIFT_PPM));
+            self.leads(&attachment, attachment.leadership().until);
+        }
+    }
+
+    /// Tells until when a handler counts on its leadership, if it has one.
+    fn leads(&self, attachment: &Attachment, until: Instant) {
+        let leader_epoch = attachment.leadership().leader_epoch;
+        if leader_epoch > LeaderEpoch(0) {
+            self.context.tell(|| Fact::Leads {
+                exchange: attachment.exchange(),
+                handler: attachment.pid(),
+                leader_epoch,
+                until,
+            });
         }
     }
 
@@ -377,6 +429,13 @@ impl Handlers {
 
     fn write(&self) -> RwLockWriteGuard<'_, Attachments> {
         self.attachments.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key_of(frame: &Frame) -> RequestKey {
+    RequestKey {
+        origin: frame.origin,
+        message: frame.message,
     }
 }
 

@@ -1,5 +1,5 @@
 //! The journal: what the kernel's machines were given and what they answered, as lines of JSON, for `squall journal
-//! replay`. Recording never blocks: a journal that cannot keep up says that it is broken, and ends.
+//! replay`; and what happened around them, for those who judge a run. Recording never blocks: a journal that cannot keep up says that it is broken, and ends.
 //!
 //! What does not live here: the machines.
 
@@ -14,8 +14,12 @@ use squall_kernel::time::Instant;
 
 use crate::limits::JOURNAL_QUEUE;
 
+mod fact;
+mod read;
 mod replay;
 
+pub use fact::{Ending, FORMAT, Fact, Header};
+pub use read::{Entry, JournalEnd, read};
 pub use replay::{Difference, Machine, Replay, ReplayError, ReplayReport};
 
 /// Which machine a line is about.
@@ -54,6 +58,19 @@ struct Line<'a, C, S> {
 struct StepLine<'a, I, E> {
     input: &'a I,
     effects: &'a [E],
+}
+
+/// The first line: `{"header":{…}}`.
+#[derive(Serialize)]
+struct HeaderLine<'a> {
+    header: &'a Header,
+}
+
+/// A line: `{"now":5,"fact":{…}}`.
+#[derive(Serialize)]
+struct FactLine<'a> {
+    now: Instant,
+    fact: &'a Fact,
 }
 
 /// Records to one file.
@@ -112,6 +129,16 @@ impl Journal {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
+    }
+
+    /// Records whose journal this is; before anything else.
+    pub fn header(&self, header: &Header) {
+        self.record(&HeaderLine { header });
+    }
+
+    /// Records something that happened.
+    pub fn fact(&self, now: Instant, fact: &Fact) {
+        self.record(&FactLine { now, fact });
     }
 
     /// Records that a machine starts from `config`. The same id again starts it anew.

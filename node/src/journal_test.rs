@@ -150,3 +150,42 @@ fn the_writer_ends_although_a_recorder_lives_on() {
     journal.step::<u8, u8>(MachineKind::Core, "core", Instant(2), &3, &[4]);
     assert!(!journal.is_broken(), "what comes after the end is no failure");
 }
+
+#[test]
+fn who_recorded_and_what_happened_besides_are_read_and_not_replayed() {
+    let out = Shared::default();
+    let (journal, writer) = Journal::start_writer(out.clone()).expect("threads start");
+    let header = Header {
+        format: FORMAT,
+        node: NodeId(u64::MAX),
+        incarnation: squall_kernel::id::Incarnation(7),
+        boot: Boot(2),
+        started: Instant(3),
+    };
+    journal.header(&header);
+    let fact = Fact::Late {
+        message: MessageId(9),
+    };
+    journal.fact(Instant(5), &fact);
+    drop(journal);
+    writer.finish().expect("memory takes everything");
+    let bytes = out.0.lock().expect("no test panics here").clone();
+    let text = String::from_utf8(bytes).expect("UTF-8") + &recorded();
+    let report = Replay::default().run(Cursor::new(&text)).expect("a journal");
+    assert_eq!((report.lines, report.steps, report.difference), (10, 7, None));
+    let mut entries = Vec::new();
+    let end = read(Cursor::new(&text), |entry| entries.push(entry)).expect("a journal");
+    assert_eq!(end, JournalEnd::default());
+    assert_eq!(entries.len(), 10);
+    let now = Instant(5);
+    assert_eq!(entries[..2], [Entry::Header(header), Entry::Fact { now, fact }]);
+    assert!(matches!(&entries[2], Entry::ExchangeStart { id, .. } if id == "1@1"));
+    let cut = &text[..text.len() - 20];
+    let end = read(Cursor::new(cut), |_| ()).expect("a journal");
+    assert!(end.torn && end.broken.is_none());
+    let later = text.replacen("\"format\":1", "\"format\":2", 1);
+    let error = read(Cursor::new(later), |_| ())
+        .expect_err("unknown layout")
+        .to_string();
+    assert!(error.contains("later version"), "{error}");
+}

@@ -26,7 +26,7 @@ use crate::datadir::DataDir;
 use crate::death::{self, Proofs};
 use crate::grpc::{Parts, Server};
 use crate::introspect::{EventLog, Wake};
-use crate::journal::{Journal, JournalWriter};
+use crate::journal::{FORMAT, Fact, Header, Journal, JournalWriter};
 use crate::lease::LeaseClock;
 use crate::mesh::{FaultPlane, Mesh, MeshConfig, MeshError, MeshOut, MeshTimes};
 use crate::meta::{Meta, MetaError};
@@ -67,7 +67,8 @@ pub struct NodeOptions {
     pub supervisor: String,
     /// Listen beyond loopback without encryption.
     pub insecure: bool,
-    /// File for the inputs and effects of the kernel.
+    /// File for the inputs and effects of the kernel; `%n` in its name stands for the node's name, `%i` for the
+    /// incarnation.
     pub journal: Option<PathBuf>,
     /// One in so many requests starts a trace; 0 for none.
     pub trace_one_in: u32,
@@ -357,7 +358,10 @@ async fn live(
         grpc_addr: address(&grpc_listener, options.grpc),
     };
     tracing::info!(node = %me.name, mesh = %me.mesh_addr, grpc = %me.grpc_addr, incarnation = %me.incarnation, "starts");
-    let (journal, journal_writer) = start_journal(options.journal.as_deref())?.unzip();
+    let (journal, journal_writer) = start_journal(options.journal.as_deref(), &me)?.unzip();
+    if let Some(journal) = &journal {
+        journal.header(&header(&me, clock));
+    }
     let wake = Wake::default();
     let events = Arc::new(EventLog::new(me.incarnation, wake.clone()));
     let lease = Arc::new(LeaseClock::default());
@@ -470,19 +474,48 @@ async fn live(
     sessions.leave();
     end(&meta, &mesh, server).await;
     plane.stop();
+    if let Some(journal) = journal.as_ref().filter(|_| outcome.is_ok()) {
+        journal.fact(clock.now(), &Fact::Left);
+    }
     drop((plane, journal));
     finish_journal(journal_writer);
     Ok(outcome?)
 }
 
-fn start_journal(path: Option<&Path>) -> Result<Option<(Journal, JournalWriter)>, NodeError> {
-    let Some(path) = path else { return Ok(None) };
+fn header(me: &Introduction, clock: Clock) -> Header {
+    Header {
+        format: FORMAT,
+        node: me.id,
+        incarnation: me.incarnation,
+        boot: me.boot,
+        started: clock.started(),
+    }
+}
+
+fn start_journal(
+    path: Option<&Path>,
+    me: &Introduction,
+) -> Result<Option<(Journal, JournalWriter)>, NodeError> {
+    let Some(path) = path.map(|path| journal_path(path, me)) else {
+        return Ok(None);
+    };
     let failed = |source| NodeError::Journal {
         path: path.to_owned(),
         source,
     };
-    let file = std::fs::File::create(path).map_err(failed)?;
+    let file = std::fs::File::create(&path).map_err(failed)?;
     Journal::start_writer(file).map(Some).map_err(failed)
+}
+
+/// A name with `%n` and `%i` in it gives each run of each node a file of its own.
+fn journal_path(path: &Path, me: &Introduction) -> PathBuf {
+    match path.to_str() {
+        Some(text) => {
+            let text = text.replace("%n", me.name.as_str());
+            text.replace("%i", &me.incarnation.to_string()).into()
+        }
+        None => path.to_owned(),
+    }
 }
 
 fn finish_journal(writer: Option<JournalWriter>) {

@@ -11,10 +11,12 @@ use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
 use squall_kernel::id::{ExchangeId, MessageId, NodeId, Pid};
 use squall_kernel::limits::{OPEN_REQUESTS_MAX, PAYLOAD_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX};
 use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Strategy;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::data::{Change, DataContext};
+use crate::journal::{Ending, Fact};
 use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_CAP, RETRY_FIRST, RETRY_FOR};
 use crate::spans;
 use crate::wire::{LinkError, count, lane_key};
@@ -130,7 +132,9 @@ impl Router {
             backoff: RETRY_FIRST,
             stage: Stage::New,
             copies: Copies::default(),
+            told: None,
         };
+        let open = self.begun(open);
         if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_REQUESTS_MAX {
             self.end(open, NoReply::Rejected);
         } else if let Some(what) = oversized(&open.request) {
@@ -173,6 +177,9 @@ impl Router {
             Some((None, _)) => self.wait(open, NoReply::NoOwner),
             Some((Some(owner), epoch)) => {
                 let message = self.table.next_id();
+                if let Some(request) = open.told {
+                    self.context.tell(|| Fact::Tried { request, message });
+                }
                 let frame = Frame {
                     epoch,
                     ..self.frame(&open, message)
@@ -248,7 +255,7 @@ impl Router {
         match (self.table.take_sent(&frame), frame.status) {
             // The owner tells of all recent requests that a lost node had, answered or not.
             (None, Status::None(NoReply::Interrupted)) => {}
-            (None, _) => count(&self.context.wire.tally.late_replies),
+            (None, _) => self.late(&frame),
             (Some(open), Status::None(reason)) if retriable(reason) => self.wait(open, reason),
             (Some(open), _) => self.conclude_with(open, frame),
         }
@@ -256,8 +263,8 @@ impl Router {
 
     fn copy_ended(&self, frame: Frame) {
         match self.table.end_copy(&frame) {
-            CopyEnd::Late => count(&self.context.wire.tally.late_replies),
-            CopyEnd::More => {}
+            CopyEnd::Late => self.late(&frame),
+            CopyEnd::More(told) => self.ended(told, &Outcome::of(frame, true)),
             CopyEnd::Last(open) => self.conclude_with(*open, frame),
         }
     }
@@ -273,7 +280,49 @@ impl Router {
         self.conclude(open, outcome);
     }
 
+    fn late(&self, frame: &Frame) {
+        count(&self.context.wire.tally.late_replies);
+        self.context.tell(|| Fact::Late {
+            message: frame.message,
+        });
+    }
+
+    /// Gives a request its number in the journal, where one is kept.
+    fn begun(&self, open: Open) -> Open {
+        if self.context.journal.is_none() {
+            return open;
+        }
+        let (request, exchange) = (self.table.next_id(), open.request.exchange);
+        let strategy = self
+            .context
+            .registry()
+            .exchanges
+            .get(&exchange)
+            .map(|e| e.strategy);
+        self.context.tell(|| Fact::Begun {
+            request,
+            exchange,
+            many: strategy == Some(Strategy::Default),
+        });
+        Open {
+            told: Some(request),
+            ..open
+        }
+    }
+
+    fn ended(&self, told: Option<MessageId>, outcome: &Outcome) {
+        if let Some(request) = told {
+            self.context.tell(|| Fact::Outcome {
+                request,
+                exchange: outcome.exchange,
+                ending: ending_of(outcome),
+                more: outcome.more,
+            });
+        }
+    }
+
     fn conclude(&self, open: Open, outcome: Outcome) {
+        self.ended(open.told, &outcome);
         self.open.fetch_sub(1, Ordering::Relaxed);
         open.stats.count(outcome.status);
         open.stats.end(self.context.clock.now(), open.started);
@@ -364,6 +413,16 @@ fn oversized(request: &Request) -> Option<String> {
     let longest = tags.into_iter().map(Bytes::len).max().unwrap_or(0);
     (longest > TAG_BYTES_MAX)
         .then(|| format!("a tag of {longest} bytes is above the bound of {TAG_BYTES_MAX}"))
+}
+
+fn ending_of(outcome: &Outcome) -> Ending {
+    match (outcome.status, outcome.handler) {
+        (Status::Reply, Some(handler)) => Ending::Reply(handler),
+        (Status::Declined, Some(handler)) => Ending::Declined(handler),
+        (Status::None(reason), _) => Ending::None(reason),
+        // Declined here, before it went to anybody.
+        (Status::Reply | Status::Declined, None) => Ending::None(NoReply::Rejected),
+    }
 }
 
 async fn pause(left: Option<Duration>) {

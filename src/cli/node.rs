@@ -80,7 +80,8 @@ struct RunArgs {
     /// Listen beyond loopback although there is no encryption yet
     #[arg(long)]
     insecure: bool,
-    /// Record what the kernel was given and what it answered, for `squall journal replay`
+    /// Record what the kernel was given and what it answered, for `squall journal replay`; %n in the name stands for the
+    /// name of the node, %i for the number of this run
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Send traces to this OTLP/gRPC collector; the standard OTEL_ variables are heeded as well

@@ -121,6 +121,8 @@ pub enum ReplayError {
 /// JSON value would lose 128-bit numbers.
 #[derive(Deserialize)]
 struct Head {
+    header: Option<IgnoredAny>,
+    fact: Option<IgnoredAny>,
     machine: Option<MachineKind>,
     id: Option<String>,
     now: Option<Instant>,
@@ -230,6 +232,7 @@ impl Replay {
                 report.broken = Some(why);
                 return Ok(());
             }
+            Head { header: Some(_), .. } | Head { fact: Some(_), .. } => return Ok(()),
             Head {
                 machine: Some(machine),
                 id: Some(id),
@@ -241,7 +244,7 @@ impl Replay {
             _ => {
                 return Err(ReplayError::Garbled {
                     line,
-                    why: "neither a start nor a step".into(),
+                    why: "neither a header, a fact, a start nor a step".into(),
                 });
             }
         };

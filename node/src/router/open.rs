@@ -36,6 +36,8 @@ pub(super) struct Open {
     pub(super) backoff: Span,
     pub(super) stage: Stage,
     pub(super) copies: Copies,
+    /// Its number in the journal, where one is kept: every try has another one on the wire.
+    pub(super) told: Option<MessageId>,
 }
 
 /// Where a request is.
@@ -79,8 +81,8 @@ impl Copies {
 pub(super) enum CopyEnd {
     /// Nothing: the request or the copy had ended.
     Late,
-    /// Others are still out.
-    More,
+    /// Others are still out; the request's number in the journal, where one is kept.
+    More(Option<MessageId>),
     /// It was the last one, or all that is wanted.
     Last(Box<Open>),
 }
@@ -207,7 +209,7 @@ impl OpenTable {
         }
         open.stats.count(frame.status);
         open.reply_to.tell(Outcome::of(frame.clone(), true));
-        CopyEnd::More
+        CopyEnd::More(open.told)
     }
 
     pub(super) fn take_all(&self, wanted: impl Fn(&Open) -> bool) -> Vec<Open> {

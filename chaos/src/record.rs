@@ -1,0 +1,167 @@
+//! The live recorder: the history of a run of real nodes, from the journals that they kept, for the same checkers that
+//! read simulated runs. All nodes must have run on one machine since it last started: their clocks fit together by its
+//! monotonic clock.
+//!
+//! What does not live here: keeping journals (`squall_node::journal`), and judging (`invariant`). A journal knows no
+//! faults and no heal: whoever caused them adds those events with [`merge`].
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use squall_kernel::exchange::RequestKey;
+use squall_kernel::id::{MessageId, Pid};
+use squall_kernel::time::Instant;
+use squall_node::journal::{Entry, Header, ReplayError, read};
+
+use crate::history::{Event, What};
+
+mod teller;
+
+use teller::Teller;
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A journal cannot be opened.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// File.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// It is not a journal.
+    #[error("{}: {source}", .path.display())]
+    Garbled {
+        /// File.
+        path: PathBuf,
+        /// What is wrong.
+        source: ReplayError,
+    },
+    /// Nobody can tell whose journal it is.
+    #[error("{}: it does not begin with a header that names its node", .path.display())]
+    NoHeader {
+        /// File.
+        path: PathBuf,
+    },
+    /// The node ran on and did not record it: what is missing cannot be judged.
+    #[error("{}: the recording ended before the run did: {why}", .path.display())]
+    Broken {
+        /// File.
+        path: PathBuf,
+        /// What the journal says.
+        why: String,
+    },
+}
+
+/// What happened to the nodes that kept these journals, one journal for each run of a node, in order of time. Times count
+/// from the start of the first one.
+///
+/// A node that left no word of its end was killed after the last line of its journal.
+///
+/// # Errors
+/// [`RecordError`] names the journal that cannot be used.
+pub fn history_of(journals: &[impl AsRef<Path>]) -> Result<Vec<Event>, RecordError> {
+    let mut told = Vec::new();
+    for path in journals {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|source| RecordError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        told.push(tell(path, BufReader::new(file))?);
+    }
+    Ok(put_together(told))
+}
+
+/// Several histories in true time as one, in order of time; events at the same time keep the order given.
+#[must_use]
+pub fn merge(histories: impl IntoIterator<Item = Vec<Event>>) -> Vec<Event> {
+    let mut all: Vec<Event> = histories.into_iter().flatten().collect();
+    all.sort_by_key(|event| event.at);
+    all
+}
+
+/// One journal's events, on its node's own clock and with the numbers of tries where those of requests belong.
+#[derive(Debug)]
+struct Told {
+    header: Header,
+    events: Vec<Event>,
+    tries: HashMap<RequestKey, MessageId>,
+    given_back: HashSet<(RequestKey, Pid)>,
+}
+
+fn tell(path: &Path, journal: impl BufRead) -> Result<Told, RecordError> {
+    let mut teller: Option<Teller> = None;
+    let mut stray = false;
+    let end = read(journal, |entry| match (entry, &mut teller) {
+        (Entry::Header(header), None) => teller = Some(Teller::new(header)),
+        (Entry::Header(_), Some(_)) | (_, None) => stray = true,
+        (entry, Some(teller)) => teller.entry(entry),
+    });
+    let end = end.map_err(|source| RecordError::Garbled {
+        path: path.to_owned(),
+        source,
+    })?;
+    if let Some(why) = end.broken {
+        return Err(RecordError::Broken {
+            path: path.to_owned(),
+            why,
+        });
+    }
+    match teller {
+        Some(teller) if !stray => Ok(teller.finish()),
+        _ => Err(RecordError::NoHeader {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// Moves all to one clock, gives every try the number of its request, and leaves out what took no effect after all.
+fn put_together(told: Vec<Told>) -> Vec<Event> {
+    let zero = told
+        .iter()
+        .map(|one| one.header.started)
+        .min()
+        .unwrap_or_default();
+    let mut tries = HashMap::new();
+    let mut given_back = HashSet::new();
+    let mut histories = Vec::new();
+    for one in told {
+        let offset = one.header.started.since(zero);
+        tries.extend(one.tries);
+        given_back.extend(one.given_back);
+        let moved = one.events.into_iter().map(|mut event| {
+            event.at = event.at + offset;
+            move_ends(&mut event.what, |until| until + offset);
+            event
+        });
+        histories.push(moved.collect());
+    }
+    let mut history = merge(histories);
+    history.retain(|event| match &event.what {
+        What::Handled { request, handler, .. } => !given_back.contains(&(*request, *handler)),
+        _ => true,
+    });
+    for event in &mut history {
+        if let What::Handled { request, .. } | What::Routed { request, .. } | What::Late { request } =
+            &mut event.what
+            && let Some(first) = tries.get(request)
+        {
+            request.message = *first;
+        }
+    }
+    history
+}
+
+fn move_ends(what: &mut What, to: impl Fn(Instant) -> Instant) {
+    if let What::Lease { until } | What::Leads { until, .. } = what {
+        *until = to(*until);
+    }
+}
+
+#[cfg(test)]
+#[path = "record/record_test.rs"]
+mod tests;

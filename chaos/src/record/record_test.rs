@@ -1,0 +1,205 @@
+//! Tests of the recorder: small journals, written by the node's own journal.
+
+use std::io::{Cursor, Write};
+use std::sync::{Arc, Mutex};
+
+use squall_kernel::id::{Boot, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId};
+use squall_kernel::reason::NoReply;
+use squall_node::journal::{Ending, FORMAT, Fact, Journal};
+
+use super::*;
+use crate::history::Answer;
+use crate::invariant::{Id, Verdict, check};
+
+const EXCHANGE: ExchangeId = ExchangeId(1);
+
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no test panics here").write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn header(node: u64, started: u64) -> Header {
+    Header {
+        format: FORMAT,
+        node: NodeId(node),
+        incarnation: Incarnation(1),
+        boot: Boot(1),
+        started: Instant(started),
+    }
+}
+
+fn journal(node: u64, started: u64, facts: &[(u64, Fact)]) -> Vec<u8> {
+    let memory = Memory::default();
+    let (journal, writer) = Journal::start_writer(memory.clone()).expect("threads start");
+    journal.header(&header(node, started));
+    for (now, fact) in facts {
+        journal.fact(Instant(*now), fact);
+    }
+    drop(journal);
+    writer.finish().expect("memory takes everything");
+    let bytes = memory.0.lock().expect("no test panics here");
+    bytes.clone()
+}
+
+fn handler(node: u64) -> Pid {
+    Pid::new(NodeId(node), Boot(1), 1)
+}
+
+fn passed(message: u64, by: u64) -> Fact {
+    Fact::Passed {
+        request: RequestKey {
+            origin: NodeId(1),
+            message: MessageId(message),
+        },
+        exchange: EXCHANGE,
+        handler: handler(by),
+        epoch: Epoch(1),
+        leader_epoch: LeaderEpoch(0),
+    }
+}
+
+fn requester(tries: &[u64], ending: Ending) -> Vec<u8> {
+    let request = MessageId(1);
+    let mut facts = vec![(
+        10,
+        Fact::Begun {
+            request,
+            exchange: EXCHANGE,
+            many: false,
+        },
+    )];
+    facts.extend(tries.iter().map(|message| {
+        let message = MessageId(*message);
+        (11, Fact::Tried { request, message })
+    }));
+    let exchange = EXCHANGE;
+    facts.push((
+        900,
+        Fact::Outcome {
+            request,
+            exchange,
+            ending,
+            more: false,
+        },
+    ));
+    facts.push((950, Fact::Left));
+    journal(1, 5_000, &facts)
+}
+
+fn history(journals: &[Vec<u8>]) -> Vec<Event> {
+    let told = journals
+        .iter()
+        .map(|bytes| tell(Path::new("j"), Cursor::new(bytes)).expect("a journal"));
+    put_together(told.collect())
+}
+
+fn outcome_verdict(history: &[Event]) -> Verdict {
+    let verdicts = check(history);
+    verdicts
+        .into_iter()
+        .find_map(|(id, verdict)| (id == Id(5)).then_some(verdict))
+        .expect("I5 is checked")
+}
+
+#[test]
+fn clocks_are_aligned_and_tries_are_one_request() {
+    let two = journal(2, 5_200, &[(100, passed(8, 2)), (150, Fact::Left)]);
+    let history = history(&[two, requester(&[7, 8], Ending::Reply(handler(2)))]);
+    let lines: Vec<String> = history.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "0.000000s 1 started incarnation 1",
+            "0.000010s 1 request 1/1 to #1",
+            "0.000200s 2 started incarnation 1",
+            "0.000300s 2 <2.1:1> handled 1/1 of #1 epoch 1 leader epoch 0",
+            "0.000300s 2 left",
+            "0.000900s 1 request 1/1: reply of <2.1:1>",
+            "0.000900s 1 left",
+        ]
+    );
+    assert_eq!(outcome_verdict(&history), Verdict::Ok);
+}
+
+#[test]
+fn a_request_that_two_handlers_took_by_two_tries_is_found() {
+    let two = journal(2, 5_000, &[(100, passed(7, 2))]);
+    let three = journal(3, 5_000, &[(200, passed(8, 3))]);
+    let history = history(&[requester(&[7, 8], Ending::Reply(handler(3))), two, three]);
+    let Verdict::Fail(breach) = outcome_verdict(&history) else {
+        panic!("it was handled twice");
+    };
+    assert_eq!(breach.text, "request 1/1 was handled by <2.1:1> and by <3.1:1>");
+}
+
+#[test]
+fn what_did_not_fit_into_the_mailbox_took_no_effect() {
+    let given_back = Fact::GivenBack {
+        request: RequestKey {
+            origin: NodeId(1),
+            message: MessageId(7),
+        },
+        handler: handler(2),
+    };
+    let two = journal(2, 5_000, &[(100, passed(7, 2)), (101, given_back)]);
+    let history = history(&[requester(&[7], Ending::None(NoReply::Rejected)), two]);
+    assert!(!history.iter().any(|e| matches!(e.what, What::Handled { .. })));
+    assert_eq!(outcome_verdict(&history), Verdict::Ok);
+}
+
+#[test]
+fn a_node_without_a_word_of_its_end_was_killed() {
+    let history = history(&[journal(2, 5_000, &[(100, passed(7, 2))])]);
+    let last = history.last().expect("it ended");
+    assert_eq!(
+        (last.at, &last.what),
+        (Instant(100), &What::Ended { graceful: false })
+    );
+}
+
+#[test]
+fn a_journal_that_cannot_be_judged_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("a.jsonl");
+    let error_for = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).expect("room");
+        let error = history_of(&[&path]).expect_err("no history").to_string();
+        error
+            .split("a.jsonl: ")
+            .nth(1)
+            .expect("the file is named")
+            .to_owned()
+    };
+    let whole = journal(2, 5_000, &[(100, Fact::Left)]);
+    let first = whole.iter().position(|byte| *byte == b'\n').expect("two lines") + 1;
+    assert_eq!(
+        error_for(&whole[first..]),
+        "it does not begin with a header that names its node"
+    );
+    assert_eq!(
+        error_for(&[&whole[..first], b"{\"broken\":\"too slow\"}\n"].concat()),
+        "the recording ended before the run did: too slow"
+    );
+    assert!(error_for(&[b"nonsense\n", &whole[..]].concat()).starts_with("line 1 is not a journal's"));
+    let later = String::from_utf8(whole)
+        .expect("JSON")
+        .replacen("\"format\":1", "\"format\":2", 1);
+    assert!(error_for(format!("{later}{{}}\n").as_bytes()).contains("written by a later version"));
+}
+
+#[test]
+fn endings_become_answers() {
+    let history = history(&[requester(&[7], Ending::None(NoReply::Timeout))]);
+    let outcome = history.iter().find_map(|event| match event.what {
+        What::Outcome { outcome, .. } => Some(outcome),
+        _ => None,
+    });
+    assert!(matches!(outcome, Some(Answer::None(ended)) if ended.0 == NoReply::Timeout));
+}

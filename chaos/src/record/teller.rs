@@ -1,0 +1,359 @@
+//! What one journal tells, as events on its node's own clock.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use squall_kernel::core::{CoreEffect, CoreInput, MetaView};
+use squall_kernel::exchange::{ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
+use squall_kernel::id::{Counter, Epoch, ExchangeId, MessageId, NodeId, Pid, Term};
+use squall_kernel::message::System;
+use squall_kernel::registry::Registry;
+use squall_kernel::time::Instant;
+use squall_node::journal::{Ending, Entry, Fact, Header};
+
+use super::Told;
+use crate::history::{Answer, Ended, Event, Mark, View, What};
+use crate::sim::outcome::Digest;
+
+/// An owned exchange, as far as its journal tells of it.
+#[derive(Debug)]
+struct Owned {
+    exchange: ExchangeId,
+    epoch: Epoch,
+    view: View,
+}
+
+/// Turns entries into events.
+#[derive(Debug)]
+pub(super) struct Teller {
+    header: Header,
+    now: Instant,
+    left: bool,
+    registry: Arc<Registry>,
+    meta: Option<(Term, bool)>,
+    held: BTreeMap<ExchangeId, Epoch>,
+    exchanges: HashMap<String, Owned>,
+    events: Vec<Event>,
+    tries: HashMap<RequestKey, MessageId>,
+    given_back: HashSet<(RequestKey, Pid)>,
+}
+
+impl Teller {
+    pub(super) fn new(header: Header) -> Self {
+        let mut teller = Self {
+            header,
+            now: Instant(0),
+            left: false,
+            registry: Arc::default(),
+            meta: None,
+            held: BTreeMap::new(),
+            exchanges: HashMap::new(),
+            events: Vec::new(),
+            tries: HashMap::new(),
+            given_back: HashSet::new(),
+        };
+        let incarnation = header.incarnation;
+        teller.tell(What::Started { incarnation });
+        teller
+    }
+
+    pub(super) fn finish(mut self) -> Told {
+        let graceful = self.left;
+        // Threads record side by side: the last line need not be the latest one.
+        self.now = self.events.iter().map(|event| event.at).max().unwrap_or(self.now);
+        self.tell(What::Ended { graceful });
+        Told {
+            header: self.header,
+            events: self.events,
+            tries: self.tries,
+            given_back: self.given_back,
+        }
+    }
+
+    pub(super) fn entry(&mut self, entry: Entry) {
+        match entry {
+            Entry::Header(_) => {}
+            Entry::Fact { now, fact } => {
+                self.now = now;
+                self.fact(&fact);
+            }
+            Entry::Core { now, input, effects } => {
+                self.now = now;
+                self.core(*input, effects);
+            }
+            Entry::ExchangeStart { id, now, config } => {
+                self.now = now;
+                self.exchange_start(id, &config);
+            }
+            Entry::Exchange {
+                id,
+                now,
+                input,
+                effects,
+            } => {
+                self.now = now;
+                self.exchange(&id, &input, &effects);
+            }
+        }
+    }
+
+    fn tell(&mut self, what: What) {
+        self.events.push(Event {
+            at: self.now,
+            node: self.header.node,
+            what,
+        });
+    }
+
+    fn own(&self, message: MessageId) -> RequestKey {
+        let origin: NodeId = self.header.node;
+        RequestKey { origin, message }
+    }
+
+    fn fact(&mut self, fact: &Fact) {
+        match *fact {
+            Fact::Tried { request, message } => {
+                self.tries.insert(self.own(message), request);
+            }
+            Fact::GivenBack { request, handler } => {
+                self.given_back.insert((request, handler));
+            }
+            Fact::Left => self.left = true,
+            Fact::Begun { .. } | Fact::Outcome { .. } | Fact::Late { .. } => self.request(fact),
+            Fact::Passed {
+                request,
+                exchange,
+                handler,
+                epoch,
+                leader_epoch,
+            } => self.tell(What::Handled {
+                request,
+                exchange,
+                handler,
+                epoch,
+                leader_epoch,
+            }),
+            Fact::Leads {
+                exchange,
+                handler,
+                leader_epoch,
+                until,
+            } => self.tell(What::Leads {
+                exchange,
+                handler,
+                leader_epoch,
+                until,
+            }),
+            Fact::Fenced {
+                exchange,
+                handler,
+                epoch,
+                seen,
+            } => self.tell(What::Fenced {
+                exchange,
+                handler,
+                epoch,
+                seen,
+            }),
+        }
+    }
+
+    /// The requester's side.
+    fn request(&mut self, fact: &Fact) {
+        let what = match *fact {
+            Fact::Begun {
+                request,
+                exchange,
+                many,
+            } => What::Begun {
+                request: self.own(request),
+                exchange,
+                many,
+            },
+            Fact::Outcome {
+                request,
+                exchange,
+                ending,
+                more,
+            } => What::Outcome {
+                request: self.own(request),
+                exchange,
+                outcome: answer_of(ending),
+                more,
+            },
+            Fact::Late { message } => What::Late {
+                request: self.own(message),
+            },
+            _ => return,
+        };
+        self.tell(what);
+    }
+
+    fn core(&mut self, input: CoreInput, effects: Vec<CoreEffect>) {
+        match input {
+            CoreInput::Registry(registry) => self.registry(&registry),
+            CoreInput::Meta(meta) => self.meta(&meta),
+            _ => {}
+        }
+        for effect in effects {
+            match effect {
+                CoreEffect::Lease { until } => self.tell(What::Lease { until }),
+                CoreEffect::LeaseLost => self.tell(What::Lease { until: self.now }),
+                CoreEffect::Own { exchange, epoch } => {
+                    self.held.insert(exchange, epoch);
+                    self.tell(What::Own { exchange, epoch });
+                }
+                CoreEffect::Disown { exchange, .. } | CoreEffect::HandOff { exchange, .. } => {
+                    self.disown(exchange);
+                }
+                CoreEffect::HandOver { .. } => self.tell(What::Mark(Mark::HandedOver)),
+                CoreEffect::Drained { .. } => self.tell(What::Mark(Mark::Drained)),
+                _ => {}
+            }
+        }
+    }
+
+    fn disown(&mut self, exchange: ExchangeId) {
+        if let Some(epoch) = self.held.remove(&exchange) {
+            self.tell(What::Disown { exchange, epoch });
+        }
+    }
+
+    fn registry(&mut self, new: &Arc<Registry>) {
+        let old = std::mem::replace(&mut self.registry, Arc::clone(new));
+        for record in new.exchanges.values() {
+            let (exchange, strategy) = (record.id, record.strategy);
+            let before = old.exchanges.get(&exchange);
+            if before.is_none() {
+                self.tell(What::Declared { exchange, strategy });
+            }
+            if let Some(owner) = record.owner
+                && before.is_none_or(|before| (before.epoch, before.owner) != (record.epoch, record.owner))
+            {
+                let epoch = record.epoch;
+                self.tell(What::Granted {
+                    exchange,
+                    epoch,
+                    owner,
+                });
+            }
+        }
+        for exchange in old.exchanges.keys().filter(|id| !new.exchanges.contains_key(id)) {
+            let exchange = *exchange;
+            self.tell(What::Deleted { exchange });
+        }
+        if let Some(cluster) = new.cluster.filter(|_| new.revision != old.revision) {
+            let (revision, digest) = (new.revision, digest_of(new));
+            self.tell(What::Applied {
+                cluster,
+                revision,
+                digest,
+            });
+        }
+    }
+
+    fn meta(&mut self, meta: &MetaView) {
+        let (term, leads) = (meta.term, meta.leads);
+        let before = self.meta.replace((term, leads));
+        if before != Some((term, leads)) && (leads || before.is_some_and(|(_, led)| led)) {
+            self.tell(What::MetaLeader { term, leads });
+        }
+    }
+
+    fn exchange_start(&mut self, id: String, config: &ExchangeConfig) {
+        let owned = Owned {
+            exchange: config.id,
+            epoch: config.epoch,
+            view: View::default(),
+        };
+        self.exchanges.insert(id, owned);
+    }
+
+    fn exchange(&mut self, id: &str, input: &ExchangeInput, effects: &[ExchangeEffect]) {
+        let Some(owned) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        let (exchange, epoch) = (owned.exchange, owned.epoch);
+        let mut seen: Option<Counter> = None;
+        let (mut routed, mut moved) = (Vec::new(), false);
+        for effect in effects {
+            match effect {
+                ExchangeEffect::Tell { counter, what, .. }
+                | ExchangeEffect::Announce { counter, what, .. } => {
+                    look(&mut owned.view, what);
+                    seen = Some(*counter);
+                }
+                ExchangeEffect::Transfer { .. } => moved = true,
+                ExchangeEffect::Deliver { request, handler, .. } => routed.push((*request, *handler)),
+                _ => {}
+            }
+        }
+        let view = owned.view.clone();
+        if let Some(counter) = seen {
+            self.tell(What::OwnerView {
+                exchange,
+                version: (epoch, counter),
+                view,
+            });
+        }
+        if moved && matches!(input, ExchangeInput::Leave { .. }) {
+            self.tell(What::Mark(Mark::MoveBegun));
+        }
+        if matches!(input, ExchangeInput::Resume { .. }) {
+            self.tell(What::Mark(Mark::MoveDone));
+        }
+        let service_tag = match input {
+            ExchangeInput::Request { service_tag, .. } => String::from_utf8_lossy(service_tag).into_owned(),
+            _ => String::new(),
+        };
+        for (request, handler) in routed {
+            let service_tag = service_tag.clone();
+            self.tell(What::Routed {
+                request,
+                exchange,
+                epoch,
+                service_tag,
+                handler,
+            });
+        }
+    }
+}
+
+/// What a message of the owner says of its own view.
+fn look(view: &mut View, what: &System) {
+    match what {
+        System::Leader {
+            leader,
+            leader_epoch,
+            servers,
+        } => {
+            view.leader = leader.map(|pid| (pid, *leader_epoch));
+            view.servers = servers.iter().map(|server| server.pid).collect();
+        }
+        System::SlaveUp(server) => {
+            if !view.servers.contains(&server.pid) {
+                view.servers.push(server.pid);
+            }
+        }
+        System::SlaveDown { pid, .. } => {
+            view.servers.retain(|server| server != pid);
+            view.leader = view.leader.filter(|(leader, _)| leader != pid);
+        }
+    }
+    view.servers.sort_unstable();
+}
+
+fn answer_of(ending: Ending) -> Answer {
+    match ending {
+        Ending::Reply(handler) => Answer::Reply { handler },
+        Ending::Declined(handler) => Answer::Declined { handler },
+        Ending::None(reason) => Answer::None(Ended(reason)),
+    }
+}
+
+/// Hash of a whole registry: equal registries have equal text.
+fn digest_of(registry: &Registry) -> u64 {
+    let mut digest = Digest::default();
+    digest.bytes(&serde_json::to_vec(registry).expect("a registry is plain data with text keys"));
+    digest.value()
+}

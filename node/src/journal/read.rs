@@ -1,0 +1,183 @@
+//! Reads a journal entry by entry, for those who judge a run. What does not live here: stepping machines (`replay`).
+
+use std::io::BufRead;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use squall_kernel::core::{CoreEffect, CoreInput};
+use squall_kernel::exchange::{ExchangeConfig, ExchangeEffect, ExchangeInput};
+use squall_kernel::time::Instant;
+
+use super::fact::{FORMAT, Fact, Header};
+use super::{MachineKind, ReplayError};
+
+/// One line of a journal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// Who recorded it; the first line.
+    Header(Header),
+    /// Something that happened.
+    Fact {
+        /// When.
+        now: Instant,
+        /// What.
+        fact: Fact,
+    },
+    /// The control side stepped.
+    Core {
+        /// When.
+        now: Instant,
+        /// Input.
+        input: Box<CoreInput>,
+        /// Effects.
+        effects: Vec<CoreEffect>,
+    },
+    /// An exchange began to be owned.
+    ExchangeStart {
+        /// Its id in the journal.
+        id: String,
+        /// When.
+        now: Instant,
+        /// From what.
+        config: ExchangeConfig,
+    },
+    /// An exchange stepped.
+    Exchange {
+        /// Its id in the journal.
+        id: String,
+        /// When.
+        now: Instant,
+        /// Input.
+        input: ExchangeInput,
+        /// Effects.
+        effects: Vec<ExchangeEffect>,
+    },
+}
+
+/// How a journal ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JournalEnd {
+    /// Why the recording ended early, when it says so.
+    pub broken: Option<String>,
+    /// True when the last line is cut off, as after a kill.
+    pub torn: bool,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    header: Option<Header>,
+    fact: Option<Fact>,
+    machine: Option<MachineKind>,
+    id: Option<String>,
+    now: Option<Instant>,
+    start: Option<IgnoredAny>,
+    broken: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct StartLine<S> {
+    start: S,
+}
+
+#[derive(Deserialize)]
+struct StepLine<I, E> {
+    step: Step<I, E>,
+}
+
+#[derive(Deserialize)]
+struct Step<I, E> {
+    input: I,
+    effects: Vec<E>,
+}
+
+/// Shows every entry of a journal to `each`, in order.
+///
+/// # Errors
+/// [`ReplayError`] when it is not a journal, or cannot be read. A last line that is cut off is no error.
+pub fn read(journal: impl BufRead, mut each: impl FnMut(Entry)) -> Result<JournalEnd, ReplayError> {
+    let mut end = JournalEnd::default();
+    let mut lines = journal.lines().enumerate().peekable();
+    while let Some((n, text)) = lines.next() {
+        match parse(n + 1, &text?) {
+            Ok(Line::Entry(entry)) => each(*entry),
+            Ok(Line::CoreStart) => {}
+            Ok(Line::Broken(why)) => {
+                end.broken = Some(why);
+                break;
+            }
+            Err(ReplayError::Garbled { .. }) if lines.peek().is_none() => end.torn = true,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(end)
+}
+
+enum Line {
+    Entry(Box<Entry>),
+    /// Of no interest: the header says more.
+    CoreStart,
+    Broken(String),
+}
+
+fn parse(line: usize, text: &str) -> Result<Line, ReplayError> {
+    let head: Head = json(line, text)?;
+    let garbled = |why: &str| ReplayError::Garbled {
+        line,
+        why: why.to_owned(),
+    };
+    let entry = match head {
+        Head {
+            broken: Some(why), ..
+        } => return Ok(Line::Broken(why)),
+        Head {
+            header: Some(header), ..
+        } if header.format > FORMAT => return Err(garbled("written by a later version")),
+        Head {
+            header: Some(header), ..
+        } => Entry::Header(header),
+        Head {
+            fact: Some(fact),
+            now: Some(now),
+            ..
+        } => Entry::Fact { now, fact },
+        Head {
+            machine: Some(machine),
+            id: Some(id),
+            now: Some(now),
+            start,
+            ..
+        } => match (machine, start) {
+            (MachineKind::Core, Some(_)) => return Ok(Line::CoreStart),
+            (MachineKind::Core, None) => {
+                let StepLine { step } = json(line, text)?;
+                let Step { input, effects } = step;
+                let input = Box::new(input);
+                Entry::Core { now, input, effects }
+            }
+            (MachineKind::Exchange, Some(_)) => {
+                let StartLine { start: config } = json(line, text)?;
+                Entry::ExchangeStart { id, now, config }
+            }
+            (MachineKind::Exchange, None) => {
+                let StepLine { step } = json(line, text)?;
+                let Step { input, effects } = step;
+                Entry::Exchange {
+                    id,
+                    now,
+                    input,
+                    effects,
+                }
+            }
+        },
+        _ => return Err(garbled("neither a header, a fact, a start nor a step")),
+    };
+    Ok(Line::Entry(Box::new(entry)))
+}
+
+/// Straight from the text: a detour through a general JSON value would lose 128-bit numbers.
+fn json<T: DeserializeOwned>(line: usize, text: &str) -> Result<T, ReplayError> {
+    serde_json::from_str(text).map_err(|error| ReplayError::Garbled {
+        line,
+        why: error.to_string(),
+    })
+}
