@@ -23,7 +23,7 @@ use super::port::{Outbox, Port};
 use super::runtime::{Life, NodeRuntime, true_nanos, true_now};
 use super::start::{Handles, Starting};
 use crate::sim::log::{Log, Output, Ticket};
-use crate::sim::plan::Spread;
+use crate::sim::plan::{Plan, Spread};
 use crate::sim::rng::Rng;
 
 /// The logs of a cluster.
@@ -34,6 +34,8 @@ pub struct Engine {
     founding: Founding,
     sync: Spread,
     seed: u64,
+    /// Addresses of the founding voters, as their nodes introduce themselves.
+    addresses: BTreeMap<NodeId, String>,
     disks: BTreeMap<NodeId, Disk>,
     running: BTreeMap<NodeId, Running>,
 }
@@ -54,6 +56,19 @@ impl Running {
 }
 
 impl Engine {
+    /// Logs for the nodes of a plan.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let addresses = plan
+            .nodes
+            .iter()
+            .map(|node| (node.id, format!("{}:1", node.name)));
+        Self {
+            addresses: addresses.collect(),
+            ..Self::new(plan.seed, plan.profile, plan.disk)
+        }
+    }
+
     /// Logs of nodes that run on these times; nothing runs yet.
     #[must_use]
     pub fn new(seed: u64, profile: Profile, sync: Spread) -> Self {
@@ -68,6 +83,7 @@ impl Engine {
             },
             sync,
             seed,
+            addresses: BTreeMap::new(),
             disks: BTreeMap::new(),
             running: BTreeMap::new(),
         }
@@ -243,7 +259,11 @@ impl Log for Engine {
     }
 
     fn found(&mut self, node: NodeId, voters: &BTreeSet<NodeId>) {
-        let voters = voters.iter().map(|id| (*id, address(*id))).collect();
+        let addresses = &self.addresses;
+        let voters = voters
+            .iter()
+            .map(|id| (*id, addresses.get(id).cloned().unwrap_or_default()))
+            .collect();
         self.with(node, move |handles| async move {
             let _ = handles.changes.found(voters).await;
         });
@@ -293,11 +313,6 @@ impl Log for Engine {
             handles.raft.runtime_config().elect(allowed);
         }
     }
-}
-
-/// Nobody dials in a simulation: a name is enough.
-fn address(node: NodeId) -> String {
-    format!("{:x}", node.0)
 }
 
 async fn here(changes: &Changes<NodeRuntime>, command: Command) -> ProposeResult {

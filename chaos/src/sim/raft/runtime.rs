@@ -105,23 +105,23 @@ impl Life {
 
 impl State {
     fn local(&self, now: u64) -> u64 {
-        self.since.1
-            + scale(
-                now.saturating_sub(self.since.0),
-                MILLION + i128::from(self.ppm),
-                MILLION,
-            )
+        let passed = i128::from(now.saturating_sub(self.since.0));
+        self.since.1 + nanoseconds(passed * (MILLION + i128::from(self.ppm)) / MILLION)
     }
 
-    /// To the microsecond above: no timer fires before its time.
+    /// The first microsecond at which the clock shows that: no timer fires before its time.
     fn true_of(&self, local: u64) -> u64 {
-        let ahead = local.saturating_sub(self.since.1);
-        (self.since.0 + scale(ahead, MILLION, MILLION + i128::from(self.ppm))).div_ceil(1000) * 1000
+        let (ahead, rate) = (
+            i128::from(local.saturating_sub(self.since.1)),
+            MILLION + i128::from(self.ppm),
+        );
+        let passed = nanoseconds((ahead * MILLION + rate - 1) / rate);
+        (self.since.0 + passed).div_ceil(1000) * 1000
     }
 }
 
-fn scale(span: u64, by: i128, of: i128) -> u64 {
-    u64::try_from(i128::from(span) * by / of).expect("clocks run forward")
+fn nanoseconds(span: i128) -> u64 {
+    u64::try_from(span).expect("clocks run forward, and not for 500 years")
 }
 
 thread_local! {
@@ -311,5 +311,32 @@ impl AsyncRuntime for NodeRuntime {
         T: Send + 'static,
     {
         Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_timer_fires_before_its_time_and_none_late() {
+        for ppm in [-5000, -333, -1, 0, 1, 77, 5000] {
+            let state = State {
+                dead: false,
+                paused: false,
+                waiting: Vec::new(),
+                ppm,
+                since: (1_234, EPOCH + 77),
+            };
+            for ahead in (997..2_000_000).step_by(997) {
+                let local = EPOCH + 77 + ahead;
+                let fires = state.true_of(local);
+                assert!(state.local(fires) >= local, "{ppm} {ahead}");
+                assert!(
+                    fires < 2_000 || state.local(fires - 1_001) < local,
+                    "{ppm} {ahead}"
+                );
+            }
+        }
     }
 }
