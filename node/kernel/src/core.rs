@@ -61,6 +61,9 @@ pub struct NodeCore {
     dead: BTreeMap<NodeId, (Incarnation, Tenure)>,
     /// Ends that this meta leader has proposed to declare.
     told_dead: BTreeMap<NodeId, (Incarnation, Tenure)>,
+    /// Latest tenure of this node that a voter has ended: nobody promises anything under it any more. It takes a new one,
+    /// which only the meta leader can propose.
+    ended: Tenure,
     /// Since when this node has had no lease; none while it has one.
     unleased_since: Option<Instant>,
     /// Since when it has had one without a gap.
@@ -100,6 +103,7 @@ impl NodeCore {
             rejoined: None,
             dead: BTreeMap::new(),
             told_dead: BTreeMap::new(),
+            ended: Tenure(0),
             unleased_since: Some(now),
             leased_since: None,
             isolated: false,
@@ -199,6 +203,7 @@ impl NodeCore {
             tenure,
             revision: self.registry.revision,
             leased: self.said > now,
+            ended: tenure > Tenure(0) && self.ended == tenure,
         };
         out.extend(
             self.peers
@@ -209,10 +214,12 @@ impl NodeCore {
                     message: message.clone(),
                 }),
         );
-        if self.meta.voters.contains(&self.me)
-            && let Promise::Given(length) = self.voter.ask(now, self.me, tenure, self.tenure_of(self.me))
-        {
-            self.lease.promised(self.me, tenure, now, length);
+        if self.meta.voters.contains(&self.me) {
+            match self.voter.ask(now, self.me, tenure, self.tenure_of(self.me)) {
+                Promise::Given(length) => self.lease.promised(self.me, tenure, now, length),
+                Promise::Ended => self.ended = self.ended.max(tenure),
+                Promise::Withheld => {}
+            }
         }
     }
 
@@ -250,17 +257,23 @@ impl NodeCore {
                 sent_at,
                 tenure,
                 leased,
+                ended,
                 ..
             } => {
-                self.peer(now, from).says(now, *tenure, *leased);
+                self.peer(now, from).says(now, *tenure, *leased, *ended);
                 self.answer_heartbeat(now, from, *sent_at, *tenure, out);
             }
             PeerMessage::HeartbeatAck {
                 sent_at,
                 tenure,
                 promise,
-                ..
-            } => self.acknowledged(now, from, *sent_at, *tenure, *promise, out),
+                ended,
+            } => {
+                if *ended {
+                    self.ended = self.ended.max(*tenure);
+                }
+                self.acknowledged(now, from, *sent_at, *tenure, *promise, out);
+            }
             PeerMessage::Obituary { node, incarnation } => self.died_elsewhere(now, *node, *incarnation, out),
             PeerMessage::GatherAsk { node, tenure, term } => {
                 let remaining = self.voter.end(now, *node, *tenure);

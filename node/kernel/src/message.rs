@@ -35,6 +35,8 @@ pub enum PeerMessage {
         revision: Revision,
         /// True when the sender acts under a lease.
         leased: bool,
+        /// True when a voter told it that promises under this tenure are over.
+        ended: bool,
     },
     /// Answer to a heartbeat.
     HeartbeatAck {

@@ -46,8 +46,12 @@ impl NodeCore {
             return;
         }
         let (me, registry) = (self.me, Arc::clone(&self.registry));
-        for record in registry.nodes.values().filter(|n| n.id != me && n.is_up()) {
-            self.tend_node(now, &registry, record, beat, out);
+        for record in registry.nodes.values().filter(|n| n.is_up()) {
+            if record.id == me {
+                self.tend_itself(now, record, beat, out);
+            } else {
+                self.tend_node(now, &registry, record, beat, out);
+            }
         }
         self.gathers
             .retain(|node, _| registry.nodes.get(node).is_some_and(NodeRecord::is_up));
@@ -84,12 +88,43 @@ impl NodeCore {
             Finding::Weak => self.gather(now, node, tenure, beat, Command::NodeWeak { node, tenure }, out),
             Finding::Fit if beat => out.push(CoreEffect::Propose(Command::NodeFit { node, tenure })),
             Finding::Well | Finding::Fit => {
-                if let Some(gather) = self.gathers.remove(&node)
-                    && gather.tenure == tenure
-                {
+                // Its promises may also have been ended for a leader that could not see it through.
+                let gathered = self.gathers.remove(&node).is_some_and(|g| g.tenure == tenure);
+                let over = beat && self.peers.get(&node).is_some_and(|p| p.ended == tenure);
+                if gathered || over {
                     out.push(CoreEffect::Propose(Command::RenewTenure { node, tenure }));
                 }
             }
+        }
+    }
+
+    /// The meta leader is a member like the others, but nobody else proposes anything for it.
+    fn tend_itself(&self, now: Instant, record: &NodeRecord, beat: bool, out: &mut Vec<CoreEffect>) {
+        let (node, tenure) = (record.id, record.tenure);
+        if beat && self.ended == tenure && self.my_tenure() == tenure {
+            out.push(CoreEffect::Propose(Command::RenewTenure { node, tenure }));
+        }
+        let patience = self.patience(now);
+        let well = self.leased_since.is_some_and(|since| now.since(since) > patience);
+        if beat && record.duty == Duty::Weak && well {
+            out.push(CoreEffect::Propose(Command::NodeFit { node, tenure }));
+        }
+    }
+
+    /// How long a weak node must hold a lease before it counts as fit: not long while no fit node holds one.
+    fn patience(&self, now: Instant) -> Span {
+        let acts = |n: &NodeRecord| {
+            let says = self.peers.get(&n.id).filter(|p| !p.suspect).and_then(|p| p.lease);
+            if n.id == self.me {
+                self.said > now
+            } else {
+                says.is_some_and(|(_, leased, _)| leased)
+            }
+        };
+        if self.registry.nodes.values().any(|n| n.may_own() && acts(n)) {
+            self.times.well
+        } else {
+            self.times.silence
         }
     }
 
@@ -121,7 +156,7 @@ impl NodeCore {
         let others = || registry.nodes.values().any(|n| n.id != record.id && n.may_own());
         if record.may_own() && peer.has_said(now, record.tenure, false, times.silence) && others() {
             Finding::Weak
-        } else if record.duty == Duty::Weak && peer.has_said(now, record.tenure, true, times.well) {
+        } else if record.duty == Duty::Weak && peer.has_said(now, record.tenure, true, self.patience(now)) {
             Finding::Fit
         } else {
             Finding::Well

@@ -17,6 +17,8 @@ pub(super) struct Peer {
     pub(super) reachable: bool,
     /// What it last said of its lease, under which tenure, and since when it says so without a break.
     pub(super) lease: Option<(Tenure, bool, Instant)>,
+    /// Latest tenure of which it said that a voter had ended it.
+    pub(super) ended: Tenure,
 }
 
 impl Peer {
@@ -29,11 +31,15 @@ impl Peer {
             suspect: false,
             reachable: true,
             lease: None,
+            ended: Tenure(0),
         }
     }
 
     /// A heartbeat said whether the peer acts under a lease.
-    pub(super) fn says(&mut self, now: Instant, tenure: Tenure, leased: bool) {
+    pub(super) fn says(&mut self, now: Instant, tenure: Tenure, leased: bool, ended: bool) {
+        if ended {
+            self.ended = self.ended.max(tenure);
+        }
         if self.lease.is_none_or(|(t, l, _)| (t, l) != (tenure, leased)) {
             self.lease = Some((tenure, leased, now));
         }

@@ -156,6 +156,45 @@ fn a_node_whose_heartbeats_are_not_acknowledged_says_so_and_that_it_is_isolated(
 }
 
 #[test]
+fn promises_ended_for_a_leader_that_came_to_nothing_are_given_again_under_a_new_tenure() {
+    let mut cluster = settled("b");
+    let ask = PeerMessage::GatherAsk {
+        node: B,
+        tenure: Tenure(1),
+        term: crate::id::Term(1),
+    };
+    for voter in [A, C] {
+        cluster.input(
+            voter,
+            &CoreInput::Message {
+                from: C,
+                message: ask.clone(),
+            },
+        );
+    }
+    cluster.run(Span::from_ms(300));
+    assert!(cluster.holds_lease(2));
+    assert_eq!(cluster.registry.nodes[&B].tenure, Tenure(2));
+    assert_eq!(owner(&cluster), (Some(B), Epoch(1)), "nothing moved");
+}
+
+#[test]
+fn a_meta_leader_whose_own_promises_were_ended_takes_a_new_tenure_too() {
+    let mut cluster = settled("a");
+    let message = PeerMessage::GatherAsk {
+        node: A,
+        tenure: Tenure(1),
+        term: crate::id::Term(1),
+    };
+    for voter in [B, C] {
+        let message = message.clone();
+        cluster.input(voter, &CoreInput::Message { from: B, message });
+    }
+    cluster.run(Span::from_ms(300));
+    assert!(cluster.holds_lease(1));
+}
+
+#[test]
 fn a_draining_node_hands_over_what_it_owns_and_then_says_so() {
     let mut cluster = settled("b");
     let node = NodeName::new("b").expect("a good name");
