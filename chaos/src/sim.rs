@@ -3,13 +3,20 @@
 //!
 //! What does not live here: judging a history (`invariant`), and the command line.
 
+pub mod clock;
 pub mod fault;
+pub mod host;
+mod links;
 pub mod log;
+pub mod log_model;
 pub mod outcome;
 pub mod plan;
 pub mod raft;
 pub mod rng;
+mod workload;
+pub mod world;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -39,3 +46,29 @@ impl fmt::Display for Tier {
         f.pad(self.as_str())
     }
 }
+
+/// Runs a plan.
+#[must_use]
+pub fn run(tier: Tier, plan: &plan::Plan) -> outcome::Run {
+    let log: Box<dyn log::Log> = match tier {
+        Tier::T1 => Box::new(log_model::LogModel::new(plan.seed, plan.profile, plan.disk)),
+        Tier::T2 => Box::new(raft::Engine::new(plan.seed, plan.profile, plan.disk)),
+    };
+    world::World::new(tier, plan, log).run()
+}
+
+/// Takes out of a map what is wanted, in order.
+fn extract<K: Ord + Copy, V>(map: &mut BTreeMap<K, V>, wanted: impl Fn(&K, &V) -> bool) -> Vec<(K, V)> {
+    let keys: Vec<K> = map
+        .iter()
+        .filter(|(k, v)| wanted(k, v))
+        .map(|(k, _)| *k)
+        .collect();
+    keys.into_iter()
+        .filter_map(|key| map.remove_entry(&key))
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "sim/sim_test.rs"]
+mod tests;

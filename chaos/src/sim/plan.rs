@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use squall_kernel::id::{ExchangeName, NodeId, NodeName};
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::Strategy;
+use squall_kernel::registry::{Strategy, Takeover};
 use squall_kernel::time::{Instant, Span};
 
 use super::fault::{PlannedFault, Seat};
@@ -28,7 +28,7 @@ pub struct Plan {
     pub profile: Profile,
     /// Nodes; a fault names them by their place here.
     pub nodes: Vec<NodePlan>,
-    /// Nodes with a vote: the first so many by id, as in a real founding. 1, 3 or 5.
+    /// Nodes with a vote at the beginning: 1, 3 or 5.
     pub voters: u8,
     /// Exchanges declared at the beginning.
     pub exchanges: Vec<ExchangePlan>,
@@ -62,6 +62,8 @@ pub struct NodePlan {
     /// Parts per million its clock is faster than true time; slower when negative. Two nodes differ by less than the
     /// kernel's `DRIFT_PPM`.
     pub clock_ppm: i32,
+    /// Its machine: nodes on the same one see each other's end.
+    pub machine: u8,
 }
 
 /// An exchange.
@@ -73,6 +75,8 @@ pub struct ExchangePlan {
     pub strategy: Strategy,
     /// Preferred owners in order; may be empty.
     pub failover: Vec<Seat>,
+    /// What happens when a preferred owner is back; none for the default.
+    pub takeover: Option<Takeover>,
 }
 
 /// A handler.
@@ -141,11 +145,16 @@ impl Plan {
         }
     }
 
-    /// Ids of the nodes with a vote at the beginning.
+    /// Ids of the nodes with a vote at the beginning: the founder, which is the first by name, and the lowest others.
     #[must_use]
     pub fn voter_ids(&self) -> BTreeSet<NodeId> {
-        let all: BTreeSet<NodeId> = self.nodes.iter().map(|n| n.id).collect();
-        all.into_iter().take(usize::from(self.voters)).collect()
+        let founder = self.nodes.first().map(|n| n.id);
+        let others: BTreeSet<NodeId> = self.nodes.iter().skip(1).map(|n| n.id).collect();
+        founder
+            .into_iter()
+            .chain(others)
+            .take(usize::from(self.voters))
+            .collect()
     }
 
     /// Places of all nodes.

@@ -3,7 +3,7 @@
 use squall_kernel::id::{ExchangeName, NodeId, NodeName};
 use squall_kernel::limits::DRIFT_PPM;
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::Strategy;
+use squall_kernel::registry::{Strategy, Takeover};
 use squall_kernel::time::{Instant, Span};
 
 use super::{ExchangePlan, HandlerPlan, NodePlan, Plan, Spread, Work};
@@ -90,6 +90,8 @@ fn nodes(rng: &mut Rng, count: u64) -> Vec<NodePlan> {
     let mut ids: Vec<u64> = (1..=count).map(|n| n * 0x10 + rng.below(0x10)).collect();
     rng.shuffle(&mut ids);
     let drifting = rng.below(4);
+    // All on one machine, some together, or each alone.
+    let machines = *rng.pick(&[1, 2, count.max(3) * 8]);
     (0..count)
         .zip(ids)
         .map(|(n, id)| {
@@ -100,6 +102,7 @@ fn nodes(rng: &mut Rng, count: u64) -> Vec<NodePlan> {
                 starts: Instant(rng.between(0, 200_000)),
                 clock_offset: Span(rng.between(1, 5_000_000)),
                 clock_ppm: rate(rng, drifting),
+                machine: u8::try_from(rng.below(machines)).expect("few machines"),
             }
         })
         .collect()
@@ -137,6 +140,12 @@ fn exchanges(rng: &mut Rng, nodes: u64) -> Vec<ExchangePlan> {
                     Strategy::Default,
                 ]),
                 failover,
+                takeover: *rng.pick(&[
+                    None,
+                    Some(Takeover::Auto),
+                    Some(Takeover::Manual),
+                    Some(Takeover::Never),
+                ]),
             }
         })
         .collect()

@@ -1,0 +1,450 @@
+//! One simulated node: the kernel's machines, driven as the live shell drives them (`squall_node::control`, `exchanges`,
+//! `handlers`, `router`), on the node's own clock. Inputs are calls with `now`; what comes of them is a list of outputs.
+//!
+//! What does not live here: decisions (the kernel), links, disks, the registry's log, and true time (`world`).
+
+mod control;
+mod exchanges;
+mod handlers;
+mod moving;
+mod output;
+pub(super) mod proposals;
+mod requests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use squall_kernel::core::{CoreConfig, CoreEffect, CoreInput, MetaView, NodeCore};
+use squall_kernel::founding::Neighbour;
+use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::id::{Epoch, ExchangeId, Incarnation, MessageId, NodeId};
+use squall_kernel::limits::OPEN_REQUESTS_MAX;
+use squall_kernel::message::{self, MoveState, PeerMessage, ProposeResult};
+use squall_kernel::profile::{Profile, Times};
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::{Command, Introduction, Registry};
+use squall_kernel::time::Instant;
+use squall_node::data::Change;
+use squall_node::wire::{LinkError, ReturnPath};
+
+pub use output::{Lane, Output};
+
+use super::log::{LogState, Ticket};
+use super::plan::Work;
+use super::rng::Rng;
+use crate::history::What;
+use exchanges::Owned;
+use handlers::{Handlers, Lease};
+use proposals::Proposals;
+use requests::Requests;
+
+/// Proposals under way at one node: many times what any workload asks for at once.
+const PROPOSALS_MAX: usize = 1024;
+
+/// What a node starts from.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// Who it is.
+    pub me: Introduction,
+    /// Times until the registry says otherwise.
+    pub profile: Profile,
+    /// Nodes that found the cluster together.
+    pub expects: u32,
+    /// How its handlers work.
+    pub work: Work,
+    /// Numbers for them.
+    pub rng: Rng,
+}
+
+/// A node.
+pub struct Host {
+    config: HostConfig,
+    core: NodeCore,
+    registry: Arc<Registry>,
+    /// Of the cluster, by now.
+    times: Times,
+    state: LogState,
+    meta_view: MetaView,
+    lease_until: Instant,
+    neighbours: BTreeMap<NodeId, Neighbour>,
+    /// Nodes to which a lane takes frames: connected now, or lately.
+    lanes: BTreeSet<NodeId>,
+    /// Nodes that swallow what is sent to them.
+    swallowing: BTreeSet<NodeId>,
+    owned: BTreeMap<ExchangeId, Owned>,
+    /// States of exchanges that move here, until the registry gives them to this node.
+    arriving: BTreeMap<ExchangeId, (Epoch, MoveState)>,
+    handlers: Handlers,
+    requests: Requests,
+    proposals: Proposals,
+    joining: control::Joining,
+    started: Instant,
+    /// What this node sends to itself.
+    to_self: VecDeque<Frame>,
+    out: Vec<Output>,
+    effects: Vec<CoreEffect>,
+}
+
+impl Host {
+    /// A node that starts at `now`.
+    #[must_use]
+    pub fn new(now: Instant, config: HostConfig) -> Self {
+        let core = CoreConfig {
+            me: config.me.clone(),
+            profile: config.profile,
+        };
+        Self {
+            core: NodeCore::new(now, &core),
+            registry: Arc::default(),
+            times: config.profile.times(),
+            state: LogState::default(),
+            meta_view: MetaView::default(),
+            lease_until: Instant(0),
+            neighbours: BTreeMap::new(),
+            lanes: BTreeSet::new(),
+            swallowing: BTreeSet::new(),
+            owned: BTreeMap::new(),
+            arriving: BTreeMap::new(),
+            handlers: Handlers::new(config.me.id, config.me.boot),
+            requests: Requests::new(config.me.boot),
+            proposals: Proposals::default(),
+            joining: control::Joining::default(),
+            started: now,
+            to_self: VecDeque::new(),
+            out: Vec::new(),
+            effects: Vec::new(),
+            config,
+        }
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.config.me.id
+    }
+
+    /// The registry as this node has it.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// What a peer is shown of this node when they greet.
+    #[must_use]
+    pub fn shown(&self) -> Neighbour {
+        Neighbour {
+            name: self.config.me.name.clone(),
+            cluster: self.registry.cluster,
+            initialized: self.state.initialized,
+        }
+    }
+
+    /// How many things the node holds in places that are bounded.
+    #[must_use]
+    pub fn holds(&self) -> [(&'static str, usize, usize); 3] {
+        [
+            ("open requests", self.requests.len(), OPEN_REQUESTS_MAX),
+            ("proposals", self.proposals.len(), PROPOSALS_MAX),
+            (
+                "deliveries",
+                self.handlers.answering(),
+                self.handlers.len() * handlers::CREDIT + PROPOSALS_MAX,
+            ),
+        ]
+    }
+
+    /// What came of the inputs so far, in order.
+    pub fn outputs(&mut self) -> std::vec::Drain<'_, Output> {
+        self.out.drain(..)
+    }
+
+    /// True when nothing waits to be carried out.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// When the node next wants to be woken.
+    #[must_use]
+    pub fn next_timeout(&self) -> Instant {
+        [
+            Some(self.core.next_timeout()),
+            self.owned.values().filter_map(Owned::next_timeout).min(),
+            self.handlers.next_timeout(),
+            self.requests.next_timeout(),
+            self.proposals.next_timeout(),
+            self.joining.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(Instant(u64::MAX))
+    }
+
+    /// Time has passed.
+    pub fn wake(&mut self, now: Instant) {
+        let due = self.core.next_timeout();
+        if due <= now {
+            self.step(now, &CoreInput::Tick { due });
+        }
+        self.tick_exchanges(now);
+        self.tick_handlers(now);
+        self.tick_requests(now);
+        self.tick_proposals(now);
+        self.settle(now);
+    }
+
+    /// The link to a peer stands.
+    pub fn connected(&mut self, now: Instant, node: NodeId, neighbour: Neighbour) {
+        self.neighbours.insert(node, neighbour);
+        self.lanes.insert(node);
+        self.step(now, &CoreInput::Connected { node });
+        self.settle(now);
+    }
+
+    /// It broke; it takes frames in the hope of a new one.
+    pub fn broken(&mut self, now: Instant, node: NodeId) {
+        self.neighbours.remove(&node);
+        self.step(now, &CoreInput::Broken { node });
+        self.settle(now);
+    }
+
+    /// No hope any more.
+    pub fn given_up(&mut self, node: NodeId) {
+        self.lanes.remove(&node);
+    }
+
+    /// The end of a node's run was seen on this machine.
+    pub fn died(&mut self, now: Instant, node: NodeId, incarnation: Incarnation) {
+        self.step(now, &CoreInput::Died { node, incarnation });
+        self.settle(now);
+    }
+
+    /// A frame arrived.
+    pub fn arrived(&mut self, now: Instant, from: NodeId, frame: &Frame) {
+        self.take_in(now, from, frame);
+        self.settle(now);
+    }
+
+    /// Frames came back that certainly did not arrive.
+    pub fn undeliverable(&mut self, now: Instant, to: NodeId, frames: Vec<Frame>) {
+        for frame in frames {
+            match frame.kind {
+                Kind::Request => self.request_not_sent(now, frame.message, LinkError::Down),
+                _ => self.take_back(now, to, frame, NoReply::Unreachable),
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Frames came back that may or may not have arrived.
+    pub fn fate_unknown(&mut self, now: Instant, to: NodeId, frames: Vec<Frame>) {
+        for frame in frames {
+            match frame.kind {
+                Kind::Request => self.interrupt_request(now, frame.message),
+                _ => self.take_back(now, to, frame, NoReply::Interrupted),
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The registry moved.
+    pub fn registry_moved(&mut self, now: Instant, registry: &Arc<Registry>) {
+        let change = Change::between(Arc::clone(&self.registry), Arc::clone(registry), self.id());
+        self.registry = Arc::clone(registry);
+        self.times = registry.profile.times();
+        self.exchanges_changed(now, &change);
+        self.handlers_changed(now, &change);
+        self.requests_changed(now, &change);
+        self.step(now, &CoreInput::Registry(Arc::clone(registry)));
+        self.settle(now);
+    }
+
+    /// The node's part in the log is another one.
+    pub fn log_moved(&mut self, now: Instant, state: LogState) {
+        let view = MetaView {
+            term: state.term,
+            voters: state.voters.clone(),
+            leads: state.leads,
+            quorum: state.quorum,
+        };
+        self.state = state;
+        if view != self.meta_view {
+            self.meta_view = view.clone();
+            self.step(now, &CoreInput::Meta(view));
+        }
+        self.look_for_leader_again(now);
+        self.settle(now);
+    }
+
+    /// The log answered a question.
+    pub fn log_answered(&mut self, now: Instant, ticket: Ticket, result: ProposeResult) {
+        self.proposal_answered(now, ticket, result);
+        self.settle(now);
+    }
+
+    /// A client proposes a command through this node.
+    pub fn command(&mut self, now: Instant, command: Command) {
+        self.propose(now, command, true);
+        self.settle(now);
+    }
+
+    /// Stops acting first, then says so: a goodbye is a proof of death.
+    pub fn leave(&mut self, now: Instant) {
+        self.lease_until = Instant(0);
+        self.out.push(Output::Lease { until: Instant(0) });
+        let mine: Vec<ExchangeId> = self.owned.keys().copied().collect();
+        for exchange in mine {
+            self.disown(now, exchange);
+        }
+        self.stop_requests(now);
+        if let Some(me) = self.registry.nodes.get(&self.id()) {
+            let message = PeerMessage::Goodbye { tenure: me.tenure };
+            let peers: Vec<NodeId> = self.neighbours.keys().copied().collect();
+            for node in peers {
+                self.tell(node, &message);
+            }
+        }
+    }
+
+    /// Delivers what this node sent to itself, then looks after its membership: what a live node does after each input.
+    fn settle(&mut self, now: Instant) {
+        let me = self.id();
+        while let Some(frame) = self.to_self.pop_front() {
+            self.take_in(now, me, &frame);
+        }
+        self.work_on_membership(now);
+    }
+
+    fn take_in(&mut self, now: Instant, from: NodeId, frame: &Frame) {
+        match frame.kind {
+            Kind::Request => self.take_request(now, frame),
+            Kind::Deliver => self.take_delivery(now, from, frame),
+            Kind::Reply => self.take_reply(now, frame),
+            Kind::Control => {
+                let message = message::parse(&frame.payload).expect("nodes of one build speak alike");
+                self.take_message(now, from, message);
+            }
+            Kind::Ack => {}
+        }
+    }
+
+    fn take_message(&mut self, now: Instant, from: NodeId, message: PeerMessage) {
+        match message {
+            PeerMessage::Attach(attach) => self.take_attach(now, from, attach),
+            PeerMessage::Detach {
+                exchange,
+                handler,
+                reason,
+            } => self.take_detach(now, exchange, handler, reason),
+            PeerMessage::AttachRefused { handler, .. } => self.attach_refused(now, handler),
+            PeerMessage::System { to, message } => self.take_system(now, to, &message),
+            PeerMessage::MoveState {
+                exchange,
+                epoch,
+                state,
+            } => self.move_in(now, exchange, epoch, state),
+            PeerMessage::LeaderLeaseAsk {
+                exchange,
+                epoch,
+                handler,
+                leader_epoch,
+                asked_at,
+            } => self.lease_asked(now, (exchange, epoch), (handler, leader_epoch), asked_at),
+            PeerMessage::LeaderLease {
+                exchange,
+                epoch,
+                handler,
+                leader_epoch,
+                asked_at,
+                remaining,
+            } => self.leased(&Lease {
+                exchange,
+                epoch,
+                handler,
+                leader_epoch,
+                asked_at,
+                remaining,
+            }),
+            PeerMessage::Raft { .. } | PeerMessage::RaftAnswer { .. } => {
+                self.out.push(Output::Raft { from, message });
+            }
+            PeerMessage::Propose { .. } | PeerMessage::Join { .. } | PeerMessage::Proposed { .. } => {
+                self.take_call(now, from, message);
+            }
+            _ => self.step(now, &CoreInput::Message { from, message }),
+        }
+    }
+
+    /// A frame that is no request came back: a delivery's requester is told `why`, a reply is sent again, a view that
+    /// misses a system message is repaired.
+    fn take_back(&mut self, now: Instant, to: NodeId, frame: Frame, why: NoReply) {
+        match frame.kind {
+            Kind::Deliver => self.reply(ReturnPath::of(&frame).none(frame.from, why)),
+            Kind::Reply => self.reply(frame),
+            Kind::Control => {
+                if let Ok(PeerMessage::System { message, .. }) = message::parse(&frame.payload) {
+                    self.missed_by(now, message.exchange, to);
+                }
+            }
+            Kind::Request | Kind::Ack => {}
+        }
+    }
+
+    /// Sends a data frame.
+    fn send(&mut self, to: NodeId, key: u64, frame: Frame) -> Result<(), LinkError> {
+        if to == self.id() {
+            self.to_self.push_back(frame);
+            return Ok(());
+        }
+        let swallowed = matches!(frame.kind, Kind::Request | Kind::Deliver) && self.swallowing.contains(&to);
+        if swallowed || !self.lanes.contains(&to) {
+            return Err(LinkError::Down);
+        }
+        let lane = Lane::data(key);
+        self.out.push(Output::Send { to, lane, frame });
+        Ok(())
+    }
+
+    /// Sends a message of an exchange, in order among those of that exchange.
+    fn message(&mut self, to: NodeId, exchange: ExchangeId, message: &PeerMessage) -> Result<(), LinkError> {
+        let frame = Frame {
+            exchange,
+            ..message::control(message)
+        };
+        self.send(to, squall_node::wire::lane_key(exchange, 0), frame)
+    }
+
+    /// Sends on the control lane; what cannot be sent is noticed by its silence.
+    fn tell(&mut self, to: NodeId, message: &PeerMessage) {
+        if self.lanes.contains(&to) {
+            self.out.push(Output::Send {
+                to,
+                lane: Lane::CONTROL,
+                frame: message::control(message),
+            });
+        }
+    }
+
+    /// Sends the end of a request, or of one of its copies, to its requester's node.
+    fn reply(&mut self, frame: Frame) {
+        let (to, key) = (frame.origin, frame.message.0);
+        if self.send(to, key, frame).is_err() {
+            self.count("replies that could not be sent");
+        }
+    }
+
+    fn event(&mut self, what: What) {
+        self.out.push(Output::Event(what));
+    }
+
+    fn count(&mut self, what: &'static str) {
+        self.out.push(Output::Count(what));
+    }
+
+    /// The number by which the history knows a request: that of its first try, carried in the payload.
+    fn request_of(frame: &Frame) -> MessageId {
+        let bytes = frame.payload.first_chunk::<8>().copied().unwrap_or_default();
+        MessageId(u64::from_le_bytes(bytes))
+    }
+}

@@ -1,0 +1,443 @@
+//! The exchanges this node owns: steps their machines and carries their effects out. As `squall_node::exchanges` does it,
+//! without mailboxes: a simulated exchange takes each message when it comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
+use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::id::{Boot, Counter, Epoch, ExchangeId, NodeId, Pid};
+use squall_kernel::limits::ATTACH_CAP;
+use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
+use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::registry::{Command, LeaderRecord, Registry};
+use squall_kernel::time::{Instant, Span};
+use squall_node::data::Change;
+use squall_node::wire::{ReturnPath, lane_key};
+
+use super::Host;
+use crate::history::{Mark, View, What};
+use crate::sim::extract;
+
+/// An exchange owned here.
+pub(super) struct Owned {
+    core: Exchange,
+    leader: Option<LeaderRecord>,
+    /// Handlers the kernel has, with their service tags: to attach those of a node's next run again.
+    attached: BTreeMap<Pid, String>,
+    /// Nodes that missed a system message, and when they are told again.
+    missed: BTreeMap<NodeId, Instant>,
+    /// The view told last.
+    told: Option<(Counter, View)>,
+    /// It has begun to hand over: it owns nothing any more.
+    left: bool,
+    ticked: Option<Instant>,
+}
+
+impl Owned {
+    pub(super) fn epoch(&self) -> Epoch {
+        self.core.epoch()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        // A tick that changed nothing is not repeated for the same time.
+        let core = self.core.next_timeout().filter(|at| Some(*at) != self.ticked);
+        core.into_iter().chain(self.missed.values().min().copied()).min()
+    }
+
+    fn view(&self) -> View {
+        View {
+            leader: self.core.leader().map(|l| (l.pid, l.epoch)),
+            servers: self.attached.keys().copied().collect(),
+        }
+    }
+}
+
+/// What a step may speak of: the request it is about.
+type About<'f> = Option<&'f Frame>;
+
+impl Host {
+    pub(super) fn own(&mut self, now: Instant, exchange: ExchangeId, epoch: Epoch) {
+        let Some(record) = self.registry.exchanges.get(&exchange) else {
+            return;
+        };
+        if self
+            .owned
+            .get(&exchange)
+            .is_some_and(|owned| owned.epoch() >= epoch)
+        {
+            return;
+        }
+        let config = ExchangeConfig {
+            id: exchange,
+            strategy: record.strategy,
+            epoch,
+            leader: record.leader,
+            leader_gone: record.leader.is_some_and(|l| !lives(&self.registry, l.pid)),
+            settle: self.times.promise,
+            promise: self.times.promise,
+        };
+        let owned = Owned {
+            leader: record.leader,
+            core: Exchange::new(now, config),
+            attached: BTreeMap::new(),
+            missed: BTreeMap::new(),
+            told: None,
+            left: false,
+            ticked: None,
+        };
+        self.disown(now, exchange);
+        self.owned.insert(exchange, owned);
+        self.event(What::Own { exchange, epoch });
+        self.resume(now, exchange, epoch);
+    }
+
+    /// From here on it accepts nothing.
+    pub(super) fn leave_exchange(&mut self, exchange: ExchangeId) {
+        if let Some(owned) = self.owned.get_mut(&exchange).filter(|owned| !owned.left) {
+            owned.left = true;
+            let epoch = owned.epoch();
+            self.event(What::Disown { exchange, epoch });
+            self.event(What::Mark(Mark::MoveBegun));
+        }
+    }
+
+    /// Handlers of which the old owner tells: they need not attach again.
+    pub(super) fn adopt(&mut self, exchange: ExchangeId, handlers: BTreeMap<Pid, String>) {
+        if let Some(owned) = self.owned.get_mut(&exchange) {
+            owned.attached.extend(handlers);
+        }
+    }
+
+    pub(super) fn disown(&mut self, _now: Instant, exchange: ExchangeId) {
+        if let Some(owned) = self.owned.remove(&exchange).filter(|owned| !owned.left) {
+            let epoch = owned.epoch();
+            self.event(What::Disown { exchange, epoch });
+        }
+    }
+
+    pub(super) fn take_request(&mut self, now: Instant, frame: &Frame) {
+        if !self.owned.contains_key(&frame.exchange) {
+            return self.reply(ReturnPath::of(frame).none(self.nobody(), NoReply::Moved));
+        }
+        let input = ExchangeInput::Request {
+            request: RequestKey {
+                origin: frame.origin,
+                message: frame.message,
+            },
+            epoch: frame.epoch,
+            service_tag: frame.tags.service.clone(),
+            deadline: now + Span::from_ms(u64::from(frame.left_ms)),
+            lease_until: self.lease_until,
+        };
+        self.step_exchange(now, frame.exchange, &input, Some(frame));
+    }
+
+    pub(super) fn take_attach(&mut self, now: Instant, from: NodeId, attach: Attach) {
+        let (exchange, handler) = (attach.exchange, attach.handler);
+        let seen = self.owned.get(&exchange).map(Owned::epoch);
+        if seen == Some(attach.epoch) {
+            return self.attach_to(now, exchange, handler, attach.service_tag);
+        }
+        let refused = PeerMessage::AttachRefused {
+            exchange,
+            handler,
+            seen: seen.unwrap_or_default(),
+        };
+        let _comes_again_by_itself = self.message(from, exchange, &refused);
+    }
+
+    fn attach_to(&mut self, now: Instant, exchange: ExchangeId, handler: Pid, service_tag: String) {
+        let input = ExchangeInput::Attach {
+            handler,
+            service_tag: service_tag.clone(),
+        };
+        if let Some(owned) = self.owned.get_mut(&exchange) {
+            owned.attached.entry(handler).or_insert(service_tag);
+        }
+        self.step_exchange(now, exchange, &input, None);
+    }
+
+    pub(super) fn take_detach(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        handler: Pid,
+        reason: DetachReason,
+    ) {
+        if let Some(owned) = self.owned.get_mut(&exchange) {
+            owned.attached.remove(&handler);
+            self.step_exchange(now, exchange, &ExchangeInput::Detach { handler, reason }, None);
+        }
+    }
+
+    /// A system message to that node was lost.
+    pub(super) fn missed_by(&mut self, now: Instant, exchange: ExchangeId, node: NodeId) {
+        if let Some(owned) = self.owned.get_mut(&exchange) {
+            owned.missed.insert(node, now + ATTACH_CAP);
+        }
+    }
+
+    pub(super) fn exchanges_changed(&mut self, now: Instant, change: &Change) {
+        let ids: Vec<ExchangeId> = self.owned.keys().copied().collect();
+        for id in ids {
+            let Some(owned) = self.owned.get_mut(&id) else {
+                continue;
+            };
+            let Some(record) = change.exchange(id).filter(|r| r.epoch == owned.core.epoch()) else {
+                continue;
+            };
+            let leader = record.leader;
+            let changed = leader != owned.leader;
+            owned.leader = leader;
+            for (node, next_run) in &change.lost {
+                self.exchange_lost_node(now, id, *node, *next_run);
+            }
+            if changed {
+                self.step_exchange(now, id, &ExchangeInput::LeaderCommitted { leader }, None);
+            }
+        }
+    }
+
+    /// Handlers of the node's next run may have attached before the registry told of the end of the one before.
+    pub(super) fn exchange_lost_node(
+        &mut self,
+        now: Instant,
+        id: ExchangeId,
+        node: NodeId,
+        next_run: Option<Boot>,
+    ) {
+        let Some(owned) = self.owned.get_mut(&id) else {
+            return;
+        };
+        owned.missed.remove(&node);
+        let gone: BTreeMap<Pid, String> = extract(&mut owned.attached, |pid, _| pid.node == node)
+            .into_iter()
+            .collect();
+        self.step_exchange(now, id, &ExchangeInput::NodeLost { node }, None);
+        for (handler, service_tag) in gone {
+            if next_run.is_some_and(|boot| handler.boot() == boot) {
+                self.attach_to(now, id, handler, service_tag);
+            }
+        }
+    }
+
+    pub(super) fn tick_exchanges(&mut self, now: Instant) {
+        let due = |o: &Owned| o.next_timeout().is_some_and(|at| at <= now);
+        let ids: Vec<ExchangeId> = self
+            .owned
+            .iter()
+            .filter(|(_, o)| due(o))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            if let Some(owned) = self.owned.get_mut(&id) {
+                owned.ticked = owned.core.next_timeout();
+            }
+            self.step_exchange(now, id, &ExchangeInput::Tick, None);
+            self.tell_again(now, id);
+        }
+    }
+
+    /// Attaching again is answered with the whole view.
+    fn tell_again(&mut self, now: Instant, id: ExchangeId) {
+        let Some(owned) = self.owned.get_mut(&id) else {
+            return;
+        };
+        let due: BTreeSet<NodeId> = extract(&mut owned.missed, |_, at| *at <= now)
+            .into_iter()
+            .map(|(n, _)| n)
+            .collect();
+        let there = owned.attached.iter().filter(|(pid, _)| due.contains(&pid.node));
+        let there: Vec<(Pid, String)> = there.map(|(pid, tag)| (*pid, tag.clone())).collect();
+        for (handler, service_tag) in there {
+            self.attach_to(now, id, handler, service_tag);
+        }
+    }
+
+    pub(super) fn step_exchange(
+        &mut self,
+        now: Instant,
+        id: ExchangeId,
+        input: &ExchangeInput,
+        about: About<'_>,
+    ) {
+        let Some(owned) = self.owned.get_mut(&id) else {
+            return;
+        };
+        let mut effects = Vec::new();
+        owned.core.step(now, input, &mut effects);
+        self.tell_view(id, &effects);
+        for effect in effects {
+            self.carry_out_exchange(now, id, effect, about);
+        }
+    }
+
+    /// The owner's view, where it moved.
+    fn tell_view(&mut self, id: ExchangeId, effects: &[ExchangeEffect]) {
+        let counters = effects.iter().filter_map(|effect| match effect {
+            ExchangeEffect::Tell { counter, .. } | ExchangeEffect::Announce { counter, .. } => Some(*counter),
+            _ => None,
+        });
+        let (Some(counter), Some(owned)) = (counters.max(), self.owned.get_mut(&id)) else {
+            return;
+        };
+        let view = owned.view();
+        if owned.told.as_ref() == Some(&(counter, view.clone())) {
+            return;
+        }
+        owned.told = Some((counter, view.clone()));
+        let version = (owned.core.epoch(), counter);
+        self.event(What::OwnerView {
+            exchange: id,
+            version,
+            view,
+        });
+    }
+
+    fn carry_out_exchange(&mut self, now: Instant, id: ExchangeId, effect: ExchangeEffect, about: About<'_>) {
+        match effect {
+            ExchangeEffect::Deliver {
+                handler,
+                leader_epoch,
+                index,
+                count,
+                ..
+            } => {
+                let frame = about.expect("the kernel delivers only in answer to a request");
+                let copy = Frame {
+                    leader_epoch,
+                    reply_index: index,
+                    reply_count: count,
+                    ..frame.clone()
+                };
+                self.deliver(id, handler, copy);
+            }
+            ExchangeEffect::Refuse { reason, .. } => {
+                let frame = about.expect("the kernel refuses only in answer to a request");
+                let epoch = self.epoch_of(id);
+                let back = ReturnPath {
+                    epoch,
+                    ..ReturnPath::of(frame)
+                };
+                self.reply(back.none(self.nobody(), reason));
+            }
+            ExchangeEffect::Interrupt {
+                request,
+                index,
+                count,
+            } => self.interrupt_copy(id, request, (index, count)),
+            ExchangeEffect::Appoint { leader } => {
+                let command = Command::AppointLeader {
+                    exchange: id,
+                    epoch: self.epoch_of(id),
+                    leader,
+                };
+                self.propose(now, command, false);
+            }
+            ExchangeEffect::Transfer { to, epoch, state } => self.send_state(to, id, epoch, state),
+            ExchangeEffect::GrantLease {
+                handler,
+                leader_epoch,
+                asked_at,
+                remaining,
+            } => self.grant_lease(id, (handler, leader_epoch), asked_at, remaining),
+            ExchangeEffect::Tell {
+                handler,
+                counter,
+                what,
+            } => {
+                let message = self.system(id, counter, what);
+                self.tell_handlers(now, handler.node, Some(handler), message);
+            }
+            ExchangeEffect::Announce { node, counter, what } => {
+                let message = self.system(id, counter, what);
+                self.tell_handlers(now, node, None, message);
+            }
+        }
+    }
+
+    fn system(
+        &self,
+        exchange: ExchangeId,
+        counter: Counter,
+        what: squall_kernel::message::System,
+    ) -> SystemMessage {
+        SystemMessage {
+            exchange,
+            epoch: self.epoch_of(exchange),
+            counter,
+            what,
+        }
+    }
+
+    /// A message that is lost leaves a gap in that node's view: it is told again, until it is told or lost.
+    fn tell_handlers(&mut self, now: Instant, node: NodeId, to: Option<Pid>, message: SystemMessage) {
+        let exchange = message.exchange;
+        if self
+            .message(node, exchange, &PeerMessage::System { to, message })
+            .is_err()
+        {
+            self.missed_by(now, exchange, node);
+        }
+    }
+
+    fn deliver(&mut self, id: ExchangeId, handler: Pid, copy: Frame) {
+        let frame = Frame {
+            kind: Kind::Deliver,
+            epoch: self.epoch_of(id),
+            to: handler.serial,
+            from: self.nobody(),
+            left_ms: copy.left_ms.max(1),
+            ..copy
+        };
+        let request = RequestKey {
+            origin: frame.origin,
+            message: Self::request_of(&frame),
+        };
+        let (epoch, back) = (frame.epoch, ReturnPath::of(&frame));
+        let service_tag = String::from_utf8_lossy(&frame.tags.service).into_owned();
+        match self.send(handler.node, lane_key(id, handler.serial), frame) {
+            Ok(()) => self.event(What::Routed {
+                request,
+                exchange: id,
+                epoch,
+                service_tag,
+                handler,
+            }),
+            Err(error) => self.reply(back.none(self.nobody(), error.reason())),
+        }
+    }
+
+    fn interrupt_copy(&mut self, id: ExchangeId, request: RequestKey, (index, count): (u32, u32)) {
+        let empty = Frame {
+            exchange: id,
+            epoch: self.epoch_of(id),
+            origin: request.origin,
+            message: request.message,
+            reply_index: index,
+            reply_count: count,
+            ..Frame::new(Kind::Reply)
+        };
+        self.reply(ReturnPath::of(&empty).none(self.nobody(), NoReply::Interrupted));
+    }
+
+    fn epoch_of(&self, id: ExchangeId) -> Epoch {
+        self.owned.get(&id).map_or(Epoch(0), Owned::epoch)
+    }
+
+    /// This node, where no process of its own speaks.
+    pub(super) fn nobody(&self) -> Pid {
+        Pid {
+            node: self.id(),
+            serial: 0,
+        }
+    }
+}
+
+/// True while the run of the node that gave the pid out goes on, as the registry has it.
+pub(super) fn lives(registry: &Registry, pid: Pid) -> bool {
+    registry
+        .nodes
+        .get(&pid.node)
+        .is_some_and(|node| node.is_up() && pid.boot() == node.boot)
+}

@@ -1,0 +1,351 @@
+//! Handlers attached through this node: keeps each attached with the owner of its exchange, and lets deliveries and system
+//! messages through to them. As `squall_node::handlers` does it. A handler does one thing at a time.
+
+mod leases;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use squall_kernel::fence::Pass;
+use squall_kernel::frame::{Frame, Status};
+use squall_kernel::id::{Boot, Epoch, ExchangeId, NodeId, Pid};
+use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
+use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::time::{Instant, Span};
+use squall_kernel::view::{Heard, View};
+use squall_node::data::Change;
+use squall_node::wire::ReturnPath;
+
+use super::Host;
+use crate::history::{View as Seen, What};
+pub(super) use leases::Lease;
+use view::heard;
+
+/// Deliveries a simulated handler takes at once: few, so that it is sometimes overloaded.
+pub(super) const CREDIT: usize = 16;
+
+/// A handler.
+struct Attachment {
+    exchange: ExchangeId,
+    service_tag: String,
+    view: View,
+    /// What it was told of the others.
+    seen: Seen,
+    lease: leases::Held,
+    /// Deliveries taken and not answered.
+    open: usize,
+    busy_until: Instant,
+}
+
+/// The handlers of a node.
+pub(super) struct Handlers {
+    node: NodeId,
+    boot: Boot,
+    last: u32,
+    by_serial: BTreeMap<u64, Attachment>,
+    /// When which unconfirmed attachment is sent again.
+    due: BTreeSet<(Instant, u64)>,
+    /// Answers under way, by when they are ready and how many came before.
+    answers: BTreeMap<(Instant, u64), Answering>,
+    taken: u64,
+}
+
+struct Answering {
+    serial: u64,
+    frame: Frame,
+}
+
+impl Handlers {
+    pub(super) fn new(node: NodeId, boot: Boot) -> Self {
+        Self {
+            node,
+            boot,
+            last: 0,
+            by_serial: BTreeMap::new(),
+            due: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            taken: 0,
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let due = self.due.first().map(|(at, _)| *at);
+        let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
+        let ask = self.by_serial.values().filter_map(|a| a.lease.next_ask()).min();
+        due.into_iter().chain(answer).chain(ask).min()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_serial.len()
+    }
+
+    pub(super) fn answering(&self) -> usize {
+        self.answers.len()
+    }
+}
+
+impl Host {
+    /// Attaches a handler through this node.
+    pub fn attach(&mut self, now: Instant, exchange: ExchangeId, service_tag: &str) -> Pid {
+        self.handlers.last += 1;
+        let pid = Pid::new(self.handlers.node, self.handlers.boot, self.handlers.last);
+        let attachment = Attachment {
+            exchange,
+            service_tag: service_tag.to_owned(),
+            view: View::default(),
+            seen: Seen::default(),
+            lease: leases::Held::default(),
+            open: 0,
+            busy_until: now,
+        };
+        self.handlers.by_serial.insert(pid.serial, attachment);
+        self.send_attach(now, pid.serial);
+        self.settle(now);
+        pid
+    }
+
+    /// Detaches a handler; what was delivered to it is still answered, unless it is gone with its client.
+    pub fn detach(&mut self, now: Instant, serial: u64, reason: DetachReason) {
+        self.detach_quietly(now, serial, reason);
+        self.settle(now);
+    }
+
+    /// Serials of the handlers attached here, with their exchanges.
+    pub fn attached(&self) -> impl Iterator<Item = (u64, ExchangeId)> + '_ {
+        self.handlers
+            .by_serial
+            .iter()
+            .map(|(serial, a)| (*serial, a.exchange))
+    }
+
+    fn detach_quietly(&mut self, _now: Instant, serial: u64, reason: DetachReason) {
+        let Some(attachment) = self.handlers.by_serial.remove(&serial) else {
+            return;
+        };
+        if reason != DetachReason::Asked {
+            self.handlers
+                .answers
+                .retain(|_, answering| answering.serial != serial);
+        }
+        let exchange = attachment.exchange;
+        let Some(owner) = self.registry.exchanges.get(&exchange).and_then(|e| e.owner) else {
+            return;
+        };
+        let message = PeerMessage::Detach {
+            exchange,
+            handler: self.pid(serial),
+            reason,
+        };
+        // An owner that does not hear of it is told at its next delivery.
+        let _told_later = self.message(owner, exchange, &message);
+    }
+
+    fn pid(&self, serial: u64) -> Pid {
+        Pid {
+            node: self.handlers.node,
+            serial,
+        }
+    }
+
+    pub(super) fn take_delivery(&mut self, now: Instant, from: NodeId, frame: &Frame) {
+        let pid = self.pid(frame.to);
+        let Some(attachment) = self.handlers.by_serial.get_mut(&frame.to) else {
+            return self.unknown_handler(from, frame);
+        };
+        let pass = match attachment.view.fence(frame.epoch, frame.leader_epoch) {
+            Ok(pass) => pass,
+            Err(fenced) => {
+                self.event(What::Fenced {
+                    exchange: frame.exchange,
+                    handler: pid,
+                    epoch: frame.epoch,
+                    seen: fenced.epoch,
+                });
+                return self.reply(ReturnPath::of(frame).none(pid, NoReply::Fenced));
+            }
+        };
+        if attachment.open >= CREDIT {
+            return self.reply(ReturnPath::of(frame).none(pid, NoReply::Rejected));
+        }
+        attachment.open += 1;
+        self.handle(now, &pass, pid, frame);
+    }
+
+    /// The handler takes it up when it is done with what came before, unless its requester has given up by then.
+    fn handle(&mut self, now: Instant, pass: &Pass, pid: Pid, frame: &Frame) {
+        let work = self.config.work;
+        let took = work.handling.draw(&mut self.config.rng);
+        let declined = self.config.rng.chance(work.declined);
+        let Some(attachment) = self.handlers.by_serial.get_mut(&pid.serial) else {
+            return;
+        };
+        let begins = attachment.busy_until.max(now);
+        if now + Span::from_ms(u64::from(frame.left_ms)) <= begins {
+            attachment.open -= 1;
+            return self.count("deliveries whose requester had given up");
+        }
+        let ready = begins + took;
+        attachment.busy_until = ready;
+        let request = squall_kernel::exchange::RequestKey {
+            origin: frame.origin,
+            message: Self::request_of(frame),
+        };
+        self.event(What::Handled {
+            request,
+            exchange: frame.exchange,
+            handler: pid,
+            epoch: pass.epoch(),
+            leader_epoch: pass.leader(),
+        });
+        let status = if declined { Status::Declined } else { Status::Reply };
+        let payload = frame.payload.clone();
+        let reply = ReturnPath::of(frame).reply(pid, status, payload);
+        self.handlers.taken += 1;
+        let answering = Answering {
+            serial: pid.serial,
+            frame: reply,
+        };
+        self.handlers
+            .answers
+            .insert((ready, self.handlers.taken), answering);
+    }
+
+    /// The owner has not heard that the handler is gone: it is told again.
+    fn unknown_handler(&mut self, from: NodeId, frame: &Frame) {
+        let handler = self.pid(frame.to);
+        let message = PeerMessage::Detach {
+            exchange: frame.exchange,
+            handler,
+            reason: DetachReason::ClientGone,
+        };
+        let _told_again_at_the_next_one = self.message(from, frame.exchange, &message);
+        self.reply(ReturnPath::of(frame).none(handler, NoReply::Unreachable));
+    }
+
+    pub(super) fn take_system(&mut self, now: Instant, to: Option<Pid>, message: &SystemMessage) {
+        let wanted: Vec<u64> = match to {
+            Some(pid) => vec![pid.serial],
+            None => self
+                .attached()
+                .filter(|(_, exchange)| *exchange == message.exchange)
+                .map(|(serial, _)| serial)
+                .collect(),
+        };
+        for serial in wanted {
+            self.hear(now, serial, message);
+        }
+    }
+
+    fn hear(&mut self, now: Instant, serial: u64, message: &SystemMessage) {
+        let pid = self.pid(serial);
+        let Some(attachment) = self.handlers.by_serial.get_mut(&serial) else {
+            return;
+        };
+        match attachment.view.hear(pid, message) {
+            Heard::News => {
+                heard(&mut attachment.seen, &message.what);
+                let told = What::HandlerView {
+                    exchange: message.exchange,
+                    handler: pid,
+                    version: (message.epoch, message.counter),
+                    view: attachment.seen.clone(),
+                };
+                self.event(told);
+                self.lead_or_not(now, serial);
+            }
+            Heard::Gap => {
+                attachment.view.forget();
+                self.count("gaps in a handler's view");
+                self.schedule_attach(now, serial);
+            }
+            Heard::Known => {}
+            Heard::Fenced => self.count("system messages fenced"),
+        }
+    }
+
+    pub(super) fn attach_refused(&mut self, now: Instant, handler: Pid) {
+        if self.handlers.by_serial.contains_key(&handler.serial) {
+            self.schedule_attach(now, handler.serial);
+        }
+    }
+
+    pub(super) fn handlers_changed(&mut self, now: Instant, change: &Change) {
+        let all: Vec<(u64, ExchangeId)> = self.attached().collect();
+        for (serial, exchange) in all {
+            let Some(epoch) = change.exchange(exchange).map(|r| r.epoch) else {
+                self.detach_quietly(now, serial, DetachReason::ExchangeDeleted);
+                continue;
+            };
+            let Some(attachment) = self.handlers.by_serial.get_mut(&serial) else {
+                continue;
+            };
+            if change.own_tenure_ended {
+                attachment.view.forget();
+            }
+            let unconfirmed = attachment.view.confirmed() != Some(epoch);
+            if unconfirmed && (change.own_tenure_ended || change.owner_changed(exchange)) {
+                attachment.view.hurry();
+                self.send_attach(now, serial);
+            }
+        }
+    }
+
+    /// Sends an attachment to the owner, and again later unless it is confirmed by then.
+    fn send_attach(&mut self, now: Instant, serial: u64) {
+        self.schedule_attach(now, serial);
+        let Some(attachment) = self.handlers.by_serial.get(&serial) else {
+            return;
+        };
+        let exchange = attachment.exchange;
+        let grant = self.registry.exchanges.get(&exchange).map(|e| (e.owner, e.epoch));
+        // Without an owner the registry's next change sends it.
+        let Some((Some(owner), epoch)) = grant else { return };
+        let message = PeerMessage::Attach(Attach {
+            exchange,
+            epoch,
+            handler: self.pid(serial),
+            service_tag: attachment.service_tag.clone(),
+            connection_tag: String::new(),
+        });
+        let _sent_again = self.message(owner, exchange, &message);
+    }
+
+    fn schedule_attach(&mut self, now: Instant, serial: u64) {
+        let handler = self.handlers.by_serial.get_mut(&serial);
+        if let Some(at) = handler.and_then(|a| a.view.next_try(now)) {
+            self.handlers.due.insert((at, serial));
+        }
+    }
+
+    pub(super) fn tick_handlers(&mut self, now: Instant) {
+        self.tick_leases(now);
+        while let Some(((at, n), _)) = self.handlers.answers.first_key_value()
+            && *at <= now
+        {
+            let key = (*at, *n);
+            self.answer(key);
+        }
+        while let Some((at, serial)) = self.handlers.due.first().copied()
+            && at <= now
+        {
+            self.handlers.due.remove(&(at, serial));
+            let Some(attachment) = self.handlers.by_serial.get_mut(&serial) else {
+                continue;
+            };
+            let epoch: Option<Epoch> = self.registry.exchanges.get(&attachment.exchange).map(|e| e.epoch);
+            if attachment.view.is_due(at, epoch) {
+                self.send_attach(now, serial);
+            }
+        }
+    }
+
+    fn answer(&mut self, key: (Instant, u64)) {
+        let Some(answering) = self.handlers.answers.remove(&key) else {
+            return;
+        };
+        if let Some(attachment) = self.handlers.by_serial.get_mut(&answering.serial) {
+            attachment.open -= 1;
+        }
+        self.reply(answering.frame);
+    }
+}

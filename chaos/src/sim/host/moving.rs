@@ -1,0 +1,133 @@
+//! Exchanges that move: handing one off, and taking one in; and nodes that are not reached. As `squall_node::exchanges::moving`
+//! and `squall_node::data` do it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use squall_kernel::exchange::ExchangeInput;
+use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
+use squall_kernel::message::{MoveState, PeerMessage};
+use squall_kernel::registry::Command;
+use squall_kernel::time::{Instant, Span};
+
+use super::Host;
+use super::exchanges::lives;
+use crate::history::{Mark, What};
+
+impl Host {
+    /// Stops accepting, and sends what is known to the next owner until the registry has it.
+    pub(super) fn hand_off(&mut self, now: Instant, exchange: ExchangeId, to: NodeId, epoch: Epoch) {
+        self.leave_exchange(exchange);
+        self.step_exchange(now, exchange, &ExchangeInput::Leave { to, epoch }, None);
+    }
+
+    pub(super) fn send_state(&mut self, to: NodeId, exchange: ExchangeId, epoch: Epoch, state: MoveState) {
+        let message = PeerMessage::MoveState {
+            exchange,
+            epoch,
+            state,
+        };
+        let _sent_again = self.message(to, exchange, &message);
+    }
+
+    /// Takes in the state of an exchange that moves here. Once the registry has noted it, the exchange opens.
+    pub(super) fn move_in(&mut self, now: Instant, exchange: ExchangeId, epoch: Epoch, state: MoveState) {
+        let registry = &self.registry;
+        if registry.exchanges.get(&exchange).is_none_or(|e| e.epoch >= epoch) {
+            return;
+        }
+        self.arriving
+            .retain(|id, (e, _)| registry.exchanges.get(id).is_some_and(|r| r.epoch < *e));
+        if self.arriving.get(&exchange).is_some_and(|(e, _)| *e > epoch) {
+            return;
+        }
+        self.arriving.insert(exchange, (epoch, state));
+        let to = self.id();
+        self.propose(now, Command::Owned { exchange, epoch, to }, false);
+    }
+
+    /// The exchange begins here under that epoch: goes on where the old owner stopped, if its state came.
+    pub(super) fn resume(&mut self, now: Instant, exchange: ExchangeId, epoch: Epoch) {
+        let Some((_, state)) = self.arriving.remove(&exchange).filter(|(e, _)| *e == epoch) else {
+            return;
+        };
+        self.event(What::Mark(Mark::MoveDone));
+        // Nodes may have been lost while the state was under way.
+        let handlers = state.servers.iter().map(|s| s.pid);
+        let all = handlers.chain(state.routes.iter().map(|r| r.handler));
+        let gone: BTreeSet<NodeId> = all
+            .filter(|pid| !lives(&self.registry, *pid))
+            .map(|pid| pid.node)
+            .collect();
+        let there: BTreeMap<Pid, String> = state
+            .servers
+            .iter()
+            .map(|s| (s.pid, s.service_tag.clone()))
+            .collect();
+        self.adopt(exchange, there);
+        self.step_exchange(now, exchange, &ExchangeInput::Resume { state }, None);
+        for node in gone {
+            let next_run: Option<Boot> = self
+                .registry
+                .nodes
+                .get(&node)
+                .filter(|n| n.is_up())
+                .map(|n| n.boot);
+            self.exchange_lost_node(now, exchange, node, next_run);
+        }
+    }
+
+    pub(super) fn lease_asked(
+        &mut self,
+        now: Instant,
+        (exchange, epoch): (ExchangeId, Epoch),
+        (handler, leader_epoch): (Pid, LeaderEpoch),
+        asked_at: Instant,
+    ) {
+        if self
+            .owned
+            .get(&exchange)
+            .is_some_and(|owned| owned.epoch() == epoch)
+        {
+            let input = ExchangeInput::LeaseAsk {
+                handler,
+                leader_epoch,
+                asked_at,
+                lease_until: self.lease_until,
+            };
+            self.step_exchange(now, exchange, &input, None);
+        }
+    }
+
+    pub(super) fn grant_lease(
+        &mut self,
+        exchange: ExchangeId,
+        (handler, leader_epoch): (Pid, LeaderEpoch),
+        asked_at: Instant,
+        remaining: Span,
+    ) {
+        let message = PeerMessage::LeaderLease {
+            exchange,
+            epoch: self
+                .owned
+                .get(&exchange)
+                .map_or(Epoch(0), super::exchanges::Owned::epoch),
+            handler,
+            leader_epoch,
+            asked_at,
+            remaining,
+        };
+        // A lease that is not sent runs out, which is safe.
+        let _runs_out = self.message(handler.node, exchange, &message);
+    }
+
+    /// Requests do not wait on a link that swallows them.
+    pub(super) fn reach(&mut self, node: NodeId, reachable: bool) {
+        if reachable {
+            self.swallowing.remove(&node);
+        } else {
+            self.count("nodes not reached");
+            self.swallowing.insert(node);
+            self.interrupt_requests_at(node);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What is asked of a simulated cluster: a deck of operations, one file each, drawn as the run goes.
+//!
+//! What does not live here: when they are drawn (`world`), and what comes of them.
+
+mod attach;
+mod declare;
+mod delete;
+mod detach;
+mod kill_handler;
+mod request;
+
+use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
+use squall_kernel::registry::{Command, Pattern, Strategy, Takeover};
+use squall_kernel::time::{Instant, Span};
+
+use super::fault::Seat;
+use super::host::Host;
+use super::plan::{ExchangePlan, Plan};
+use super::rng::Rng;
+use super::world::World;
+
+/// Between two looks whether everything that should be there is.
+pub(super) const LOOK_EVERY: Span = Span::from_ms(50);
+/// A declaration is not repeated before it had its time.
+const DECLARE_AGAIN: Span = Span::from_ms(1_000);
+/// Handlers that one run attaches at most.
+const HANDLERS_MAX: usize = 48;
+
+/// An operation: how often it is drawn, and what it does.
+struct Operation {
+    weight: u64,
+    act: fn(&mut World, &mut Rng),
+}
+
+const OPERATIONS: &[Operation] = &[
+    attach::OPERATION,
+    detach::OPERATION,
+    kill_handler::OPERATION,
+    declare::OPERATION,
+    delete::OPERATION,
+];
+
+/// A handler that should be attached.
+#[derive(Debug, Clone)]
+struct Wanted {
+    exchange: ExchangeName,
+    seat: Seat,
+    service_tag: String,
+    /// Its serial at its node, once it is attached.
+    serial: Option<u64>,
+}
+
+/// What should be there, and the numbers for what comes.
+#[derive(Debug)]
+pub(super) struct Deck {
+    rng: Rng,
+    exchanges: Vec<(ExchangePlan, Option<Instant>)>,
+    handlers: Vec<Wanted>,
+    /// Names given so far.
+    named: usize,
+}
+
+impl Deck {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let handlers = plan.handlers.iter().map(|handler| Wanted {
+            exchange: plan.exchanges[usize::from(handler.exchange)].name.clone(),
+            seat: handler.node,
+            service_tag: handler.service_tag.clone(),
+            serial: None,
+        });
+        Self {
+            rng: Rng::fork(plan.seed, "work"),
+            exchanges: plan.exchanges.iter().map(|e| (e.clone(), None)).collect(),
+            handlers: handlers.collect(),
+            named: plan.exchanges.len(),
+        }
+    }
+
+    /// The handlers of a node that has started must attach anew.
+    pub(super) fn restarted(&mut self, seat: Seat) {
+        for handler in self.handlers.iter_mut().filter(|h| h.seat == seat) {
+            handler.serial = None;
+        }
+    }
+}
+
+impl World {
+    pub(super) fn request(&mut self) {
+        let every = self.plan().work.request_every;
+        if self.now() < self.plan().last_request_at() {
+            self.with_deck(request::act);
+            let next = self.deck().rng.span(Span(1), Span(2 * every.0));
+            self.request_after(next);
+        }
+    }
+
+    pub(super) fn operation(&mut self) {
+        let every = self.plan().work.change_every;
+        if self.now() < self.plan().last_request_at() {
+            let all: u64 = OPERATIONS.iter().map(|o| o.weight).sum();
+            let mut drawn = self.deck().rng.below(all);
+            let operation = OPERATIONS.iter().find(|operation| {
+                let here = drawn < operation.weight;
+                drawn = drawn.saturating_sub(operation.weight);
+                here
+            });
+            if let Some(operation) = operation {
+                self.with_deck(operation.act);
+            }
+            let next = self.deck().rng.span(Span(1), Span(2 * every.0));
+            self.operation_after(next);
+        }
+    }
+
+    /// Declares and attaches what should be there and is not.
+    pub(super) fn look(&mut self) {
+        self.with_deck(|world, rng| {
+            world.declare_missing(rng);
+            world.attach_missing();
+        });
+        self.look_after(LOOK_EVERY);
+    }
+
+    fn with_deck(&mut self, act: impl FnOnce(&mut Self, &mut Rng)) {
+        let mut rng = self.deck().rng.clone();
+        act(self, &mut rng);
+        self.deck().rng = rng;
+    }
+
+    fn declare_missing(&mut self, rng: &mut Rng) {
+        let now = self.now();
+        if now >= self.plan().last_request_at() {
+            return;
+        }
+        let Some(seat) = self.any_member(rng) else { return };
+        for place in 0..self.deck().exchanges.len() {
+            let (exchange, asked) = self.deck().exchanges[place].clone();
+            let known = self
+                .host(seat)
+                .is_some_and(|h| h.registry().exchange(&exchange.name).is_some());
+            if known || asked.is_some_and(|at| now < at + DECLARE_AGAIN) {
+                continue;
+            }
+            self.deck().exchanges[place].1 = Some(now);
+            let failover: Vec<NodeName> = exchange.failover.iter().map(|seat| self.name(*seat)).collect();
+            let command = Command::Declare {
+                name: exchange.name,
+                pattern: Pattern::RequestResponse,
+                strategy: exchange.strategy,
+                failover,
+                takeover: exchange.takeover,
+            };
+            self.tell_running(seat, |host, now| host.command(now, command));
+        }
+    }
+
+    fn attach_missing(&mut self) {
+        for place in 0..self.deck().handlers.len() {
+            let wanted = self.deck().handlers[place].clone();
+            let Some(host) = self.host(wanted.seat) else {
+                continue;
+            };
+            let exchange = host.registry().exchange(&wanted.exchange).map(|e| e.id);
+            let there = wanted
+                .serial
+                .is_some_and(|serial| host.attached().any(|(s, _)| s == serial));
+            let Some(exchange) = exchange.filter(|_| !there) else {
+                continue;
+            };
+            let mut serial = None;
+            self.tell_running(wanted.seat, |host, now| {
+                serial = Some(host.attach(now, exchange, &wanted.service_tag).serial);
+            });
+            self.deck().handlers[place].serial = serial;
+        }
+    }
+
+    /// Any node that runs.
+    fn any_running(&self, rng: &mut Rng) -> Option<Seat> {
+        let running: Vec<Seat> = self.seats().filter(|seat| self.host(*seat).is_some()).collect();
+        (!running.is_empty()).then(|| *rng.pick(&running))
+    }
+
+    /// Any node that runs and has a cluster.
+    fn any_member(&self, rng: &mut Rng) -> Option<Seat> {
+        let member = |host: &Host| host.registry().nodes.contains_key(&host.id());
+        let members: Vec<Seat> = self
+            .seats()
+            .filter(|seat| self.host(*seat).is_some_and(member))
+            .collect();
+        (!members.is_empty()).then(|| *rng.pick(&members))
+    }
+
+    /// Any exchange that a node knows.
+    fn any_exchange(&self, seat: Seat, rng: &mut Rng) -> Option<(ExchangeId, ExchangeName)> {
+        let registry = self.host(seat)?.registry();
+        let known: Vec<_> = registry
+            .exchanges
+            .values()
+            .map(|e| (e.id, e.name.clone()))
+            .collect();
+        (!known.is_empty()).then(|| rng.pick(&known).clone())
+    }
+}
+
+fn any_strategy(rng: &mut Rng) -> Strategy {
+    *rng.pick(&Strategy::ALL)
+}
+
+fn any_takeover(rng: &mut Rng) -> Option<Takeover> {
+    *rng.pick(&[
+        None,
+        Some(Takeover::Auto),
+        Some(Takeover::Manual),
+        Some(Takeover::Never),
+    ])
+}

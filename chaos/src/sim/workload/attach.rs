@@ -1,0 +1,27 @@
+//! One more handler attaches somewhere.
+
+use super::{HANDLERS_MAX, Operation, Wanted};
+use crate::sim::rng::Rng;
+use crate::sim::world::World;
+
+pub(super) const OPERATION: Operation = Operation { weight: 4, act };
+
+fn act(world: &mut World, rng: &mut Rng) {
+    let Some(seat) = world.any_running(rng) else {
+        return;
+    };
+    let Some((_, exchange)) = world.any_exchange(seat, rng) else {
+        return;
+    };
+    if world.deck().handlers.len() >= HANDLERS_MAX {
+        return;
+    }
+    let service_tag = if rng.chance(200) { "blue" } else { "" };
+    // The next look attaches it.
+    world.deck().handlers.push(Wanted {
+        exchange,
+        seat,
+        service_tag: service_tag.to_owned(),
+        serial: None,
+    });
+}

@@ -1,0 +1,22 @@
+//! A handler detaches; what was delivered to it is still answered.
+
+use squall_kernel::reason::DetachReason;
+
+use super::Operation;
+use crate::sim::rng::Rng;
+use crate::sim::world::World;
+
+pub(super) const OPERATION: Operation = Operation { weight: 3, act };
+
+fn act(world: &mut World, rng: &mut Rng) {
+    let count = world.deck().handlers.len();
+    if count == 0 {
+        return;
+    }
+    let gone = world.deck().handlers.remove(rng.index(count));
+    if let Some(serial) = gone.serial {
+        world.tell_running(gone.seat, |host, now| {
+            host.detach(now, serial, DetachReason::Asked);
+        });
+    }
+}

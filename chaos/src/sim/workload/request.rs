@@ -1,0 +1,29 @@
+//! A requester somewhere sends a request.
+
+use squall_kernel::id::ExchangeId;
+
+use crate::sim::rng::Rng;
+use crate::sim::world::World;
+
+/// Requests to a number that no exchange has, of a thousand.
+const UNKNOWN: u32 = 2;
+/// Requests to one group of handlers, of a thousand.
+const TAGGED: u32 = 100;
+
+pub(super) fn act(world: &mut World, rng: &mut Rng) {
+    let Some(seat) = world.any_running(rng) else {
+        return;
+    };
+    let Some((mut exchange, _)) = world.any_exchange(seat, rng) else {
+        return;
+    };
+    if rng.chance(UNKNOWN) {
+        exchange = ExchangeId(u32::MAX);
+    }
+    let service_tag = if rng.chance(TAGGED) { "blue" } else { "" };
+    let (shortest, longest) = world.plan().work.timeout;
+    let timeout = rng.span(shortest, longest);
+    world.tell_running(seat, |host, now| {
+        host.request(now, exchange, service_tag, timeout);
+    });
+}
