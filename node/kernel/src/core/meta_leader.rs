@@ -245,7 +245,14 @@ impl NodeCore {
         let moving = |e: &&ExchangeRecord| e.moving.is_some();
         let mut under_way = registry.exchanges.values().filter(moving).count();
         let mut tended = alloc::collections::BTreeMap::new();
-        for record in registry.exchanges.values() {
+        let draining = registry.nodes.values().any(NodeRecord::is_draining);
+        // Most exchanges are where they belong: those are passed over at the cost of a comparison.
+        let at_home = |e: &ExchangeRecord| {
+            let first = e.failover.first();
+            first.is_none() || e.owner.and_then(|id| registry.name_of(id)) == first
+        };
+        let concerned = |e: &&ExchangeRecord| draining || e.moving.is_some() || !at_home(e);
+        for record in registry.exchanges.values().filter(concerned) {
             let Some(command) = self.tend_exchange(now, registry, record, under_way, &mut tended) else {
                 continue;
             };
