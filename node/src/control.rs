@@ -6,6 +6,7 @@
 mod calls;
 mod carrier;
 mod joining;
+mod membership;
 mod opinion;
 mod proposals;
 mod rpc;
@@ -96,7 +97,7 @@ pub(crate) struct Control {
     effects: Vec<CoreEffect>,
     teller: Teller,
     joining: joining::Joining,
-    voters: joining::VoterRule,
+    voters: membership::VoterRule,
     waiting_for: String,
     late_ms: opinion::Lateness,
 }
@@ -124,7 +125,7 @@ impl Control {
             effects: Vec::new(),
             teller,
             joining: joining::Joining::default(),
-            voters: joining::VoterRule::default(),
+            voters: membership::VoterRule::default(),
             waiting_for: "the start".into(),
             late_ms: opinion::Lateness::default(),
             parts,
@@ -233,7 +234,9 @@ impl Control {
             | PeerMessage::RaftAnswer { .. }
             | PeerMessage::Propose { .. }
             | PeerMessage::Join { .. }
-            | PeerMessage::Proposed { .. } => self.rpc(from, message),
+            | PeerMessage::Proposed { .. }
+            | PeerMessage::Members { .. }
+            | PeerMessage::MembersChanged { .. } => self.rpc(from, message),
             PeerMessage::Heartbeat { .. }
             | PeerMessage::HeartbeatAck { .. }
             | PeerMessage::GatherAsk { .. }
@@ -263,6 +266,7 @@ impl Control {
         let others = registry.nodes.values().filter(|n| n.id != self.parts.me.id);
         self.parts.mesh.set_peers(others.map(introduction_of).collect());
         self.teller.registry(&self.registry, &registry);
+        self.voters.note(&registry);
         self.registry = Arc::clone(&registry);
         self.parts.data.registry_changed(&registry);
         self.step(&CoreInput::Registry(registry));

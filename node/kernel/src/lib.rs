@@ -27,3 +27,4 @@ pub mod reason;
 pub mod registry;
 pub mod time;
 pub mod view;
+pub mod voters;

@@ -89,6 +89,14 @@ pub enum MemberRefused {
         /// How many vote.
         voters: u32,
     },
+    /// It is about to leave.
+    #[error("node '{0}' is draining and leaves; it gets no vote")]
+    Leaving(NodeName),
+    /// Nobody could vote in its place, and the number of voters would be even.
+    #[error(
+        "voters are 1, 3 or 5, and no learner is ready to vote in place of '{0}'; start one more node first"
+    )]
+    NoReplacement(NodeName),
     /// The number of voters would be even for good.
     #[error("voters are 1, 3 or 5, and no other node is ready to vote with '{0}'; start one more node")]
     NoPartner(NodeName),

@@ -15,6 +15,7 @@ use crate::id::{
     Tenure, Term,
 };
 use crate::limits;
+use crate::membership::{MemberChange, MemberResult};
 use crate::reason::{DetachReason, Refusal};
 use crate::registry::{Command, Introduction, Outcome};
 use crate::time::{Instant, Span};
@@ -113,6 +114,20 @@ pub enum PeerMessage {
         call: Call,
         /// What became of it.
         result: ProposeResult,
+    },
+    /// Wants a change of the voters; whoever is not the meta leader answers with a hint.
+    Members {
+        /// Number.
+        call: Call,
+        /// Change.
+        change: MemberChange,
+    },
+    /// Answer to `Members`.
+    MembersChanged {
+        /// Number.
+        call: Call,
+        /// What became of it.
+        result: MemberResult,
     },
     /// A handler on the sending node attaches.
     Attach(Attach),

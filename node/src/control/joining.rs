@@ -1,4 +1,4 @@
-//! Becoming a member, and the voters' rule on the meta leader: what is tried, one try at a time.
+//! Becoming a member: what is tried, one try at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,8 +14,6 @@ use super::Control;
 
 /// Between two tries: long enough for an election.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
-/// Between two looks at the set of voters.
-const VOTERS_EVERY: Duration = Duration::from_millis(250);
 
 /// One try at a time: its result comes back here.
 #[derive(Debug, Default)]
@@ -67,12 +65,6 @@ impl Joining {
             ProposeResult::Unknown { reason } | ProposeResult::Failed { reason } => self.problem = reason,
         }
     }
-}
-
-/// When the voters were looked at last.
-#[derive(Debug, Default)]
-pub(super) struct VoterRule {
-    looked: Option<Instant>,
 }
 
 impl Control {
@@ -183,29 +175,6 @@ impl Control {
                 },
             };
             let _ = done.try_send(result);
-        });
-    }
-
-    fn keep_voters(&mut self) {
-        let now = Instant::now();
-        let due = self.voters.looked.is_none_or(|at| now >= at + VOTERS_EVERY);
-        if !(self.meta_view.leads && self.meta_view.quorum) || !due {
-            return;
-        }
-        self.voters.looked = Some(now);
-        let live = self
-            .registry
-            .nodes
-            .values()
-            .filter(|n| n.is_up() && self.core.is_alive(n.id));
-        let live: BTreeSet<NodeId> = live.map(|n| n.id).collect();
-        let meta = self.parts.meta.clone();
-        tokio::spawn(async move {
-            match meta.adjust_voters(&live).await {
-                Ok(Some(change)) => tracing::info!(?change, "the voters changed"),
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "the voters did not change"),
-            }
         });
     }
 }

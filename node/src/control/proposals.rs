@@ -11,11 +11,12 @@ use squall_kernel::registry::{Command, Introduction, Outcome, Refused};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::calls::Calls;
+use super::membership::Members;
 use crate::mesh::Mesh;
 use crate::meta::{ChangeError, Meta};
 
 /// How long a proposal looks for a leader that takes it: longer than any failover of the meta plane should last.
-const PROPOSE_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const PROPOSE_WITHIN: Duration = Duration::from_secs(5);
 /// How long one node may take to answer: a commit under load, not an election.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
 /// Between two looks for a leader, when nothing tells of one.
@@ -24,9 +25,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Proposes commands, from any task.
 #[derive(Clone)]
 pub struct Proposals {
-    mesh: Arc<Mesh>,
-    meta: Meta,
+    pub(super) mesh: Arc<Mesh>,
+    pub(super) meta: Meta,
     calls: Arc<Calls<ProposeResult>>,
+    pub(super) members: Arc<Members>,
 }
 
 impl Proposals {
@@ -35,6 +37,7 @@ impl Proposals {
             mesh,
             meta,
             calls: Arc::default(),
+            members: Arc::default(),
         }
     }
 
@@ -124,6 +127,17 @@ impl Proposals {
 
     /// Takes a node in, as the leader: a learner of the log, then a member of the registry.
     pub(crate) async fn admit(&self, introduction: Introduction) -> ProposeResult {
+        // The registry will say no: no place in the log for who is not let in.
+        let taken = {
+            let registry = self.meta.registry();
+            let registry = registry.borrow();
+            registry
+                .node_named(introduction.name.as_str())
+                .is_some_and(|n| n.id != introduction.id && n.is_up())
+        };
+        if taken {
+            return self.here(Command::NodeUp(introduction)).await;
+        }
         match self
             .meta
             .add_learner(introduction.id, &introduction.mesh_addr)
@@ -137,7 +151,7 @@ impl Proposals {
         }
     }
 
-    async fn await_news(&self, deadline: Instant) {
+    pub(super) async fn await_news(&self, deadline: Instant) {
         let mut state = self.meta.state();
         state.mark_unchanged();
         let next = deadline.min(Instant::now() + LOOK_AGAIN);

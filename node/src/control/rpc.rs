@@ -20,6 +20,16 @@ impl Control {
             }
             PeerMessage::RaftAnswer { call, body } => self.parts.carrier.answered(call, body),
             PeerMessage::Proposed { call, result } => self.parts.proposals.answered(call, result),
+            PeerMessage::MembersChanged { call, result } => {
+                self.parts.proposals.member_changed(call, result);
+            }
+            PeerMessage::Members { call, change } => {
+                let proposals = self.parts.proposals.clone();
+                tokio::spawn(async move {
+                    let result = proposals.change_member_here(&change).await;
+                    let _ = mesh.send_control(from, &PeerMessage::MembersChanged { call, result });
+                });
+            }
             PeerMessage::Propose { call, command } => {
                 let proposals = self.parts.proposals.clone();
                 tokio::spawn(async move {

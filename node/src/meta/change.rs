@@ -1,4 +1,6 @@
-//! What a leader is asked to change: the registry by commands, and the members of the Raft group.
+//! What a leader is asked to change: the registry by commands, and who has a copy of its log.
+//!
+//! What does not live here: who votes (`members`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -7,21 +9,20 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use openraft::impls::BasicNode;
-use openraft::raft::ClientWriteResponse;
+use openraft::raft::{ClientWriteResponse, Precondition};
 use openraft::{AsyncRuntime, ChangeMembers, Instant as _, Raft, RaftMetrics};
 use squall_kernel::id::{ClusterId, NodeId, Revision};
+use squall_kernel::membership::MemberChange;
 use squall_kernel::planted::{self, Bug};
 use squall_kernel::profile::{Profile, Times};
 use squall_kernel::registry::{Command, Outcome};
+use squall_kernel::voters::{Roll, voters_for};
 
 use super::error::{Attempt, ChangeError, FoundError, ProposeError};
 use super::machine::StateMachine;
-use super::types::{Proposal, Types};
-use super::voters::{promotions, voters_for};
+use super::members::Granted;
+use super::types::{LogId, Proposal, Types};
 use super::{Founding, Meta};
-
-/// A learner this close to the leader's log has caught up: it is there before its promotion is committed.
-const CAUGHT_UP_ENTRIES: u64 = 64;
 
 /// A command that a majority has on disk and this node has applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub enum Change {
     Learner(NodeId),
     /// These learners vote from now on.
     Promoted(BTreeSet<NodeId>),
+    /// Voters were replaced or left; these vote.
+    Voters(BTreeSet<NodeId>),
+    /// These learners, which the registry does not have, are no members any more.
+    Forgotten(BTreeSet<NodeId>),
     /// A change that a deposed leader had left half done is finished; these vote.
     Finished(BTreeSet<NodeId>),
 }
@@ -140,33 +145,8 @@ impl<R: AsyncRuntime> Changes<R> {
         } else {
             ChangeMembers::AddNodes(nodes)
         };
-        self.change_members(change).await?;
+        self.change_members(change, None).await?;
         Ok(Some(Change::Learner(node)))
-    }
-
-    /// Promotes learners if the rule of [`promotions`] asks for it, all in one change, and finishes a change that a
-    /// deposed leader left half done. `live` are the nodes that are heard of, this one included.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; only a leader can.
-    pub async fn adjust_voters(&self, live: &BTreeSet<NodeId>) -> Result<Option<Change>, ChangeError> {
-        let metrics = self.metrics();
-        let configs = metrics.membership_config.get_joint_config();
-        if configs.len() > 1 {
-            return self
-                .finish_joint(configs.last().cloned().unwrap_or_default())
-                .await;
-        }
-        let voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().map(NodeId).collect();
-        let live_voters = voters.intersection(live).copied().collect();
-        let ready = caught_up(&metrics, live);
-        let chosen = promotions(&voters, &live_voters, &ready);
-        if chosen.is_empty() {
-            return Ok(None);
-        }
-        let ids = chosen.iter().map(|id| id.0).collect();
-        self.change_members(ChangeMembers::AddVoterIds(ids)).await?;
-        Ok(Some(Change::Promoted(chosen)))
     }
 
     /// Asks a voter to lead in this node's place. Does nothing when this node does not lead; whether the other one
@@ -179,20 +159,25 @@ impl<R: AsyncRuntime> Changes<R> {
         asked.map_err(|e| ProposeError::Stopped(e.to_string()))
     }
 
-    async fn finish_joint(&self, last: BTreeSet<u64>) -> Result<Option<Change>, ChangeError> {
-        let voters = last.iter().copied().map(NodeId).collect();
-        self.change_members(ChangeMembers::ReplaceAllVoters(last)).await?;
-        Ok(Some(Change::Finished(voters)))
-    }
-
-    async fn change_members(&self, change: ChangeMembers<u64, BasicNode>) -> Result<(), ChangeError> {
+    /// `seen`: only if these are the members still.
+    pub(super) async fn change_members(
+        &self,
+        change: ChangeMembers<u64, BasicNode>,
+        seen: Option<Option<LogId>>,
+    ) -> Result<(), ChangeError> {
+        let only_if = |seen| Precondition::LastMembershipLogId {
+            last_membership_log_id: seen,
+        };
         // `true`: a voter that a finished change leaves out stays a learner.
-        self.insist(|| self.raft.change_membership(change.clone(), true))
-            .await
-            .map(drop)
+        self.insist(|| {
+            self.raft
+                .change_membership_if(change.clone(), true, seen.map(only_if))
+        })
+        .await
+        .map(drop)
     }
 
-    fn metrics(&self) -> RaftMetrics<Types<R>> {
+    pub(super) fn metrics(&self) -> RaftMetrics<Types<R>> {
         self.raft.metrics().borrow_watched().clone()
     }
 
@@ -267,6 +252,22 @@ impl Meta {
         self.inner.changes.adjust_voters(live).await
     }
 
+    /// As [`Changes::keep_voters`].
+    ///
+    /// # Errors
+    /// [`ChangeError`]; only a leader can.
+    pub async fn keep_voters(&self, roll: &Roll) -> Result<Option<Change>, ChangeError> {
+        self.inner.changes.keep_voters(roll).await
+    }
+
+    /// As [`Changes::change_member`].
+    ///
+    /// # Errors
+    /// [`ChangeError`]; only a leader can.
+    pub async fn change_member(&self, roll: &Roll, change: &MemberChange) -> Result<Granted, ChangeError> {
+        self.inner.changes.change_member(roll, change).await
+    }
+
     /// As [`Changes::transfer_leader`].
     ///
     /// # Errors
@@ -274,27 +275,4 @@ impl Meta {
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), ProposeError> {
         self.inner.changes.transfer_leader(to).await
     }
-}
-
-/// Live learners whose log is as good as the leader's. Empty on a node that does not lead.
-fn caught_up<R: AsyncRuntime>(metrics: &RaftMetrics<Types<R>>, live: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
-    let Some(replication) = &metrics.replication else {
-        return BTreeSet::new();
-    };
-    let needed = metrics
-        .last_log_index
-        .unwrap_or(0)
-        .saturating_sub(CAUGHT_UP_ENTRIES);
-    let learners = metrics.membership_config.membership().learner_ids();
-    learners
-        .filter(|id| {
-            replication
-                .get(id)
-                .copied()
-                .flatten()
-                .is_some_and(|matched| matched.index >= needed)
-        })
-        .map(NodeId)
-        .filter(|id| live.contains(id))
-        .collect()
 }

@@ -117,8 +117,9 @@ impl<R: AsyncRuntime> From<RaftError<Types<R>, ClientWriteError<Types<R>>>> for 
             RaftError::APIError(ClientWriteError::ChangeMembershipError(e)) => {
                 Self::Failed(members_error(&e))
             }
-            RaftError::APIError(ClientWriteError::PreconditionFailed(e)) => {
-                Self::Failed(ChangeError::Refused(e.to_string()))
+            // The members are not those that were looked at.
+            RaftError::APIError(ClientWriteError::PreconditionFailed(_)) => {
+                Self::Failed(ChangeError::InProgress)
             }
             RaftError::Fatal(e) => failed(ProposeError::Stopped(e.to_string())),
         }
