@@ -57,7 +57,7 @@ enum Command {
     Observe(observe::ObserveArgs),
     /// Break things, for a limited time
     Chaos(chaos::ChaosArgs),
-    /// Declare, list and delete exchanges
+    /// Declare, list, move and delete exchanges
     Exchange(exchange::ExchangeArgs),
     /// Answer requests: echo them, or run a program
     Reply(reply::ReplyArgs),
@@ -67,7 +67,7 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Replay what a node recorded
     Journal(journal::JournalArgs),
-    /// Run one broker node
+    /// Run one broker node; list, drain and change the members
     Node(Box<node::NodeArgs>),
     /// Print completions for a shell
     Completions(manual::CompletionsArgs),

@@ -50,7 +50,7 @@ pub struct Parts<S, P> {
     pub events: Arc<EventLog>,
     /// Rouses the watchers.
     pub wake: Wake,
-    /// Brings commands to the meta leader.
+    /// Brings commands, and changes of the voters, to the meta leader.
     pub proposer: Arc<P>,
     /// The registry as this node has it.
     pub registry: watch::Receiver<Arc<Registry>>,
@@ -82,7 +82,7 @@ impl Services {
     }
 
     /// Adds introspection, admin and chaos over `parts`; their streams end when `closing` turns true.
-    pub fn add_control<S: Sources, P: Proposer>(
+    pub fn add_control<S: Sources, P: Proposer + Membership>(
         &mut self,
         parts: Parts<S, P>,
         closing: watch::Receiver<bool>,

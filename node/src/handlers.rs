@@ -24,11 +24,14 @@ use crate::wire::{ReturnPath, count};
 
 mod attachment;
 mod caught;
+mod counts;
 pub(crate) mod embedded;
 mod notice;
 
 pub use attachment::{Attachment, HandlerSink};
 pub use caught::panics_are_caught;
+use counts::CountsTable;
+pub use counts::DeliveryStats;
 pub use notice::notice_of;
 use squall_kernel::view::Heard;
 
@@ -73,6 +76,7 @@ struct Attachments {
 pub struct Handlers {
     context: Arc<DataContext>,
     attachments: RwLock<Attachments>,
+    counts: CountsTable,
     /// When which unconfirmed attachment is sent again.
     due: Mutex<BTreeSet<(Instant, u64)>>,
     earlier: Notify,
@@ -83,6 +87,7 @@ impl Handlers {
         Self {
             context,
             attachments: RwLock::default(),
+            counts: CountsTable::default(),
             due: Mutex::default(),
             earlier: Notify::new(),
         }
@@ -114,6 +119,7 @@ impl Handlers {
             credit,
             process,
             sink,
+            self.counts.of(exchange),
         ));
         {
             let mut all = self.write();
@@ -184,6 +190,7 @@ impl Handlers {
         };
         let Ok(pass) = self.pass(&attachment, &frame) else {
             count(&self.context.wire.tally.fenced);
+            attachment.counts().fenced();
             return self.refuse(&attachment, &frame, NoReply::Fenced);
         };
         if !attachment.take_credit() {
@@ -192,7 +199,7 @@ impl Handlers {
             return self.refuse(&attachment, &frame, NoReply::Rejected);
         }
         let (frame, reason) = match attachment.sink().deliver(pass, &attachment, frame) {
-            Ok(()) => return,
+            Ok(()) => return attachment.counts().accepted(),
             Err(Push::Full(frame)) => (frame, NoReply::Rejected),
             Err(Push::Closed(frame)) => (frame, NoReply::Unreachable),
         };
@@ -332,6 +339,7 @@ impl Handlers {
     }
 
     pub(crate) fn registry_changed(&self, change: &Change) {
+        self.counts.keep(|exchange| change.exchange(exchange).is_some());
         let all: Vec<Arc<Attachment>> = self.read().by_serial.values().cloned().collect();
         for attachment in all {
             let Some(record) = change.exchange(attachment.exchange()) else {

@@ -15,7 +15,7 @@ pub mod top;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use squall_kernel::id::{NodeName, Pid};
+use squall_kernel::id::{ExchangeName, NodeName, Pid};
 use squall_proto::v1;
 use tokio::sync::watch;
 
@@ -33,6 +33,10 @@ pub trait Sources: Send + Sync + 'static {
     fn rows(&self, kinds: KindSet, out: &mut Vec<v1::Row>);
     /// Shows every process to `visit`, which keeps only what a watcher wants: nothing is allocated for the others.
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>));
+    /// True when this node hears from a majority of the voters.
+    fn quorum(&self) -> bool;
+    /// Figures of an exchange at this node that agree with each other; none when there is no such exchange.
+    fn figures(&self, exchange: &ExchangeName) -> Option<v1::ExchangeFiguresResponse>;
 }
 
 /// A process as the table has it, borrowed for the time of one look. Fields as in `v1::ProcessRow`.

@@ -21,6 +21,7 @@ use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_CAP, RETRY_FIRST, RETRY_FOR};
 use crate::spans;
 use crate::wire::{LinkError, count, lane_key};
 
+mod answered;
 mod open;
 mod outcome;
 mod stats;
@@ -28,7 +29,7 @@ mod stats;
 use open::{Copies, CopyEnd, Open, OpenTable, Stage};
 pub use outcome::{Outcome, OutcomeSink, ReplyTo};
 pub use stats::ExchangeStats;
-use stats::StatsTable;
+use stats::{StatsTable, Ticket};
 
 /// A request.
 #[derive(Debug, Clone)]
@@ -109,8 +110,7 @@ impl Router {
         count(&self.context.wire.tally.taken_in);
         let now = self.context.clock.now();
         let exists = self.context.registry().exchanges.contains_key(&request.exchange);
-        let stats = self.stats.of(request.exchange, exists);
-        stats.begin();
+        let stats = Ticket::take(self.stats.of(request.exchange, exists));
         let span = spans::request_span(&self.context.sampler, &request.trace, || {
             self.name_of(request.exchange)
         });
@@ -211,7 +211,7 @@ impl Router {
     }
 
     fn not_sent(&self, message: MessageId, error: LinkError) {
-        if let Some(open) = self.table.take(message) {
+        if let Some(open) = self.table.take_undelivered(message) {
             match error {
                 LinkError::Down => self.wait(open, NoReply::Unreachable),
                 LinkError::Full => self.end(open, NoReply::Rejected),
@@ -255,15 +255,16 @@ impl Router {
         match (self.table.take_sent(&frame), frame.status) {
             // The owner tells of all recent requests that a lost node had, answered or not.
             (None, Status::None(NoReply::Interrupted)) => {}
-            (None, _) => self.late(&frame),
-            (Some(open), Status::None(reason)) if reason.may_be_sent_again() => self.wait(open, reason),
+            (None, _) => self.too_late(&frame, self.table.is_second(&frame)),
+            (Some(open), Status::None(reason)) if retriable(reason) => self.wait(open, reason),
             (Some(open), _) => self.conclude_with(open, frame),
         }
     }
 
     fn copy_ended(&self, frame: Frame) {
         match self.table.end_copy(&frame) {
-            CopyEnd::Late => self.late(&frame),
+            CopyEnd::Late => self.too_late(&frame, false),
+            CopyEnd::Second => self.too_late(&frame, true),
             CopyEnd::More(told) => self.ended(told, &Outcome::of(frame, true)),
             CopyEnd::Last(open) => self.conclude_with(*open, frame),
         }
@@ -278,13 +279,6 @@ impl Router {
         spans::reply_arrived(&open.span, &TraceContext::default(), Status::None(reason));
         let outcome = Outcome::none(open.request.exchange, reason, open.request.tags.request.clone());
         self.conclude(open, outcome);
-    }
-
-    fn late(&self, frame: &Frame) {
-        count(&self.context.wire.tally.late_replies);
-        self.context.tell(|| Fact::Late {
-            message: frame.message,
-        });
     }
 
     /// Gives a request its number in the journal, where one is kept.
@@ -387,6 +381,15 @@ impl Router {
             }
         }
     }
+}
+
+/// Reasons under which a request certainly was not delivered, and may be later.
+const fn retriable(reason: NoReply) -> bool {
+    use NoReply::{Fenced, Moved, NoLeader, NoOwner, NoQuorum, Settling, Unreachable};
+    matches!(
+        reason,
+        Moved | Fenced | NoOwner | NoLeader | Settling | Unreachable | NoQuorum
+    )
 }
 
 fn oversized(request: &Request) -> Option<String> {

@@ -3,12 +3,14 @@
 //!
 //! What does not live here: which rows a watcher wants and what changed (`introspect`).
 
+mod figures;
+
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use squall_kernel::id::{NodeId, NodeName};
-use squall_kernel::registry::{ExchangeRecord, NodeRecord, Registry};
+use squall_kernel::id::{ExchangeName, NodeId, NodeName};
+use squall_kernel::registry::{Duty, ExchangeRecord, NodeLife, NodeRecord, Registry};
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 use tokio::sync::watch;
@@ -93,6 +95,14 @@ impl Sources for NodeSources {
         }
     }
 
+    fn quorum(&self) -> bool {
+        self.opinion.borrow().quorum
+    }
+
+    fn figures(&self, exchange: &ExchangeName) -> Option<v1::ExchangeFiguresResponse> {
+        figures::of(&self.me, &self.data, exchange)
+    }
+
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {
         let now = self.data.context.clock.now();
         self.data.context.processes.each(|process| {
@@ -125,11 +135,11 @@ impl NodeSources {
         registry
             .nodes
             .values()
-            .map(|node| self.member(node, &opinion))
+            .map(|node| self.member(registry, node, &opinion))
             .collect()
     }
 
-    fn member(&self, node: &NodeRecord, opinion: &Opinion) -> v1::Member {
+    fn member(&self, registry: &Registry, node: &NodeRecord, opinion: &Opinion) -> v1::Member {
         let suspect = node.id != self.me.id && opinion.peers.get(&node.id).is_none_or(|p| p.suspect);
         let state = match (node.is_up(), suspect) {
             (false, _) => v1::NodeState::Down,
@@ -144,6 +154,10 @@ impl NodeSources {
             grpc_addr: node.grpc_addr.clone(),
             role: role_of(node.id, opinion) as i32,
             state: state as i32,
+            duty: duty_of(node) as i32,
+            why: why_down(node),
+            exchanges: registry.owned_by(node.id).count() as u64,
+            quorum_critical: opinion.quorum_critical.contains(&node.id),
         }
     }
 
@@ -233,6 +247,12 @@ impl NodeSources {
             failover: record.failover.iter().map(|n| n.as_str().to_owned()).collect(),
             handlers: owned.map_or(0, |o| o.handlers),
             owned_here: acts,
+            moving_to: name_or_empty(registry, record.moving.map(|m| m.to)),
+            takeover: record.takeover.as_str().into(),
+            prefers: name_or_empty(
+                registry,
+                registry.preferred(record).filter(|id| record.owner != Some(*id)),
+            ),
             ..v1::ExchangeRow::default()
         };
         if let Some(stats) = stats {
@@ -309,6 +329,7 @@ fn leader_row(
         leader_epoch: leader.map_or(0, |l| l.epoch.0),
         believed_owner,
         lease_left_ms: if acting { lease_left.as_ms() } else { 0 },
+        moving_to: name_or_empty(registry, record.moving.map(|m| m.to)),
     }
 }
 
@@ -342,6 +363,22 @@ fn link_row(now: Instant, link: LinkStatus, opinion: &Opinion) -> v1::LinkRow {
         bytes_out: link.bytes_out,
         connects: link.connects,
         why: link.why,
+    }
+}
+
+fn duty_of(node: &NodeRecord) -> v1::NodeDuty {
+    match node.duty {
+        Duty::Full => v1::NodeDuty::Full,
+        Duty::Weak => v1::NodeDuty::Weak,
+        Duty::Draining { leave: false } => v1::NodeDuty::Draining,
+        Duty::Draining { leave: true } => v1::NodeDuty::Leaving,
+    }
+}
+
+fn why_down(node: &NodeRecord) -> String {
+    match node.life {
+        NodeLife::Up => String::new(),
+        NodeLife::Down(reason) => reason.as_str().to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use squall_client::{Client, ConnectError, ConnectOptions};
+use squall_client::{Client, ConnectError, ConnectOptions, Operator};
 use squall_proto::v1::ListNodesRequest;
 use squall_proto::v1::admin_client::AdminClient;
 use tonic::transport::{Channel, Endpoint};
@@ -22,8 +22,8 @@ const NODES_TRIED: u16 = 3;
 const PORTS_PER_NODE: u16 = 10;
 /// How long one gRPC address may take to connect.
 const GRPC_WITHIN: Duration = Duration::from_secs(1);
-/// Room for the list of all exchanges a cluster may have.
-const GRPC_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long an operator's command looks for a node that answers.
+const OPERATOR_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reaching a cluster: taken by every command.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -122,20 +122,17 @@ impl ConnectArgs {
         Worded::of(error, text)
     }
 
-    /// A channel to the gRPC services of some node.
-    pub(crate) async fn admin(&self, name: &str, within: Duration) -> Result<AdminClient<Channel>> {
-        let client = self.client(name, within).await?;
-        let mut nodes = Vec::from_iter(client.node());
-        nodes.extend(client.members());
-        client.close().await;
-        let mut tried = Vec::new();
-        for node in nodes {
-            match channel(&node.grpc_addr).await {
-                Ok(channel) => return Ok(AdminClient::new(channel).max_decoding_message_size(GRPC_BYTES_MAX)),
-                Err(error) => tried.push(format!("{} ({error:#})", node.grpc_addr)),
+    /// A client of the admin services: the node that answers first is asked first, then the others.
+    pub(crate) async fn operator(&self) -> Result<Operator> {
+        let client = self.client("squall operator", OPERATOR_WITHIN).await?;
+        let mut addrs: Vec<String> = Vec::new();
+        for node in client.node().into_iter().chain(client.members()) {
+            if !addrs.contains(&node.grpc_addr) {
+                addrs.push(node.grpc_addr);
             }
         }
-        Err(Unavailable(format!("no gRPC service answers: {}", tried.join(", "))).into())
+        client.close().await;
+        Operator::new(addrs).map_err(|error| Unavailable(error.to_string()).into())
     }
 }
 

@@ -1,21 +1,23 @@
-//! `squall exchange`: declare, list, delete.
+//! `squall exchange`: declare, list, show, move, delete.
 
-use std::io::{Write as _, stdout};
+mod moving;
+mod table;
+
+use std::io::{Write as _, stderr, stdout};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
-use squall_client::Declaration;
+use squall_client::{Client, Declaration};
 use squall_kernel::id::{ExchangeName, NodeName};
-use squall_kernel::registry::{Pattern, Strategy};
-use squall_proto::v1::{ExchangeInfo, ListExchangesRequest};
+use squall_kernel::registry::{Pattern, Refused, Strategy, Takeover};
 
 use super::connect::ConnectArgs;
-use super::exit::Unavailable;
+use super::exit::{Exit, Worded};
+use super::node::members::told;
 use super::values;
 
-/// Declares, lists and deletes exchanges.
+/// Declares, lists, moves and deletes exchanges.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct ExchangeArgs {
     #[command(subcommand)]
@@ -35,6 +37,16 @@ enum ExchangeCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show one exchange in full
+    Show {
+        /// Name of the exchange
+        name: ExchangeName,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move an exchange to another node, and prove that no request was lost or doubled; exit code 0 only then
+    Move(moving::MoveArgs),
     /// Delete an exchange; its handlers are detached
     Delete {
         /// Name of the exchange
@@ -52,12 +64,18 @@ struct DeclareArgs {
     /// Nodes that should own it, in order of preference [default: the cluster chooses]
     #[arg(long, value_name = "NODE[,NODE…]", value_delimiter = ',')]
     failover: Vec<NodeName>,
+    /// What happens when a preferred node is back: the exchange moves back by itself once the node has been well for a
+    /// while, or when it is moved without naming a node, or never [default: auto]
+    #[arg(long, value_parser = values::takeover())]
+    takeover: Option<Takeover>,
 }
 
 pub(crate) async fn run(args: ExchangeArgs, connect: ConnectArgs) -> Result<()> {
     match args.command {
         ExchangeCommand::Declare(declare) => self::declare(declare, &connect, args.timeout).await,
-        ExchangeCommand::List { json } => list(json, &connect, args.timeout).await,
+        ExchangeCommand::List { json } => list(json, &connect).await,
+        ExchangeCommand::Show { name, json } => show(&name, json, &connect).await,
+        ExchangeCommand::Move(moved) => moving::run(&moved, &connect, args.timeout).await,
         ExchangeCommand::Delete { name } => delete(&name, &connect, args.timeout).await,
     }
 }
@@ -67,14 +85,16 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
         name,
         strategy,
         failover,
+        takeover,
     } = args;
     let client = connect.client("squall exchange", timeout).await?;
+    warn_of_strangers(&client, &failover)?;
     let declaration = Declaration {
         name: name.clone(),
         pattern: Pattern::RequestResponse,
         strategy,
         failover,
-        takeover: None,
+        takeover,
     };
     let declared = client.declare(declaration, timeout).await;
     client.close().await;
@@ -91,6 +111,22 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
     Ok(())
 }
 
+/// A node that is not there yet may come; a slip of the pen never does.
+fn warn_of_strangers(client: &Client, failover: &[NodeName]) -> Result<()> {
+    let members: Vec<NodeName> = client.members().into_iter().map(|m| m.name).collect();
+    for name in strangers(failover, &members) {
+        writeln!(
+            stderr(),
+            "warning: the failover list names '{name}', which is not up in this cluster; `squall node list` names all"
+        )?;
+    }
+    Ok(())
+}
+
+fn strangers<'a>(failover: &'a [NodeName], members: &[NodeName]) -> Vec<&'a NodeName> {
+    failover.iter().filter(|name| !members.contains(name)).collect()
+}
+
 async fn delete(name: &ExchangeName, connect: &ConnectArgs, timeout: Duration) -> Result<()> {
     let client = connect.client("squall exchange", timeout).await?;
     let deleted = client.delete(name.as_str(), timeout).await;
@@ -100,106 +136,47 @@ async fn delete(name: &ExchangeName, connect: &ConnectArgs, timeout: Duration) -
     Ok(())
 }
 
-async fn list(as_json: bool, connect: &ConnectArgs, timeout: Duration) -> Result<()> {
-    let mut admin = connect.admin("squall exchange", timeout).await?;
-    let answer = tokio::time::timeout(timeout, admin.list_exchanges(ListExchangesRequest {})).await;
-    let answer = answer.map_err(|_| Unavailable("the node did not answer in time".into()))?;
-    let answer = answer
-        .map_err(|status| Unavailable(status.message().into()))?
-        .into_inner();
+async fn list(as_json: bool, connect: &ConnectArgs) -> Result<()> {
+    let answer = connect.operator().await?.exchanges().await.map_err(told)?;
     let mut out = stdout().lock();
     if as_json {
-        writeln!(out, "{:#}", document(&answer.exchanges, answer.revision))?;
+        writeln!(out, "{:#}", table::document(&answer.exchanges, answer.revision))?;
     } else {
-        write!(out, "{}", table(&answer.exchanges))?;
+        write!(out, "{}", table::text(&answer.exchanges))?;
     }
     Ok(())
 }
 
-fn document(exchanges: &[ExchangeInfo], revision: u64) -> Value {
-    let some = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
-    let exchange = |e: &ExchangeInfo| {
-        json!({
-            "name": e.name,
-            "pattern": e.pattern,
-            "strategy": e.strategy,
-            "owner": some(&e.owner),
-            "epoch": e.epoch,
-            "failover": e.failover,
-            "leader": some(&e.leader),
-            "leader_epoch": e.leader_epoch,
-        })
+async fn show(name: &ExchangeName, as_json: bool, connect: &ConnectArgs) -> Result<()> {
+    let answer = connect.operator().await?.exchanges().await.map_err(told)?;
+    let found = answer.exchanges.iter().find(|e| e.name == name.as_str());
+    let unknown = || {
+        let refused = Refused::UnknownExchange(name.as_str().into());
+        Worded::new(refused.to_string(), Exit::Declined)
     };
-    json!({ "exchanges": exchanges.iter().map(exchange).collect::<Vec<_>>(), "revision": revision })
-}
-
-fn table(exchanges: &[ExchangeInfo]) -> String {
-    let dash = |text: &str| {
-        if text.is_empty() {
-            "-".into()
-        } else {
-            values::for_terminal(text)
-        }
-    };
-    let head = ["NAME", "STRATEGY", "OWNER", "EPOCH", "LEADER", "FAILOVER"].map(String::from);
-    let row = |e: &ExchangeInfo| {
-        let failover = dash(&e.failover.join(","));
-        [
-            dash(&e.name),
-            dash(&e.strategy),
-            dash(&e.owner),
-            e.epoch.to_string(),
-            dash(&e.leader),
-            failover,
-        ]
-    };
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(exchanges.iter().map(row)).collect();
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let line = |row: &[String; 6]| {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
+    let exchange = found.ok_or_else(unknown)?;
+    let mut out = stdout().lock();
+    if as_json {
+        writeln!(out, "{:#}", table::object(exchange))?;
+    } else {
+        write!(out, "{}", table::full(exchange))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn orders() -> ExchangeInfo {
-        ExchangeInfo {
-            name: "orders".into(),
-            pattern: "request-response".into(),
-            strategy: "consensus".into(),
-            owner: "b".into(),
-            epoch: 3,
-            failover: vec!["b".into(), "c".into()],
-            leader: String::new(),
-            leader_epoch: 0,
-        }
-    }
-
     #[test]
-    fn the_table_is_aligned_and_says_where_there_is_nothing() {
-        let expected = "NAME    STRATEGY   OWNER  EPOCH  LEADER  FAILOVER\n\
-                        orders  consensus  b      3      -       b,c\n";
-        assert_eq!(table(&[orders()]), expected);
-    }
-
-    #[test]
-    fn the_document_has_one_array_and_null_for_nobody() {
-        let document = document(&[orders()], 9);
-        assert_eq!(document["revision"], 9);
-        assert_eq!(document["exchanges"][0]["owner"], "b");
-        assert_eq!(document["exchanges"][0]["leader"], Value::Null);
+    fn only_names_that_no_member_has_are_warned_of() {
+        let names =
+            |list: &[&str]| -> Vec<NodeName> { list.iter().map(|n| NodeName::new(n).unwrap()).collect() };
+        let failover = names(&["a", "x", "b"]);
+        let strange: Vec<&str> = strangers(&failover, &names(&["a", "b", "c"]))
+            .into_iter()
+            .map(NodeName::as_str)
+            .collect();
+        assert_eq!(strange, ["x"]);
     }
 }

@@ -1,5 +1,6 @@
 //! `squall node`: one broker node, until it is told to end; and what is done to nodes.
 
+pub(super) mod members;
 mod recover;
 
 use std::io::{self, Write as _};
@@ -36,6 +37,8 @@ pub(crate) struct NodeArgs {
 enum NodeCommand {
     /// Make one survivor a cluster again, when the quorum is lost for good; offline
     Recover(recover::RecoverArgs),
+    #[command(flatten)]
+    Members(members::MemberCommand),
 }
 
 /// Runs one broker node.
@@ -104,6 +107,7 @@ struct RunArgs {
 pub(crate) fn run(args: NodeArgs, connect: &ConnectArgs) -> Result<()> {
     match (args.command, args.run) {
         (Some(NodeCommand::Recover(args)), _) => recover::run(&args),
+        (Some(NodeCommand::Members(command)), _) => super::block_on(members::run(command, connect)),
         (None, Some(args)) => run_node(args, connect),
         (None, None) => Err(Usage("a node needs --name and --data-dir".into()).into()),
     }

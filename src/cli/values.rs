@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::Strategy;
+use squall_kernel::registry::{Strategy, Takeover};
 use squall_observer::Screen;
 
 /// Units of durations, longest spelling first, with their length in microseconds.
@@ -92,6 +92,12 @@ pub(crate) fn strategy() -> impl TypedValueParser<Value = Strategy> {
         .map(|word| Strategy::parse(&word).expect("clap lets only strategies through"))
 }
 
+/// Parses the word of a takeover policy.
+pub(crate) fn takeover() -> impl TypedValueParser<Value = Takeover> {
+    PossibleValuesParser::new(Takeover::ALL.map(Takeover::as_str))
+        .map(|word| Takeover::parse(&word).expect("clap lets only policies through"))
+}
+
 /// Parses the word of a timer profile.
 pub(crate) fn profile() -> impl TypedValueParser<Value = Profile> {
     PossibleValuesParser::new([Profile::Lan, Profile::Wan, Profile::Slow].map(Profile::as_str))
@@ -130,6 +136,21 @@ pub(crate) fn size(text: &str) -> Result<(u16, u16), String> {
         .split_once('x')
         .and_then(|(cols, rows)| Some((cols.parse().ok()?, rows.parse().ok()?)));
     split.ok_or_else(|| format!("'{text}' is not a size: write columns and rows, such as 120x40"))
+}
+
+/// Rows as text, each column as wide as its widest cell.
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let chars = |row: &[String; N], column: usize| row[column].chars().count();
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| chars(row, column)).max().unwrap_or(0));
+    let line = |row: &[String; N]| {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
 }
 
 /// The text as it may appear in a terminal: line breaks and tabs stay, other control characters are shown.

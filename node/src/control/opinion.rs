@@ -25,6 +25,8 @@ pub struct Opinion {
     pub voters: Vec<NodeId>,
     /// True when a majority of the voters is heard of in time.
     pub quorum: bool,
+    /// Voters without which the registry would stop (B7), this node perhaps among them.
+    pub quorum_critical: Vec<NodeId>,
     /// Peers.
     pub peers: BTreeMap<NodeId, PeerOpinion>,
     /// What the node waits for before it is a member; empty when it is one.
@@ -90,12 +92,17 @@ impl Control {
                     },
                 ))
             });
+        let voters = state.voters.clone();
         let opinion = Opinion {
             term: state.term,
             meta_leader: state.leader,
             leads: self.meta_view.leads && self.meta_view.quorum,
             voters: state.voters.clone(),
             quorum: self.core.sees_quorum(),
+            quorum_critical: voters
+                .into_iter()
+                .filter(|v| self.core.is_quorum_critical(*v))
+                .collect(),
             peers: peers.collect(),
             waiting_for: self.waiting_for.clone(),
             timer_late_ms: self.late_ms.ms(),

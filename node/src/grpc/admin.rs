@@ -1,13 +1,16 @@
 //! The admin service: exchanges and members. What does not live here: carrying a change to the meta leader (see
-//! [`Proposer`]) and deciding on it, which is the registry's.
+//! [`Proposer`] and [`Membership`]) and deciding on it, which is the registry's and the meta plane's.
+
+mod members;
+mod parse;
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use squall_kernel::id::{ExchangeName, NodeName, Revision};
-use squall_kernel::limits as bounds;
+use squall_kernel::membership::MemberChange;
 use squall_kernel::message::ProposeResult;
-use squall_kernel::registry::{Command, ExchangeRecord, Outcome, Pattern, Registry, Strategy};
+use squall_kernel::registry::{Command, Outcome, Refused, Registry};
 use squall_proto::v1;
 use squall_proto::v1::admin_server::Admin;
 use tokio::sync::watch;
@@ -15,8 +18,10 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use super::limits;
+use super::membership::Membership;
 use super::status::CallError;
 use crate::introspect::Sources;
+use parse::{Declaration, exchange_name, info, node_name};
 
 /// Brings a command to the meta leader, wherever it is, and its result back.
 pub trait Proposer: Send + Sync + 'static {
@@ -33,7 +38,7 @@ pub struct AdminService<P, S> {
     sources: Arc<S>,
 }
 
-impl<P: Proposer, S: Sources> AdminService<P, S> {
+impl<P: Proposer + Membership, S: Sources> AdminService<P, S> {
     /// A service that proposes through `proposer` and reads `registry`.
     #[must_use]
     pub fn new(proposer: Arc<P>, registry: watch::Receiver<Arc<Registry>>, sources: Arc<S>) -> Self {
@@ -77,7 +82,7 @@ impl<P: Proposer, S: Sources> AdminService<P, S> {
 }
 
 #[tonic::async_trait]
-impl<P: Proposer, S: Sources> Admin for AdminService<P, S> {
+impl<P: Proposer + Membership, S: Sources> Admin for AdminService<P, S> {
     async fn declare_exchange(
         &self,
         request: Request<v1::DeclareExchangeRequest>,
@@ -125,124 +130,111 @@ impl<P: Proposer, S: Sources> Admin for AdminService<P, S> {
         Ok(Response::new(v1::DeleteExchangeResponse { revision: revision.0 }))
     }
 
+    async fn move_exchange(
+        &self,
+        request: Request<v1::MoveExchangeRequest>,
+    ) -> Result<Response<v1::MoveExchangeResponse>, Status> {
+        let asked = request.into_inner();
+        let exchange = exchange_name(&asked.name)?;
+        let to = (!asked.node.is_empty())
+            .then(|| node_name(&asked.node))
+            .transpose()?;
+        let from = self.registry.borrow().clone();
+        let (_, revision) = self
+            .change(Command::Move {
+                exchange: exchange.clone(),
+                to: to.clone(),
+                epoch: None,
+            })
+            .await?;
+        let registry = self.registry_at(revision).await;
+        Ok(Response::new(begun(&exchange, to, &from, &registry, revision)))
+    }
+
+    async fn exchange_figures(
+        &self,
+        request: Request<v1::ExchangeFiguresRequest>,
+    ) -> Result<Response<v1::ExchangeFiguresResponse>, Status> {
+        let name = exchange_name(&request.get_ref().name)?;
+        let unknown = || Refused::UnknownExchange(name.as_str().into());
+        let figures = self
+            .sources
+            .figures(&name)
+            .ok_or_else(|| CallError::from(unknown()))?;
+        Ok(Response::new(figures))
+    }
+
     async fn list_nodes(
         &self,
         _: Request<v1::ListNodesRequest>,
     ) -> Result<Response<v1::ListNodesResponse>, Status> {
-        let mut members = self.sources.hello().members;
-        members.sort_by(|a, b| a.name.cmp(&b.name));
-        let answered_by = self.sources.node().to_string();
-        Ok(Response::new(v1::ListNodesResponse { members, answered_by }))
+        Ok(Response::new(self.nodes()))
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<v1::DrainNodeRequest>,
+    ) -> Result<Response<v1::DrainNodeResponse>, Status> {
+        Ok(Response::new(self.drain(&request.into_inner()).await?))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<v1::RemoveNodeRequest>,
+    ) -> Result<Response<v1::MembersChanged>, Status> {
+        let change = MemberChange::Remove(node_name(&request.get_ref().node)?);
+        Ok(Response::new(self.change_members(change).await?))
+    }
+
+    async fn promote_node(
+        &self,
+        request: Request<v1::PromoteNodeRequest>,
+    ) -> Result<Response<v1::MembersChanged>, Status> {
+        let change = MemberChange::Promote(node_name(&request.get_ref().node)?);
+        Ok(Response::new(self.change_members(change).await?))
+    }
+
+    async fn demote_node(
+        &self,
+        request: Request<v1::DemoteNodeRequest>,
+    ) -> Result<Response<v1::MembersChanged>, Status> {
+        let change = MemberChange::Demote(node_name(&request.get_ref().node)?);
+        Ok(Response::new(self.change_members(change).await?))
+    }
+
+    async fn set_voter_rule(
+        &self,
+        request: Request<v1::SetVoterRuleRequest>,
+    ) -> Result<Response<v1::SetVoterRuleResponse>, Status> {
+        let ms = request.get_ref().replace_after_ms;
+        Ok(Response::new(self.rule(ms).await?))
     }
 }
 
-/// A checked declaration.
-#[derive(Debug)]
-struct Declaration {
-    name: ExchangeName,
-    pattern: Pattern,
-    strategy: Strategy,
-    failover: Vec<NodeName>,
-}
-
-impl Declaration {
-    fn parse(asked: &v1::DeclareExchangeRequest) -> Result<Self, CallError> {
-        let name = exchange_name(&asked.name)?;
-        let pattern = Pattern::parse(&asked.pattern).ok_or_else(|| CallError::Invalid {
-            field: "pattern",
-            reason: format!("'{}' is none; there is request-response", shown(&asked.pattern)),
-        })?;
-        let strategy = Strategy::parse(&asked.strategy).ok_or_else(|| CallError::Invalid {
-            field: "strategy",
-            reason: format!(
-                "'{}' is none; there are {}",
-                shown(&asked.strategy),
-                Strategy::ALL.map(Strategy::as_str).join(", ")
-            ),
-        })?;
-        Ok(Self {
-            name,
-            pattern,
-            strategy,
-            failover: failover_list(&asked.failover)?,
-        })
-    }
-
-    fn command(&self) -> Command {
-        Command::Declare {
-            name: self.name.clone(),
-            pattern: self.pattern,
-            strategy: self.strategy,
-            failover: self.failover.clone(),
-            takeover: None,
-        }
-    }
-
-    /// The exchange as declared, for when this node's registry lags behind.
-    fn info(&self) -> v1::ExchangeInfo {
-        v1::ExchangeInfo {
-            name: self.name.to_string(),
-            pattern: self.pattern.as_str().to_owned(),
-            strategy: self.strategy.as_str().to_owned(),
-            failover: self.failover.iter().map(ToString::to_string).collect(),
-            ..Default::default()
-        }
-    }
-}
-
-fn exchange_name(text: &str) -> Result<ExchangeName, CallError> {
-    ExchangeName::new(text).map_err(|e| CallError::Invalid {
-        field: "name",
-        reason: e.to_string(),
-    })
-}
-
-fn failover_list(names: &[String]) -> Result<Vec<NodeName>, CallError> {
-    let invalid = |reason| CallError::Invalid {
-        field: "failover",
-        reason,
-    };
-    if names.len() > bounds::FAILOVER_LIST_MAX {
-        let max = bounds::FAILOVER_LIST_MAX;
-        return Err(invalid(format!(
-            "{} names, at most {max} are allowed",
-            names.len()
-        )));
-    }
-    let mut list: Vec<NodeName> = Vec::with_capacity(names.len());
-    for name in names {
-        let name = NodeName::new(name).map_err(|e| invalid(e.to_string()))?;
-        if list.contains(&name) {
-            return Err(invalid(format!("node '{name}' stands in it twice")));
-        }
-        list.push(name);
-    }
-    Ok(list)
-}
-
-/// A text of a caller as it can be given back: short and without control characters.
-fn shown(text: &str) -> String {
-    text.chars().take(64).flat_map(char::escape_debug).collect()
-}
-
-fn info(record: &ExchangeRecord, registry: &Registry) -> v1::ExchangeInfo {
-    let node = |id| {
-        registry
-            .name_of(id)
-            .map_or_else(|| format!("{:x}", id.0), ToString::to_string)
-    };
-    v1::ExchangeInfo {
-        name: record.name.to_string(),
-        pattern: record.pattern.as_str().to_owned(),
-        strategy: record.strategy.as_str().to_owned(),
-        owner: record.owner.map(node).unwrap_or_default(),
-        epoch: record.epoch.0,
-        failover: record.failover.iter().map(ToString::to_string).collect(),
-        leader: record
-            .leader
-            .map(|l| l.pid.text(&node(l.pid.node)))
-            .unwrap_or_default(),
-        leader_epoch: record.leader.map_or(0, |l| l.epoch.0),
+/// What the answering node knows of a move that has just begun. It may be over already: then its epoch is the owner's.
+fn begun(
+    exchange: &ExchangeName,
+    to: Option<NodeName>,
+    before: &Registry,
+    after: &Registry,
+    revision: Revision,
+) -> v1::MoveExchangeResponse {
+    let text = |name: Option<&NodeName>| name.map(ToString::to_string).unwrap_or_default();
+    let old = before.exchange(exchange);
+    let new = after.exchange(exchange);
+    let moving = new.and_then(|e| e.moving);
+    let next = moving.map(|m| m.to).or_else(|| new.and_then(|e| e.owner));
+    v1::MoveExchangeResponse {
+        from: text(old.and_then(|e| e.owner).and_then(|id| before.name_of(id))),
+        to: to.map_or_else(
+            || text(next.and_then(|id| after.name_of(id))),
+            |name| name.to_string(),
+        ),
+        epoch: moving
+            .map(|m| m.epoch)
+            .or_else(|| new.map(|e| e.epoch))
+            .map_or(0, |e| e.0),
+        revision: revision.0,
     }
 }
 

@@ -1,3 +1,4 @@
+use squall_kernel::membership::{MemberRefused, MemberResult};
 use tonic::Code;
 
 use super::super::fake::{FakeMeta, FakeNode};
@@ -159,7 +160,7 @@ async fn an_uncertain_change_says_so() {
     let error = declare(&service, declaration("orders", "default"))
         .await
         .expect_err("unknown");
-    assert_eq!(error.code(), Code::Unavailable);
+    assert_eq!(error.code(), Code::Unknown);
     assert_eq!(
         error.message(),
         "it may or may not have been carried out: cut off"
@@ -172,6 +173,12 @@ struct Silent;
 
 impl Proposer for Silent {
     fn propose(&self, _: Command) -> BoxFuture<'_, ProposeResult> {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl Membership for Silent {
+    fn change(&self, _: MemberChange) -> BoxFuture<'_, MemberResult> {
         Box::pin(std::future::pending())
     }
 }
@@ -200,4 +207,126 @@ async fn nodes_are_listed_by_name() {
         ["a", "b"]
     );
     assert_eq!(nodes.answered_by, "a");
+}
+
+fn voter(name: &str, critical: bool) -> v1::Member {
+    v1::Member {
+        role: v1::MetaRole::Voter as i32,
+        quorum_critical: critical,
+        ..super::super::fake::member(name)
+    }
+}
+
+async fn drain(members: Vec<v1::Member>, request: v1::DrainNodeRequest) -> Status {
+    let (meta, node) = (FakeMeta::new(), FakeNode::new());
+    *node.members.lock().expect("not poisoned") = members;
+    let service = AdminService::new(Arc::clone(&meta), meta.registry.subscribe(), node);
+    service
+        .drain_node(Request::new(request))
+        .await
+        .expect_err("refused")
+}
+
+#[tokio::test]
+async fn the_last_voter_stays_and_a_quorum_critical_one_is_asked_about() {
+    let request = |anyway, stay| v1::DrainNodeRequest {
+        node: "a".into(),
+        stay,
+        anyway,
+    };
+    let alone = vec![voter("a", true), super::super::fake::member("b")];
+    let error = drain(alone.clone(), request(true, false)).await;
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(error.message().contains("is the last voter: promote"), "{error}");
+    let error = drain(vec![voter("a", true), voter("b", true)], request(false, false)).await;
+    assert!(error.message().contains("quorum-critical"), "{error}");
+    // With leave given, or for a node that stays, it is the registry that decides: it knows no such node here.
+    for (members, request) in [
+        (vec![voter("a", true), voter("b", true)], request(true, false)),
+        (alone, request(false, true)),
+    ] {
+        let error = drain(members, request).await;
+        assert_eq!(error.code(), Code::NotFound, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn changes_of_the_voters_give_who_votes_or_why_not() {
+    let (service, meta) = service();
+    let name = |n: &str| NodeName::new(n).expect("a name");
+    let done = MemberResult::Done {
+        voters: vec![name("c"), name("b")],
+    };
+    meta.members.lock().expect("not poisoned").0 = Some(done);
+    let request = v1::PromoteNodeRequest { node: "c".into() };
+    let changed = service
+        .promote_node(Request::new(request))
+        .await
+        .expect("promoted")
+        .into_inner();
+    assert_eq!(
+        (changed.changed, changed.voters),
+        (true, vec!["b".into(), "c".into()])
+    );
+    let refused = MemberResult::Refused(MemberRefused::Up(name("c")));
+    meta.members.lock().expect("not poisoned").0 = Some(refused);
+    let request = v1::RemoveNodeRequest { node: "c".into() };
+    let error = service.remove_node(Request::new(request)).await.expect_err("up");
+    assert_eq!(
+        (error.code(), error.message()),
+        (
+            Code::FailedPrecondition,
+            "node 'c' is up; drain it first: `squall node drain c`"
+        )
+    );
+    assert_eq!(
+        meta.members.lock().expect("not poisoned").1,
+        [MemberChange::Promote(name("c")), MemberChange::Remove(name("c"))]
+    );
+}
+
+#[tokio::test]
+async fn a_move_that_cannot_begin_says_why() {
+    let (service, _) = service();
+    declare(&service, declaration("orders", "default"))
+        .await
+        .expect("declared");
+    let ask = |name: &str, node: &str| {
+        Request::new(v1::MoveExchangeRequest {
+            name: name.into(),
+            node: node.into(),
+        })
+    };
+    for (name, node, code, words) in [
+        ("nothing", "b", Code::NotFound, "there is no exchange 'nothing'"),
+        (
+            "orders",
+            "a b",
+            Code::InvalidArgument,
+            "node: the node name has letters",
+        ),
+        (
+            "orders",
+            "b",
+            Code::FailedPrecondition,
+            "'orders' has no owner now",
+        ),
+    ] {
+        let error = service.move_exchange(ask(name, node)).await.expect_err(words);
+        assert_eq!(error.code(), code);
+        assert!(error.message().starts_with(words), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn figures_are_those_of_the_answering_node() {
+    let (service, _) = service();
+    let ask = |name: &str| Request::new(v1::ExchangeFiguresRequest { name: name.into() });
+    let figures = service.exchange_figures(ask("orders")).await.expect("figures");
+    assert_eq!(
+        (figures.get_ref().node.as_str(), figures.get_ref().requests),
+        ("a", 7)
+    );
+    let error = service.exchange_figures(ask("users")).await.expect_err("none");
+    assert_eq!(error.code(), Code::NotFound);
 }

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
-use squall_kernel::id::{ClusterId, Incarnation, NodeId, NodeName, Pid, Revision};
+use squall_kernel::id::{ClusterId, ExchangeName, Incarnation, NodeId, NodeName, Pid, Revision};
+use squall_kernel::membership::{MemberChange, MemberResult};
 use squall_kernel::message::ProposeResult;
 use squall_kernel::profile::Profile;
 use squall_kernel::registry::Command;
@@ -23,6 +24,8 @@ pub(super) struct FakeNode {
     /// Serial, name and messages in the mailbox.
     pub(super) processes: Mutex<Vec<(u64, String, u64)>>,
     pub(super) looks: AtomicUsize,
+    /// Members; "b" and "a" unless the test says otherwise.
+    pub(super) members: Mutex<Vec<v1::Member>>,
 }
 
 impl FakeNode {
@@ -33,6 +36,7 @@ impl FakeNode {
             rows: Mutex::default(),
             processes: Mutex::default(),
             looks: AtomicUsize::default(),
+            members: Mutex::new(["b", "a"].map(member).into()),
         })
     }
 
@@ -47,13 +51,9 @@ impl Sources for FakeNode {
     }
 
     fn hello(&self) -> v1::HelloResponse {
-        let member = |name: &str| v1::Member {
-            name: name.into(),
-            ..Default::default()
-        };
         v1::HelloResponse {
             node: "a".into(),
-            members: vec![member("b"), member("a")],
+            members: self.members.lock().expect("not poisoned").clone(),
             ..Default::default()
         }
     }
@@ -66,6 +66,18 @@ impl Sources for FakeNode {
                 .filter(|row| kinds.contains(key_of(row).expect("content").0))
                 .cloned(),
         );
+    }
+
+    fn quorum(&self) -> bool {
+        true
+    }
+
+    fn figures(&self, exchange: &ExchangeName) -> Option<v1::ExchangeFiguresResponse> {
+        (exchange.as_str() == "orders").then(|| v1::ExchangeFiguresResponse {
+            node: "a".into(),
+            requests: 7,
+            ..Default::default()
+        })
     }
 
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {
@@ -91,12 +103,21 @@ impl Sources for FakeNode {
     }
 }
 
+pub(super) fn member(name: &str) -> v1::Member {
+    v1::Member {
+        name: name.into(),
+        ..Default::default()
+    }
+}
+
 /// Applies commands to a registry of its own, or answers as told.
 #[derive(Debug)]
 pub(super) struct FakeMeta {
     pub(super) registry: watch::Sender<Arc<Registry>>,
     /// Answers to give before any command is applied.
     pub(super) answers: Mutex<Vec<ProposeResult>>,
+    /// What becomes of the next change of the voters, and what was asked for.
+    pub(super) members: Mutex<(Option<MemberResult>, Vec<MemberChange>)>,
 }
 
 impl FakeMeta {
@@ -112,6 +133,7 @@ impl FakeMeta {
         Arc::new(Self {
             registry: watch::Sender::new(Arc::new(registry)),
             answers: Mutex::default(),
+            members: Mutex::default(),
         })
     }
 }
@@ -119,6 +141,15 @@ impl FakeMeta {
 impl Proposer for FakeMeta {
     fn propose(&self, command: Command) -> BoxFuture<'_, ProposeResult> {
         Box::pin(std::future::ready(self.answer(&command)))
+    }
+}
+
+impl Membership for FakeMeta {
+    fn change(&self, change: MemberChange) -> BoxFuture<'_, MemberResult> {
+        let mut members = self.members.lock().expect("not poisoned");
+        members.1.push(change);
+        let done = MemberResult::Done { voters: Vec::new() };
+        Box::pin(std::future::ready(members.0.take().unwrap_or(done)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one place where errors become gRPC statuses. What does not live here: the checks that find them.
 
 use squall_kernel::fault::FaultError;
+use squall_kernel::membership::MemberRefused;
 use squall_kernel::registry::Refused;
 use tonic::{Code, Status};
 
@@ -18,6 +19,12 @@ pub enum CallError {
     /// The registry refused the change.
     #[error("{0}")]
     Refused(#[from] Refused),
+    /// A change of the voters was refused.
+    #[error("{0}")]
+    Member(#[from] MemberRefused),
+    /// Refused before anybody was asked, with what to do instead.
+    #[error("{0}")]
+    Unsafe(String),
     /// No such thing.
     #[error("there is no {what} '{name}'")]
     NotFound {
@@ -65,14 +72,17 @@ impl CallError {
             Self::Refused(Refused::Differs { .. } | Refused::NameTaken(_) | Refused::FoundedAlready(_)) => {
                 Code::AlreadyExists
             }
-            Self::Refused(Refused::UnknownExchange(_) | Refused::UnknownNode(_)) | Self::NotFound { .. } => {
-                Code::NotFound
-            }
+            Self::Refused(
+                Refused::UnknownExchange(_) | Refused::UnknownNode(_) | Refused::UnknownNodeName(_),
+            )
+            | Self::Member(MemberRefused::UnknownNode(_))
+            | Self::NotFound { .. } => Code::NotFound,
             Self::Refused(Refused::Full { .. })
             | Self::Fault(FaultError::Full { .. })
             | Self::TooManyWatchers { .. } => Code::ResourceExhausted,
-            Self::Refused(_) => Code::FailedPrecondition,
-            Self::Unavailable { .. } | Self::Unknown { .. } => Code::Unavailable,
+            Self::Refused(_) | Self::Member(_) | Self::Unsafe(_) => Code::FailedPrecondition,
+            Self::Unavailable { .. } => Code::Unavailable,
+            Self::Unknown { .. } => Code::Unknown,
             Self::Late { .. } => Code::DeadlineExceeded,
             Self::Fault(_) => Code::InvalidArgument,
             Self::NoChaos => Code::Unimplemented,

@@ -12,6 +12,7 @@ use squall_kernel::time::Instant;
 use squall_kernel::view::View;
 
 use super::HandlerTags;
+use super::counts::DeliveryCounts;
 use crate::process::{Process, Push};
 
 /// Where the messages of a handler go. Nothing here waits.
@@ -40,6 +41,7 @@ pub struct Attachment {
     open: AtomicU32,
     process: Arc<Process>,
     sink: Arc<dyn HandlerSink>,
+    counts: Arc<DeliveryCounts>,
     view: Mutex<View>,
     leadership: Mutex<Leadership>,
 }
@@ -61,6 +63,7 @@ impl Attachment {
         credit: u32,
         process: Arc<Process>,
         sink: Arc<dyn HandlerSink>,
+        counts: Arc<DeliveryCounts>,
     ) -> Self {
         Self {
             exchange,
@@ -70,6 +73,7 @@ impl Attachment {
             open: AtomicU32::new(0),
             process,
             sink,
+            counts,
             view: Mutex::default(),
             leadership: Mutex::default(),
         }
@@ -103,6 +107,10 @@ impl Attachment {
     #[must_use]
     pub fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    pub(super) fn counts(&self) -> &DeliveryCounts {
+        &self.counts
     }
 
     pub(super) fn sink(&self) -> &Arc<dyn HandlerSink> {

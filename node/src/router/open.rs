@@ -4,17 +4,18 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use squall_kernel::frame::{Frame, TraceContext};
+use squall_kernel::frame::{Frame, Status, TraceContext};
 use squall_kernel::id::{Boot, MessageId, NodeId};
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::Notify;
 
 use super::Request;
+use super::answered::Answered;
 use super::outcome::{Outcome, ReplyTo};
-use super::stats::Figures;
+use super::stats::Ticket;
 
 /// Few enough to walk over, enough for the threads of a machine.
 const SHARDS: u64 = 16;
@@ -26,7 +27,7 @@ const COUNT_BITS: u32 = 44;
 pub(super) struct Open {
     pub(super) request: Request,
     pub(super) reply_to: ReplyTo,
-    pub(super) stats: Arc<Figures>,
+    pub(super) stats: Ticket,
     pub(super) span: tracing::Span,
     pub(super) trace: TraceContext,
     pub(super) started: Instant,
@@ -81,6 +82,8 @@ impl Copies {
 pub(super) enum CopyEnd {
     /// Nothing: the request or the copy had ended.
     Late,
+    /// Nothing either, but it had been answered: there was a second delivery.
+    Second,
     /// Others are still out; the request's number in the journal, where one is kept.
     More(Option<MessageId>),
     /// It was the last one, or all that is wanted.
@@ -109,6 +112,7 @@ impl Hasher for ById {
 struct Shard {
     open: HashMap<MessageId, Open, BuildHasherDefault<ById>>,
     due: BinaryHeap<Reverse<(Instant, MessageId)>>,
+    answered: Answered,
 }
 
 impl Shard {
@@ -184,7 +188,29 @@ impl OpenTable {
             .open
             .get(&frame.message)
             .filter(|open| is_out(open, frame))?;
+        if frame.status != Status::None(NoReply::Interrupted) {
+            shard.answered.note(place(frame.message), frame.message);
+        }
         shard.open.remove(&frame.message)
+    }
+
+    /// Takes a request that certainly was not delivered.
+    pub(super) fn take_undelivered(&self, id: MessageId) -> Option<Open> {
+        let mut shard = self.shard(id);
+        let open = shard.open.remove(&id)?;
+        shard.answered.note(place(id), id);
+        drop(shard);
+        Some(self.removed(open))
+    }
+
+    /// True when this is a handler's answer to a request that had been answered, or certainly had not been delivered.
+    pub(super) fn is_second(&self, frame: &Frame) -> bool {
+        let answers = matches!(frame.status, Status::Reply | Status::Declined);
+        answers
+            && self
+                .shard(frame.message)
+                .answered
+                .has(place(frame.message), frame.message)
     }
 
     /// Ends one copy of a request, and tells of it unless it is the last one.
@@ -198,7 +224,8 @@ impl OpenTable {
             return CopyEnd::Late;
         };
         if !open.copies.end(frame.reply_index, frame.reply_count) {
-            return CopyEnd::Late;
+            let answers = matches!(frame.status, Status::Reply | Status::Declined);
+            return if answers { CopyEnd::Second } else { CopyEnd::Late };
         }
         if open.copies.left == Some(0) || open.reply_to.suffices(frame.status) {
             let open = shard
@@ -259,6 +286,11 @@ impl OpenTable {
     pub(super) async fn earlier(&self) {
         self.earlier.notified().await;
     }
+}
+
+/// Numbers the requests of one shard.
+const fn place(id: MessageId) -> u64 {
+    id.0 / SHARDS
 }
 
 fn is_out(open: &Open, frame: &Frame) -> bool {

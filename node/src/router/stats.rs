@@ -28,6 +28,14 @@ pub struct ExchangeStats {
     pub interrupted: u64,
     /// Requests open now.
     pub in_flight: u64,
+    /// Requests that have ended.
+    pub ended: u64,
+    /// Requests that are there and have not ended, counted one by one: with `ended` they make up all that were taken.
+    pub open: u64,
+    /// Answers to what had been answered already, or certainly had not been delivered: doubled deliveries.
+    pub second: u64,
+    /// Answers to what had timed out or was interrupted.
+    pub late: u64,
     /// Median time to the end over the last ten seconds; zero without requests.
     pub p50: Span,
     /// 99th percentile of the same.
@@ -44,12 +52,46 @@ pub(super) struct Figures {
     refused: AtomicU64,
     timeouts: AtomicU64,
     interrupted: AtomicU64,
+    open: AtomicU64,
+    second: AtomicU64,
+    late: AtomicU64,
     latency: Histogram,
 }
 
+/// A request's place in the figures for as long as it exists: one that vanished without an outcome would be missing
+/// both among the open and the ended ones.
+#[derive(Debug)]
+pub(super) struct Ticket(Arc<Figures>);
+
+impl Ticket {
+    pub(super) fn take(figures: Arc<Figures>) -> Self {
+        figures.open.fetch_add(1, Relaxed);
+        figures.requests.fetch_add(1, Relaxed);
+        Self(figures)
+    }
+}
+
+impl std::ops::Deref for Ticket {
+    type Target = Figures;
+
+    fn deref(&self) -> &Figures {
+        &self.0
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Figures {
-    pub(super) fn begin(&self) {
-        self.requests.fetch_add(1, Relaxed);
+    pub(super) fn second(&self) {
+        self.second.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn late(&self) {
+        self.late.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count(&self, status: Status) {
@@ -80,6 +122,10 @@ impl Figures {
             timeouts: self.timeouts.load(Relaxed),
             interrupted: self.interrupted.load(Relaxed),
             in_flight: self.requests.load(Relaxed).saturating_sub(ended),
+            ended,
+            open: self.open.load(Relaxed),
+            second: self.second.load(Relaxed),
+            late: self.late.load(Relaxed),
             p50,
             p99,
         }
@@ -117,12 +163,31 @@ impl StatsTable {
             .retain(|id, _| wanted(*id));
     }
 
+    /// Figures of one exchange that agree with each other: what begins or ends while they are read is waited for.
+    pub(super) fn settled(&self, exchange: ExchangeId, now: Instant) -> Option<ExchangeStats> {
+        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let figures = Arc::clone(table.get(&exchange)?);
+        drop(table);
+        let mut read = figures.read(exchange, now);
+        for _ in 0..READS_MAX {
+            if read.requests == read.ended + read.open {
+                break;
+            }
+            std::thread::yield_now();
+            read = figures.read(exchange, now);
+        }
+        Some(read)
+    }
+
     pub(super) fn all(&self, now: Instant) -> Vec<ExchangeStats> {
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
         table.iter().map(|(id, figures)| figures.read(*id, now)).collect()
     }
 }
 
+/// Looks at figures that do not agree yet: a request between two of its counters is there for well under a microsecond,
+/// unless its thread was put aside.
+const READS_MAX: usize = 200;
 /// Eight buckets an octave: a figure is off by at most 9 %.
 const PER_OCTAVE: u32 = 8;
 /// Up to 2^32 microseconds, above the longest timeout.

@@ -267,6 +267,7 @@ fn opinion(at: &At, name: &str, exchange: &str) -> v1::LeaderRow {
             believed.to_owned()
         },
         lease_left_ms: if role == v1::LeaderRole::Owner { 97 } else { 0 },
+        ..Default::default()
     }
 }
 

@@ -282,6 +282,18 @@ pub struct Member {
     /// State as the reporting node sees it.
     #[prost(enumeration = "NodeState", tag = "7")]
     pub state: i32,
+    /// What the node may be given while it is up.
+    #[prost(enumeration = "NodeDuty", tag = "8")]
+    pub duty: i32,
+    /// Why it is down, in words; empty while it is not.
+    #[prost(string, tag = "9")]
+    pub why: ::prost::alloc::string::String,
+    /// Exchanges it owns.
+    #[prost(uint64, tag = "10")]
+    pub exchanges: u64,
+    /// True when the registry would stop without it, as the reporting node sees it.
+    #[prost(bool, tag = "11")]
+    pub quorum_critical: bool,
 }
 /// A directed link from the reporting node to a peer.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -375,6 +387,15 @@ pub struct ExchangeRow {
     /// True when the reporting node is the owner and acts as such now.
     #[prost(bool, tag = "15")]
     pub owned_here: bool,
+    /// Node that the exchange moves to now; empty while it does not move.
+    #[prost(string, tag = "16")]
+    pub moving_to: ::prost::alloc::string::String,
+    /// What happens when a preferred owner is back: "auto", "manual" or "never".
+    #[prost(string, tag = "17")]
+    pub takeover: ::prost::alloc::string::String,
+    /// First node of the failover list that could own it now, when that is not the owner; else empty.
+    #[prost(string, tag = "18")]
+    pub prefers: ::prost::alloc::string::String,
 }
 /// What the reporting node would act on now for one exchange: its own opinion, not its copy of the
 /// registry.
@@ -401,6 +422,9 @@ pub struct LeaderRow {
     /// Milliseconds left of the lease when role is OWNER; 0 otherwise.
     #[prost(uint64, tag = "7")]
     pub lease_left_ms: u64,
+    /// Node that the exchange moves to now, in this node's copy of the registry; empty while it does not move.
+    #[prost(string, tag = "8")]
+    pub moving_to: ::prost::alloc::string::String,
 }
 /// A process: anything with a pid and a mailbox. Counters are cumulative; rates are the reader's.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -554,6 +578,47 @@ impl RowKind {
             "ROW_KIND_LEADER" => Some(Self::Leader),
             "ROW_KIND_PROCESS" => Some(Self::Process),
             "ROW_KIND_FAULT" => Some(Self::Fault),
+            _ => None,
+        }
+    }
+}
+/// What a live node may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NodeDuty {
+    /// Not known.
+    Unspecified = 0,
+    /// It may own exchanges.
+    Full = 1,
+    /// Its round trips do not fit a promise: it owns nothing until they do.
+    Weak = 2,
+    /// It hands over what it owns, and stays.
+    Draining = 3,
+    /// It hands over what it owns, leaves the voters and ends.
+    Leaving = 4,
+}
+impl NodeDuty {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NODE_DUTY_UNSPECIFIED",
+            Self::Full => "NODE_DUTY_FULL",
+            Self::Weak => "NODE_DUTY_WEAK",
+            Self::Draining => "NODE_DUTY_DRAINING",
+            Self::Leaving => "NODE_DUTY_LEAVING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NODE_DUTY_UNSPECIFIED" => Some(Self::Unspecified),
+            "NODE_DUTY_FULL" => Some(Self::Full),
+            "NODE_DUTY_WEAK" => Some(Self::Weak),
+            "NODE_DUTY_DRAINING" => Some(Self::Draining),
+            "NODE_DUTY_LEAVING" => Some(Self::Leaving),
             _ => None,
         }
     }
@@ -1978,6 +2043,10 @@ pub struct DeclareExchangeRequest {
     /// Failover list: node names in order of preference; empty lets the cluster choose.
     #[prost(string, repeated, tag = "4")]
     pub failover: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What happens when a preferred owner is back: "auto", "manual" or "never"; empty for "auto", or for as
+    /// it was declared before.
+    #[prost(string, tag = "5")]
+    pub takeover: ::prost::alloc::string::String,
 }
 /// The exchange is declared.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2019,6 +2088,21 @@ pub struct ExchangeInfo {
     /// Leader's epoch.
     #[prost(uint64, tag = "8")]
     pub leader_epoch: u64,
+    /// What happens when a preferred owner is back: "auto", "manual" or "never".
+    #[prost(string, tag = "9")]
+    pub takeover: ::prost::alloc::string::String,
+    /// Node that it moves to now; empty while it does not move.
+    #[prost(string, tag = "10")]
+    pub moving_to: ::prost::alloc::string::String,
+    /// Epoch of that move; 0 without one.
+    #[prost(uint64, tag = "11")]
+    pub moving_epoch: u64,
+    /// First node of the failover list that could own it now; empty when there is none.
+    #[prost(string, tag = "12")]
+    pub preferred: ::prost::alloc::string::String,
+    /// True when an operator moved it to where it is: no takeover until its owner is lost.
+    #[prost(bool, tag = "13")]
+    pub held: bool,
 }
 /// Asks for all exchanges.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2059,6 +2143,164 @@ pub struct ListNodesResponse {
     /// Name of the answering node.
     #[prost(string, tag = "2")]
     pub answered_by: ::prost::alloc::string::String,
+    /// True when the answering node hears from a majority of the voters.
+    #[prost(bool, tag = "3")]
+    pub quorum: bool,
+    /// After how many milliseconds a voter that is down is replaced; 0 for never.
+    #[prost(uint64, tag = "4")]
+    pub replace_after_ms: u64,
+}
+/// Moves an exchange.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveExchangeRequest {
+    /// Name of the exchange.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Next owner; empty for the first node of the failover list that could own it.
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+}
+/// The move has begun.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveExchangeResponse {
+    /// Owner that hands over; empty when the answering node does not know any more.
+    #[prost(string, tag = "1")]
+    pub from: ::prost::alloc::string::String,
+    /// Next owner.
+    #[prost(string, tag = "2")]
+    pub to: ::prost::alloc::string::String,
+    /// Epoch under which the next owner opens; any higher one means that the move did not come to its end.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    /// Revision of the registry in which the move has begun.
+    #[prost(uint64, tag = "4")]
+    pub revision: u64,
+}
+/// Asks for the figures of one exchange.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExchangeFiguresRequest {
+    /// Name of the exchange.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Figures of one exchange at one node, since that node's start.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExchangeFiguresResponse {
+    /// Name of the answering node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// Its run: figures of two runs cannot be compared.
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    /// Requests that entered the cluster at this node.
+    #[prost(uint64, tag = "3")]
+    pub requests: u64,
+    /// Of those, ended, with one outcome each.
+    #[prost(uint64, tag = "4")]
+    pub ended: u64,
+    /// Of those, open at this moment: counted one by one, not as a difference.
+    #[prost(uint64, tag = "5")]
+    pub open: u64,
+    /// Replies given to requesters. Under the strategy "default" a request has as many outcomes as handlers,
+    /// so that this and the next four may add up to more than `ended`.
+    #[prost(uint64, tag = "6")]
+    pub replies: u64,
+    /// Declined.
+    #[prost(uint64, tag = "7")]
+    pub declined: u64,
+    /// Certainly not delivered: no responders, overloaded, unavailable.
+    #[prost(uint64, tag = "8")]
+    pub refused: u64,
+    /// Timed out.
+    #[prost(uint64, tag = "9")]
+    pub timeouts: u64,
+    /// Delivered, fate unknown.
+    #[prost(uint64, tag = "10")]
+    pub interrupted: u64,
+    /// Answers of a handler to a request that another delivery had answered already, or that had been
+    /// reported as certainly not delivered: each is a doubled delivery.
+    #[prost(uint64, tag = "11")]
+    pub second_answers: u64,
+    /// Answers that came after their request had timed out or was interrupted.
+    #[prost(uint64, tag = "12")]
+    pub late_answers: u64,
+    /// Deliveries that handlers attached through this node accepted.
+    #[prost(uint64, tag = "13")]
+    pub accepted: u64,
+    /// Deliveries refused at this node because their epoch was over.
+    #[prost(uint64, tag = "14")]
+    pub fenced: u64,
+}
+/// Tells a node to hand over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainNodeRequest {
+    /// Name of the node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// True when it stays a member, without exchanges; else it leaves the voters and ends.
+    #[prost(bool, tag = "2")]
+    pub stay: bool,
+    /// Do it although the registry stops when the node has gone.
+    #[prost(bool, tag = "3")]
+    pub anyway: bool,
+}
+/// The node hands over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainNodeResponse {
+    /// Revision of the registry that says so.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// False when it was draining already.
+    #[prost(bool, tag = "2")]
+    pub begun: bool,
+}
+/// Forgets a node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveNodeRequest {
+    /// Name of the node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+}
+/// Gives a node the vote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PromoteNodeRequest {
+    /// Name of the node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+}
+/// Takes a node's vote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DemoteNodeRequest {
+    /// Name of the node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+}
+/// What became of a change of the members.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembersChanged {
+    /// False when it was so already.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
+    /// Names of the nodes that vote now.
+    #[prost(string, repeated, tag = "2")]
+    pub voters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Sets the rule for voters that are down.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetVoterRuleRequest {
+    /// After how many milliseconds a voter that is down is replaced; 0 for never.
+    #[prost(uint64, tag = "1")]
+    pub replace_after_ms: u64,
+}
+/// The rule is set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetVoterRuleResponse {
+    /// Revision of the registry that has it.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// False when it was so already.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
 }
 /// Generated client implementations.
 pub mod admin_client {
@@ -2228,6 +2470,57 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("squall.v1.Admin", "DeleteExchange"));
             self.inner.unary(req, path, codec).await
         }
+        /// Moves an exchange to another node, losing and doubling nothing. Returns when the registry has begun
+        /// the move; ListExchanges tells when it has ended. FAILED_PRECONDITION and NOT_FOUND say why it cannot.
+        pub async fn move_exchange(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MoveExchangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MoveExchangeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/MoveExchange",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Admin", "MoveExchange"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Figures of an exchange at the answering node alone: ask every node, and add up.
+        pub async fn exchange_figures(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExchangeFiguresRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExchangeFiguresResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/ExchangeFigures",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Admin", "ExchangeFigures"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Lists the members of the cluster as the answering node sees them.
         pub async fn list_nodes(
             &mut self,
@@ -2250,6 +2543,123 @@ pub mod admin_client {
             );
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("squall.v1.Admin", "ListNodes"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells a node to hand over what it owns and, unless it is to stay, to leave the voters and to end.
+        /// Refused for the last voter, when nobody could take over, and, without `anyway`, when the registry
+        /// would stop without the node.
+        pub async fn drain_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DrainNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DrainNodeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/DrainNode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("squall.v1.Admin", "DrainNode"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Forgets a node that is down.
+        pub async fn remove_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersChanged>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/RemoveNode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Admin", "RemoveNode"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives a node the vote.
+        pub async fn promote_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PromoteNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersChanged>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/PromoteNode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Admin", "PromoteNode"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes a node's vote; it keeps a copy of the registry.
+        pub async fn demote_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DemoteNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersChanged>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/DemoteNode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Admin", "DemoteNode"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sets after how long a voter that is down is replaced by another node.
+        pub async fn set_voter_rule(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetVoterRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetVoterRuleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/SetVoterRule",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Admin", "SetVoterRule"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -2292,12 +2702,62 @@ pub mod admin_server {
             tonic::Response<super::DeleteExchangeResponse>,
             tonic::Status,
         >;
+        /// Moves an exchange to another node, losing and doubling nothing. Returns when the registry has begun
+        /// the move; ListExchanges tells when it has ended. FAILED_PRECONDITION and NOT_FOUND say why it cannot.
+        async fn move_exchange(
+            &self,
+            request: tonic::Request<super::MoveExchangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MoveExchangeResponse>,
+            tonic::Status,
+        >;
+        /// Figures of an exchange at the answering node alone: ask every node, and add up.
+        async fn exchange_figures(
+            &self,
+            request: tonic::Request<super::ExchangeFiguresRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExchangeFiguresResponse>,
+            tonic::Status,
+        >;
         /// Lists the members of the cluster as the answering node sees them.
         async fn list_nodes(
             &self,
             request: tonic::Request<super::ListNodesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListNodesResponse>,
+            tonic::Status,
+        >;
+        /// Tells a node to hand over what it owns and, unless it is to stay, to leave the voters and to end.
+        /// Refused for the last voter, when nobody could take over, and, without `anyway`, when the registry
+        /// would stop without the node.
+        async fn drain_node(
+            &self,
+            request: tonic::Request<super::DrainNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DrainNodeResponse>,
+            tonic::Status,
+        >;
+        /// Forgets a node that is down.
+        async fn remove_node(
+            &self,
+            request: tonic::Request<super::RemoveNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersChanged>, tonic::Status>;
+        /// Gives a node the vote.
+        async fn promote_node(
+            &self,
+            request: tonic::Request<super::PromoteNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersChanged>, tonic::Status>;
+        /// Takes a node's vote; it keeps a copy of the registry.
+        async fn demote_node(
+            &self,
+            request: tonic::Request<super::DemoteNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersChanged>, tonic::Status>;
+        /// Sets after how long a voter that is down is replaced by another node.
+        async fn set_voter_rule(
+            &self,
+            request: tonic::Request<super::SetVoterRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetVoterRuleResponse>,
             tonic::Status,
         >;
     }
@@ -2513,6 +2973,96 @@ pub mod admin_server {
                     };
                     Box::pin(fut)
                 }
+                "/squall.v1.Admin/MoveExchange" => {
+                    #[allow(non_camel_case_types)]
+                    struct MoveExchangeSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::MoveExchangeRequest>
+                    for MoveExchangeSvc<T> {
+                        type Response = super::MoveExchangeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MoveExchangeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::move_exchange(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MoveExchangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/ExchangeFigures" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExchangeFiguresSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::ExchangeFiguresRequest>
+                    for ExchangeFiguresSvc<T> {
+                        type Response = super::ExchangeFiguresResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExchangeFiguresRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::exchange_figures(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExchangeFiguresSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/squall.v1.Admin/ListNodes" => {
                     #[allow(non_camel_case_types)]
                     struct ListNodesSvc<T: Admin>(pub Arc<T>);
@@ -2541,6 +3091,223 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListNodesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/DrainNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct DrainNodeSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::DrainNodeRequest>
+                    for DrainNodeSvc<T> {
+                        type Response = super::DrainNodeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DrainNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::drain_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DrainNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/RemoveNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveNodeSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::RemoveNodeRequest>
+                    for RemoveNodeSvc<T> {
+                        type Response = super::MembersChanged;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemoveNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::remove_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/PromoteNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct PromoteNodeSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::PromoteNodeRequest>
+                    for PromoteNodeSvc<T> {
+                        type Response = super::MembersChanged;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PromoteNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::promote_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PromoteNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/DemoteNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct DemoteNodeSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::DemoteNodeRequest>
+                    for DemoteNodeSvc<T> {
+                        type Response = super::MembersChanged;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DemoteNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::demote_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DemoteNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/SetVoterRule" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetVoterRuleSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::SetVoterRuleRequest>
+                    for SetVoterRuleSvc<T> {
+                        type Response = super::SetVoterRuleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetVoterRuleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::set_voter_rule(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetVoterRuleSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -248,6 +248,7 @@ fn members() -> Vec<v1::Member> {
         }
         .into(),
         state: v1::NodeState::Up.into(),
+        ..Default::default()
     };
     NODES.iter().enumerate().map(member).collect()
 }

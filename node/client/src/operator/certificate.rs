@@ -1,0 +1,226 @@
+//! The certificate of a move: what became of every request in the window around it, added up over all nodes.
+//!
+//! The arithmetic: requests that were open at the start and those that began are all either ended, with one outcome each,
+//! or still open; what is missing is lost. A handler's answer to a request that another delivery had answered, or that had
+//! been reported as certainly not delivered, is a doubled delivery.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use squall_proto::v1;
+
+use super::OperatorError;
+
+/// Figures of one exchange at one node, since that node's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// The node's run.
+    pub incarnation: u64,
+    /// What was counted.
+    pub books: Books,
+}
+
+/// Counts by outcome, of one node or of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Books {
+    /// Requests that began.
+    pub begun: u64,
+    /// Requests that ended.
+    pub ended: u64,
+    /// Requests open at the end of the count.
+    pub open: u64,
+    /// Replies.
+    pub replies: u64,
+    /// Declined.
+    pub declined: u64,
+    /// Certainly not delivered.
+    pub refused: u64,
+    /// Timed out.
+    pub timeouts: u64,
+    /// Delivered, fate unknown.
+    pub interrupted: u64,
+    /// Second answers.
+    pub second: u64,
+    /// Answers after the end.
+    pub late: u64,
+    /// Deliveries that handlers accepted.
+    pub accepted: u64,
+    /// Deliveries refused for their epoch.
+    pub fenced: u64,
+}
+
+impl From<v1::ExchangeFiguresResponse> for Figures {
+    fn from(f: v1::ExchangeFiguresResponse) -> Self {
+        Self {
+            incarnation: f.incarnation,
+            books: Books {
+                begun: f.requests,
+                ended: f.ended,
+                open: f.open,
+                replies: f.replies,
+                declined: f.declined,
+                refused: f.refused,
+                timeouts: f.timeouts,
+                interrupted: f.interrupted,
+                second: f.second_answers,
+                late: f.late_answers,
+                accepted: f.accepted,
+                fenced: f.fenced,
+            },
+        }
+    }
+}
+
+impl Books {
+    /// Adds what was counted between two looks at one node; `open` is that of the later look.
+    fn add_window(&mut self, before: &Self, after: &Self) {
+        let since = |before: u64, after: u64| after.saturating_sub(before);
+        self.begun += since(before.begun, after.begun);
+        self.ended += since(before.ended, after.ended);
+        self.open += after.open;
+        self.replies += since(before.replies, after.replies);
+        self.declined += since(before.declined, after.declined);
+        self.refused += since(before.refused, after.refused);
+        self.timeouts += since(before.timeouts, after.timeouts);
+        self.interrupted += since(before.interrupted, after.interrupted);
+        self.second += since(before.second, after.second);
+        self.late += since(before.late, after.late);
+        self.accepted += since(before.accepted, after.accepted);
+        self.fenced += since(before.fenced, after.fenced);
+    }
+}
+
+/// Why the certificate cannot speak for the whole cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// The node was there at one look only.
+    #[error("node '{0}' came or went in the window: its counts are missing")]
+    CameOrWent(String),
+    /// Counts of two runs cannot be compared.
+    #[error("node '{0}' was restarted in the window: its counts are missing")]
+    Restarted(String),
+    /// It did not answer.
+    #[error("node '{node}' did not give its counts: {why}")]
+    Silent {
+        /// Node.
+        node: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What became of the requests around a move.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Certificate {
+    /// Nodes whose counts are in it.
+    pub nodes: Vec<String>,
+    /// Requests open at the start.
+    pub open_before: u64,
+    /// What was counted in the window.
+    pub books: Books,
+    /// Why it cannot speak for the whole cluster; empty when it does.
+    pub doubts: Vec<Doubt>,
+}
+
+/// What nodes answered when asked for their figures.
+type Answers = BTreeMap<String, Result<Figures, OperatorError>>;
+
+impl Certificate {
+    /// From the answers of all nodes before and after.
+    #[must_use]
+    pub fn between(before: &Answers, after: &Answers) -> Self {
+        let mut certificate = Self::default();
+        for (node, answer) in before {
+            match (answer, after.get(node)) {
+                (Ok(old), Some(Ok(new))) if old.incarnation == new.incarnation => {
+                    certificate.nodes.push(node.clone());
+                    certificate.open_before += old.books.open;
+                    certificate.books.add_window(&old.books, &new.books);
+                }
+                (Ok(_), Some(Ok(_))) => certificate.doubts.push(Doubt::Restarted(node.clone())),
+                (Err(error), _) | (_, Some(Err(error))) => certificate.doubts.push(Doubt::Silent {
+                    node: node.clone(),
+                    why: error.to_string(),
+                }),
+                (Ok(_), None) => certificate.doubts.push(Doubt::CameOrWent(node.clone())),
+            }
+        }
+        let new = after.keys().filter(|node| !before.contains_key(*node));
+        certificate.doubts.extend(new.cloned().map(Doubt::CameOrWent));
+        certificate
+    }
+
+    /// Requests that are neither ended nor open.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        (self.open_before + self.books.begun).saturating_sub(self.books.ended + self.books.open)
+    }
+
+    /// Second deliveries of a request.
+    #[must_use]
+    pub fn doubled(&self) -> u64 {
+        self.books.second
+    }
+
+    /// Requests that got an outcome which leaves open whether they were carried out: the counts do not tell whether the
+    /// move is to blame.
+    #[must_use]
+    pub fn uncertain(&self) -> u64 {
+        self.books.timeouts + self.books.interrupted
+    }
+
+    /// True when nothing was lost, doubled or left uncertain, on any node.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.doubts.is_empty() && self.lost() == 0 && self.doubled() == 0 && self.uncertain() == 0
+    }
+
+    /// True when the counts agree: a request that was between two counters when they were read shows as lost until the
+    /// next look.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.open_before + self.books.begun == self.books.ended + self.books.open
+    }
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let b = &self.books;
+        writeln!(
+            f,
+            "  outcomes: {} replied, {} declined, {} refused, {} timed out, {} interrupted",
+            b.replies, b.declined, b.refused, b.timeouts, b.interrupted
+        )?;
+        writeln!(
+            f,
+            "  lost {} = {} open before + {} begun - {} ended - {} still open",
+            self.lost(),
+            self.open_before,
+            b.begun,
+            b.ended,
+            b.open
+        )?;
+        writeln!(
+            f,
+            "  doubled {} = second answers; {} deliveries accepted, {} fenced, {} late answers",
+            self.doubled(),
+            b.accepted,
+            b.fenced,
+            b.late
+        )?;
+        writeln!(f, "  counted on {}", self.nodes.join(", "))?;
+        for doubt in &self.doubts {
+            writeln!(f, "  not certain: {doubt}")?;
+        }
+        if self.uncertain() > 0 {
+            let words = "timed out or interrupted in the window: whether the move or their handlers are to blame, the \
+                         counts do not tell";
+            writeln!(f, "  not certain: {} {words}", self.uncertain())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "certificate_test.rs"]
+mod tests;

@@ -1,0 +1,40 @@
+//! Figures of one exchange at this node, for whoever adds up over all nodes (a move's certificate).
+
+use squall_kernel::id::ExchangeName;
+use squall_kernel::registry::Introduction;
+use squall_proto::v1;
+
+use crate::data::DataPlane;
+
+/// None when there is no such exchange in this node's copy of the registry.
+pub(super) fn of(
+    me: &Introduction,
+    data: &DataPlane,
+    exchange: &ExchangeName,
+) -> Option<v1::ExchangeFiguresResponse> {
+    let id = data.lookup(exchange)?;
+    let deliveries = data.handlers.deliveries(id);
+    let figures = v1::ExchangeFiguresResponse {
+        node: me.name.as_str().to_owned(),
+        incarnation: me.incarnation.0,
+        accepted: deliveries.accepted,
+        fenced: deliveries.fenced,
+        ..v1::ExchangeFiguresResponse::default()
+    };
+    let Some(stats) = data.router.settled_stats(id) else {
+        return Some(figures);
+    };
+    Some(v1::ExchangeFiguresResponse {
+        requests: stats.requests,
+        ended: stats.ended,
+        open: stats.open,
+        replies: stats.replies,
+        declined: stats.declined,
+        refused: stats.refused,
+        timeouts: stats.timeouts,
+        interrupted: stats.interrupted,
+        second_answers: stats.second,
+        late_answers: stats.late,
+        ..figures
+    })
+}

@@ -1,0 +1,161 @@
+//! Exchanges as a table, as a document, and one in full.
+
+use serde_json::{Value, json};
+use squall_proto::v1::ExchangeInfo;
+
+use super::super::values::{self, columns};
+
+pub(super) fn document(exchanges: &[ExchangeInfo], revision: u64) -> Value {
+    json!({ "exchanges": exchanges.iter().map(object).collect::<Vec<_>>(), "revision": revision })
+}
+
+pub(super) fn object(e: &ExchangeInfo) -> Value {
+    let some = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
+    json!({
+        "name": e.name,
+        "pattern": e.pattern,
+        "strategy": e.strategy,
+        "owner": some(&e.owner),
+        "epoch": e.epoch,
+        "failover": e.failover,
+        "takeover": e.takeover,
+        "held": e.held,
+        "moving_to": some(&e.moving_to),
+        "prefers": some(prefers(e)),
+        "leader": some(&e.leader),
+        "leader_epoch": e.leader_epoch,
+    })
+}
+
+/// The node it would rather be on.
+fn prefers(e: &ExchangeInfo) -> &str {
+    if e.preferred == e.owner { "" } else { &e.preferred }
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() {
+        "-".into()
+    } else {
+        values::for_terminal(text)
+    }
+}
+
+/// What is to be said beside the columns: a move under way, a node it would rather be on.
+fn remark(e: &ExchangeInfo) -> String {
+    if !e.moving_to.is_empty() {
+        return format!("moving to {}", values::for_terminal(&e.moving_to));
+    }
+    match prefers(e) {
+        "" => String::new(),
+        node => format!("prefers {}", values::for_terminal(node)),
+    }
+}
+
+pub(super) fn text(exchanges: &[ExchangeInfo]) -> String {
+    let head = [
+        "NAME", "STRATEGY", "OWNER", "EPOCH", "LEADER", "FAILOVER", "TAKEOVER", "",
+    ]
+    .map(String::from);
+    let row = |e: &ExchangeInfo| {
+        [
+            or_dash(&e.name),
+            or_dash(&e.strategy),
+            or_dash(&e.owner),
+            e.epoch.to_string(),
+            or_dash(&e.leader),
+            or_dash(&e.failover.join(",")),
+            or_dash(&e.takeover),
+            remark(e),
+        ]
+    };
+    let rows: Vec<[String; 8]> = std::iter::once(head).chain(exchanges.iter().map(row)).collect();
+    columns(&rows)
+}
+
+pub(super) fn full(e: &ExchangeInfo) -> String {
+    let held = if e.held {
+        "; an operator moved it here: no takeover until its owner is lost"
+    } else {
+        ""
+    };
+    let remark = match remark(e) {
+        remark if remark.is_empty() => remark,
+        remark => format!("; {remark}"),
+    };
+    let rows = [
+        ["exchange".into(), or_dash(&e.name)],
+        ["pattern".into(), or_dash(&e.pattern)],
+        ["strategy".into(), or_dash(&e.strategy)],
+        [
+            "owner".into(),
+            format!("{}, epoch {}{remark}", or_dash(&e.owner), e.epoch),
+        ],
+        ["failover".into(), or_dash(&e.failover.join(","))],
+        ["takeover".into(), format!("{}{held}", or_dash(&e.takeover))],
+        [
+            "leader".into(),
+            if e.leader.is_empty() {
+                "-".into()
+            } else {
+                format!("{}, leader epoch {}", or_dash(&e.leader), e.leader_epoch)
+            },
+        ],
+    ];
+    columns(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn orders() -> ExchangeInfo {
+        ExchangeInfo {
+            name: "orders".into(),
+            pattern: "request-response".into(),
+            strategy: "consensus".into(),
+            owner: "b".into(),
+            epoch: 3,
+            failover: vec!["b".into(), "c".into()],
+            takeover: "auto".into(),
+            preferred: "b".into(),
+            ..ExchangeInfo::default()
+        }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_says_where_there_is_nothing() {
+        let expected = "NAME    STRATEGY   OWNER  EPOCH  LEADER  FAILOVER  TAKEOVER\n\
+                        orders  consensus  b      3      -       b,c       auto\n";
+        assert_eq!(text(&[orders()]), expected);
+    }
+
+    #[test]
+    fn a_move_and_a_preference_are_said() {
+        let elsewhere = ExchangeInfo {
+            owner: "c".into(),
+            ..orders()
+        };
+        assert!(text(std::slice::from_ref(&elsewhere)).ends_with("auto      prefers b\n"));
+        assert_eq!(object(&elsewhere)["prefers"], "b");
+        let moving = ExchangeInfo {
+            moving_to: "b".into(),
+            ..elsewhere
+        };
+        assert!(text(std::slice::from_ref(&moving)).ends_with("auto      moving to b\n"));
+        assert!(full(&moving).contains("owner     c, epoch 3; moving to b\n"));
+    }
+
+    #[test]
+    fn the_document_has_one_array_and_null_for_nobody() {
+        let document = document(&[orders()], 9);
+        assert_eq!(document["revision"], 9);
+        let orders = &document["exchanges"][0];
+        assert_eq!(
+            (&orders["owner"], &orders["takeover"]),
+            (&json!("b"), &json!("auto"))
+        );
+        for none in ["leader", "moving_to", "prefers"] {
+            assert_eq!(orders[none], Value::Null, "{none}");
+        }
+    }
+}
