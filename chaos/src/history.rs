@@ -90,6 +90,11 @@ pub enum What {
         /// Hash of the command.
         digest: u64,
     },
+    /// Its log cannot go on, and not because its disk is full.
+    LogFailed {
+        /// Why.
+        why: String,
+    },
     /// It became, or stopped being, the leader of the registry's log.
     MetaLeader {
         /// Term.

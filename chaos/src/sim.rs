@@ -52,7 +52,7 @@ impl fmt::Display for Tier {
 pub fn run(tier: Tier, plan: &plan::Plan) -> outcome::Run {
     let log: Box<dyn log::Log> = match tier {
         Tier::T1 => Box::new(log_model::LogModel::new(plan.seed, plan.profile, plan.disk)),
-        Tier::T2 => Box::new(raft::Engine::new(plan.seed, plan.profile, plan.disk)),
+        Tier::T2 => Box::new(raft::Engine::of(plan)),
     };
     world::World::new(tier, plan, log).run()
 }

@@ -30,6 +30,7 @@ impl fmt::Display for What {
             Self::Acknowledged { revision, digest } => {
                 write!(f, "acknowledged revision {revision} command {digest:016x}")
             }
+            Self::LogFailed { why } => write!(f, "its log cannot go on: {why}"),
             Self::MetaLeader { term, leads: true } => write!(f, "leads the registry in term {term}"),
             Self::MetaLeader { term, leads: false } => write!(f, "no longer leads the registry, term {term}"),
             Self::Granted {

@@ -138,6 +138,10 @@ impl Invariant for AcknowledgedSurvives {
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
         self.alive.see(event);
         match &event.what {
+            What::LogFailed { why } => {
+                let text = format!("a node's log cannot go on: {why}");
+                Err(Breach::new(self.id(), None, event, text))
+            }
             What::Started { .. } | What::Ended { .. } => {
                 self.reached.remove(&event.node);
                 Ok(())

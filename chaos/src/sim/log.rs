@@ -74,6 +74,8 @@ pub enum Output {
         node: NodeId,
         /// In words.
         why: String,
+        /// True when its disk was full: that may happen, and nothing else may.
+        full: bool,
     },
     /// A crash lost writes that were not durable.
     TailLost {

@@ -179,7 +179,11 @@ impl LogModel {
         if disk.full {
             running.failed = true;
             let why = "no space left on the disk".into();
-            return self.out.push(Output::Failed { node, why });
+            return self.out.push(Output::Failed {
+                node,
+                why,
+                full: true,
+            });
         }
         let takes = Span(self.sync.draw(&mut disk.rng).0 + disk.slower.0);
         let done = disk.busy_until.max(self.now) + takes;

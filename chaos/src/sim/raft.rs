@@ -15,3 +15,7 @@ pub use engine::Engine;
 #[cfg(test)]
 #[path = "raft/storm_test.rs"]
 mod storm_tests;
+
+#[cfg(test)]
+#[path = "raft/run_test.rs"]
+mod run_tests;

@@ -32,6 +32,8 @@ struct Platter {
     rng: Rng,
     slower_by: Span,
     full: bool,
+    /// It was asked to write while it was full.
+    refused: bool,
     /// Its node's run is over: another disk has what was on it.
     gone: bool,
 }
@@ -66,6 +68,7 @@ impl Disk {
             rng,
             slower_by: Span::ZERO,
             full: false,
+            refused: false,
             gone: false,
         })))
     }
@@ -82,6 +85,11 @@ impl Disk {
     /// From now on nothing can be written, or it can.
     pub(super) fn set_full(&self, full: bool) {
         self.platter().full = full;
+    }
+
+    /// True once it was asked to write while it was full.
+    pub(super) fn has_refused(&self) -> bool {
+        self.platter().refused
     }
 
     /// Until then it works on what it was given so far.
@@ -122,6 +130,7 @@ impl Disk {
         let mut platter = self.platter();
         platter.check()?;
         if platter.full {
+            platter.refused = true;
             return Err(io::ErrorKind::StorageFull.into());
         }
         let now = true_now();

@@ -178,9 +178,14 @@ impl Log for Engine {
                 life: life.clone(),
             };
             drop(NodeRuntime::spawn(life.task(async move {
+                let disk = starting.disk.clone();
                 match starting.open().await {
                     Ok(handles) => *put.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles),
-                    Err(why) => outbox.put(Output::Failed { node, why }),
+                    Err(why) => outbox.put(Output::Failed {
+                        node,
+                        why,
+                        full: disk.has_refused(),
+                    }),
                 }
             })));
             life

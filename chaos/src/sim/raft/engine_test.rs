@@ -108,7 +108,7 @@ impl Cluster {
             }
             Output::Answer { ticket, result, .. } => drop(self.answers.insert(ticket, result)),
             Output::TailLost { .. } => {}
-            Output::Failed { node, why } => drop(self.failed.insert(node, why)),
+            Output::Failed { node, why, .. } => drop(self.failed.insert(node, why)),
         }
     }
 

@@ -103,6 +103,7 @@ impl Starting {
         drop(NodeRuntime::spawn(tell_state(
             self.node,
             self.times,
+            self.disk.clone(),
             state.clone(),
             self.outbox.clone(),
         )));
@@ -116,12 +117,19 @@ impl Starting {
     }
 }
 
-async fn tell_state(node: NodeId, times: Times, mut state: watch::Receiver<MetaState>, outbox: Outbox) {
+async fn tell_state(
+    node: NodeId,
+    times: Times,
+    disk: Disk,
+    mut state: watch::Receiver<MetaState>,
+    outbox: Outbox,
+) {
     let mut told = None;
     loop {
         let now = state.borrow_and_update().clone();
         if let Some(why) = now.failure {
-            outbox.put(Output::Failed { node, why });
+            let full = disk.has_refused();
+            outbox.put(Output::Failed { node, why, full });
             return;
         }
         let now = LogState {

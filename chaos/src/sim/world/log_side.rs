@@ -41,8 +41,13 @@ impl World {
             Output::Answer { ticket, result, .. } => {
                 self.tell(seat, |host, now| host.log_answered(now, ticket, result));
             }
-            Output::Failed { .. } => {
-                self.event(seat, What::Mark(Mark::DiskFull));
+            Output::Failed { why, full, .. } => {
+                let what = if full {
+                    What::Mark(Mark::DiskFull)
+                } else {
+                    What::LogFailed { why }
+                };
+                self.event(seat, what);
                 self.disk_failed(seat);
             }
             Output::TailLost { .. } => self.event(seat, What::Mark(Mark::TailLost)),
