@@ -129,6 +129,24 @@ impl ChaosClient {
         self.act(request).await
     }
 
+    /// SIGTERM: the node hands over what it has, and ends. The supervisor starts it again after `ttl` unless `stay_down`.
+    ///
+    /// # Errors
+    /// As [`Self::kill`].
+    pub async fn stop(
+        &self,
+        node: &str,
+        ttl: Duration,
+        stay_down: bool,
+        expect_os_pid: Option<u64>,
+    ) -> Result<proto::Child, ChaosError> {
+        let request = proto::ActRequest {
+            stay_down,
+            ..act(node, proto::Action::Stop, ttl, expect_os_pid)
+        };
+        self.act(request).await
+    }
+
     /// SIGSTOP, thawed after `ttl`.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ mod service;
 mod watch;
 
 pub use event::Event;
-pub use order::{OsPid, RestartPolicy};
+pub use order::{Deed, Order, OsPid, Refused, RestartPolicy};
 
 /// What to supervise.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub struct SupervisorOptions {
     pub otlp: Option<String>,
     /// Timer profile.
     pub profile: Profile,
+    /// Every run of a node keeps a journal in the data directory: see [`Supervisor::journals`].
+    pub journals: bool,
     /// Further arguments for every node.
     pub extra_args: Vec<String>,
     /// What happens to a node that ends by itself.
@@ -67,6 +69,7 @@ impl SupervisorOptions {
             chaos: false,
             otlp: None,
             profile: Profile::Lan,
+            journals: false,
             extra_args: Vec::new(),
             restart: RestartPolicy::Never,
         }
@@ -115,6 +118,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Supervisor {
     places: Vec<Place>,
+    data_dir: PathBuf,
     socket: PathBuf,
     commands: mpsc::Sender<command::Command>,
     events: broadcast::Sender<Event>,
@@ -143,7 +147,7 @@ impl Supervisor {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (stop, stopped) = oneshot::channel();
-        let chaos = options.chaos;
+        let (chaos, data_dir) = (options.chaos, options.data_dir.clone());
         let setting = actor::Setting {
             options,
             socket: socket.clone(),
@@ -154,6 +158,7 @@ impl Supervisor {
         let server = tokio::spawn(service::serve(listener, commands.clone(), places.clone(), chaos));
         Ok(Self {
             places,
+            data_dir,
             socket,
             commands,
             events,
@@ -176,6 +181,20 @@ impl Supervisor {
         &self.socket
     }
 
+    /// The journals of all runs of the nodes up to now, where they keep journals.
+    pub async fn journals(&self) -> Vec<PathBuf> {
+        let children = self.children().await;
+        let of = |child: &proto::Child| {
+            let place = self.places.iter().find(|place| place.name.as_str() == child.name);
+            place.map(|place| (place, child.starts))
+        };
+        let runs = children.iter().filter_map(of);
+        let paths = runs.flat_map(|(place, starts)| {
+            (1..=starts).map(move |run| launch::journal_path(&self.data_dir, place, run))
+        });
+        paths.filter(|path| path.exists()).collect()
+    }
+
     /// What happens from now on. A reader that is slow misses the oldest events.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
@@ -187,6 +206,19 @@ impl Supervisor {
         service::list(&self.commands, &self.places)
             .await
             .unwrap_or_default()
+    }
+
+    /// Acts on a node as the service does, without the way through its socket. Returns when a process that was to end
+    /// has ended.
+    ///
+    /// # Errors
+    /// [`Refused`] says why nothing was done.
+    pub async fn act(&self, order: Order, by: &str) -> Result<(), Refused> {
+        let (reply, answer) = oneshot::channel();
+        let by = by.to_owned();
+        let command = command::Command::Act { order, by, reply };
+        self.commands.send(command).await.map_err(|_| Refused::Ending)?;
+        answer.await.map_err(|_| Refused::Ending)?.map(drop)
     }
 
     /// Ends all nodes: asks, waits for a bounded time, forces. Returns when no process is left.

@@ -222,6 +222,7 @@ impl Control {
                 }
             }
             MeshEvent::Died { node, incarnation } => {
+                self.teller.died(&self.registry, node);
                 self.step(&CoreInput::Died { node, incarnation });
                 self.publish_opinion();
             }

@@ -116,6 +116,12 @@ impl Wake {
 /// Milliseconds since the Unix epoch by the machine's clock: shown to people, never compared.
 #[must_use]
 pub fn unix_ms() -> u64 {
+    unix_us() / 1000
+}
+
+/// The same in microseconds.
+#[must_use]
+pub fn unix_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

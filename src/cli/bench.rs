@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use squall_chaos::bench::failover::{self, FailoverOptions};
+use squall_chaos::bench::failover::{self, Class, FailoverOptions, Programme};
 use squall_chaos::bench::req_resp::host::{self, HostOptions};
 use squall_chaos::bench::req_resp::{self, ReqRespOptions, Where};
 use squall_chaos::bench::screen::{self, ScreenOptions};
@@ -37,7 +37,7 @@ pub(crate) struct BenchArgs {
 enum What {
     /// Requests a second, and how long they take: in one node, over three nodes, and from clients
     ReqResp(ReqRespArgs),
-    /// How long an exchange does not answer when the process of its owner is killed
+    /// How long an exchange does not answer when something happens to its owner or to the meta leader
     Failover(FailoverArgs),
     /// What a frame of the observer costs
     Screen(ScreenArgs),
@@ -64,14 +64,31 @@ struct FailoverArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// How often to kill; owners that are meta leader too take turns with others
+    /// Only these classes: G0 owner asked to end, G1 owner killed, G1m owner and meta leader killed, G1o meta leader
+    /// killed or paused, G2 owner paused, G3 owner cut off, G4 owner slow, G5 founding and restart [default: all]
+    #[arg(long, value_name = "CLASS[,CLASS…]", value_delimiter = ',', value_parser = class())]
+    classes: Vec<Class>,
+    /// Trials of each class
     #[arg(long, value_name = "N", default_value_t = 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    kills: u32,
+    trials: u32,
+    /// Instead: kill so many owners in all, G1 and G1m in turn
+    #[arg(long, value_name = "N", conflicts_with_all = ["classes", "trials"])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    kills: Option<u32>,
     /// Requests a second
     #[arg(long, value_name = "N", default_value_t = 500)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
+    /// Keep 64 requests under way on another exchange beside
+    #[arg(long)]
+    loaded: bool,
+    /// Nodes do not take the seen end of a process for a proof of its death, as on systems apart
+    #[arg(long)]
+    no_proof_of_death: bool,
+    /// Nodes keep journals, and the invariants are checked over them at the end
+    #[arg(long)]
+    check: bool,
     /// Times of the cluster
     #[arg(long, default_value = "lan", value_parser = values::profile())]
     profile: Profile,
@@ -160,23 +177,48 @@ async fn req_resp(args: ReqRespArgs) -> Result<()> {
 }
 
 async fn failover(args: FailoverArgs) -> Result<()> {
-    let options = FailoverOptions {
-        program: program()?,
-        kills: args.kills,
-        rate: args.rate,
-        profile: args.profile,
-    };
+    let options = args.options(program()?);
+    let loaded = if args.loaded { ", loaded" } else { "" };
     begin(
         args.json,
-        &format!("{} requests/s, profile {}", args.rate, args.profile.as_str()),
+        &format!(
+            "{} requests/s, profile {}{loaded}",
+            args.rate,
+            args.profile.as_str()
+        ),
     )?;
     let mut told = Ok(());
-    let measured = failover::run(&options, signals::ended(), |kill| {
-        tell(args.json, &kill.line(), &mut told);
+    let measured = failover::run(&options, signals::ended(), |trial| {
+        tell(args.json, &trial.line(), &mut told);
     });
     let measured = measured.await.map_err(explained)?.ok_or(Quiet(Exit::Failed))?;
     told?;
-    finish(args.json, &serde_json::to_value(&measured)?, &measured.table())
+    finish(args.json, &serde_json::to_value(&measured)?, &measured.table())?;
+    if measured.broken() {
+        return Err(Quiet(Exit::Failed).into());
+    }
+    Ok(())
+}
+
+impl FailoverArgs {
+    fn options(&self, program: PathBuf) -> FailoverOptions {
+        let classes = if self.classes.is_empty() {
+            Class::ALL.to_vec()
+        } else {
+            self.classes.clone()
+        };
+        let each = self.trials;
+        FailoverOptions {
+            programme: self
+                .kills
+                .map_or(Programme::Trials { classes, each }, Programme::Kills),
+            rate: self.rate,
+            loaded: self.loaded,
+            proof_of_death: !self.no_proof_of_death,
+            check: self.check,
+            ..FailoverOptions::new(program, self.profile)
+        }
+    }
 }
 
 async fn screen(args: ScreenArgs) -> Result<()> {
@@ -245,6 +287,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn class() -> impl TypedValueParser<Value = Class> {
+    PossibleValuesParser::new(Class::ALL.map(Class::as_str)).map(|word| {
+        let found = Class::ALL.into_iter().find(|class| class.as_str() == word);
+        found.expect("clap lets only these words through")
+    })
+}
+
 fn place() -> impl TypedValueParser<Value = Where> {
     PossibleValuesParser::new(Where::ALL.map(Where::as_str)).map(|word| {
         let found = Where::ALL.into_iter().find(|place| place.as_str() == word);
@@ -261,6 +310,38 @@ mod tests {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         for wrong in ["0", "-1", "nan", "inf", "601", "3s", ""] {
             assert!(seconds(wrong).unwrap_err().contains("seconds"), "{wrong}");
+        }
+    }
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: FailoverArgs,
+    }
+
+    fn options(line: &str) -> Option<FailoverOptions> {
+        let words = std::iter::once("bench").chain(line.split_whitespace());
+        let line = <Line as clap::Parser>::try_parse_from(words).ok()?;
+        Some(line.args.options("squall".into()))
+    }
+
+    #[test]
+    fn classes_trials_and_kills_say_which_trials() {
+        let all = options("").unwrap();
+        let classes = Class::ALL.to_vec();
+        assert_eq!(all.programme, Programme::Trials { classes, each: 20 });
+        assert!(all.proof_of_death && !all.loaded && !all.check);
+        let some = options("--classes G0,G1m --trials 3 --loaded --no-proof-of-death --check").unwrap();
+        let classes = vec![Class::G0, Class::G1m];
+        assert_eq!(some.programme, Programme::Trials { classes, each: 3 });
+        assert!(!some.proof_of_death && some.loaded && some.check);
+        assert_eq!(options("--kills 7").unwrap().programme, Programme::Kills(7));
+        for wrong in [
+            "--classes G9",
+            "--trials 0",
+            "--kills 3 --trials 3",
+            "--kills 3 --classes G1",
+        ] {
+            assert!(options(wrong).is_none(), "{wrong}");
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn hello(addr: &str) -> Result<proto::HelloResponse, String> {
     .map_err(|status| status.message().to_owned())
 }
 
-pub(super) async fn set_fault(
+pub(crate) async fn set_fault(
     name: &str,
     addr: &str,
     request: proto::SetFaultRequest,

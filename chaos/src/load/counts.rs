@@ -57,7 +57,7 @@ impl Outcomes {
             + self.invalid
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.held_back += other.held_back;
         self.replied += other.replied;

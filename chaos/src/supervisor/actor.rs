@@ -227,7 +227,8 @@ impl Actor {
             .iter()
             .find(|place| place.name == *node)
             .expect("the roster has the places' names");
-        let mut child = launch::spawn(options, socket, place, places)?;
+        let run = self.roster.child(node.as_str()).map_or(0, |child| child.starts) + 1;
+        let mut child = launch::spawn(options, socket, place, places, run)?;
         let pid = OsPid(child.id().expect("the child was not waited for"));
         let process = ProcessRef::open(pid.0)?;
         let held = Held {
@@ -322,7 +323,7 @@ impl Actor {
         let dying = |node: &NodeName| {
             self.roster
                 .child(node.as_str())
-                .is_some_and(|child| matches!(child.phase, Phase::Dying { .. }))
+                .is_some_and(|child| matches!(child.phase, Phase::Stopping { .. } | Phase::Dying { .. }))
         };
         let (waiting, ready): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|pending| match pending {
             Pending::Act(node, _) => dying(node),

@@ -19,10 +19,16 @@ pub(super) fn spawn(
     socket: &Path,
     place: &Place,
     all: &[Place],
+    run: u64,
 ) -> io::Result<Child> {
     let log = open_log(&log_path(&options.data_dir, place))?;
+    let mut arguments = arguments(options, socket, place, all);
+    if options.journals {
+        let journal = journal_path(&options.data_dir, place, run);
+        arguments.extend(["--journal".into(), journal.into()]);
+    }
     Command::new(&options.program)
-        .args(arguments(options, socket, place, all))
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::from(log.try_clone()?))
         .stderr(Stdio::from(log))
@@ -75,6 +81,11 @@ pub(super) fn arguments(
 /// The log file of a node.
 pub(super) fn log_path(data_dir: &Path, place: &Place) -> PathBuf {
     data_dir.join(format!("{}.log", place.name))
+}
+
+/// The journal of one run of a node, from 1.
+pub(super) fn journal_path(data_dir: &Path, place: &Place, run: u64) -> PathBuf {
+    data_dir.join(format!("{}-{run}.journal", place.name))
 }
 
 /// An exit in words, with the last line the node wrote when it was not a signal's doing.

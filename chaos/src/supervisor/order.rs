@@ -18,6 +18,11 @@ pub enum Deed {
         /// Do not start it again after the TTL.
         stay_down: bool,
     },
+    /// SIGTERM, and SIGKILL when it has not ended after the grace.
+    Stop {
+        /// Do not start it again after the TTL.
+        stay_down: bool,
+    },
     /// SIGSTOP.
     Pause,
     /// SIGCONT.

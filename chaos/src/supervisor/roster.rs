@@ -27,6 +27,15 @@ pub enum Phase {
         /// When it is thawed.
         until: Instant,
     },
+    /// Was sent SIGTERM; its end is awaited for a while.
+    Stopping {
+        /// Process.
+        pid: OsPid,
+        /// When it is sent SIGKILL.
+        by: Instant,
+        /// When it is started again.
+        restart: Option<Instant>,
+    },
     /// Was sent SIGKILL; its end is awaited.
     Dying {
         /// Process.
@@ -137,8 +146,8 @@ impl Roster {
         };
         child.last_exit = how;
         let restart = match child.phase {
-            Phase::Dying { restart, .. } => restart,
-            _ => child.next_try(now, policy),
+            Phase::Dying { restart, .. } | Phase::Stopping { restart, .. } => restart,
+            Phase::Running { .. } | Phase::Paused { .. } | Phase::Dead { .. } => child.next_try(now, policy),
         };
         child.phase = Phase::Dead { restart };
     }
@@ -170,6 +179,7 @@ impl Roster {
         child.check_pid(order.expect)?;
         match order.deed {
             Deed::Kill { stay_down } => child.kill(if stay_down { None } else { Some(now + ttl) }),
+            Deed::Stop { stay_down } => child.stop(now, if stay_down { None } else { Some(now + ttl) }),
             Deed::Pause => child.pause(now, ttl),
             Deed::Resume => child.resume(),
             Deed::Restart => Ok(child.restart(now)),
@@ -240,16 +250,20 @@ impl Child {
     #[must_use]
     pub fn pid(&self) -> Option<OsPid> {
         match self.phase {
-            Phase::Running { pid } | Phase::Paused { pid, .. } | Phase::Dying { pid, .. } => Some(pid),
+            Phase::Running { pid }
+            | Phase::Paused { pid, .. }
+            | Phase::Stopping { pid, .. }
+            | Phase::Dying { pid, .. } => Some(pid),
             Phase::Dead { .. } => None,
         }
     }
 
-    /// When it is thawed or started again.
+    /// When it is thawed, killed after a stop that takes too long, or started again.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Paused { until, .. } => Some(until),
+            Phase::Stopping { by, .. } => Some(by),
             Phase::Dead { restart } => restart,
             Phase::Running { .. } | Phase::Dying { .. } => None,
         }
@@ -272,6 +286,27 @@ impl Child {
         Ok(vec![Effect::Kill(self.name.clone())])
     }
 
+    /// A stopped process takes no SIGTERM before it is thawed.
+    fn stop(&mut self, now: Instant, restart: Option<Instant>) -> Result<Vec<Effect>, Refused> {
+        let by = now + END_GRACE;
+        let (pid, paused) = match self.phase {
+            Phase::Running { pid } => (pid, false),
+            Phase::Paused { pid, .. } => (pid, true),
+            // It ends anyway; what changes is when it comes back.
+            Phase::Stopping { pid, by, .. } => {
+                self.phase = Phase::Stopping { pid, by, restart };
+                return Ok(Vec::new());
+            }
+            Phase::Dying { .. } | Phase::Dead { .. } => return Err(self.not_running()),
+        };
+        self.phase = Phase::Stopping { pid, by, restart };
+        let mut effects = vec![Effect::Term(self.name.clone())];
+        if paused {
+            effects.push(Effect::Thaw(self.name.clone()));
+        }
+        Ok(effects)
+    }
+
     fn pause(&mut self, now: Instant, ttl: Span) -> Result<Vec<Effect>, Refused> {
         match self.phase {
             Phase::Running { pid } | Phase::Paused { pid, .. } => {
@@ -281,7 +316,7 @@ impl Child {
                 };
                 Ok(vec![Effect::Pause(self.name.clone(), ttl)])
             }
-            Phase::Dying { .. } | Phase::Dead { .. } => Err(self.not_running()),
+            Phase::Stopping { .. } | Phase::Dying { .. } | Phase::Dead { .. } => Err(self.not_running()),
         }
     }
 
@@ -292,7 +327,7 @@ impl Child {
                 self.phase = Phase::Running { pid };
                 Ok(vec![Effect::Thaw(self.name.clone())])
             }
-            Phase::Dying { .. } | Phase::Dead { .. } => Err(self.not_running()),
+            Phase::Stopping { .. } | Phase::Dying { .. } | Phase::Dead { .. } => Err(self.not_running()),
         }
     }
 
@@ -316,11 +351,14 @@ impl Child {
                 self.phase = Phase::Running { pid };
                 vec![Effect::Thaw(self.name.clone())]
             }
+            Phase::Stopping { pid, by, .. } => {
+                let restart = Some(now);
+                self.phase = Phase::Stopping { pid, by, restart };
+                Vec::new()
+            }
             Phase::Dying { pid, .. } => {
-                self.phase = Phase::Dying {
-                    pid,
-                    restart: Some(now),
-                };
+                let restart = Some(now);
+                self.phase = Phase::Dying { pid, restart };
                 Vec::new()
             }
             Phase::Dead { .. } => self.start(),
@@ -341,6 +379,10 @@ impl Child {
                 self.phase = Phase::Running { pid };
                 Some(Effect::Thaw(self.name.clone()))
             }
+            Phase::Stopping { pid, by, restart } if by <= now => {
+                self.phase = Phase::Dying { pid, restart };
+                Some(Effect::Kill(self.name.clone()))
+            }
             Phase::Dead { restart: Some(at) } if at <= now => self.start().pop(),
             _ => None,
         }
@@ -354,6 +396,11 @@ impl Child {
             Phase::Paused { pid, .. } => {
                 self.phase = Phase::Running { pid };
                 vec![Effect::Term(name.clone()), Effect::Thaw(name)]
+            }
+            Phase::Stopping { pid, by, .. } => {
+                let restart = None;
+                self.phase = Phase::Stopping { pid, by, restart };
+                Vec::new()
             }
             Phase::Dying { pid, .. } => {
                 self.phase = Phase::Dying { pid, restart: None };

@@ -39,6 +39,35 @@ fn phase(roster: &Roster) -> Phase {
 }
 
 #[test]
+fn a_stopped_node_gets_a_grace_and_is_then_killed() {
+    let mut roster = running(RestartPolicy::Never);
+    let stop = order(Deed::Stop { stay_down: false });
+    assert_eq!(roster.act(at(5), &stop), Ok(vec![Effect::Term(name("a"))]));
+    let grace = END_GRACE.as_ms();
+    assert_eq!(roster.next_timeout(), Some(at(5 + grace)));
+    assert_eq!(roster.act(at(6), &stop), Ok(vec![]), "once is enough");
+    assert!(roster.act(at(7), &order(Deed::Pause)).is_err());
+    assert_eq!(roster.tick(at(5 + grace)), [Effect::Kill(name("a"))]);
+    assert_eq!(roster.tick(at(6 + grace)), []);
+    roster.exited(at(6 + grace), &name("a"), PID, "killed by SIGKILL".into());
+    let restart = Some(at(1006));
+    assert_eq!(phase(&roster), Phase::Dead { restart });
+}
+
+#[test]
+fn a_paused_node_is_thawed_to_be_stopped_and_one_that_ends_in_time_comes_back() {
+    let mut roster = running(RestartPolicy::Backoff);
+    roster.act(at(1), &order(Deed::Pause)).unwrap();
+    let effects = roster.act(at(5), &order(Deed::Stop { stay_down: true }));
+    assert_eq!(
+        effects,
+        Ok(vec![Effect::Term(name("a")), Effect::Thaw(name("a"))])
+    );
+    roster.exited(at(9), &name("a"), PID, "exited with code 0".into());
+    assert_eq!(phase(&roster), Phase::Dead { restart: None });
+}
+
+#[test]
 fn a_killed_node_is_started_after_its_ttl() {
     let mut roster = running(RestartPolicy::Never);
     let effects = roster

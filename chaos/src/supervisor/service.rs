@@ -114,6 +114,9 @@ fn order(request: &proto::ActRequest) -> Result<Order, Status> {
         proto::Action::Kill => Deed::Kill {
             stay_down: request.stay_down,
         },
+        proto::Action::Stop => Deed::Stop {
+            stay_down: request.stay_down,
+        },
         proto::Action::Pause => Deed::Pause,
         proto::Action::Resume => Deed::Resume,
         proto::Action::Restart => Deed::Restart,
@@ -152,7 +155,7 @@ fn status(refused: &Refused) -> Status {
 fn message(shown: &Shown, places: &[Place]) -> proto::Child {
     let Shown { child, left } = shown;
     let state = match child.phase {
-        Phase::Running { .. } => proto::ChildState::Running,
+        Phase::Running { .. } | Phase::Stopping { .. } => proto::ChildState::Running,
         Phase::Paused { .. } => proto::ChildState::Paused,
         Phase::Dying { .. } | Phase::Dead { .. } => proto::ChildState::Dead,
     };

@@ -81,6 +81,15 @@ impl Teller {
         }
     }
 
+    /// What was seen, whether or not this node is the one to act on it.
+    pub(super) fn died(&self, registry: &Registry, node: NodeId) {
+        if registry.nodes.contains_key(&node) {
+            let name = name_of(registry, node);
+            let text = format!("the end of {name}'s process was seen here");
+            self.events.record("died", &name, &text, Severity::Notice, 0);
+        }
+    }
+
     pub(super) fn proposes(&self, registry: &Registry, command: &Command) {
         if let Command::NodeLost { node, reason, .. } = command {
             let name = name_of(registry, *node);
@@ -89,6 +98,12 @@ impl Teller {
                 _ => format!("all promises to {name} have run out ({reason}): declared lost"),
             };
             self.events.record("node-lost", &name, &text, Severity::Alert, 0);
+        }
+        if let Command::NodeWeak { node, .. } = command {
+            let name = name_of(registry, *node);
+            let text =
+                format!("{name} is alive, but its round trips do not fit a promise: its exchanges leave");
+            self.events.record("node-weak", &name, &text, Severity::Alert, 0);
         }
     }
 

@@ -8,7 +8,7 @@ use squall_kernel::id::Incarnation;
 use squall_proto::v1::{Event, Severity};
 use tokio::sync::watch;
 
-use super::{Wake, limits, unix_ms};
+use super::{Wake, limits, unix_us};
 
 /// The last events of this run of the node.
 #[derive(Debug)]
@@ -58,9 +58,11 @@ impl EventLog {
     /// "owner-changed", `subject` the exchange, node or fault, `epoch` 0 where there is none. Call it after the
     /// change can be read in the rows: it rouses the watchers.
     pub fn record(&self, kind: &'static str, subject: &str, text: &str, severity: Severity, epoch: u64) {
+        let unix_us = unix_us();
         let event = Event {
             seq: 0,
-            unix_ms: unix_ms(),
+            unix_ms: unix_us / 1000,
+            unix_us,
             kind: kind.to_owned(),
             subject: cut(subject),
             text: cut(text),

@@ -301,6 +301,7 @@ fn events(scene: Scene) -> Vec<Update> {
         |seq: u64, before: u64, kind: &str, subject: &str, text: &str, severity: v1::Severity| v1::Event {
             seq,
             unix_ms: end - before,
+            unix_us: (end - before) * 1000,
             kind: kind.to_owned(),
             subject: subject.to_owned(),
             text: text.to_owned(),

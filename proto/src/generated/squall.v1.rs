@@ -532,6 +532,9 @@ pub struct Event {
     /// Epoch, where the event has one.
     #[prost(uint64, tag = "7")]
     pub epoch: u64,
+    /// Microseconds since the Unix epoch: `unix_ms`, finer.
+    #[prost(uint64, tag = "8")]
+    pub unix_us: u64,
 }
 /// Kinds of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3525,7 +3528,7 @@ pub struct ActRequest {
     /// Milliseconds until it is undone; 0 means 30000.
     #[prost(uint64, tag = "3")]
     pub ttl_ms: u64,
-    /// Do not start a killed node again.
+    /// Do not start a killed or stopped node again.
     #[prost(bool, tag = "4")]
     pub stay_down: bool,
     /// Process id the caller saw; refused when the node runs under another by now. 0 means any.
@@ -3607,6 +3610,9 @@ pub enum Action {
     Resume = 3,
     /// SIGKILL if it runs, then start.
     Restart = 4,
+    /// SIGTERM: the node hands over what it has and ends, by force after a grace; started again after the TTL unless
+    /// `stay_down`.
+    Stop = 5,
 }
 impl Action {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3620,6 +3626,7 @@ impl Action {
             Self::Pause => "ACTION_PAUSE",
             Self::Resume => "ACTION_RESUME",
             Self::Restart => "ACTION_RESTART",
+            Self::Stop => "ACTION_STOP",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3630,6 +3637,7 @@ impl Action {
             "ACTION_PAUSE" => Some(Self::Pause),
             "ACTION_RESUME" => Some(Self::Resume),
             "ACTION_RESTART" => Some(Self::Restart),
+            "ACTION_STOP" => Some(Self::Stop),
             _ => None,
         }
     }
@@ -4268,7 +4276,7 @@ pub mod supervisor_client {
                 .insert(GrpcMethod::new("squall.v1.Supervisor", "ListChildren"));
             self.inner.unary(req, path, codec).await
         }
-        /// Kills, pauses, resumes or restarts a node.
+        /// Kills, stops, pauses, resumes or restarts a node.
         pub async fn act(
             &mut self,
             request: impl tonic::IntoRequest<super::ActRequest>,
@@ -4335,7 +4343,7 @@ pub mod supervisor_server {
             tonic::Response<super::ListChildrenResponse>,
             tonic::Status,
         >;
-        /// Kills, pauses, resumes or restarts a node.
+        /// Kills, stops, pauses, resumes or restarts a node.
         async fn act(
             &self,
             request: tonic::Request<super::ActRequest>,

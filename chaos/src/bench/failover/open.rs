@@ -32,6 +32,8 @@ pub(super) struct Seen {
     pub(super) good: Vec<Good>,
     /// How all of them ended.
     pub(super) outcomes: Outcomes,
+    /// Replies that were not to the request.
+    pub(super) wrong: u64,
 }
 
 /// A load that runs until it is ended.
@@ -98,12 +100,16 @@ async fn pace(asker: Arc<Asker>, slots: Arc<Semaphore>, rate: u32) {
     moments.set_missed_tick_behavior(MissedTickBehavior::Burst);
     loop {
         let intended = moments.tick().await;
-        lock(&asker.seen).outcomes.sent += 1;
+        let number = {
+            let mut seen = lock(&asker.seen);
+            seen.outcomes.sent += 1;
+            seen.outcomes.sent
+        };
         match Arc::clone(&slots).try_acquire_owned() {
             Ok(slot) => {
                 let asker = Arc::clone(&asker);
                 tokio::spawn(async move {
-                    asker.ask(intended).await;
+                    asker.ask(intended, number).await;
                     drop(slot);
                 });
             }
@@ -113,24 +119,29 @@ async fn pace(asker: Arc<Asker>, slots: Arc<Semaphore>, rate: u32) {
 }
 
 impl Asker {
-    async fn ask(&self, intended: Instant) {
+    async fn ask(&self, intended: Instant, number: u64) {
         let options = RequestOptions {
             timeout: REQUEST_TIMEOUT,
             ..RequestOptions::default()
         };
-        let outcome = self.client.request(&self.exchange, "ping", options).await;
+        let payload = number.to_be_bytes();
+        let outcome = self
+            .client
+            .request(&self.exchange, payload.to_vec(), options)
+            .await;
         let mut seen = lock(&self.seen);
         // Taken under the lock, so that the ends are in order.
         let ended = Instant::now();
         count(&mut seen.outcomes, &outcome);
-        if outcome.is_ok() {
+        if let Ok(reply) = &outcome {
+            seen.wrong += u64::from(reply.payload[..] != payload);
             seen.good.push(Good { intended, ended });
             self.good.send_replace(seen.good.len());
         }
     }
 }
 
-fn count(outcomes: &mut Outcomes, outcome: &Result<Reply, RequestError>) {
+pub(super) fn count(outcomes: &mut Outcomes, outcome: &Result<Reply, RequestError>) {
     let counter = match outcome {
         Ok(_) => &mut outcomes.replied,
         Err(RequestError::Timeout) => &mut outcomes.timeout,

@@ -1,4 +1,5 @@
-//! What the times of kills mean: gaps, latencies, losses, by class. Pure. What does not live here: taking the times.
+//! What the times of a trial mean: gaps, latencies, losses. Pure. What does not live here: taking the times, and all
+//! trials of a class together (`summary`).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,115 +7,207 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::FailoverOptions;
+use super::class::{Class, Shape, Turn};
 use super::open::{Good, Seen};
-use crate::bench::{Machine, SCHEMA, nearest_rank};
+use super::phases::{Account, Phases};
 use crate::load::Outcomes;
 
-/// What else the killed owner was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Class {
-    /// Nothing: another node was meta leader.
-    G1,
-    /// Meta leader too.
-    #[serde(rename = "G1m")]
-    G1m,
-}
+#[cfg(test)]
+#[path = "report_test.rs"]
+pub(super) mod tests;
 
-impl Class {
-    /// The class's word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::G1 => "G1",
-            Self::G1m => "G1m",
-        }
-    }
-}
+/// The rate is looked at in windows of this length.
+const WINDOW: Duration = Duration::from_millis(250);
 
 /// When what happened.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// The kill was ordered.
-    pub(super) killed: Instant,
-    /// From here on the killed node may be running again.
-    pub(super) restarted: Instant,
+    /// The load had begun, and was counted from here.
+    pub(super) before: Instant,
+    /// The strike was ordered.
+    pub(super) struck: Instant,
+    /// Healing was ordered: from here on the node may be well again.
+    pub(super) healing: Instant,
     /// All nodes were seen up again.
     pub(super) healed: Instant,
+    /// The load had ended.
+    pub(super) ended: Instant,
 }
 
-/// One kill.
+/// What else was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sighted {
+    pub(super) struck: String,
+    pub(super) owner: String,
+    pub(super) leader: String,
+    pub(super) over: bool,
+    pub(super) account: Account,
+    pub(super) doubled: u64,
+    pub(super) stale: u64,
+    pub(super) beside: Option<Outcomes>,
+}
+
+/// One trial.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Kill {
+pub struct Trial {
     /// Number, from 0.
     pub number: u32,
     /// Class.
     pub class: Class,
-    /// Node killed.
+    /// Shape.
+    pub shape: Shape,
+    /// Node that was struck.
     pub node: String,
-    /// Longest time without a good reply that began before the killed node was started again: from the last good reply
-    /// before to the first good one after.
+    /// Owner of the exchange before.
+    pub owner: String,
+    /// Meta leader before.
+    pub leader: String,
+    /// False when the cluster had not done what there was to do before the strike was healed.
+    pub failed_over: bool,
+    /// Longest time without a good reply that began before the node was healed: from the last good reply before to the
+    /// first good one after. For G5: from the start of the first process to the first good reply.
     pub gap_ms: f64,
     /// Longest latency of an answered request over the whole trial, from its intended moment.
     pub slowest_ms: f64,
-    /// Longest time without a good reply that began after the killed node was started again.
+    /// Longest time without a good reply that began after the healing.
     pub return_gap_ms: f64,
-    /// From the kill until all nodes were seen up again; the time the node was kept down included.
+    /// From the strike until all nodes were seen up again. For G5: until all nodes of the cluster saw each other.
     pub healed_ms: f64,
+    /// What the failover was made of.
+    pub phases: Phases,
+    /// How often a node became owner of the exchange.
+    pub moves: u32,
+    /// How often a node became meta leader.
+    pub elections: u32,
+    /// From the strike until the rate of good replies was half of that before, and stayed so; none when it never was.
+    pub half_rate_ms: Option<f64>,
+    /// Requests that never ended.
+    pub lost: u64,
+    /// Requests that handlers got twice.
+    pub doubled: u64,
+    /// Requests handled under an epoch that was over for the handler, and replies that were not to their request.
+    pub stale: u64,
     /// How the requests of the trial ended.
     pub outcomes: Outcomes,
+    /// How those of the load beside ended.
+    pub beside: Option<Outcomes>,
 }
 
-impl Kill {
-    pub(super) fn new(number: u32, class: Class, node: &str, times: &Times, seen: &Seen) -> Self {
+impl Trial {
+    pub(super) fn new(turn: Turn, sighted: Sighted, times: Times, seen: &Seen) -> Self {
         let slowest = seen
             .good
             .iter()
             .map(|good| good.ended.duration_since(good.intended));
+        let gap = longest(&seen.good, times.struck, times.healing);
+        let mut phases = sighted.account.phases;
+        phases.reply_ms = gap.map(|(_, first)| millis(first.saturating_duration_since(times.struck)));
+        let (beside_lost, beside) = (sighted.beside.as_ref().map_or(0, lost), sighted.beside);
         Self {
-            number,
-            class,
-            node: node.to_owned(),
-            gap_ms: millis(longest(&seen.good, times.killed, times.restarted)),
+            number: turn.number,
+            class: turn.class,
+            shape: turn.shape,
+            node: sighted.struck,
+            owner: sighted.owner,
+            leader: sighted.leader,
+            failed_over: sighted.over,
+            gap_ms: length(gap),
             slowest_ms: millis(slowest.max().unwrap_or_default()),
-            return_gap_ms: millis(longest(&seen.good, times.restarted, Instant::now())),
-            healed_ms: millis(times.healed.duration_since(times.killed)),
+            return_gap_ms: length(longest(&seen.good, times.healing, times.ended)),
+            healed_ms: millis(times.healed.duration_since(times.struck)),
+            phases,
+            moves: sighted.account.moves,
+            elections: sighted.account.elections,
+            half_rate_ms: half_rate(&seen.good, &times).map(millis),
+            lost: lost(&seen.outcomes) + beside_lost,
+            doubled: sighted.doubled,
+            stale: sighted.stale + seen.wrong,
             outcomes: seen.outcomes.clone(),
+            beside,
         }
     }
 
     /// One line for people.
     #[must_use]
     pub fn line(&self) -> String {
-        format!(
-            "{:>3}  {:<4} {:<4} gap {:>8.1} ms  slowest {:>8.1} ms  at the return {:>7.1} ms  healed {:>5.1} s  {}",
+        let mut line = format!(
+            "{:>3}  {:<17} {:<2} gap {:>8.1} ms  slowest {:>8.1} ms  at the return {:>7.1} ms  healed {:>5.1} s ",
             self.number,
-            self.class.as_str(),
+            label(self.class, self.shape),
             self.node,
             self.gap_ms,
             self.slowest_ms,
             self.return_gap_ms,
             self.healed_ms / 1000.0,
-            losses(&self.outcomes)
-        )
+        );
+        for (phase, at) in self.phases.named() {
+            if let Some(at) = at {
+                let _ = write!(line, " {phase} {at:.0}");
+            }
+        }
+        let _ = write!(line, "  {}", losses(&self.outcomes));
+        let odd = [
+            ("WITHOUT END", self.lost),
+            ("HANDLED TWICE", self.doubled),
+            ("STALE", self.stale),
+        ];
+        for (name, count) in odd.into_iter().filter(|(_, count)| *count > 0) {
+            let _ = write!(line, ", {count} {name}");
+        }
+        if !self.failed_over {
+            line.push_str(", NO FAILOVER");
+        }
+        line
     }
 }
 
-/// The longest silence between two good replies that ended after `from` and began before `to`.
-fn longest(good: &[Good], from: Instant, to: Instant) -> Duration {
-    let pairs = good.windows(2).map(|pair| (pair[0].ended, pair[1].ended));
-    let touching = pairs.filter(|(last, first)| *first > from && *last < to);
-    touching
-        .map(|(last, first)| first.duration_since(last))
-        .max()
-        .unwrap_or_default()
+/// `G3 incoming`.
+pub(super) fn label(class: Class, shape: Shape) -> String {
+    format!("{} {}", class.as_str(), shape.as_str())
+        .trim_end()
+        .to_owned()
 }
 
-fn millis(time: Duration) -> f64 {
+/// The longest silence between two good replies that ended after `from` and began before `to`.
+fn longest(good: &[Good], from: Instant, to: Instant) -> Option<(Instant, Instant)> {
+    let pairs = good.windows(2).map(|pair| (pair[0].ended, pair[1].ended));
+    let touching = pairs.filter(|(last, first)| *first > from && *last < to);
+    touching.max_by_key(|(last, first)| first.duration_since(*last))
+}
+
+fn length(gap: Option<(Instant, Instant)>) -> f64 {
+    millis(
+        gap.map(|(last, first)| first.duration_since(last))
+            .unwrap_or_default(),
+    )
+}
+
+/// Until the first window from which on every window up to the healing has half the rate of before.
+fn half_rate(good: &[Good], times: &Times) -> Option<Duration> {
+    let rate = |from: Instant, to: Instant| {
+        let replies = good.iter().filter(|good| good.ended >= from && good.ended < to);
+        replies.count() as f64 / to.duration_since(from).as_secs_f64()
+    };
+    let before = rate(times.before, times.struck);
+    let windows = times.healing.duration_since(times.struck).as_millis() / WINDOW.as_millis();
+    let start = |index: u32| times.struck + index * WINDOW;
+    let windows = u32::try_from(windows).unwrap_or_default();
+    let low = |index: &u32| rate(start(*index), start(index + 1)) < before / 2.0;
+    let back = (0..windows).rev().find(low).map_or(0, |last_low| last_low + 1);
+    (back < windows).then(|| back * WINDOW)
+}
+
+/// Sent, and never heard of again.
+fn lost(outcomes: &Outcomes) -> u64 {
+    let ended = outcomes.replied + outcomes.failed() + outcomes.held_back;
+    outcomes.sent.saturating_sub(ended)
+}
+
+pub(super) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-fn losses(outcomes: &Outcomes) -> String {
+pub(super) fn losses(outcomes: &Outcomes) -> String {
     let mut text = format!("{} of {} answered", outcomes.replied, outcomes.sent);
     let named = [
         ("interrupted", outcomes.interrupted),
@@ -129,173 +222,4 @@ fn losses(outcomes: &Outcomes) -> String {
         let _ = write!(text, ", {count} {name}");
     }
     text
-}
-
-/// The figures of one class.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ClassFigures {
-    /// Class.
-    pub class: Class,
-    /// Kills of it.
-    pub kills: usize,
-    /// Half of the gaps were no longer.
-    pub gap_p50_ms: f64,
-    /// 99 in 100 were no longer: with fewer than a hundred kills the longest.
-    pub gap_p99_ms: f64,
-    /// The longest.
-    pub gap_max_ms: f64,
-    /// Longest latency of an answered request, from its intended moment.
-    pub slowest_ms: f64,
-    /// How the requests ended.
-    pub outcomes: Outcomes,
-}
-
-/// All figures.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Failover {
-    /// Version of this form.
-    pub version: u32,
-    /// What they were taken on.
-    pub machine: Machine,
-    /// Timer profile.
-    pub profile: &'static str,
-    /// Requests a second.
-    pub rate: u32,
-    /// The classes that occurred.
-    pub classes: Vec<ClassFigures>,
-    /// The kills.
-    pub kills: Vec<Kill>,
-}
-
-impl Failover {
-    pub(super) fn new(machine: Machine, options: &FailoverOptions, kills: Vec<Kill>) -> Self {
-        let classes = [Class::G1, Class::G1m].into_iter();
-        Self {
-            version: SCHEMA,
-            machine,
-            profile: options.profile.as_str(),
-            rate: options.rate,
-            classes: classes.filter_map(|class| figures(class, &kills)).collect(),
-            kills,
-        }
-    }
-
-    /// The classes as a table for people.
-    #[must_use]
-    pub fn table(&self) -> String {
-        let mut text = String::from("class  kills   gap p50   gap p99   gap max   slowest  (ms)\n");
-        for class in &self.classes {
-            let _ = writeln!(
-                text,
-                "{:<6} {:>5} {:>9.1} {:>9.1} {:>9.1} {:>9.1}  {}",
-                class.class.as_str(),
-                class.kills,
-                class.gap_p50_ms,
-                class.gap_p99_ms,
-                class.gap_max_ms,
-                class.slowest_ms,
-                losses(&class.outcomes)
-            );
-        }
-        text
-    }
-}
-
-fn figures(class: Class, kills: &[Kill]) -> Option<ClassFigures> {
-    let kills: Vec<&Kill> = kills.iter().filter(|kill| kill.class == class).collect();
-    let gaps: Vec<f64> = kills.iter().map(|kill| kill.gap_ms).collect();
-    let slowest: Vec<f64> = kills.iter().map(|kill| kill.slowest_ms).collect();
-    let mut outcomes = Outcomes::default();
-    for kill in &kills {
-        add(&mut outcomes, &kill.outcomes);
-    }
-    Some(ClassFigures {
-        class,
-        kills: kills.len(),
-        gap_p50_ms: nearest_rank(&gaps, 0.5)?,
-        gap_p99_ms: nearest_rank(&gaps, 0.99)?,
-        gap_max_ms: nearest_rank(&gaps, 1.0)?,
-        slowest_ms: nearest_rank(&slowest, 1.0)?,
-        outcomes,
-    })
-}
-
-fn add(sum: &mut Outcomes, other: &Outcomes) {
-    sum.sent += other.sent;
-    sum.held_back += other.held_back;
-    sum.replied += other.replied;
-    sum.timeout += other.timeout;
-    sum.no_responders += other.no_responders;
-    sum.declined += other.declined;
-    sum.rejected += other.rejected;
-    sum.unavailable += other.unavailable;
-    sum.interrupted += other.interrupted;
-    sum.invalid += other.invalid;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use squall_kernel::profile::Profile;
-
-    /// Replies at these milliseconds, each asked for 2 ms before; killed at 100, started again at 500.
-    fn kill(number: u32, class: Class, ends: &[u64]) -> Kill {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let good = ends.iter().map(|ms| Good {
-            intended: at(ms - 2),
-            ended: at(*ms),
-        });
-        let seen = Seen {
-            good: good.collect(),
-            outcomes: Outcomes {
-                sent: ends.len() as u64 + 1,
-                replied: ends.len() as u64,
-                interrupted: 1,
-                ..Outcomes::default()
-            },
-        };
-        let times = Times {
-            killed: at(100),
-            restarted: at(500),
-            healed: at(700),
-        };
-        Kill {
-            return_gap_ms: millis(longest(&seen.good, times.restarted, at(10_000))),
-            ..Kill::new(number, class, "a", &times, &seen)
-        }
-    }
-
-    #[test]
-    fn the_gap_is_the_silence_around_the_kill_and_no_other() {
-        // 50 ms of silence before the kill, 150 around it, some less later, 190 after the return.
-        let kill = kill(0, Class::G1, &[10, 60, 99, 249, 349, 449, 501, 691]);
-        assert_eq!((kill.gap_ms, kill.return_gap_ms), (150.0, 190.0));
-        assert_eq!((kill.slowest_ms, kill.healed_ms), (2.0, 600.0));
-        assert!(
-            kill.line().contains("8 of 9 answered, 1 interrupted"),
-            "{}",
-            kill.line()
-        );
-    }
-
-    #[test]
-    fn classes_are_told_apart_and_a_class_without_kills_is_left_out() {
-        let options = FailoverOptions {
-            program: "squall".into(),
-            kills: 3,
-            rate: 500,
-            profile: Profile::Lan,
-        };
-        let kills: Vec<Kill> = (0..3)
-            .zip([150, 170, 190])
-            .map(|(number, first)| kill(number, Class::G1, &[99, first, first + 2]))
-            .collect();
-        let report = Failover::new(Machine::here(), &options, kills);
-        assert_eq!(report.classes.len(), 1);
-        let g1 = &report.classes[0];
-        assert_eq!((g1.kills, g1.gap_p50_ms, g1.gap_p99_ms), (3, 71.0, 91.0));
-        assert_eq!((g1.outcomes.sent, g1.outcomes.interrupted), (12, 3));
-        assert!(report.table().contains("9 of 12 answered, 3 interrupted"));
-    }
 }

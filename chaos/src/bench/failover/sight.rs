@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::join_all;
 use squall_proto::v1 as proto;
 use squall_proto::v1::admin_client::AdminClient;
 use tokio::time::{interval, timeout};
@@ -14,7 +15,7 @@ use crate::layout::Place;
 /// A cluster that is not whole by then on this machine will not be.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 /// Time between two looks.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A cluster that is whole: every node sees every node up, and all name the same meta leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +54,11 @@ fn newer(whole: &Whole, again: Option<(&str, u64)>) -> bool {
 /// The cluster, when it is whole now; otherwise what is missing.
 pub(super) async fn now(places: &[Place]) -> Result<Whole, String> {
     let mut common: Option<Whole> = None;
-    for place in places {
+    let asked = places.iter().map(|place| async move {
         let hello = reach::hello(&place.grpc.to_string()).await;
+        (place, hello)
+    });
+    for (place, hello) in join_all(asked).await {
         let hello = hello.map_err(|why| format!("node {} does not answer: {why}", place.name))?;
         let view = view(place, &hello, places.len())?;
         match &common {

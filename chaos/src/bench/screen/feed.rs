@@ -218,9 +218,11 @@ impl Cluster {
     }
 
     fn event(&self, name: &str, seq: u64) -> v1::Event {
+        let unix_ms = self.now_ms.saturating_sub((EVENTS - seq) * 700);
         v1::Event {
             seq,
-            unix_ms: self.now_ms.saturating_sub((EVENTS - seq) * 700),
+            unix_ms,
+            unix_us: unix_ms * 1000,
             kind: "owner-changed".to_owned(),
             subject: exchange_name(usize::try_from(seq).unwrap_or(0) % EXCHANGES),
             text: format!("node {name} took over under epoch {seq}"),
