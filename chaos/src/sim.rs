@@ -3,6 +3,7 @@
 //!
 //! What does not live here: judging a history (`invariant`), and the command line.
 
+pub mod batch;
 pub mod clock;
 pub mod fault;
 pub mod host;

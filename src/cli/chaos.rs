@@ -13,6 +13,8 @@ use super::exit::{Exit, Quiet, Worded, one_line};
 use super::signals;
 use super::values;
 
+mod sim;
+
 /// Kills, pauses, delays and cuts; every fault ends by itself. The cluster must run with --chaos.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct ChaosArgs {
@@ -76,9 +78,14 @@ enum ChaosCommand {
     },
     /// End every fault, thaw and start every node
     Halt,
+    Sim(sim::SimArgs),
 }
 
 pub(crate) async fn run(args: ChaosArgs, connect: ConnectArgs) -> Result<()> {
+    // A simulation needs no cluster, and ends at a signal as any program does.
+    if let ChaosCommand::Sim(args) = &args.command {
+        return sim::run(args);
+    }
     let client = ChaosClient::new(connect.grpc_addrs()?, user());
     tokio::select! {
         done = act(&client, args) => done,
@@ -122,6 +129,7 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
                 .map_err(explained)?,
         ),
         ChaosCommand::Cut { from, to } => fault(&client.cut((&from, &to), ttl).await.map_err(explained)?),
+        ChaosCommand::Sim(args) => return sim::run(&args),
         ChaosCommand::List { json } => list(client, json).await?,
         ChaosCommand::Halt => {
             let halted = client.halt().await.map_err(explained)?;

@@ -250,6 +250,13 @@ impl Host {
 
     /// The registry moved.
     pub fn registry_moved(&mut self, now: Instant, registry: &Arc<Registry>) {
+        let founded = self.registry.cluster.is_none();
+        if let Some(cluster) = registry.cluster.filter(|_| founded) {
+            let peers: Vec<NodeId> = self.lanes.iter().copied().collect();
+            for node in peers {
+                self.tell(node, &PeerMessage::Belongs { cluster });
+            }
+        }
         let change = Change::between(Arc::clone(&self.registry), Arc::clone(registry), self.id());
         self.registry = Arc::clone(registry);
         self.times = registry.profile.times();
@@ -339,6 +346,11 @@ impl Host {
             } => self.take_detach(now, exchange, handler, reason),
             PeerMessage::AttachRefused { handler, .. } => self.attach_refused(now, handler),
             PeerMessage::System { to, message } => self.take_system(now, to, &message),
+            PeerMessage::Belongs { cluster } => {
+                if let Some(neighbour) = self.neighbours.get_mut(&from) {
+                    (neighbour.cluster, neighbour.initialized) = (Some(cluster), true);
+                }
+            }
             PeerMessage::MoveState {
                 exchange,
                 epoch,

@@ -53,3 +53,32 @@ fn a_batch_meets_every_kind_of_fault() {
         assert!(met.contains_key(what), "{what}: never");
     }
 }
+#[test]
+fn invariants_hold_over_some_dozen_seeds() {
+    for seed in 1_000..1_040 {
+        if let Err(wrong) = batch::judge(Tier::T1, &Plan::draw(seed, &Wishes::default())) {
+            panic!("seed {seed}: {wrong:?}");
+        }
+    }
+}
+
+/// Named by a test, run again by itself in another process: see below.
+const DIGEST_OF: &str = "SQUALL_SIM_DIGEST_OF";
+
+#[test]
+fn another_process_gives_the_same_run() {
+    let seed = 23_u64;
+    let digest = format!("digest {:016x}", of_seed(seed).digest);
+    if std::env::var_os(DIGEST_OF).is_some() {
+        return println!("{digest}");
+    }
+    let myself = std::env::current_exe().unwrap();
+    let name = "sim::tests::another_process_gives_the_same_run";
+    let other = std::process::Command::new(myself)
+        .args(["--exact", name, "--nocapture"])
+        .env(DIGEST_OF, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&other.stdout);
+    assert!(said.contains(&digest), "here {digest}, there: {said}");
+}

@@ -6,7 +6,10 @@ mod attach;
 mod declare;
 mod delete;
 mod detach;
+mod drain;
 mod kill_handler;
+mod move_exchange;
+mod remove;
 mod request;
 
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
@@ -38,6 +41,9 @@ const OPERATIONS: &[Operation] = &[
     kill_handler::OPERATION,
     declare::OPERATION,
     delete::OPERATION,
+    move_exchange::OPERATION,
+    drain::OPERATION,
+    remove::OPERATION,
 ];
 
 /// A handler that should be attached.

@@ -33,6 +33,10 @@ const HOLDS_EVERY: Span = Span::from_ms(500);
 const TIMER_LATE: Span = Span(300);
 /// Milliseconds that the calendars of all nodes show at the beginning.
 const CALENDAR_MS: i64 = 1_000_000;
+/// A run that would end in the middle of a move goes on for so long,
+const EXTENSION: Span = Span::from_ms(250);
+/// so many times: a move that does not end is a breach.
+const EXTENSIONS_MAX: u64 = 8;
 /// After so long a node that left in order is started again.
 const COMES_AGAIN: Span = Span::from_ms(400);
 /// Steps after which a run is given up: a hundred times what a busy one needs.
@@ -145,6 +149,7 @@ pub struct World {
     due: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
     steps: u64,
+    extended: u64,
     /// Faults that act now, by their place in the plan, with their beginning.
     active: BTreeMap<usize, Instant>,
     deck: Deck,
@@ -185,6 +190,7 @@ impl World {
             due: BinaryHeap::new(),
             scheduled: 0,
             steps: 0,
+            extended: 0,
             active: BTreeMap::new(),
             deck: Deck::new(plan),
             rng: Rng::fork(plan.seed, "world"),
@@ -253,11 +259,22 @@ impl World {
             return false;
         };
         if due == Due::Settle {
+            if self.moves() && self.extended < EXTENSIONS_MAX {
+                self.extended += 1;
+                self.after(EXTENSION, Due::Settle);
+                return true;
+            }
             self.event_of_all(What::Settled);
             return false;
         }
         self.happen(due);
         true
+    }
+
+    /// True while some node sees an exchange on its way.
+    fn moves(&self) -> bool {
+        let mut hosts = self.places.iter().filter_map(|place| place.host.as_ref());
+        hosts.any(|host| host.registry().exchanges.values().any(|e| e.moving.is_some()))
     }
 
     fn happen(&mut self, due: Due) {

@@ -333,6 +333,11 @@ impl Exchange {
             if !service_tag.is_empty() {
                 self.join(Bytes::copy_from_slice(service_tag.as_bytes()), handler);
             }
+            if self.leader().is_some_and(|leader| leader.pid == handler) {
+                // It led before the failover: to the others it is more than one more handler.
+                self.counter.0 += 1;
+                self.announce(&self.snapshot(), out);
+            }
         }
         out.push(ExchangeEffect::Tell {
             handler,

@@ -265,6 +265,35 @@ fn over_a_failover_the_leader_is_kept_when_it_attaches_again_in_time() {
 }
 
 #[test]
+fn over_a_failover_the_others_are_told_that_the_leader_is_back() {
+    let leader = LeaderRecord {
+        pid: pid(1, 1),
+        epoch: LeaderEpoch(4),
+    };
+    let mut rig = Rig::new(Strategy::Consensus, 2, Some(leader));
+    rig.attach(pid(2, 1), "");
+    let out = rig.attach(pid(1, 1), "");
+    let told = out.iter().filter_map(|effect| match effect {
+        ExchangeEffect::Announce { node, counter, what } => Some((*node, *counter, what)),
+        _ => None,
+    });
+    let whole = System::Leader {
+        leader: Some(pid(1, 1)),
+        leader_epoch: LeaderEpoch(4),
+        servers: vec![server(pid(1, 1)), server(pid(2, 1))],
+    };
+    let up = System::SlaveUp(server(pid(1, 1)));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            (NodeId(2), Counter(2), &up),
+            (NodeId(1), Counter(3), &whole),
+            (NodeId(2), Counter(3), &whole),
+        ]
+    );
+}
+
+#[test]
 fn over_a_failover_a_leader_that_stays_away_is_replaced() {
     let (a, b) = (pid(1, 1), pid(2, 1));
     let mut rig = Rig::new(

@@ -396,15 +396,15 @@ impl Host {
         };
         let (epoch, back) = (frame.epoch, ReturnPath::of(&frame));
         let service_tag = String::from_utf8_lossy(&frame.tags.service).into_owned();
-        match self.send(handler.node, lane_key(id, handler.serial), frame) {
-            Ok(()) => self.event(What::Routed {
-                request,
-                exchange: id,
-                epoch,
-                service_tag,
-                handler,
-            }),
-            Err(error) => self.reply(back.none(self.nobody(), error.reason())),
+        self.event(What::Routed {
+            request,
+            exchange: id,
+            epoch,
+            service_tag,
+            handler,
+        });
+        if let Err(error) = self.send(handler.node, lane_key(id, handler.serial), frame) {
+            self.reply(back.none(self.nobody(), error.reason()));
         }
     }
 

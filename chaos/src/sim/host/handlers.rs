@@ -118,7 +118,7 @@ impl Host {
             .map(|(serial, a)| (*serial, a.exchange))
     }
 
-    fn detach_quietly(&mut self, _now: Instant, serial: u64, reason: DetachReason) {
+    fn detach_quietly(&mut self, now: Instant, serial: u64, reason: DetachReason) {
         let Some(attachment) = self.handlers.by_serial.remove(&serial) else {
             return;
         };
@@ -128,12 +128,14 @@ impl Host {
                 .retain(|_, answering| answering.serial != serial);
         }
         let exchange = attachment.exchange;
+        let pid = self.pid(serial);
+        self.end_leadership(now, exchange, pid, &attachment.lease);
         let Some(owner) = self.registry.exchanges.get(&exchange).and_then(|e| e.owner) else {
             return;
         };
         let message = PeerMessage::Detach {
             exchange,
-            handler: self.pid(serial),
+            handler: pid,
             reason,
         };
         // An owner that does not hear of it is told at its next delivery.

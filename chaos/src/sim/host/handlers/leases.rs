@@ -54,6 +54,13 @@ impl Host {
         }
     }
 
+    /// A handler that is gone believes nothing.
+    pub(super) fn end_leadership(&mut self, now: Instant, exchange: ExchangeId, handler: Pid, lease: &Held) {
+        if lease.until > now {
+            self.tell_leadership(exchange, handler, lease.leader_epoch, now);
+        }
+    }
+
     pub(super) fn tick_leases(&mut self, now: Instant) {
         let due = |held: &Held| held.ask_at.is_some_and(|at| at <= now);
         let asking = self.handlers.by_serial.iter().filter(|(_, a)| due(&a.lease));

@@ -1,0 +1,18 @@
+//! An operator drains a node: it hands over what it owns, leaves, and is started again.
+
+use squall_kernel::registry::Command;
+
+use super::Operation;
+use crate::sim::rng::Rng;
+use crate::sim::world::World;
+
+pub(super) const OPERATION: Operation = Operation { weight: 1, act };
+
+fn act(world: &mut World, rng: &mut Rng) {
+    let Some(seat) = world.any_member(rng) else { return };
+    let seats: Vec<_> = world.seats().collect();
+    let node = world.name(*rng.pick(&seats));
+    world.tell_running(seat, |host, now| {
+        host.command(now, Command::Drain { node, leave: true });
+    });
+}

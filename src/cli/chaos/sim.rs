@@ -1,0 +1,290 @@
+//! `squall chaos sim`: simulated clusters, seed by seed, with the same checkers as live ones.
+
+use std::io::{Write as _, stdout};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use squall_chaos::sim::Tier;
+use squall_chaos::sim::batch::{self, Finding, Order, Report, Wrong};
+use squall_chaos::sim::plan::{Plan, Wishes};
+
+use super::super::exit::{Exit, Quiet, Usage};
+
+/// Seeds of a batch that names no number and no time.
+const SEEDS_DEFAULT: u64 = 100;
+/// Simulations use all of a processor each: as many as a small machine has.
+const THREADS: usize = 2;
+/// Between two lines of progress.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// Version of the JSON.
+const SCHEMA: u32 = 1;
+
+/// Run simulated clusters with faults and check the invariants
+///
+/// Exit code 0: all held; 1: one was broken, or something was never seen in a large batch; 2: wrong arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct SimArgs {
+    /// First seed; without it a fresh one is drawn
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many seeds [default: 1 with --seed, as many as fit with --minutes, else 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// Nodes, instead of what the seeds draw
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=7))]
+    nodes: Option<u8>,
+    /// Begin new seeds for so many minutes
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: Option<u64>,
+    /// How much of a node is real: t1 the kernel, t2 also Raft and storage
+    #[arg(long, value_enum, default_value_t = TierArg::T1)]
+    tier: TierArg,
+    /// Print every event
+    #[arg(long)]
+    trace: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TierArg {
+    T1,
+    T2,
+    Both,
+}
+
+impl TierArg {
+    fn tiers(self) -> Vec<Tier> {
+        match self {
+            Self::T1 => vec![Tier::T1],
+            Self::T2 => vec![Tier::T2],
+            Self::Both => vec![Tier::T1, Tier::T2],
+        }
+    }
+}
+
+pub(crate) fn run(args: &SimArgs) -> Result<()> {
+    let order = order(args);
+    if args.trace {
+        if order.count != Some(1) {
+            let words = "--trace prints one run: name its --seed, and no --seeds or --minutes";
+            return Err(Usage(words.to_owned()).into());
+        }
+        return trace(&order);
+    }
+    if !args.json {
+        writeln!(stdout(), "{}", announced(&order))?;
+    }
+    let said = Mutex::new(Instant::now());
+    let report = batch::run(&order, |report| {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if !args.json && said.elapsed() >= PROGRESS_EVERY {
+            *said = Instant::now();
+            // A reader that is gone does not stop a batch.
+            let _gone = writeln!(stdout(), "{}", progress(report));
+        }
+    });
+    if args.json {
+        writeln!(stdout(), "{}", as_json(&order, &report))?;
+    } else {
+        write!(stdout(), "{}", told(&order, &report))?;
+    }
+    if report.finding.is_some() || !report.unseen(&order.tiers).is_empty() {
+        return Err(Quiet(Exit::Failed).into());
+    }
+    Ok(())
+}
+
+fn order(args: &SimArgs) -> Order {
+    let count = match (args.seeds, args.minutes, args.seed) {
+        (Some(seeds), _, _) => Some(seeds),
+        (None, Some(_), _) => None,
+        (None, None, Some(_)) => Some(1),
+        (None, None, None) => Some(SEEDS_DEFAULT),
+    };
+    Order {
+        tiers: args.tier.tiers(),
+        // Small numbers are easier to type again.
+        first: args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
+        count,
+        within: args.minutes.map(|minutes| Duration::from_secs(60 * minutes)),
+        wishes: Wishes { nodes: args.nodes },
+        threads: THREADS,
+    }
+}
+
+fn announced(order: &Order) -> String {
+    let tiers: Vec<&str> = order.tiers.iter().map(|tier| tier.as_str()).collect();
+    let many = match (order.count, order.within) {
+        (Some(1), _) => String::new(),
+        (Some(count), _) => format!(", {count} seeds"),
+        (None, within) => format!(", for {} s", within.unwrap_or_default().as_secs()),
+    };
+    format!("{} from seed {}{many}", tiers.join(" and "), order.first)
+}
+
+fn progress(report: &Report) -> String {
+    format!(
+        "{} runs, {:.0} a minute, {} s simulated",
+        report.runs,
+        report.per_minute(),
+        report.simulated.as_ms() / 1000
+    )
+}
+
+fn told(order: &Order, report: &Report) -> String {
+    let mut text = String::new();
+    if let Some(finding) = &report.finding {
+        text += &found(finding, order);
+    }
+    for sight in report.unseen(&order.tiers) {
+        text += &format!("never seen: {sight}\n");
+    }
+    let verdict = if text.is_empty() { "all held" } else { "FAILED" };
+    format!("{text}{}: {verdict}\n", progress(report))
+}
+
+fn found(finding: &Finding, order: &Order) -> String {
+    let plan = &finding.plan;
+    let mut text = match &finding.wrong {
+        Wrong::Broken(breach) => format!("seed {}: {breach}\n", plan.seed),
+        Wrong::Panicked(words) => format!("seed {}: panicked: {words}\n", plan.seed),
+    };
+    text += &format!(
+        "{} nodes, {} voters, {}; {} of {} faults are enough:\n",
+        plan.nodes.len(),
+        plan.voters,
+        plan.profile.as_str(),
+        plan.faults.len(),
+        finding.drawn
+    );
+    for fault in &plan.faults {
+        text += &format!("  {fault}\n");
+    }
+    text + &format!("replay: {}\n", replay(finding, order))
+}
+
+fn replay(finding: &Finding, order: &Order) -> String {
+    let nodes = order
+        .wishes
+        .nodes
+        .map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
+    format!(
+        "squall chaos sim --tier {} --seed {}{nodes}",
+        finding.tier, finding.plan.seed
+    )
+}
+
+fn as_json(order: &Order, report: &Report) -> serde_json::Value {
+    let finding = report.finding.as_ref().map(|finding| {
+        let (broken, panicked) = match &finding.wrong {
+            Wrong::Broken(breach) => (Some(breach), None),
+            Wrong::Panicked(words) => (None, Some(words)),
+        };
+        json!({
+            "tier": finding.tier.as_str(),
+            "seed": finding.plan.seed,
+            "broken": broken,
+            "panicked": panicked,
+            "faults": finding.plan.faults,
+            "faults_drawn": finding.drawn,
+            "replay": replay(finding, order),
+        })
+    });
+    let unseen: Vec<String> = report
+        .unseen(&order.tiers)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    json!({
+        "schema": SCHEMA,
+        "tiers": order.tiers.iter().map(|tier| tier.as_str()).collect::<Vec<_>>(),
+        "first_seed": order.first,
+        "runs": report.runs,
+        "seconds": report.took.as_secs_f64(),
+        "runs_per_minute": report.per_minute(),
+        "simulated_seconds": report.simulated.as_ms() / 1000,
+        "steps": report.steps,
+        "never_seen": unseen,
+        "passed": report.finding.is_none() && unseen.is_empty(),
+        "finding": finding,
+    })
+}
+
+/// One run, each event on a line, then what became of it.
+fn trace(order: &Order) -> Result<()> {
+    let plan = Plan::draw(order.first, &order.wishes);
+    let mut out = stdout().lock();
+    let mut failed = false;
+    for tier in &order.tiers {
+        let run = squall_chaos::sim::run(*tier, &plan);
+        for event in &run.history {
+            writeln!(out, "{event}")?;
+        }
+        let breach = squall_chaos::invariant::first_breach(&run.history);
+        failed |= breach.is_some();
+        if let Some(breach) = breach {
+            writeln!(out, "{breach}")?;
+        }
+        writeln!(
+            out,
+            "{tier} seed {}: {} events, {} steps, digest {:016x}",
+            plan.seed,
+            run.history.len(),
+            run.steps,
+            run.digest
+        )?;
+    }
+    if failed {
+        return Err(Quiet(Exit::Failed).into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        sim: SimArgs,
+    }
+
+    fn parsed(line: &str) -> SimArgs {
+        Cli::try_parse_from(line.split(' ')).unwrap().sim
+    }
+
+    #[test]
+    fn a_seed_alone_is_one_run_and_nothing_is_a_hundred_fresh_ones() {
+        let one = order(&parsed("sim --seed 7"));
+        assert_eq!((one.first, one.count), (7, Some(1)));
+        assert_eq!(order(&parsed("sim")).count, Some(SEEDS_DEFAULT));
+        let timed = order(&parsed("sim --minutes 2"));
+        assert_eq!(
+            (timed.count, timed.within),
+            (None, Some(Duration::from_secs(120)))
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "sim --nodes 8",
+            "sim --nodes 0",
+            "sim --seeds 0",
+            "sim --tier t3",
+            "sim --minutes 0",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+        assert!(run(&parsed("sim --seeds 2 --trace")).is_err());
+    }
+}
