@@ -4,6 +4,8 @@
 //! (data links, exchanges, handlers, sessions) on its own workers; storage has a thread of its own. So a handler that
 //! blocks costs no lease, no election and no gap in the observer.
 
+mod leaving;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::TrySendError;
@@ -34,6 +36,7 @@ use crate::session::{GrpcSessions, NativeSessions};
 use crate::sources::NodeSources;
 use crate::spans::Sampler;
 use crate::system::SystemFigures;
+use leaving::{Leave, Leaving};
 
 /// Mesh events that may wait: more than a handshake with every peer at once.
 const MESH_EVENTS_MAX: usize = 4096;
@@ -136,7 +139,7 @@ pub struct Node {
     opinion: watch::Receiver<Arc<Opinion>>,
     drained: watch::Receiver<Option<bool>>,
     events: Arc<EventLog>,
-    leave: Option<oneshot::Sender<()>>,
+    leave: watch::Sender<Leave>,
     ended: watch::Receiver<Option<Result<(), Arc<NodeError>>>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -153,7 +156,7 @@ impl Node {
             }
         }
         let (ready, started) = std::sync::mpsc::sync_channel(1);
-        let (leave, left) = oneshot::channel();
+        let (leave, left) = watch::channel(Leave::Not);
         let (ended_in, ended) = watch::channel(None);
         let thread = std::thread::Builder::new().name("control".into());
         let thread = thread.spawn(move || {
@@ -186,7 +189,7 @@ impl Node {
                 opinion,
                 drained,
                 events,
-                leave: Some(leave),
+                leave,
                 ended,
                 thread: Some(thread),
             }),
@@ -262,20 +265,36 @@ impl Node {
         }
     }
 
-    /// Leaves the cluster in order: stops acting, says goodbye, closes its files. Blocks for at most some seconds.
+    /// Begins to leave the cluster in order: hands over what it owns, sends its clients elsewhere, says goodbye, closes its
+    /// files. Returns at once; [`Node::ended`] tells of the end.
+    pub fn leave(&self) {
+        self.raise(Leave::InOrder);
+    }
+
+    /// Begins to leave at once: says goodbye and closes its files. What it owns fails over.
+    pub fn leave_at_once(&self) {
+        self.raise(Leave::AtOnce);
+    }
+
+    fn raise(&self, wanted: Leave) {
+        self.leave.send_if_modified(|leave| {
+            let more = wanted > *leave;
+            *leave = wanted.max(*leave);
+            more
+        });
+    }
+
+    /// As [`Node::leave`], and blocks until the end, for at most some seconds.
     ///
     /// # Errors
     /// Why it had ended before.
     pub fn stop(mut self) -> Result<(), Arc<NodeError>> {
-        self.end();
+        self.leave();
+        self.join();
         self.ended.borrow().clone().unwrap_or(Ok(()))
     }
 
-    fn end(&mut self) {
-        if let Some(leave) = self.leave.take() {
-            // A node that has ended already hears nothing.
-            let _ = leave.send(());
-        }
+    fn join(&mut self) {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -286,7 +305,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.end();
+        self.leave_at_once();
+        self.join();
     }
 }
 
@@ -305,7 +325,7 @@ fn run(
     dir: DataDir,
     options: NodeOptions,
     ready: &std::sync::mpsc::SyncSender<Result<Started, NodeError>>,
-    leave: oneshot::Receiver<()>,
+    leave: watch::Receiver<Leave>,
 ) -> Result<(), NodeError> {
     let control = Builder::new_current_thread()
         .enable_all()
@@ -343,7 +363,7 @@ async fn live(
     control: &Runtime,
     data: &Runtime,
     ready: &std::sync::mpsc::SyncSender<Result<Started, NodeError>>,
-    leave: oneshot::Receiver<()>,
+    leave: watch::Receiver<Leave>,
 ) -> Result<(), NodeError> {
     let clock = Clock::start();
     let mesh_listener = bind(options.listen, "the mesh").await?;
@@ -440,6 +460,19 @@ async fn live(
         services.add(session.into_server());
     })
     .map_err(NodeError::Thread)?;
+    let (go, departure) = oneshot::channel();
+    let leaving = Leaving {
+        me: me.clone(),
+        asked: leave,
+        drained: drained.clone(),
+        registry: meta.registry(),
+        proposals: proposals.clone(),
+        meta: meta.clone(),
+        mesh: Arc::clone(&mesh),
+        data: Arc::clone(&plane),
+        sessions: Arc::clone(&sessions),
+        events: Arc::clone(&events),
+    };
     let running = Control::new(ControlParts {
         me: me.clone(),
         profile: meta.profile(),
@@ -470,7 +503,9 @@ async fn live(
     };
     // Nobody waits any more when the starter has given up.
     let _ = ready.send(Ok(started));
-    let outcome = running.run(leave).await;
+    let leaving = tokio::spawn(leaving.run(go));
+    let outcome = running.run(departure).await;
+    leaving.abort();
     sessions.leave();
     end(&meta, &mesh, server).await;
     plane.stop();
@@ -527,16 +562,6 @@ fn finish_journal(writer: Option<JournalWriter>) {
 }
 
 async fn end(meta: &Meta, mesh: &Mesh, server: Server) {
-    let state = meta.state().borrow().clone();
-    if state.leader == Some(state.id)
-        && let Some(heir) = state
-            .voters
-            .iter()
-            .find(|v| **v != state.id && mesh.is_connected(**v))
-    {
-        // A courtesy: without it the others elect one of themselves after a timeout.
-        let _ = meta.transfer_leader(*heir).await;
-    }
     tokio::time::sleep(FAREWELL).await;
     server.stop().await;
     if tokio::time::timeout(META_STOP, meta.shutdown()).await.is_err() {

@@ -155,10 +155,23 @@ fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
 }
 
 async fn wait(node: &Node, end_with_stdin: bool) -> Result<()> {
+    let ended = || async {
+        node.ended()
+            .await
+            .map_err(|error| anyhow!("the node ended: {error}"))
+    };
     tokio::select! {
-        ended = node.ended() => ended.map_err(|error| anyhow!("the node ended: {error}")),
-        () = signals::ended() => Ok(()),
-        () = stdin_end(), if end_with_stdin => Ok(()),
+        ended = ended() => return ended,
+        () = signals::ended() => node.leave(),
+        // Whoever held the other end is gone, and nobody will wait for the hand-over.
+        () = stdin_end(), if end_with_stdin => node.leave_at_once(),
+    }
+    tokio::select! {
+        ended = ended() => ended,
+        () = signals::ended() => {
+            node.leave_at_once();
+            ended().await
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::command::{Command, Shown};
 use super::event::Event;
 use super::launch;
 use super::order::{Deed, Effect, Order, OsPid, Refused};
-use super::roster::{Child, Phase, Roster};
+use super::roster::{Child, Exit, Phase, Roster};
 use super::watch::Watch;
 use super::{StartError, SupervisorOptions};
 use crate::guard::GuardOrder;
@@ -152,7 +152,7 @@ impl Actor {
                 self.carry_out(effects).await;
                 self.pending.push(Pending::Halt(names, reply));
             }
-            Command::Exited { node, pid, how } => self.exited(node, pid, how).await,
+            Command::Exited { node, pid, exit } => self.exited(node, pid, exit).await,
             Command::GuardEnded => self.guard_lost().await,
         }
     }
@@ -240,22 +240,29 @@ impl Actor {
         let log = launch::log_path(&options.data_dir, place);
         let (node, commands) = (node.clone(), self.commands.clone());
         tokio::spawn(async move {
-            let how = match child.wait().await {
-                Ok(status) => launch::exit_in_words(status, &log),
-                Err(error) => format!("ended: {error}"),
+            let exit = match child.wait().await {
+                Ok(status) => Exit {
+                    how: launch::exit_in_words(status, &log),
+                    in_order: status.success(),
+                },
+                Err(error) => Exit {
+                    how: format!("ended: {error}"),
+                    in_order: false,
+                },
             };
-            drop(commands.send(Command::Exited { node, pid, how }).await);
+            drop(commands.send(Command::Exited { node, pid, exit }).await);
         });
         Ok(pid)
     }
 
-    async fn exited(&mut self, node: NodeName, pid: OsPid, how: String) {
+    async fn exited(&mut self, node: NodeName, pid: OsPid, exit: Exit) {
         self.guard_order(GuardOrder::Forget(pid.0)).await;
         if self.held.get(&node).is_some_and(|held| held.pid == pid) {
             self.held.remove(&node);
         }
         let now = self.now();
-        self.roster.exited(now, &node, pid, how.clone());
+        let how = exit.how.clone();
+        self.roster.exited(now, &node, pid, exit);
         let restart = self.roster.child(node.as_str()).and_then(Child::deadline);
         self.tell(Event::Exited {
             node,

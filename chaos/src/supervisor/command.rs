@@ -5,7 +5,7 @@ use squall_kernel::time::Span;
 use tokio::sync::oneshot;
 
 use super::order::{Order, OsPid, Refused};
-use super::roster::Child;
+use super::roster::{Child, Exit};
 
 /// What the actor is asked.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) enum Command {
     Exited {
         node: NodeName,
         pid: OsPid,
-        how: String,
+        exit: Exit,
     },
     GuardEnded,
 }

@@ -91,7 +91,7 @@ pub(super) fn journal_path(data_dir: &Path, place: &Place, run: u64) -> PathBuf 
 /// An exit in words, with the last line the node wrote when it was not a signal's doing.
 pub(super) fn exit_in_words(status: ExitStatus, log: &Path) -> String {
     match (status.code(), status.signal()) {
-        (Some(0), _) => "exited with code 0".to_owned(),
+        (Some(0), _) => "left in order".to_owned(),
         (Some(code), _) => match last_words(log) {
             Some(words) => format!("exited with code {code}: {words}"),
             None => format!("exited with code {code}"),
@@ -176,7 +176,7 @@ mod tests {
         let log = tempfile::NamedTempFile::new().unwrap();
         fs::write(log.path(), "starting\nerror: port 7400 is in use\n\n").unwrap();
         let words = |raw| exit_in_words(ExitStatus::from_raw(raw), log.path());
-        assert_eq!(words(0), "exited with code 0");
+        assert_eq!(words(0), "left in order");
         assert_eq!(words(5 << 8), "exited with code 5: error: port 7400 is in use");
         assert_eq!(words(9), "killed by SIGKILL");
     }

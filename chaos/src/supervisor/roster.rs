@@ -65,6 +65,15 @@ pub struct Child {
     failures: u32,
 }
 
+/// How a node's process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// In words.
+    pub how: String,
+    /// It left by itself and in order.
+    pub in_order: bool,
+}
+
 /// All children of a supervisor.
 #[derive(Debug, Clone)]
 pub struct Roster {
@@ -134,9 +143,10 @@ impl Roster {
         }
     }
 
-    /// A node's process ended. Ignored when the node runs as another process by now.
-    pub fn exited(&mut self, now: Instant, name: &NodeName, pid: OsPid, how: String) {
-        let policy = if self.end_by.is_some() {
+    /// A node's process ended. Ignored when the node runs as another process by now. One that left in order, because it
+    /// was drained or told to end, is not started again by itself.
+    pub fn exited(&mut self, now: Instant, name: &NodeName, pid: OsPid, exit: Exit) {
+        let policy = if self.end_by.is_some() || exit.in_order {
             RestartPolicy::Never
         } else {
             self.policy
@@ -144,7 +154,7 @@ impl Roster {
         let Some(child) = self.find(name.as_str()).filter(|child| child.pid() == Some(pid)) else {
             return;
         };
-        child.last_exit = how;
+        child.last_exit = exit.how;
         let restart = match child.phase {
             Phase::Dying { restart, .. } | Phase::Stopping { restart, .. } => restart,
             Phase::Running { .. } | Phase::Paused { .. } | Phase::Dead { .. } => child.next_try(now, policy),

@@ -74,7 +74,7 @@ fn a_killed_node_is_started_after_its_ttl() {
         .act(at(5), &order(Deed::Kill { stay_down: false }))
         .unwrap();
     assert_eq!(effects, [Effect::Kill(name("a"))]);
-    roster.exited(at(7), &name("a"), PID, "killed by SIGKILL".into());
+    roster.exited(at(7), &name("a"), PID, crash("killed by SIGKILL"));
     assert_eq!(
         phase(&roster),
         Phase::Dead {
@@ -92,7 +92,7 @@ fn a_killed_node_is_started_after_its_ttl() {
 fn a_node_killed_to_stay_down_stays_down_until_halt() {
     let mut roster = running(RestartPolicy::Backoff);
     roster.act(at(5), &order(Deed::Kill { stay_down: true })).unwrap();
-    roster.exited(at(7), &name("a"), PID, "killed".into());
+    roster.exited(at(7), &name("a"), PID, crash("killed"));
     assert_eq!(
         (phase(&roster), roster.next_timeout()),
         (Phase::Dead { restart: None }, None)
@@ -150,14 +150,14 @@ fn restart_kills_first_and_starts_when_the_end_is_seen() {
         Ok(vec![Effect::Kill(name("a"))])
     );
     assert_eq!(roster.tick(at(4)), []);
-    roster.exited(at(5), &name("a"), PID, "killed".into());
+    roster.exited(at(5), &name("a"), PID, crash("killed"));
     assert_eq!(roster.tick(at(5)), [Effect::Start(name("a"))]);
 }
 
 #[test]
 fn restart_starts_a_dead_node_at_once() {
     let mut roster = running(RestartPolicy::Never);
-    roster.exited(at(5), &name("a"), PID, "exited with code 5".into());
+    roster.exited(at(5), &name("a"), PID, crash("exited with code 5"));
     assert_eq!(
         roster.act(at(6), &order(Deed::Restart)),
         Ok(vec![Effect::Start(name("a"))])
@@ -168,13 +168,13 @@ fn restart_starts_a_dead_node_at_once() {
 #[test]
 fn a_child_that_ends_by_itself_is_started_again_only_by_policy_with_a_doubling_pause() {
     let mut never = running(RestartPolicy::Never);
-    never.exited(at(1), &name("a"), PID, "exited with code 1".into());
+    never.exited(at(1), &name("a"), PID, crash("exited with code 1"));
     assert_eq!(phase(&never), Phase::Dead { restart: None });
 
     let mut backoff = running(RestartPolicy::Backoff);
     let mut now = 1;
     for pause in [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000] {
-        backoff.exited(at(now), &name("a"), PID, "exited with code 1".into());
+        backoff.exited(at(now), &name("a"), PID, crash("exited with code 1"));
         assert_eq!(
             phase(&backoff),
             Phase::Dead {
@@ -185,7 +185,7 @@ fn a_child_that_ends_by_itself_is_started_again_only_by_policy_with_a_doubling_p
         assert_eq!(backoff.tick(at(now)), [Effect::Start(name("a"))]);
         backoff.started(at(now), &name("a"), PID);
     }
-    backoff.exited(at(now + 10_000), &name("a"), PID, "exited with code 1".into());
+    backoff.exited(at(now + 10_000), &name("a"), PID, crash("exited with code 1"));
     assert_eq!(
         phase(&backoff),
         Phase::Dead {
@@ -227,7 +227,7 @@ fn orders_that_make_no_sense_are_refused_with_the_reason() {
         roster.act(at(0), &long),
         Err(Refused::TtlTooLong { asked_s: 3600 })
     );
-    roster.exited(at(0), &name("a"), PID, "exited with code 5".into());
+    roster.exited(at(0), &name("a"), PID, crash("exited with code 5"));
     for deed in [Deed::Kill { stay_down: false }, Deed::Pause, Deed::Resume] {
         let refused = Refused::NotRunning {
             node: name("a"),
@@ -266,11 +266,11 @@ fn halt_thaws_the_paused_starts_the_dead_and_lets_the_dying_return() {
     roster
         .act(at(0), &on("b", Deed::Kill { stay_down: true }))
         .unwrap();
-    roster.exited(at(0), &name("c"), OsPid(3), "killed".into());
+    roster.exited(at(0), &name("c"), OsPid(3), crash("killed"));
     let (effects, undone) = roster.halt(at(1));
     assert_eq!(effects, [Effect::Thaw(name("a")), Effect::Start(name("c"))]);
     assert_eq!(undone, [name("a"), name("b"), name("c")]);
-    roster.exited(at(2), &name("b"), OsPid(2), "killed".into());
+    roster.exited(at(2), &name("b"), OsPid(2), crash("killed"));
     assert_eq!(roster.tick(at(2)), [Effect::Start(name("b"))]);
 }
 
@@ -288,19 +288,41 @@ fn the_end_asks_first_and_forces_what_is_left() {
         ]
     );
     assert_eq!(roster.act(at(11), &order(Deed::Restart)), Err(Refused::Ending));
-    roster.exited(at(12), &name("a"), PID, "exited with code 0".into());
+    roster.exited(at(12), &name("a"), PID, crash("exited with code 0"));
     assert_eq!(
         (roster.ended(), roster.next_timeout()),
         (false, Some(at(10) + END_GRACE))
     );
     assert_eq!(roster.tick(at(10) + END_GRACE), [Effect::Kill(name("b"))]);
-    roster.exited(at(4000), &name("b"), OsPid(101), "killed".into());
+    roster.exited(at(4000), &name("b"), OsPid(101), crash("killed"));
     assert_eq!((roster.ended(), roster.next_timeout()), (true, None));
 }
 
 #[test]
 fn the_end_of_an_earlier_process_is_not_the_end_of_the_node() {
     let mut roster = running(RestartPolicy::Never);
-    roster.exited(at(1), &name("a"), OsPid(99), "killed".into());
+    roster.exited(at(1), &name("a"), OsPid(99), crash("killed"));
     assert_eq!(phase(&roster), Phase::Running { pid: PID });
+}
+
+fn crash(how: &str) -> Exit {
+    Exit {
+        how: how.into(),
+        in_order: false,
+    }
+}
+
+#[test]
+fn a_child_that_left_in_order_is_not_started_again() {
+    let mut backoff = running(RestartPolicy::Backoff);
+    let exit = Exit {
+        how: "left in order".into(),
+        in_order: true,
+    };
+    backoff.exited(at(1), &name("a"), PID, exit);
+    assert_eq!(phase(&backoff), Phase::Dead { restart: None });
+    assert_eq!(
+        backoff.child("a").map(|c| c.last_exit.as_str()),
+        Some("left in order")
+    );
 }

@@ -89,6 +89,11 @@ impl<P: Proposer> NativeSessions<P> {
     pub fn leave(&self) {
         self.leaving.send_replace(true);
     }
+
+    /// Returns when no session is left.
+    pub async fn gone(&self) {
+        self.leaving.closed().await;
+    }
 }
 
 struct Native<P> {
