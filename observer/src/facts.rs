@@ -109,6 +109,7 @@ fn node(cluster: &Cluster, node: &Node, newest: u64, now: Moment) -> NodeFact {
         cpu_percent: (node.row.is_some() && row.cpu_percent >= 0.0).then_some(row.cpu_percent),
         rss_bytes: row.rss_bytes,
         fds: row.fds,
+        duty: duty_word(health::duty(cluster, &node.name, now)),
         processes: row.processes,
         messages_in: row.messages_in,
         messages_out: row.messages_out,
@@ -186,6 +187,9 @@ fn exchange(cluster: &Cluster, name: &str, splits: &BTreeSet<String>, now: Momen
         p50_us: owner.and(busiest).map(|(_, e)| e.row.p50_us),
         p99_us: owner.and_then(|_| fresh().map(|(_, e)| e.row.p99_us).max()),
         failover: row.failover.clone(),
+        moving_to: filled(&row.moving_to),
+        takeover: row.takeover.clone(),
+        prefers: filled(&row.prefers),
         split: splits.contains(name),
         stale_ms: source.stale_ms(now),
     })
@@ -209,6 +213,7 @@ fn leader(
         leader: filled(&row.leader),
         leader_epoch: row.leader_epoch,
         believed_owner: filled(&row.believed_owner),
+        moving_to: filled(&row.moving_to),
         lease_left_ms: if fresh { row.lease_left_ms } else { 0 },
         split: in_split && fresh && row.role() == v1::LeaderRole::Owner,
         stale_ms: node.stale_ms(now),
@@ -261,6 +266,16 @@ fn role_word(role: v1::MetaRole) -> &'static str {
         v1::MetaRole::Voter => "voter",
         v1::MetaRole::Learner => "learner",
         v1::MetaRole::Unspecified => "unknown",
+    }
+}
+
+fn duty_word(duty: v1::NodeDuty) -> &'static str {
+    match duty {
+        v1::NodeDuty::Full => "full",
+        v1::NodeDuty::Weak => "weak",
+        v1::NodeDuty::Draining => "draining",
+        v1::NodeDuty::Leaving => "leaving",
+        v1::NodeDuty::Unspecified => "unknown",
     }
 }
 

@@ -229,9 +229,10 @@ fn head(cluster: &Cluster, now: Moment) -> Head {
 
 fn alarm(quorum: &Quorum) -> Option<String> {
     match quorum {
-        Quorum::Lost => {
-            Some("NO QUORUM · no majority of the voters: owners refuse when their lease ends".to_owned())
-        }
+        Quorum::Lost => Some(format!(
+            "NO QUORUM: {} · owners refuse when their lease ends",
+            health::WAY_BACK
+        )),
         Quorum::Silent => Some("NO NODE ANSWERS · what stands below is old".to_owned()),
         Quorum::Forming(what) => Some(format!("NO CLUSTER YET · waiting for {what}")),
         Quorum::Held | Quorum::Loading => None,

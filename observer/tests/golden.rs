@@ -13,12 +13,13 @@ use squall_observer::svg::screen;
 use squall_observer::theme::Theme;
 
 const SIZES: [(u16, u16); 4] = [(60, 16), (80, 24), (120, 40), (200, 60)];
-const SCENES: [Scene; 5] = [
+const SCENES: [Scene; 6] = [
     Scene::Loading,
     Scene::Healthy,
     Scene::Leaderless,
     Scene::Split,
     Scene::Lost,
+    Scene::Moving,
 ];
 
 fn frame(model: &mut Model, color: bool) -> Buffer {
@@ -70,6 +71,7 @@ fn the_other_views() {
     ] {
         frames(view, &[Scene::Lost, Scene::Split], &sizes);
     }
+    frames(Screen::Exchanges, &[Scene::Moving], &sizes);
 }
 
 #[test]
@@ -134,4 +136,25 @@ fn a_failover_is_not_taken_for_a_split() {
     let mut lost = scene::model(Scene::Lost, (120, 40), Screen::Leaders);
     let shown = text(&frame(&mut lost, false));
     assert!(!shown.contains("SPLIT") && shown.contains("stale"), "{shown}");
+}
+
+#[test]
+fn a_move_a_drain_and_a_weak_node_are_said_in_words_and_a_lost_quorum_names_the_way_back() {
+    let shown = |scene, view| text(&frame(&mut scene::model(scene, (120, 40), view), false));
+    let overview = shown(Scene::Moving, Screen::Overview);
+    for words in ["⇥ leaving", "▽ weak", "orders moves to a"] {
+        assert!(overview.contains(words), "{words}: {overview}");
+    }
+    let exchanges = shown(Scene::Moving, Screen::Exchanges);
+    assert!(exchanges.contains("⇄ b → a moving"), "{exchanges}");
+    let leaders = shown(Scene::Moving, Screen::Leaders);
+    assert!(leaders.contains("⇄ moving"), "{leaders}");
+    for size in [(60, 16), (80, 24)] {
+        let mut lost = scene::model(Scene::Leaderless, size, Screen::Overview);
+        let shown = text(&frame(&mut lost, false));
+        assert!(
+            shown.contains("NO QUORUM: for good? squall node recover --from-survivor"),
+            "{shown}"
+        );
+    }
 }

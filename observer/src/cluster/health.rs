@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use squall_proto::v1::{LeaderRole, MetaRole};
+use squall_proto::v1::{LeaderRole, MetaRole, NodeDuty};
 
 use super::node::{Connection, Opinion};
 use super::{Cluster, State};
@@ -52,6 +52,8 @@ pub struct Faults {
     pub what: String,
 }
 
+/// What to do when the voters that are gone never come back.
+pub const WAY_BACK: &str = "for good? squall node recover --from-survivor";
 /// Timers later than this are worth a line: an election timeout starts at 150 ms.
 pub(super) const TIMER_LATE_MS: u64 = 100;
 /// Revisions a follower may lag before it is worth a line.
@@ -157,9 +159,7 @@ pub fn faults(cluster: &Cluster, now: Moment) -> Faults {
 pub fn findings(cluster: &Cluster, now: Moment) -> Vec<Finding> {
     let mut all = Vec::new();
     match quorum(cluster, now) {
-        Quorum::Lost => all.push(alert(
-            "no quorum: the registry takes no decision, owners refuse".to_owned(),
-        )),
+        Quorum::Lost => all.push(alert(format!("no quorum, owners refuse; {WAY_BACK}"))),
         Quorum::Silent => all.push(alert("no node answers".to_owned())),
         Quorum::Forming(what) => all.push(notice(format!("no cluster yet: waiting for {what}"))),
         Quorum::Held | Quorum::Loading => {}
@@ -169,6 +169,9 @@ pub fn findings(cluster: &Cluster, now: Moment) -> Vec<Finding> {
     }
     for name in ownerless(cluster, now) {
         all.push(alert(format!("{name}: no owner")));
+    }
+    for (name, to) in moves(cluster, now) {
+        all.push(notice(format!("{name} moves to {to}")));
     }
     for node in cluster.nodes.values() {
         node_findings(cluster, node, now, &mut all);
@@ -204,6 +207,14 @@ fn node_findings(cluster: &Cluster, node: &super::node::Node, now: Moment, all: 
     let Some(row) = node.row.as_ref().filter(|_| super::is_fresh(node, now)) else {
         return;
     };
+    match duty(cluster, name, now) {
+        NodeDuty::Weak => all.push(notice(format!(
+            "{name} is weak: its round trips do not fit a promise, it owns nothing"
+        ))),
+        NodeDuty::Draining => all.push(notice(format!("{name} hands over what it owns"))),
+        NodeDuty::Leaving => all.push(notice(format!("{name} hands over what it owns, and leaves"))),
+        NodeDuty::Full | NodeDuty::Unspecified => {}
+    }
     if !row.quorum && quorum(cluster, now) == Quorum::Held && row.role() != MetaRole::Unspecified {
         all.push(alert(format!("{name} hears no majority of the voters")));
     }
@@ -226,6 +237,32 @@ fn node_findings(cluster: &Cluster, node: &super::node::Node, now: Moment, all: 
     if let Some(reason) = &node.refusal {
         all.push(notice(format!("{name} refused what was asked of it: {reason}")));
     }
+}
+
+/// What a node may be given, by the newest registry that could be read.
+#[must_use]
+pub fn duty(cluster: &Cluster, name: &str, now: Moment) -> NodeDuty {
+    let rows = cluster.fresh(now).filter_map(|n| n.row.as_ref());
+    let newest = rows.max_by_key(|r| r.revision);
+    newest
+        .and_then(|r| r.members.iter().find(|m| m.name == name))
+        .map_or(NodeDuty::Unspecified, squall_proto::v1::Member::duty)
+}
+
+/// Exchanges that move, and where to, by the live node that knows the newest ownership of each.
+#[must_use]
+pub fn moves(cluster: &Cluster, now: Moment) -> BTreeMap<String, String> {
+    let mut newest: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    for (name, exchange) in cluster.fresh(now).flat_map(|n| &n.exchanges) {
+        let known = newest.entry(name).or_default();
+        if exchange.row.epoch >= known.0 {
+            *known = (exchange.row.epoch, exchange.row.moving_to.as_str());
+        }
+    }
+    let moving = newest.into_iter().filter(|(_, (_, to))| !to.is_empty());
+    moving
+        .map(|(name, (_, to))| (name.to_owned(), to.to_owned()))
+        .collect()
 }
 
 /// Highest revision of the registry at any live node.

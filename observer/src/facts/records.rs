@@ -32,6 +32,8 @@ pub struct NodeFact {
     pub rss_bytes: u64,
     /// Open file descriptors.
     pub fds: u64,
+    /// What it may be given: `full`, `weak`, `draining`, `leaving` or `unknown`.
+    pub duty: &'static str,
     /// Processes with a mailbox.
     pub processes: u64,
     /// Messages in since the start.
@@ -132,6 +134,12 @@ pub struct ExchangeFact {
     pub p99_us: Option<u64>,
     /// Failover list.
     pub failover: Vec<String>,
+    /// Node that it moves to now.
+    pub moving_to: Option<String>,
+    /// What happens when a preferred owner is back: `auto`, `manual` or `never`.
+    pub takeover: String,
+    /// Node that it would rather be on.
+    pub prefers: Option<String>,
     /// True when two nodes act as owner at once.
     pub split: bool,
     /// Milliseconds since the source's last frame, when no live node knows the exchange.
@@ -157,6 +165,8 @@ pub struct LeaderFact {
     pub believed_owner: Option<String>,
     /// Live nodes that would send a request to this node now.
     pub believed_by: Vec<String>,
+    /// Node that the exchange moves to now, as far as this node knows.
+    pub moving_to: Option<String>,
     /// Milliseconds left of its lease.
     pub lease_left_ms: u64,
     /// True when another node acts as owner at the same time.

@@ -71,6 +71,10 @@ fn line(e: &ExchangeFact) -> Line {
     let owner = match (&e.owner, e.split, e.handlers) {
         (_, true, _) => Cell::new("! SPLIT").tone(Tone::Bad),
         (None, ..) => Cell::new("✖ none").tone(Tone::Bad),
+        (Some(owner), ..) if e.moving_to.is_some() => {
+            let to = e.moving_to.as_deref().unwrap_or_default();
+            Cell::new(format!("⇄ {owner} → {to} moving")).tone(Tone::Warn)
+        }
         // Registered, but it does not act as owner: no lease yet, or not reached.
         (Some(owner), _, None) => Cell::new(format!("◐ {owner}")).tone(Tone::Warn),
         (Some(owner), _, Some(_)) => Cell::new(format!("● {owner}")).tone(Tone::Good),
@@ -126,7 +130,16 @@ fn detail(e: &ExchangeFact) -> Detail {
     } else {
         e.failover.join(" → ")
     };
-    let second = vec![("failover", failover, Tone::Plain)];
+    let mut second = vec![
+        ("failover", failover, Tone::Plain),
+        ("takeover", e.takeover.clone(), Tone::Plain),
+    ];
+    if let Some(node) = &e.prefers {
+        second.push(("prefers", node.clone(), Tone::Warn));
+    }
+    if let Some(to) = &e.moving_to {
+        second.push(("moving to", to.clone(), Tone::Warn));
+    }
     let third = vec![
         ("requests", or_dash(e.requests), Tone::Plain),
         ("replies", or_dash(e.replies), Tone::Plain),

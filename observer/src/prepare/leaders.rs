@@ -188,6 +188,7 @@ pub fn role(f: &LeaderFact) -> (&'static str, &'static str, Tone) {
     }
     match f.role {
         "owner" if f.split => ("!", "SPLIT", Tone::Bad),
+        "owner" if f.moving_to.is_some() => ("⇄", "moving", Tone::Warn),
         "owner" => ("●", "owner", Tone::Good),
         "owner-no-lease" => ("◐", "no lease", Tone::Warn),
         "router" if f.believed_owner.is_none() => ("✖", "nobody", Tone::Bad),
@@ -251,7 +252,7 @@ fn registry(nodes: &[NodeFact], height: usize) -> Table {
                 } else {
                     "–".to_owned()
                 }),
-                Cell::new(format!("{}{stale}", n.state.as_str())),
+                Cell::new(format!("{}{stale}", super::overview::state_word(n).1)),
             ],
             dim: !up,
         }

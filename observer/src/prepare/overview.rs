@@ -205,12 +205,20 @@ fn state(n: &NodeFact) -> Cell {
         .stale_ms
         .map(|ms| format!(" stale {}", millis(ms)))
         .unwrap_or_default();
-    let (glyph, tone) = match n.state {
-        State::Up => ("●", Tone::Good),
-        State::Suspect => ("◐", Tone::Warn),
-        State::Down => ("✖", Tone::Bad),
-    };
-    Cell::new(format!("{glyph} {}{stale}", n.state.as_str())).tone(tone)
+    let (glyph, word, tone) = state_word(n);
+    Cell::new(format!("{glyph} {word}{stale}")).tone(tone)
+}
+
+/// Glyph, word and tone of a node's state; one that is up may be weak, or hand over what it owns.
+pub(super) fn state_word(n: &NodeFact) -> (&'static str, &'static str, Tone) {
+    match (n.state, n.duty) {
+        (State::Up, "weak") => ("▽", "weak", Tone::Warn),
+        (State::Up, "draining") => ("⇥", "draining", Tone::Warn),
+        (State::Up, "leaving") => ("⇥", "leaving", Tone::Warn),
+        (State::Up, _) => ("●", n.state.as_str(), Tone::Good),
+        (State::Suspect, _) => ("◐", n.state.as_str(), Tone::Warn),
+        (State::Down, _) => ("✖", n.state.as_str(), Tone::Bad),
+    }
 }
 
 fn role(n: &NodeFact) -> Cell {

@@ -22,6 +22,8 @@ pub(crate) enum Scene {
     Split,
     /// Node b was killed and its exchange has moved.
     Lost,
+    /// Exchange orders moves away from b, which is to leave; c is weak.
+    Moving,
 }
 
 /// 14:00:00 UTC of some day.
@@ -133,6 +135,12 @@ fn node(at: &At, i: usize, name: &str) -> Row {
             v1::NodeState::Up
         }
         .into(),
+        duty: match (at.scene, *n) {
+            (Scene::Moving, "b") => v1::NodeDuty::Leaving,
+            (Scene::Moving, "c") => v1::NodeDuty::Weak,
+            _ => v1::NodeDuty::Full,
+        }
+        .into(),
         ..Default::default()
     };
     let leads = name == "a" && !leaderless;
@@ -207,6 +215,11 @@ fn owner(at: &At, exchange: &str) -> (&'static str, u64) {
     }
 }
 
+fn moving_to(at: &At, exchange: &str) -> String {
+    let moves = at.scene == Scene::Moving && exchange == "orders";
+    if moves { "a" } else { "" }.to_owned()
+}
+
 fn exchange(at: &At, name: &str, exchange: &str) -> v1::ExchangeRow {
     let (owner, epoch) = owner(at, exchange);
     let owned_here = owner == name && at.scene != Scene::Leaderless;
@@ -236,6 +249,8 @@ fn exchange(at: &At, name: &str, exchange: &str) -> v1::ExchangeRow {
         p50_us: figure(310),
         p99_us: figure(1_900),
         owned_here,
+        moving_to: moving_to(at, exchange),
+        takeover: "auto".to_owned(),
         ..Default::default()
     }
 }
@@ -267,7 +282,7 @@ fn opinion(at: &At, name: &str, exchange: &str) -> v1::LeaderRow {
             believed.to_owned()
         },
         lease_left_ms: if role == v1::LeaderRole::Owner { 97 } else { 0 },
-        ..Default::default()
+        moving_to: moving_to(at, exchange),
     }
 }
 
@@ -346,7 +361,7 @@ fn events(scene: Scene) -> Vec<Update> {
             Notice,
         )),
         Scene::Leaderless => all.push(event(2, 9_000, "quorum-lost", "a", "a stepped down", Alert)),
-        Scene::Healthy | Scene::Loading => {}
+        Scene::Healthy | Scene::Loading | Scene::Moving => {}
     }
     let mut updates = vec![Update::Events {
         node: "a".to_owned(),
