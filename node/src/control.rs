@@ -244,6 +244,10 @@ impl Control {
             | PeerMessage::GatherAnswer { .. }
             | PeerMessage::Obituary { .. }
             | PeerMessage::Goodbye { .. } => {
+                // A promise must not come from a voter that has told the leader of later voters already.
+                if self.parts.meta.voters_at() != self.meta_view.voters.at {
+                    self.take_meta(&self.parts.meta.state_now());
+                }
                 if let PeerMessage::HeartbeatAck { sent_at, .. } = &message {
                     let now = self.parts.clock.now();
                     self.round_trips
@@ -285,20 +289,24 @@ impl Control {
                 .write_failure()
                 .map_or_else(failed, ControlError::Disk));
         }
+        self.take_meta(&state);
+        Ok(())
+    }
+
+    fn take_meta(&mut self, state: &MetaState) {
         let acts = state.leads(&self.registry.profile.times());
         let view = MetaView {
             term: state.term,
-            voters: state.voters.iter().copied().collect(),
+            voters: state.electorate.clone(),
             leads: state.role == Role::Leader,
             quorum: acts,
         };
-        self.teller.meta(&state, acts);
+        self.teller.meta(state, acts);
         if view != self.meta_view {
             self.meta_view = view.clone();
             self.step(&CoreInput::Meta(view));
             self.publish_opinion();
         }
-        Ok(())
     }
 
     /// What owned exchanges want in the registry. Lost proposals are made again by them while they wait.
@@ -316,7 +324,8 @@ impl Control {
             CoreEffect::Propose(command) => {
                 self.teller.proposes(&self.registry, &command);
                 let proposals = self.parts.proposals.clone();
-                tokio::spawn(async move { proposals.here(command).await });
+                let voters = self.meta_view.voters.at;
+                tokio::spawn(async move { proposals.verdict(command, voters).await });
             }
             CoreEffect::Lease { until } => self.parts.lease.set(until),
             CoreEffect::LeaseLost => self.teller.lease_lost(self.core_owns()),

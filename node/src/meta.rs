@@ -25,10 +25,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{Config, Raft, SnapshotPolicy};
 use squall_kernel::id::{ClusterId, NodeId};
 use squall_kernel::limits::SNAPSHOT_CHUNK_BYTES;
 use squall_kernel::profile::{Profile, Times};
+use squall_kernel::promises::VotersAt;
 use squall_kernel::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -200,6 +202,18 @@ impl Meta {
         self.inner.state.clone()
     }
 
+    /// The entry of the log by which this node votes, from Raft itself: what [`Meta::state`] publishes may be late.
+    #[must_use]
+    pub fn voters_at(&self) -> VotersAt {
+        state::voters_at(&self.inner.raft.metrics().borrow_watched().membership_config)
+    }
+
+    /// This node's Raft, from Raft itself.
+    #[must_use]
+    pub fn state_now(&self) -> MetaState {
+        MetaState::of(&self.inner.raft.metrics().borrow_watched())
+    }
+
     /// The answer to another node's Raft request. It may wait for the disk: give every request a task of its own.
     /// Never fails; bytes that are no request are answered as such, and counted.
     pub async fn handle_rpc(&self, from: NodeId, request: Bytes) -> Bytes {
@@ -227,6 +241,17 @@ impl Meta {
     /// Allows or forbids this node to start elections: one whose timers are late accuses nobody. It still votes.
     pub fn set_elections(&self, allowed: bool) {
         self.inner.raft.runtime_config().elect(allowed);
+    }
+
+    /// Waits until this node has no vote, for at most so long; true when it has none. A node that leaves must not end
+    /// before: the others would count it among the voters for ever.
+    pub async fn out_of_voters(&self, within: Duration) -> bool {
+        let mut state = self.inner.state.clone();
+        let id = self.inner.id;
+        let out = state.wait_for(|s| !s.voters.contains(&id));
+        tokio::time::timeout(within, out)
+            .await
+            .is_ok_and(|left| left.is_ok())
     }
 
     /// Ends Raft's backoff towards a node whose link is back.
@@ -292,3 +317,6 @@ mod failure_tests;
 #[cfg(test)]
 #[path = "meta/harness_test.rs"]
 mod harness;
+#[cfg(test)]
+#[path = "meta/members_test.rs"]
+mod members_tests;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use squall_kernel::id::{NodeId, Revision, Term};
 use squall_kernel::message::{PeerMessage, ProposeResult};
+use squall_kernel::promises::Electorate;
 use squall_kernel::registry::{Command, Introduction, Registry};
 use squall_kernel::time::{Instant, Span};
 
@@ -19,8 +20,8 @@ pub type Ticket = u64;
 pub struct LogState {
     /// Term.
     pub term: Term,
-    /// Voters in force, in all halves of a change under way.
-    pub voters: BTreeSet<NodeId>,
+    /// Voters in force.
+    pub voters: Electorate,
     /// Who leads, as far as this node knows.
     pub leader: Option<NodeId>,
     /// This node says that it leads.

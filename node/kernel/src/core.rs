@@ -8,7 +8,7 @@ mod peer;
 mod step;
 mod tending;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -20,7 +20,7 @@ use crate::id::{Epoch, ExchangeId, Incarnation, NodeId, Revision, Tenure};
 use crate::message::PeerMessage;
 use crate::planted::{self, Bug};
 use crate::profile::Times;
-use crate::promises::{Gather, Lease, Promise, Voter};
+use crate::promises::{Gather, Lease, Promise, Voter, VotersAt};
 use crate::reason::{Lost, StepDown};
 use crate::registry::{Command, Duty, Introduction, Moving, Registry};
 use crate::time::{Instant, Span};
@@ -156,8 +156,7 @@ impl NodeCore {
     /// True when a majority of voters, this node included where it votes, is not suspect here.
     #[must_use]
     pub fn sees_quorum(&self) -> bool {
-        let alive = self.meta.voters.iter().filter(|v| self.is_alive(**v)).count();
-        !self.meta.voters.is_empty() && alive > self.meta.voters.len() / 2
+        self.meta.voters.has_majority(|v| self.is_alive(v))
     }
 
     /// True when `node` is this node, or a peer that is connected and not suspect.
@@ -214,9 +213,12 @@ impl NodeCore {
                     message: message.clone(),
                 }),
         );
-        if self.meta.voters.contains(&self.me) {
+        if self.meta.voters.contains(self.me) {
             match self.voter.ask(now, self.me, tenure, self.tenure_of(self.me)) {
-                Promise::Given(length) => self.lease.promised(self.me, tenure, now, length),
+                Promise::Given(length) => {
+                    let at = self.meta.voters.at;
+                    self.lease.promised(self.me, tenure, at, now, length);
+                }
                 Promise::Ended => self.ended = self.ended.max(tenure),
                 Promise::Withheld => {}
             }
@@ -267,12 +269,14 @@ impl NodeCore {
                 sent_at,
                 tenure,
                 promise,
+                voters,
                 ended,
             } => {
                 if *ended {
                     self.ended = self.ended.max(*tenure);
                 }
-                self.acknowledged(now, from, *sent_at, *tenure, *promise, out);
+                self.acknowledged(now, from, *sent_at, out);
+                self.promised(now, from, *sent_at, *tenure, *voters, *promise);
             }
             PeerMessage::Obituary { node, incarnation } => self.died_elsewhere(now, *node, *incarnation, out),
             PeerMessage::GatherAsk { node, tenure, term } => {
@@ -303,15 +307,7 @@ impl NodeCore {
         }
     }
 
-    fn acknowledged(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        sent_at: Instant,
-        tenure: Tenure,
-        promise: Span,
-        out: &mut Vec<CoreEffect>,
-    ) {
+    fn acknowledged(&mut self, now: Instant, from: NodeId, sent_at: Instant, out: &mut Vec<CoreEffect>) {
         let silence = self.times.silence;
         let peer = self.peer(now, from);
         // An old acknowledgement says only that the link worked then.
@@ -319,13 +315,24 @@ impl NodeCore {
             peer.acked = now;
             self.set_reach(from, true, out);
         }
+    }
+
+    fn promised(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        sent_at: Instant,
+        tenure: Tenure,
+        voters: VotersAt,
+        promise: Span,
+    ) {
         if promise > Span::ZERO {
             let counted_from = if planted::is(Bug::LengthenLease) {
                 now
             } else {
                 sent_at
             };
-            self.lease.promised(from, tenure, counted_from, promise);
+            self.lease.promised(from, tenure, voters, counted_from, promise);
         }
     }
 
@@ -338,7 +345,7 @@ impl NodeCore {
         out: &mut Vec<CoreEffect>,
     ) {
         let registered = self.tenure_of(from);
-        let promise = if self.meta.voters.contains(&self.me) && tenure > Tenure(0) {
+        let promise = if self.meta.voters.contains(self.me) && tenure > Tenure(0) {
             self.voter.ask(now, from, tenure, registered)
         } else {
             Promise::Withheld
@@ -354,6 +361,7 @@ impl NodeCore {
                 sent_at,
                 tenure,
                 promise,
+                voters: self.meta.voters.at,
                 ended,
             },
         });
@@ -427,7 +435,7 @@ impl NodeCore {
         for record in registry.nodes.values().filter(|n| n.id != me && n.is_up()) {
             self.peer(now, record.id);
         }
-        self.lease.set(self.my_tenure(), &self.meta.voters);
+        self.count_on_voters();
         self.take_and_leave(out);
         self.hand_off(out);
         self.tell_drained(out);
@@ -492,7 +500,15 @@ impl NodeCore {
             self.told_dead.clear();
         }
         self.meta = meta.clone();
-        self.lease.set(self.my_tenure(), &self.meta.voters);
+        self.count_on_voters();
+    }
+
+    /// A lease goes by voters whose entry is applied here: with it whatever was said of this node before.
+    fn count_on_voters(&mut self) {
+        self.lease.set_tenure(self.my_tenure());
+        if self.registry.revision >= self.meta.voters.at.revision {
+            self.lease.set_voters(&self.meta.voters);
+        }
     }
 
     /// The tenure under which this run may ask for promises; 0 while the registry does not have this run.

@@ -79,7 +79,7 @@ impl Cluster {
             let leads = id == NodeId(leader);
             let meta = MetaView {
                 term: Term(leader),
-                voters: voters.clone(),
+                voters: voters.clone().into(),
                 leads,
                 quorum: leads,
             };
@@ -370,7 +370,7 @@ fn a_leader_without_quorum_declares_nobody_lost() {
     let voters: BTreeSet<NodeId> = cluster.cores.keys().copied().collect();
     let meta = MetaView {
         term: Term(1),
-        voters,
+        voters: voters.into(),
         leads: true,
         quorum: false,
     };

@@ -16,6 +16,7 @@ use crate::id::{
 };
 use crate::limits;
 use crate::membership::{MemberChange, MemberResult};
+use crate::promises::VotersAt;
 use crate::reason::{DetachReason, Refusal};
 use crate::registry::{Command, Introduction, Outcome};
 use crate::time::{Instant, Span};
@@ -47,6 +48,8 @@ pub enum PeerMessage {
         tenure: Tenure,
         /// The answerer, a voter, promises the sender its exchanges for that long; zero for no promise.
         promise: Span,
+        /// The entry of the log by which the answerer votes.
+        voters: VotersAt,
         /// True when the answerer has ended its promises for this tenure (see `GatherAsk`).
         ended: bool,
     },

@@ -3,10 +3,43 @@
 //!
 //! [`Voter`] gives promises and ends them, [`Lease`] is what an owner makes of a majority of them, [`Gather`] is the meta
 //! leader's wait before a node is declared lost. What does not live here: who is suspected, and the messages.
+//!
+//! # While the voters change
+//!
+//! A majority of {1, 2, 3} and one of {1, 4, 5} need not share a voter, and an owner that is cut off from the leader may
+//! go by the former for ever. So three things must hold beside those above:
+//!
+//! - (a) Every promise names the entry of the log by which its giver votes ([`VotersAt`]), and a lease counts only promises
+//!   under one entry, which the owner itself has applied. It needs a majority of each half of it ([`Electorate`]).
+//! - (b) A voter knows an entry, here, before the leader hears that it has it.
+//! - (c) A verdict that rests on a gathering enters the log only while the leader's entry is the one it was gathered under.
+//!
+//! Let `e` be the entry of an owner's lease and `g` the leader's when it gathers, in the leader's log `c0 c1 .. ck = g`.
+//! Raft writes `c(i+1)` only when a majority of each half of `ci` has `ci`, and consecutive entries share a half, so that
+//! any of their majorities meet.
+//!
+//! 1. `e` is `g` or the one before it: both majorities share a voter. It has ended its promises, or given none before.
+//! 2. `e = ci`, `i < k - 1`: when `c(i+1)` was committed, a majority of it had it, so one of any majority of `e` did. From
+//!    then on that voter names a later entry (b), and no new lease comes to be under `e` (a). What was promised before has
+//!    run out one promise after the leader saw `g`: `not_before` of [`Gather`].
+//! 3. `e` was written by an earlier leader and is not in this log: it follows some `ci` of it directly. Is `g` that one or
+//!    `c(i+1)`, all share a half, the last of `ci`. Else `c(i+1)` is committed, and as in 2 a voter of every
+//!    majority of `e` names it or a later one instead of `e`, whose term may well be higher: hence "one entry" in (a), not
+//!    "no later one".
+//! 4. `e` comes after `g` in the log: by (c) the verdict stands before the next entry but one. The owner has applied `e`,
+//!    hence the verdict, and has no tenure any more; or `e` is the next entry, and 1 holds. The same where a later leader
+//!    wrote `e`: either it has the verdict in its log, before `e`, or the verdict is void.
+//!
+//! So every change that Raft can make is safe: one of three replaced, 3 to 5, 5 to 3, 3 to 1, and any number in a row. An
+//! owner that hears of an entry later than its voters goes without new promises in between; a lease that it has, it keeps.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+mod electorate;
+
+use alloc::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use electorate::{Electorate, VotersAt};
 
 use crate::id::{NodeId, Tenure};
 use crate::limits::DRIFT_PPM;
@@ -83,47 +116,68 @@ impl Voter {
 #[derive(Debug, Clone, Default)]
 pub struct Lease {
     tenure: Tenure,
-    voters: BTreeSet<NodeId>,
-    until: BTreeMap<NodeId, Instant>,
+    voters: Electorate,
+    /// Per voter its latest promise: the entry by which it votes, and until when it holds.
+    promises: BTreeMap<NodeId, (VotersAt, Instant)>,
+    until: Instant,
 }
 
 impl Lease {
-    /// Takes note of the voters and of the node's own tenure. A new tenure starts from nothing.
-    pub fn set(&mut self, tenure: Tenure, voters: &BTreeSet<NodeId>) {
+    /// Takes note of the node's own tenure. A new one starts from nothing.
+    pub fn set_tenure(&mut self, tenure: Tenure) {
         if self.tenure != tenure {
-            self.until.clear();
+            self.promises.clear();
+            self.until = Instant(0);
             self.tenure = tenure;
         }
-        self.until.retain(|voter, _| voters.contains(voter));
-        self.voters.clone_from(voters);
     }
 
-    /// A voter's promise, counted from when it was asked for and shortened by what clocks may differ. Nothing else
-    /// ever lengthens a lease.
-    pub fn promised(&mut self, voter: NodeId, tenure: Tenure, asked_at: Instant, length: Span) {
-        if tenure == self.tenure && self.voters.contains(&voter) {
-            let until = asked_at + length.shortened(DRIFT_PPM);
-            let held = self.until.entry(voter).or_insert(until);
-            *held = (*held).max(until);
+    /// Takes note of voters whose entry this node has applied. A lease held already goes on to its end.
+    pub fn set_voters(&mut self, voters: &Electorate) {
+        if self.voters != *voters {
+            self.voters.clone_from(voters);
+            self.promises
+                .retain(|voter, (at, _)| may_count(voters, *voter, *at));
+            self.renew();
         }
+    }
+
+    /// A promise by a voter that votes by the entry `at`, counted from when it was asked for and shortened by what clocks
+    /// may differ. Nothing else ever lengthens a lease.
+    pub fn promised(&mut self, voter: NodeId, tenure: Tenure, at: VotersAt, asked_at: Instant, length: Span) {
+        if tenure != self.tenure || !may_count(&self.voters, voter, at) {
+            return;
+        }
+        let until = asked_at + length.shortened(DRIFT_PPM);
+        let held = self.promises.entry(voter).or_insert((at, until));
+        if until >= held.1 {
+            *held = (at, until);
+        }
+        self.renew();
     }
 
     /// Until when the node may act: the time up to which a majority of voters has promised. Zero without a majority.
     #[must_use]
     pub fn until(&self) -> Instant {
-        let majority = self.voters.len() / 2 + 1;
-        if self.voters.is_empty() || self.until.len() < majority {
-            return Instant(0);
-        }
-        // The majority-th latest promise: few voters, so look for it by counting.
-        let holds = |at: &Instant| self.until.values().filter(|until| *until >= at).count() >= majority;
         self.until
-            .values()
-            .filter(|at| holds(at))
-            .copied()
-            .max()
-            .unwrap_or(Instant(0))
     }
+
+    fn renew(&mut self) {
+        let counted = self.promises.iter().filter(|(_, (at, _))| *at == self.voters.at);
+        let counted: BTreeMap<NodeId, Instant> = counted.map(|(v, (_, until))| (*v, *until)).collect();
+        // Few voters, so look for the latest time by counting.
+        let holds = |at: Instant| {
+            self.voters
+                .has_majority(|v| counted.get(&v).is_some_and(|until| *until >= at))
+        };
+        let latest = counted.values().copied().filter(|at| holds(*at)).max();
+        self.until = self.until.max(latest.unwrap_or(Instant(0)));
+    }
+}
+
+/// Of use now, or once this node has applied a later entry.
+fn may_count(voters: &Electorate, voter: NodeId, at: VotersAt) -> bool {
+    voters.contains(voter) || at > voters.at
 }
 
 /// The meta leader's wait before it declares a node lost.
@@ -158,116 +212,22 @@ impl Gather {
     /// When the node may be declared lost; none while too few voters have answered. Answers older than `fresh` do not
     /// count: their voters may have restarted and forgotten.
     #[must_use]
-    pub fn ready_at(&self, now: Instant, voters: &BTreeSet<NodeId>, fresh: Span) -> Option<Instant> {
+    pub fn ready_at(&self, now: Instant, voters: &Electorate, fresh: Span) -> Option<Instant> {
+        let counts = |v: NodeId| {
+            let answer = self.answers.get(&v);
+            answer.is_some_and(|(at, _)| now.since(*at) <= fresh)
+        };
+        if !voters.has_majority(counts) {
+            return None;
+        }
         let counted = self
             .answers
             .iter()
-            .filter(|(v, (at, _))| voters.contains(v) && now.since(*at) <= fresh);
-        let (count, latest) = counted.fold((0, self.not_before), |(n, max), (_, (_, until))| {
-            (n + 1, max.max(*until))
-        });
-        (!voters.is_empty() && count > voters.len() / 2).then_some(latest)
+            .filter(|(v, _)| voters.contains(**v) && counts(**v));
+        Some(counted.fold(self.not_before, |max, (_, (_, until))| max.max(*until)))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LENGTH: Span = Span::from_ms(120);
-    const X: NodeId = NodeId(7);
-
-    fn voters(n: u64) -> BTreeSet<NodeId> {
-        (1..=n).map(NodeId).collect()
-    }
-
-    fn ms(ms: u64) -> Instant {
-        Instant(ms * 1000)
-    }
-
-    #[test]
-    fn a_fresh_voter_is_silent_for_a_promise_length_and_answers_for_its_past() {
-        let mut voter = Voter::new(ms(0), LENGTH);
-        assert_eq!(voter.ask(ms(1), X, Tenure(1), Some(Tenure(1))), Promise::Withheld);
-        assert!(voter.end(ms(1), X, Tenure(1)) >= Span::from_ms(119));
-        let mut voter = Voter::new(ms(0), LENGTH);
-        assert_eq!(
-            voter.ask(ms(122), X, Tenure(1), Some(Tenure(1))),
-            Promise::Given(LENGTH)
-        );
-    }
-
-    #[test]
-    fn an_ended_tenure_gets_no_promise_and_the_next_one_does() {
-        let mut voter = Voter::new(ms(0), LENGTH);
-        voter.ask(ms(200), X, Tenure(1), Some(Tenure(1)));
-        assert_eq!(voter.end(ms(250), X, Tenure(1)), Span::from_ms(70));
-        assert_eq!(voter.ask(ms(260), X, Tenure(1), Some(Tenure(1))), Promise::Ended);
-        assert_eq!(
-            voter.ask(ms(260), X, Tenure(2), Some(Tenure(1))),
-            Promise::Withheld
-        );
-        assert_eq!(
-            voter.ask(ms(260), X, Tenure(2), Some(Tenure(2))),
-            Promise::Given(LENGTH)
-        );
-    }
-
-    #[test]
-    fn a_lease_holds_as_long_as_a_majority_promised_counted_from_the_asking() {
-        let mut lease = Lease::default();
-        lease.set(Tenure(1), &voters(3));
-        lease.promised(NodeId(1), Tenure(1), ms(1000), LENGTH);
-        assert_eq!(lease.until(), Instant(0), "one of three is no majority");
-        lease.promised(NodeId(2), Tenure(1), ms(1050), LENGTH);
-        assert_eq!(lease.until(), ms(1000) + LENGTH.shortened(DRIFT_PPM));
-        lease.promised(NodeId(3), Tenure(1), ms(1040), LENGTH);
-        assert_eq!(lease.until(), ms(1040) + LENGTH.shortened(DRIFT_PPM));
-        lease.promised(NodeId(9), Tenure(1), ms(9000), LENGTH);
-        lease.promised(NodeId(1), Tenure(2), ms(9000), LENGTH);
-        assert_eq!(
-            lease.until(),
-            ms(1040) + LENGTH.shortened(DRIFT_PPM),
-            "neither a stranger nor another tenure counts"
-        );
-        lease.set(Tenure(2), &voters(3));
-        assert_eq!(lease.until(), Instant(0));
-    }
-
-    #[test]
-    fn the_wait_before_a_loss_outlasts_every_lease_of_the_lost() {
-        let ids = voters(3);
-        let (mut lease, mut gather) = (Lease::default(), Gather::new(Tenure(1), Instant(0)));
-        lease.set(Tenure(1), &ids);
-        let mut asked: BTreeMap<NodeId, Voter> =
-            ids.iter().map(|id| (*id, Voter::new(ms(0), LENGTH))).collect();
-        for (id, voter) in &mut asked {
-            if let Promise::Given(length) = voter.ask(ms(1000 + id.0), X, Tenure(1), Some(Tenure(1))) {
-                lease.promised(*id, Tenure(1), ms(1000), length);
-            }
-        }
-        for id in [NodeId(1), NodeId(3)] {
-            let remaining = asked.get_mut(&id).expect("a voter").end(ms(1010), X, Tenure(1));
-            gather.answer(ms(1012), id, remaining);
-        }
-        let ready = gather
-            .ready_at(ms(1012), &ids, LENGTH)
-            .expect("two of three answered");
-        assert!(ready > lease.until(), "{ready} must come after {}", lease.until());
-    }
-
-    #[test]
-    fn a_gathering_needs_a_majority_of_fresh_answers() {
-        let mut gather = Gather::new(Tenure(1), ms(5));
-        gather.answer(ms(10), NodeId(1), Span::ZERO);
-        assert_eq!(gather.ready_at(ms(10), &voters(3), LENGTH), None);
-        gather.answer(ms(20), NodeId(2), Span::ZERO);
-        assert!(gather.ready_at(ms(20), &voters(3), LENGTH).is_some());
-        assert_eq!(
-            gather.ready_at(ms(500), &voters(3), LENGTH),
-            None,
-            "both may have restarted since"
-        );
-        assert_eq!(gather.ready_at(ms(20), &voters(5), LENGTH), None);
-    }
-}
+#[path = "promises_test.rs"]
+mod tests;

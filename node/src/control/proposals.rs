@@ -7,6 +7,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use squall_kernel::id::NodeId;
 use squall_kernel::message::{Call, PeerMessage, ProposeResult};
+use squall_kernel::promises::VotersAt;
+use squall_kernel::reason::Lost;
 use squall_kernel::registry::{Command, Introduction, Outcome, Refused};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -117,6 +119,26 @@ impl Proposals {
     /// Proposes as the leader.
     pub(crate) async fn here(&self, command: Command) -> ProposeResult {
         match self.meta.propose(command).await {
+            Ok(done) => ProposeResult::Committed {
+                outcome: done.outcome,
+                revision: done.revision,
+            },
+            Err(error) => ProposeResult::from(&error),
+        }
+    }
+
+    /// Proposes what the core decided as the leader, under these voters. What rests on promises gathered from them must
+    /// not enter the log under others (`squall_kernel::promises`); the core gathers again.
+    pub(super) async fn verdict(&self, command: Command, voters: VotersAt) -> ProposeResult {
+        let gathered = match &command {
+            Command::NodeLost { reason, .. } => *reason == Lost::Silent,
+            Command::NodeWeak { .. } => true,
+            _ => false,
+        };
+        if !gathered {
+            return self.here(command).await;
+        }
+        match self.meta.propose_under(command, voters).await {
             Ok(done) => ProposeResult::Committed {
                 outcome: done.outcome,
                 revision: done.revision,

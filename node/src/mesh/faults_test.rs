@@ -2,6 +2,7 @@
 
 use squall_kernel::fault::FaultKind;
 use squall_kernel::id::Tenure;
+use squall_kernel::promises::VotersAt;
 use squall_kernel::time::Span;
 
 use super::fixture::*;
@@ -123,6 +124,7 @@ async fn a_full_queue_says_so_at_once() {
         sent_at: Instant(0),
         tenure: Tenure(1),
         promise: Span::ZERO,
+        voters: VotersAt::default(),
         ended: false,
     };
     a.mesh.send_control(NodeId(2), &heartbeat).unwrap();

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
-use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+use openraft::errors::{ClientWriteError, InitializeError, PreconditionFailed, RaftError};
 use openraft::impls::BasicNode;
 use openraft::raft::{ClientWriteResponse, Precondition};
 use openraft::{AsyncRuntime, ChangeMembers, Instant as _, Raft, RaftMetrics};
@@ -15,6 +15,7 @@ use squall_kernel::id::{ClusterId, NodeId, Revision};
 use squall_kernel::membership::MemberChange;
 use squall_kernel::planted::{self, Bug};
 use squall_kernel::profile::{Profile, Times};
+use squall_kernel::promises::VotersAt;
 use squall_kernel::registry::{Command, Outcome};
 use squall_kernel::voters::{Roll, voters_for};
 
@@ -22,7 +23,7 @@ use super::error::{Attempt, ChangeError, FoundError, ProposeError};
 use super::machine::StateMachine;
 use super::members::Granted;
 use super::types::{LogId, Proposal, Types};
-use super::{Founding, Meta};
+use super::{Founding, Meta, state};
 
 /// A command that a majority has on disk and this node has applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub enum Change {
     Promoted(BTreeSet<NodeId>),
     /// Voters were replaced or left; these vote.
     Voters(BTreeSet<NodeId>),
+    /// This leader has no vote any more: that voter was asked to lead in its place.
+    HandedOver(NodeId),
     /// These learners, which the registry does not have, are no members any more.
     Forgotten(BTreeSet<NodeId>),
     /// A change that a deposed leader had left half done is finished; these vote.
@@ -100,7 +103,36 @@ impl<R: AsyncRuntime> Changes<R> {
     /// # Errors
     /// [`ProposeError`]; for `Timeout` and `Unknown` the command may still take effect.
     pub async fn propose(&self, command: Command) -> Result<Committed, ProposeError> {
-        let write = || self.raft.client_write(Proposal(command.clone()));
+        self.propose_if(command, None).await
+    }
+
+    /// The same, but only while the voters are those of that entry of the log.
+    ///
+    /// # Errors
+    /// [`ProposeError`]; for `Timeout` and `Unknown` the command may still take effect.
+    pub async fn propose_under(&self, command: Command, voters: VotersAt) -> Result<Committed, ProposeError> {
+        self.propose_if(command, Some(voters)).await
+    }
+
+    async fn propose_if(
+        &self,
+        command: Command,
+        voters: Option<VotersAt>,
+    ) -> Result<Committed, ProposeError> {
+        // Between looking and handing over to Raft nothing is waited for: at most the next entry gets in between.
+        let write = || async {
+            let members = self.raft.metrics().borrow_watched().membership_config.clone();
+            let now = state::voters_at(&members);
+            if voters.is_some_and(|voters| voters != now) {
+                return Err(RaftError::APIError(ClientWriteError::PreconditionFailed(
+                    PreconditionFailed::LastMembershipLogIdMismatch {
+                        expected: None,
+                        actual: *members.log_id(),
+                    },
+                )));
+            }
+            self.raft.client_write(Proposal(command.clone())).await
+        };
         match self.insist(write).await {
             Ok(response) => Ok(Committed {
                 outcome: response.data,
@@ -115,6 +147,7 @@ impl<R: AsyncRuntime> Changes<R> {
                 })
             }
             Err(ChangeError::Propose(e)) => Err(e),
+            Err(ChangeError::InProgress) => Err(ProposeError::VotersChanged),
             Err(other) => Err(ProposeError::Stopped(other.to_string())),
         }
     }
@@ -234,6 +267,14 @@ impl Meta {
     /// [`ProposeError`]; for `Timeout` and `Unknown` the command may still take effect.
     pub async fn propose(&self, command: Command) -> Result<Committed, ProposeError> {
         self.inner.changes.propose(command).await
+    }
+
+    /// As [`Changes::propose_under`].
+    ///
+    /// # Errors
+    /// [`ProposeError`]; for `Timeout` and `Unknown` the command may still take effect.
+    pub async fn propose_under(&self, command: Command, voters: VotersAt) -> Result<Committed, ProposeError> {
+        self.inner.changes.propose_under(command, voters).await
     }
 
     /// As [`Changes::add_learner`].

@@ -51,6 +51,9 @@ pub enum ProposeError {
     /// This leader has lost its majority; certainly not carried out.
     #[error("no majority of the voters is in reach")]
     NoQuorum,
+    /// The voters are not those the command was decided under; certainly not carried out.
+    #[error("the voters changed meanwhile")]
+    VotersChanged,
     /// No answer in time; it may be carried out later.
     #[error("no answer within {0:?}; the command may still be carried out")]
     Timeout(Duration),
@@ -69,7 +72,7 @@ impl From<&ProposeError> for ProposeResult {
     fn from(error: &ProposeError) -> Self {
         match error {
             ProposeError::NotLeader { leader } => Self::NotLeader { leader: *leader },
-            ProposeError::NoQuorum | ProposeError::Stopped(_) => Self::Failed {
+            ProposeError::NoQuorum | ProposeError::VotersChanged | ProposeError::Stopped(_) => Self::Failed {
                 reason: error.to_string(),
             },
             ProposeError::Timeout(_) | ProposeError::Unknown { .. } => Self::Unknown {

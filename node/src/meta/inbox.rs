@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::raft::AppendEntriesResponse;
 use openraft::storage::Snapshot;
-use openraft::{AsyncRuntime, Raft};
+use openraft::{AsyncRuntime, EntryPayload, Raft};
 use squall_kernel::id::NodeId;
 use squall_kernel::limits::SNAPSHOT_BYTES_MAX;
 
 use super::machine::{self, StateMachine};
-use super::types::Types;
+use super::types::{Entry, LogId, Types};
 use super::wire::{Chunk, Refusal, Reply, Request, decode, encode};
 
 /// Snapshots put together at once: the leader's, and one of a leader deposed meanwhile. Bounds the memory to
@@ -74,11 +76,18 @@ impl Inbox {
         request: Request<Types<R>>,
     ) -> Result<Reply<Types<R>>, Refusal> {
         match request {
-            Request::Append(rpc) => raft
-                .append_entries(rpc)
-                .await
-                .map(Reply::Append)
-                .map_err(|_| Refusal::Stopped),
+            Request::Append(rpc) => {
+                let members = last_members(&rpc.entries);
+                let answer = raft.append_entries(rpc).await.map_err(|_| Refusal::Stopped)?;
+                let taken = matches!(
+                    answer,
+                    AppendEntriesResponse::Success | AppendEntriesResponse::PartialSuccess(_)
+                );
+                if let Some(at) = members.filter(|_| taken) {
+                    await_told(raft, at).await;
+                }
+                Ok(Reply::Append(answer))
+            }
             Request::Vote(rpc) => raft
                 .vote(rpc)
                 .await
@@ -126,6 +135,29 @@ impl Inbox {
             )
             .await;
         installed.map(Reply::Snapshot).map_err(|_| Refusal::Stopped)
+    }
+}
+
+/// The last change of the members among these entries.
+fn last_members(entries: &[Entry]) -> Option<LogId> {
+    let members = |e: &&Entry| matches!(e.payload, EntryPayload::Membership(_));
+    entries.iter().rev().find(members).map(|e| e.log_id)
+}
+
+/// Waits until Raft tells of these members. Only then may the leader hear that this node has them: it gives promises as one
+/// of the voters that it knows of (`squall_kernel::promises`, (b)).
+async fn await_told<R: AsyncRuntime>(raft: &Raft<Types<R>, StateMachine>, at: LogId) {
+    let mut metrics = raft.metrics();
+    loop {
+        let (known, term) = {
+            let now = metrics.borrow_watched();
+            (*now.membership_config.log_id(), now.current_term)
+        };
+        // Under a later leader the entry may have gone again.
+        let told = known >= Some(at) || term > **at.committed_leader_id();
+        if told || metrics.changed().await.is_err() {
+            return;
+        }
     }
 }
 

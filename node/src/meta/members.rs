@@ -43,6 +43,10 @@ impl<R: AsyncRuntime> Changes<R> {
             let last = configs.last().cloned().unwrap_or_default();
             return self.finish_joint(last).await.map(Some);
         }
+        if let Some(to) = heir(&metrics, roll) {
+            self.transfer_leader(to).await?;
+            return Ok(Some(Change::HandedOver(to)));
+        }
         let group = group_of(&metrics, roll);
         match adjust(&group, roll) {
             None => Ok(None),
@@ -160,6 +164,19 @@ impl<R: AsyncRuntime> Changes<R> {
         }
         self.change_members(ChangeMembers::RemoveNodes(known), None).await
     }
+}
+
+/// Who is to lead in place of a leader that has no vote: Raft would keep it, as a learner that leads.
+fn heir<R: AsyncRuntime>(metrics: &RaftMetrics<Types<R>>, roll: &Roll) -> Option<NodeId> {
+    let members = &metrics.membership_config;
+    let replication = metrics.replication.as_ref()?;
+    if members.voter_ids().any(|id| id == metrics.id) {
+        return None;
+    }
+    let live = roll.live();
+    let voters = members.voter_ids().filter(|id| live.contains(&NodeId(*id)));
+    let best = voters.max_by_key(|id| replication.get(id).copied().flatten());
+    best.map(NodeId)
 }
 
 fn told(group: &Group, next: BTreeSet<NodeId>) -> Change {

@@ -1,10 +1,13 @@
 //! What a node knows of its own Raft, as plain data for the mesh and the observer.
 
+use std::collections::BTreeSet;
+
 use openraft::{AsyncRuntime, Instant as _, RaftMetrics, ServerState};
 use squall_kernel::id::{NodeId, Revision, Term};
 use squall_kernel::profile::Times;
+use squall_kernel::promises::{Electorate, VotersAt};
 
-use super::types::Types;
+use super::types::{Members, Types};
 
 /// What this node is to the registry's Raft group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct MetaState {
     pub role: Role,
     /// Voters, ascending.
     pub voters: Vec<NodeId>,
+    /// The same, half by half where a change is under way, with the entry that says so.
+    pub electorate: Electorate,
     /// Learners, ascending.
     pub learners: Vec<NodeId>,
     /// Last entry of its log.
@@ -102,6 +107,7 @@ impl MetaState {
             leader: metrics.current_leader.map(NodeId),
             role,
             voters: members.voter_ids().map(NodeId).collect(),
+            electorate: electorate_of(&metrics.membership_config),
             learners: members.learner_ids().map(NodeId).collect(),
             last_log: metrics.last_log_index.map(Revision),
             applied: metrics.last_applied.map(|id| Revision(id.index)),
@@ -110,5 +116,24 @@ impl MetaState {
             initialized,
             failure,
         }
+    }
+}
+
+/// The entry of the log that says who the members are.
+pub(super) fn voters_at(members: &Members) -> VotersAt {
+    members
+        .log_id()
+        .as_ref()
+        .map_or_else(VotersAt::default, |id| VotersAt {
+            term: Term(**id.committed_leader_id()),
+            revision: Revision(id.index),
+        })
+}
+
+fn electorate_of(members: &Members) -> Electorate {
+    let half = |ids: &BTreeSet<u64>| ids.iter().copied().map(NodeId).collect();
+    Electorate {
+        at: voters_at(members),
+        halves: members.get_joint_config().iter().map(half).collect(),
     }
 }

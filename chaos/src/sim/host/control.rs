@@ -126,7 +126,7 @@ impl Host {
             return;
         };
         let fresh = now.since(self.started) <= self.times.promise;
-        if fresh && tenure.0 > 0 && self.state.voters.contains(&self.id()) {
+        if fresh && tenure.0 > 0 && self.state.voters.contains(self.id()) {
             self.event(What::Mark(Mark::PromiseWithheld));
         }
     }

@@ -205,7 +205,7 @@ impl Replica {
         let leads = self.role == Role::Leader;
         LogState {
             term: self.term,
-            voters: self.voters.clone(),
+            voters: self.voters.clone().into(),
             leader: self.leader,
             leads,
             quorum: leads && self.has_quorum(now),

@@ -254,7 +254,7 @@ fn a_node_joins_as_a_learner_and_a_pair_is_promoted() {
     cluster.until("all vote", |c| {
         c.states
             .get(&id(3))
-            .is_some_and(|s| s.voters.contains(&id(3)) && s.voters.len() == 3)
+            .is_some_and(|s| s.voters.contains(id(3)) && s.voters.ids().len() == 3)
     });
 }
 

@@ -138,7 +138,7 @@ async fn tell_state(
             leads: now.role == Role::Leader,
             quorum: now.leads(&times),
             initialized: now.initialized,
-            voters: now.voters.into_iter().collect(),
+            voters: now.electorate,
         };
         if told.as_ref() != Some(&now) {
             told = Some(now.clone());

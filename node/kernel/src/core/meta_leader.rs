@@ -199,13 +199,14 @@ impl NodeCore {
             tenure,
             term: self.meta.term,
         };
-        for to in self.meta.voters.iter().filter(|v| **v != self.me && **v != node) {
+        let voters = self.meta.voters.ids().into_iter();
+        for to in voters.filter(|v| *v != self.me && *v != node) {
             out.push(CoreEffect::Send {
-                to: *to,
+                to,
                 message: message.clone(),
             });
         }
-        if self.meta.voters.contains(&self.me) {
+        if self.meta.voters.contains(self.me) {
             let remaining = self.voter.end(now, node, tenure);
             if let Some(gather) = self.gathers.get_mut(&node) {
                 gather.answer(now, self.me, remaining);
@@ -231,8 +232,8 @@ impl NodeCore {
         let heir = self
             .meta
             .voters
-            .iter()
-            .copied()
+            .ids()
+            .into_iter()
             .find(|v| *v != self.me && acts(v));
         if let Some(to) = heir {
             self.handed_over = Some(now);

@@ -1,6 +1,5 @@
 //! What goes into the core and what comes out of it, as plain data.
 
-use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Epoch, ExchangeId, Incarnation, NodeId, Term};
 use crate::message::PeerMessage;
 use crate::profile::Profile;
+use crate::promises::Electorate;
 use crate::reason::StepDown;
 use crate::registry::{Command, Introduction, Registry};
 use crate::time::Instant;
@@ -28,8 +28,8 @@ pub struct CoreConfig {
 pub struct MetaView {
     /// Term.
     pub term: Term,
-    /// Voters in force, in all halves of a change under way.
-    pub voters: BTreeSet<NodeId>,
+    /// Voters in force.
+    pub voters: Electorate,
     /// This node is the Raft leader, or still believes so.
     pub leads: bool,
     /// A majority acknowledged this leader lately.

@@ -153,12 +153,8 @@ impl NodeCore {
     /// registry (B7).
     #[must_use]
     pub fn is_quorum_critical(&self, node: NodeId) -> bool {
-        let voters: &BTreeSet<NodeId> = &self.meta.voters;
-        let left = voters
-            .iter()
-            .filter(|v| **v != node && self.is_alive(**v))
-            .count();
-        voters.contains(&node) && left <= voters.len() / 2
+        let voters = &self.meta.voters;
+        voters.contains(node) && !voters.has_majority(|v| v != node && self.is_alive(v))
     }
 }
 
