@@ -49,7 +49,7 @@ fn a_stopped_node_gets_a_grace_and_is_then_killed() {
     assert!(roster.act(at(7), &order(Deed::Pause)).is_err());
     assert_eq!(roster.tick(at(5 + grace)), [Effect::Kill(name("a"))]);
     assert_eq!(roster.tick(at(6 + grace)), []);
-    roster.exited(at(6 + grace), &name("a"), PID, "killed by SIGKILL".into());
+    roster.exited(at(6 + grace), &name("a"), PID, crash("killed by SIGKILL"));
     let restart = Some(at(1006));
     assert_eq!(phase(&roster), Phase::Dead { restart });
 }
@@ -63,7 +63,7 @@ fn a_paused_node_is_thawed_to_be_stopped_and_one_that_ends_in_time_comes_back() 
         effects,
         Ok(vec![Effect::Term(name("a")), Effect::Thaw(name("a"))])
     );
-    roster.exited(at(9), &name("a"), PID, "exited with code 0".into());
+    roster.exited(at(9), &name("a"), PID, crash("exited with code 0"));
     assert_eq!(phase(&roster), Phase::Dead { restart: None });
 }
 
