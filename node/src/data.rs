@@ -69,6 +69,8 @@ pub struct DataContext {
     pub wire: Wire,
     pub(crate) journal: Option<Journal>,
     pub(crate) sampler: Sampler,
+    /// Whether this node has been without a lease for long: see [`DataPlane::isolated`].
+    pub(crate) isolated: watch::Sender<bool>,
     registry: ArcSwap<Registry>,
 }
 
@@ -123,7 +125,6 @@ pub struct DataPlane {
     /// Handlers attached through this node.
     pub handlers: Arc<Handlers>,
     changing: Mutex<()>,
-    isolated: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -142,6 +143,7 @@ impl DataPlane {
             wire: Wire::new(config.node),
             journal: config.journal,
             sampler: config.sampler,
+            isolated: watch::Sender::new(false),
             registry: ArcSwap::default(),
         });
         let (exchanges, wanted) = Exchanges::new(Arc::clone(&context));
@@ -150,6 +152,7 @@ impl DataPlane {
         let tasks = vec![
             context.runtime.spawn(Arc::clone(&router).keep_time()),
             context.runtime.spawn(Arc::clone(&handlers).keep_attached()),
+            context.runtime.spawn(Arc::clone(&handlers).keep_leading()),
         ];
         let plane = Arc::new(Self {
             context,
@@ -157,7 +160,6 @@ impl DataPlane {
             router,
             handlers,
             changing: Mutex::new(()),
-            isolated: watch::Sender::new(false),
             tasks,
         });
         plane.context.wire.attach_local(Arc::downgrade(&plane));
@@ -308,13 +310,15 @@ impl DataPlane {
 
     /// Whether this node has been without a lease for so long that its clients are better off elsewhere.
     pub fn isolated(&self, isolated: bool) {
-        self.isolated.send_replace(isolated);
+        self.context
+            .isolated
+            .send_if_modified(|known| std::mem::replace(known, isolated) != isolated);
     }
 
     /// Follows [`DataPlane::isolated`].
     #[must_use]
     pub fn isolation(&self) -> watch::Receiver<bool> {
-        self.isolated.subscribe()
+        self.context.isolated.subscribe()
     }
 
     /// Ends all tasks of the data plane. Requests still open end as interrupted.

@@ -7,6 +7,8 @@ mod cluster;
 mod failover;
 #[path = "data_test/grpc_session.rs"]
 mod grpc_session;
+#[path = "data_test/leases.rs"]
+mod leases;
 #[path = "data_test/requests.rs"]
 mod requests;
 #[path = "data_test/sessions.rs"]

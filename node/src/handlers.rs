@@ -3,19 +3,16 @@
 //!
 //! What does not live here: which handler gets a request (the owner decides), and connections of clients (`session`).
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::fence::{Fenced, Pass};
 use squall_kernel::frame::Frame;
-use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
-use squall_kernel::limits::{DRIFT_PPM, TAG_BYTES_MAX};
+use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid};
+use squall_kernel::limits::TAG_BYTES_MAX;
 use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
-use squall_kernel::time::{Instant, Span};
-use tokio::sync::Notify;
 
 use crate::data::{Change, DataContext};
 use crate::journal::Fact;
@@ -25,13 +22,16 @@ use crate::wire::{ReturnPath, count};
 mod attachment;
 mod caught;
 mod counts;
+mod due;
 pub(crate) mod embedded;
+mod leases;
 mod notice;
 
 pub use attachment::{Attachment, HandlerSink};
 pub use caught::panics_are_caught;
 use counts::CountsTable;
 pub use counts::DeliveryStats;
+use due::Due;
 pub use notice::notice_of;
 use squall_kernel::view::Heard;
 
@@ -78,8 +78,9 @@ pub struct Handlers {
     attachments: RwLock<Attachments>,
     counts: CountsTable,
     /// When which unconfirmed attachment is sent again.
-    due: Mutex<BTreeSet<(Instant, u64)>>,
-    earlier: Notify,
+    due: Due,
+    /// When the owner is asked for the lease of which leader.
+    asks: Due,
 }
 
 impl Handlers {
@@ -88,8 +89,8 @@ impl Handlers {
             context,
             attachments: RwLock::default(),
             counts: CountsTable::default(),
-            due: Mutex::default(),
-            earlier: Notify::new(),
+            due: Due::default(),
+            asks: Due::default(),
         }
     }
 
@@ -139,8 +140,8 @@ impl Handlers {
         let Some(attachment) = self.remove(serial) else {
             return false;
         };
-        // Whoever is detached leads nothing any more.
-        self.leads(&attachment, Instant(0));
+        // Before the owner hears of it: it may appoint another one at once.
+        self.give_up(&attachment);
         let grant = self
             .context
             .registry()
@@ -276,6 +277,9 @@ impl Handlers {
         };
         for attachment in wanted {
             let heard = attachment.view().hear(attachment.pid(), message);
+            if heard == Heard::News {
+                self.appointed(&attachment, message);
+            }
             match heard {
                 Heard::News if attachment.sink().system(&attachment, message) => {}
                 Heard::News => self.begin_anew(&attachment),
@@ -290,39 +294,6 @@ impl Handlers {
     fn begin_anew(&self, attachment: &Arc<Attachment>) {
         attachment.view().forget();
         self.schedule(attachment);
-    }
-
-    /// The owner's answer to the question how long a leader may count on its leadership: counted from the question.
-    pub(crate) fn leased(
-        &self,
-        exchange: ExchangeId,
-        epoch: Epoch,
-        handler: Pid,
-        leader_epoch: LeaderEpoch,
-        asked_at: Instant,
-        remaining: Span,
-    ) {
-        let Some(attachment) = self.read().by_serial.get(&handler.serial).cloned() else {
-            return;
-        };
-        let current = attachment.view().confirmed() == Some(epoch);
-        if attachment.exchange() == exchange && current {
-            attachment.granted(leader_epoch, asked_at + remaining.shortened(DRIFT_PPM));
-            self.leads(&attachment, attachment.leadership().until);
-        }
-    }
-
-    /// Tells until when a handler counts on its leadership, if it has one.
-    fn leads(&self, attachment: &Attachment, until: Instant) {
-        let leader_epoch = attachment.leadership().leader_epoch;
-        if leader_epoch > LeaderEpoch(0) {
-            self.context.tell(|| Fact::Leads {
-                exchange: attachment.exchange(),
-                handler: attachment.pid(),
-                leader_epoch,
-                until,
-            });
-        }
     }
 
     /// The asked node does not own the exchange under that epoch: asked again at once when the registry here has moved
@@ -385,50 +356,26 @@ impl Handlers {
         let Some(at) = attachment.view().next_try(now) else {
             return;
         };
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        due.insert((at, attachment.pid().serial));
-        if due.first().is_some_and(|(first, _)| *first == at) {
-            self.earlier.notify_one();
-        }
+        self.due.plan(at, attachment.pid().serial);
     }
 
     /// Sends unconfirmed attachments again, for ever.
     pub(crate) async fn keep_attached(self: Arc<Self>) {
         loop {
-            let next = self.due().first().map(|(at, _)| *at);
-            let left = next.map(|at| Duration::from_micros(at.since(self.context.clock.now()).0));
-            tokio::select! {
-                () = self.earlier.notified() => {}
-                () = pause(left) => self.tick(self.context.clock.now()),
-            }
-        }
-    }
-
-    fn tick(&self, now: Instant) {
-        let later = self.due().split_off(&(Instant(now.0 + 1), 0));
-        let due = std::mem::replace(&mut *self.due(), later);
-        for (at, serial) in due {
-            let Some(attachment) = self.read().by_serial.get(&serial).cloned() else {
-                continue;
-            };
-            let known = self
-                .context
-                .registry()
-                .exchanges
-                .get(&attachment.exchange())
-                .map(|e| e.epoch);
-            if attachment.view().is_due(at, known) {
-                self.send_attach(&attachment);
+            for (at, serial) in self.due.next(self.context.clock).await {
+                let attachment = self.read().by_serial.get(&serial).cloned();
+                let Some(attachment) = attachment else { continue };
+                let registry = self.context.registry_kept();
+                let known = registry.exchanges.get(&attachment.exchange()).map(|e| e.epoch);
+                if attachment.view().is_due(at, known) {
+                    self.send_attach(&attachment);
+                }
             }
         }
     }
 
     pub(crate) fn stop(&self) {
         *self.write() = Attachments::default();
-    }
-
-    fn due(&self) -> MutexGuard<'_, BTreeSet<(Instant, u64)>> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Attachments> {
@@ -444,12 +391,5 @@ fn key_of(frame: &Frame) -> RequestKey {
     RequestKey {
         origin: frame.origin,
         message: frame.message,
-    }
-}
-
-async fn pause(left: Option<Duration>) {
-    match left {
-        Some(left) => tokio::time::sleep(left).await,
-        None => std::future::pending().await,
     }
 }

@@ -454,7 +454,7 @@ async fn live(
             .chaos
             .then(|| faults.clone() as Arc<dyn crate::grpc::FaultPlane>),
     };
-    let session = GrpcSessions::new(Arc::clone(&plane));
+    let session = GrpcSessions::new(Arc::clone(&plane), sessions.departure());
     let server = Server::start(grpc_inbox, |services, closing| {
         services.add_control(parts, closing.clone());
         services.add(session.into_server());

@@ -276,6 +276,7 @@ impl Router {
     }
 
     fn end(&self, open: Open, reason: NoReply) {
+        let reason = self.as_told(reason);
         spans::reply_arrived(&open.span, &TraceContext::default(), Status::None(reason));
         let outcome = Outcome::none(open.request.exchange, reason, open.request.tags.request.clone());
         self.conclude(open, outcome);
@@ -312,6 +313,16 @@ impl Router {
                 ending: ending_of(outcome),
                 more: outcome.more,
             });
+        }
+    }
+
+    /// On a node without a majority an owner that is not there, or out of reach, means just that.
+    fn as_told(&self, reason: NoReply) -> NoReply {
+        let cut_off = matches!(reason, NoReply::Unreachable | NoReply::NoOwner);
+        if cut_off && *self.context.isolated.borrow() {
+            NoReply::NoQuorum
+        } else {
+            reason
         }
     }
 

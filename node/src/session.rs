@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
-use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
+use squall_kernel::id::{ExchangeName, LeaderEpoch, MessageId, NodeId, Pid};
 use squall_kernel::message::SystemMessage;
 use squall_kernel::reason::{DetachReason, NoReply};
-use squall_kernel::time::Instant;
+use squall_kernel::time::{Instant, Span};
 use tokio::sync::Notify;
 
 use crate::data::{DataContext, DataPlane};
@@ -43,6 +43,20 @@ pub(crate) enum Event {
     Detached { handler: u64, reason: DetachReason },
     /// The outcome of a request.
     Outcome { id: u64, outcome: Outcome },
+    /// A handler has begun to hold a lease of its leadership.
+    Leads { handler: u64 },
+}
+
+/// The answer to the question how long a handler may count on its leadership: what this node holds for it now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) handler: u64,
+    /// As asked, by the client's clock.
+    pub(crate) asked_at: Instant,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) remaining: Span,
+    /// How soon to ask again at the latest.
+    pub(crate) again: Span,
 }
 
 /// A delivery that the client has not answered: which request, at which handler.
@@ -105,6 +119,13 @@ impl HandlerSink for Entrance {
         .is_ok()
     }
 
+    fn leads(&self, handler: &Arc<Attachment>) {
+        // Without room the client is answered when it asks the next time.
+        let _asked_again = self.push_if_room(Event::Leads {
+            handler: handler.pid().serial,
+        });
+    }
+
     fn detached(&self, handler: &Arc<Attachment>, reason: DetachReason) {
         // Without room the session is about to be closed anyway.
         let _no_room = self.mailbox.push(Event::Detached {
@@ -133,6 +154,9 @@ pub(crate) struct Session {
     inbox: Inbox<Event>,
     handlers: HashMap<u64, Arc<Attachment>>,
     open: HashMap<DeliveryKey, OpenDelivery>,
+    /// Handlers that asked for a lease which this node does not hold yet, and when by their clock. Bounded by the
+    /// handlers.
+    asked: HashMap<u64, Instant>,
 }
 
 impl Session {
@@ -157,6 +181,7 @@ impl Session {
             inbox,
             handlers: HashMap::new(),
             open: HashMap::new(),
+            asked: HashMap::new(),
         }
     }
 
@@ -197,8 +222,11 @@ impl Session {
             Event::Outcome { outcome, .. } if !outcome.more => {
                 self.entrance.requests.fetch_sub(1, Ordering::Relaxed);
             }
-            Event::Outcome { .. } | Event::System { .. } => {}
-            Event::Detached { handler, .. } => drop(self.handlers.remove(handler)),
+            Event::Outcome { .. } | Event::System { .. } | Event::Leads { .. } => {}
+            Event::Detached { handler, .. } => {
+                self.handlers.remove(handler);
+                self.asked.remove(handler);
+            }
         }
         event
     }
@@ -263,6 +291,29 @@ impl Session {
 
     pub(crate) fn handler(&self, serial: u64) -> Option<&Arc<Attachment>> {
         self.handlers.get(&serial)
+    }
+
+    /// A handler's client asks how long the handler may count on its leadership. Without a lease the question waits for
+    /// one.
+    pub(crate) fn leadership_asked(&mut self, handler: u64, asked_at: Instant) -> Option<Granted> {
+        self.handlers.contains_key(&handler).then(|| {
+            self.asked.insert(handler, asked_at);
+        })?;
+        self.leads(handler)
+    }
+
+    /// The answer to the question that waits, if there is one and a lease is held.
+    pub(crate) fn leads(&mut self, handler: u64) -> Option<Granted> {
+        let leadership = self.handlers.get(&handler)?.leadership()?;
+        let asked_at = self.asked.remove(&handler)?;
+        let left = u64::try_from(leadership.remaining().as_micros()).unwrap_or(u64::MAX);
+        Some(Granted {
+            handler,
+            asked_at,
+            leader_epoch: leadership.epoch(),
+            remaining: Span(left),
+            again: self.plane.handlers.lease_every(),
+        })
     }
 
     /// Answers a delivery. An answer to nothing that is open is counted and dropped.

@@ -1,4 +1,4 @@
-//! Which address to try next: those given, then those learned. Pure.
+//! Which address to try next: those given, then those learned, and last those of nodes that sent the client away. Pure.
 
 use squall_kernel::registry::Introduction;
 
@@ -9,6 +9,8 @@ use crate::limits::ADDRESSES_MAX;
 pub(crate) struct Addresses {
     given: Vec<String>,
     learned: Vec<String>,
+    /// Addresses of nodes that sent the client away; a part of the others.
+    away: Vec<String>,
     next: usize,
 }
 
@@ -17,7 +19,29 @@ impl Addresses {
         Self {
             given,
             learned: Vec::new(),
+            away: Vec::new(),
             next: 0,
+        }
+    }
+
+    /// The node at these addresses, which may be written differently, sends the client away: a round begins with all the
+    /// others and ends with it.
+    pub(crate) fn sent_away(&mut self, from: &[&str]) {
+        for addr in from {
+            let known = self.given.iter().chain(&self.learned).any(|a| a == addr);
+            if known && !self.away.iter().any(|a| a == addr) {
+                self.away.push((*addr).to_owned());
+            }
+        }
+        self.next = 0;
+    }
+
+    /// The node at these addresses serves the client: it is as good as any other again. When it is lost, those that sent
+    /// the client away still come last.
+    pub(crate) fn serves(&mut self, at: &[&str]) {
+        self.away.retain(|away| !at.contains(&away.as_str()));
+        if !self.away.is_empty() {
+            self.next = 0;
         }
     }
 
@@ -31,6 +55,9 @@ impl Addresses {
                 self.learned.push(addr.clone());
             }
         }
+        let (given, learned) = (&self.given, &self.learned);
+        self.away
+            .retain(|away| given.contains(away) || learned.contains(away));
     }
 
     /// The next address in turn, and whether it is the last one of a round. `None` when there is none at all.
@@ -39,7 +66,10 @@ impl Addresses {
         if self.next >= count {
             self.next = 0;
         }
-        let addr = self.given.iter().chain(&self.learned).nth(self.next)?.clone();
+        let all = || self.given.iter().chain(&self.learned);
+        let (near, away) = (all().filter(|a| !self.away.contains(a)), all());
+        let away = away.filter(|a| self.away.contains(a));
+        let addr = near.chain(away).nth(self.next)?.clone();
         self.next += 1;
         Some((addr, self.next == count))
     }
@@ -87,5 +117,26 @@ mod tests {
             "a member that left is forgotten, a given address never"
         );
         assert_eq!(Addresses::default().take(), None);
+    }
+
+    #[test]
+    fn a_node_that_sent_the_client_away_is_tried_last_until_it_serves_again() {
+        let mut addresses = Addresses::new(vec!["localhost:1".into(), "b".into()]);
+        addresses.learn(&[member("127.0.0.1:1"), member("c")]);
+        addresses.sent_away(&["localhost:1", "127.0.0.1:1"]);
+        assert_eq!(round(&mut addresses), ["b", "c", "localhost:1", "127.0.0.1:1"]);
+        addresses.sent_away(&["b", "elsewhere"]);
+        assert_eq!(round(&mut addresses), ["c", "localhost:1", "b", "127.0.0.1:1"]);
+        assert_eq!(addresses.take(), Some(("c".into(), false)));
+        addresses.serves(&["c"]);
+        assert_eq!(round(&mut addresses), ["c", "localhost:1", "b", "127.0.0.1:1"]);
+        addresses.serves(&["localhost:1", "127.0.0.1:1"]);
+        assert_eq!(round(&mut addresses), ["localhost:1", "127.0.0.1:1", "c", "b"]);
+        addresses.learn(&[member("c")]);
+        assert_eq!(
+            round(&mut addresses),
+            ["localhost:1", "c", "b"],
+            "what left is forgotten"
+        );
     }
 }

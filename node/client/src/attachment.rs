@@ -19,6 +19,7 @@ use crate::ask::check_tag;
 use crate::client::Client;
 use crate::error::{AttachError, Ended, Invalid};
 use crate::handler::Handler;
+use crate::leadership::Context;
 use crate::limits::CREDIT_MAX;
 use crate::options::AttachOptions;
 
@@ -29,6 +30,7 @@ pub struct Attachment {
     stop: Option<oneshot::Sender<()>>,
     standing: watch::Receiver<Standing>,
     counters: Arc<Counters>,
+    context: Context,
     keeper: JoinHandle<()>,
     worker: JoinHandle<()>,
 }
@@ -81,6 +83,12 @@ impl Attachment {
         }
     }
 
+    /// What the handler knows of its own standing.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        self.context.clone()
+    }
+
     /// What the handler has done so far.
     #[must_use]
     pub fn counts(&self) -> AttachmentCounts {
@@ -130,7 +138,14 @@ pub(crate) async fn attach(
     let (stop, stopped) = oneshot::channel();
     let counters = Arc::new(Counters::default());
     let shared = Arc::clone(client.shared());
-    let worker = Worker::new(Arc::clone(&shared), name.clone(), handler, Arc::clone(&counters));
+    let context = route.grants().context();
+    let worker = Worker::new(
+        Arc::clone(&shared),
+        name.clone(),
+        handler,
+        Arc::clone(&counters),
+        context.changes(),
+    );
     let status = watch::Sender::new(Standing::Waiting);
     let standing = status.subscribe();
     let keeper = Keeper {
@@ -147,8 +162,9 @@ pub(crate) async fn attach(
         stop: Some(stop),
         standing,
         counters,
+        context: context.clone(),
         keeper: tokio::spawn(keeper.run(stopped)),
-        worker: tokio::spawn(worker.run(receiver)),
+        worker: tokio::spawn(worker.run(receiver, context)),
     };
     let decided = attachment
         .standing

@@ -1,5 +1,6 @@
 //! The one connection of a client: dialled, kept, and replaced when it breaks. Its writer is a task of its own.
 
+mod asking;
 mod dial;
 mod writer;
 
@@ -17,6 +18,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use self::asking::Asking;
 use self::dial::{DialError, Dialled};
 pub(crate) use self::writer::Queue;
 use self::writer::Writer;
@@ -177,12 +179,13 @@ struct Connection {
     leaving: Option<Instant>,
     /// The writer holds requests back once this is set.
     hold: Arc<AtomicBool>,
+    asking: Asking,
 }
 
 impl Connection {
     fn start(shared: Arc<Shared>, peer: Peer, dialled: Dialled) -> Self {
         let generation = peer.generation;
-        shared.up(peer);
+        shared.up(&dialled.addr, peer);
         Self {
             shared,
             generation,
@@ -191,6 +194,7 @@ impl Connection {
             asked_members: None,
             leaving: None,
             hold: Arc::new(AtomicBool::new(false)),
+            asking: Asking::default(),
         }
     }
 
@@ -229,6 +233,9 @@ impl Connection {
             if let Err(end) = self.take_frames(&mut input) {
                 return end;
             }
+            if let Some(end) = self.left() {
+                return end;
+            }
             input.reserve(limits::READ_BYTES);
             tokio::select! {
                 read = self.dialled.read.read_buf(&mut input) => match read {
@@ -237,6 +244,7 @@ impl Connection {
                     Err(error) => return End::Read(error),
                 },
                 _ = tick.tick() => if let Some(end) = self.tick() { return end },
+                () = self.asking.due() => self.ask_for_leases(),
             }
         }
     }
@@ -263,6 +271,7 @@ impl Connection {
             NodeMessage::System { handler, message } => {
                 if let Some(route) = self.shared.handler(handler) {
                     route.notice(self.generation, message);
+                    self.asking.again(route.grants());
                 }
             }
             NodeMessage::Detached { handler, reason } => {
@@ -270,10 +279,19 @@ impl Connection {
                     route.detached(self.generation, reason);
                 }
             }
-            NodeMessage::Leaving => {
+            NodeMessage::Leadership {
+                handler,
+                asked_at,
+                leader_epoch,
+                remaining,
+                again,
+            } => self.granted(handler, asked_at, leader_epoch, remaining, again),
+            NodeMessage::Leaving { why } => {
+                tracing::info!(node = %self.dialled.node.name, %why, "sent away");
                 self.leaving = Some(Instant::now());
                 self.hold.store(true, Ordering::Release);
-                self.shared.leaving();
+                self.shared
+                    .sent_away(&[&self.dialled.addr, &self.dialled.node.mesh_addr]);
             }
             NodeMessage::Found { call, .. }
             | NodeMessage::Attached { call, .. }
@@ -306,9 +324,8 @@ impl Connection {
         if self.heard.elapsed() >= silence {
             return Some(End::Silent(silence));
         }
-        if let Some(since) = self.leaving {
-            let idle = self.shared.written() == 0 && self.shared.delivering() == 0;
-            return (idle || since.elapsed() >= limits::LEAVING_GRACE).then_some(End::Left);
+        if self.leaving.is_some() {
+            return self.left();
         }
         if self
             .asked_members
@@ -320,6 +337,13 @@ impl Connection {
             self.send(control(&ClientMessage::Ping { call: NO_CALL }));
         }
         None
+    }
+
+    /// The node has sent the client away, and nothing is open there any more, or for too long.
+    fn left(&self) -> Option<End> {
+        let since = self.leaving?;
+        let idle = self.shared.written() == 0 && self.shared.delivering() == 0;
+        (idle || since.elapsed() >= limits::LEAVING_GRACE).then_some(End::Left)
     }
 
     /// Sends what may be lost when the queue is full: a full queue is a sign of life of its own.

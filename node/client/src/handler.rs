@@ -5,6 +5,8 @@ use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{Counter, Epoch, ExchangeName, LeaderEpoch};
 
+use crate::leadership::{Context, LeadershipChange};
+
 /// A request as its handler sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -87,11 +89,22 @@ pub struct ServerInfo {
 /// Answers requests. One call at a time per handler; attach several handlers for concurrency. A panic is caught and
 /// counted: the request ends as `interrupted`, the handler goes on by its restart policy, the node lives.
 pub trait Handler: Send + 'static {
+    /// Takes its context, before anything else: to be kept by a handler that leads, and given to tasks of its own. The
+    /// default takes no interest.
+    fn attached(&mut self, context: Context) {
+        drop(context);
+    }
+
     /// Answers a request.
     fn handle(&mut self, delivery: Delivery) -> impl Future<Output = Answer> + Send;
 
     /// Takes a notice. The default takes no interest.
     fn notice(&mut self, notice: Notice) {
         drop(notice);
+    }
+
+    /// Takes a change of its leadership. The default takes no interest.
+    fn leadership(&mut self, change: LeadershipChange) {
+        let _ = change;
     }
 }

@@ -24,6 +24,7 @@ mod client;
 mod connection;
 pub mod error;
 pub mod handler;
+pub mod leadership;
 mod limits;
 mod link;
 pub mod operator;
@@ -35,6 +36,9 @@ pub use attachment::{Attachment, AttachmentCounts};
 pub use client::{Client, Declared};
 pub use error::{AttachError, CommandError, ConnectError, Ended, Invalid, RequestError};
 pub use handler::{Answer, Delivery, Handler, Notice, NoticeKind, ServerInfo};
+pub use leadership::{
+    Context, FencingToken, LeaderGuard, Leadership, LeadershipChange, LeaseOver, NotLeading,
+};
 pub use limits::{CREDIT_DEFAULT, CREDIT_MAX};
 pub use operator::{Certificate, Operator, OperatorError};
 pub use options::{AttachOptions, ConnectOptions, Declaration, RequestOptions};

@@ -47,6 +47,9 @@ pub(crate) const LEAVING_GRACE: Duration = Duration::from_secs(1);
 pub(crate) const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 /// How long a notice waits for the names of the nodes in it.
 pub(crate) const NAMES_WITHIN: Duration = Duration::from_millis(500);
+/// How often a leader's lease is asked for until the node has said how often its cluster needs it: a third of the
+/// shortest promise.
+pub(crate) const LEASE_EVERY: Duration = Duration::from_millis(40);
 /// Wait before a refused call is made again.
 pub(crate) const REFUSED_RETRY: Duration = Duration::from_millis(50);
 /// Longest wait before a refused attachment is tried again.

@@ -83,6 +83,8 @@ pub(crate) struct Shared {
     live: AtomicU64,
     /// Deliveries taken in and not answered yet.
     delivering: AtomicU64,
+    /// Zero of the client's own clock.
+    start: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +113,7 @@ impl Shared {
             last_call: AtomicU64::new(0),
             live: AtomicU64::new(0),
             delivering: AtomicU64::new(0),
+            start: Instant::now(),
         }
     }
 
@@ -264,6 +267,31 @@ impl Shared {
         self.delivering.load(Ordering::Acquire)
     }
 
+    /// The handlers that lead, as they were last told.
+    pub(crate) fn leading(&self) -> Vec<(u64, Arc<Route>)> {
+        let state = self.lock();
+        let leading = state
+            .handlers
+            .iter()
+            .filter(|(_, r)| r.grants().leads().is_some());
+        leading
+            .map(|(serial, route)| (*serial, Arc::clone(route)))
+            .collect()
+    }
+
+    /// A point of the client's own clock, as questions carry it.
+    pub(crate) fn clock(&self, at: Instant) -> squall_kernel::time::Instant {
+        let since = at.saturating_duration_since(self.start).as_micros();
+        squall_kernel::time::Instant(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    /// The point of the runtime's clock that a question carried; none when it lies in the future, where nothing was
+    /// asked.
+    pub(crate) fn asked_at(&self, at: squall_kernel::time::Instant) -> Option<Instant> {
+        let asked = self.start.checked_add(std::time::Duration::from_micros(at.0))?;
+        (asked <= Instant::now()).then_some(asked)
+    }
+
     // Names and members.
 
     pub(crate) fn cached(&self, name: &ExchangeName) -> Option<ExchangeId> {
@@ -324,13 +352,17 @@ impl Shared {
         }
     }
 
-    pub(crate) fn up(&self, peer: Peer) {
+    /// The node at `addr` serves the client.
+    pub(crate) fn up(&self, addr: &str, peer: Peer) {
+        self.lock().addresses.serves(&[addr, &peer.node.mesh_addr]);
         self.live.store(peer.generation.0, Ordering::Release);
         self.link.send_replace(Link::Up(Arc::new(peer)));
     }
 
-    /// New requests and calls wait for the next connection; deliveries may still be answered.
-    pub(crate) fn leaving(&self) {
+    /// The node at these addresses sends the client away. New requests and calls wait for the next connection;
+    /// deliveries may still be answered.
+    pub(crate) fn sent_away(&self, from: &[&str]) {
+        self.lock().addresses.sent_away(from);
         self.link.send_replace(Link::Down(None));
     }
 

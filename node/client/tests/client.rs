@@ -5,5 +5,7 @@
 mod fake_node;
 #[path = "client/handlers.rs"]
 mod handlers;
+#[path = "client/leases.rs"]
+mod leases;
 #[path = "client/requests.rs"]
 mod requests;

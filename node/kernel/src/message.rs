@@ -17,7 +17,7 @@ use crate::id::{
 use crate::limits;
 use crate::membership::{MemberChange, MemberResult};
 use crate::promises::VotersAt;
-use crate::reason::{DetachReason, Refusal};
+use crate::reason::{DetachReason, Refusal, SentAway};
 use crate::registry::{Command, Introduction, Outcome};
 use crate::time::{Instant, Span};
 
@@ -366,6 +366,14 @@ pub enum ClientMessage {
         /// Number of the call.
         call: Call,
     },
+    /// Asks how long a handler may count on its leadership. Answered by `Leadership` as soon as the node holds a lease
+    /// for it, and not at all when the handler does not lead.
+    LeadershipAsk {
+        /// Serial of the handler.
+        handler: u64,
+        /// The client's own clock: given back with the answer.
+        asked_at: Instant,
+    },
 }
 
 /// From a node to a native client. Deliveries come as `Deliver` frames, outcomes as `Reply` frames.
@@ -427,8 +435,24 @@ pub enum NodeMessage {
         /// Why.
         reason: DetachReason,
     },
-    /// The node leaves: go elsewhere.
-    Leaving,
+    /// Go elsewhere.
+    Leaving {
+        /// Why.
+        why: SentAway,
+    },
+    /// Answer to `LeadershipAsk`: what the node holds at that moment.
+    Leadership {
+        /// Serial of the handler.
+        handler: u64,
+        /// `asked_at` of the question: the lease counts from there, so an answer that waited lengthens nothing.
+        asked_at: Instant,
+        /// Epoch of the leadership.
+        leader_epoch: LeaderEpoch,
+        /// How long it holds, counted from then and to be shortened by what clocks may differ.
+        remaining: Span,
+        /// How soon to ask again at the latest, so that the lease is renewed before it runs out.
+        again: Span,
+    },
 }
 
 /// First messages on every connection, before any frame with a payload of others; see `handshake`.

@@ -106,6 +106,16 @@ reasons! {
 }
 
 reasons! {
+    /// Why a node tells its clients to go elsewhere.
+    SentAway {
+        /// The node leaves.
+        Leaving = "leaving",
+        /// The node has been without a majority for so long that another one serves better.
+        NoQuorum = "no quorum",
+    }
+}
+
+reasons! {
     /// Why a connection was refused.
     Refusal {
         /// Another protocol version.

@@ -33,14 +33,19 @@ impl Span {
     /// The span shortened by `ppm` parts per million: for a lease its holder counts.
     #[must_use]
     pub const fn shortened(self, ppm: u64) -> Self {
-        Self(self.0 - self.0 * ppm / 1_000_000)
+        Self(self.0 - part(self.0, ppm))
     }
 
     /// The span lengthened by `ppm` parts per million: for a wait before taking over.
     #[must_use]
     pub const fn lengthened(self, ppm: u64) -> Self {
-        Self(self.0 + self.0 * ppm / 1_000_000 + 1)
+        Self(self.0.saturating_add(part(self.0, ppm)).saturating_add(1))
     }
+}
+
+/// `ppm` parts per million of a number of any size.
+const fn part(of: u64, ppm: u64) -> u64 {
+    of / 1_000_000 * ppm + of % 1_000_000 * ppm / 1_000_000
 }
 
 impl Instant {

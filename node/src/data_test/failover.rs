@@ -218,11 +218,15 @@ async fn a_journal_of_a_failover_replays_to_the_same_effects() {
     cluster.appoint().await;
     assert_eq!(reply(&cluster.request(1, exchange, "x").await), "leads");
     cluster.kill(0);
+    // What the next owner grants to the leader ends soon.
+    let now = cluster.planes[1].context.clock.now();
+    cluster.leases[1].set(now + Span::from_ms(100));
     cluster.declare_lost(0);
     for _ in 0..20 {
         assert_eq!(reply(&cluster.request(1, exchange, "x").await), "leads");
     }
     cluster.kill(2);
+    cluster.leases[1].set(Instant(u64::MAX));
     cluster.declare_lost(2);
     // The new owner gives the leader it was told of time to attach again.
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -270,4 +274,17 @@ async fn a_broken_link_interrupts_what_may_have_arrived_and_repeats_replies() {
         1,
         "what was lost was not delivered a second time"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_node_without_a_majority_what_needs_one_ends_as_no_quorum() {
+    let mut cluster = Cluster::new(2);
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    cluster.cut(0);
+    cluster.planes[1].isolated(true);
+    let outcome = cluster.request(1, exchange, "x").await;
+    assert_eq!(outcome.status, none(NoReply::NoQuorum));
+    cluster.planes[1].isolated(false);
+    let outcome = cluster.request(1, exchange, "x").await;
+    assert_eq!(outcome.status, none(NoReply::Unreachable));
 }

@@ -8,7 +8,7 @@ use squall_proto::v1::client_action::Action;
 use squall_proto::v1::server_event::Event;
 use squall_proto::v1::session_client::SessionClient;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Streaming};
@@ -19,7 +19,8 @@ use crate::session::GrpcSessions;
 async fn connect(cluster: &Cluster, n: usize) -> SessionClient<Channel> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service = GrpcSessions::new(Arc::clone(&cluster.planes[n])).into_server();
+    let leaving = watch::Sender::new(false);
+    let service = GrpcSessions::new(Arc::clone(&cluster.planes[n]), leaving.subscribe()).into_server();
     let serving = Server::builder()
         .add_service(service)
         .serve_with_incoming(TcpListenerStream::new(listener));

@@ -29,7 +29,7 @@ impl Proposer for Yes {
     }
 }
 
-struct Client {
+pub(super) struct Client {
     frames: mpsc::Sender<Frame>,
     out: mpsc::Receiver<Frame>,
     _sessions: NativeSessions<Yes>,
@@ -37,7 +37,7 @@ struct Client {
 }
 
 impl Client {
-    fn connect(cluster: &Cluster, n: usize) -> Self {
+    pub(super) fn connect(cluster: &Cluster, n: usize) -> Self {
         let sessions = NativeSessions::new(Arc::clone(&cluster.planes[n]), Arc::new(Yes));
         let (frames, from_client) = mpsc::channel(64);
         let (to_client, out) = mpsc::channel(64);
@@ -54,7 +54,7 @@ impl Client {
         }
     }
 
-    async fn say(&self, message: &ClientMessage) {
+    pub(super) async fn say(&self, message: &ClientMessage) {
         self.frames.send(message::control(message)).await.unwrap();
     }
 
@@ -62,7 +62,7 @@ impl Client {
         self.out.recv().await.unwrap()
     }
 
-    async fn heard(&mut self) -> NodeMessage {
+    pub(super) async fn heard(&mut self) -> NodeMessage {
         let frame = self.frame().await;
         assert_eq!(frame.kind, Kind::Control);
         message::parse(&frame.payload).unwrap()
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    async fn attach(&mut self, exchange: &str, credit: u32) -> Pid {
+    pub(super) async fn attach(&mut self, exchange: &str, credit: u32) -> Pid {
         self.say(&ClientMessage::Attach {
             call: 1,
             name: name(exchange),

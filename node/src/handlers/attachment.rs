@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use squall_client::leadership::{Grants, Leadership};
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::Frame;
-use squall_kernel::id::{ExchangeId, ExchangeName, LeaderEpoch, Pid};
+use squall_kernel::id::{ExchangeId, ExchangeName, Pid};
 use squall_kernel::message::SystemMessage;
 use squall_kernel::reason::DetachReason;
 use squall_kernel::time::Instant;
@@ -28,6 +29,8 @@ pub trait HandlerSink: Send + Sync {
     fn deliver(&self, pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>>;
     /// Takes a system message. False when there is no room: the handler's view is built anew then.
     fn system(&self, handler: &Arc<Attachment>, message: &SystemMessage) -> bool;
+    /// The handler begins to hold a lease of its leadership. Renewals are not told: they are asked for.
+    fn leads(&self, handler: &Arc<Attachment>);
     /// The handler is detached.
     fn detached(&self, handler: &Arc<Attachment>, reason: DetachReason);
 }
@@ -43,16 +46,8 @@ pub struct Attachment {
     sink: Arc<dyn HandlerSink>,
     counts: Arc<DeliveryCounts>,
     view: Mutex<View>,
-    leadership: Mutex<Leadership>,
-}
-
-/// How long a handler may count on its leadership, as the owner has granted it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Leadership {
-    /// Epoch of the leadership; 0 for none.
-    pub leader_epoch: LeaderEpoch,
-    /// End, by this node's clock. It runs out by itself.
-    pub until: Instant,
+    grants: Grants,
+    next_ask: Mutex<Option<Instant>>,
 }
 
 impl Attachment {
@@ -75,7 +70,8 @@ impl Attachment {
             sink,
             counts,
             view: Mutex::default(),
-            leadership: Mutex::default(),
+            grants: Grants::default(),
+            next_ask: Mutex::default(),
         }
     }
 
@@ -117,20 +113,24 @@ impl Attachment {
         &self.sink
     }
 
-    /// How long the handler may count on its leadership.
+    /// The leadership that the handler holds now.
     #[must_use]
-    pub fn leadership(&self) -> Leadership {
-        *self.leadership.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn leadership(&self) -> Option<Leadership> {
+        self.grants.context().leadership()
     }
 
-    /// The owner granted a lease. None is ever lengthened but by a later answer of the same leadership.
-    pub(super) fn granted(&self, leader_epoch: LeaderEpoch, until: Instant) {
-        let mut held = self.leadership.lock().unwrap_or_else(PoisonError::into_inner);
-        if leader_epoch > held.leader_epoch {
-            *held = Leadership { leader_epoch, until };
-        } else if leader_epoch == held.leader_epoch {
-            held.until = held.until.max(until);
-        }
+    /// What its leadership is granted through.
+    pub(super) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// When the owner is next asked for its lease. Only the question planned last is asked.
+    pub(super) fn plan_ask(&self, at: Option<Instant>) {
+        *self.next_ask.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    pub(super) fn ask_is_planned(&self, at: Instant) -> bool {
+        *self.next_ask.lock().unwrap_or_else(PoisonError::into_inner) == Some(at)
     }
 
     pub(super) fn view(&self) -> MutexGuard<'_, View> {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use squall_client::handler::{Answer, Delivery, Handler};
+use squall_client::leadership::{Changes, Context};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
@@ -47,6 +48,9 @@ impl HandlerSink for Mailbox<Mail> {
         self.push(Mail::System(message.clone())).is_ok()
     }
 
+    /// The handler follows its leadership by itself.
+    fn leads(&self, _handler: &Arc<Attachment>) {}
+
     /// The mailbox goes with the attachment, and the task ends after what is still in it.
     fn detached(&self, _handler: &Arc<Attachment>, _reason: DetachReason) {}
 }
@@ -70,7 +74,8 @@ impl Handlers {
             .enter(ProcessKind::Handler, exchange.as_str(), MAILBOX_BOUND, now);
         let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
         let connection_tag = Bytes::from(tags.connection.clone());
-        self.attach(exchange, tags, u32::MAX, Arc::clone(&process), Arc::new(mailbox))?;
+        let attachment = self.attach(exchange, tags, u32::MAX, Arc::clone(&process), Arc::new(mailbox))?;
+        let standing = attachment.grants().context();
         let pid = process.pid();
         let embedded = Embedded {
             handler,
@@ -81,9 +86,10 @@ impl Handlers {
             handlers: Arc::downgrade(self),
             panics: 0,
             window: now,
+            changes: standing.changes(),
             context: Arc::clone(&context),
         };
-        context.runtime.spawn(embedded.run());
+        context.runtime.spawn(embedded.run(standing));
         Ok(pid)
     }
 }
@@ -97,12 +103,23 @@ struct Embedded<H> {
     handlers: Weak<Handlers>,
     panics: u32,
     window: Instant,
+    changes: Changes,
     context: Arc<DataContext>,
 }
 
 impl<H: Handler> Embedded<H> {
-    async fn run(mut self) {
-        while let Some((mail, put)) = self.inbox.next().await {
+    async fn run(mut self, standing: Context) {
+        self.tell(|handler| handler.attached(standing));
+        loop {
+            let mail = tokio::select! {
+                biased;
+                change = self.changes.next() => {
+                    self.tell(|handler| handler.leadership(change));
+                    continue;
+                }
+                mail = self.inbox.next() => mail,
+            };
+            let Some((mail, put)) = mail else { return };
             let begun = self.context.clock.now();
             match mail {
                 Mail::Deliver(frame) => self.deliver(frame, put).await,
@@ -157,7 +174,11 @@ impl<H: Handler> Embedded<H> {
 
     fn notice(&mut self, message: &SystemMessage) {
         let notice = notice_of(&self.context, self.process.pid(), &self.exchange, message);
-        if catch_now(|| self.handler.notice(notice)).is_err() {
+        self.tell(|handler| handler.notice(notice));
+    }
+
+    fn tell(&mut self, call: impl FnOnce(&mut H)) {
+        if catch_now(|| call(&mut self.handler)).is_err() {
             self.panicked();
         }
     }

@@ -4,10 +4,13 @@ use bytes::Bytes;
 use squall_client::handler::{Notice, NoticeKind, ServerInfo};
 use squall_kernel::frame::{Frame, Status, Tags, TraceContext};
 use squall_kernel::id::{ExchangeId, NodeId, Pid};
+use squall_kernel::limits::DRIFT_PPM;
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::Span;
 use squall_proto::v1;
+use squall_proto::v1::server_event::Event;
 
+use super::Granted;
 use crate::data::DataContext;
 use crate::router::{Outcome, Request};
 use crate::telemetry::context::{format_traceparent, parse_traceparent};
@@ -143,6 +146,18 @@ pub(super) fn system(handler: u32, notice: Notice, lease_left: Span) -> v1::Syst
         counter: notice.counter.0,
         what: Some(what),
     }
+}
+
+/// The answer to a client's question. What clocks may differ in speed is taken off here: clients in other languages just
+/// add.
+pub(super) fn leadership(handler: u32, granted: Granted) -> Event {
+    Event::Leadership(v1::Leadership {
+        handler,
+        asked_at_us: granted.asked_at.0,
+        leader_epoch: granted.leader_epoch.0,
+        remaining_us: granted.remaining.shortened(DRIFT_PPM).0,
+        ask_again_us: granted.again.0,
+    })
 }
 
 fn server(server: ServerInfo) -> v1::Server {

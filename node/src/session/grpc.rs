@@ -9,12 +9,12 @@ use squall_client::handler::Answer;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ExchangeId, ExchangeName};
 use squall_kernel::limits::TAG_BYTES_MAX;
-use squall_kernel::time::Span;
+use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 use squall_proto::v1::client_action::Action;
 use squall_proto::v1::server_event::Event as Out;
 use squall_proto::v1::session_server::{Session as SessionService, SessionServer};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -35,20 +35,25 @@ const NAME_BYTES_MAX: usize = 255;
 /// The service.
 pub struct GrpcSessions {
     plane: Arc<DataPlane>,
+    leaving: watch::Receiver<bool>,
     /// Stands for all single requests in the list of processes.
     requester: Arc<Process>,
 }
 
 impl GrpcSessions {
-    /// The service on that data plane.
+    /// The service on that data plane; `leaving` turns true when the node leaves.
     #[must_use]
-    pub fn new(plane: Arc<DataPlane>) -> Self {
+    pub fn new(plane: Arc<DataPlane>, leaving: watch::Receiver<bool>) -> Self {
         let context = &plane.context;
         let requester =
             context
                 .processes
                 .enter(ProcessKind::Requester, "grpc requests", 0, context.clock.now());
-        Self { plane, requester }
+        Self {
+            plane,
+            leaving,
+            requester,
+        }
     }
 
     /// Ready to be added to a server, its bounds set.
@@ -72,7 +77,11 @@ impl SessionService for GrpcSessions {
         let (out, events) = mpsc::channel(SESSION_OUT_MAX);
         let plane = Arc::clone(&self.plane);
         let runtime = plane.context.runtime.clone();
-        runtime.spawn(serve(plane, request.into_inner(), out, trace));
+        let away = Away {
+            leaving: self.leaving.clone(),
+            isolated: plane.isolation(),
+        };
+        runtime.spawn(serve(plane, request.into_inner(), out, trace, away));
         Ok(Response::new(ReceiverStream::new(events)))
     }
 
@@ -113,6 +122,7 @@ async fn serve(
     mut actions: Streaming<v1::ClientBatch>,
     out: mpsc::Sender<Result<v1::ServerBatch, Status>>,
     trace: Option<TraceContext>,
+    away: Away,
 ) {
     let end = match open(&plane, &mut actions).await {
         Ok((session, rest)) => {
@@ -126,7 +136,7 @@ async fn serve(
                 deliveries: HashMap::new(),
                 last: 0,
             };
-            grpc.run(actions, rest).await
+            grpc.run(actions, rest, away).await
         }
         Err(status) => Err(status),
     };
@@ -165,6 +175,31 @@ async fn open(
     }
 }
 
+/// What sends a client away.
+struct Away {
+    leaving: watch::Receiver<bool>,
+    isolated: watch::Receiver<bool>,
+}
+
+impl Away {
+    /// The next time that the client is to be sent away. A session that is opened while the node is without a majority
+    /// is served: its client found no other node.
+    async fn next(&mut self) -> v1::SentAway {
+        loop {
+            tokio::select! {
+                Ok(()) = self.leaving.changed() => return v1::SentAway::Leaving,
+                Ok(()) = self.isolated.changed() => {
+                    if *self.isolated.borrow_and_update() {
+                        return v1::SentAway::NoQuorum;
+                    }
+                }
+                // A node that ends closes the stream.
+                else => std::future::pending::<()>().await,
+            }
+        }
+    }
+}
+
 struct Grpc {
     plane: Arc<DataPlane>,
     session: Session,
@@ -183,6 +218,7 @@ impl Grpc {
         mut self,
         mut actions: Streaming<v1::ClientBatch>,
         first: Vec<v1::ClientAction>,
+        mut away: Away,
     ) -> Result<(), Status> {
         let opened = v1::Opened {
             pid: self.plane.context.pid_text(self.session.pid()),
@@ -202,6 +238,9 @@ impl Grpc {
                     Some(next) => self.events(next, &mut events),
                     None => return Err(Status::resource_exhausted("the client does not take what it is sent")),
                 },
+                why = away.next() => {
+                    events.push(event(Out::GoElsewhere(v1::GoElsewhere { why: why.into() })));
+                }
             }
             self.send(events).await?;
         }
@@ -266,11 +305,25 @@ impl Grpc {
                     reason: reason.as_str().to_owned(),
                 })
             }
+            Event::Leads { handler } => self.leadership(handler)?,
             Event::Outcome { id, outcome } => {
                 Out::Outcome(convert::outcome(&self.plane.context, id, outcome))
             }
         };
         Some(event(out))
+    }
+
+    /// The answer to a question that waited for the lease.
+    fn leadership(&mut self, handler: u64) -> Option<Out> {
+        let number = *self.numbers.get(&handler)?;
+        let granted = self.session.leads(handler)?;
+        Some(convert::leadership(number, granted))
+    }
+
+    fn leadership_asked(&mut self, ask: v1::LeadershipAsk) -> Option<v1::ServerEvent> {
+        let serial = *self.serials.get(&ask.handler)?;
+        let granted = self.session.leadership_asked(serial, Instant(ask.asked_at_us))?;
+        Some(event(convert::leadership(ask.handler, granted)))
     }
 
     fn delivery(&mut self, frame: squall_kernel::frame::Frame) -> Option<Out> {
@@ -312,6 +365,7 @@ impl Grpc {
                 Some(Action::Detach(detach)) => out.extend(self.detach(detach.handler)),
                 Some(Action::Reply(reply)) => self.reply(reply),
                 Some(Action::Request(call)) => out.extend(self.request(call)),
+                Some(Action::LeadershipAsk(ask)) => out.extend(self.leadership_asked(ask)),
                 None => return Err(Status::new(Code::InvalidArgument, "an action of an unknown kind")),
             }
         }

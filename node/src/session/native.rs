@@ -11,12 +11,12 @@ use squall_kernel::frame::{Frame, Kind, Status, Tags};
 use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
 use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
 use squall_kernel::message::{self, Call, ClientMessage, NodeMessage};
-use squall_kernel::reason::NoReply;
+use squall_kernel::reason::{NoReply, SentAway};
 use squall_kernel::registry::{Command, Introduction};
 use squall_kernel::time::Span;
 use tokio::sync::{mpsc, watch};
 
-use super::{DeliveryKey, Event, Session};
+use super::{DeliveryKey, Event, Granted, Session};
 use crate::data::{DataContext, DataPlane};
 use crate::grpc::Proposer;
 use crate::handlers::HandlerTags;
@@ -79,10 +79,17 @@ impl<P: Proposer> NativeSessions<P> {
             proposer: Arc::clone(&self.proposer),
             proposals: FuturesUnordered::new(),
         };
+        let isolated = self.plane.isolation();
         self.plane
             .context
             .runtime
-            .spawn(native.run(self.leaving.subscribe()))
+            .spawn(native.run(self.leaving.subscribe(), isolated))
+    }
+
+    /// Turns true when the node leaves.
+    #[must_use]
+    pub fn departure(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
     }
 
     /// Tells all clients that the node leaves.
@@ -105,7 +112,12 @@ struct Native<P> {
 }
 
 impl<P: Proposer> Native<P> {
-    async fn run(mut self, mut leaving: watch::Receiver<bool>) -> SessionEnd {
+    /// A session that is opened while the node is without a majority is served: its client found no other node.
+    async fn run(
+        mut self,
+        mut leaving: watch::Receiver<bool>,
+        mut isolated: watch::Receiver<bool>,
+    ) -> SessionEnd {
         let end = loop {
             let turn = tokio::select! {
                 frame = self.frames.recv() => match frame {
@@ -113,18 +125,19 @@ impl<P: Proposer> Native<P> {
                     None => Err(SessionEnd::Gone),
                 },
                 event = self.session.next() => match event {
-                    Some(event) => {
-                        let frame = frame_of(event);
-                        self.send(frame).await
-                    }
+                    Some(event) => self.event(event).await,
                     None => Err(SessionEnd::Slow),
                 },
                 Some(answer) = self.proposals.next() => self.send(message::control(&answer)).await,
                 // A sender that is gone is a node that ends: the connection ends too.
                 changed = leaving.changed() => match changed {
-                    Ok(()) => self.send(message::control(&NodeMessage::Leaving)).await,
+                    Ok(()) => self.send_away(SentAway::Leaving).await,
                     Err(_) => Err(SessionEnd::Gone),
                 },
+                Ok(()) = isolated.changed() => {
+                    let alone = *isolated.borrow_and_update();
+                    if alone { self.send_away(SentAway::NoQuorum).await } else { Ok(()) }
+                }
             };
             if let Err(end) = turn {
                 break end;
@@ -132,6 +145,26 @@ impl<P: Proposer> Native<P> {
         };
         tracing::debug!(session = %self.session.pid(), reason = %end, "session ended");
         end
+    }
+
+    async fn send_away(&mut self, why: SentAway) -> Result<(), SessionEnd> {
+        self.send(message::control(&NodeMessage::Leaving { why })).await
+    }
+
+    async fn event(&mut self, event: Event) -> Result<(), SessionEnd> {
+        let frame = match event {
+            Event::Deliver(frame) => frame,
+            Event::System { handler, message } => message::control(&NodeMessage::System { handler, message }),
+            Event::Detached { handler, reason } => {
+                message::control(&NodeMessage::Detached { handler, reason })
+            }
+            Event::Outcome { id, outcome } => outcome_frame(id, outcome),
+            Event::Leads { handler } => match self.session.leads(handler) {
+                Some(granted) => leadership(granted),
+                None => return Ok(()),
+            },
+        };
+        self.send(frame).await
     }
 
     async fn send(&mut self, frame: Frame) -> Result<(), SessionEnd> {
@@ -209,6 +242,12 @@ impl<P: Proposer> Native<P> {
                 members: members(self.session.context()),
             },
             ClientMessage::Ping { call } => NodeMessage::Pong { call },
+            ClientMessage::LeadershipAsk { handler, asked_at } => {
+                return match self.session.leadership_asked(handler, asked_at) {
+                    Some(granted) => self.send(leadership(granted)).await,
+                    None => Ok(()),
+                };
+            }
         };
         self.send(message::control(&answer)).await
     }
@@ -296,13 +335,21 @@ fn bounded(status: Status, payload: Bytes) -> (Status, Bytes) {
     }
 }
 
-fn frame_of(event: Event) -> Frame {
-    match event {
-        Event::Deliver(frame) => frame,
-        Event::System { handler, message } => message::control(&NodeMessage::System { handler, message }),
-        Event::Detached { handler, reason } => message::control(&NodeMessage::Detached { handler, reason }),
-        Event::Outcome { id, outcome } => outcome_frame(id, outcome),
-    }
+fn leadership(granted: Granted) -> Frame {
+    let Granted {
+        handler,
+        asked_at,
+        leader_epoch,
+        remaining,
+        again,
+    } = granted;
+    message::control(&NodeMessage::Leadership {
+        handler,
+        asked_at,
+        leader_epoch,
+        remaining,
+        again,
+    })
 }
 
 /// A request ends with the frame whose reply index is 0, or when as many frames as its reply count have come.

@@ -1291,7 +1291,7 @@ pub struct ClientBatch {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClientAction {
     /// The action.
-    #[prost(oneof = "client_action::Action", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "client_action::Action", tags = "1, 2, 3, 4, 5, 6")]
     pub action: ::core::option::Option<client_action::Action>,
 }
 /// Nested message and enum types in `ClientAction`.
@@ -1314,6 +1314,9 @@ pub mod client_action {
         /// Sends a request.
         #[prost(message, tag = "5")]
         Request(super::RequestCall),
+        /// Asks how long a handler may count on its leadership.
+        #[prost(message, tag = "6")]
+        LeadershipAsk(super::LeadershipAsk),
     }
 }
 /// Opens a session.
@@ -1342,7 +1345,19 @@ pub struct Attach {
     #[prost(uint32, tag = "5")]
     pub credit: u32,
 }
-/// Detaches a handler.
+/// Asks how long a handler may count on its leadership. Answered by Leadership as soon as the node holds a lease for it,
+/// and not at all when the handler does not lead. A handler that leads asks as often as Leadership says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeadershipAsk {
+    /// Number of the handler.
+    #[prost(uint32, tag = "1")]
+    pub handler: u32,
+    /// The client's own monotonic clock, in microseconds: given back with the answer.
+    #[prost(uint64, tag = "2")]
+    pub asked_at_us: u64,
+}
+/// Detaches a handler. One that leads stops to act as the leader before it sends this: another one may be appointed at
+/// once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Detach {
     /// Number of the handler.
@@ -1401,7 +1416,7 @@ pub struct ServerBatch {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerEvent {
     /// The event.
-    #[prost(oneof = "server_event::Event", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "server_event::Event", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub event: ::core::option::Option<server_event::Event>,
 }
 /// Nested message and enum types in `ServerEvent`.
@@ -1430,7 +1445,42 @@ pub mod server_event {
         /// A handler was detached by the node; it is attached again by itself where possible.
         #[prost(message, tag = "7")]
         Detached(super::Detached),
+        /// How long a handler may count on its leadership.
+        #[prost(message, tag = "8")]
+        Leadership(super::Leadership),
+        /// The client is better off with another node.
+        #[prost(message, tag = "9")]
+        GoElsewhere(super::GoElsewhere),
     }
+}
+/// How long a handler may count on its leadership: the answer to LeadershipAsk. The handler leads from now on until
+/// asked_at_us + remaining_us by its own clock, and not an instant longer, however late it reads this. It ends earlier
+/// when a `$leader` message names another. No two handlers ever hold such a lease of one exchange at the same time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Leadership {
+    /// Number of the handler.
+    #[prost(uint32, tag = "1")]
+    pub handler: u32,
+    /// As asked.
+    #[prost(uint64, tag = "2")]
+    pub asked_at_us: u64,
+    /// Epoch of the leadership: a fencing token for outside resources.
+    #[prost(uint64, tag = "3")]
+    pub leader_epoch: u64,
+    /// Microseconds it holds, counted from asked_at_us; what clocks may differ in speed is taken off already.
+    #[prost(uint64, tag = "4")]
+    pub remaining_us: u64,
+    /// Ask again after so many microseconds at the latest, and after half of what is left when that is less.
+    #[prost(uint64, tag = "5")]
+    pub ask_again_us: u64,
+}
+/// The client is better off with another node: it opens a session there and attaches its handlers anew. Requests that are
+/// open end as usual, or with the session. Told once each time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GoElsewhere {
+    /// Why.
+    #[prost(enumeration = "SentAway", tag = "1")]
+    pub why: i32,
 }
 /// The session is open.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1604,6 +1654,40 @@ pub struct RequestOutcome {
     /// Request tag of the request.
     #[prost(string, tag = "9")]
     pub request_tag: ::prost::alloc::string::String,
+}
+/// Why a node sends its clients away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SentAway {
+    /// Not set.
+    Unspecified = 0,
+    /// The node leaves.
+    Leaving = 1,
+    /// The node has been without a majority for long: what needs one ends as `unavailable: no quorum`. Who reaches no other
+    /// node may come back and is served.
+    NoQuorum = 2,
+}
+impl SentAway {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SENT_AWAY_UNSPECIFIED",
+            Self::Leaving => "SENT_AWAY_LEAVING",
+            Self::NoQuorum => "SENT_AWAY_NO_QUORUM",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SENT_AWAY_UNSPECIFIED" => Some(Self::Unspecified),
+            "SENT_AWAY_LEAVING" => Some(Self::Leaving),
+            "SENT_AWAY_NO_QUORUM" => Some(Self::NoQuorum),
+            _ => None,
+        }
+    }
 }
 /// Ends of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -36,6 +36,8 @@ impl Keeper {
             _ = &mut stopped => Ended::Closed,
             why = self.keep(&mut attached) => why,
         };
+        // Before the owner hears of it: it may appoint another one at once.
+        self.route.grants().give_up();
         if let Some((generation, pid)) = attached {
             self.shared.detach(generation, pid.serial);
         }
@@ -57,7 +59,10 @@ impl Keeper {
             self.status.send_replace(Standing::Waiting);
             match loss {
                 None => {}
-                Some(Loss::NoticeDropped) => self.shared.detach(generation, pid.serial),
+                Some(Loss::NoticeDropped) => {
+                    self.route.grants().give_up();
+                    self.shared.detach(generation, pid.serial);
+                }
                 Some(Loss::Detached(reason @ (DetachReason::Asked | DetachReason::Panicked))) => {
                     return Ended::Detached(reason);
                 }

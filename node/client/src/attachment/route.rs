@@ -1,16 +1,17 @@
 //! The way from the connection to a handler. What does not live here: who attaches (`keeper`), who handles (`worker`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
 use squall_kernel::id::{ClusterId, ExchangeId, NodeId, Pid};
-use squall_kernel::message::SystemMessage;
+use squall_kernel::message::{System, SystemMessage};
 use squall_kernel::reason::DetachReason;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::leadership::Grants;
 use crate::limits::NOTICE_QUEUE;
 use crate::link::Generation;
 use crate::state::Shared;
@@ -57,6 +58,8 @@ pub(crate) struct Route {
     lost: mpsc::Sender<(Generation, Loss)>,
     taken: Arc<AtomicU32>,
     credit: u32,
+    grants: Arc<Grants>,
+    me: Mutex<Option<Pid>>,
 }
 
 /// Why a handler must be attached again.
@@ -80,6 +83,8 @@ impl Route {
                 lost,
                 taken: Arc::default(),
                 credit,
+                grants: Arc::default(),
+                me: Mutex::default(),
             },
             worker_end,
             keeper_end,
@@ -93,6 +98,7 @@ impl Route {
         exchange: ExchangeId,
         cluster: Option<ClusterId>,
     ) {
+        *self.me.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
         if self
             .events
             .try_send(Event::Attached {
@@ -106,7 +112,21 @@ impl Route {
         }
     }
 
+    /// What the handler's leadership is granted through.
+    pub(crate) fn grants(&self) -> &Arc<Grants> {
+        &self.grants
+    }
+
+    /// Takes a system message. Who leads counts from here on, however long the handler is busy.
     pub(crate) fn notice(&self, generation: Generation, message: SystemMessage) {
+        if let System::Leader {
+            leader, leader_epoch, ..
+        } = message.what
+        {
+            let me = *self.me.lock().unwrap_or_else(PoisonError::into_inner);
+            let leads = leader.is_some() && leader == me;
+            self.grants.appointed(leads.then_some(leader_epoch));
+        }
         if self.events.try_send(Event::Notice(message)).is_err() {
             self.lose(generation, Loss::NoticeDropped);
         }

@@ -20,6 +20,7 @@ use super::route::{Event, Taken, answer};
 use super::{Counters, count};
 use crate::ask::call;
 use crate::handler::{Answer, Delivery, Handler, Notice, NoticeKind, ServerInfo};
+use crate::leadership::{Changes, Context};
 use crate::limits::NAMES_WITHIN;
 use crate::state::{Outgoing, Shared};
 
@@ -32,6 +33,7 @@ pub(super) struct Worker<H> {
     fence: Fence,
     /// Latest notice told.
     told: (Epoch, Counter),
+    changes: Changes,
 }
 
 /// What the handler is attached as.
@@ -43,7 +45,13 @@ struct Me {
 }
 
 impl<H: Handler> Worker<H> {
-    pub(super) fn new(shared: Arc<Shared>, name: ExchangeName, handler: H, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        name: ExchangeName,
+        handler: H,
+        counters: Arc<Counters>,
+        changes: Changes,
+    ) -> Self {
         let (fence, told) = Default::default();
         Self {
             shared,
@@ -53,11 +61,22 @@ impl<H: Handler> Worker<H> {
             me: None,
             fence,
             told,
+            changes,
         }
     }
 
-    pub(super) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
-        while let Some(event) = events.recv().await {
+    pub(super) async fn run(mut self, mut events: mpsc::Receiver<Event>, context: Context) {
+        self.tell(|handler| handler.attached(context));
+        loop {
+            let event = tokio::select! {
+                biased;
+                change = self.changes.next() => {
+                    self.tell(|handler| handler.leadership(change));
+                    continue;
+                }
+                event = events.recv() => event,
+            };
+            let Some(event) = event else { return };
             match event {
                 Event::Attached {
                     pid,
@@ -188,8 +207,12 @@ impl<H: Handler> Worker<H> {
             counter: message.counter,
             what,
         };
+        self.tell(|handler| handler.notice(notice));
+    }
+
+    fn tell(&mut self, call: impl FnOnce(&mut H)) {
         let handler = &mut self.handler;
-        if catch_unwind(AssertUnwindSafe(move || handler.notice(notice))).is_err() {
+        if catch_unwind(AssertUnwindSafe(move || call(handler))).is_err() {
             count(&self.counters.panicked);
         }
     }

@@ -20,6 +20,8 @@ use crate::options::ConnectOptions;
 /// A connection whose handshake is done.
 #[derive(Debug)]
 pub(super) struct Dialled {
+    /// The address that answered.
+    pub(super) addr: String,
     pub(super) node: Introduction,
     pub(super) cluster: Option<ClusterId>,
     pub(super) members: Vec<Introduction>,
@@ -70,7 +72,7 @@ async fn connect(options: &ConnectOptions, addr: &str) -> Result<Dialled, DialEr
         let step = dialler.step(options.cookie.as_deref().unwrap_or_default(), &[], message);
         match step {
             Step::Send(message) => send(&mut stream, &message).await?,
-            Step::Done { peer, accepted } => return dialled(stream, input, peer, accepted),
+            Step::Done { peer, accepted } => return dialled(addr, stream, input, peer, accepted),
             Step::Refuse { refusal, detail, by } => {
                 if by == Side::Us {
                     send(&mut stream, &refusal_message(refusal, &detail)).await?;
@@ -82,6 +84,7 @@ async fn connect(options: &ConnectOptions, addr: &str) -> Result<Dialled, DialEr
 }
 
 fn dialled(
+    addr: &str,
     stream: TcpStream,
     input: BytesMut,
     peer: Peer,
@@ -101,6 +104,7 @@ fn dialled(
     let (read, write) = stream.into_split();
     let members = accepted.map(|a| a.members).unwrap_or_default();
     Ok(Dialled {
+        addr: addr.to_owned(),
         node: introduction,
         cluster,
         members,

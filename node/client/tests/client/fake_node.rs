@@ -7,6 +7,7 @@ use squall_kernel::id::{Boot, ClusterId, ExchangeId, Incarnation, LinkSeq, NodeI
 use squall_kernel::limits::FRAME_BYTES_MAX;
 use squall_kernel::message::{ClientMessage, NodeMessage, control, parse};
 use squall_kernel::registry::Introduction;
+use squall_kernel::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -60,6 +61,7 @@ impl FakeNode {
             node: self.me.id,
             lookups: 0,
             exchange: EXCHANGE,
+            asked: None,
         };
         let facts = Facts {
             me: &self.me,
@@ -93,7 +95,8 @@ impl FakeNode {
     }
 }
 
-/// The fake node's end of a connection. Pings, members and look-ups are answered by themselves.
+/// The fake node's end of a connection. Pings, members and look-ups are answered by themselves; questions for leases are
+/// noted.
 pub(crate) struct Conn {
     stream: TcpStream,
     input: BytesMut,
@@ -101,6 +104,7 @@ pub(crate) struct Conn {
     node: NodeId,
     pub(crate) lookups: u32,
     pub(crate) exchange: ExchangeId,
+    asked: Option<(u64, Instant)>,
 }
 
 impl Conn {
@@ -108,23 +112,42 @@ impl Conn {
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
             let frame = self.frame().await?;
-            if frame.kind != Kind::Control {
+            if let Some(frame) = self.serve(frame).await {
                 return Some(frame);
             }
-            match parse(&frame.payload).unwrap() {
-                ClientMessage::Ping { call } => self.tell(&NodeMessage::Pong { call }).await,
-                ClientMessage::Members { call } => {
-                    let members = self.members.clone();
-                    self.tell(&NodeMessage::Members { call, members }).await;
-                }
-                ClientMessage::Lookup { call, name } => {
-                    self.lookups += 1;
-                    let exchange = (name.as_str() != "unknown").then_some(self.exchange);
-                    self.tell(&NodeMessage::Found { call, exchange }).await;
-                }
-                _ => return Some(frame),
-            }
         }
+    }
+
+    /// The next question for a handler's lease: whose, and when by the client's clock.
+    pub(crate) async fn lease_ask(&mut self) -> (u64, Instant) {
+        let before = self.asked;
+        while self.asked == before {
+            let frame = self.frame().await.expect("a question comes");
+            let other = self.serve(frame).await;
+            assert_eq!(other, None, "not a question");
+        }
+        self.asked.expect("it has just come")
+    }
+
+    async fn serve(&mut self, frame: Frame) -> Option<Frame> {
+        if frame.kind != Kind::Control {
+            return Some(frame);
+        }
+        match parse(&frame.payload).unwrap() {
+            ClientMessage::Ping { call } => self.tell(&NodeMessage::Pong { call }).await,
+            ClientMessage::Members { call } => {
+                let members = self.members.clone();
+                self.tell(&NodeMessage::Members { call, members }).await;
+            }
+            ClientMessage::Lookup { call, name } => {
+                self.lookups += 1;
+                let exchange = (name.as_str() != "unknown").then_some(self.exchange);
+                self.tell(&NodeMessage::Found { call, exchange }).await;
+            }
+            ClientMessage::LeadershipAsk { handler, asked_at } => self.asked = Some((handler, asked_at)),
+            _ => return Some(frame),
+        }
+        None
     }
 
     pub(crate) async fn request(&mut self) -> Frame {

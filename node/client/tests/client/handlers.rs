@@ -15,12 +15,12 @@ use squall_kernel::reason::{DetachReason, NoReply};
 use tokio::sync::mpsc;
 
 /// Process 5 of the node's first run.
-const SERIAL: u64 = (1 << 32) | 5;
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const SERIAL: u64 = (1 << 32) | 5;
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// Answers what it is told to, and passes on its notices.
-struct Parrot {
-    notices: mpsc::Sender<Notice>,
+pub(crate) struct Parrot {
+    pub(crate) notices: mpsc::Sender<Notice>,
 }
 
 impl Handler for Parrot {
@@ -37,15 +37,15 @@ impl Handler for Parrot {
     }
 }
 
-struct Scene {
-    node: FakeNode,
-    client: Client,
-    conn: Conn,
-    attachment: Attachment,
-    notices: mpsc::Receiver<Notice>,
+pub(crate) struct Scene {
+    pub(crate) node: FakeNode,
+    pub(crate) client: Client,
+    pub(crate) conn: Conn,
+    pub(crate) attachment: Attachment,
+    pub(crate) notices: mpsc::Receiver<Notice>,
 }
 
-async fn connected(node: &FakeNode) -> (Client, Conn) {
+pub(crate) async fn connected(node: &FakeNode) -> (Client, Conn) {
     let options = ConnectOptions {
         connect_within: LONG,
         dial_within: LONG,
@@ -56,7 +56,7 @@ async fn connected(node: &FakeNode) -> (Client, Conn) {
     (client.unwrap(), conn)
 }
 
-async fn attached() -> Scene {
+pub(crate) async fn attached() -> Scene {
     let node = FakeNode::start("a", 1).await;
     let (client, mut conn) = connected(&node).await;
     let (sender, notices) = mpsc::channel(16);

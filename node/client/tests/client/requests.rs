@@ -10,7 +10,7 @@ use squall_client::{
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{ExchangeId, ExchangeName, Revision};
 use squall_kernel::message::{ClientMessage, NodeMessage, ProposeResult};
-use squall_kernel::reason::{NoReply, Refusal};
+use squall_kernel::reason::{NoReply, Refusal, SentAway};
 use squall_kernel::registry::{Outcome, Refused, Strategy};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -281,7 +281,8 @@ async fn a_leaving_node_still_answers_and_gets_nothing_new() {
     let old = client.request("users", "old", patient());
     let rest = async {
         let request = conn.request().await;
-        conn.tell(&NodeMessage::Leaving).await;
+        let why = SentAway::Leaving;
+        conn.tell(&NodeMessage::Leaving { why }).await;
         let answered = async {
             let mut second = node.accept_client().await;
             let new = second.request().await;

@@ -1,0 +1,305 @@
+//! A handler's leadership as it may count on it: a lease that runs out by itself, renewed by the owner of the exchange,
+//! and the guard through which a leader writes to what lies outside the cluster.
+//!
+//! What does not live here: asking for leases (the node, or the client's connection), and who leads (the registry).
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use squall_kernel::id::LeaderEpoch;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// A leadership that was granted until a point of this process's clock. It is exact: between two handlers of an exchange
+/// there is no instant at which both hold one, however late an answer was read and however long a process was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leadership {
+    epoch: LeaderEpoch,
+    until: Instant,
+}
+
+impl Leadership {
+    /// Epoch of the leadership: later leaders have higher ones.
+    #[must_use]
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    /// What is left of it; zero when it is over.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// True while it holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        Instant::now() < self.until
+    }
+}
+
+/// What a handler is told of its leadership. It may be told late, while it answers a request: only [`Context`] says
+/// what holds at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeadershipChange {
+    /// It leads, from now on or for longer.
+    Leads(Leadership),
+    /// The leadership of that epoch is over: another leader was named, or nobody renewed it in time.
+    Over(LeaderEpoch),
+}
+
+/// A number to send along with every write of a leader: an outside resource refuses what comes under a lower one than
+/// it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(LeaderEpoch);
+
+impl FencingToken {
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0.0
+    }
+}
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// The handler holds no leadership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this handler does not lead")]
+pub struct NotLeading;
+
+/// The leadership of a guard is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the leadership of epoch {epoch} is over")]
+pub struct LeaseOver {
+    /// Its epoch.
+    pub epoch: LeaderEpoch,
+}
+
+/// The right to write as the leader of one epoch. It can be had while the lease holds, and gives its token only then.
+///
+/// ```
+/// # use squall_client::{Context, FencingToken, LeaseOver};
+/// # fn store(_entry: &str, _token: FencingToken) {}
+/// fn append(context: &Context, entries: &[&str]) -> Result<(), LeaseOver> {
+///     let Ok(guard) = context.lead() else { return Ok(()) };
+///     for entry in entries {
+///         store(entry, guard.token()?);
+///     }
+///     Ok(())
+/// }
+/// # let _ = append;
+/// ```
+#[derive(Debug, Clone)]
+pub struct LeaderGuard {
+    epoch: LeaderEpoch,
+    context: Context,
+}
+
+impl LeaderGuard {
+    /// The token to write with now. Renewals of the same leadership count.
+    ///
+    /// # Errors
+    /// [`LeaseOver`] when the lease has run out or another leader was named; a guard whose lease was over may give its
+    /// token again after a renewal, for nobody else can have led in between.
+    pub fn token(&self) -> Result<FencingToken, LeaseOver> {
+        let held = self.context.leadership();
+        if held.is_some_and(|held| held.epoch == self.epoch) {
+            Ok(FencingToken(self.epoch))
+        } else {
+            Err(LeaseOver { epoch: self.epoch })
+        }
+    }
+}
+
+/// What a handler knows of its own standing, at any time and from any of its tasks.
+#[derive(Debug, Clone)]
+pub struct Context {
+    held: watch::Receiver<Option<Leadership>>,
+}
+
+impl Context {
+    /// The leadership that the handler holds now.
+    #[must_use]
+    pub fn leadership(&self) -> Option<Leadership> {
+        self.held.borrow().filter(Leadership::holds)
+    }
+
+    /// The right to write as the leader.
+    ///
+    /// # Errors
+    /// [`NotLeading`].
+    pub fn lead(&self) -> Result<LeaderGuard, NotLeading> {
+        let held = self.leadership().ok_or(NotLeading)?;
+        Ok(LeaderGuard {
+            epoch: held.epoch,
+            context: self.clone(),
+        })
+    }
+
+    /// Follows the leadership.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        Changes {
+            held: self.held.clone(),
+            told: None,
+        }
+    }
+}
+
+/// Follows a handler's leadership, its end by time included. Changes that come faster than they are taken are told as
+/// one.
+#[derive(Debug)]
+pub struct Changes {
+    held: watch::Receiver<Option<Leadership>>,
+    told: Option<Leadership>,
+}
+
+impl Changes {
+    /// The next change. Loses nothing when it is cancelled.
+    pub async fn next(&mut self) -> LeadershipChange {
+        loop {
+            if let Some(change) = self.take() {
+                return change;
+            }
+            let until = self.told.map(|told| told.until);
+            tokio::select! {
+                () = later(&mut self.held) => {}
+                () = ends(until) => {}
+            }
+        }
+    }
+
+    /// The change since the last one told.
+    fn take(&mut self) -> Option<LeadershipChange> {
+        let held = self.held.borrow_and_update().filter(Leadership::holds);
+        let before = std::mem::replace(&mut self.told, held);
+        match (held, before) {
+            (Some(now), before) if before != Some(now) => Some(LeadershipChange::Leads(now)),
+            (None, Some(before)) => Some(LeadershipChange::Over(before.epoch)),
+            _ => None,
+        }
+    }
+}
+
+async fn later(held: &mut watch::Receiver<Option<Leadership>>) {
+    if held.changed().await.is_err() {
+        // Nobody grants any more: what is held runs out.
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn ends(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a lease meant to a handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// It held none before.
+    Began,
+    /// It holds its lease longer.
+    Renewed,
+    /// It is one for another leadership, or an earlier one.
+    Nothing,
+}
+
+/// The granting end of a handler's leadership: for whoever talks with the owner, or with the node, on its behalf.
+#[derive(Debug)]
+pub struct Grants {
+    held: watch::Sender<Option<Leadership>>,
+    /// Epoch under which the handler leads, as it was last told.
+    leads: Mutex<Option<LeaderEpoch>>,
+}
+
+impl Default for Grants {
+    fn default() -> Self {
+        Self {
+            held: watch::Sender::new(None),
+            leads: Mutex::new(None),
+        }
+    }
+}
+
+impl Grants {
+    /// The handler's end.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context {
+            held: self.held.subscribe(),
+        }
+    }
+
+    /// Who leads was told: this handler under that epoch, or another one. What was held under another epoch is over;
+    /// gives its epoch.
+    pub fn appointed(&self, leads: Option<LeaderEpoch>) -> Option<LeaderEpoch> {
+        let mut known = self.lock();
+        *known = leads;
+        let mut over = None;
+        self.held.send_if_modified(|held| {
+            over = held.map(|held| held.epoch).filter(|epoch| Some(*epoch) != leads);
+            if over.is_some() {
+                *held = None;
+            }
+            over.is_some()
+        });
+        over
+    }
+
+    /// Epoch under which the handler leads, as it was last told.
+    #[must_use]
+    pub fn leads(&self) -> Option<LeaderEpoch> {
+        *self.lock()
+    }
+
+    /// A lease was granted. It counts for the leadership that the handler was last told of, and never shortens what an
+    /// earlier answer gave.
+    pub fn granted(&self, epoch: LeaderEpoch, until: Instant) -> Grant {
+        let known = self.lock();
+        let mut grant = Grant::Nothing;
+        if *known != Some(epoch) {
+            return grant;
+        }
+        self.held.send_if_modified(|held| {
+            let longer = held.is_none_or(|held| held.until < until);
+            if longer {
+                let held_before = held.is_some_and(|held| held.holds());
+                grant = if held_before { Grant::Renewed } else { Grant::Began };
+                *held = Some(Leadership { epoch, until });
+            }
+            longer
+        });
+        grant
+    }
+
+    /// The handler gives its leadership up, before anybody is told of it. Gives the epoch of what it held.
+    pub fn give_up(&self) -> Option<LeaderEpoch> {
+        self.appointed(None)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<LeaderEpoch>> {
+        self.leads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When a lease is asked for again: at the latest after `every`, earlier when less than twice that is left, so that one
+/// lost answer costs no leadership. While none is held there is no hurry: the answer comes by itself.
+#[must_use]
+pub fn ask_again_in(left: Duration, every: Duration) -> Duration {
+    if left.is_zero() {
+        return every;
+    }
+    (left / 2).clamp(every / 8, every)
+}
+
+#[cfg(test)]
+#[path = "leadership_test.rs"]
+mod tests;
