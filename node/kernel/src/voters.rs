@@ -104,6 +104,23 @@ impl Roll {
         }
     }
 
+    /// Brings the roll up to a later registry: what an operator asks for may follow at once on what he saw there.
+    pub fn renew(&mut self, registry: &Registry) {
+        self.members.retain(|id, _| registry.nodes.contains_key(id));
+        for record in registry.nodes.values() {
+            let Some(standing) = self.members.get_mut(&record.id) else {
+                continue;
+            };
+            standing.duty = record.duty;
+            standing.live &= record.is_up();
+            standing.down_for = match standing.down_for {
+                _ if record.is_up() => None,
+                known => known.or(Some(Span::ZERO)),
+            };
+        }
+        self.replace_after = registry.replace_voters_after;
+    }
+
     /// The member of that name.
     #[must_use]
     pub fn named(&self, name: &NodeName) -> Option<(NodeId, &Standing)> {

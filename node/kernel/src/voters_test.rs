@@ -1,7 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::id::{Boot, ClusterId, Incarnation, Revision, Tenure};
 use crate::membership::MemberRefused;
+use crate::profile::Profile;
+use crate::reason::Lost;
+use crate::registry::{Command, Introduction};
 
 fn ids(ids: impl IntoIterator<Item = u64>) -> BTreeSet<NodeId> {
     ids.into_iter().map(NodeId).collect()
@@ -243,6 +247,13 @@ fn an_operator_demotes_a_voter_when_a_learner_takes_its_place() {
     );
     down(&mut group, &mut roll, 3, 1);
     assert_eq!(demote(&group, &roll, &name(2)), Ok(ids([1])), "3 goes along");
+    let (group, mut roll) = cluster(3, 3);
+    leaves(&mut roll, 2);
+    assert_eq!(
+        demote(&group, &roll, &name(2)),
+        Ok(ids([1])),
+        "who leaves takes one along"
+    );
     let (group, roll) = cluster(1, 1);
     assert_eq!(
         demote(&group, &roll, &name(1)),
@@ -265,6 +276,45 @@ fn an_operator_removes_only_what_is_down() {
     let (mut group, mut roll) = cluster(3, 4);
     down(&mut group, &mut roll, 3, 1);
     assert_eq!(remove(&group, &roll, &name(3)), Ok(ids([1, 2, 4])));
+}
+
+#[test]
+fn a_roll_follows_the_registry() {
+    let (_, mut roll) = cluster(3, 3);
+    let mut registry = Registry::default();
+    let mut at = 0;
+    let mut apply = |command: &Command| {
+        at += 1;
+        registry.apply(Revision(at), command);
+        registry.clone()
+    };
+    apply(&Command::Found {
+        cluster: ClusterId(1),
+        profile: Profile::Lan,
+    });
+    for node in [1, 2] {
+        apply(&Command::NodeUp(Introduction {
+            id: NodeId(node),
+            name: name(node),
+            incarnation: Incarnation(1),
+            boot: Boot(1),
+            mesh_addr: String::new(),
+            grpc_addr: String::new(),
+        }));
+    }
+    apply(&Command::Drain {
+        node: name(1),
+        leave: true,
+    });
+    let now = apply(&Command::NodeLost {
+        node: NodeId(2),
+        tenure: Tenure(1),
+        reason: Lost::Silent,
+    });
+    roll.renew(&now);
+    assert!(roll.leaves(NodeId(1)) && roll.is_live(NodeId(1)));
+    assert!(roll.is_out(NodeId(2)) && !roll.is_live(NodeId(2)));
+    assert_eq!(roll.members.len(), 2, "3 was removed");
 }
 
 fn any_cluster() -> impl Strategy<Value = (Group, Roll)> {

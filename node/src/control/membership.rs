@@ -210,6 +210,8 @@ impl Proposals {
             let leader = leader.filter(|id| *id != self.meta.id());
             return MemberResult::NotLeader { leader };
         };
+        let mut roll = Roll::clone(&roll);
+        roll.renew(&self.meta.registry().borrow());
         let Some(_turn) = Turn::take(&self.members) else {
             return MemberResult::Refused(MemberRefused::Busy);
         };

@@ -35,15 +35,16 @@ pub fn promote(group: &Group, roll: &Roll, name: &NodeName) -> Result<BTreeSet<N
     sound(next, roll, name)
 }
 
-/// Takes a node's vote: a learner takes its place, or it goes together with a voter that is gone or down.
+/// Takes a node's vote: a learner takes its place, or it goes together with a voter that is gone or down. One that leaves
+/// for good or is down may take a live one along.
 ///
 /// # Errors
 /// [`MemberRefused`]; nothing should change then.
 pub fn demote(group: &Group, roll: &Roll, name: &NodeName) -> Result<BTreeSet<NodeId>, MemberRefused> {
     let (node, standing) = find(roll, name)?;
-    let is_up = standing.down_for.is_none();
+    let stays = standing.down_for.is_none() && !standing.leaves();
     let other = dispensable(group, roll, Some(node));
-    if is_up
+    if stays
         && group.voters.len() > 1
         && group.voters.contains(&node)
         && other.is_none()
