@@ -1,0 +1,143 @@
+//! What the registry and the log say of this node: its run, its tenure, its voters, what it owns and under which lease.
+//!
+//! What does not live here: how promises are counted (`promises`).
+
+use super::*;
+
+impl NodeCore {
+    pub(super) fn rejoin_if_lost(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
+        let lost = self.registry.nodes.get(&self.me).is_some_and(|n| !n.is_up());
+        let asked = self.rejoined.is_some_and(|at| now.since(at) < self.times.silence);
+        if lost && !asked {
+            self.rejoined = Some(now);
+            out.push(CoreEffect::Rejoin);
+        }
+    }
+
+    pub(super) fn registry(&mut self, now: Instant, registry: &Arc<Registry>, out: &mut Vec<CoreEffect>) {
+        self.registry = Arc::clone(registry);
+        self.times = registry.profile.times();
+        let known = |node: NodeId| registry.nodes.contains_key(&node);
+        self.voter.retain(known);
+        // The next run of a node is not dead, and one that was let in again was not.
+        let same_run = |node: &NodeId, dead: &mut (Incarnation, Tenure)| {
+            let record = registry.nodes.get(node);
+            record.is_some_and(|n| (n.incarnation, n.tenure) == *dead)
+        };
+        self.dead.retain(same_run);
+        self.told_dead.retain(same_run);
+        self.peers
+            .retain(|node, _| known(*node) || registry.cluster.is_none());
+        // A member that was never heard gets as long to show itself as one that fell silent.
+        let me = self.me;
+        for record in registry.nodes.values().filter(|n| n.id != me && n.is_up()) {
+            self.peer(now, record.id);
+        }
+        self.count_on_voters();
+        self.take_and_leave(out);
+        self.hand_off(out);
+        self.tell_drained(out);
+        if registry
+            .nodes
+            .get(&self.me)
+            .is_some_and(crate::registry::NodeRecord::is_up)
+        {
+            self.rejoined = None;
+        }
+        self.work_as_meta_leader(now, false, out);
+    }
+
+    pub(super) fn take_and_leave(&mut self, out: &mut Vec<CoreEffect>) {
+        let mine = self.is_this_run();
+        let registry = Arc::clone(&self.registry);
+        let mut now_owned: BTreeMap<ExchangeId, Epoch> = BTreeMap::new();
+        if mine {
+            now_owned.extend(registry.owned_by(self.me).map(|e| (e.id, e.epoch)));
+        }
+        for (exchange, epoch) in &self.owned {
+            if now_owned.get(exchange) != Some(epoch) {
+                let deleted = !registry.exchanges.contains_key(exchange);
+                let reason = if deleted {
+                    StepDown::Deleted
+                } else {
+                    StepDown::Superseded
+                };
+                out.push(CoreEffect::Disown {
+                    exchange: *exchange,
+                    reason,
+                });
+            }
+        }
+        for (exchange, epoch) in &now_owned {
+            if self.owned.get(exchange) != Some(epoch) {
+                out.push(CoreEffect::Own {
+                    exchange: *exchange,
+                    epoch: *epoch,
+                });
+            }
+        }
+        self.owned = now_owned;
+    }
+
+    /// What an earlier run of this node owned is not this run's.
+    pub(super) fn is_this_run(&self) -> bool {
+        let same =
+            |run: Incarnation| run == self.introduction.incarnation || planted::is(Bug::TwoIncarnations);
+        self.registry
+            .nodes
+            .get(&self.me)
+            .is_some_and(|n| n.is_up() && same(n.incarnation))
+    }
+
+    pub(super) fn meta(&mut self, now: Instant, meta: &MetaView) {
+        if self.meta.voters != meta.voters {
+            self.voters_since = now;
+        }
+        if self.meta.term != meta.term {
+            self.gathers.clear();
+            self.told_dead.clear();
+        }
+        self.meta = meta.clone();
+        self.count_on_voters();
+    }
+
+    /// A lease goes by voters whose entry is applied here: with it whatever was said of this node before.
+    pub(super) fn count_on_voters(&mut self) {
+        self.lease.set_tenure(self.my_tenure());
+        if self.registry.revision >= self.meta.voters.at.revision {
+            self.lease.set_voters(&self.meta.voters);
+        }
+    }
+
+    /// The tenure under which this run may ask for promises; 0 while the registry does not have this run.
+    pub(super) fn my_tenure(&self) -> Tenure {
+        if self.is_this_run() {
+            self.tenure_of(self.me).unwrap_or_default()
+        } else {
+            Tenure(0)
+        }
+    }
+
+    pub(super) fn tenure_of(&self, node: NodeId) -> Option<Tenure> {
+        self.registry
+            .nodes
+            .get(&node)
+            .filter(|n| n.is_up())
+            .map(|n| n.tenure)
+    }
+
+    pub(super) fn check_lease(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
+        let until = self.lease.until();
+        if until > now && until > self.said && self.my_tenure() > Tenure(0) {
+            self.said = until;
+            self.unleased_since = None;
+            self.leased_since = self.leased_since.or(Some(now));
+            out.push(CoreEffect::Lease { until });
+        } else if self.said > Instant(0) && until <= now {
+            self.said = Instant(0);
+            self.unleased_since = Some(now);
+            self.leased_since = None;
+            out.push(CoreEffect::LeaseLost);
+        }
+    }
+}
