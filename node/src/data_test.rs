@@ -9,6 +9,8 @@ mod failover;
 mod grpc_session;
 #[path = "data_test/leases.rs"]
 mod leases;
+#[path = "data_test/moves.rs"]
+mod moves;
 #[path = "data_test/requests.rs"]
 mod requests;
 #[path = "data_test/sessions.rs"]

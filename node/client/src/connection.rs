@@ -245,6 +245,8 @@ impl Connection {
                 },
                 _ = tick.tick() => if let Some(end) = self.tick() { return end },
                 () = self.asking.due() => self.ask_for_leases(),
+                // Looked at above: a handler may have answered the last delivery meanwhile.
+                () = sleep(limits::LEAVING_LOOK), if self.leaving.is_some() => {}
             }
         }
     }

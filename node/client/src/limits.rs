@@ -43,6 +43,8 @@ pub(crate) const OUTCOME_GRACE: Duration = Duration::from_millis(250);
 pub(crate) const MEMBERS_EVERY: Duration = Duration::from_secs(5);
 /// How long open requests and deliveries may still end on a connection whose node leaves.
 pub(crate) const LEAVING_GRACE: Duration = Duration::from_secs(1);
+/// Between two looks whether anything is still open on it: what is new waits for the next connection meanwhile.
+pub(crate) const LEAVING_LOOK: Duration = Duration::from_millis(2);
 /// How long a goodbye may wait for the queue to be written.
 pub(crate) const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 /// How long a notice waits for the names of the nodes in it.

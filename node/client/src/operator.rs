@@ -196,11 +196,8 @@ impl Operator {
         let request = v1::SetVoterRuleRequest {
             replace_after_ms: u64::try_from(ms).unwrap_or(u64::MAX),
         };
-        self.tell(|mut admin| {
-            let request = request;
-            async move { admin.set_voter_rule(request).await }
-        })
-        .await
+        self.tell(|mut admin| async move { admin.set_voter_rule(request).await })
+            .await
     }
 
     /// Figures of an exchange, of every member that is not down, by name: each node is asked itself, all at once. A node

@@ -135,6 +135,7 @@ fn voters(changed: &MembersChanged) -> String {
 }
 
 /// One line with the reason, and the documented exit code.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 pub(crate) fn told(error: OperatorError) -> anyhow::Error {
     let exit = match &error {
         OperatorError::Refused(_) => Exit::Declined,
