@@ -6,6 +6,8 @@ mod cli;
 mod failover;
 #[path = "e2e/founding.rs"]
 mod founding;
+#[path = "e2e/leases.rs"]
+mod leases;
 #[path = "e2e/moves.rs"]
 mod moves;
 #[path = "e2e/other_languages.rs"]

@@ -1,5 +1,6 @@
 //! `squall reply`: handlers that echo, or answer with a program's output.
 
+mod lease;
 mod program;
 
 use std::io::{self, Write as _};
@@ -9,7 +10,8 @@ use anyhow::Result;
 use clap::{ArgGroup, Args};
 use futures::future::{join_all, select_all};
 use squall_client::{
-    Answer, AttachOptions, Attachment, Client, Delivery, Ended, Handler, Notice, NoticeKind, ServerInfo,
+    Answer, AttachOptions, Attachment, Client, Delivery, Ended, Handler, LeadershipChange, Notice,
+    NoticeKind, ServerInfo,
 };
 use squall_kernel::id::ExchangeName;
 
@@ -50,6 +52,9 @@ pub(crate) struct ReplyArgs {
     /// Handlers to attach; each answers one request at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
+    /// Tell of each lease of a leader: its epoch, from when, until when, in seconds of the system's monotonic clock
+    #[arg(long)]
+    leases: bool,
     /// How long to wait for an exchange that is unknown or unavailable
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::some_time)]
     wait: Duration,
@@ -103,6 +108,7 @@ async fn attach_all(client: &Client, args: &ReplyArgs, program: Option<&Program>
         let handler = Answerer {
             label: label.clone(),
             program: program.cloned(),
+            leases: args.leases,
         };
         let attached = client
             .attach(args.exchange.as_str(), options.clone(), handler)
@@ -141,6 +147,7 @@ impl From<Ended> for AttachEnd {
 struct Answerer {
     label: String,
     program: Option<Program>,
+    leases: bool,
 }
 
 impl Handler for Answerer {
@@ -153,6 +160,12 @@ impl Handler for Answerer {
 
     fn notice(&mut self, notice: Notice) {
         say(&format!("{}{}", self.label, readable(&notice)));
+    }
+
+    fn leadership(&mut self, change: LeadershipChange) {
+        if let Some(line) = self.leases.then(|| lease::readable(change)).flatten() {
+            say(&format!("{}{line}", self.label));
+        }
     }
 }
 

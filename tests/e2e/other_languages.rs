@@ -49,6 +49,9 @@ fn a_handler_in_python_joins_through_the_grpc_session() {
     lines.find("its leadership", |line| {
         (line == format!("$leader {pid}")).then_some(())
     });
+    lines.find("its lease", |line| {
+        (line == "leads, writes with token 1").then_some(())
+    });
     assert_eq!(cluster.ok(&["request", "shout", "hello"]).trim_end(), "HELLO");
     assert_eq!(cluster.ok(&["request", "shout", "again"]).trim_end(), "AGAIN");
     assert!(
