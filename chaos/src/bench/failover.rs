@@ -29,8 +29,8 @@ mod watch;
 
 pub use class::{Class, Shape};
 pub use goal::Goal;
-pub use phases::{PhaseFigures, Phases};
-pub use report::Trial;
+pub use phases::{Moment, PhaseFigures, Phases};
+pub use report::{Inside, Trial};
 pub use spread::Bucket;
 pub use summary::{Checked, ClassFigures, Failover};
 

@@ -47,18 +47,21 @@ pub(super) struct Load {
 struct Asker {
     client: Client,
     exchange: String,
+    first: u64,
     seen: Arc<Mutex<Seen>>,
     good: watch::Sender<usize>,
 }
 
 impl Load {
-    pub(super) fn start(client: Client, exchange: String, rate: u32) -> Self {
+    /// Requests are numbered from `first` on.
+    pub(super) fn start(client: Client, exchange: String, first: u64, rate: u32) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (sender, good) = watch::channel(0);
         let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
         let asker = Arc::new(Asker {
             client,
             exchange,
+            first,
             seen: Arc::clone(&seen),
             good: sender,
         });
@@ -103,7 +106,7 @@ async fn pace(asker: Arc<Asker>, slots: Arc<Semaphore>, rate: u32) {
         let number = {
             let mut seen = lock(&asker.seen);
             seen.outcomes.sent += 1;
-            seen.outcomes.sent
+            asker.first + seen.outcomes.sent
         };
         match Arc::clone(&slots).try_acquire_owned() {
             Ok(slot) => {

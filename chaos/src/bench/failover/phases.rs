@@ -8,6 +8,9 @@ use serde::Serialize;
 use super::watch::Told;
 use crate::bench::nearest_rank;
 
+/// Events of one trial that are kept in the report.
+const MOMENTS_MAX: usize = 200;
+
 /// When, in milliseconds since the node was struck; none where it did not happen. They need not come in this order: a
 /// meta leader is not always elected, and an owner that hands over is not lost.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
@@ -53,8 +56,21 @@ pub(super) struct Case<'c> {
     pub(super) struck_us: u64,
 }
 
+/// An event of a trial, for whoever wants to know why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Moment {
+    /// Milliseconds since the strike.
+    pub at_ms: f64,
+    /// Node that told of it.
+    pub node: String,
+    /// Kind.
+    pub kind: String,
+    /// In words.
+    pub text: String,
+}
+
 /// What the nodes told of it.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Account {
     /// The phases that nodes can tell.
     pub(super) phases: Phases,
@@ -62,6 +78,8 @@ pub(super) struct Account {
     pub(super) moves: u32,
     /// How often a node became meta leader.
     pub(super) elections: u32,
+    /// Everything they told, up to a bound.
+    pub(super) moments: Vec<Moment>,
 }
 
 impl Account {
@@ -90,7 +108,21 @@ impl Account {
             phases,
             moves: u32::try_from(epochs.len()).unwrap_or(u32::MAX),
             elections: u32::try_from(elections).unwrap_or(u32::MAX),
+            moments: told
+                .iter()
+                .take(MOMENTS_MAX)
+                .map(|told| moment(case, told))
+                .collect(),
         }
+    }
+}
+
+fn moment(case: Case<'_>, told: &Told) -> Moment {
+    Moment {
+        at_ms: since(case.struck_us, told.unix_us),
+        node: told.node.clone(),
+        kind: told.kind.clone(),
+        text: told.text.clone(),
     }
 }
 
@@ -189,6 +221,7 @@ mod tests {
         ];
         let account = Account::new(case, &events);
         assert_eq!((account.moves, account.elections), (1, 1));
+        assert_eq!((account.moments.len(), account.moments[2].at_ms), (9, 3.0));
         let phases = account.phases;
         assert_eq!(
             phases.named().map(|(_, at)| at),

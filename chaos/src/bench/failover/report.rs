@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::class::{Class, Shape, Turn};
 use super::open::{Good, Seen};
-use super::phases::{Account, Phases};
+use super::phases::{Account, Moment, Phases};
 use crate::load::Outcomes;
 
 #[cfg(test)]
@@ -35,7 +35,7 @@ pub(super) struct Times {
 }
 
 /// What else was seen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Sighted {
     pub(super) struck: String,
     pub(super) owner: String,
@@ -45,6 +45,7 @@ pub(super) struct Sighted {
     pub(super) doubled: u64,
     pub(super) stale: u64,
     pub(super) beside: Option<Outcomes>,
+    pub(super) inside: Option<Seen>,
 }
 
 /// One trial.
@@ -79,7 +80,8 @@ pub struct Trial {
     pub moves: u32,
     /// How often a node became meta leader.
     pub elections: u32,
-    /// From the strike until the rate of good replies was half of that before, and stayed so; none when it never was.
+    /// From the strike until the rate of good replies was half of that before, and stayed so; none when it never was,
+    /// and where links were not slow.
     pub half_rate_ms: Option<f64>,
     /// Requests that never ended.
     pub lost: u64,
@@ -91,6 +93,28 @@ pub struct Trial {
     pub outcomes: Outcomes,
     /// How those of the load beside ended.
     pub beside: Option<Outcomes>,
+    /// The same from a client of the node that was struck, where that node lives on alone.
+    pub inside: Option<Inside>,
+    /// What the nodes told.
+    pub events: Vec<Moment>,
+}
+
+/// What a client of the struck node went through.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Inside {
+    /// Longest time without a good reply that began before the node was healed.
+    pub gap_ms: f64,
+    /// How its requests ended.
+    pub outcomes: Outcomes,
+}
+
+impl Inside {
+    pub(super) fn new(times: &Times, seen: &Seen) -> Self {
+        Self {
+            gap_ms: length(longest(&seen.good, times.struck, times.healing)),
+            outcomes: seen.outcomes.clone(),
+        }
+    }
 }
 
 impl Trial {
@@ -100,9 +124,14 @@ impl Trial {
             .iter()
             .map(|good| good.ended.duration_since(good.intended));
         let gap = longest(&seen.good, times.struck, times.healing);
+        // Other strikes are healed before a rate could be told.
+        let slow = turn.class == Class::G4;
         let mut phases = sighted.account.phases;
         phases.reply_ms = gap.map(|(_, first)| millis(first.saturating_duration_since(times.struck)));
-        let (beside_lost, beside) = (sighted.beside.as_ref().map_or(0, lost), sighted.beside);
+        let other = |outcomes: Option<&Outcomes>| outcomes.map_or(0, lost);
+        let inside = sighted.inside.as_ref().map(|seen| &seen.outcomes);
+        let others_lost = other(sighted.beside.as_ref()) + other(inside);
+        let beside = sighted.beside;
         Self {
             number: turn.number,
             class: turn.class,
@@ -118,12 +147,14 @@ impl Trial {
             phases,
             moves: sighted.account.moves,
             elections: sighted.account.elections,
-            half_rate_ms: half_rate(&seen.good, &times).map(millis),
-            lost: lost(&seen.outcomes) + beside_lost,
+            half_rate_ms: slow.then(|| half_rate(&seen.good, &times)).flatten().map(millis),
+            lost: lost(&seen.outcomes) + others_lost,
             doubled: sighted.doubled,
             stale: sighted.stale + seen.wrong,
             outcomes: seen.outcomes.clone(),
             beside,
+            inside: sighted.inside.as_ref().map(|seen| Inside::new(&times, seen)),
+            events: sighted.account.moments,
         }
     }
 
@@ -153,6 +184,14 @@ impl Trial {
         ];
         for (name, count) in odd.into_iter().filter(|(_, count)| *count > 0) {
             let _ = write!(line, ", {count} {name}");
+        }
+        if let Some(inside) = &self.inside {
+            let _ = write!(
+                line,
+                "; inside gap {:.1} ms, {}",
+                inside.gap_ms,
+                losses(&inside.outcomes)
+            );
         }
         if !self.failed_over {
             line.push_str(", NO FAILOVER");

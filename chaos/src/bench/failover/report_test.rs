@@ -36,6 +36,7 @@ pub(in crate::bench::failover) fn trial(number: u32, class: Class, ends: &[u64])
         doubled: 0,
         stale: 0,
         beside: None,
+        inside: None,
     };
     let turn = Turn {
         number,

@@ -1,10 +1,11 @@
 //! Who is struck, who stays, and the clients of one trial: an exchange with its owner where the class wants it, handlers
 //! and a requester at the nodes that stay. What does not live here: the strike (`trial`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use squall_client::{AttachOptions, Attachment, Client, ConnectOptions, Declaration};
+use squall_client::{AttachOptions, Attachment, Client, ConnectOptions, Declaration, RequestOptions};
 use squall_kernel::id::ExchangeName;
 use squall_kernel::registry::{Strategy, Takeover};
 use tokio::time::{Instant, sleep};
@@ -21,6 +22,9 @@ const HANDLERS_EACH: usize = 2;
 pub(super) const PROMPTLY: Duration = Duration::from_secs(30);
 /// Between two tries to have the exchange where it is wanted.
 const AGAIN: Duration = Duration::from_millis(250);
+
+/// Between two requests while handlers are on their way.
+const NOBODY_YET: Duration = Duration::from_millis(5);
 
 /// Who is struck, who owns, who stays.
 pub(super) struct Cast<'c> {
@@ -82,6 +86,7 @@ impl Scene {
             }
             services.push((client, attachments));
         }
+        ready(&requester, &exchange, stay.len() * HANDLERS_EACH).await?;
         Ok(Self {
             exchange,
             requester,
@@ -101,6 +106,30 @@ impl Scene {
         self.requester.close().await;
         Ok(())
     }
+}
+
+/// An attachment stands when its node has it; the owner has it a moment later. Waits until every handler has answered, so
+/// that no request of the trial comes before there is anybody.
+async fn ready(requester: &Client, exchange: &str, handlers: usize) -> Result<(), BenchError> {
+    let give_up = Instant::now() + PROMPTLY;
+    let mut answered = HashSet::new();
+    while answered.len() < handlers {
+        let reply = requester
+            .request(exchange, "ready", RequestOptions::default())
+            .await;
+        match reply {
+            Ok(reply) => drop(answered.insert(reply.from)),
+            Err(error) if Instant::now() > give_up => {
+                let what = format!(
+                    "{} of {handlers} handlers of {exchange} answer: {error}",
+                    answered.len()
+                );
+                return Err(BenchError::Unsound(what));
+            }
+            Err(_) => sleep(NOBODY_YET).await,
+        }
+    }
+    Ok(())
 }
 
 /// A node that was slow owns nothing for a while: the exchange is declared again until it is where it is wanted.

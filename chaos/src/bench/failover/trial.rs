@@ -1,26 +1,34 @@
 //! One trial: load, a strike, the failover, and back to a whole cluster. What does not live here: what the times mean
 //! (`report`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use squall_client::Client;
 use tokio::time::{Instant, sleep_until};
 
 use super::background::Background;
 use super::class::{Class, Turn};
-use super::open::Load;
+use super::open::{Load, Seen};
 use super::phases::{Account, Case, leads, owns};
 use super::report::{Sighted, Times, Trial};
-use super::scene::{Cast, PROMPTLY, Scene};
+use super::scene::{self, Cast, PROMPTLY, Scene};
 use super::sight::{self, Whole};
 use super::strike::{Hand, Strike};
 use super::watch::{Mark, Watch};
 use crate::bench::BenchError;
 use crate::layout::Place;
+use crate::load::Outcomes;
 
 /// A failover that has not come about by then does not.
 const FAILOVER_WITHIN: Duration = Duration::from_secs(10);
 /// How long links stay slow.
 const SLOW_FOR: Duration = Duration::from_secs(10);
+
+/// A client inside asks at this part of the rate.
+const INSIDE_SHARE: u32 = 10;
+/// Its requests have numbers from here on, so that handlers tell them from the others.
+const INSIDE: u64 = 1 << 32;
 
 /// What all trials in one cluster have in common.
 pub(super) struct Stage<'c> {
@@ -36,6 +44,8 @@ pub(super) struct Stage<'c> {
 struct Actors {
     scene: Scene,
     beside: Option<(Scene, Background)>,
+    /// A client of the node that is struck, where that node lives on alone.
+    inside: Option<(Client, Load)>,
 }
 
 /// Strikes once, and heals.
@@ -47,6 +57,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
     let mut load = Load::start(
         actors.scene.requester.clone(),
         actors.scene.exchange.clone(),
+        0,
         stage.rate,
     );
     let before = steady(&mut load, stage.rate, "before the strike").await?;
@@ -73,7 +84,9 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
     let mut account = Account::new(case, &stage.watch.since(mark));
     let announced = actors.scene.ledger.announced(mark.at);
     account.phases.announce_ms = announced.map(|at| super::report::millis(at.duration_since(mark.at)));
-    let (doubled, stale) = actors.scene.ledger.wrongs();
+    let ledger = Arc::clone(&actors.scene.ledger);
+    let (beside, inside) = actors.leave().await?;
+    let (doubled, stale) = ledger.wrongs();
     let sighted = Sighted {
         struck: cast.target.name.to_string(),
         owner: cast.owner.name.to_string(),
@@ -82,7 +95,8 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
         account,
         doubled,
         stale,
-        beside: actors.leave().await?,
+        beside,
+        inside,
     };
     let times = Times {
         before,
@@ -164,17 +178,37 @@ impl Actors {
         } else {
             None
         };
-        Ok(Self { scene, beside })
+        let inside = if turn.class == Class::G3 {
+            let client = scene::connect(&stage.cookie, cast.target).await?;
+            let rate = stage.rate.div_ceil(INSIDE_SHARE);
+            let load = Load::start(client.clone(), scene.exchange.clone(), INSIDE, rate);
+            Some((client, load))
+        } else {
+            None
+        };
+        Ok(Self {
+            scene,
+            beside,
+            inside,
+        })
     }
 
-    /// How the requests beside ended, if there were any.
-    async fn leave(self) -> Result<Option<crate::load::Outcomes>, BenchError> {
+    /// How the requests beside and those of the client inside ended, if there were any.
+    async fn leave(self) -> Result<(Option<Outcomes>, Option<Seen>), BenchError> {
+        let inside = match self.inside {
+            Some((client, load)) => {
+                let seen = load.end().await;
+                client.close().await;
+                Some(seen)
+            }
+            None => None,
+        };
         self.scene.leave().await?;
         let Some((scene, load)) = self.beside else {
-            return Ok(None);
+            return Ok((None, inside));
         };
         let outcomes = load.end().await;
         scene.leave().await?;
-        Ok(Some(outcomes))
+        Ok((Some(outcomes), inside))
     }
 }
