@@ -117,8 +117,7 @@ impl Report {
 fn can_see(tier: Tier, sight: Sight) -> bool {
     !matches!(
         (tier, sight),
-        (Tier::T1, Sight::Mark(Mark::VotersChanged))
-            | (_, Sight::Mark(Mark::GatherRenewed | Mark::MoveCancelled))
+        (Tier::T1, Sight::Mark(Mark::VotersChanged)) | (_, Sight::Mark(Mark::GatherRenewed))
     )
 }
 

@@ -80,6 +80,8 @@ pub(crate) fn run(args: &SimArgs) -> Result<()> {
     if !args.json {
         writeln!(stdout(), "{}", announced(&order))?;
     }
+    // A panic in a run is a finding, told once when it is shrunk; a single traced run tells where it was.
+    std::panic::set_hook(Box::new(|_| {}));
     let said = Mutex::new(Instant::now());
     let report = batch::run(&order, |report| {
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);

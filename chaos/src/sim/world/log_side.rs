@@ -107,6 +107,9 @@ impl World {
             };
             self.event(seat, What::Mark(mark));
         }
+        if matches!(command, Command::NodeWeak { .. }) && self.place(seat).state.leads {
+            self.event(seat, What::Mark(Mark::Weak));
+        }
         let digest = proposals::digest(&command);
         self.event(
             seat,
@@ -133,6 +136,10 @@ impl World {
             if known.is_none() {
                 let strategy = record.strategy;
                 news.push(What::Declared { exchange, strategy });
+            }
+            let moving = known.and_then(|known| known.moving);
+            if moving.is_some_and(|moving| record.moving.is_none() && epoch > moving.epoch) {
+                news.push(What::Mark(Mark::MoveCancelled));
             }
             if let Some(owner) = record.owner
                 && known.is_none_or(|known| (known.epoch, known.owner) != (epoch, record.owner))
