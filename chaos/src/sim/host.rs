@@ -10,6 +10,7 @@ mod moving;
 mod output;
 pub(super) mod proposals;
 mod requests;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -19,13 +20,13 @@ use squall_kernel::founding::Neighbour;
 use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::{Epoch, ExchangeId, Incarnation, MessageId, NodeId};
 use squall_kernel::limits::OPEN_REQUESTS_MAX;
-use squall_kernel::message::{self, MoveState, PeerMessage, ProposeResult};
+use squall_kernel::message::{MoveState, PeerMessage, ProposeResult};
 use squall_kernel::profile::{Profile, Times};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, Introduction, Registry};
 use squall_kernel::time::Instant;
 use squall_node::data::Change;
-use squall_node::wire::{LinkError, ReturnPath};
+use squall_node::wire::LinkError;
 
 pub use output::{Lane, Output};
 
@@ -34,7 +35,7 @@ use super::plan::Work;
 use super::rng::Rng;
 use crate::history::What;
 use exchanges::Owned;
-use handlers::{Handlers, Lease};
+use handlers::Handlers;
 use proposals::Proposals;
 use requests::Requests;
 
@@ -321,129 +322,6 @@ impl Host {
             self.take_in(now, me, &frame);
         }
         self.work_on_membership(now);
-    }
-
-    fn take_in(&mut self, now: Instant, from: NodeId, frame: &Frame) {
-        match frame.kind {
-            Kind::Request => self.take_request(now, frame),
-            Kind::Deliver => self.take_delivery(now, from, frame),
-            Kind::Reply => self.take_reply(now, frame),
-            Kind::Control => {
-                let message = message::parse(&frame.payload).expect("nodes of one build speak alike");
-                self.take_message(now, from, message);
-            }
-            Kind::Ack => {}
-        }
-    }
-
-    fn take_message(&mut self, now: Instant, from: NodeId, message: PeerMessage) {
-        match message {
-            PeerMessage::Attach(attach) => self.take_attach(now, from, attach),
-            PeerMessage::Detach {
-                exchange,
-                handler,
-                reason,
-            } => self.take_detach(now, exchange, handler, reason),
-            PeerMessage::AttachRefused { handler, .. } => self.attach_refused(now, handler),
-            PeerMessage::System { to, message } => self.take_system(now, to, &message),
-            PeerMessage::Belongs { cluster } => {
-                if let Some(neighbour) = self.neighbours.get_mut(&from) {
-                    (neighbour.cluster, neighbour.initialized) = (Some(cluster), true);
-                }
-            }
-            PeerMessage::MoveState {
-                exchange,
-                epoch,
-                state,
-            } => self.move_in(now, exchange, epoch, state),
-            PeerMessage::LeaderLeaseAsk {
-                exchange,
-                epoch,
-                handler,
-                leader_epoch,
-                asked_at,
-            } => self.lease_asked(now, (exchange, epoch), (handler, leader_epoch), asked_at),
-            PeerMessage::LeaderLease {
-                exchange,
-                epoch,
-                handler,
-                leader_epoch,
-                asked_at,
-                remaining,
-            } => self.leased(&Lease {
-                exchange,
-                epoch,
-                handler,
-                leader_epoch,
-                asked_at,
-                remaining,
-            }),
-            PeerMessage::Raft { .. } | PeerMessage::RaftAnswer { .. } => {
-                self.out.push(Output::Raft { from, message });
-            }
-            PeerMessage::Propose { .. } | PeerMessage::Join { .. } | PeerMessage::Proposed { .. } => {
-                self.take_call(now, from, message);
-            }
-            _ => self.step(now, &CoreInput::Message { from, message }),
-        }
-    }
-
-    /// A frame that is no request came back: a delivery's requester is told `why`, a reply is sent again, a view that
-    /// misses a system message is repaired.
-    fn take_back(&mut self, now: Instant, to: NodeId, frame: Frame, why: NoReply) {
-        match frame.kind {
-            Kind::Deliver => self.reply(ReturnPath::of(&frame).none(frame.from, why)),
-            Kind::Reply => self.reply(frame),
-            Kind::Control => {
-                if let Ok(PeerMessage::System { message, .. }) = message::parse(&frame.payload) {
-                    self.missed_by(now, message.exchange, to);
-                }
-            }
-            Kind::Request | Kind::Ack => {}
-        }
-    }
-
-    /// Sends a data frame.
-    fn send(&mut self, to: NodeId, key: u64, frame: Frame) -> Result<(), LinkError> {
-        if to == self.id() {
-            self.to_self.push_back(frame);
-            return Ok(());
-        }
-        let swallowed = matches!(frame.kind, Kind::Request | Kind::Deliver) && self.swallowing.contains(&to);
-        if swallowed || !self.lanes.contains(&to) {
-            return Err(LinkError::Down);
-        }
-        let lane = Lane::data(key);
-        self.out.push(Output::Send { to, lane, frame });
-        Ok(())
-    }
-
-    /// Sends a message of an exchange, in order among those of that exchange.
-    fn message(&mut self, to: NodeId, exchange: ExchangeId, message: &PeerMessage) -> Result<(), LinkError> {
-        let frame = Frame {
-            exchange,
-            ..message::control(message)
-        };
-        self.send(to, squall_node::wire::lane_key(exchange, 0), frame)
-    }
-
-    /// Sends on the control lane; what cannot be sent is noticed by its silence.
-    fn tell(&mut self, to: NodeId, message: &PeerMessage) {
-        if self.lanes.contains(&to) {
-            self.out.push(Output::Send {
-                to,
-                lane: Lane::CONTROL,
-                frame: message::control(message),
-            });
-        }
-    }
-
-    /// Sends the end of a request, or of one of its copies, to its requester's node.
-    fn reply(&mut self, frame: Frame) {
-        let (to, key) = (frame.origin, frame.message.0);
-        if self.send(to, key, frame).is_err() {
-            self.count("replies that could not be sent");
-        }
     }
 
     fn event(&mut self, what: What) {

@@ -4,6 +4,7 @@
 //! What does not live here: what a replica decides (`replica`), and the network.
 
 mod replica;
+mod talk;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -18,7 +19,8 @@ use super::clock::Clock;
 use super::log::{Log, LogState, Output, Ticket};
 use super::plan::Spread;
 use super::rng::Rng;
-use replica::{Act, Durable, Replica, Talk, Write};
+use replica::Replica;
+use talk::{Act, Durable, Talk, Write};
 
 /// The ticket under which the founding is proposed; nobody else's, as hosts count from 1.
 const FOUNDING: Ticket = 0;

@@ -1,18 +1,20 @@
 //! The exchanges this node owns: steps their machines and carries their effects out. As `squall_node::exchanges` does it,
 //! without mailboxes: a simulated exchange takes each message when it comes.
 
+mod effects;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
-use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Counter, Epoch, ExchangeId, NodeId, Pid};
 use squall_kernel::limits::ATTACH_CAP;
-use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
+use squall_kernel::message::{Attach, PeerMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
-use squall_kernel::registry::{Command, LeaderRecord, Registry};
+use squall_kernel::registry::{LeaderRecord, Registry};
 use squall_kernel::time::{Instant, Span};
 use squall_node::data::Change;
-use squall_node::wire::{ReturnPath, lane_key};
+use squall_node::wire::ReturnPath;
 
 use super::Host;
 use crate::history::{Mark, View, What};
@@ -292,133 +294,6 @@ impl Host {
             version,
             view,
         });
-    }
-
-    fn carry_out_exchange(&mut self, now: Instant, id: ExchangeId, effect: ExchangeEffect, about: About<'_>) {
-        match effect {
-            ExchangeEffect::Deliver {
-                handler,
-                leader_epoch,
-                index,
-                count,
-                ..
-            } => {
-                let frame = about.expect("the kernel delivers only in answer to a request");
-                let copy = Frame {
-                    leader_epoch,
-                    reply_index: index,
-                    reply_count: count,
-                    ..frame.clone()
-                };
-                self.deliver(id, handler, copy);
-            }
-            ExchangeEffect::Refuse { reason, .. } => {
-                let frame = about.expect("the kernel refuses only in answer to a request");
-                let epoch = self.epoch_of(id);
-                let back = ReturnPath {
-                    epoch,
-                    ..ReturnPath::of(frame)
-                };
-                self.reply(back.none(self.nobody(), reason));
-            }
-            ExchangeEffect::Interrupt {
-                request,
-                index,
-                count,
-            } => self.interrupt_copy(id, request, (index, count)),
-            ExchangeEffect::Appoint { leader } => {
-                let command = Command::AppointLeader {
-                    exchange: id,
-                    epoch: self.epoch_of(id),
-                    leader,
-                };
-                self.propose(now, command, false);
-            }
-            ExchangeEffect::Transfer { to, epoch, state } => self.send_state(to, id, epoch, state),
-            ExchangeEffect::GrantLease {
-                handler,
-                leader_epoch,
-                asked_at,
-                remaining,
-            } => self.grant_lease(id, (handler, leader_epoch), asked_at, remaining),
-            ExchangeEffect::Tell {
-                handler,
-                counter,
-                what,
-            } => {
-                let message = self.system(id, counter, what);
-                self.tell_handlers(now, handler.node, Some(handler), message);
-            }
-            ExchangeEffect::Announce { node, counter, what } => {
-                let message = self.system(id, counter, what);
-                self.tell_handlers(now, node, None, message);
-            }
-        }
-    }
-
-    fn system(
-        &self,
-        exchange: ExchangeId,
-        counter: Counter,
-        what: squall_kernel::message::System,
-    ) -> SystemMessage {
-        SystemMessage {
-            exchange,
-            epoch: self.epoch_of(exchange),
-            counter,
-            what,
-        }
-    }
-
-    /// A message that is lost leaves a gap in that node's view: it is told again, until it is told or lost.
-    fn tell_handlers(&mut self, now: Instant, node: NodeId, to: Option<Pid>, message: SystemMessage) {
-        let exchange = message.exchange;
-        if self
-            .message(node, exchange, &PeerMessage::System { to, message })
-            .is_err()
-        {
-            self.missed_by(now, exchange, node);
-        }
-    }
-
-    fn deliver(&mut self, id: ExchangeId, handler: Pid, copy: Frame) {
-        let frame = Frame {
-            kind: Kind::Deliver,
-            epoch: self.epoch_of(id),
-            to: handler.serial,
-            from: self.nobody(),
-            left_ms: copy.left_ms.max(1),
-            ..copy
-        };
-        let request = RequestKey {
-            origin: frame.origin,
-            message: Self::request_of(&frame),
-        };
-        let (epoch, back) = (frame.epoch, ReturnPath::of(&frame));
-        let service_tag = String::from_utf8_lossy(&frame.tags.service).into_owned();
-        self.event(What::Routed {
-            request,
-            exchange: id,
-            epoch,
-            service_tag,
-            handler,
-        });
-        if let Err(error) = self.send(handler.node, lane_key(id, handler.serial), frame) {
-            self.reply(back.none(self.nobody(), error.reason()));
-        }
-    }
-
-    fn interrupt_copy(&mut self, id: ExchangeId, request: RequestKey, (index, count): (u32, u32)) {
-        let empty = Frame {
-            exchange: id,
-            epoch: self.epoch_of(id),
-            origin: request.origin,
-            message: request.message,
-            reply_index: index,
-            reply_count: count,
-            ..Frame::new(Kind::Reply)
-        };
-        self.reply(ReturnPath::of(&empty).none(self.nobody(), NoReply::Interrupted));
     }
 
     fn epoch_of(&self, id: ExchangeId) -> Epoch {

@@ -1,0 +1,150 @@
+//! What the machine of an owned exchange wants done.
+
+use squall_kernel::exchange::{ExchangeEffect, RequestKey};
+use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::id::{Counter, ExchangeId, NodeId, Pid};
+use squall_kernel::message::{PeerMessage, System, SystemMessage};
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Command;
+use squall_kernel::time::Instant;
+use squall_node::wire::{ReturnPath, lane_key};
+
+use super::About;
+use crate::history::What;
+use crate::sim::host::Host;
+
+impl Host {
+    pub(super) fn carry_out_exchange(
+        &mut self,
+        now: Instant,
+        id: ExchangeId,
+        effect: ExchangeEffect,
+        about: About<'_>,
+    ) {
+        match effect {
+            ExchangeEffect::Deliver {
+                handler,
+                leader_epoch,
+                index,
+                count,
+                ..
+            } => {
+                let frame = about.expect("the kernel delivers only in answer to a request");
+                let copy = Frame {
+                    leader_epoch,
+                    reply_index: index,
+                    reply_count: count,
+                    ..frame.clone()
+                };
+                self.deliver(id, handler, copy);
+            }
+            ExchangeEffect::Refuse { reason, .. } => {
+                let frame = about.expect("the kernel refuses only in answer to a request");
+                let epoch = self.epoch_of(id);
+                let back = ReturnPath {
+                    epoch,
+                    ..ReturnPath::of(frame)
+                };
+                self.reply(back.none(self.nobody(), reason));
+            }
+            ExchangeEffect::Interrupt {
+                request,
+                index,
+                count,
+            } => self.interrupt_copy(id, request, (index, count)),
+            ExchangeEffect::Appoint { leader } => {
+                let command = Command::AppointLeader {
+                    exchange: id,
+                    epoch: self.epoch_of(id),
+                    leader,
+                };
+                self.propose(now, command, false);
+            }
+            ExchangeEffect::Transfer { to, epoch, state } => self.send_state(to, id, epoch, state),
+            ExchangeEffect::GrantLease {
+                handler,
+                leader_epoch,
+                asked_at,
+                remaining,
+            } => self.grant_lease(id, (handler, leader_epoch), asked_at, remaining),
+            ExchangeEffect::Tell {
+                handler,
+                counter,
+                what,
+            } => {
+                let message = self.system(id, counter, what);
+                self.tell_handlers(now, handler.node, Some(handler), message);
+            }
+            ExchangeEffect::Announce { node, counter, what } => {
+                let message = self.system(id, counter, what);
+                self.tell_handlers(now, node, None, message);
+            }
+        }
+    }
+
+    pub(super) fn system(&self, exchange: ExchangeId, counter: Counter, what: System) -> SystemMessage {
+        SystemMessage {
+            exchange,
+            epoch: self.epoch_of(exchange),
+            counter,
+            what,
+        }
+    }
+
+    /// A message that is lost leaves a gap in that node's view: it is told again, until it is told or lost.
+    pub(super) fn tell_handlers(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        to: Option<Pid>,
+        message: SystemMessage,
+    ) {
+        let exchange = message.exchange;
+        if self
+            .message(node, exchange, &PeerMessage::System { to, message })
+            .is_err()
+        {
+            self.missed_by(now, exchange, node);
+        }
+    }
+
+    pub(super) fn deliver(&mut self, id: ExchangeId, handler: Pid, copy: Frame) {
+        let frame = Frame {
+            kind: Kind::Deliver,
+            epoch: self.epoch_of(id),
+            to: handler.serial,
+            from: self.nobody(),
+            left_ms: copy.left_ms.max(1),
+            ..copy
+        };
+        let request = RequestKey {
+            origin: frame.origin,
+            message: Self::request_of(&frame),
+        };
+        let (epoch, back) = (frame.epoch, ReturnPath::of(&frame));
+        let service_tag = String::from_utf8_lossy(&frame.tags.service).into_owned();
+        self.event(What::Routed {
+            request,
+            exchange: id,
+            epoch,
+            service_tag,
+            handler,
+        });
+        if let Err(error) = self.send(handler.node, lane_key(id, handler.serial), frame) {
+            self.reply(back.none(self.nobody(), error.reason()));
+        }
+    }
+
+    pub(super) fn interrupt_copy(&mut self, id: ExchangeId, request: RequestKey, (index, count): (u32, u32)) {
+        let empty = Frame {
+            exchange: id,
+            epoch: self.epoch_of(id),
+            origin: request.origin,
+            message: request.message,
+            reply_index: index,
+            reply_count: count,
+            ..Frame::new(Kind::Reply)
+        };
+        self.reply(ReturnPath::of(&empty).none(self.nobody(), NoReply::Interrupted));
+    }
+}

@@ -1,0 +1,142 @@
+//! What arrives at a node and what it sends, to others and to itself. As `squall_node::data` and `wire` do it.
+
+use squall_kernel::core::CoreInput;
+use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::id::{ExchangeId, NodeId};
+use squall_kernel::message::{self, PeerMessage};
+use squall_kernel::reason::NoReply;
+use squall_kernel::time::Instant;
+use squall_node::wire::{LinkError, ReturnPath};
+
+use super::handlers::Lease;
+use super::{Host, Lane, Output};
+
+impl Host {
+    pub(super) fn take_in(&mut self, now: Instant, from: NodeId, frame: &Frame) {
+        match frame.kind {
+            Kind::Request => self.take_request(now, frame),
+            Kind::Deliver => self.take_delivery(now, from, frame),
+            Kind::Reply => self.take_reply(now, frame),
+            Kind::Control => {
+                let message = message::parse(&frame.payload).expect("nodes of one build speak alike");
+                self.take_message(now, from, message);
+            }
+            Kind::Ack => {}
+        }
+    }
+
+    pub(super) fn take_message(&mut self, now: Instant, from: NodeId, message: PeerMessage) {
+        match message {
+            PeerMessage::Attach(attach) => self.take_attach(now, from, attach),
+            PeerMessage::Detach {
+                exchange,
+                handler,
+                reason,
+            } => self.take_detach(now, exchange, handler, reason),
+            PeerMessage::AttachRefused { handler, .. } => self.attach_refused(now, handler),
+            PeerMessage::System { to, message } => self.take_system(now, to, &message),
+            PeerMessage::Belongs { cluster } => {
+                if let Some(neighbour) = self.neighbours.get_mut(&from) {
+                    (neighbour.cluster, neighbour.initialized) = (Some(cluster), true);
+                }
+            }
+            PeerMessage::MoveState {
+                exchange,
+                epoch,
+                state,
+            } => self.move_in(now, exchange, epoch, state),
+            PeerMessage::LeaderLeaseAsk {
+                exchange,
+                epoch,
+                handler,
+                leader_epoch,
+                asked_at,
+            } => self.lease_asked(now, (exchange, epoch), (handler, leader_epoch), asked_at),
+            PeerMessage::LeaderLease {
+                exchange,
+                epoch,
+                handler,
+                leader_epoch,
+                asked_at,
+                remaining,
+            } => self.leased(&Lease {
+                exchange,
+                epoch,
+                handler,
+                leader_epoch,
+                asked_at,
+                remaining,
+            }),
+            PeerMessage::Raft { .. } | PeerMessage::RaftAnswer { .. } => {
+                self.out.push(Output::Raft { from, message });
+            }
+            PeerMessage::Propose { .. } | PeerMessage::Join { .. } | PeerMessage::Proposed { .. } => {
+                self.take_call(now, from, message);
+            }
+            _ => self.step(now, &CoreInput::Message { from, message }),
+        }
+    }
+
+    /// A frame that is no request came back: a delivery's requester is told `why`, a reply is sent again, a view that
+    /// misses a system message is repaired.
+    pub(super) fn take_back(&mut self, now: Instant, to: NodeId, frame: Frame, why: NoReply) {
+        match frame.kind {
+            Kind::Deliver => self.reply(ReturnPath::of(&frame).none(frame.from, why)),
+            Kind::Reply => self.reply(frame),
+            Kind::Control => {
+                if let Ok(PeerMessage::System { message, .. }) = message::parse(&frame.payload) {
+                    self.missed_by(now, message.exchange, to);
+                }
+            }
+            Kind::Request | Kind::Ack => {}
+        }
+    }
+
+    /// Sends a data frame.
+    pub(super) fn send(&mut self, to: NodeId, key: u64, frame: Frame) -> Result<(), LinkError> {
+        if to == self.id() {
+            self.to_self.push_back(frame);
+            return Ok(());
+        }
+        let swallowed = matches!(frame.kind, Kind::Request | Kind::Deliver) && self.swallowing.contains(&to);
+        if swallowed || !self.lanes.contains(&to) {
+            return Err(LinkError::Down);
+        }
+        let lane = Lane::data(key);
+        self.out.push(Output::Send { to, lane, frame });
+        Ok(())
+    }
+
+    /// Sends a message of an exchange, in order among those of that exchange.
+    pub(super) fn message(
+        &mut self,
+        to: NodeId,
+        exchange: ExchangeId,
+        message: &PeerMessage,
+    ) -> Result<(), LinkError> {
+        let frame = Frame {
+            exchange,
+            ..message::control(message)
+        };
+        self.send(to, squall_node::wire::lane_key(exchange, 0), frame)
+    }
+
+    /// Sends on the control lane; what cannot be sent is noticed by its silence.
+    pub(super) fn tell(&mut self, to: NodeId, message: &PeerMessage) {
+        if self.lanes.contains(&to) {
+            self.out.push(Output::Send {
+                to,
+                lane: Lane::CONTROL,
+                frame: message::control(message),
+            });
+        }
+    }
+
+    /// Sends the end of a request, or of one of its copies, to its requester's node.
+    pub(super) fn reply(&mut self, frame: Frame) {
+        let (to, key) = (frame.origin, frame.message.0);
+        if self.send(to, key, frame).is_err() {
+            self.count("replies that could not be sent");
+        }
+    }
+}
