@@ -230,6 +230,11 @@ impl DataPlane {
                 self.handlers.attach_refused(exchange, handler, seen);
             }
             PeerMessage::System { to, message } => self.handlers.system(to, &message),
+            PeerMessage::Systems { messages } => {
+                for (to, message) in messages {
+                    self.handlers.system(to, &message);
+                }
+            }
             PeerMessage::MoveState {
                 exchange,
                 epoch,
@@ -295,8 +300,13 @@ impl DataPlane {
 
     /// Attachments are sent again by their own timer; a view that misses a system message is repaired by the owner.
     fn control_undeliverable(&self, to: NodeId, frame: &Frame) {
-        if let Ok(PeerMessage::System { message, .. }) = message::parse(&frame.payload) {
-            self.exchanges.tell_again(message.exchange, to);
+        let exchange = match message::parse(&frame.payload) {
+            Ok(PeerMessage::System { message, .. }) => Some(message.exchange),
+            Ok(PeerMessage::Systems { messages }) => messages.first().map(|(_, message)| message.exchange),
+            _ => None,
+        };
+        if let Some(exchange) = exchange {
+            self.exchanges.tell_again(exchange, to);
         }
     }
 

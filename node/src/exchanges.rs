@@ -24,8 +24,10 @@ use crate::wire::ReturnPath;
 
 mod moving;
 mod run;
+mod telling;
 
 use run::Running;
+use telling::Telling;
 
 /// An owned exchange as the observer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +193,7 @@ impl Exchanges {
             post: Arc::clone(&post),
             attached: BTreeMap::new(),
             missed: BTreeMap::new(),
+            telling: Telling::default(),
             effects: Vec::new(),
             wanted: self.wanted.clone(),
         };

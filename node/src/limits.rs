@@ -38,6 +38,11 @@ pub use squall_kernel::limits::ATTACH_CAP;
 pub const PANICS_MAX: u32 = 10;
 /// See [`PANICS_MAX`].
 pub const PANIC_WINDOW: Span = Span::from_ms(60_000);
+/// System messages to a node that come within this time travel together.
+pub const TELL_EVERY: Span = Span::from_ms(10);
+/// Bytes of system messages after which a batch goes at once: with one more of the largest it stays below the bound of
+/// a frame.
+pub const TELL_BYTES: usize = 1024 * 1024;
 /// Lines of a journal waiting to be written.
 pub const JOURNAL_QUEUE: usize = 16_384;
 
@@ -45,3 +50,6 @@ const _: () = assert!(CREDIT_DEFAULT <= CREDIT_MAX);
 const _: () = assert!(CREDIT_MAX as usize + SESSION_REQUESTS_MAX < SESSION_MAILBOX);
 const _: () = assert!(RETRY_FIRST.0 < RETRY_CAP.0 && RETRY_CAP.0 < RETRY_FOR.0);
 const _: () = assert!(SESSION_REQUESTS_MAX <= limits::OPEN_REQUESTS_MAX);
+const _: () = assert!(
+    TELL_BYTES + limits::HANDLERS_PER_EXCHANGE_MAX * (limits::TAG_BYTES_MAX + 64) < limits::PAYLOAD_BYTES_MAX
+);

@@ -159,6 +159,12 @@ pub enum PeerMessage {
         /// The message.
         message: SystemMessage,
     },
+    /// System messages for handlers on the receiving node, in their order: each for one handler, or for all of its
+    /// exchange.
+    Systems {
+        /// The messages; all of one exchange.
+        messages: Vec<(Option<Pid>, SystemMessage)>,
+    },
     /// The sender saw the end of that run itself.
     Obituary {
         /// Node.

@@ -23,6 +23,7 @@ use crate::data::{DataConfig, DataPlane};
 use crate::handlers::HandlerTags;
 use crate::journal::Journal;
 use crate::lease::LeaseClock;
+use crate::limits::TELL_EVERY;
 use crate::router::{Outcome, Request};
 use crate::spans::Sampler;
 use crate::wire::{LinkError, PeerLink};
@@ -34,6 +35,16 @@ pub(super) struct Net {
     /// Frames to these nodes are taken and never arrive.
     swallowing: Mutex<HashSet<NodeId>>,
     pub(super) swallowed: Mutex<Vec<(NodeId, NodeId, Frame)>>,
+    /// Frames that arrived, by sender and receiver.
+    arrived: Mutex<HashMap<(NodeId, NodeId), usize>>,
+}
+
+impl Net {
+    /// Frames that arrived from one node at another.
+    pub(super) fn frames(&self, from: usize, to: usize) -> usize {
+        let arrived = self.arrived.lock().unwrap();
+        arrived.get(&(node(from), node(to))).copied().unwrap_or(0)
+    }
 }
 
 struct Link {
@@ -61,6 +72,7 @@ impl PeerLink for Link {
             .get(&to)
             .and_then(Weak::upgrade)
             .ok_or(LinkError::Down)?;
+        *self.net.arrived.lock().unwrap().entry((self.me, to)).or_default() += 1;
         plane.frame(self.me, frame);
         Ok(())
     }
@@ -90,6 +102,11 @@ fn node_name(n: usize) -> NodeName {
 /// Lets everything happen that can happen now: with paused time a millisecond passes when all tasks wait.
 pub(super) async fn quiet() {
     tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Lets system messages arrive that wait for each other on their way.
+pub(super) async fn told() {
+    tokio::time::sleep(Duration::from_micros(2 * TELL_EVERY.0)).await;
 }
 
 impl Cluster {

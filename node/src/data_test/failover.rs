@@ -13,7 +13,7 @@ use squall_kernel::reason::{NoReply, StepDown};
 use squall_kernel::registry::{Command, Strategy};
 use squall_kernel::time::{Instant, Span};
 
-use super::cluster::{Cluster, Log, asked, name, node, none, quiet, reply};
+use super::cluster::{Cluster, Log, asked, name, node, none, quiet, reply, told};
 use crate::journal::{Journal, Replay};
 
 #[tokio::test(start_paused = true)]
@@ -183,7 +183,7 @@ async fn a_system_message_that_was_lost_is_made_good() {
     quiet().await;
     cluster.cut(1);
     cluster.attach(2, "orders", log.handler("on-c"));
-    quiet().await;
+    told().await;
     cluster.heal();
     tokio::time::sleep(Duration::from_millis(600)).await;
     let servers = log.notices("on-b").iter().rev().find_map(|n| match &n.what {
@@ -287,4 +287,29 @@ async fn on_a_node_without_a_majority_what_needs_one_ends_as_no_quorum() {
     cluster.planes[1].isolated(false);
     let outcome = cluster.request(1, exchange, "x").await;
     assert_eq!(outcome.status, none(NoReply::Unreachable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_handlers_that_attach_at_once_cost_their_neighbours_few_frames() {
+    const MANY: usize = 1000;
+    let mut cluster = Cluster::new(2);
+    let log = Log::default();
+    cluster.declare("orders", Strategy::RoundRobin);
+    cluster.attach(1, "orders", log.handler("first"));
+    quiet().await;
+    let before = cluster.net.frames(0, 1);
+    for _ in 0..MANY {
+        cluster.attach(0, "orders", log.handler("more"));
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let frames = cluster.net.frames(0, 1) - before;
+    assert!(frames <= 20, "{frames} frames");
+    let told = log.notices("first");
+    let ups: Vec<u64> = told
+        .iter()
+        .filter(|notice| matches!(notice.what, NoticeKind::SlaveUp(_)))
+        .map(|notice| notice.counter.0)
+        .collect();
+    assert_eq!(ups.len(), MANY, "each of them is told");
+    assert!(ups.is_sorted_by(|a, b| a + 1 == *b), "in order, none left out");
 }

@@ -78,7 +78,7 @@ async fn a_leader_holds_its_lease_while_the_owner_does_and_loses_it_without_netw
     cluster.appoint().await;
     assert_eq!(leader.held().unwrap().epoch(), LeaderEpoch(1));
     renewed_for(&cluster, 0, 500, || {
-        assert!(leader.held().is_some(), "never a gap while all is well")
+        assert!(leader.held().is_some(), "never a gap while all is well");
     })
     .await;
     cluster.cut(0);

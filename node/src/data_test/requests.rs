@@ -13,7 +13,7 @@ use squall_kernel::registry::Strategy;
 use squall_kernel::time::Span;
 use tokio::sync::oneshot;
 
-use super::cluster::{Cluster, Log, asked, none, quiet, reply};
+use super::cluster::{Cluster, Log, asked, none, quiet, reply, told};
 use crate::process::ProcessFigures;
 use crate::router::{ReplyTo, Request};
 
@@ -85,6 +85,7 @@ async fn consensus_asks_the_leader_alone_and_the_next_one_after_it() {
     cluster.appoint().await;
     cluster.attach(2, "ledger", log.handler("second"));
     cluster.appoint().await;
+    told().await;
     for n in 0..3 {
         assert_eq!(reply(&cluster.request(n, exchange, "x").await), "first");
     }

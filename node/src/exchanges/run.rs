@@ -15,6 +15,7 @@ use squall_kernel::registry::{Command, Moving, Strategy};
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::mpsc;
 
+use super::telling::Telling;
 use super::{Mail, Orders, Post, lives};
 use crate::data::DataContext;
 use crate::journal::MachineKind;
@@ -37,6 +38,7 @@ pub(super) struct Running {
     pub(super) attached: BTreeMap<Pid, String>,
     /// Nodes that missed a system message, and when they are told again.
     pub(super) missed: BTreeMap<NodeId, Instant>,
+    pub(super) telling: Telling,
     pub(super) effects: Vec<ExchangeEffect>,
     pub(super) wanted: mpsc::Sender<Command>,
 }
@@ -57,14 +59,12 @@ impl Running {
                     Some(mail) => Some(mail),
                     None => return,
                 },
-                () = wait(timeout) => {
-                    self.tick(self.context.clock.now());
-                    None
-                }
+                () = wait(timeout) => None,
             };
             let begun = self.context.clock.now();
             self.carry_out_orders();
             self.take(first);
+            self.tick_if_due();
             self.process.count_busy(self.context.clock.now().since(begun));
             self.post
                 .handlers
@@ -92,10 +92,19 @@ impl Running {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        [self.core.next_timeout(), self.missed.values().min().copied()]
+        let missed = self.missed.values().min().copied();
+        [self.core.next_timeout(), missed, self.telling.next_due()]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Looked at in every turn: a mailbox that is never empty must not hold up what is due.
+    fn tick_if_due(&mut self) {
+        let now = self.context.clock.now();
+        if self.next_timeout().is_some_and(|at| at <= now) {
+            self.tick(now);
+        }
     }
 
     fn tick(&mut self, now: Instant) {
@@ -110,6 +119,7 @@ impl Running {
             self.missed.remove(&node);
             self.tell_again(now, node);
         }
+        self.tell_due(now);
     }
 
     /// Attaching again is answered with the whole view.
@@ -226,6 +236,7 @@ impl Running {
     /// Handlers of the node's next run may have attached before the registry told of the end of the one before.
     fn node_lost(&mut self, now: Instant, node: NodeId, next_run: Option<Boot>) {
         self.missed.remove(&node);
+        self.telling.forget(node);
         self.step(now, &ExchangeInput::NodeLost { node }, None);
         let (gone, kept) = std::mem::take(&mut self.attached)
             .into_iter()
@@ -406,19 +417,6 @@ impl Running {
         self.context
             .wire
             .reply(ReturnPath::of(&empty).none(self.process.pid(), NoReply::Interrupted));
-    }
-
-    /// A message that is lost leaves a gap in that node's view: it is told again, until it is told or lost.
-    fn tell(&mut self, node: NodeId, to: Option<Pid>, message: SystemMessage) {
-        self.process.count_sent(1);
-        if let Err(error) = self
-            .context
-            .wire
-            .message(node, self.id, PeerMessage::System { to, message })
-        {
-            tracing::debug!(exchange = %self.name, node = %node, %error, "system message lost");
-            self.missed.insert(node, self.context.clock.now() + ATTACH_CAP);
-        }
     }
 }
 
