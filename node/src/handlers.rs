@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::fence::{Fenced, Pass};
 use squall_kernel::frame::Frame;
-use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid};
+use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::TAG_BYTES_MAX;
 use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
@@ -319,6 +319,10 @@ impl Handlers {
             };
             if change.own_tenure_ended {
                 attachment.view().forget();
+            }
+            if change.owner_changed(attachment.exchange()) {
+                // What an earlier owner sends from now on is refused, although the new one has said nothing here yet.
+                let _raised = attachment.view().fence(record.epoch, LeaderEpoch(0));
             }
             let unconfirmed = attachment.view().confirmed() != Some(record.epoch);
             if unconfirmed && (change.own_tenure_ended || change.owner_changed(attachment.exchange())) {

@@ -69,8 +69,8 @@ impl Exchange {
             now
         };
         let (leader, leader_gone) = (config.leader, config.leader_gone);
-        // An earlier owner may have granted its leader a lease that outlives it.
-        let granted_until = if config.epoch > Epoch(1) && leader.is_some() {
+        // An earlier owner may have granted its leader a lease that outlives it, even when it has none any more.
+        let granted_until = if config.epoch > Epoch(1) && config.strategy.has_leader() {
             now + config.promise.lengthened(limits::DRIFT_PPM)
         } else {
             now

@@ -62,6 +62,7 @@ pub enum Promise {
 pub struct Voter {
     /// Length of a promise.
     length: Span,
+    started: Instant,
     /// A voter that has just started has forgotten what it promised before, so it is silent for as long as that may
     /// hold.
     silent_until: Instant,
@@ -75,10 +76,19 @@ impl Voter {
     pub fn new(now: Instant, length: Span) -> Self {
         Self {
             length,
+            started: now,
             silent_until: now + length.lengthened(DRIFT_PPM),
             promised: BTreeMap::new(),
             ended: BTreeMap::new(),
         }
+    }
+
+    /// Takes note of the cluster's own times: a node that joins may have been started with others, and everybody reckons
+    /// with promises of one length. Promises given before keep theirs.
+    pub fn set_length(&mut self, length: Span) {
+        self.length = length;
+        let silent_until = self.started + length.lengthened(DRIFT_PPM);
+        self.silent_until = self.silent_until.max(silent_until);
     }
 
     /// `node` asks under `tenure`; `registered` is its tenure in this voter's registry.
@@ -207,6 +217,11 @@ impl Gather {
         let until = now + remaining.lengthened(DRIFT_PPM);
         let entry = self.answers.entry(voter).or_insert((now, until));
         *entry = (now, entry.1.max(until));
+    }
+
+    /// A voter may have started again, and promised anew: it has to answer once more.
+    pub fn forget(&mut self, voter: NodeId) {
+        self.answers.remove(&voter);
     }
 
     /// When the node may be declared lost; none while too few voters have answered. Answers older than `fresh` do not

@@ -35,6 +35,31 @@ fn a_fresh_voter_is_silent_for_a_promise_length_and_answers_for_its_past() {
 }
 
 #[test]
+fn a_voter_that_was_started_with_other_times_promises_by_those_of_the_cluster_and_is_silent_no_shorter() {
+    let long = Span::from_ms(900);
+    let mut voter = Voter::new(ms(0), LENGTH);
+    voter.set_length(long);
+    let asked = |voter: &mut Voter, at| voter.ask(ms(at), X, Tenure(1), Some(Tenure(1)));
+    assert_eq!(asked(&mut voter, 500), Promise::Withheld);
+    assert_eq!(asked(&mut voter, 910), Promise::Given(long));
+    let mut voter = Voter::new(ms(0), long);
+    voter.set_length(LENGTH);
+    assert_eq!(asked(&mut voter, 500), Promise::Withheld);
+    assert_eq!(asked(&mut voter, 910), Promise::Given(LENGTH));
+}
+
+#[test]
+fn a_gathering_does_not_count_a_voter_that_may_have_started_again_since() {
+    let mut gather = Gather::new(Tenure(1), Instant(0));
+    for voter in [1, 2] {
+        gather.answer(ms(10), NodeId(voter), Span::ZERO);
+    }
+    assert!(gather.ready_at(ms(20), &voters(3), LENGTH).is_some());
+    gather.forget(NodeId(2));
+    assert_eq!(gather.ready_at(ms(20), &voters(3), LENGTH), None);
+}
+
+#[test]
 fn an_ended_tenure_gets_no_promise_and_the_next_one_does() {
     let mut voter = Voter::new(ms(0), LENGTH);
     voter.ask(ms(200), X, Tenure(1), Some(Tenure(1)));

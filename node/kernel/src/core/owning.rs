@@ -17,6 +17,9 @@ impl NodeCore {
     pub(super) fn registry(&mut self, now: Instant, registry: &Arc<Registry>, out: &mut Vec<CoreEffect>) {
         self.registry = Arc::clone(registry);
         self.times = registry.profile.times();
+        if registry.cluster.is_some() {
+            self.voter.set_length(self.times.promise);
+        }
         let known = |node: NodeId| registry.nodes.contains_key(&node);
         self.voter.retain(known);
         // The next run of a node is not dead, and one that was let in again was not.
@@ -87,6 +90,15 @@ impl NodeCore {
             .nodes
             .get(&self.me)
             .is_some_and(|n| n.is_up() && same(n.incarnation))
+    }
+
+    /// A voter that starts again has forgotten whose promises it had ended, and the verdict that rests on them may still be
+    /// under way in the log. It stands there before the entry that takes in this run, so until that one is applied here
+    /// nothing is promised.
+    pub(super) fn may_promise(&self) -> bool {
+        let me = self.registry.nodes.get(&self.me);
+        self.meta.voters.contains(self.me)
+            && me.is_some_and(|n| n.incarnation == self.introduction.incarnation)
     }
 
     pub(super) fn meta(&mut self, now: Instant, meta: &MetaView) {

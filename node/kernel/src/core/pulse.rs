@@ -57,6 +57,9 @@ impl NodeCore {
         peer.heard = now;
         peer.acked = now;
         peer.detector.heard(now);
+        for gather in self.gathers.values_mut() {
+            gather.forget(node);
+        }
     }
 
     pub(super) fn broken(&mut self, now: Instant, node: NodeId, out: &mut Vec<CoreEffect>) {
@@ -176,7 +179,7 @@ impl NodeCore {
         out: &mut Vec<CoreEffect>,
     ) {
         let registered = self.tenure_of(from);
-        let promise = if self.meta.voters.contains(self.me) && tenure > Tenure(0) {
+        let promise = if self.may_promise() && tenure > Tenure(0) {
             self.voter.ask(now, from, tenure, registered)
         } else {
             Promise::Withheld
@@ -238,3 +241,7 @@ impl NodeCore {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pulse_test.rs"]
+mod tests;

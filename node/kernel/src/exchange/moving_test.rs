@@ -209,6 +209,20 @@ fn no_other_leader_is_appointed_while_a_lease_may_hold_unless_its_holder_gave_it
 }
 
 #[test]
+fn the_next_owner_waits_for_leases_of_the_one_before_although_the_registry_has_no_leader_any_more() {
+    let mut new = exchange(Strategy::Consensus, 2, None);
+    let appointed = |effects: &[ExchangeEffect]| {
+        effects
+            .iter()
+            .any(|e| matches!(e, ExchangeEffect::Appoint { .. }))
+    };
+    assert!(!appointed(&attach(&mut new, pid(1))));
+    let at = new.next_timeout().expect("it waits");
+    assert!(at > Instant(PROMISE.0), "{at}");
+    assert!(appointed(&step(&mut new, at.0, &ExchangeInput::Tick)));
+}
+
+#[test]
 fn a_lease_granted_before_a_move_is_waited_for_by_the_next_owner() {
     let (mut old, leader, other) = led();
     step(&mut old, 1000, &ask(leader, 1, 51_000));
