@@ -108,7 +108,13 @@ async fn answers(places: &[Place], cookie: &[u8], begun: Instant, turn: Turn) ->
         phases,
         ..Account::default()
     };
-    Ok(Trial::of_start(turn, leader, account, (replied, whole), outcomes))
+    Ok(Trial::of_start(
+        turn,
+        leader,
+        &account,
+        (replied, whole),
+        outcomes,
+    ))
 }
 
 /// Connects, declares, attaches and asks until there is a reply; failed attempts are counted and made again.
@@ -179,7 +185,7 @@ impl Trial {
     fn of_start(
         turn: Turn,
         leader: String,
-        account: Account,
+        account: &Account,
         (replied, whole): (Duration, Duration),
         outcomes: Outcomes,
     ) -> Self {
