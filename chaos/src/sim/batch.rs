@@ -22,6 +22,8 @@ use crate::shrink;
 
 /// Runs that shrinking a fault list may take: a list of ten needs some forty.
 const SHRINK_TRIES: usize = 120;
+/// Time it may take: whoever waits has a failure to look at already.
+const SHRINK_WITHIN: Duration = Duration::from_secs(60);
 /// A batch of so many seeds that never saw something did not test it.
 pub const COVERAGE_SEEDS: u64 = 500;
 
@@ -194,7 +196,11 @@ fn one(tier: Tier, plan: &Plan) -> Result<Good, Box<Finding>> {
 /// The failure with as few faults as still bring it about.
 fn shrunk(tier: Tier, plan: &Plan, wrong: &Wrong) -> Finding {
     let mut last = wrong.clone();
+    let begun = Instant::now();
     let faults = shrink::minimise(plan.faults.clone(), SHRINK_TRIES, |faults| {
+        if begun.elapsed() >= SHRINK_WITHIN {
+            return false;
+        }
         match judge(tier, &plan.with_faults(faults.to_vec())) {
             Err(found) if found.is_like(wrong) => {
                 last = found;
