@@ -47,6 +47,9 @@ pub struct Registry {
     pub names: BTreeMap<ExchangeName, ExchangeId>,
     /// Number of the last exchange declared.
     pub last_exchange: ExchangeId,
+    /// Highest tenure of a node that was removed: should its data directory come back, what is left of its old promises
+    /// must not meet a tenure of the same number.
+    pub tenures_used: Tenure,
     /// After how long a voter that is down is replaced by a learner; none for never (`squall node rule`).
     pub replace_voters_after: Option<Span>,
 }
@@ -182,7 +185,8 @@ impl Registry {
         if planted::is(Bug::TwoIncarnations) && known.is_some_and(NodeRecord::is_up) {
             return Ok(false);
         }
-        let tenure = known.map_or(Tenure(1), |old| Tenure(old.tenure.0 + 1));
+        let tenure = known.map_or(self.tenures_used, |old| old.tenure);
+        let tenure = Tenure(tenure.0 + 1);
         self.nodes.insert(
             new.id,
             NodeRecord {

@@ -154,7 +154,8 @@ impl NodeCore {
             return Finding::Well;
         };
         let others = || registry.nodes.values().any(|n| n.id != record.id && n.may_own());
-        if record.may_own() && peer.has_said(now, record.tenure, false, times.silence) && others() {
+        let owns = || record.may_own() || registry.owned_by(record.id).next().is_some();
+        if peer.has_said(now, record.tenure, false, times.silence) && owns() && others() {
             Finding::Weak
         } else if record.duty == Duty::Weak && peer.has_said(now, record.tenure, true, self.patience(now)) {
             Finding::Fit

@@ -11,14 +11,17 @@ impl Registry {
     pub(super) fn node_weak(&mut self, node: NodeId, tenure: Tenure) -> Result<bool, Refused> {
         let others = self.nodes.values().any(|n| n.id != node && n.may_own());
         let record = self.current(node, tenure)?;
-        if !record.may_own() {
+        if !record.is_up() || record.duty == Duty::Weak {
             return Ok(false);
         }
         if !others {
             return Err(Refused::NobodyElse(record.name.clone()));
         }
         record.tenure.0 += 1;
-        record.duty = Duty::Weak;
+        // One that hands over goes on doing so: what it could not hand over any more is taken from it.
+        if record.duty == Duty::Full {
+            record.duty = Duty::Weak;
+        }
         self.cancel_moves_to(node);
         self.leave_exchanges_of(node);
         Ok(true)
@@ -60,7 +63,9 @@ impl Registry {
         if self.nodes.get(&node).is_some_and(super::NodeRecord::is_up) {
             return Err(Refused::NodeUp(name.clone()));
         }
-        self.nodes.remove(&node);
+        if let Some(removed) = self.nodes.remove(&node) {
+            self.tenures_used = self.tenures_used.max(removed.tenure);
+        }
         Ok(true)
     }
 

@@ -127,6 +127,22 @@ fn a_weak_node_gives_its_exchanges_away_and_gets_none_until_it_is_fit() {
 }
 
 #[test]
+fn a_draining_node_that_cannot_act_loses_what_it_could_not_hand_over() {
+    let mut log = owned_by_a();
+    log.run(&Command::Drain {
+        node: named("a"),
+        leave: true,
+    });
+    let weak = Command::NodeWeak {
+        node: NodeId(1),
+        tenure: Tenure(1),
+    };
+    assert_eq!(log.run(&weak), Outcome::Done);
+    assert_eq!(log.owner("x"), (Some(NodeId(2)), Epoch(2)));
+    assert_eq!(log.0.nodes[&NodeId(1)].duty, Duty::Draining { leave: true });
+}
+
+#[test]
 fn the_last_node_that_may_own_is_neither_weak_nor_drained() {
     let mut log = owned_by_a();
     log.run(&lost(2, 1));
@@ -154,6 +170,12 @@ fn only_a_node_that_is_down_is_removed() {
     log.run(&lost(2, 1));
     assert_eq!(log.run(&remove), Outcome::Done);
     assert!(log.0.node_named("b").is_none());
+    log.run(&node(2, "b", 12));
+    assert_eq!(
+        log.0.nodes[&NodeId(2)].tenure,
+        Tenure(3),
+        "after the one it was lost under"
+    );
 }
 
 #[test]
