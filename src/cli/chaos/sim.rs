@@ -68,7 +68,14 @@ impl TierArg {
     }
 }
 
+/// On a thread of its own: inside of a tokio task every channel of a simulated node would share the task's budget, and
+/// keep it waiting once that is used up.
 pub(crate) fn run(args: &SimArgs) -> Result<()> {
+    let run = std::thread::scope(|scope| scope.spawn(|| run_here(args)).join());
+    run.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn run_here(args: &SimArgs) -> Result<()> {
     let order = order(args);
     if args.trace {
         if order.count != Some(1) {
