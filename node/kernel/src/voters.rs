@@ -183,11 +183,15 @@ pub fn voters_for(members: usize) -> usize {
     }
 }
 
-/// The voters of a cluster founded by `nodes`: the lowest ids, as many as the rule allows. The others join as
-/// learners.
+/// The voters of a cluster that `founder` founds with `nodes`, itself among them: the founder, for only a voter can, and
+/// the lowest other ids, as many as the rule allows. The others join as learners.
 #[must_use]
-pub fn founding_voters(nodes: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
-    nodes.iter().copied().take(voters_for(nodes.len())).collect()
+pub fn founding_voters(founder: NodeId, nodes: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+    let others = nodes.iter().copied().filter(|id| *id != founder);
+    core::iter::once(founder)
+        .chain(others)
+        .take(voters_for(nodes.len()))
+        .collect()
 }
 
 /// The learners to promote, in one change; empty when there is nothing to do. A dead voter does not count as a

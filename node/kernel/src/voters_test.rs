@@ -101,7 +101,8 @@ fn a_dead_voter_does_not_count_as_a_member() {
 
 #[test]
 fn a_cluster_of_four_founders_begins_with_three_voters() {
-    assert_eq!(founding_voters(&ids([4, 2, 9, 7])), ids([2, 4, 7]));
+    assert_eq!(founding_voters(NodeId(4), &ids([4, 2, 9, 7])), ids([2, 4, 7]));
+    assert_eq!(founding_voters(NodeId(9), &ids([4, 2, 9, 7])), ids([2, 4, 9]));
 }
 
 #[test]

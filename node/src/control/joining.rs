@@ -161,7 +161,7 @@ impl Control {
                 known.get(&id).cloned()
             }
         };
-        let voters: BTreeMap<NodeId, String> = crate::meta::founding_voters(&ids)
+        let voters: BTreeMap<NodeId, String> = crate::meta::founding_voters(me.id, &ids)
             .into_iter()
             .filter_map(|id| address(id).map(|addr| (id, addr)))
             .collect();
