@@ -125,6 +125,8 @@ pub struct Exchanges {
     wanted: mpsc::Sender<Command>,
     /// States of exchanges that move to this node, until the registry gives them to it.
     arriving: Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>,
+    /// What was last sent of exchanges that move away, for when a move is cancelled; under the epoch it is kept for.
+    departing: Arc<Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>>,
 }
 
 impl Exchanges {
@@ -136,6 +138,7 @@ impl Exchanges {
                 owned: RwLock::default(),
                 wanted,
                 arriving: Mutex::default(),
+                departing: Arc::default(),
             },
             proposed,
         )
@@ -196,6 +199,7 @@ impl Exchanges {
             telling: Telling::default(),
             effects: Vec::new(),
             wanted: self.wanted.clone(),
+            departing: Arc::clone(&self.departing),
         };
         context.runtime.spawn(running.run(self.arrived(record)));
         Owned {
@@ -291,6 +295,7 @@ impl Exchanges {
     }
 
     pub(crate) fn registry_changed(&self, change: &Change) {
+        self.forget_departed(change);
         for (id, owned) in self.write().iter_mut() {
             let Some(record) = change.exchange(*id).filter(|record| record.epoch == owned.epoch) else {
                 continue;

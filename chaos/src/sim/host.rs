@@ -75,6 +75,8 @@ pub struct Host {
     owned: BTreeMap<ExchangeId, Owned>,
     /// States of exchanges that move here, until the registry gives them to this node.
     arriving: BTreeMap<ExchangeId, (Epoch, MoveState)>,
+    /// What was last sent of exchanges that move away, under the epoch it is kept for when the move is cancelled.
+    departing: BTreeMap<ExchangeId, (Epoch, MoveState)>,
     handlers: Handlers,
     requests: Requests,
     proposals: Proposals,
@@ -106,6 +108,7 @@ impl Host {
             swallowing: BTreeSet::new(),
             owned: BTreeMap::new(),
             arriving: BTreeMap::new(),
+            departing: BTreeMap::new(),
             handlers: Handlers::new(config.me.id, config.me.boot),
             requests: Requests::new(config.me.boot),
             proposals: Proposals::default(),

@@ -269,6 +269,7 @@ impl Registry {
             owner: None,
             epoch: Epoch(0),
             moving: None,
+            kept: false,
             leader: None,
             leader_epoch: LeaderEpoch(0),
         };
@@ -341,6 +342,7 @@ impl Registry {
         if let Some(exchange) = self.exchanges.get_mut(&id) {
             exchange.owner = Some(owner);
             exchange.held = false;
+            exchange.kept = false;
             exchange.epoch.0 += 1;
         }
     }

@@ -12,6 +12,7 @@ use squall_kernel::registry::{Command, ExchangeRecord, Moving};
 use squall_kernel::time::Instant;
 
 use super::{Exchanges, Mail};
+use crate::data::Change;
 
 /// States that wait for the registry: what moves by itself, and as many that operators move.
 const ARRIVING_MAX: usize = 4 * MOVES_AT_ONCE_MAX;
@@ -55,8 +56,22 @@ impl Exchanges {
 
     /// The state that came for an exchange which begins here under the record's epoch.
     pub(super) fn arrived(&self, record: &ExchangeRecord) -> Option<MoveState> {
-        let (epoch, state) = self.arriving().remove(&record.id)?;
+        let kept = self.departing().remove(&record.id).filter(|_| record.kept);
+        let (epoch, state) = self.arriving().remove(&record.id).or(kept)?;
         (epoch == record.epoch).then_some(state)
+    }
+
+    /// What moved away and did not come back at once is somebody else's.
+    pub(super) fn forget_departed(&self, change: &Change) {
+        self.departing().retain(|id, _| {
+            change
+                .exchange(*id)
+                .is_some_and(|e| e.moving.is_some() || (e.kept && e.owner == Some(self.context.node)))
+        });
+    }
+
+    fn departing(&self) -> MutexGuard<'_, HashMap<ExchangeId, (Epoch, MoveState)>> {
+        self.departing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A leader's node asks for how long the leader may count on its leadership. Without an answer its lease runs out.

@@ -1,14 +1,14 @@
 //! The process of one owned exchange: takes from the mailbox, steps the kernel's machine, carries its effects out.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use squall_kernel::exchange::{Exchange, ExchangeEffect, ExchangeInput, RequestKey};
 use squall_kernel::frame::{Frame, Kind};
-use squall_kernel::id::{Boot, ExchangeId, ExchangeName, NodeId, Pid};
+use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
 use squall_kernel::message::{MoveState, PeerMessage, SystemMessage};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, Moving, Strategy};
@@ -41,6 +41,7 @@ pub(super) struct Running {
     pub(super) telling: Telling,
     pub(super) effects: Vec<ExchangeEffect>,
     pub(super) wanted: mpsc::Sender<Command>,
+    pub(super) departing: Arc<Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>>,
 }
 
 impl Running {
@@ -301,6 +302,11 @@ impl Running {
             }
             ExchangeEffect::Transfer { to, epoch, state } => {
                 let exchange = self.id;
+                let after_a_cancel = Epoch(epoch.0 + 1);
+                self.departing
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(exchange, (after_a_cancel, state.clone()));
                 let message = PeerMessage::MoveState {
                     exchange,
                     epoch,

@@ -21,6 +21,8 @@ impl Host {
     }
 
     pub(super) fn send_state(&mut self, to: NodeId, exchange: ExchangeId, epoch: Epoch, state: MoveState) {
+        self.departing
+            .insert(exchange, (Epoch(epoch.0 + 1), state.clone()));
         let message = PeerMessage::MoveState {
             exchange,
             epoch,
@@ -47,10 +49,15 @@ impl Host {
 
     /// The exchange begins here under that epoch: goes on where the old owner stopped, if its state came.
     pub(super) fn resume(&mut self, now: Instant, exchange: ExchangeId, epoch: Epoch) {
-        let Some((_, state)) = self.arriving.remove(&exchange).filter(|(e, _)| *e == epoch) else {
+        let kept = self.registry.exchanges.get(&exchange).is_some_and(|e| e.kept);
+        let departing = self.departing.remove(&exchange).filter(|_| kept);
+        let state = self.arriving.remove(&exchange).or(departing);
+        let Some((_, state)) = state.filter(|(e, _)| *e == epoch) else {
             return;
         };
-        self.event(What::Mark(Mark::MoveDone));
+        if !kept {
+            self.event(What::Mark(Mark::MoveDone));
+        }
         // Nodes may have been lost while the state was under way.
         let handlers = state.servers.iter().map(|s| s.pid);
         let all = handlers.chain(state.routes.iter().map(|r| r.handler));

@@ -13,6 +13,13 @@ impl ExchangeRecord {
             self.epoch = self.epoch.max(moving.epoch);
         }
     }
+
+    /// The owner goes on, under the epoch after the one that was promised away.
+    fn keep(&mut self) {
+        self.end_moving();
+        self.epoch.0 += 1;
+        self.kept = true;
+    }
 }
 
 impl Registry {
@@ -112,15 +119,14 @@ impl Registry {
             return Err(Refused::Fenced { seen: record.epoch.0 });
         }
         record.moving = None;
+        record.kept = false;
         record.owner = Some(to);
         record.epoch = epoch;
         Ok(true)
     }
 
     pub(super) fn cancel_move(&mut self, exchange: ExchangeId, epoch: Epoch) -> Result<bool, Refused> {
-        let record = self.moving(exchange, epoch)?;
-        record.end_moving();
-        record.epoch.0 += 1;
+        self.moving(exchange, epoch)?.keep();
         Ok(true)
     }
 
@@ -128,8 +134,7 @@ impl Registry {
     pub(super) fn cancel_moves_to(&mut self, node: NodeId) {
         for record in self.exchanges.values_mut() {
             if record.moving.is_some_and(|m| m.to == node) {
-                record.end_moving();
-                record.epoch.0 += 1;
+                record.keep();
             }
         }
     }

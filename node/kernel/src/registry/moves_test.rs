@@ -96,12 +96,14 @@ fn whatever_ends_a_move_otherwise_grants_the_epoch_after_the_moves() {
         log.run(&to("b"));
         assert_eq!(log.run(&end), Outcome::Done, "{end}");
         assert_eq!(log.owner("x"), (Some(NodeId(1)), Epoch(3)), "{end}");
+        assert!(log.0.exchange(&name("x")).is_some_and(|e| e.kept), "{end}");
         assert!(matches!(log.run(&owned(2, 2)), Outcome::Refused(_)), "{end}");
     }
     let mut log = owned_by_a();
     log.run(&to("b"));
     log.run(&lost(1, 1));
     assert_eq!(log.owner("x"), (Some(NodeId(2)), Epoch(3)), "the owner was lost");
+    assert!(log.0.exchange(&name("x")).is_some_and(|e| !e.kept));
 }
 
 #[test]

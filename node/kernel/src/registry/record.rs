@@ -233,6 +233,8 @@ pub struct ExchangeRecord {
     pub epoch: Epoch,
     /// A move under way.
     pub moving: Option<Moving>,
+    /// The owner is the one that had begun to hand it over when the move was cancelled: it goes on with what it knew.
+    pub kept: bool,
     /// Leader now.
     pub leader: Option<LeaderRecord>,
     /// Highest leader epoch given out.
