@@ -28,6 +28,14 @@ delay FROM TO DELAY *ARGS:
 chaos *ARGS:
     cargo run --release -- chaos {{ARGS}}
 
+# simulated clusters with faults, fresh seeds: just sim --seeds 1000
+sim *ARGS="--tier both --minutes 2":
+    cargo run --release -- chaos sim {{ARGS}}
+
+# the corpus, fixed seeds, and every planted bug
+sim-test *ARGS:
+    cargo test --config .ci/sim.toml -p squall-chaos --features planted --test simulator --test planted {{ARGS}}
+
 # Jaeger: a `jaeger` on PATH, else the container image; then run a cluster with --otlp http://127.0.0.1:4317
 jaeger:
     @bash dashboards/jaeger.sh

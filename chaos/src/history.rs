@@ -123,6 +123,11 @@ pub enum What {
         /// Exchange.
         exchange: ExchangeId,
     },
+    /// The registry says that the run of a node has ended. Told by each node that applies it.
+    Lost {
+        /// Which node.
+        lost: NodeId,
+    },
     /// A handler attached through this node believes that it leads, until then.
     Leads {
         /// Exchange.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::Event;
 
 mod alive;
+mod calm;
 mod i01_one_owner_per_epoch;
 mod i02_epochs_increase;
 mod i03_no_stale_effect;

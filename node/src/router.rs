@@ -256,7 +256,7 @@ impl Router {
             // The owner tells of all recent requests that a lost node had, answered or not.
             (None, Status::None(NoReply::Interrupted)) => {}
             (None, _) => self.too_late(&frame, self.table.is_second(&frame)),
-            (Some(open), Status::None(reason)) if retriable(reason) => self.wait(open, reason),
+            (Some(open), Status::None(reason)) if reason.may_be_sent_again() => self.wait(open, reason),
             (Some(open), _) => self.conclude_with(open, frame),
         }
     }
@@ -392,15 +392,6 @@ impl Router {
             }
         }
     }
-}
-
-/// Reasons under which a request certainly was not delivered, and may be later.
-const fn retriable(reason: NoReply) -> bool {
-    use NoReply::{Fenced, Moved, NoLeader, NoOwner, NoQuorum, Settling, Unreachable};
-    matches!(
-        reason,
-        Moved | Fenced | NoOwner | NoLeader | Settling | Unreachable | NoQuorum
-    )
 }
 
 fn oversized(request: &Request) -> Option<String> {

@@ -3,9 +3,11 @@
 //! Handlers and peers accept what comes under the highest epoch they know. If two nodes held the same epoch, no fence
 //! could tell them apart, and all safety that rests on epochs would be gone. The registry gives an epoch out once, by a
 //! command that a majority has committed, so every node that applies the grant must name the same owner, and only that
-//! node may take it up.
+//! node may take it up. Nor does an owner go on routing when it has given the exchange up: what it routes then, its
+//! successor does not know.
 
 use squall_kernel::id::{ClusterId, Epoch, ExchangeId, NodeId};
+use squall_kernel::time::Span;
 
 use super::alive::Alive;
 use super::recent::Recent;
@@ -13,11 +15,16 @@ use super::{Breach, Id, Invariant, Verdict};
 use crate::history::{Event, What};
 use crate::limits::GRANTS_REMEMBERED;
 
+/// What was begun before the exchange was given up may still be told a little later: live nodes have many threads.
+const ROUTES_END: Span = Span::from_ms(10);
+
 /// The checker of I1.
 #[derive(Debug)]
 pub struct OneOwnerPerEpoch {
     alive: Alive,
     owners: Recent<(Option<ClusterId>, ExchangeId, Epoch), (NodeId, Event)>,
+    /// Which epoch a node gave up last, and when.
+    given_up: Recent<(NodeId, ExchangeId), (Epoch, Event)>,
     judged: u64,
 }
 
@@ -26,7 +33,22 @@ impl Default for OneOwnerPerEpoch {
         Self {
             alive: Alive::default(),
             owners: Recent::new(GRANTS_REMEMBERED),
+            given_up: Recent::new(GRANTS_REMEMBERED),
             judged: 0,
+        }
+    }
+}
+
+impl OneOwnerPerEpoch {
+    fn routed(&mut self, event: &Event, exchange: ExchangeId, epoch: Epoch) -> Result<(), Breach> {
+        let over = |(given_up, at): &&(Epoch, Event)| *given_up == epoch && event.at >= at.at + ROUTES_END;
+        match self.given_up.get(&(event.node, exchange)).filter(over) {
+            Some((_, before)) => {
+                let text =
+                    format!("#{exchange} was routed under epoch {epoch}, which its owner had given up");
+                Err(Breach::new(self.id(), Some(before), event, text))
+            }
+            None => Ok(()),
         }
     }
 }
@@ -48,7 +70,20 @@ impl Invariant for OneOwnerPerEpoch {
                 epoch,
                 owner,
             } => (exchange, epoch, owner),
-            What::Own { exchange, epoch } => (exchange, epoch, event.node),
+            What::Own { exchange, epoch } => {
+                self.given_up.remove(&(event.node, exchange));
+                (exchange, epoch, event.node)
+            }
+            What::Disown { exchange, epoch } => {
+                self.given_up
+                    .insert((event.node, exchange), (epoch, event.clone()));
+                return Ok(());
+            }
+            What::Routed { exchange, epoch, .. } => return self.routed(event, exchange, epoch),
+            What::Ended { .. } => {
+                self.given_up.retain(|(node, _), _| *node != event.node);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         self.judged += 1;
@@ -78,7 +113,7 @@ impl Invariant for OneOwnerPerEpoch {
 
 #[cfg(test)]
 mod tests {
-    use super::super::story::{broken, granted, holds, own};
+    use super::super::story::{broken, disown, granted, holds, own, routed};
     use super::*;
 
     #[test]
@@ -92,6 +127,18 @@ mod tests {
                 granted(4, 1, 2, 2),
                 own(5, 2, 2),
             ],
+        );
+    }
+
+    #[test]
+    fn an_owner_that_gave_up_and_goes_on_routing_is_told() {
+        let story = [own(1, 1, 1), routed(2, 7, "", 2), disown(3, 1, 1)];
+        let with = |more| [story.as_slice(), &[more]].concat();
+        holds(OneOwnerPerEpoch::default(), &with(routed(4, 8, "", 2)));
+        let breach = broken(OneOwnerPerEpoch::default(), &with(routed(40, 8, "", 2)));
+        assert_eq!(
+            breach.text,
+            "#1 was routed under epoch 1, which its owner had given up"
         );
     }
 

@@ -3,16 +3,24 @@
 //! A requester must be able to act on what it is told. So a request that was sent ends, once, for as long as its
 //! requester lives; under `default` with one outcome a handler, of which exactly one is the last. And what it is told must
 //! be true: a request said to be certainly not delivered was handled by nobody. Squall tries again by itself only what was
-//! certainly not delivered, so no request is handled twice, by one handler or by two.
+//! certainly not delivered, so no request is handled twice, by one handler or by two. Nor does anybody wait in vain: where
+//! the requester's node knows that the handler's is lost, and nothing else is wrong, the owner ends the request at once,
+//! whatever became of the exchange in between.
 
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::id::Pid;
+use squall_kernel::id::{ExchangeId, NodeId, Pid};
 use squall_kernel::reason::NoReply;
+use squall_kernel::time::Span;
 
+use super::calm::Calm;
 use super::recent::Recent;
 use super::{Breach, Id, Invariant, Verdict};
-use crate::history::{Answer, Event, What};
+use crate::history::{Answer, Event, Mark, What};
 use crate::limits::REQUESTS_REMEMBERED;
+
+/// Within this time after the loss of a handler's node is known its requests have ended: the owner may apply the loss a
+/// heartbeat later than the requester's node, and its word travels.
+const ORPHAN_ENDS: Span = Span::from_ms(600);
 
 /// A request as far as it has come.
 #[derive(Debug, Clone)]
@@ -21,6 +29,9 @@ struct Followed {
     many: bool,
     handled: Vec<(Pid, Event)>,
     answered: Vec<(Pid, Event)>,
+    /// The handler's node, and the news of its loss.
+    routed: Option<NodeId>,
+    orphaned: Option<Event>,
     /// What ended it, or the end of its requester.
     ended: Option<Event>,
 }
@@ -29,6 +40,7 @@ struct Followed {
 #[derive(Debug)]
 pub struct OneOutcome {
     requests: Recent<RequestKey, Followed>,
+    calm: Calm,
     ended: u64,
     forgotten: u64,
     settled: bool,
@@ -38,6 +50,7 @@ impl Default for OneOutcome {
     fn default() -> Self {
         Self {
             requests: Recent::new(REQUESTS_REMEMBERED),
+            calm: Calm::default(),
             ended: 0,
             forgotten: 0,
             settled: false,
@@ -60,6 +73,18 @@ const fn outcome_of(event: &Event) -> Option<&Answer> {
     }
 }
 
+impl Followed {
+    /// The news of the loss after which it should not have gone on waiting.
+    fn waited_in_vain(&self, event: &Event, outcome: &Answer) -> Option<&Event> {
+        let timed_out = matches!(outcome, Answer::None(ended) if ended.0 == NoReply::Timeout);
+        let late = |lost: &&Event| event.at >= lost.at + ORPHAN_ENDS;
+        self.orphaned
+            .as_ref()
+            .filter(late)
+            .filter(|_| timed_out && !self.many)
+    }
+}
+
 impl OneOutcome {
     fn begun(&mut self, event: &Event, request: RequestKey, many: bool) -> Result<(), Breach> {
         if let Some(before) = self.requests.get(&request) {
@@ -71,6 +96,8 @@ impl OneOutcome {
             many,
             handled: Vec::new(),
             answered: Vec::new(),
+            routed: None,
+            orphaned: None,
             ended: None,
         };
         let forgotten = self.requests.insert(request, followed);
@@ -118,6 +145,11 @@ impl OneOutcome {
             let text = format!("request {request} had ended and got one more outcome");
             return Err(Breach::new(id, Some(before), event, text));
         }
+        if let Some(lost) = followed.waited_in_vain(event, outcome) {
+            let text =
+                format!("request {request} was left to its deadline although its handler's node was lost");
+            return Err(Breach::new(id, Some(lost), event, text));
+        }
         if more && !followed.many {
             let text = format!("request {request} has one handler, and more outcomes are said to follow");
             return Err(Breach::new(id, Some(&followed.begun), event, text));
@@ -139,6 +171,53 @@ impl OneOutcome {
             self.ended += 1;
         }
         Ok(())
+    }
+
+    fn routed(&mut self, request: RequestKey, handler: Pid) {
+        if let Some(followed) = self.requests.get_mut(&request) {
+            (followed.routed, followed.orphaned) = (Some(handler.node), None);
+        }
+    }
+
+    /// The requester's node knows that a handler's is lost.
+    fn lost(&mut self, event: &Event, lost: NodeId) {
+        if !self.calm.but_for(lost, event.at) {
+            return;
+        }
+        let here = |followed: &&mut Followed| {
+            followed.ended.is_none() && followed.begun.node == event.node && followed.routed == Some(lost)
+        };
+        for followed in self.requests.values_mut().filter(here) {
+            followed.orphaned = Some(event.clone());
+        }
+    }
+
+    /// An owner whose move was cancelled begins anew under a later epoch, and knows nothing of the requests before.
+    fn forgotten_by_owner(&mut self) {
+        for followed in self.requests.values_mut().filter(|f| f.ended.is_none()) {
+            (followed.routed, followed.orphaned) = (None, None);
+        }
+    }
+
+    /// Nobody owns it any more who could end what its handlers have.
+    fn deleted(&mut self, exchange: ExchangeId) {
+        let of_it = |what: &What| matches!(what, What::Begun { exchange: of, .. } if *of == exchange);
+        for followed in self.requests.values_mut().filter(|f| of_it(&f.begun.what)) {
+            (followed.routed, followed.orphaned) = (None, None);
+        }
+    }
+
+    /// What a new fault does to those that are lost nobody can say.
+    fn disturbed(&mut self, event: &Event) {
+        for followed in self
+            .requests
+            .values_mut()
+            .filter(|followed| followed.ended.is_none())
+        {
+            if followed.routed != Some(event.node) {
+                followed.orphaned = None;
+            }
+        }
     }
 
     fn open(&self) -> impl Iterator<Item = &Followed> {
@@ -166,7 +245,28 @@ impl Invariant for OneOutcome {
     }
 
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
+        self.calm.see(event);
         match &event.what {
+            What::Routed { request, handler, .. } => {
+                self.routed(*request, *handler);
+                Ok(())
+            }
+            What::Deleted { exchange } => {
+                self.deleted(*exchange);
+                Ok(())
+            }
+            What::Mark(Mark::MoveCancelled) => {
+                self.forgotten_by_owner();
+                Ok(())
+            }
+            What::Lost { lost } => {
+                self.lost(event, *lost);
+                Ok(())
+            }
+            What::Fault { .. } => {
+                self.disturbed(event);
+                Ok(())
+            }
             What::Begun { request, many, .. } => self.begun(event, *request, *many),
             What::Handled { request, handler, .. } => self.handled(event, *request, *handler),
             What::Outcome {
@@ -177,6 +277,7 @@ impl Invariant for OneOutcome {
             } => self.outcome(event, *request, outcome, *more),
             // Nobody is left to be told; what was sent may still be handled, once.
             What::Ended { .. } => {
+                self.disturbed(event);
                 let open = self
                     .requests
                     .values_mut()

@@ -1,7 +1,8 @@
 //! Tests of I5.
 
-use super::super::story::{at, begun, broken, ended, handled, holds, none, outcome, reply, unknown};
+use super::super::story::{at, begun, broken, ended, handled, holds, none, outcome, reply, routed, unknown};
 use super::*;
+use squall_kernel::time::Instant;
 
 #[test]
 fn one_outcome_each_holds() {
@@ -18,6 +19,38 @@ fn one_outcome_each_holds() {
             at(9, 1, What::Settled),
         ],
     );
+}
+
+fn lost(ms: u64, lost: u64) -> Event {
+    at(ms, 1, What::Lost { lost: NodeId(lost) })
+}
+
+#[test]
+fn nobody_waits_for_a_handler_that_is_known_as_lost() {
+    let timeout = |ms| outcome(ms, 7, none(NoReply::Timeout), false);
+    let left = [begun(1, 7, false), routed(2, 7, "", 2), lost(10, 2), timeout(700)];
+    let breach = broken(OneOutcome::default(), &left);
+    assert_eq!(
+        breach.text,
+        "request 1/7 was left to its deadline although its handler's node was lost"
+    );
+    let soon = [left[0].clone(), left[1].clone(), left[2].clone(), timeout(500)];
+    holds(OneOutcome::default(), &soon);
+    let told = outcome(700, 7, none(NoReply::Interrupted), false);
+    holds(
+        OneOutcome::default(),
+        &[left[0].clone(), left[1].clone(), left[2].clone(), told],
+    );
+    let (text, ends_by) = ("cut".to_owned(), Instant(900_000));
+    let cut = at(5, 3, What::Fault { id: 1, text, ends_by });
+    let also_cut = [
+        left[0].clone(),
+        left[1].clone(),
+        cut,
+        left[2].clone(),
+        timeout(700),
+    ];
+    holds(OneOutcome::default(), &also_cut);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use squall_kernel::id::{Counter, Epoch, ExchangeId, MessageId, NodeId, Pid, Term
 use squall_kernel::message::System;
 use squall_kernel::registry::Registry;
 use squall_kernel::time::Instant;
+use squall_node::data::Change;
 use squall_node::journal::{Ending, Entry, Fact, Header};
 
 use super::Told;
@@ -221,6 +222,9 @@ impl Teller {
 
     fn registry(&mut self, new: &Arc<Registry>) {
         let old = std::mem::replace(&mut self.registry, Arc::clone(new));
+        for (lost, _) in Change::between(Arc::clone(&old), Arc::clone(new), self.header.node).lost {
+            self.tell(What::Lost { lost });
+        }
         for record in new.exchanges.values() {
             let (exchange, strategy) = (record.id, record.strategy);
             let before = old.exchanges.get(&exchange);

@@ -11,6 +11,7 @@ mod kill_handler;
 mod move_exchange;
 mod remove;
 mod request;
+mod rush;
 
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
 use squall_kernel::registry::{Command, Pattern, Strategy, Takeover};
@@ -44,6 +45,7 @@ const OPERATIONS: &[Operation] = &[
     move_exchange::OPERATION,
     drain::OPERATION,
     remove::OPERATION,
+    rush::OPERATION,
 ];
 
 /// A handler that should be attached.
@@ -179,6 +181,12 @@ impl World {
             });
             self.deck().handlers[place].serial = serial;
         }
+    }
+
+    /// True while there is time enough for a node that is taken down to be missed, come again, and be well.
+    fn may_take_down(&mut self) -> bool {
+        let plan = self.plan();
+        self.now() < plan.healed_at() + Span(plan.liveness.0 / 2)
     }
 
     /// Any node that runs.

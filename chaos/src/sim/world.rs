@@ -10,7 +10,7 @@ mod nodes;
 mod work;
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Incarnation, NodeId};
@@ -34,9 +34,9 @@ const HOLDS_EVERY: Span = Span::from_ms(500);
 const TIMER_LATE: Span = Span(300);
 /// Milliseconds that the calendars of all nodes show at the beginning.
 const CALENDAR_MS: i64 = 1_000_000;
-/// A run that would end in the middle of a move goes on for so long,
+/// A run that would end in the middle of a move, or of a registry write, goes on for so long,
 const EXTENSION: Span = Span::from_ms(250);
-/// so many times: a move that does not end is a breach.
+/// so many times: one that does not end is a breach.
 const EXTENSIONS_MAX: u64 = 8;
 /// After so long a node that left in order is started again.
 const COMES_AGAIN: Span = Span::from_ms(400);
@@ -99,6 +99,8 @@ enum Due {
     Start(Seat),
     /// It has handed over everything, leaves, and comes again later.
     Leave(Seat),
+    /// An operator kills it; it comes again later.
+    Kill(Seat),
     /// The end of a node's run is seen on its machine.
     Died {
         seat: Seat,
@@ -260,7 +262,7 @@ impl World {
             return false;
         };
         if due == Due::Settle {
-            if self.moves() && self.extended < EXTENSIONS_MAX {
+            if (self.moves() || self.writes()) && self.extended < EXTENSIONS_MAX {
                 self.extended += 1;
                 self.after(EXTENSION, Due::Settle);
                 return true;
@@ -278,6 +280,13 @@ impl World {
         hosts.any(|host| host.registry().exchanges.values().any(|e| e.moving.is_some()))
     }
 
+    /// True while some node has not heard of a registry write that another one has applied.
+    fn writes(&self) -> bool {
+        let hosts = self.places.iter().filter_map(|place| place.host.as_ref());
+        let revisions: BTreeSet<_> = hosts.map(|host| host.registry().revision).collect();
+        revisions.len() > 1
+    }
+
     fn happen(&mut self, due: Due) {
         match due {
             Due::Wake(seat, at) => self.woken(seat, at),
@@ -293,6 +302,7 @@ impl World {
             Due::End(fault) => self.end_fault(fault),
             Due::Start(seat) => self.start(seat),
             Due::Leave(seat) => self.leave(seat),
+            Due::Kill(seat) => self.kill(seat),
             Due::Died {
                 seat,
                 of,

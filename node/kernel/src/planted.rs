@@ -35,7 +35,8 @@ bugs! {
     TrustLeaderWithoutQuorum = "trust-leader-without-quorum",
     /// An owner counts a promise from when the answer arrives, not from when it asked.
     LengthenLease = "lengthen-lease",
-    /// A handler's fence forgets the highest epoch when the handler's node starts the attachment anew.
+    /// A handler's fence forgets the highest epoch when its attachment starts anew: when its node wants the whole picture,
+    /// and when an owner, whichever, sends one.
     ForgetEpochOnRestart = "forget-epoch-on-restart",
     /// The old owner goes on routing after a move.
     AnswerAfterMove = "answer-after-move",

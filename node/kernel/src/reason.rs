@@ -4,6 +4,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::planted::{self, Bug};
+
 macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
@@ -56,6 +58,19 @@ reasons! {
         Interrupted = "interrupted",
         /// The frame came under an epoch that is over.
         Fenced = "unavailable: fenced",
+    }
+}
+
+impl NoReply {
+    /// True when the request certainly was not delivered, and may be later: the only ones that Squall sends again by
+    /// itself.
+    #[must_use]
+    pub fn may_be_sent_again(self) -> bool {
+        use NoReply::{Fenced, Interrupted, Moved, NoLeader, NoOwner, NoQuorum, Settling, Unreachable};
+        matches!(
+            self,
+            Moved | Fenced | NoOwner | NoLeader | Settling | Unreachable | NoQuorum
+        ) || (planted::is(Bug::RetryInterrupted) && matches!(self, Interrupted))
     }
 }
 

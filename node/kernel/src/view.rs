@@ -66,6 +66,10 @@ impl View {
             System::Leader { leader_epoch, .. } => *leader_epoch,
             System::SlaveUp(_) | System::SlaveDown { .. } => LeaderEpoch(0),
         };
+        let anew = matches!(message.what, System::Leader { .. });
+        if anew && planted::is(Bug::ForgetEpochOnRestart) {
+            self.fence = Fence::default();
+        }
         if self.fence.pass(message.epoch, leader_epoch).is_err() {
             return Heard::Fenced;
         }

@@ -129,7 +129,10 @@ impl Host {
         }
         let exchange = attachment.exchange;
         let pid = self.pid(serial);
-        self.end_leadership(now, exchange, pid, &attachment.lease);
+        // One that is cut off from its node lives on, and believes what it was told last.
+        if reason != DetachReason::ClientGone {
+            self.end_leadership(now, exchange, pid, &attachment.lease);
+        }
         let Some(owner) = self.registry.exchanges.get(&exchange).and_then(|e| e.owner) else {
             return;
         };

@@ -217,7 +217,7 @@ impl Host {
             return;
         };
         match frame.status {
-            Status::None(reason) if retriable(reason) => self.wait(now, open, reason),
+            Status::None(reason) if reason.may_be_sent_again() => self.wait(now, open, reason),
             _ => self.conclude(&open, frame, false),
         }
     }
@@ -324,13 +324,4 @@ fn answer(frame: &Frame) -> Answer {
         Status::Declined => Answer::Declined { handler: frame.from },
         Status::None(reason) => Answer::None(Ended(reason)),
     }
-}
-
-/// Reasons under which a request certainly was not delivered, and may be later.
-const fn retriable(reason: NoReply) -> bool {
-    use NoReply::{Fenced, Moved, NoLeader, NoOwner, NoQuorum, Settling, Unreachable};
-    matches!(
-        reason,
-        Moved | Fenced | NoOwner | NoLeader | Settling | Unreachable | NoQuorum
-    )
 }

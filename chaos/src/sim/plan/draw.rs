@@ -168,13 +168,27 @@ fn handlers(rng: &mut Rng, exchanges: &[ExchangePlan], nodes: u64) -> Vec<Handle
 
 fn work(rng: &mut Rng, slowness: u64) -> Work {
     let ms = Span::from_ms;
+    // Slow handlers have much in hand when their node is lost, or their exchange moves.
+    let slow_handlers = rng.chance(250);
+    let handling = if slow_handlers {
+        rng.span(ms(50), ms(400))
+    } else {
+        rng.span(Span(100), ms(20))
+    };
+    // Busy operators meet their own moves and drains half done.
+    let busy_operators = rng.chance(250);
+    let change = if busy_operators {
+        rng.span(ms(20), ms(100))
+    } else {
+        rng.span(ms(100), ms(1_500))
+    };
     Work {
         request_every: Span(rng.span(ms(4), ms(40)).0 * slowness),
-        timeout: (ms(50), ms(1_000)),
-        change_every: Span(rng.span(ms(100), ms(1_500)).0 * slowness),
+        timeout: (ms(50), *rng.pick(&[ms(1_000), ms(2_000)])),
+        change_every: Span(change.0 * slowness),
         handling: Spread {
             least: Span(100),
-            more: rng.span(Span(100), ms(20)),
+            more: handling,
             slow_per_mille: 20,
             slow: ms(400),
         },
@@ -214,10 +228,7 @@ fn faults(rng: &mut Rng, plan: &Plan) -> Vec<PlannedFault> {
     } else {
         rng.between(1, FAULTS_MAX)
     };
-    let mut begins: Vec<Instant> = (0..count)
-        .map(|_| Instant(rng.between(plan.safety.0 / 6, plan.safety.0 * 9 / 10)))
-        .collect();
-    begins.sort_unstable();
+    let begins = begins(rng, count, plan);
     (1..)
         .zip(begins)
         .map(|(id, at)| {
@@ -230,6 +241,24 @@ fn faults(rng: &mut Rng, plan: &Plan) -> Vec<PlannedFault> {
             }
         })
         .collect()
+}
+
+/// Each at a time of its own, or right after the one before: what protects a cluster from one fault is often what the
+/// next one hits.
+fn begins(rng: &mut Rng, count: u64, plan: &Plan) -> Vec<Instant> {
+    let (first, last) = (plan.safety.0 / 6, plan.safety.0 * 9 / 10);
+    let together = *rng.pick(&[0, 200, 600]);
+    let soon = 2 * plan.profile.times().promise.0;
+    let mut begins: Vec<Instant> = Vec::new();
+    for _ in 0..count {
+        let at = match begins.last() {
+            Some(before) if rng.chance(together) => (before.0 + rng.between(0, soon)).min(last),
+            _ => rng.between(first, last),
+        };
+        begins.push(Instant(at));
+    }
+    begins.sort_unstable();
+    begins
 }
 
 fn fault(rng: &mut Rng, plan: &Plan) -> SimFault {

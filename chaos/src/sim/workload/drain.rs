@@ -9,6 +9,9 @@ use crate::sim::world::World;
 pub(super) const OPERATION: Operation = Operation { weight: 1, act };
 
 fn act(world: &mut World, rng: &mut Rng) {
+    if !world.may_take_down() {
+        return;
+    }
     let Some(seat) = world.any_member(rng) else { return };
     let seats: Vec<_> = world.seats().collect();
     let node = world.name(*rng.pick(&seats));

@@ -1,4 +1,5 @@
-//! A handler's client is gone, and what it had in hand with it; another one attaches in its place.
+//! A handler's client is gone, and what it had in hand with it; another one attaches in its place. Its process may live
+//! on, cut off: if it led, it goes on believing so until its lease ends.
 
 use squall_kernel::reason::DetachReason;
 

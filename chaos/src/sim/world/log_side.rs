@@ -5,6 +5,7 @@ use std::sync::Arc;
 use squall_kernel::id::{ClusterId, Revision};
 use squall_kernel::reason::Lost;
 use squall_kernel::registry::{Command, Registry};
+use squall_node::data::Change;
 
 use super::{Held, World};
 use crate::history::{Mark, What};
@@ -121,8 +122,11 @@ impl World {
         );
     }
 
-    fn tell_changes(&mut self, seat: Seat, before: &Registry, after: &Registry) {
+    fn tell_changes(&mut self, seat: Seat, before: &Arc<Registry>, after: &Arc<Registry>) {
         let mut news = Vec::new();
+        for (lost, _) in Change::between(Arc::clone(before), Arc::clone(after), self.id(seat)).lost {
+            news.push(What::Lost { lost });
+        }
         for gone in before
             .exchanges
             .keys()

@@ -81,6 +81,13 @@ impl World {
         }
     }
 
+    pub(super) fn kill(&mut self, seat: Seat) {
+        if self.places[seat.index()].runs() {
+            self.end(seat, false);
+            self.after(COMES_AGAIN, Due::Start(seat));
+        }
+    }
+
     /// The nodes on the same machine see that a process is no more.
     pub(super) fn tell_end(&mut self, of: Seat) {
         let (machine, incarnation) = (

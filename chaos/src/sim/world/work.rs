@@ -7,6 +7,7 @@ use super::{Due, World};
 use crate::sim::fault::Seat;
 use crate::sim::host::Host;
 use crate::sim::plan::Plan;
+use crate::sim::rng::Rng;
 use crate::sim::workload::Deck;
 
 impl World {
@@ -41,6 +42,11 @@ impl World {
         if self.places[seat.index()].runs() {
             self.tell(seat, input);
         }
+    }
+
+    /// An operator kills a node in the next moments.
+    pub(in crate::sim) fn kill_soon(&mut self, seat: Seat, rng: &mut Rng) {
+        self.after(rng.span(Span(100), Span::from_ms(50)), Due::Kill(seat));
     }
 
     pub(in crate::sim) fn request_after(&mut self, span: Span) {

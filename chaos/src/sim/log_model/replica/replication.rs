@@ -77,7 +77,9 @@ impl Replica {
             progress.matched = progress.matched.max(len);
             progress.next = progress.next.max(progress.matched);
         } else {
-            progress.next = len.max(progress.matched);
+            // A follower that has less than it said has lost it: what else it had nobody knows.
+            progress.matched = progress.matched.min(len);
+            progress.next = len;
         }
         if !ok || progress.next < last {
             self.replicate(now, from);
