@@ -18,12 +18,13 @@ mod signals;
 mod up;
 mod values;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use self::connect::ConnectArgs;
@@ -75,7 +76,7 @@ enum Command {
     Man(manual::ManArgs),
     /// Hold pauses beside a supervisor; started by `squall up`
     #[command(hide = true)]
-    Guard,
+    Guard(up::GuardArgs),
     /// Put load on a cluster; started by `squall demo`
     #[command(hide = true)]
     LoadClient(demo::LoadArgs),
@@ -84,9 +85,18 @@ enum Command {
     BenchNode(bench::BenchNodeArgs),
 }
 
+impl Cli {
+    fn parsed(args: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(args)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.connect.prefer_said(|arg| matches.value_source(arg));
+        Ok(cli)
+    }
+}
+
 /// Parses the arguments, runs the command, gives the exit code.
 pub(crate) fn main() -> ExitCode {
-    match Cli::try_parse() {
+    match Cli::parsed(std::env::args_os()) {
         Ok(cli) => exit::end(run(cli)),
         Err(error) => {
             // A closed pipe is no reason to complain: `squall --help | head`.
@@ -116,7 +126,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Chaos(args) => block_on(chaos::run(args, connect)),
         Command::Bench(args) => block_on(bench::run(args)),
         Command::BenchNode(args) => block_on(bench::node(args, connect)),
-        Command::Guard => block_on(up::guard()),
+        Command::Guard(args) => block_on(up::guard(args)),
         Command::LoadClient(args) => block_on(demo::load_client(args, connect)),
         Command::Exchange(args) => block_on(exchange::run(args, connect)),
         Command::Reply(args) => block_on(reply::run(args, connect)),

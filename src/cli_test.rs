@@ -176,6 +176,40 @@ fn the_default_addresses_are_those_of_a_local_cluster() {
 }
 
 #[test]
+fn a_base_port_that_is_said_wins_over_addresses_of_the_environment() {
+    use clap::parser::ValueSource::{CommandLine, DefaultValue, EnvVariable};
+    let addrs = |line: &str, connect, base_port| {
+        let mut args = parse(line).unwrap().connect;
+        args.prefer_said(|arg| match arg {
+            "connect" => Some(connect),
+            "base_port" => Some(base_port),
+            other => panic!("{other} has no say"),
+        });
+        args.addrs().unwrap().remove(0)
+    };
+    // The parser takes the environment's addresses for as good as said ones; only their source tells.
+    let both = "exchange list --connect a:1 --base-port 8000";
+    assert_eq!(addrs(both, EnvVariable, CommandLine), "127.0.0.1:8000");
+    assert_eq!(addrs(both, CommandLine, CommandLine), "a:1");
+    assert_eq!(
+        addrs("exchange list --connect a:1", EnvVariable, DefaultValue),
+        "a:1"
+    );
+}
+
+#[test]
+fn where_the_arguments_come_from_is_seen_behind_a_command_too() {
+    use clap::parser::ValueSource::CommandLine;
+    for line in [
+        "squall --base-port 8000 node list",
+        "squall node list --base-port 8000",
+    ] {
+        let matches = Cli::command().try_get_matches_from(line.split(' ')).unwrap();
+        assert_eq!(matches.value_source("base_port"), Some(CommandLine), "{line}");
+    }
+}
+
+#[test]
 fn no_command_at_all_is_the_demo() {
     assert_eq!(parse("").unwrap().command, None);
     assert_eq!(

@@ -36,6 +36,17 @@ pub enum ChaosError {
     /// The order makes no sense, as the cluster says.
     #[error("{0}")]
     Usage(String),
+    /// A member that somebody else started: no process of the supervisor's.
+    #[error(
+        "node {node:?} is a member of this cluster, but it was not started by its supervisor, which can act on {} only; \
+         act on its process on the machine where it runs", .supervised.join(", ")
+    )]
+    NotSupervised {
+        /// Name given.
+        node: String,
+        /// Those that the supervisor started.
+        supervised: Vec<String>,
+    },
     /// Processes can be killed by their supervisor only.
     #[error(
         "no supervisor: this cluster was not started by `squall up`, so its processes cannot be acted on"
@@ -60,7 +71,7 @@ impl ChaosError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::UnknownNode { .. } | Self::SameNode(_) | Self::Usage(_) => 2,
-            Self::NoSupervisor | Self::Refused(_) => 1,
+            Self::NoSupervisor | Self::NotSupervised { .. } | Self::Refused(_) => 1,
             Self::Unavailable { .. } => 5,
         }
     }
@@ -251,14 +262,19 @@ impl ChaosClient {
             find(&known, &request.node)?;
             return Err(ChaosError::NoSupervisor);
         };
-        reach::act(
-            socket,
-            proto::ActRequest {
-                by: self.by.clone(),
-                ..request
+        let request = proto::ActRequest {
+            by: self.by.clone(),
+            ..request
+        };
+        let node = request.node.clone();
+        match reach::act(socket, request).await {
+            // The supervisor knows its own only.
+            Err(ChaosError::Usage(why)) => match reach::children(socket).await {
+                Ok(children) => Err(not_supervised(&known, &node, &children, why)),
+                Err(_) => Err(ChaosError::Usage(why)),
             },
-        )
-        .await
+            done => done,
+        }
     }
 
     /// Sets a fault under an id of its link and kind: the same order again replaces it, and faults do not pile up.
@@ -336,6 +352,18 @@ fn known_from(hello: &proto::HelloResponse, before: &Known) -> Known {
         path => Some(Path::new(path).to_owned()),
     };
     Known { members, supervisor }
+}
+
+/// Tells a member that the supervisor did not start from a name that nobody has.
+fn not_supervised(known: &Known, node: &str, children: &[proto::Child], why: String) -> ChaosError {
+    let is_child = children.iter().any(|child| child.name == node);
+    if is_child || find(known, node).is_err() {
+        return ChaosError::Usage(why);
+    }
+    ChaosError::NotSupervised {
+        node: node.to_owned(),
+        supervised: children.iter().map(|child| child.name.clone()).collect(),
+    }
 }
 
 fn find<'k>(known: &'k Known, node: &str) -> Result<&'k str, ChaosError> {

@@ -18,7 +18,7 @@ use crate::client::{ChaosClient, reach};
 use crate::console::ChaosConsole;
 use crate::layout::{self, LayoutError};
 use crate::load::{Pool, PoolOptions, Share, Totals};
-use crate::supervisor::{StartError, Supervisor, SupervisorOptions};
+use crate::supervisor::{StartError, Supervisor, SupervisorOptions, TEMPORARY_PREFIX};
 
 mod status;
 
@@ -204,7 +204,7 @@ impl Demo {
         layout::places(options.nodes, wanted).map_err(StartError::from)?;
         let base = layout::free_base(options.nodes, wanted);
         options.base_port = base.ok_or(DemoError::NoPorts(options.nodes, wanted))?;
-        let dir = tempfile::Builder::new().prefix("squall-demo-").tempdir();
+        let dir = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir();
         let dir = dir.map_err(|source| DemoError::Io {
             what: "temporary directory",
             source,
@@ -214,6 +214,7 @@ impl Demo {
             chaos: true,
             otlp: options.otlp.clone(),
             profile: options.profile,
+            temporary: true,
             ..SupervisorOptions::new(options.program.clone(), options.nodes, dir.path().to_owned())
         };
         let supervisor = Supervisor::start(supervised).await?;
@@ -318,8 +319,12 @@ impl Demo {
             load.end().await;
         }
         self.supervisor.end().await;
-        if let Err(error) = self.dir.close() {
-            tracing::warn!(%error, "the temporary directory is left");
+        let path = self.dir.path().to_owned();
+        // The guard removes it too, and may have been faster.
+        if let Err(error) = self.dir.close()
+            && path.exists()
+        {
+            tracing::warn!(%error, dir = %path.display(), "the temporary directory is left");
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The guard: a small process beside the supervisor that holds the pauses. It thaws a paused process at its deadline,
-//! and when its own stdin ends, because the supervisor died, it ends every process it watches. One order a line on
-//! stdin, one answer a line on stdout. What does not live here: the supervisor's end of the pipe (`supervisor::watch`).
+//! and when its own stdin ends, because the supervisor died, it ends every process it watches, and removes their directory
+//! if that was a temporary one. One order a line on stdin, one answer a line on stdout. What does not live here: the supervisor's end of the pipe (`supervisor::watch`).
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::process::{ProcessRef, Send};
 
 /// The answer to an order that was carried out.
 pub const OK: &str = "ok";
+
+/// How the name of a directory begins that a guard removes; no other is touched.
+pub const TEMPORARY_PREFIX: &str = "squall-demo-";
 
 /// An order to the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,15 +91,36 @@ struct Guard {
     watched: BTreeMap<u32, Watched>,
 }
 
-/// Runs the guard on this process's stdin and stdout until stdin ends.
+/// Runs the guard on this process's stdin and stdout until stdin ends; then the temporary directory is removed, if there
+/// is one.
 ///
 /// # Errors
-/// Reading stdin failed; what was watched has been ended all the same.
-pub async fn run() -> io::Result<()> {
+/// The directory is not called as a temporary one is, and nothing was done; or reading stdin failed: what was watched has
+/// been ended all the same.
+pub async fn run(temporary: Option<&Path>) -> io::Result<()> {
+    if let Some(dir) = temporary {
+        check_temporary(dir)?;
+    }
     let mut guard = Guard::default();
     let outcome = guard.serve().await;
     guard.end_all().await;
-    outcome
+    match temporary.map(std::fs::remove_dir_all) {
+        // The supervisor itself may have been faster.
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => outcome.and(Err(error)),
+        _ => outcome,
+    }
+}
+
+fn check_temporary(dir: &Path) -> io::Result<()> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    if dir.is_absolute() && name.starts_with(TEMPORARY_PREFIX) {
+        return Ok(());
+    }
+    let why = format!(
+        "{} is no temporary directory of a demo: it is left alone",
+        dir.display()
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
 }
 
 impl Guard {
@@ -195,6 +220,13 @@ impl Guard {
         for watched in self.watched.values() {
             report(watched.process.send(Send::Kill));
         }
+        // They end at once, and write nothing more then.
+        let killed = async {
+            for watched in self.watched.values() {
+                watched.process.ended().await;
+            }
+        };
+        let _stuck = timeout(ORPHAN_GRACE, killed).await;
     }
 }
 

@@ -51,11 +51,16 @@ pub struct SupervisorOptions {
     pub profile: Profile,
     /// Every run of a node keeps a journal in the data directory: see [`Supervisor::journals`].
     pub journals: bool,
+    /// The data directory goes with the supervisor, however that ends: its name must begin with [`TEMPORARY_PREFIX`].
+    pub temporary: bool,
     /// Further arguments for every node.
     pub extra_args: Vec<String>,
     /// What happens to a node that ends by itself.
     pub restart: RestartPolicy,
 }
+
+/// How the name of a directory begins that may be removed when its supervisor is gone.
+pub use crate::guard::TEMPORARY_PREFIX;
 
 impl SupervisorOptions {
     /// `nodes` nodes of `program` on the default ports, without faults or traces.
@@ -70,6 +75,7 @@ impl SupervisorOptions {
             otlp: None,
             profile: Profile::Lan,
             journals: false,
+            temporary: false,
             extra_args: Vec::new(),
             restart: RestartPolicy::Never,
         }

@@ -12,13 +12,20 @@ use tokio::signal::unix::{SignalKind, signal};
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
-        Some("guard") => squall_chaos::guard::run()
-            .await
-            .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        Some("guard") => guard(&arguments[1..]).await,
         Some("up") => up(&arguments[1..]).await,
         Some("node") => node(&arguments).await,
         _ => ExitCode::from(2),
     }
+}
+
+async fn guard(arguments: &[String]) -> ExitCode {
+    let temporary = match arguments {
+        [flag, dir] if flag == "--temporary" => Some(std::path::Path::new(dir)),
+        _ => None,
+    };
+    let ended = squall_chaos::guard::run(temporary).await;
+    ended.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }
 
 async fn up(arguments: &[String]) -> ExitCode {
@@ -30,6 +37,10 @@ async fn up(arguments: &[String]) -> ExitCode {
     let mut options = SupervisorOptions::new(program, nodes, dir.into());
     options.base_port = base.parse().expect("a port");
     options.chaos = true;
+    options.temporary = options.data_dir.file_name().is_some_and(|name| {
+        name.to_string_lossy()
+            .starts_with(squall_chaos::guard::TEMPORARY_PREFIX)
+    });
     let _up = Supervisor::start(options).await.expect("the ports are free");
     println!("up");
     std::future::pending().await

@@ -1,10 +1,14 @@
 //! The demo's ends: whatever happens to it, nothing of it is left. The demo itself is tested with the real program.
 #![expect(clippy::unwrap_used, reason = "in a test, what goes wrong ends it")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use squall_chaos::demo::{self, DemoError, DemoOptions};
+use squall_chaos::guard::TEMPORARY_PREFIX;
 use squall_chaos::layout::free_base;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 fn options(program: PathBuf, preferred: u16) -> DemoOptions {
     DemoOptions {
@@ -39,5 +43,61 @@ async fn a_node_that_dies_at_once_ends_the_demo_with_its_words() {
     assert!(
         matches!(&outcome, Err(DemoError::Died { how, .. }) if how == "exited with code 1"),
         "{outcome:?}"
+    );
+}
+
+fn temporary() -> tempfile::TempDir {
+    tempfile::Builder::new()
+        .prefix(TEMPORARY_PREFIX)
+        .tempdir()
+        .unwrap()
+}
+
+fn stand_in(arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_squall-stand-in"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+async fn guard_of(dir: &Path) -> std::process::ExitStatus {
+    let mut guard = stand_in(&["guard", "--temporary", dir.to_str().unwrap()]);
+    drop(guard.stdin.take());
+    guard.wait().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_guard_removes_a_temporary_directory_at_the_end_and_no_other() {
+    let dir = temporary();
+    std::fs::create_dir(dir.path().join("a")).unwrap();
+    std::fs::write(dir.path().join("a/log"), "text").unwrap();
+    assert!(guard_of(dir.path()).await.success());
+    assert!(!dir.path().exists());
+    let other = tempfile::tempdir().unwrap();
+    assert!(!guard_of(other.path()).await.success(), "refused");
+    assert!(other.path().exists());
+}
+
+#[tokio::test]
+async fn a_supervisor_that_is_killed_leaves_no_temporary_directory() {
+    let dir = temporary();
+    let base = free_base(2, 24_600).unwrap().to_string();
+    let mut up = stand_in(&["up", dir.path().to_str().unwrap(), &base, "2"]);
+    let mut said = BufReader::new(up.stdout.take().unwrap()).lines();
+    assert_eq!(said.next_line().await.unwrap().as_deref(), Some("up"));
+    assert!(dir.path().join("cookie").exists());
+    up.kill().await.unwrap();
+    let gone = async {
+        while dir.path().exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(20);
+    assert!(
+        tokio::time::timeout(limit, gone).await.is_ok(),
+        "the directory is left"
     );
 }

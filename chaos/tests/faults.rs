@@ -283,6 +283,13 @@ async fn the_console_kills_pauses_and_halts_through_the_supervisor_that_a_node_n
     assert!(
         matches!(console.fire(resume).await, Err(ConsoleError::Refused(text)) if text.contains("known are a, b"))
     );
+    let elsewhere = client.kill("gone", TTL, false, None).await.unwrap_err();
+    let words = "node \"gone\" is a member of this cluster, but it was not started by its supervisor, which can act on \
+                 a, b only";
+    assert!(
+        elsewhere.exit_code() == 1 && elsewhere.to_string().starts_with(words),
+        "{elsewhere}"
+    );
     up.end().await;
 }
 

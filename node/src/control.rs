@@ -9,6 +9,7 @@ mod joining;
 mod membership;
 mod opinion;
 mod proposals;
+mod quorum;
 mod rpc;
 mod tell;
 

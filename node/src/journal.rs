@@ -15,6 +15,7 @@ use squall_kernel::time::Instant;
 use crate::limits::JOURNAL_QUEUE;
 
 mod fact;
+mod gap;
 mod read;
 mod replay;
 
@@ -42,7 +43,8 @@ impl fmt::Display for MachineKind {
 }
 
 /// A line: `{"machine":"exchange","id":"1@2","now":5,"start":{…}}`,
-/// `{"machine":"exchange","id":"1@2","now":6,"step":{"input":…,"effects":[…]}}`, or `{"broken":"why"}` as the last one.
+/// `{"machine":"exchange","id":"1@2","now":6,"step":{"input":…,"effects":[…]}}`, or `{"broken":"why"}` as the last one. The
+/// writer puts the line's number before the rest, `{"n":1,…`, so that a gap is noticed.
 #[derive(Serialize)]
 struct Line<'a, C, S> {
     machine: MachineKind,
@@ -196,6 +198,11 @@ fn report_broken(broken: &AtomicBool, error: &io::Error) {
 
 fn write_all(queue: &Receiver<Option<String>>, out: impl Write, broken: &AtomicBool) -> io::Result<()> {
     let mut out = BufWriter::new(out);
+    let mut written = 0_u64;
+    let mut number = move || {
+        written += 1;
+        written
+    };
     loop {
         let line = match queue.try_recv() {
             Ok(Some(line)) => line,
@@ -212,12 +219,14 @@ fn write_all(queue: &Receiver<Option<String>>, out: impl Write, broken: &AtomicB
                 }
             }
         };
-        writeln!(out, "{line}")?;
+        let members = line.strip_prefix('{').unwrap_or(&line);
+        writeln!(out, "{{\"n\":{},{members}", number())?;
     }
     if broken.load(Ordering::Acquire) {
         writeln!(
             out,
-            "{{\"broken\":\"the journal could not keep up; nothing is recorded from here on\"}}"
+            "{{\"n\":{},\"broken\":\"the journal could not keep up; nothing is recorded from here on\"}}",
+            number()
         )?;
     }
     out.flush()

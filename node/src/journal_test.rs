@@ -24,8 +24,13 @@ impl Write for Shared {
 }
 
 fn recorded() -> String {
+    recorded_after(|_| ())
+}
+
+fn recorded_after(before: impl FnOnce(&Journal)) -> String {
     let out = Shared::default();
     let (journal, writer) = Journal::start_writer(out.clone()).expect("threads start");
+    before(&journal);
     let config = ExchangeConfig {
         id: ExchangeId(1),
         strategy: Strategy::RoundRobin,
@@ -111,6 +116,64 @@ fn garbage_is_named_by_its_line() {
     assert!(matches!(error, ReplayError::Garbled { line: 9, .. }), "{error}");
 }
 
+/// Both readers, on a journal without those of its lines, from 0.
+fn without(text: &str, gone: std::ops::Range<usize>) -> [Option<String>; 2] {
+    let kept = text.lines().enumerate().filter(|(n, _)| !gone.contains(n));
+    let text: String = kept.map(|(_, line)| format!("{line}\n")).collect();
+    let replayed = Replay::default().run(Cursor::new(&text)).err();
+    let read = read(Cursor::new(&text), |_| ()).err();
+    [replayed, read].map(|error| error.map(|e| e.to_string()))
+}
+
+#[test]
+fn lines_cut_out_are_named_wherever_they_were() {
+    let text = recorded();
+    let table = [
+        (
+            0..1,
+            "the journal has a gap at line 1: number 1 is missing before it",
+        ),
+        // Requests that had no effect on what follows would replay equal.
+        (
+            5..6,
+            "the journal has a gap at line 6: number 6 is missing before it",
+        ),
+        (
+            3..6,
+            "the journal has a gap at line 4: numbers 4 to 6 are missing before it",
+        ),
+    ];
+    for (gone, words) in table {
+        assert_eq!(
+            without(&text, gone),
+            [Some(words.to_owned()), Some(words.to_owned())]
+        );
+    }
+    assert_eq!(without(&text, 8..9), [None, None], "nothing was cut");
+    let doubled = format!("{text}{}\n", text.lines().last().expect("lines"));
+    let error = Replay::default()
+        .run(Cursor::new(doubled))
+        .expect_err("a line twice");
+    assert!(
+        error
+            .to_string()
+            .contains("it is number 8, and number 9 belongs here"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_journal_without_numbers_is_read_as_before() {
+    let old: String = recorded()
+        .lines()
+        .map(|line| format!("{{{}\n", line.split_once(',').expect("a number first").1))
+        .collect();
+    let report = Replay::default().run(Cursor::new(&old)).expect("a journal");
+    assert_eq!((report.lines, report.steps), (8, 7));
+    let mixed = old + "{\"n\":9,\"broken\":\"x\"}\n";
+    assert!(Replay::default().run(Cursor::new(mixed)).is_ok());
+}
+
 struct Stuck(std::sync::mpsc::Receiver<()>, Shared);
 
 impl Write for Stuck {
@@ -153,8 +216,6 @@ fn the_writer_ends_although_a_recorder_lives_on() {
 
 #[test]
 fn who_recorded_and_what_happened_besides_are_read_and_not_replayed() {
-    let out = Shared::default();
-    let (journal, writer) = Journal::start_writer(out.clone()).expect("threads start");
     let header = Header {
         format: FORMAT,
         node: NodeId(u64::MAX),
@@ -162,15 +223,13 @@ fn who_recorded_and_what_happened_besides_are_read_and_not_replayed() {
         boot: Boot(2),
         started: Instant(3),
     };
-    journal.header(&header);
     let fact = Fact::Late {
         message: MessageId(9),
     };
-    journal.fact(Instant(5), &fact);
-    drop(journal);
-    writer.finish().expect("memory takes everything");
-    let bytes = out.0.lock().expect("no test panics here").clone();
-    let text = String::from_utf8(bytes).expect("UTF-8") + &recorded();
+    let text = recorded_after(|journal| {
+        journal.header(&header);
+        journal.fact(Instant(5), &fact);
+    });
     let report = Replay::default().run(Cursor::new(&text)).expect("a journal");
     assert_eq!((report.lines, report.steps, report.difference), (10, 7, None));
     let mut entries = Vec::new();

@@ -424,13 +424,13 @@ async fn live(
     let carrier = Carrier::new(Arc::clone(&mesh));
     let meta = Meta::start(&dir, Arc::new(carrier.clone()), options.profile).await?;
     mesh.set_initialized(meta.state());
-    let proposals = Proposals::new(Arc::clone(&mesh), meta.clone());
+    let (opinion_in, opinion) = watch::channel(Arc::default());
+    let proposals = Proposals::new(Arc::clone(&mesh), meta.clone(), opinion.clone());
     let sessions = Arc::new(NativeSessions::new(
         Arc::clone(&plane),
         Arc::new(proposals.clone()),
     ));
     data.spawn(clients::serve(client_inbox, Arc::clone(&sessions)));
-    let (opinion_in, opinion) = watch::channel(Arc::default());
     let (drained_in, drained) = watch::channel(None);
     let sources = Arc::new(NodeSources {
         me: me.clone(),

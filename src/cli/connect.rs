@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use clap::parser::ValueSource;
 use squall_client::{Client, ConnectError, ConnectOptions, Operator};
 use squall_proto::v1::ListNodesRequest;
 use squall_proto::v1::admin_client::AdminClient;
@@ -29,7 +30,8 @@ const OPERATOR_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct ConnectArgs {
-    /// Addresses of some nodes, any port of each; the other members are learned [default: those of a local `squall up`]
+    /// Addresses of some nodes, any port of each; the other members are learned [default: those of a local `squall up`].
+    /// A --base-port that is said wins over the environment
     #[arg(
         long,
         global = true,
@@ -49,6 +51,15 @@ pub(crate) struct ConnectArgs {
 }
 
 impl ConnectArgs {
+    /// What was said on the command line wins over what the environment says: a base port names a cluster as well as
+    /// addresses do.
+    pub(crate) fn prefer_said(&mut self, source: impl Fn(&str) -> Option<ValueSource>) {
+        let addresses_said = source("connect") == Some(ValueSource::CommandLine);
+        if source("base_port") == Some(ValueSource::CommandLine) && !addresses_said {
+            self.connect = Addresses::default();
+        }
+    }
+
     /// Addresses to dial with native frames.
     pub(crate) fn addrs(&self) -> Result<Vec<String>> {
         self.addrs_or_ports(0)

@@ -72,8 +72,16 @@ pub(crate) fn explained(error: &StartError) -> anyhow::Error {
 }
 
 /// What the supervisor starts beside itself.
-pub(crate) async fn guard() -> Result<()> {
-    guard::run()
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct GuardArgs {
+    /// Directory to remove at the end
+    #[arg(long, value_name = "DIR")]
+    temporary: Option<PathBuf>,
+}
+
+/// Serves the supervisor until it is gone.
+pub(crate) async fn guard(args: GuardArgs) -> Result<()> {
+    guard::run(args.temporary.as_deref())
         .await
-        .context("the supervisor's orders cannot be read")
+        .context("the guard ends")
 }

@@ -65,7 +65,11 @@ impl Actor {
         events: broadcast::Sender<Event>,
     ) -> Result<Self, StartError> {
         let program = setting.options.program.clone();
-        let guard = Watch::start(&program).map_err(|source| StartError::Guard { program, source });
+        let temporary = setting
+            .options
+            .temporary
+            .then_some(setting.options.data_dir.as_path());
+        let guard = Watch::start(&program, temporary).map_err(|source| StartError::Guard { program, source });
         let (watch, mut guard) = guard?;
         let told = commands.clone();
         let guard = tokio::spawn(async move {

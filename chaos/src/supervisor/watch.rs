@@ -20,10 +20,14 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Starts `program guard`. The child is the caller's to wait for.
-    pub(super) fn start(program: &Path) -> io::Result<(Self, Child)> {
-        let mut child = Command::new(program)
-            .arg("guard")
+    /// Starts `program guard`, which removes `temporary` when it ends. The child is the caller's to wait for.
+    pub(super) fn start(program: &Path, temporary: Option<&Path>) -> io::Result<(Self, Child)> {
+        let mut command = Command::new(program);
+        command.arg("guard");
+        if let Some(temporary) = temporary {
+            command.arg("--temporary").arg(temporary);
+        }
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C at the terminal is for the supervisor alone.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::ask::{Ask, CallFailed, call, pause};
 use crate::attachment::{self, Attachment};
 use crate::connection::{self, Queue};
-use crate::error::{AttachError, CommandError, ConnectError, Invalid, RequestError};
+use crate::error::{AttachError, CommandError, ConnectError, Invalid, NO_QUORUM, RequestError};
 use crate::handler::Handler;
 use crate::limits;
 use crate::link::Link;
@@ -197,7 +197,7 @@ impl Client {
     ///
     /// # Errors
     /// [`CommandError::Refused`] when it is declared with other properties; the others when the cluster did not answer
-    /// in time.
+    /// in time, or, before that, when the node has heard no majority of the voters for an election time.
     pub async fn declare(
         &self,
         declaration: Declaration,
@@ -264,8 +264,13 @@ impl Client {
                 }) => {
                     (latest, unknown) = (reason, true);
                 }
+                // Certain, and no matter of waiting: an election was waited for already.
                 Ok(NodeMessage::Proposed {
-                    result: ProposeResult::NotLeader { .. },
+                    result: ProposeResult::NoQuorum,
+                    ..
+                }) if !unknown => return Err(CommandError::Unavailable(NO_QUORUM.into())),
+                Ok(NodeMessage::Proposed {
+                    result: ProposeResult::NotLeader { .. } | ProposeResult::NoQuorum,
                     ..
                 }) => {
                     latest = "no meta leader".into();

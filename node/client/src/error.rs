@@ -10,6 +10,11 @@ use squall_kernel::registry::Refused;
 
 use crate::limits::{ADDRESSES_MAX, CREDIT_MAX};
 
+/// What is said where a change cannot be agreed on, and what to do then.
+pub const NO_QUORUM: &str = "no quorum: the node that was asked hears no majority of the voters, so nothing was changed. \
+    `squall node list` names the voters: start those that are down; if they are lost for good, `squall node recover \
+    --from-survivor` is the way back (docs/recovery.md)";
+
 /// Arguments that no node would take; nothing was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {

@@ -5,7 +5,7 @@
 
 mod certificate;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -14,12 +14,17 @@ use squall_proto::v1::admin_client::AdminClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-pub use certificate::{Books, Certificate, Doubt, Figures};
+pub use certificate::{Answers, Books, Certificate, Doubt, Figures};
 
 /// How long one node may take to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// How long a call may take: longer than a node looks for the meta leader.
+/// How long a change may take: longer than a node looks for the meta leader.
 const CALL_WITHIN: Duration = Duration::from_secs(10);
+/// How long a question may take: it is answered from what the node has at hand.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// The same for a node that others suspect: it may be suspected wrongly, or be reached from here. The silence that makes a
+/// node suspect on one site.
+const SUSPECT_WITHIN: Duration = Duration::from_millis(250);
 /// Room for the list of all exchanges a cluster may have.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -201,20 +206,44 @@ impl Operator {
     }
 
     /// Figures of an exchange, of every member that is not down, by name: each node is asked itself, all at once. A node
-    /// that does not answer stands in the list with its reason.
+    /// that does not answer soon, and sooner when the others suspect it, stands in the list with its reason; so do those of
+    /// `silent`, which are not asked.
     ///
     /// # Errors
     /// [`OperatorError`] when the members cannot be had.
-    pub async fn figures(
-        &self,
-        exchange: &str,
-    ) -> Result<BTreeMap<String, Result<Figures, OperatorError>>, OperatorError> {
+    pub async fn figures(&self, exchange: &str, silent: &BTreeSet<String>) -> Result<Answers, OperatorError> {
         let members = self.nodes().await?.members;
         let asked = members
             .into_iter()
             .filter(|m| m.state() != v1::NodeState::Down)
-            .map(|member| async move { (member.name, figures_of(member.grpc_addr, exchange).await) });
+            .map(|member| async move {
+                let figures = if silent.contains(&member.name) {
+                    Err(OperatorError::Unavailable("it did not answer before".into()))
+                } else {
+                    tokio::select! {
+                        biased;
+                        figures = figures_of(member.grpc_addr, exchange) => figures,
+                        () = self.suspected(&member.name) => Err(OperatorError::Unavailable("it is silent".into())),
+                    }
+                };
+                (member.name, figures)
+            });
         Ok(futures::future::join_all(asked).await.into_iter().collect())
+    }
+
+    /// Returns when a node has been silent for some time and the others suspect it.
+    async fn suspected(&self, node: &str) {
+        loop {
+            tokio::time::sleep(SUSPECT_WITHIN).await;
+            let suspect = |m: &v1::Member| m.name == node && m.state() != v1::NodeState::Up;
+            if self
+                .nodes()
+                .await
+                .is_ok_and(|now| now.members.iter().any(suspect))
+            {
+                return;
+            }
+        }
     }
 
     /// Asks the nodes in turn until one answers: for questions, which may be asked twice.
@@ -224,7 +253,7 @@ impl Operator {
     {
         let mut tried = Vec::new();
         for contact in &self.contacts {
-            match answered(call(contact.admin.clone())).await {
+            match answered(ANSWER_WITHIN, call(contact.admin.clone())).await {
                 Err(OperatorError::Unavailable(why) | OperatorError::Unknown(why)) => {
                     tried.push(format!("{} ({why})", contact.addr));
                 }
@@ -237,14 +266,15 @@ impl Operator {
         )))
     }
 
-    /// The same for changes: a node that may have carried it out is the last one asked.
+    /// The same for changes: a node that may have carried it out is the last one asked, and none is asked that does not
+    /// answer a question; it might carry it out when everybody has forgotten it.
     async fn tell<T, F>(&self, call: impl Fn(AdminClient<Channel>) -> F) -> Result<T, OperatorError>
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
         let mut latest = OperatorError::Unavailable("no node answers".into());
-        for contact in &self.contacts {
-            match answered(call(contact.admin.clone())).await {
+        for contact in self.capable().await {
+            match answered(CALL_WITHIN, call(contact.admin.clone())).await {
                 Err(gone @ OperatorError::Unavailable(_)) => latest = gone,
                 decided => return decided,
             }
@@ -253,12 +283,63 @@ impl Operator {
     }
 }
 
+/// How a node may serve a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// It hears a majority of the voters.
+    Quorum,
+    /// It answers, and hears none.
+    NoQuorum,
+    /// It does not answer.
+    Silent,
+}
+
+impl Operator {
+    /// The nodes to be asked for a change, in their order: those that hear a majority, or else the first that answers at
+    /// all, which says why nothing can be done.
+    async fn capable(&self) -> Vec<&Contact> {
+        let Some((first, others)) = self.contacts.split_first() else {
+            return Vec::new();
+        };
+        let sight = look(first, ANSWER_WITHIN).await;
+        if sight == Sight::Quorum {
+            return self.contacts.iter().collect();
+        }
+        let looks = others.iter().map(|contact| look(contact, SUSPECT_WITHIN));
+        let seen: Vec<Sight> = std::iter::once(sight)
+            .chain(futures::future::join_all(looks).await)
+            .collect();
+        let of = |wanted: Sight| {
+            let pairs = self.contacts.iter().zip(&seen);
+            pairs
+                .filter(move |(_, sight)| **sight == wanted)
+                .map(|(contact, _)| contact)
+        };
+        let mut capable: Vec<&Contact> = of(Sight::Quorum).collect();
+        if capable.is_empty() {
+            capable.extend(of(Sight::NoQuorum).next());
+        }
+        capable
+    }
+}
+
+async fn look(contact: &Contact, within: Duration) -> Sight {
+    let mut admin = contact.admin.clone();
+    match answered(within, admin.list_nodes(v1::ListNodesRequest {})).await {
+        // One that belongs to no cluster yet waits for one.
+        Ok(list) if list.quorum || list.members.is_empty() => Sight::Quorum,
+        Ok(_) => Sight::NoQuorum,
+        Err(_) => Sight::Silent,
+    }
+}
+
 async fn answered<T>(
+    within: Duration,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, OperatorError> {
-    match tokio::time::timeout(CALL_WITHIN, call).await {
+    match tokio::time::timeout(within, call).await {
         Ok(answer) => Ok(answer?.into_inner()),
-        Err(_) => Err(OperatorError::Unknown("the node did not answer in time".into())),
+        Err(_) => Err(OperatorError::Unknown(format!("no answer within {within:?}"))),
     }
 }
 
@@ -267,7 +348,9 @@ async fn figures_of(addr: String, exchange: &str) -> Result<Figures, OperatorErr
     let request = v1::ExchangeFiguresRequest {
         name: exchange.into(),
     };
-    answered(admin.exchange_figures(request)).await.map(Figures::from)
+    answered(ANSWER_WITHIN, admin.exchange_figures(request))
+        .await
+        .map(Figures::from)
 }
 
 fn contact(addr: String) -> Result<Contact, OperatorError> {

@@ -60,6 +60,8 @@ pub enum MemberResult {
         /// Why.
         reason: String,
     },
+    /// Certainly not done, and nobody was asked: the node has heard no majority of the voters for an election time.
+    NoQuorum,
 }
 
 /// Why a change of the voters was refused: says what to do instead.

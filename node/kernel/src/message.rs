@@ -279,6 +279,9 @@ pub enum ProposeResult {
         /// Why.
         reason: String,
     },
+    /// Certainly not committed, and not proposed at all: the asked node has heard no majority of the voters for an
+    /// election time.
+    NoQuorum,
 }
 
 /// A handler as others see it.

@@ -52,6 +52,19 @@ pub struct Registry {
     pub tenures_used: Tenure,
     /// After how long a voter that is down is replaced by a learner; none for never (`squall node rule`).
     pub replace_voters_after: Option<Span>,
+    /// Highest epochs of exchanges that were deleted. Whatever is declared later begins above them: numbers are never given
+    /// twice, but resources outside know an exchange by its name, and a token that goes back would shut them for good. One
+    /// pair for all names, so that it stays one pair.
+    pub epochs_used: EpochsUsed,
+}
+
+/// Epochs that no exchange to come may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EpochsUsed {
+    /// Of owners.
+    pub owner: Epoch,
+    /// Of leaders among handlers.
+    pub leader: LeaderEpoch,
 }
 
 impl Registry {
@@ -267,11 +280,11 @@ impl Registry {
             takeover: takeover.unwrap_or_default(),
             held: false,
             owner: None,
-            epoch: Epoch(0),
+            epoch: self.epochs_used.owner,
             moving: None,
             kept: false,
             leader: None,
-            leader_epoch: LeaderEpoch(0),
+            leader_epoch: self.epochs_used.leader,
         };
         self.exchanges.insert(id, record);
         self.names.insert(name.clone(), id);
@@ -284,7 +297,15 @@ impl Registry {
             .names
             .remove(name)
             .ok_or_else(|| Refused::UnknownExchange(name.as_str().into()))?;
-        self.exchanges.remove(&id);
+        if let Some(gone) = self.exchanges.remove(&id) {
+            // The epoch of a move under way may be somebody's by the time this is known everywhere.
+            let granted = gone
+                .moving
+                .map_or(gone.epoch, |moving| moving.epoch.max(gone.epoch));
+            let used = &mut self.epochs_used;
+            used.owner = used.owner.max(granted);
+            used.leader = used.leader.max(gone.leader_epoch);
+        }
         Ok(true)
     }
 

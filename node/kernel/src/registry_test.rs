@@ -247,6 +247,57 @@ fn a_deleted_exchange_is_gone_and_its_number_is_not_used_again() {
 }
 
 #[test]
+fn an_exchange_declared_again_goes_on_above_every_epoch_that_was_given_out() {
+    let mut log = Log::of_three();
+    log.run(&declare("x", Strategy::Consensus, &["a"]));
+    let appoint = |log: &mut Log, serial| {
+        let (exchange, epoch) = log
+            .0
+            .exchange(&name("x"))
+            .map(|e| (e.id, e.epoch))
+            .expect("declared");
+        let leader = Some(Pid::new(NodeId(1), Boot(1), serial));
+        assert_eq!(
+            log.run(&Command::AppointLeader {
+                exchange,
+                epoch,
+                leader
+            }),
+            Outcome::Done
+        );
+    };
+    (1..=5).for_each(|serial| appoint(&mut log, serial));
+    let to = Some(NodeName::new("b").expect("a good name"));
+    log.run(&Command::Move {
+        exchange: name("x"),
+        to,
+        epoch: None,
+    });
+    let before = log.0.exchange(&name("x")).cloned().expect("declared");
+    let promised = before.moving.expect("it moves").epoch;
+    assert!(promised > before.epoch);
+    log.run(&Command::Delete { name: name("x") });
+    log.run(&declare("x", Strategy::Consensus, &["a"]));
+    assert!(log.owner("x").1 > promised, "{:?}", log.owner("x"));
+    appoint(&mut log, 6);
+    let leader = log
+        .0
+        .exchange(&name("x"))
+        .and_then(|e| e.leader)
+        .expect("appointed");
+    assert_eq!(
+        leader.epoch,
+        LeaderEpoch(6),
+        "a token for the outside never goes back"
+    );
+    // The highest counts, not the latest: deleting a younger exchange takes nothing back.
+    log.run(&declare("y", Strategy::Default, &[]));
+    let used = log.0.epochs_used;
+    log.run(&Command::Delete { name: name("y") });
+    assert!(log.0.epochs_used.owner >= used.owner && log.0.epochs_used.leader == used.leader);
+}
+
+#[test]
 fn a_recovery_gives_up_all_but_the_survivor_and_leaps_over_epochs_it_cannot_know() {
     let mut log = Log::of_three();
     for (exchange, owner) in [("orders", "b"), ("mail", "a")] {
@@ -280,4 +331,7 @@ fn a_recovery_gives_up_all_but_the_survivor_and_leaps_over_epochs_it_cannot_know
         log.run(&stranger),
         Outcome::Refused(Refused::UnknownNode(NodeId(9)))
     );
+    // The lost majority may have had exchanges that this registry never saw.
+    log.run(&declare("new", Strategy::Consensus, &[]));
+    assert!(log.owner("new").1.0 > limits::RECOVERY_EPOCHS);
 }

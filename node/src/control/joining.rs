@@ -62,6 +62,8 @@ impl Joining {
             }
             ProposeResult::Committed { .. } => self.again = false,
             ProposeResult::NotLeader { leader } => self.hint = leader,
+            // Told by one that proposes for others; who takes nodes in asks nobody else.
+            ProposeResult::NoQuorum => "no quorum".clone_into(&mut self.problem),
             ProposeResult::Unknown { reason } | ProposeResult::Failed { reason } => self.problem = reason,
         }
     }

@@ -145,7 +145,8 @@ impl Drop for Turn<'_> {
 }
 
 impl Proposals {
-    /// Asks for a change of the voters wherever the leader is, for at most five seconds. Tries again only what certainly
+    /// Asks for a change of the voters wherever the leader is, for at most five seconds, or an election time where there is
+    /// no quorum. Tries again only what certainly
     /// was not done, or does no harm when done twice: every change names the state that is wanted.
     pub async fn change_member(&self, change: MemberChange) -> MemberResult {
         let deadline = Instant::now() + PROPOSE_WITHIN;
@@ -154,8 +155,11 @@ impl Proposals {
         };
         let mut uncertain = false;
         while Instant::now() < deadline {
+            if self.quorum_is_lost().await {
+                return if uncertain { last } else { MemberResult::NoQuorum };
+            }
             match self.attempt_change(&change).await {
-                MemberResult::NotLeader { .. } => {}
+                MemberResult::NotLeader { .. } | MemberResult::NoQuorum => {}
                 busy @ MemberResult::Refused(MemberRefused::Busy) if !uncertain => last = busy,
                 MemberResult::Refused(MemberRefused::Busy) => {}
                 MemberResult::Unknown { reason } => {

@@ -35,6 +35,15 @@ pub struct Opinion {
     pub timer_late_ms: u64,
 }
 
+impl Opinion {
+    /// True on a member that hears no majority of the voters. A node that belongs to no cluster yet lacks nothing: it
+    /// waits.
+    #[must_use]
+    pub fn lacks_quorum(&self) -> bool {
+        !self.voters.is_empty() && !self.quorum
+    }
+}
+
 /// A node's belief about a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PeerOpinion {

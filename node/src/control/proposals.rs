@@ -10,10 +10,13 @@ use squall_kernel::message::{Call, PeerMessage, ProposeResult};
 use squall_kernel::promises::VotersAt;
 use squall_kernel::reason::Lost;
 use squall_kernel::registry::{Command, Introduction, Outcome, Refused};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::calls::Calls;
 use super::membership::Members;
+use super::opinion::Opinion;
+use super::quorum::QuorumSight;
 use crate::mesh::Mesh;
 use crate::meta::{ChangeError, Meta};
 
@@ -31,11 +34,14 @@ pub struct Proposals {
     pub(super) meta: Meta,
     calls: Arc<Calls<ProposeResult>>,
     pub(super) members: Arc<Members>,
+    quorum: QuorumSight,
 }
 
 impl Proposals {
-    pub(crate) fn new(mesh: Arc<Mesh>, meta: Meta) -> Self {
+    pub(crate) fn new(mesh: Arc<Mesh>, meta: Meta, opinion: watch::Receiver<Arc<Opinion>>) -> Self {
+        let election = meta.profile().times().election_max;
         Self {
+            quorum: QuorumSight::new(opinion, Duration::from_millis(election.as_ms())),
             mesh,
             meta,
             calls: Arc::default(),
@@ -43,8 +49,9 @@ impl Proposals {
         }
     }
 
-    /// Proposes `command` wherever the leader is and waits for what becomes of it, for at most five seconds. Tries
-    /// again only where that cannot do harm: registry commands done twice are refused or change nothing.
+    /// Proposes `command` wherever the leader is and waits for what becomes of it, for at most five seconds, or an
+    /// election time where there is no quorum. Tries again only where that cannot do harm: registry commands done twice
+    /// are refused or change nothing.
     pub async fn propose(&self, command: Command) -> ProposeResult {
         let deadline = Instant::now() + PROPOSE_WITHIN;
         let mut uncertain = false;
@@ -52,6 +59,9 @@ impl Proposals {
             reason: "no meta leader is known".into(),
         };
         while Instant::now() < deadline {
+            if self.quorum_is_lost().await {
+                return if uncertain { last } else { ProposeResult::NoQuorum };
+            }
             match self.attempt(&command).await {
                 ProposeResult::Committed { outcome, revision } => {
                     let outcome = if uncertain {
@@ -65,7 +75,7 @@ impl Proposals {
                     uncertain = true;
                     last = ProposeResult::Unknown { reason };
                 }
-                ProposeResult::NotLeader { .. } => {}
+                ProposeResult::NotLeader { .. } | ProposeResult::NoQuorum => {}
                 failed @ ProposeResult::Failed { .. } => {
                     if !uncertain {
                         last = failed;
@@ -171,6 +181,11 @@ impl Proposals {
                 reason: error.to_string(),
             },
         }
+    }
+
+    /// Waits out an election at most: true when there is no quorum to ask.
+    pub(super) async fn quorum_is_lost(&self) -> bool {
+        self.quorum.is_lost().await
     }
 
     pub(super) async fn await_news(&self, deadline: Instant) {

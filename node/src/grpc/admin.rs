@@ -26,7 +26,7 @@ use parse::{Declaration, exchange_name, info, node_name};
 /// Brings a command to the meta leader, wherever it is, and its result back.
 pub trait Proposer: Send + Sync + 'static {
     /// Proposes, and tries again for a few seconds while the command certainly was not carried out, as during an
-    /// election. `NotLeader` and `Failed` say that it was not in the end either.
+    /// election. `NotLeader` and `Failed` say that it was not in the end either, `NoQuorum` that nobody could.
     fn propose(&self, command: Command) -> BoxFuture<'_, ProposeResult>;
 }
 
@@ -62,6 +62,7 @@ impl<P: Proposer + Membership, S: Sources> AdminService<P, S> {
                 ..
             } => refused.into(),
             ProposeResult::Committed { outcome, revision } => return Ok((outcome, revision)),
+            ProposeResult::NoQuorum => CallError::NoQuorum,
             ProposeResult::Unknown { reason } => CallError::Unknown { reason },
             ProposeResult::Failed { reason } => CallError::Unavailable { reason },
             ProposeResult::NotLeader { .. } => CallError::Unavailable {

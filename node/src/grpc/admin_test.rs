@@ -152,6 +152,26 @@ async fn without_a_leader_a_change_is_unavailable_and_says_that_nothing_was_done
 }
 
 #[tokio::test]
+async fn without_a_quorum_every_change_is_unavailable_and_says_what_to_do() {
+    let (service, meta) = service();
+    *meta.answers.lock().expect("not poisoned") = vec![ProposeResult::NoQuorum];
+    let declared = declare(&service, declaration("users", "default"))
+        .await
+        .expect_err("no quorum");
+    meta.members.lock().expect("not poisoned").0 = Some(MemberResult::NoQuorum);
+    let request = v1::PromoteNodeRequest { node: "a".into() };
+    let promoted = service
+        .promote_node(Request::new(request))
+        .await
+        .expect_err("no quorum");
+    for error in [declared, promoted] {
+        assert_eq!(error.code(), Code::Unavailable);
+        assert!(error.message().starts_with("unavailable: no quorum: "), "{error}");
+        assert!(error.message().contains("docs/recovery.md"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn an_uncertain_change_says_so() {
     let (service, meta) = service();
     *meta.answers.lock().expect("not poisoned") = vec![ProposeResult::Unknown {

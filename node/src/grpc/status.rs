@@ -33,7 +33,10 @@ pub enum CallError {
         /// Name asked for.
         name: String,
     },
-    /// Certainly not carried out: there is no meta leader, or it has no quorum.
+    /// Certainly not carried out: no majority of the voters is heard by the node that was asked.
+    #[error("unavailable: {}", squall_client::error::NO_QUORUM)]
+    NoQuorum,
+    /// Certainly not carried out: there is no meta leader, or nobody reaches it.
     #[error("not carried out: {reason}")]
     Unavailable {
         /// Why.
@@ -81,7 +84,7 @@ impl CallError {
             | Self::Fault(FaultError::Full { .. })
             | Self::TooManyWatchers { .. } => Code::ResourceExhausted,
             Self::Refused(_) | Self::Member(_) | Self::Unsafe(_) => Code::FailedPrecondition,
-            Self::Unavailable { .. } => Code::Unavailable,
+            Self::NoQuorum | Self::Unavailable { .. } => Code::Unavailable,
             Self::Unknown { .. } => Code::Unknown,
             Self::Late { .. } => Code::DeadlineExceeded,
             Self::Fault(_) => Code::InvalidArgument,

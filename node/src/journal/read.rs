@@ -9,6 +9,7 @@ use squall_kernel::exchange::{ExchangeConfig, ExchangeEffect, ExchangeInput};
 use squall_kernel::time::Instant;
 
 use super::fact::{FORMAT, Fact, Header};
+use super::gap::Numbers;
 use super::{MachineKind, ReplayError};
 
 /// One line of a journal.
@@ -65,6 +66,7 @@ pub struct JournalEnd {
 
 #[derive(Deserialize)]
 struct Head {
+    n: Option<u64>,
     header: Option<Header>,
     fact: Option<Fact>,
     machine: Option<MachineKind>,
@@ -96,9 +98,10 @@ struct Step<I, E> {
 /// [`ReplayError`] when it is not a journal, or cannot be read. A last line that is cut off is no error.
 pub fn read(journal: impl BufRead, mut each: impl FnMut(Entry)) -> Result<JournalEnd, ReplayError> {
     let mut end = JournalEnd::default();
+    let mut numbers = Numbers::default();
     let mut lines = journal.lines().enumerate().peekable();
     while let Some((n, text)) = lines.next() {
-        match parse(n + 1, &text?) {
+        match parse(n + 1, &text?, &mut numbers) {
             Ok(Line::Entry(entry)) => each(*entry),
             Ok(Line::CoreStart) => {}
             Ok(Line::Broken(why)) => {
@@ -119,8 +122,9 @@ enum Line {
     Broken(String),
 }
 
-fn parse(line: usize, text: &str) -> Result<Line, ReplayError> {
+fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Line, ReplayError> {
     let head: Head = json(line, text)?;
+    numbers.next(line, head.n)?;
     let garbled = |why: &str| ReplayError::Garbled {
         line,
         why: why.to_owned(),

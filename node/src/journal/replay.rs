@@ -11,6 +11,7 @@ use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeEffect, Exchange
 use squall_kernel::time::Instant;
 
 use super::MachineKind;
+use super::gap::Numbers;
 
 /// A machine of the kernel, as a replay needs it.
 pub trait Machine: Sized + 'static {
@@ -107,6 +108,16 @@ pub enum ReplayError {
         /// What is wrong.
         why: String,
     },
+    /// Lines are missing, or do not belong where they stand.
+    #[error("the journal has a gap at line {line}: {}", super::gap::words(.expected, .found))]
+    Gap {
+        /// Line, from 1, at which it shows.
+        line: usize,
+        /// Number that belongs there.
+        expected: u64,
+        /// Number that stands there; 0 for none.
+        found: u64,
+    },
     /// A machine stepped that had not started.
     #[error("line {line} steps {machine}, which has not started")]
     NotStarted {
@@ -121,6 +132,7 @@ pub enum ReplayError {
 /// JSON value would lose 128-bit numbers.
 #[derive(Deserialize)]
 struct Head {
+    n: Option<u64>,
     header: Option<IgnoredAny>,
     fact: Option<IgnoredAny>,
     machine: Option<MachineKind>,
@@ -202,11 +214,12 @@ impl Replay {
     pub fn run(&self, journal: impl BufRead) -> Result<ReplayReport, ReplayError> {
         let mut report = ReplayReport::default();
         let mut machines = BTreeMap::new();
+        let mut numbers = Numbers::default();
         let mut lines = journal.lines().peekable();
         while let Some(text) = lines.next() {
             let text = text?;
             report.lines += 1;
-            match self.line(&text, &mut machines, &mut report) {
+            match self.line(&text, &mut numbers, &mut machines, &mut report) {
                 Err(ReplayError::Garbled { .. }) if lines.peek().is_none() => report.torn = true,
                 done => done?,
             }
@@ -220,11 +233,13 @@ impl Replay {
     fn line(
         &self,
         text: &str,
+        numbers: &mut Numbers,
         machines: &mut Machines,
         report: &mut ReplayReport,
     ) -> Result<(), ReplayError> {
         let line = report.lines;
         let head: Head = serde_json::from_str(text).map_err(|error| garbled(line, &error))?;
+        numbers.next(line, head.n)?;
         let (machine, id, now, starts) = match head {
             Head {
                 broken: Some(why), ..

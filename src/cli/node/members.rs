@@ -1,6 +1,7 @@
 //! `squall node list|drain|remove|promote|demote|rule`: what an operator asks of the members of a running cluster. What
 //! does not live here: the answers (the admin service), and the one offline way back (`recover`).
 
+mod quorum;
 mod table;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
@@ -93,7 +94,8 @@ pub(super) async fn run(command: MemberCommand, connect: &ConnectArgs) -> Result
         MemberCommand::Drain(args) => drain(&operator, &args).await,
         MemberCommand::Remove { node } => {
             let changed = operator.remove(node.as_str()).await.map_err(told)?;
-            say(&format!("node {node} is forgotten{}", voters(&changed)))
+            say(&format!("node {node} is forgotten{}", voters(&changed)))?;
+            quorum::warn(&operator, Some(&changed)).await
         }
         MemberCommand::Promote { node } => {
             let changed = operator.promote(node.as_str()).await.map_err(told)?;
@@ -109,7 +111,8 @@ pub(super) async fn run(command: MemberCommand, connect: &ConnectArgs) -> Result
                 "node {node} {}{}",
                 done(&changed, "is no voter"),
                 voters(&changed)
-            ))
+            ))?;
+            quorum::warn(&operator, Some(&changed)).await
         }
         MemberCommand::Rule { replace_after } => set_rule(&operator, replace_after).await,
     }
@@ -179,9 +182,10 @@ async fn drain(operator: &Operator, args: &DrainArgs) -> Result<()> {
     let already = if begun.begun { "" } else { " already" };
     say(&format!("node {name} hands over{already}"))?;
     tokio::select! {
-        done = follow(operator, args) => done,
-        () = signals::ended() => Err(Quiet(Exit::Interrupted).into()),
+        done = follow(operator, args) => done?,
+        () = signals::ended() => return Err(Quiet(Exit::Interrupted).into()),
     }
+    quorum::warn(operator, None).await
 }
 
 /// Warns of a node without which the registry stops; goes on with leave only.

@@ -49,7 +49,7 @@ impl Joining {
             } => {}
             ProposeResult::Committed { .. } => self.again = false,
             ProposeResult::NotLeader { leader } => self.hint = *leader,
-            ProposeResult::Unknown { .. } | ProposeResult::Failed { .. } => {}
+            ProposeResult::Unknown { .. } | ProposeResult::Failed { .. } | ProposeResult::NoQuorum => {}
         }
     }
 }

@@ -194,7 +194,7 @@ impl Host {
                 }
             }
             ProposeResult::Unknown { .. } => open.uncertain = true,
-            ProposeResult::NotLeader { .. } | ProposeResult::Failed { .. } => {}
+            ProposeResult::NotLeader { .. } | ProposeResult::Failed { .. } | ProposeResult::NoQuorum => {}
         }
     }
 

@@ -94,19 +94,52 @@ impl Books {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
     /// The node was there at one look only.
-    #[error("node '{0}' came or went in the window: its counts are missing")]
+    #[error("counts of '{0}' are missing: it came or went in the window")]
     CameOrWent(String),
     /// Counts of two runs cannot be compared.
-    #[error("node '{0}' was restarted in the window: its counts are missing")]
+    #[error("counts of '{0}' are missing: it was restarted in the window")]
     Restarted(String),
     /// It did not answer.
-    #[error("node '{node}' did not give its counts: {why}")]
+    #[error("counts of '{node}' are missing: {why}")]
     Silent {
         /// Node.
         node: String,
         /// Why.
         why: String,
     },
+}
+
+impl Doubt {
+    /// The node whose counts are missing.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        match self {
+            Self::CameOrWent(node) | Self::Restarted(node) | Self::Silent { node, .. } => node,
+        }
+    }
+}
+
+/// What a certificate says in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing was lost, doubled or left uncertain, on any node.
+    Clean,
+    /// What was counted is without fault, but counts are missing, or outcomes leave open what happened.
+    NotCertain,
+    /// Something was lost or doubled.
+    NotClean,
+}
+
+impl Verdict {
+    /// The verdict's words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::NotCertain => "not certain",
+            Self::NotClean => "not clean",
+        }
+    }
 }
 
 /// What became of the requests around a move.
@@ -122,8 +155,8 @@ pub struct Certificate {
     pub doubts: Vec<Doubt>,
 }
 
-/// What nodes answered when asked for their figures.
-type Answers = BTreeMap<String, Result<Figures, OperatorError>>;
+/// What nodes answered when asked for their figures, by name.
+pub type Answers = BTreeMap<String, Result<Figures, OperatorError>>;
 
 impl Certificate {
     /// From the answers of all nodes before and after.
@@ -169,10 +202,22 @@ impl Certificate {
         self.books.timeouts + self.books.interrupted
     }
 
+    /// What it all amounts to. Counts that are missing cannot clear what the others accuse.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.lost() > 0 || self.doubled() > 0 {
+            Verdict::NotClean
+        } else if !self.doubts.is_empty() || self.uncertain() > 0 {
+            Verdict::NotCertain
+        } else {
+            Verdict::Clean
+        }
+    }
+
     /// True when nothing was lost, doubled or left uncertain, on any node.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.doubts.is_empty() && self.lost() == 0 && self.doubled() == 0 && self.uncertain() == 0
+        self.verdict() == Verdict::Clean
     }
 
     /// True when the counts agree: a request that was between two counters when they were read shows as lost until the
@@ -180,6 +225,21 @@ impl Certificate {
     #[must_use]
     pub fn balances(&self) -> bool {
         self.open_before + self.books.begun == self.books.ended + self.books.open
+    }
+}
+
+impl Certificate {
+    /// One line: what was lost and doubled, and the verdict; whose counts are missing comes first.
+    #[must_use]
+    pub fn conclusion(&self) -> String {
+        let counted = format!("lost {}, doubled {}", self.lost(), self.doubled());
+        let missing: Vec<&str> = self.doubts.iter().map(Doubt::node).collect();
+        let verdict = self.verdict();
+        if verdict == Verdict::NotCertain && !missing.is_empty() {
+            let missing = missing.join(", ");
+            return format!("not certain: counts of {missing} are missing; {counted} in the others");
+        }
+        format!("{counted}: {}", verdict.as_str())
     }
 }
 
@@ -208,7 +268,12 @@ impl fmt::Display for Certificate {
             b.fenced,
             b.late
         )?;
-        writeln!(f, "  counted on {}", self.nodes.join(", "))?;
+        let nodes = self.nodes.join(", ");
+        writeln!(
+            f,
+            "  counted on {}",
+            if nodes.is_empty() { "no node" } else { &nodes }
+        )?;
         for doubt in &self.doubts {
             writeln!(f, "  not certain: {doubt}")?;
         }

@@ -86,3 +86,38 @@ fn nodes_that_came_went_restarted_or_are_silent_are_named() {
     );
     assert!(!certificate.is_clean());
 }
+
+#[test]
+fn missing_counts_are_no_proof_of_innocence_and_no_accusation() {
+    let before = answers(&[("a", figures(1, 0, 0, 0))]);
+    let mut before = before;
+    before.insert(
+        "c".into(),
+        Err(OperatorError::Unknown("no answer within 250ms".into())),
+    );
+    let silent = |a: Figures| {
+        let mut after = answers(&[("a", a)]);
+        after.insert(
+            "c".into(),
+            Err(OperatorError::Unavailable("it did not answer before".into())),
+        );
+        Certificate::between(&before, &after)
+    };
+    let certificate = silent(figures(1, 5, 5, 0));
+    assert_eq!(
+        (certificate.verdict(), certificate.is_clean()),
+        (Verdict::NotCertain, false)
+    );
+    assert_eq!(
+        certificate.conclusion(),
+        "not certain: counts of c are missing; lost 0, doubled 0 in the others"
+    );
+    assert!(
+        certificate
+            .to_string()
+            .contains("not certain: counts of 'c' are missing: no answer within 250ms"),
+        "{certificate}"
+    );
+    let accused = silent(figures(1, 5, 4, 0));
+    assert_eq!(accused.conclusion(), "lost 1, doubled 0: not clean");
+}

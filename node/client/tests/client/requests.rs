@@ -415,6 +415,13 @@ async fn a_declaration_is_proposed_until_the_cluster_has_decided() {
         CommandError::Unknown("leader lost".into()),
         "a deletion is not repeated blindly"
     );
+
+    let answered = proposed(&mut conn, ProposeResult::NoQuorum);
+    let (declared, ()) = tokio::join!(client.declare(declaration(), LONG), answered);
+    assert!(
+        matches!(&declared, Err(CommandError::Unavailable(why)) if why.starts_with("no quorum: ")),
+        "asked once, and no more: {declared:?}"
+    );
 }
 
 #[tokio::test]

@@ -229,7 +229,7 @@ pub struct ExchangeRecord {
     pub held: bool,
     /// Owner now.
     pub owner: Option<NodeId>,
-    /// Epoch of the ownership; 0 before the first owner.
+    /// Epoch of the ownership; before the first owner the highest that an exchange before had.
     pub epoch: Epoch,
     /// A move under way.
     pub moving: Option<Moving>,
@@ -237,6 +237,6 @@ pub struct ExchangeRecord {
     pub kept: bool,
     /// Leader now.
     pub leader: Option<LeaderRecord>,
-    /// Highest leader epoch given out.
+    /// Highest leader epoch given out, here or by an exchange that was deleted before this one was declared.
     pub leader_epoch: LeaderEpoch,
 }

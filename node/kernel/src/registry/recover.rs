@@ -27,6 +27,8 @@ impl Registry {
             }
         }
         self.last_exchange.0 = self.last_exchange.0.saturating_add(RECOVERY_EXCHANGES);
+        self.epochs_used.owner.0 += RECOVERY_EPOCHS;
+        self.epochs_used.leader.0 += RECOVERY_EPOCHS;
         for exchange in self.exchanges.values_mut() {
             exchange.owner = None;
             exchange.moving = None;

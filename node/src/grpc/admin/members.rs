@@ -58,6 +58,7 @@ impl<P: Proposer + Membership, S: Sources> AdminService<P, S> {
         let (changed, voters) = match result {
             MemberResult::Done { voters } => (true, voters),
             MemberResult::Unchanged { voters } => (false, voters),
+            MemberResult::NoQuorum => return Err(CallError::NoQuorum),
             MemberResult::Refused(refused) => return Err(refused.into()),
             MemberResult::Unknown { reason } => return Err(CallError::Unknown { reason }),
             MemberResult::Failed { reason } => return Err(CallError::Unavailable { reason }),
