@@ -6,12 +6,18 @@ mod cli;
 mod failover;
 #[path = "e2e/founding.rs"]
 mod founding;
+#[path = "e2e/judged.rs"]
+mod judged;
 #[path = "e2e/leases.rs"]
 mod leases;
+#[path = "e2e/membership.rs"]
+mod membership;
 #[path = "e2e/moves.rs"]
 mod moves;
 #[path = "e2e/other_languages.rs"]
 mod other_languages;
+#[path = "e2e/partition.rs"]
+mod partition;
 #[path = "e2e/pty.rs"]
 mod pty;
 #[path = "e2e/rig.rs"]

@@ -2,8 +2,9 @@
 //! read simulated runs. All nodes must have run on one machine since it last started: their clocks fit together by its
 //! monotonic clock.
 //!
-//! What does not live here: keeping journals (`squall_node::journal`), and judging (`invariant`). A journal knows no
-//! faults and no heal: whoever caused them adds those events with [`merge`].
+//! What does not live here: keeping journals (`squall_node::journal`), and judging (`invariant`). A journal knows of the
+//! faults on its node's links, and neither of kills nor of pauses nor of a heal: whoever caused those tells of them with
+//! [`Marks`].
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -17,8 +18,13 @@ use squall_node::journal::{Entry, Header, ReplayError, read};
 
 use crate::history::{Event, What};
 
+mod marks;
+mod settling;
 mod teller;
 
+pub use marks::{Acting, Marks};
+
+use settling::settle;
 use teller::Teller;
 
 /// Why there is no history.
@@ -64,6 +70,14 @@ pub enum RecordError {
 /// # Errors
 /// [`RecordError`] names the journal that cannot be used.
 pub fn history_of(journals: &[impl AsRef<Path>]) -> Result<Vec<Event>, RecordError> {
+    history_with(journals, &Marks::default())
+}
+
+/// The same, with what was marked while they ran; behind every heal, where the nodes had settled.
+///
+/// # Errors
+/// [`RecordError`] names the journal that cannot be used.
+pub fn history_with(journals: &[impl AsRef<Path>], marks: &Marks) -> Result<Vec<Event>, RecordError> {
     let mut told = Vec::new();
     for path in journals {
         let path = path.as_ref();
@@ -73,7 +87,7 @@ pub fn history_of(journals: &[impl AsRef<Path>]) -> Result<Vec<Event>, RecordErr
         })?;
         told.push(tell(path, BufReader::new(file))?);
     }
-    Ok(put_together(told))
+    Ok(put_together(told, marks))
 }
 
 /// Several histories in true time as one, in order of time; events at the same time keep the order given.
@@ -120,7 +134,7 @@ fn tell(path: &Path, journal: impl BufRead) -> Result<Told, RecordError> {
 }
 
 /// Moves all to one clock, gives every try the number of its request, and leaves out what took no effect after all.
-fn put_together(told: Vec<Told>) -> Vec<Event> {
+fn put_together(told: Vec<Told>, marks: &Marks) -> Vec<Event> {
     let zero = told
         .iter()
         .map(|one| one.header.started)
@@ -128,7 +142,7 @@ fn put_together(told: Vec<Told>) -> Vec<Event> {
         .unwrap_or_default();
     let mut tries = HashMap::new();
     let mut given_back = HashSet::new();
-    let mut histories = Vec::new();
+    let mut histories = vec![marks.since(zero)];
     for one in told {
         let offset = one.header.started.since(zero);
         tries.extend(one.tries);
@@ -153,15 +167,18 @@ fn put_together(told: Vec<Told>) -> Vec<Event> {
             request.message = *first;
         }
     }
-    history
+    settle(history)
 }
 
 fn move_ends(what: &mut What, to: impl Fn(Instant) -> Instant) {
-    if let What::Lease { until } | What::Leads { until, .. } = what {
+    if let What::Lease { until } | What::Leads { until, .. } | What::Fault { ends_by: until, .. } = what {
         *until = to(*until);
     }
 }
 
+#[cfg(test)]
+#[path = "record/live_test.rs"]
+mod live_tests;
 #[cfg(test)]
 #[path = "record/record_test.rs"]
 mod tests;

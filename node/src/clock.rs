@@ -26,10 +26,7 @@ impl Clock {
     /// This clock's zero on the machine's monotonic clock, in microseconds: the same for all processes of one boot.
     #[must_use]
     pub fn started(&self) -> Instant {
-        let machine = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let seconds = u64::try_from(machine.tv_sec).expect("a monotonic clock starts at zero");
-        let micros = u64::try_from(machine.tv_nsec / 1000).expect("nanoseconds are not negative");
-        Instant((seconds * 1_000_000 + micros).saturating_sub(self.now().0))
+        Instant(machine_now().0.saturating_sub(self.now().0))
     }
 
     /// The runtime's instant of a point on this clock, for timers.
@@ -37,4 +34,13 @@ impl Clock {
     pub fn at(&self, instant: Instant) -> tokio::time::Instant {
         self.start + std::time::Duration::from_micros(instant.0)
     }
+}
+
+/// The machine's monotonic clock, in microseconds: the same for all processes of one boot.
+#[must_use]
+pub fn machine_now() -> Instant {
+    let machine = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(machine.tv_sec).expect("a monotonic clock starts at zero");
+    let micros = u64::try_from(machine.tv_nsec / 1000).expect("nanoseconds are not negative");
+    Instant(seconds * 1_000_000 + micros)
 }

@@ -6,8 +6,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use squall_kernel::exchange::RequestKey;
-use squall_kernel::fence::{Fenced, Pass};
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::TAG_BYTES_MAX;
@@ -15,7 +13,6 @@ use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
 
 use crate::data::{Change, DataContext};
-use crate::journal::Fact;
 use crate::process::{Process, Push};
 use crate::wire::{ReturnPath, count};
 
@@ -26,6 +23,7 @@ mod due;
 pub(crate) mod embedded;
 mod leases;
 mod notice;
+mod told;
 
 pub use attachment::{Attachment, HandlerSink};
 pub use caught::panics_are_caught;
@@ -209,38 +207,6 @@ impl Handlers {
         self.refuse(&attachment, &frame, reason);
     }
 
-    /// Told while the fence is held: so the journal has deliveries in the order in which they passed.
-    fn pass(&self, attachment: &Attachment, frame: &Frame) -> Result<Pass, Fenced> {
-        let mut view = attachment.view();
-        let passed = view.fence(frame.epoch, frame.leader_epoch);
-        self.context.tell(|| {
-            let (exchange, handler, epoch) = (frame.exchange, attachment.pid(), frame.epoch);
-            match &passed {
-                Ok(_) => Fact::Passed {
-                    request: key_of(frame),
-                    exchange,
-                    handler,
-                    epoch,
-                    leader_epoch: frame.leader_epoch,
-                },
-                Err(fenced) => Fact::Fenced {
-                    exchange,
-                    handler,
-                    epoch,
-                    seen: fenced.epoch,
-                },
-            }
-        });
-        passed
-    }
-
-    fn given_back(&self, attachment: &Attachment, frame: &Frame) {
-        self.context.tell(|| Fact::GivenBack {
-            request: key_of(frame),
-            handler: attachment.pid(),
-        });
-    }
-
     fn refuse(&self, attachment: &Attachment, frame: &Frame, reason: NoReply) {
         self.context
             .wire
@@ -276,7 +242,7 @@ impl Handlers {
                 .unwrap_or_default(),
         };
         for attachment in wanted {
-            let heard = attachment.view().hear(attachment.pid(), message);
+            let heard = self.hear(&attachment, message);
             if heard == Heard::News {
                 self.appointed(&attachment, message);
             }
@@ -388,12 +354,5 @@ impl Handlers {
 
     fn write(&self) -> RwLockWriteGuard<'_, Attachments> {
         self.attachments.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn key_of(frame: &Frame) -> RequestKey {
-    RequestKey {
-        origin: frame.origin,
-        message: frame.message,
     }
 }

@@ -17,10 +17,12 @@ use crate::limits::JOURNAL_QUEUE;
 mod fact;
 mod gap;
 mod read;
+mod recorder;
 mod replay;
 
 pub use fact::{Ending, FORMAT, Fact, Header};
 pub use read::{Entry, JournalEnd, read};
+pub use recorder::Recorder;
 pub use replay::{Difference, Machine, Replay, ReplayError, ReplayReport};
 
 /// Which machine a line is about.

@@ -242,7 +242,11 @@ fn who_recorded_and_what_happened_besides_are_read_and_not_replayed() {
     let cut = &text[..text.len() - 20];
     let end = read(Cursor::new(cut), |_| ()).expect("a journal");
     assert!(end.torn && end.broken.is_none());
-    let later = text.replacen("\"format\":1", "\"format\":2", 1);
+    let later = text.replacen(
+        &format!("\"format\":{FORMAT}"),
+        &format!("\"format\":{}", FORMAT + 1),
+        1,
+    );
     let error = read(Cursor::new(later), |_| ())
         .expect_err("unknown layout")
         .to_string();

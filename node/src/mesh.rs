@@ -40,7 +40,7 @@ mod writer;
 pub use event::{LinkLost, MeshEvent};
 pub use faults::FaultPlane;
 pub use lane::SendError;
-pub use limits::MeshTimes;
+pub use limits::{LINK_BYTES_MAX, MeshTimes};
 pub use listen::ClientConn;
 use listen::Doors;
 use outbox::Drained;

@@ -115,10 +115,10 @@ impl Meta {
         transport: Arc<dyn RaftTransport>,
         profile: Profile,
     ) -> Result<Self, MetaError> {
-        Self::start_with(dir, transport, profile, Compaction::default()).await
+        Self::start_with(dir, transport, profile, Compaction::default(), None).await
     }
 
-    /// The same, with another rule for snapshots.
+    /// The same, with another rule for snapshots, and with somebody who is told of every step of the registry.
     ///
     /// # Errors
     /// As for [`Meta::start`].
@@ -127,15 +127,19 @@ impl Meta {
         transport: Arc<dyn RaftTransport>,
         profile: Profile,
         compaction: Compaction,
+        witness: Option<Witness>,
     ) -> Result<Self, MetaError> {
         let id = dir.node_id();
         let Store {
             log,
-            machine,
+            mut machine,
             registry,
             writer,
             profile: stored,
         } = Store::open(dir)?;
+        if let Some(witness) = witness {
+            machine.tell(witness);
+        }
         let profile = stored.unwrap_or(profile);
         let times = profile.times();
         let config = Arc::new(raft_config(&times, compaction));

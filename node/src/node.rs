@@ -4,6 +4,7 @@
 //! (data links, exchanges, handlers, sessions) on its own workers; storage has a thread of its own. So a handler that
 //! blocks costs no lease, no election and no gap in the observer.
 
+mod holding;
 mod leaving;
 
 use std::net::SocketAddr;
@@ -28,14 +29,15 @@ use crate::datadir::DataDir;
 use crate::death::{self, Proofs};
 use crate::grpc::{Parts, Server};
 use crate::introspect::{EventLog, Wake};
-use crate::journal::{FORMAT, Fact, Header, Journal, JournalWriter};
+use crate::journal::{FORMAT, Fact, Header, Journal, JournalWriter, Recorder};
 use crate::lease::LeaseClock;
 use crate::mesh::{FaultPlane, Mesh, MeshConfig, MeshError, MeshOut, MeshTimes};
-use crate::meta::{Meta, MetaError};
+use crate::meta::{Compaction, Meta, MetaError};
 use crate::session::{GrpcSessions, NativeSessions};
 use crate::sources::NodeSources;
 use crate::spans::Sampler;
 use crate::system::SystemFigures;
+use holding::Holding;
 use leaving::{Leave, Leaving};
 
 /// Mesh events that may wait: more than a handshake with every peer at once.
@@ -385,7 +387,8 @@ async fn live(
     let wake = Wake::default();
     let events = Arc::new(EventLog::new(me.incarnation, wake.clone()));
     let lease = Arc::new(LeaseClock::default());
-    let faults = Arc::new(FaultPlane::new(clock));
+    let recorder = Recorder::new(journal.clone(), clock);
+    let faults = Arc::new(FaultPlane::recorded(clock, recorder.clone()));
     let (plane, wanted) = DataPlane::start(DataConfig {
         node: me.id,
         boot: me.boot,
@@ -422,10 +425,17 @@ async fn live(
     )?;
     plane.connect(mesh.clone());
     let carrier = Carrier::new(Arc::clone(&mesh));
-    let meta = Meta::start(&dir, Arc::new(carrier.clone()), options.profile).await?;
+    let meta = Meta::start_with(
+        &dir,
+        Arc::new(carrier.clone()),
+        options.profile,
+        Compaction::default(),
+        recorder.witness(),
+    )
+    .await?;
     mesh.set_initialized(meta.state());
     let (opinion_in, opinion) = watch::channel(Arc::default());
-    let proposals = Proposals::new(Arc::clone(&mesh), meta.clone(), opinion.clone());
+    let proposals = Proposals::new(Arc::clone(&mesh), meta.clone(), opinion.clone(), recorder.clone());
     let sessions = Arc::new(NativeSessions::new(
         Arc::clone(&plane),
         Arc::new(proposals.clone()),
@@ -460,6 +470,12 @@ async fn live(
         services.add(session.into_server());
     })
     .map_err(NodeError::Thread)?;
+    let holding = Holding {
+        data: Arc::clone(&plane),
+        mesh: Arc::clone(&mesh),
+        faults,
+        recorder,
+    };
     let (go, departure) = oneshot::channel();
     let leaving = Leaving {
         me: me.clone(),
@@ -504,8 +520,10 @@ async fn live(
     // Nobody waits any more when the starter has given up.
     let _ = ready.send(Ok(started));
     let leaving = tokio::spawn(leaving.run(go));
+    let holding = tokio::spawn(holding.run());
     let outcome = running.run(departure).await;
     leaving.abort();
+    holding.abort();
     sessions.leave();
     end(&meta, &mesh, server).await;
     plane.stop();

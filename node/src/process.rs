@@ -3,7 +3,8 @@
 //! What does not live here: what a process does, and which processes are worth showing.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use squall_kernel::id::{Boot, NodeId, Pid};
@@ -149,6 +150,21 @@ impl Process {
     /// Counts a restart.
     pub fn count_restart(&self) {
         self.restarts.fetch_add(1, Relaxed);
+    }
+
+    /// Messages in the mailbox, and how many fit. Never too many, but for those that are being refused.
+    #[must_use]
+    pub fn fill(&self) -> (u64, u64) {
+        // Enqueued first: a message that passes in between must not count as one that is in.
+        let enqueued = self.enqueued.load(Acquire);
+        let depth = enqueued.saturating_sub(self.dequeued.load(Relaxed));
+        (depth, u64::from(self.bound))
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn kind(&self) -> ProcessKind {
+        self.kind
     }
 
     /// Its figures at `now`.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use rustix::process::Signal;
 
-use crate::rig::{Cluster, Lines, Process, end};
+use crate::rig::{Cluster, Lines, Process, end, squall};
 
 #[test]
 fn the_owner_dies_and_requests_succeed_again_under_a_higher_epoch() {
@@ -144,4 +144,19 @@ fn a_recorded_failover_replays_to_the_same_effects() {
         let text = cluster.ok(&["journal", "replay", journal.to_str().expect("UTF-8")]);
         assert!(text.contains("with the recorded effects"), "{text}");
     }
+}
+
+#[test]
+fn killed_owners_leave_every_invariant_held_and_judged() {
+    let mut bench = squall();
+    bench.args(["bench", "failover", "--kills", "2", "--rate", "50"]);
+    let output = bench.args(["--profile", "slow", "--check", "--json"]).output();
+    let output = output.expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{error}");
+    let report: Value = serde_json::from_str(&said).expect("JSON");
+    let verdicts = report["invariants"].as_array().expect("they were judged");
+    assert!(verdicts.len() >= 11, "{verdicts:#?}");
+    assert!(verdicts.iter().all(|one| one["verdict"] == "ok"), "{verdicts:#?}");
 }

@@ -110,6 +110,8 @@ pub(crate) struct Cluster {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) base: u16,
     pub(crate) nodes: Vec<Option<Process>>,
+    /// What every node is started with.
+    always: Vec<String>,
 }
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -122,12 +124,26 @@ impl Cluster {
             dir,
             base: free_base(60),
             nodes: (0..NAMES.len()).map(|_| None).collect(),
+            always: Vec::new(),
         }
     }
 
     /// `n` nodes that expect each other, with times for loaded machines.
     pub(crate) fn start(n: usize) -> Self {
         let mut cluster = Self::empty();
+        for i in 0..n {
+            cluster.start_expecting(i, n);
+        }
+        cluster.wait_for_members(n);
+        cluster
+    }
+
+    /// The same, ready for faults, and each run of a node with a journal.
+    pub(crate) fn start_judged(n: usize) -> Self {
+        let mut cluster = Self::empty();
+        let journal = cluster.dir.path().join("%n-%i.jsonl");
+        let journal = journal.to_str().expect("a path in UTF-8").to_owned();
+        cluster.always = ["--chaos", "--journal", &journal].map(ToOwned::to_owned).to_vec();
         for i in 0..n {
             cluster.start_expecting(i, n);
         }
@@ -178,6 +194,7 @@ impl Cluster {
             .arg(self.cookie())
             .arg("--data-dir")
             .arg(self.dir.path().join(NAMES[i]))
+            .args(&self.always)
             .args(spec.extra);
         command
     }
@@ -209,6 +226,10 @@ impl Cluster {
         drop(self.nodes[i].take().expect("the node runs"));
     }
 
+    pub(crate) fn name(i: usize) -> &'static str {
+        NAMES[i]
+    }
+
     pub(crate) fn index(name: &str) -> usize {
         NAMES.iter().position(|n| *n == name).expect("a node's name")
     }
@@ -224,13 +245,26 @@ impl Cluster {
         command
     }
 
+    /// A client command that knows these nodes alone.
+    pub(crate) fn client_of(&self, nodes: &[usize], args: &[&str]) -> Command {
+        let known: Vec<String> = nodes.iter().map(|i| self.mesh(*i)).collect();
+        let mut command = self.client(args);
+        command.env("SQUALL_CONNECT", known.join(","));
+        command
+    }
+
     pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.client(args).output().expect("the program runs")
     }
 
     /// Runs a command that must succeed; gives what it printed.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
+        self.succeeds(&mut self.client(args))
+    }
+
+    pub(crate) fn succeeds(&self, command: &mut Command) -> String {
+        let output = command.output().expect("the program runs");
+        let args: Vec<_> = command.get_args().collect();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
             output.status.success(),
@@ -244,11 +278,16 @@ impl Cluster {
 
     /// A handler that echoes, attached when this returns.
     pub(crate) fn echo(&self, exchange: &str) -> (Process, Lines) {
-        let mut process = Process::spawn(
-            self.client(&["reply", exchange, "--echo"])
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped()),
-        );
+        self.attached(self.client(&["reply", exchange, "--echo"]))
+    }
+
+    /// One that attaches through one of these nodes.
+    pub(crate) fn echo_through(&self, nodes: &[usize], exchange: &str) -> (Process, Lines) {
+        self.attached(self.client_of(nodes, &["reply", exchange, "--echo"]))
+    }
+
+    fn attached(&self, mut handler: Command) -> (Process, Lines) {
+        let mut process = Process::spawn(handler.stdout(Stdio::null()).stderr(Stdio::piped()));
         let lines = Lines::of(process.0.stderr.take().expect("piped"));
         lines.find("$leader", |line| line.contains("$leader").then_some(()));
         (process, lines)

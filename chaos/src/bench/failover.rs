@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use squall_kernel::profile::Profile;
 
 use super::{BenchError, Machine, free_base, temporary};
+use crate::record::Marks;
 use crate::supervisor::{Supervisor, SupervisorOptions};
 
 mod background;
@@ -147,9 +148,11 @@ async fn in_one_cluster(
     };
     let journals = supervisor.journals().await;
     supervisor.end().await;
-    let Some(trials) = outcome? else { return Ok(None) };
+    let Some((trials, marks)) = outcome? else {
+        return Ok(None);
+    };
     let invariants = if options.check {
-        check::check(journals).await?
+        check::check(journals, marks).await?
     } else {
         Vec::new()
     };
@@ -164,7 +167,7 @@ async fn all(
     supervisor: &Supervisor,
     dir: &Path,
     mut tell: impl FnMut(&Trial),
-) -> Result<Vec<Trial>, BenchError> {
+) -> Result<(Vec<Trial>, Marks), BenchError> {
     let places = supervisor.places();
     let mut stage = trial::Stage {
         places,
@@ -173,6 +176,7 @@ async fn all(
         watch: watch::Watch::start(places),
         rate: options.rate,
         loaded: options.loaded,
+        marks: Marks::default(),
     };
     let mut trials = Vec::new();
     for turn in turns {
@@ -180,7 +184,7 @@ async fn all(
         tell(&trial);
         trials.push(trial);
     }
-    Ok(trials)
+    Ok((trials, stage.marks))
 }
 
 fn supervised(

@@ -26,6 +26,14 @@ pub struct SameRevision {
 }
 
 impl SameRevision {
+    /// True when all is well now that must be in the end.
+    #[must_use]
+    pub fn is_good(&self, at: Instant) -> bool {
+        let (node, what) = (NodeId(0), What::Settled);
+        let now = Event { at, node, what };
+        self.same_everywhere(&now).is_ok() && self.owned_everywhere(&now).is_ok()
+    }
+
     fn ended(&mut self, node: NodeId) {
         self.reached.remove(&node);
         self.leases.remove(&node);

@@ -36,19 +36,26 @@ fn header(node: u64, started: u64) -> Header {
 }
 
 fn journal(node: u64, started: u64, facts: &[(u64, Fact)]) -> Vec<u8> {
+    recorded(node, started, |journal| {
+        for (now, fact) in facts {
+            journal.fact(Instant(*now), fact);
+        }
+    })
+}
+
+/// A journal with what `record` puts into it.
+pub(super) fn recorded(node: u64, started: u64, record: impl FnOnce(&Journal)) -> Vec<u8> {
     let memory = Memory::default();
     let (journal, writer) = Journal::start_writer(memory.clone()).expect("threads start");
     journal.header(&header(node, started));
-    for (now, fact) in facts {
-        journal.fact(Instant(*now), fact);
-    }
+    record(&journal);
     drop(journal);
     writer.finish().expect("memory takes everything");
     let bytes = memory.0.lock().expect("no test panics here");
     bytes.clone()
 }
 
-fn handler(node: u64) -> Pid {
+pub(super) fn handler(node: u64) -> Pid {
     Pid::new(NodeId(node), Boot(1), 1)
 }
 
@@ -94,18 +101,26 @@ fn requester(tries: &[u64], ending: Ending) -> Vec<u8> {
 }
 
 fn history(journals: &[Vec<u8>]) -> Vec<Event> {
+    marked(journals, &Marks::default())
+}
+
+pub(super) fn marked(journals: &[Vec<u8>], marks: &Marks) -> Vec<Event> {
     let told = journals
         .iter()
         .map(|bytes| tell(Path::new("j"), Cursor::new(bytes)).expect("a journal"));
-    put_together(told.collect())
+    put_together(told.collect(), marks)
 }
 
 fn outcome_verdict(history: &[Event]) -> Verdict {
+    verdict(history, 5)
+}
+
+pub(super) fn verdict(history: &[Event], number: u8) -> Verdict {
     let verdicts = check(history);
     verdicts
         .into_iter()
-        .find_map(|(id, verdict)| (id == Id(5)).then_some(verdict))
-        .expect("I5 is checked")
+        .find_map(|(id, verdict)| (id == Id(number)).then_some(verdict))
+        .expect("it is checked")
 }
 
 #[test]
@@ -120,9 +135,9 @@ fn clocks_are_aligned_and_tries_are_one_request() {
             "0.000010s 1 request 1/1 to #1",
             "0.000200s 2 started incarnation 1",
             "0.000300s 2 <2.1:1> handled 1/1 of #1 epoch 1 leader epoch 0",
-            "0.000300s 2 left",
+            "0.000350s 2 left",
             "0.000900s 1 request 1/1: reply of <2.1:1>",
-            "0.000900s 1 left",
+            "0.000950s 1 left",
         ]
     );
     assert_eq!(outcome_verdict(&history), Verdict::Ok);
@@ -177,7 +192,15 @@ fn a_journal_that_cannot_be_judged_is_named() {
             .expect("the file is named")
             .to_owned()
     };
-    let whole = journal(2, 5_000, &[(100, Fact::Left)]);
+    let numbered = String::from_utf8(journal(2, 5_000, &[(100, Fact::Left)])).expect("JSON");
+    let (_, second) = numbered.split_once('\n').expect("two lines");
+    assert_eq!(
+        error_for(second.as_bytes()),
+        "the journal has a gap at line 1: number 1 is missing before it"
+    );
+    // Of a journal without numbers, as earlier versions wrote them, nobody can tell that.
+    let whole = numbered.replace("{\"n\":1,", "{").replace("{\"n\":2,", "{");
+    let whole = whole.into_bytes();
     let first = whole.iter().position(|byte| *byte == b'\n').expect("two lines") + 1;
     assert_eq!(
         error_for(&whole[first..]),
@@ -188,9 +211,11 @@ fn a_journal_that_cannot_be_judged_is_named() {
         "the recording ended before the run did: too slow"
     );
     assert!(error_for(&[b"nonsense\n", &whole[..]].concat()).starts_with("line 1 is not a journal's"));
-    let later = String::from_utf8(whole)
-        .expect("JSON")
-        .replacen("\"format\":1", "\"format\":2", 1);
+    let later = String::from_utf8(whole).expect("JSON").replacen(
+        &format!("\"format\":{FORMAT}"),
+        &format!("\"format\":{}", FORMAT + 1),
+        1,
+    );
     assert!(error_for(format!("{later}{{}}\n").as_bytes()).contains("written by a later version"));
 }
 

@@ -1,19 +1,21 @@
-//! What one journal tells, as events on its node's own clock.
+//! What one journal tells, as events on its node's own clock. What does not live here: facts (`facts`).
+
+mod facts;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use squall_kernel::core::{CoreEffect, CoreInput, MetaView};
 use squall_kernel::exchange::{ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
-use squall_kernel::id::{Counter, Epoch, ExchangeId, MessageId, NodeId, Pid, Term};
+use squall_kernel::id::{Counter, Epoch, ExchangeId, MessageId, Pid, Term};
 use squall_kernel::message::System;
 use squall_kernel::registry::Registry;
 use squall_kernel::time::Instant;
 use squall_node::data::Change;
-use squall_node::journal::{Ending, Entry, Fact, Header};
+use squall_node::journal::{Entry, Header};
 
 use super::Told;
-use crate::history::{Answer, Ended, Event, Mark, View, What};
+use crate::history::{Event, Mark, View, What};
 use crate::sim::outcome::Digest;
 
 /// An owned exchange, as far as its journal tells of it.
@@ -29,11 +31,16 @@ struct Owned {
 pub(super) struct Teller {
     header: Header,
     now: Instant,
-    left: bool,
+    /// When it said that it ends in order.
+    left: Option<Instant>,
     registry: Arc<Registry>,
     meta: Option<(Term, bool)>,
     held: BTreeMap<ExchangeId, Epoch>,
     exchanges: HashMap<String, Owned>,
+    /// What handlers were told of the others.
+    views: HashMap<(ExchangeId, Pid), View>,
+    /// Faults that act here, by their ids in the journal.
+    faults: BTreeMap<String, u64>,
     events: Vec<Event>,
     tries: HashMap<RequestKey, MessageId>,
     given_back: HashSet<(RequestKey, Pid)>,
@@ -44,11 +51,13 @@ impl Teller {
         let mut teller = Self {
             header,
             now: Instant(0),
-            left: false,
+            left: None,
             registry: Arc::default(),
             meta: None,
             held: BTreeMap::new(),
             exchanges: HashMap::new(),
+            views: HashMap::new(),
+            faults: BTreeMap::new(),
             events: Vec::new(),
             tries: HashMap::new(),
             given_back: HashSet::new(),
@@ -59,9 +68,14 @@ impl Teller {
     }
 
     pub(super) fn finish(mut self) -> Told {
-        let graceful = self.left;
+        let graceful = self.left.is_some();
         // Threads record side by side: the last line need not be the latest one.
-        self.now = self.events.iter().map(|event| event.at).max().unwrap_or(self.now);
+        let latest = self.events.iter().map(|event| event.at).max();
+        self.now = latest.max(self.left).unwrap_or(self.now);
+        // A process takes the faults on its links with it.
+        for id in std::mem::take(&mut self.faults).into_values() {
+            self.tell(What::FaultOver { id });
+        }
         self.tell(What::Ended { graceful });
         Told {
             header: self.header,
@@ -76,7 +90,7 @@ impl Teller {
             Entry::Header(_) => {}
             Entry::Fact { now, fact } => {
                 self.now = now;
-                self.fact(&fact);
+                self.fact(fact);
             }
             Entry::Core { now, input, effects } => {
                 self.now = now;
@@ -104,90 +118,6 @@ impl Teller {
             node: self.header.node,
             what,
         });
-    }
-
-    fn own(&self, message: MessageId) -> RequestKey {
-        let origin: NodeId = self.header.node;
-        RequestKey { origin, message }
-    }
-
-    fn fact(&mut self, fact: &Fact) {
-        match *fact {
-            Fact::Tried { request, message } => {
-                self.tries.insert(self.own(message), request);
-            }
-            Fact::GivenBack { request, handler } => {
-                self.given_back.insert((request, handler));
-            }
-            Fact::Left => self.left = true,
-            Fact::Begun { .. } | Fact::Outcome { .. } | Fact::Late { .. } => self.request(fact),
-            Fact::Passed {
-                request,
-                exchange,
-                handler,
-                epoch,
-                leader_epoch,
-            } => self.tell(What::Handled {
-                request,
-                exchange,
-                handler,
-                epoch,
-                leader_epoch,
-            }),
-            Fact::Leads {
-                exchange,
-                handler,
-                leader_epoch,
-                until,
-            } => self.tell(What::Leads {
-                exchange,
-                handler,
-                leader_epoch,
-                until,
-            }),
-            Fact::Fenced {
-                exchange,
-                handler,
-                epoch,
-                seen,
-            } => self.tell(What::Fenced {
-                exchange,
-                handler,
-                epoch,
-                seen,
-            }),
-        }
-    }
-
-    /// The requester's side.
-    fn request(&mut self, fact: &Fact) {
-        let what = match *fact {
-            Fact::Begun {
-                request,
-                exchange,
-                many,
-            } => What::Begun {
-                request: self.own(request),
-                exchange,
-                many,
-            },
-            Fact::Outcome {
-                request,
-                exchange,
-                ending,
-                more,
-            } => What::Outcome {
-                request: self.own(request),
-                exchange,
-                outcome: answer_of(ending),
-                more,
-            },
-            Fact::Late { message } => What::Late {
-                request: self.own(message),
-            },
-            _ => return,
-        };
-        self.tell(what);
     }
 
     fn core(&mut self, input: CoreInput, effects: Vec<CoreEffect>) {
@@ -345,14 +275,6 @@ fn look(view: &mut View, what: &System) {
         }
     }
     view.servers.sort_unstable();
-}
-
-fn answer_of(ending: Ending) -> Answer {
-    match ending {
-        Ending::Reply(handler) => Answer::Reply { handler },
-        Ending::Declined(handler) => Answer::Declined { handler },
-        Ending::None(reason) => Answer::None(Ended(reason)),
-    }
 }
 
 /// Hash of a whole registry: equal registries have equal text.

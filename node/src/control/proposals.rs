@@ -17,6 +17,7 @@ use super::calls::Calls;
 use super::membership::Members;
 use super::opinion::Opinion;
 use super::quorum::QuorumSight;
+use crate::journal::{Fact, Recorder};
 use crate::mesh::Mesh;
 use crate::meta::{ChangeError, Meta};
 
@@ -35,10 +36,16 @@ pub struct Proposals {
     calls: Arc<Calls<ProposeResult>>,
     pub(super) members: Arc<Members>,
     quorum: QuorumSight,
+    recorder: Recorder,
 }
 
 impl Proposals {
-    pub(crate) fn new(mesh: Arc<Mesh>, meta: Meta, opinion: watch::Receiver<Arc<Opinion>>) -> Self {
+    pub(crate) fn new(
+        mesh: Arc<Mesh>,
+        meta: Meta,
+        opinion: watch::Receiver<Arc<Opinion>>,
+        recorder: Recorder,
+    ) -> Self {
         let election = meta.profile().times().election_max;
         Self {
             quorum: QuorumSight::new(opinion, Duration::from_millis(election.as_ms())),
@@ -46,6 +53,7 @@ impl Proposals {
             meta,
             calls: Arc::default(),
             members: Arc::default(),
+            recorder,
         }
     }
 
@@ -64,11 +72,15 @@ impl Proposals {
             }
             match self.attempt(&command).await {
                 ProposeResult::Committed { outcome, revision } => {
-                    let outcome = if uncertain {
-                        done_before(&command, outcome)
-                    } else {
-                        outcome
-                    };
+                    let twice = uncertain && is_second_deletion(&command, &outcome);
+                    if twice {
+                        let outcome = Outcome::Done;
+                        return ProposeResult::Committed { outcome, revision };
+                    }
+                    self.recorder.tell(|| Fact::Acknowledged {
+                        revision,
+                        command: Box::new(command),
+                    });
                     return ProposeResult::Committed { outcome, revision };
                 }
                 ProposeResult::Unknown { reason } => {
@@ -204,10 +216,14 @@ impl crate::grpc::Proposer for Proposals {
     }
 }
 
-/// A deletion whose first try may have succeeded finds nothing to delete: that is what was wanted.
-fn done_before(command: &Command, outcome: Outcome) -> Outcome {
-    match (command, outcome) {
-        (Command::Delete { .. }, Outcome::Refused(Refused::UnknownExchange(_))) => Outcome::Done,
-        (_, outcome) => outcome,
-    }
+/// A deletion whose first try may have succeeded finds nothing to delete: that is what was wanted, and another revision
+/// did it.
+fn is_second_deletion(command: &Command, outcome: &Outcome) -> bool {
+    matches!(
+        (command, outcome),
+        (
+            Command::Delete { .. },
+            Outcome::Refused(Refused::UnknownExchange(_))
+        )
+    )
 }

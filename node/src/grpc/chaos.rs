@@ -50,8 +50,6 @@ struct Inner<S> {
 
 struct Open {
     what: String,
-    /// Tells a fault from the one it replaced.
-    ends: Instant,
     _timer: Timer,
 }
 
@@ -201,7 +199,6 @@ impl<S: Sources> Inner<S> {
         let info = self.info(&fault);
         let open = Open {
             what: info.what.clone(),
-            ends: fault.ends,
             _timer: timer,
         };
         self.open().insert(id.to_owned(), open);
@@ -217,12 +214,9 @@ impl<S: Sources> Inner<S> {
 
     /// Puts the end of a fault on record, unless it was cleared, or replaced by one that goes on.
     fn end_on_record(&self, id: &str) {
-        let now = self.plane.now();
-        let mut open = self.open();
-        if open.get(id).is_some_and(|fault| fault.ends <= now)
-            && let Some(fault) = open.remove(id)
-        {
-            drop(open);
+        let goes_on = self.plane.list().iter().any(|fault| fault.id == id);
+        let ended = if goes_on { None } else { self.open().remove(id) };
+        if let Some(fault) = ended {
             self.record(
                 "fault-ended",
                 id,

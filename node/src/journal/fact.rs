@@ -1,14 +1,19 @@
-//! What a journal holds besides the machines: who recorded it and on what clock, and what happened at the edges of the
-//! data plane, where a request begins, takes effect and ends. Not needed for a replay; needed to judge a live run.
+//! What a journal holds besides the machines: who recorded it and on what clock; what happened at the edges of the data
+//! plane, where a request begins, takes effect and ends; and what the registry's log, the faults and the bounded places
+//! of the node do. Not needed for a replay; needed to judge a live run.
 
 use serde::{Deserialize, Serialize};
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::id::{Boot, Epoch, ExchangeId, Incarnation, LeaderEpoch, MessageId, NodeId, Pid};
+use squall_kernel::id::{
+    Boot, ClusterId, Counter, Epoch, ExchangeId, Incarnation, LeaderEpoch, MessageId, NodeId, Pid, Revision,
+};
+use squall_kernel::message::System;
 use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Command;
 use squall_kernel::time::Instant;
 
 /// Layout of the header and of facts; a higher one was written by a later Squall.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Who recorded a journal, and on what clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +106,58 @@ pub enum Fact {
         leader_epoch: LeaderEpoch,
         /// End, on this node's clock; one that has passed when it leads no longer.
         until: Instant,
+    },
+    /// A system message of the owner was news to a handler attached here.
+    Heard {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Handler.
+        handler: Pid,
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// The owner's counter in it.
+        counter: Counter,
+        /// What it says.
+        what: System,
+    },
+    /// A command of the registry's log was applied here, and that made this revision.
+    Applied {
+        /// Cluster, as after the command.
+        cluster: ClusterId,
+        /// Revision.
+        revision: Revision,
+        /// The command.
+        command: Box<Command>,
+    },
+    /// A registry write was acknowledged to whoever asked for it here.
+    Acknowledged {
+        /// Its revision.
+        revision: Revision,
+        /// The command.
+        command: Box<Command>,
+    },
+    /// A fault on this node's links was set; one with the same id was replaced.
+    Fault {
+        /// Id, unique in this run of the node.
+        id: String,
+        /// In words.
+        text: String,
+        /// When it ends by itself, on this node's clock.
+        ends: Instant,
+    },
+    /// It acts no more.
+    FaultOver {
+        /// Id.
+        id: String,
+    },
+    /// So many things are in a bounded place.
+    Holds {
+        /// Name of the place.
+        place: String,
+        /// How many now.
+        count: u64,
+        /// Its bound.
+        bound: u64,
     },
     /// The node ends in order.
     Left,

@@ -12,6 +12,7 @@ use squall_kernel::time::{Instant, Span};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::journal::{Fact, Recorder};
 
 /// The faults of this node.
 #[derive(Debug)]
@@ -21,18 +22,26 @@ pub struct FaultPlane {
     /// False while the table is empty: the hot path looks no further.
     active: AtomicBool,
     changed: watch::Sender<()>,
+    recorder: Recorder,
 }
 
 impl FaultPlane {
     /// No faults.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
+        Self::recorded(clock, Recorder::new(None, clock))
+    }
+
+    /// No faults; each that comes and goes is told to `recorder`.
+    #[must_use]
+    pub fn recorded(clock: Clock, recorder: Recorder) -> Self {
         let table = Mutex::new(FaultTable::default());
         Self {
             clock,
             table,
             active: AtomicBool::new(false),
             changed: watch::Sender::new(()),
+            recorder,
         }
     }
 
@@ -44,10 +53,18 @@ impl FaultPlane {
         let now = self.clock.now();
         let fault = {
             let mut table = self.lock();
+            self.over(&table.expire(now));
             let id = table.set(now, id, kind, ttl, by)?;
             let fault = table.list(now).find(|fault| fault.id == id).cloned();
+            let fault = fault.expect("a fault that was just set lives longer than nothing");
             self.active.store(true, Relaxed);
-            fault.expect("a fault that was just set lives longer than nothing")
+            // Told while the table is held: so the journal has what comes and goes in order.
+            self.recorder.tell(|| Fact::Fault {
+                id: fault.id.clone(),
+                text: fault.kind.to_string(),
+                ends: fault.ends,
+            });
+            fault
         };
         self.changed.send_replace(());
         Ok(fault)
@@ -55,14 +72,22 @@ impl FaultPlane {
 
     /// Ends one fault; none when it is not there.
     pub fn clear(&self, id: &str) -> Option<Fault> {
-        let cleared = self.with(|table| table.clear(id));
+        let cleared = self.with(|table| {
+            let cleared = table.clear(id);
+            self.over(cleared.as_slice());
+            cleared
+        });
         self.changed.send_replace(());
         cleared
     }
 
     /// Ends all faults; returns them.
     pub fn halt(&self) -> Vec<Fault> {
-        let cleared = self.with(FaultTable::halt);
+        let cleared = self.with(|table| {
+            let cleared = table.halt();
+            self.over(&cleared);
+            cleared
+        });
         self.changed.send_replace(());
         cleared
     }
@@ -164,10 +189,17 @@ impl FaultPlane {
     fn with<T>(&self, act: impl FnOnce(&mut FaultTable) -> T) -> T {
         let now = self.clock.now();
         let mut table = self.lock();
-        table.expire(now);
+        self.over(&table.expire(now));
         let result = act(&mut table);
         self.active.store(!table.is_empty(), Relaxed);
         result
+    }
+
+    /// Tells of those that act no more; the table is held.
+    fn over(&self, faults: &[Fault]) {
+        for fault in faults {
+            self.recorder.tell(|| Fact::FaultOver { id: fault.id.clone() });
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, FaultTable> {

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use squall_kernel::handshake::LANES;
 use squall_kernel::limits::{FRAME_BYTES_MAX, NODES_MAX};
 
 /// Bytes a lane holds until they are acknowledged: some of the largest frames.
 pub(super) const LANE_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
+/// Bytes a link holds until they are acknowledged: those of all its lanes.
+pub const LINK_BYTES_MAX: usize = LANES as usize * LANE_BYTES_MAX;
 /// Frames a lane holds until they are acknowledged: 10 ms of acknowledgement delay at six million frames a second.
 pub(super) const LANE_FRAMES_MAX: usize = 65_536;
 /// Bytes of small frames that go into one chunk, which is written and acknowledged together.

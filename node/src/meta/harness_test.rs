@@ -92,7 +92,7 @@ impl Cluster {
             me: dir.node_id(),
             board: Arc::clone(&self.board),
         });
-        let meta = Meta::start_with(&dir, port, Profile::Lan, self.compaction)
+        let meta = Meta::start_with(&dir, port, Profile::Lan, self.compaction, None)
             .await
             .unwrap();
         self.board.nodes.lock().unwrap().insert(meta.id(), meta.clone());

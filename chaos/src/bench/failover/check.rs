@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use super::summary::Checked;
 use crate::bench::BenchError;
 use crate::invariant::{self, Verdict};
-use crate::record;
+use crate::record::{self, Marks};
 
-/// Reads all journals, and asks every checker. Takes a while and much memory: off the runtime's threads.
-pub(super) async fn check(journals: Vec<PathBuf>) -> Result<Vec<Checked>, BenchError> {
-    let judged = tokio::task::spawn_blocking(move || judge(&journals)).await;
+/// Reads all journals, adds what the benchmark did itself, and asks every checker. Takes a while and much memory: off the runtime's threads.
+pub(super) async fn check(journals: Vec<PathBuf>, marks: Marks) -> Result<Vec<Checked>, BenchError> {
+    let judged = tokio::task::spawn_blocking(move || judge(&journals, &marks)).await;
     judged.map_err(|why| BenchError::Unsound(format!("the journals were not judged: {why}")))?
 }
 
-fn judge(journals: &[PathBuf]) -> Result<Vec<Checked>, BenchError> {
-    let history = record::history_of(journals);
+fn judge(journals: &[PathBuf], marks: &Marks) -> Result<Vec<Checked>, BenchError> {
+    let history = record::history_with(journals, marks);
     let history = history.map_err(|why| BenchError::Unsound(format!("journal: {why}")))?;
     let judge = |mut checker: Box<dyn invariant::Invariant>| {
         let breach = history.iter().find_map(|event| checker.see(event).err());

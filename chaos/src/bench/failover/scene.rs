@@ -190,6 +190,7 @@ mod tests {
         let whole = Whole {
             leader: "b".into(),
             incarnations: std::collections::BTreeMap::new(),
+            ids: std::collections::BTreeMap::new(),
         };
         let cast = |round, class, shape| {
             let turn = Turn {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
+use squall_kernel::id::NodeId;
 use squall_proto::v1 as proto;
 use squall_proto::v1::admin_client::AdminClient;
 use tokio::time::{interval, timeout};
@@ -24,6 +25,8 @@ pub(super) struct Whole {
     pub(super) leader: String,
     /// Runs of the nodes.
     pub(super) incarnations: BTreeMap<String, u64>,
+    /// Their ids.
+    pub(super) ids: BTreeMap<String, NodeId>,
 }
 
 /// Waits until the cluster is whole and `node`, if one is named, has started again since the run given with it.
@@ -93,6 +96,10 @@ fn view(place: &Place, hello: &proto::HelloResponse, wanted: usize) -> Result<Wh
         incarnations: up
             .iter()
             .map(|member| (member.name.clone(), member.incarnation))
+            .collect(),
+        ids: up
+            .iter()
+            .map(|member| (member.name.clone(), NodeId(member.raft_id)))
             .collect(),
     })
 }

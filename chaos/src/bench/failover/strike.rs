@@ -17,7 +17,7 @@ use crate::supervisor::{Deed, Order, Supervisor};
 
 const BY: &str = "bench";
 /// Faults end by themselves after this time, should the benchmark not end them: longer than any failover is waited for.
-const TTL: Duration = Duration::from_secs(60);
+pub(super) const TTL: Duration = Duration::from_secs(60);
 /// How slow links become.
 const SLOW: Duration = Duration::from_millis(200);
 
@@ -52,6 +52,17 @@ impl Strike {
             (Class::G3, _) => Self::Cut { from: true, to: true },
             (Class::G4, _) => Self::Slow,
             (Class::G1 | Class::G1m | Class::G1o | Class::G5, _) => Self::Kill,
+        }
+    }
+
+    /// What is done to the process, in a word; none where it is its links that are struck, of which the nodes tell
+    /// themselves.
+    pub(super) fn on_process(self) -> Option<&'static str> {
+        match self {
+            Self::Stop => Some("stop"),
+            Self::Kill => Some("kill"),
+            Self::Pause => Some("pause"),
+            Self::Cut { .. } | Self::Slow => None,
         }
     }
 

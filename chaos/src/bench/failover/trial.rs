@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use squall_client::Client;
+use squall_kernel::id::NodeId;
+use squall_kernel::time::Span;
 use tokio::time::{Instant, sleep_until};
 
 use super::background::Background;
@@ -14,11 +16,13 @@ use super::phases::{Account, Case, leads, owns};
 use super::report::{Sighted, Times, Trial};
 use super::scene::{self, Cast, PROMPTLY, Scene};
 use super::sight::{self, Whole};
-use super::strike::{Hand, Strike};
+use super::strike::{self, Hand, Strike};
 use super::watch::{Mark, Watch};
 use crate::bench::BenchError;
+use crate::history::What;
 use crate::layout::Place;
 use crate::load::Outcomes;
+use crate::record::{Acting, Marks};
 
 /// A failover that has not come about by then does not.
 const FAILOVER_WITHIN: Duration = Duration::from_secs(10);
@@ -38,6 +42,15 @@ pub(super) struct Stage<'c> {
     pub(super) watch: Watch,
     pub(super) rate: u32,
     pub(super) loaded: bool,
+    /// For the checkers of the whole run.
+    pub(super) marks: Marks,
+}
+
+/// A strike that has not been healed yet.
+struct Struck {
+    strike: Strike,
+    node: NodeId,
+    acting: Option<Acting>,
 }
 
 /// The clients of one trial, and the load beside it.
@@ -66,13 +79,16 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
         .map_or(whole.leader.clone(), |now| now.leader);
 
     let strike = Strike::of(turn.class, turn.shape);
+    let node = whole.ids.get(cast.target.name.as_str()).copied();
+    let node = node.ok_or_else(|| BenchError::Unsound(format!("node {} is not up", cast.target.name)))?;
     let mark = Mark::now();
-    stage.hand.strike(strike, cast.target).await?;
+    let struck = stage.strike(strike, cast.target, node).await?;
     let over = failed_over(stage, &mut load, &cast, turn, mark, &actors.scene.exchange).await;
     let healing = Instant::now();
-    stage.hand.heal(strike, cast.target).await?;
+    stage.heal(struck, cast.target).await?;
     sight::whole(places, again(strike, &cast, &whole)).await?;
     let healed = Instant::now();
+    stage.marks.healed();
     steady(&mut load, stage.rate, "after the strike").await?;
 
     let seen = load.end().await;
@@ -106,6 +122,33 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
         ended: Instant::now(),
     };
     Ok(Trial::new(turn, sighted, times, &seen))
+}
+
+impl Stage<'_> {
+    /// Strikes, and marks what no node can tell of. A pause is marked within itself: nothing happens there meanwhile.
+    async fn strike(&mut self, strike: Strike, target: &Place, node: NodeId) -> Result<Struck, BenchError> {
+        let ttl = Span::from_ms(u64::try_from(strike::TTL.as_millis()).expect("a minute"));
+        let fault = |what| format!("{what} {}", target.name);
+        let acting = strike
+            .on_process()
+            .map(|what| self.marks.fault(node, &fault(what), ttl));
+        self.hand.strike(strike, target).await?;
+        if strike == Strike::Pause {
+            self.marks.tell(node, What::Paused);
+        }
+        Ok(Struck { strike, node, acting })
+    }
+
+    async fn heal(&mut self, struck: Struck, target: &Place) -> Result<(), BenchError> {
+        if struck.strike == Strike::Pause {
+            self.marks.tell(struck.node, What::Resumed);
+        }
+        self.hand.heal(struck.strike, target).await?;
+        if let Some(acting) = struck.acting {
+            self.marks.over(acting);
+        }
+        Ok(())
+    }
 }
 
 /// Waits for a quarter of a second's worth of good replies; gives when it began to.

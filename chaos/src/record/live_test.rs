@@ -1,0 +1,227 @@
+//! Tests of what only live runs need: views of handlers, the registry's log, what nodes hold, faults, marks, and where a
+//! run had settled.
+
+use std::sync::Arc;
+
+use squall_kernel::core::{CoreEffect, CoreInput};
+use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput};
+use squall_kernel::id::{ClusterId, Counter, Epoch, ExchangeId, LeaderEpoch, NodeId, Revision};
+use squall_kernel::message::System;
+use squall_kernel::profile::Profile;
+use squall_kernel::registry::{Command, Registry, Strategy};
+use squall_kernel::time::{Instant, Span};
+use squall_node::clock::machine_now;
+use squall_node::journal::{Fact, Journal, MachineKind};
+
+use super::tests::{handler, marked, recorded, verdict};
+use super::*;
+use crate::invariant::Verdict;
+
+const EXCHANGE: ExchangeId = ExchangeId(1);
+/// After everything that a test marks.
+const LATER: u64 = 3_600_000_000;
+
+fn found(cluster: u128) -> Command {
+    Command::Found {
+        cluster: ClusterId(cluster),
+        profile: Profile::Slow,
+    }
+}
+
+fn applied(command: &Command) -> Fact {
+    Fact::Applied {
+        cluster: ClusterId(7),
+        revision: Revision(1),
+        command: Box::new(command.clone()),
+    }
+}
+
+fn acknowledged(command: &Command) -> Fact {
+    Fact::Acknowledged {
+        revision: Revision(1),
+        command: Box::new(command.clone()),
+    }
+}
+
+/// The node's registry is at revision 1.
+fn registry(journal: &Journal) {
+    let mut registry = Registry::default();
+    registry.apply(Revision(1), &found(7));
+    let input = CoreInput::Registry(Arc::new(registry));
+    journal.step::<_, CoreEffect>(MachineKind::Core, "core", Instant(300), &input, &[]);
+}
+
+/// An owner takes two handlers; gives what it told the second one.
+fn owner(journal: &Journal) -> (Counter, System) {
+    let config = ExchangeConfig {
+        id: EXCHANGE,
+        strategy: Strategy::RoundRobin,
+        epoch: Epoch(1),
+        leader: None,
+        leader_gone: false,
+        settle: Span::from_ms(100),
+        promise: Span::from_ms(120),
+    };
+    journal.start(MachineKind::Exchange, "1@1", Instant(302), &config);
+    let mut exchange = Exchange::new(Instant(302), config);
+    let mut told = None;
+    for (now, n) in [(303, 1), (304, 2)] {
+        let attach = ExchangeInput::Attach {
+            handler: handler(n),
+            service_tag: String::new(),
+        };
+        let mut effects = Vec::new();
+        exchange.step(Instant(now), &attach, &mut effects);
+        journal.step(MachineKind::Exchange, "1@1", Instant(now), &attach, &effects);
+        told = effects.into_iter().find_map(|effect| match effect {
+            ExchangeEffect::Tell { counter, what, .. } => Some((counter, what)),
+            _ => None,
+        });
+    }
+    told.expect("who attaches is told who serves")
+}
+
+fn heard((counter, what): (Counter, System)) -> Fact {
+    Fact::Heard {
+        exchange: EXCHANGE,
+        handler: handler(2),
+        epoch: Epoch(1),
+        counter,
+        what,
+    }
+}
+
+/// A node that owns, and applies what it asked for; `more` happens beside.
+fn busy(started: Instant, more: &[(u64, Fact)]) -> Vec<u8> {
+    recorded(1, started.0, |journal| {
+        journal.fact(Instant(10), &applied(&found(7)));
+        registry(journal);
+        let told = owner(journal);
+        journal.fact(Instant(310), &heard(told));
+        journal.fact(Instant(320), &acknowledged(&found(7)));
+        for (now, fact) in more {
+            journal.fact(Instant(*now), fact);
+        }
+        journal.fact(Instant(LATER), &Fact::Left);
+    })
+}
+
+fn quiet(started: Instant) -> Vec<u8> {
+    recorded(2, started.0, |journal| {
+        journal.fact(Instant(290), &applied(&found(7)));
+        registry(journal);
+        journal.fact(Instant(LATER), &Fact::Left);
+    })
+}
+
+fn fault(id: &str, ends: u64) -> Fact {
+    Fact::Fault {
+        id: id.into(),
+        text: "cut to b".into(),
+        ends: Instant(ends),
+    }
+}
+
+fn over(id: &str) -> Fact {
+    Fact::FaultOver { id: id.into() }
+}
+
+fn holds(count: u64) -> Fact {
+    Fact::Holds {
+        place: "open requests".into(),
+        count,
+        bound: 8,
+    }
+}
+
+/// A kill that is mended, and a heal.
+fn marks() -> Marks {
+    let mut marks = Marks::default();
+    let kill = marks.fault(NodeId(2), "kill b", Span::from_ms(60_000));
+    marks.over(kill);
+    marks.healed();
+    marks
+}
+
+/// A moment so long ago that all that a test records was before what it marks.
+fn before() -> Instant {
+    Instant(machine_now().0 - 1_000)
+}
+
+fn breach(journals: &[Vec<u8>], marks: &Marks, number: u8) -> String {
+    match verdict(&marked(journals, marks), number) {
+        Verdict::Fail(breach) => breach.text,
+        other => panic!("I{number} is broken, and not {other}"),
+    }
+}
+
+#[test]
+fn what_a_live_run_tells_is_enough_for_every_verdict() {
+    let started = before();
+    let facts = [(400, fault("f1", 900)), (401, holds(3)), (800, over("f1"))];
+    let history = marked(&[busy(started, &facts), quiet(started)], &marks());
+    for number in [8, 12, 13, 14, 15] {
+        assert_eq!(verdict(&history, number), Verdict::Ok, "I{number}");
+    }
+    let healed = history.iter().position(|event| event.what == What::Healed);
+    let settled = history.iter().position(|event| event.what == What::Settled);
+    assert_eq!(settled, healed.map(|at| at + 1), "all was good at once");
+}
+
+#[test]
+fn a_handler_that_sees_others_than_its_owner_is_found() {
+    let wrong = recorded(1, before().0, |journal| {
+        let (counter, _) = owner(journal);
+        let nobody = System::Leader {
+            leader: None,
+            leader_epoch: LeaderEpoch(0),
+            servers: Vec::new(),
+        };
+        journal.fact(Instant(310), &heard((counter, nobody)));
+    });
+    let text = breach(&[wrong], &Marks::default(), 8);
+    assert!(text.ends_with("<2.1:1> saw no leader of []"), "{text}");
+}
+
+#[test]
+fn what_was_acknowledged_and_is_not_what_was_applied_is_found() {
+    let more = [(500, acknowledged(&found(8)))];
+    let text = breach(&[busy(before(), &more)], &Marks::default(), 12);
+    assert_eq!(
+        text,
+        "at revision 1 another command was acknowledged than applied"
+    );
+}
+
+#[test]
+fn a_fault_that_outlives_its_time_is_found_and_one_that_ends_with_its_node_is_not() {
+    let stays = [
+        (400, fault("f1", 900)),
+        (1_000_000, holds(1)),
+        (2_000_000, over("f1")),
+    ];
+    let text = breach(&[busy(before(), &stays)], &Marks::default(), 15);
+    assert!(text.contains("had to end by 0.000900s and still acts"), "{text}");
+    let killed = recorded(1, before().0, |journal| {
+        journal.fact(Instant(400), &fault("f1", 60_000_000));
+        journal.fact(Instant(500), &holds(1));
+    });
+    assert_eq!(verdict(&marked(&[killed], &Marks::default()), 15), Verdict::Ok);
+}
+
+#[test]
+fn a_place_that_is_too_full_is_found() {
+    let text = breach(&[busy(before(), &[(400, holds(9))])], &Marks::default(), 14);
+    assert_eq!(text, "open requests of node 1 holds 9, its bound is 8");
+}
+
+#[test]
+fn nodes_that_do_not_settle_in_time_are_found() {
+    let started = before();
+    let behind = recorded(2, started.0, |journal| {
+        journal.fact(Instant(LATER), &Fact::Left);
+    });
+    let beyond = (settling::SETTLE_WITHIN.0 + 60_000_000, holds(1));
+    let text = breach(&[busy(started, &[beyond]), behind], &marks(), 13);
+    assert_eq!(text, "node 2 runs and has no registry");
+}

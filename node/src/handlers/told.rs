@@ -1,0 +1,71 @@
+//! What a handler's fence and its view of the owner let through, told to the journal while they are held: so it has
+//! deliveries and system messages in the order in which they took place.
+//!
+//! What does not live here: what becomes of them then (`handlers`).
+
+use squall_kernel::exchange::RequestKey;
+use squall_kernel::fence::{Fenced, Pass};
+use squall_kernel::frame::Frame;
+use squall_kernel::message::SystemMessage;
+use squall_kernel::view::Heard;
+
+use super::{Attachment, Handlers};
+use crate::journal::Fact;
+
+impl Handlers {
+    /// Takes a delivery to the handler's fence.
+    pub(super) fn pass(&self, attachment: &Attachment, frame: &Frame) -> Result<Pass, Fenced> {
+        let mut view = attachment.view();
+        let passed = view.fence(frame.epoch, frame.leader_epoch);
+        self.context.tell(|| {
+            let (exchange, handler, epoch) = (frame.exchange, attachment.pid(), frame.epoch);
+            match &passed {
+                Ok(_) => Fact::Passed {
+                    request: key_of(frame),
+                    exchange,
+                    handler,
+                    epoch,
+                    leader_epoch: frame.leader_epoch,
+                },
+                Err(fenced) => Fact::Fenced {
+                    exchange,
+                    handler,
+                    epoch,
+                    seen: fenced.epoch,
+                },
+            }
+        });
+        passed
+    }
+
+    /// A delivery that passed the fence took no effect after all.
+    pub(super) fn given_back(&self, attachment: &Attachment, frame: &Frame) {
+        self.context.tell(|| Fact::GivenBack {
+            request: key_of(frame),
+            handler: attachment.pid(),
+        });
+    }
+
+    /// Takes a system message to the handler's view.
+    pub(super) fn hear(&self, attachment: &Attachment, message: &SystemMessage) -> Heard {
+        let mut view = attachment.view();
+        let heard = view.hear(attachment.pid(), message);
+        if heard == Heard::News {
+            self.context.tell(|| Fact::Heard {
+                exchange: message.exchange,
+                handler: attachment.pid(),
+                epoch: message.epoch,
+                counter: message.counter,
+                what: message.what.clone(),
+            });
+        }
+        heard
+    }
+}
+
+fn key_of(frame: &Frame) -> RequestKey {
+    RequestKey {
+        origin: frame.origin,
+        message: frame.message,
+    }
+}
