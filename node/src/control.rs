@@ -22,7 +22,7 @@ use squall_kernel::founding::{Founding, Neighbour};
 use squall_kernel::id::NodeId;
 use squall_kernel::message::PeerMessage;
 use squall_kernel::profile::Profile;
-use squall_kernel::reason::StepDown;
+use squall_kernel::reason::{Refusal, StepDown};
 use squall_kernel::registry::{Command, Introduction, Registry};
 use squall_kernel::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -100,6 +100,8 @@ pub(crate) struct Control {
     joining: joining::Joining,
     voters: membership::VoterRule,
     waiting_for: String,
+    /// Why a node that was dialled is none of this cluster; none once any other was reached.
+    stranger: Option<String>,
     late_ms: opinion::Lateness,
 }
 
@@ -128,6 +130,7 @@ impl Control {
             joining: joining::Joining::default(),
             voters: membership::VoterRule::default(),
             waiting_for: "the start".into(),
+            stranger: None,
             late_ms: opinion::Lateness::default(),
             parts,
         }
@@ -198,6 +201,7 @@ impl Control {
                     initialized: initialized || cluster.is_some(),
                 };
                 self.neighbours.insert(node.id, neighbour);
+                self.stranger = None;
                 self.addresses.insert(node.id, node.mesh_addr.clone());
                 if lane == CONTROL_LANE {
                     self.teller.link(&self.registry, &node, true, "");
@@ -215,7 +219,17 @@ impl Control {
                     self.publish_opinion();
                 }
             }
-            MeshEvent::Refused { who, refusal, detail } => self.teller.refused(&who, refusal, &detail),
+            MeshEvent::Refused {
+                who,
+                refusal,
+                detail,
+                dialled,
+            } => {
+                self.teller.refused(&who, refusal, &detail, dialled);
+                if dialled && refusal == Refusal::Cluster {
+                    self.stranger = Some(tell::other_cluster(&who, &detail));
+                }
+            }
             MeshEvent::Control { from, message, .. } => self.message(from, message),
             MeshEvent::Belongs { node, cluster } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&node) {

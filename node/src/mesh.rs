@@ -295,12 +295,13 @@ fn data_lane(key: u64) -> u8 {
 
 impl Shared {
     /// Tells the control plane of a refusal, unless it has its hands full.
-    fn refused(&self, refusal: Refusal, detail: &str, who: String) {
+    fn refused(&self, refusal: Refusal, detail: &str, who: String, dialled: bool) {
         // The log has it; an event beside the bound is worth no waiting.
         let _full = self.events.try_send(MeshEvent::Refused {
             who,
             refusal,
             detail: detail.to_owned(),
+            dialled,
         });
     }
 

@@ -6,6 +6,7 @@
 mod backend;
 mod change;
 mod disk;
+mod engine;
 mod error;
 mod inbox;
 mod log;
@@ -21,19 +22,20 @@ pub mod types;
 mod wire;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver as _;
-use openraft::{Config, Raft, SnapshotPolicy};
+use openraft::{Config, SnapshotPolicy};
 use squall_kernel::id::{ClusterId, NodeId};
 use squall_kernel::limits::SNAPSHOT_CHUNK_BYTES;
 use squall_kernel::profile::{Profile, Times};
 use squall_kernel::promises::VotersAt;
 use squall_kernel::registry::Registry;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 pub use backend::Place;
 pub use change::{Change, Changes, Committed};
@@ -52,7 +54,7 @@ pub use transport::{RaftTransport, TransportError};
 pub use wire::Refusal;
 pub use writer::{Commits, Finish, StorageStats};
 
-use types::Live;
+use engine::{Engine, Ground};
 use writer::Writer;
 
 use crate::datadir::DataDir;
@@ -83,16 +85,13 @@ pub struct Meta {
 }
 
 struct Inner {
-    id: NodeId,
-    raft: Raft<Live, StateMachine>,
-    changes: Changes<openraft_rt_tokio::TokioRuntime>,
-    profile: Profile,
-    registry: watch::Receiver<Arc<Registry>>,
-    state: watch::Receiver<MetaState>,
+    ground: Ground,
+    engine: ArcSwap<Engine>,
+    /// Held while engines change; false once there is to be none any more.
+    running: tokio::sync::Mutex<bool>,
     founding: watch::Sender<Founding>,
     inbox: Inbox,
     writer: Writer,
-    tasks: [JoinHandle<()>; 2],
 }
 
 /// What this node proposes if it comes to lead a cluster that is not founded yet.
@@ -129,7 +128,6 @@ impl Meta {
         compaction: Compaction,
         witness: Option<Witness>,
     ) -> Result<Self, MetaError> {
-        let id = dir.node_id();
         let Store {
             log,
             mut machine,
@@ -141,87 +139,84 @@ impl Meta {
             machine.tell(witness);
         }
         let profile = stored.unwrap_or(profile);
-        let times = profile.times();
-        let config = Arc::new(raft_config(&times, compaction));
-        let append_timeout = Duration::from_millis(times.election_min.as_ms());
-        let network = Network::new(id, transport, append_timeout);
-        let raft = match Raft::new(id.0, config, network, log, machine).await {
-            Ok(raft) => raft,
-            Err(e) => {
-                writer.close().await;
-                return Err(MetaError::Recovery(e.to_string()));
-            }
-        };
         let cluster = dir.cluster().unwrap_or_else(|| ClusterId(rand::random()));
         let (founding, intent) = watch::channel(Founding { cluster, profile });
-        let (state, watching) = tasks::watch_state(&raft, times);
-        let watching = tokio::spawn(watching);
-        let completing = tokio::spawn(tasks::complete_founding(
-            raft.clone(),
-            state.clone(),
-            registry.clone(),
-            intent,
-            times,
-        ));
-        let tasks = [watching, completing];
-        let inbox = Inbox::default();
-        let inner = Inner {
-            id,
-            changes: Changes::new(raft.clone(), times),
-            raft,
-            profile,
+        let ground = Ground {
+            id: dir.node_id(),
+            transport,
+            log,
+            compaction,
             registry,
-            state,
-            founding,
-            inbox,
-            writer,
-            tasks,
+            founding: intent,
+            state: watch::Sender::new(MetaState::before(dir.node_id())),
+            elects: AtomicBool::new(true),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let engine = match Engine::start(&ground, profile, machine).await {
+            Ok(engine) => engine,
+            Err(error) => {
+                writer.close().await;
+                return Err(error);
+            }
+        };
+        let inner = Arc::new(Inner {
+            ground,
+            engine: ArcSwap::from_pointee(engine),
+            running: tokio::sync::Mutex::new(true),
+            founding,
+            inbox: Inbox::default(),
+            writer,
+        });
+        tokio::spawn(follow_profile(
+            Arc::downgrade(&inner),
+            inner.ground.registry.clone(),
+        ));
+        Ok(Self { inner })
+    }
+
+    fn engine(&self) -> Arc<Engine> {
+        self.inner.engine.load_full()
     }
 
     /// This node's id.
     #[must_use]
     pub fn id(&self) -> NodeId {
-        self.inner.id
+        self.inner.ground.id
     }
 
-    /// The profile whose times Raft runs on; a change of it in the registry takes effect at the next start.
+    /// The profile whose times Raft runs on: the cluster's, as soon as this node knows it.
     #[must_use]
     pub fn profile(&self) -> Profile {
-        self.inner.profile
+        self.engine().profile
     }
 
     /// The registry, published after every change.
     #[must_use]
     pub fn registry(&self) -> watch::Receiver<Arc<Registry>> {
-        self.inner.registry.clone()
+        self.inner.ground.registry.clone()
     }
 
     /// This node's Raft, published after every change and, on a leader, at every heartbeat.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<MetaState> {
-        self.inner.state.clone()
+        self.inner.ground.state.subscribe()
     }
 
     /// The entry of the log by which this node votes, from Raft itself: what [`Meta::state`] publishes may be late.
     #[must_use]
     pub fn voters_at(&self) -> VotersAt {
-        state::voters_at(&self.inner.raft.metrics().borrow_watched().membership_config)
+        state::voters_at(&self.engine().raft.metrics().borrow_watched().membership_config)
     }
 
     /// This node's Raft, from Raft itself.
     #[must_use]
     pub fn state_now(&self) -> MetaState {
-        MetaState::of(&self.inner.raft.metrics().borrow_watched())
+        MetaState::of(&self.engine().raft.metrics().borrow_watched())
     }
 
     /// The answer to another node's Raft request. It may wait for the disk: give every request a task of its own.
     /// Never fails; bytes that are no request are answered as such, and counted.
     pub async fn handle_rpc(&self, from: NodeId, request: Bytes) -> Bytes {
-        self.inner.inbox.answer(&self.inner.raft, from, &request).await
+        self.inner.inbox.answer(&self.engine().raft, from, &request).await
     }
 
     /// Requests of other nodes that could not be decoded.
@@ -244,14 +239,15 @@ impl Meta {
 
     /// Allows or forbids this node to start elections: one whose timers are late accuses nobody. It still votes.
     pub fn set_elections(&self, allowed: bool) {
-        self.inner.raft.runtime_config().elect(allowed);
+        self.inner.ground.elects.store(allowed, Ordering::Release);
+        self.engine().raft.runtime_config().elect(allowed);
     }
 
     /// Waits until this node has no vote, for at most so long; true when it has none. A node that leaves must not end
     /// before: the others would count it among the voters for ever.
     pub async fn out_of_voters(&self, within: Duration) -> bool {
-        let mut state = self.inner.state.clone();
-        let id = self.inner.id;
+        let mut state = self.state();
+        let id = self.id();
         let out = state.wait_for(|s| !s.voters.contains(&id));
         tokio::time::timeout(within, out)
             .await
@@ -261,23 +257,56 @@ impl Meta {
     /// Ends Raft's backoff towards a node whose link is back.
     pub async fn peer_is_back(&self, peer: NodeId) {
         // Raft that has stopped has nothing to send.
-        let _ = self.inner.raft.trigger().reset_backoff([peer.0]).await;
+        let _ = self.engine().raft.trigger().reset_backoff([peer.0]).await;
     }
 
     /// Stops Raft, writes what is queued and closes the file.
     pub async fn shutdown(&self) {
-        if let Err(e) = self.inner.raft.shutdown().await {
+        // No other engine from here on.
+        *self.inner.running.lock().await = false;
+        if let Err(e) = self.engine().raft.shutdown().await {
             tracing::warn!(error = %e, "Raft did not stop in order");
         }
         self.inner.writer.close().await;
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
+/// Changes to the cluster's profile where a node was started with another one: a joiner whose elections come sooner than
+/// the cluster's heartbeats would trouble everybody.
+async fn follow_profile(meta: Weak<Inner>, mut registry: watch::Receiver<Arc<Registry>>) {
+    loop {
+        let wanted = {
+            let registry = registry.borrow_and_update();
+            registry.cluster.map(|_| registry.profile)
+        };
+        if let Some(wanted) = wanted {
+            let Some(inner) = meta.upgrade() else { return };
+            if let Err(error) = inner.run_on(wanted).await {
+                tracing::error!(%error, "the meta plane cannot run on the cluster's times");
+                engine::tell_failure(&inner.ground.state, &error);
+                return;
+            }
         }
+        if registry.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Inner {
+    async fn run_on(&self, profile: Profile) -> Result<(), MetaError> {
+        let running = self.running.lock().await;
+        let engine = self.engine.load_full();
+        if !*running || engine.profile == profile {
+            return Ok(());
+        }
+        let (cluster, own) = (profile.as_str(), engine.profile.as_str());
+        tracing::warn!(
+            "the cluster runs on the profile '{cluster}', this node was started with '{own}': '{cluster}' it is"
+        );
+        let next = engine.rerun(&self.ground, profile).await?;
+        self.engine.store(Arc::new(next));
+        Ok(())
     }
 }
 

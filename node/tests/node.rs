@@ -196,6 +196,46 @@ async fn a_node_stops_in_order_and_starts_again_with_its_registry() {
         .expect("the new run owns it under a new epoch");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_dials_into_another_cluster_says_so_once_and_what_to_do() {
+    let (here, elsewhere) = (Rig::alone().await, Rig::alone().await);
+    let Rig { node, _dir: dir } = elsewhere;
+    tokio::task::spawn_blocking(move || node.stop())
+        .await
+        .expect("no panic")
+        .expect("it ran to its end");
+    let lost = NodeOptions {
+        join: vec![here.node.introduction().mesh_addr.clone()],
+        ..options("b")
+    };
+    let lost = Node::start(DataDir::open(dir.path()).expect("unlocked"), lost).expect("starts");
+    let (events, mut latest) = (lost.events(), lost.events().watch());
+    let refused = loop {
+        let refused: Vec<_> = events
+            .read(0)
+            .events
+            .into_iter()
+            .filter(|e| e.kind == "refused")
+            .collect();
+        if !refused.is_empty() {
+            break refused;
+        }
+        latest.changed().await.expect("the node runs");
+    };
+    let [event] = &refused[..] else {
+        panic!("told once: {refused:?}")
+    };
+    assert_eq!(event.severity(), squall_proto::v1::Severity::Alert);
+    for words in [
+        "of another cluster",
+        "belongs to cluster",
+        "--join",
+        "docs/recovery.md",
+    ] {
+        assert!(event.text.contains(words), "{}", event.text);
+    }
+}
+
 #[test]
 fn what_cannot_be_had_is_named() {
     let dir = tempfile::tempdir().expect("a temporary directory");

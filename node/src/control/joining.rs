@@ -105,7 +105,10 @@ impl Control {
         }
     }
 
-    fn waits_for(&mut self, reason: String) {
+    fn waits_for(&mut self, mut reason: String) {
+        if let Some(stranger) = self.stranger.as_ref().filter(|_| !reason.is_empty()) {
+            reason = format!("{reason}; {stranger}");
+        }
         if self.waiting_for != reason {
             if !reason.is_empty() {
                 tracing::info!("waiting for {reason}");

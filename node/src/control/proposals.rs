@@ -46,9 +46,8 @@ impl Proposals {
         opinion: watch::Receiver<Arc<Opinion>>,
         recorder: Recorder,
     ) -> Self {
-        let election = meta.profile().times().election_max;
         Self {
-            quorum: QuorumSight::new(opinion, Duration::from_millis(election.as_ms())),
+            quorum: QuorumSight::new(opinion),
             mesh,
             meta,
             calls: Arc::default(),
@@ -197,7 +196,8 @@ impl Proposals {
 
     /// Waits out an election at most: true when there is no quorum to ask.
     pub(super) async fn quorum_is_lost(&self) -> bool {
-        self.quorum.is_lost().await
+        let election = self.meta.profile().times().election_max;
+        self.quorum.is_lost(Duration::from_millis(election.as_ms())).await
     }
 
     pub(super) async fn await_news(&self, deadline: Instant) {

@@ -13,24 +13,22 @@ use super::opinion::Opinion;
 #[derive(Debug, Clone)]
 pub(super) struct QuorumSight {
     opinion: watch::Receiver<Arc<Opinion>>,
-    patience: Duration,
 }
 
 impl QuorumSight {
-    /// A quorum that is missing for less than `patience`, an election time, is not lost.
-    pub(super) fn new(opinion: watch::Receiver<Arc<Opinion>>, patience: Duration) -> Self {
-        Self { opinion, patience }
+    pub(super) fn new(opinion: watch::Receiver<Arc<Opinion>>) -> Self {
+        Self { opinion }
     }
 
-    /// False at once when there is a quorum; true when there is none, and none comes within the patience.
-    pub(super) async fn is_lost(&self) -> bool {
+    /// False at once when there is a quorum; true when there is none, and none comes within `patience`, an election time.
+    pub(super) async fn is_lost(&self, patience: Duration) -> bool {
         if !self.opinion.borrow().lacks_quorum() {
             return false;
         }
         let mut opinion = self.opinion.clone();
         let back = opinion.wait_for(|opinion| !opinion.lacks_quorum());
         // A node that ends publishes nothing any more: it has no quorum either.
-        !matches!(timeout(self.patience, back).await, Ok(Ok(_)))
+        !matches!(timeout(patience, back).await, Ok(Ok(_)))
     }
 }
 
@@ -54,11 +52,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_quorum_that_is_gone_for_an_election_time_is_lost_and_not_before() {
         let (sender, receiver) = watch::channel(opinion(3, false));
-        let sight = QuorumSight::new(receiver, ELECTION);
+        let sight = QuorumSight::new(receiver);
         let begun = Instant::now();
-        assert!(sight.is_lost().await);
+        assert!(sight.is_lost(ELECTION).await);
         assert_eq!(begun.elapsed(), ELECTION);
-        let (lost, ()) = tokio::join!(sight.is_lost(), async {
+        let (lost, ()) = tokio::join!(sight.is_lost(ELECTION), async {
             tokio::time::sleep(ELECTION / 2).await;
             sender.send_replace(opinion(3, true));
         });
@@ -70,7 +68,7 @@ mod tests {
         let begun = Instant::now();
         for held in [opinion(3, true), opinion(0, false)] {
             let (_sender, receiver) = watch::channel(held);
-            assert!(!QuorumSight::new(receiver, ELECTION).is_lost().await);
+            assert!(!QuorumSight::new(receiver).is_lost(ELECTION).await);
         }
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }

@@ -10,6 +10,14 @@ use squall_proto::v1::Severity;
 use crate::introspect::EventLog;
 use crate::meta::MetaState;
 
+/// Why a node that this one wants to link with belongs elsewhere, and what to do: it will never change by itself.
+pub(super) fn other_cluster(who: &str, detail: &str) -> String {
+    format!(
+        "{who} is of another cluster: {detail}. Give the right --join addresses, or, to leave the old cluster for good, start \
+         this node with an empty data directory (docs/recovery.md); until then it tries again every few seconds"
+    )
+}
+
 /// Writes events.
 pub(super) struct Teller {
     events: Arc<EventLog>,
@@ -46,14 +54,14 @@ impl Teller {
         }
     }
 
-    pub(super) fn refused(&self, who: &str, refusal: Refusal, detail: &str) {
-        self.events.record(
-            "refused",
-            who,
-            &format!("{refusal}: {detail}"),
-            Severity::Notice,
-            0,
-        );
+    /// Told once for each cause and other side, however often it is tried again.
+    pub(super) fn refused(&self, who: &str, refusal: Refusal, detail: &str, dialled: bool) {
+        let (text, severity) = if dialled && refusal == Refusal::Cluster {
+            (other_cluster(who, detail), Severity::Alert)
+        } else {
+            (format!("{refusal}: {detail}"), Severity::Notice)
+        };
+        self.events.record("refused", who, &text, severity, 0);
     }
 
     /// Suspicion of a node that is no member yet says nothing: it greets anew as soon as there is a cluster.

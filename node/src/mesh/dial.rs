@@ -171,7 +171,7 @@ impl Link {
         if self.number == CONTROL_LANE && !known {
             let to = self.peer.introduction.load_full();
             tracing::warn!(node = %to.name, addr = %to.mesh_addr, by = ?by, "link refused: {why}");
-            self.shared.refused(*refusal, detail, to.name.to_string());
+            self.shared.refused(*refusal, detail, to.name.to_string(), true);
         }
     }
 

@@ -38,6 +38,8 @@ pub enum MeshEvent {
         refusal: Refusal,
         /// In words.
         detail: String,
+        /// True when this node dialled, false when it was dialled.
+        dialled: bool,
     },
     /// A control message.
     Control {

@@ -291,7 +291,7 @@ fn note(shared: &Shared, addr: SocketAddr, error: &GreetError) {
     if let GreetError::Refused { refusal, detail, by } = error
         && shared.turned_away.note(*refusal, detail, addr, *by)
     {
-        shared.refused(*refusal, detail, addr.to_string());
+        shared.refused(*refusal, detail, addr.to_string(), false);
     }
 }
 

@@ -93,7 +93,7 @@ impl Seed {
         tracing::warn!(addr = %self.addr, "seed: {why}");
         self.last.store(Arc::new((None, why)));
         if let GreetError::Refused { refusal, detail, .. } = error {
-            shared.refused(*refusal, detail, self.addr.clone());
+            shared.refused(*refusal, detail, self.addr.clone(), true);
         }
     }
 }

@@ -258,7 +258,7 @@ impl Meta {
         voters: BTreeMap<NodeId, String>,
     ) -> Result<(), FoundError> {
         self.inner.founding.send_replace(Founding { cluster, profile });
-        self.inner.changes.found(voters).await
+        self.engine().changes.found(voters).await
     }
 
     /// As [`Changes::propose`].
@@ -266,7 +266,7 @@ impl Meta {
     /// # Errors
     /// [`ProposeError`]; for `Timeout` and `Unknown` the command may still take effect.
     pub async fn propose(&self, command: Command) -> Result<Committed, ProposeError> {
-        self.inner.changes.propose(command).await
+        self.engine().changes.propose(command).await
     }
 
     /// As [`Changes::propose_under`].
@@ -274,7 +274,7 @@ impl Meta {
     /// # Errors
     /// [`ProposeError`]; for `Timeout` and `Unknown` the command may still take effect.
     pub async fn propose_under(&self, command: Command, voters: VotersAt) -> Result<Committed, ProposeError> {
-        self.inner.changes.propose_under(command, voters).await
+        self.engine().changes.propose_under(command, voters).await
     }
 
     /// As [`Changes::add_learner`].
@@ -282,7 +282,7 @@ impl Meta {
     /// # Errors
     /// [`ChangeError`]; only a leader can.
     pub async fn add_learner(&self, node: NodeId, mesh_addr: &str) -> Result<Option<Change>, ChangeError> {
-        self.inner.changes.add_learner(node, mesh_addr).await
+        self.engine().changes.add_learner(node, mesh_addr).await
     }
 
     /// As [`Changes::adjust_voters`].
@@ -290,7 +290,7 @@ impl Meta {
     /// # Errors
     /// [`ChangeError`]; only a leader can.
     pub async fn adjust_voters(&self, live: &BTreeSet<NodeId>) -> Result<Option<Change>, ChangeError> {
-        self.inner.changes.adjust_voters(live).await
+        self.engine().changes.adjust_voters(live).await
     }
 
     /// As [`Changes::keep_voters`].
@@ -298,7 +298,7 @@ impl Meta {
     /// # Errors
     /// [`ChangeError`]; only a leader can.
     pub async fn keep_voters(&self, roll: &Roll) -> Result<Option<Change>, ChangeError> {
-        self.inner.changes.keep_voters(roll).await
+        self.engine().changes.keep_voters(roll).await
     }
 
     /// As [`Changes::change_member`].
@@ -306,7 +306,7 @@ impl Meta {
     /// # Errors
     /// [`ChangeError`]; only a leader can.
     pub async fn change_member(&self, roll: &Roll, change: &MemberChange) -> Result<Granted, ChangeError> {
-        self.inner.changes.change_member(roll, change).await
+        self.engine().changes.change_member(roll, change).await
     }
 
     /// As [`Changes::transfer_leader`].
@@ -314,6 +314,6 @@ impl Meta {
     /// # Errors
     /// [`ProposeError::Stopped`].
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), ProposeError> {
-        self.inner.changes.transfer_leader(to).await
+        self.engine().changes.transfer_leader(to).await
     }
 }

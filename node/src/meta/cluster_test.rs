@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
-use squall_kernel::id::Revision;
-use squall_kernel::registry::Outcome;
+use squall_kernel::id::{ExchangeName, Revision};
+use squall_kernel::registry::{Command, Outcome};
 use tokio::time::timeout;
 
 use super::harness::*;
@@ -66,6 +66,52 @@ async fn learners_join_a_founder_and_are_promoted_in_one_change() {
             (vec![], live.iter().copied().collect())
         );
     }
+}
+
+#[tokio::test]
+async fn a_joiner_with_another_profile_takes_the_clusters_and_goes_on_from_what_it_has() {
+    let cluster = Cluster::default();
+    let mut nodes = vec![cluster.start().await];
+    nodes[0]
+        .meta
+        .found(CLUSTER, Profile::Lan, addresses(&nodes))
+        .await
+        .unwrap();
+    registry_where(&nodes[0], |r| r.cluster == Some(CLUSTER)).await;
+    let joiner = cluster
+        .start_with(tempfile::tempdir().unwrap(), Profile::Slow)
+        .await;
+    assert_eq!(joiner.meta.profile(), Profile::Slow);
+    let id = joiner.meta.id();
+    nodes[0].meta.add_learner(id, "127.0.0.1:1").await.unwrap();
+    let mut registry = joiner.meta.registry();
+    let (mut seen, mut state) = (registry.borrow().revision, joiner.meta.state());
+    acknowledged(&nodes, declare("before")).await;
+    let took_over = async {
+        while joiner.meta.profile() != Profile::Lan || !has(&registry.borrow_and_update(), "before") {
+            registry.changed().await.unwrap();
+            let now = registry.borrow().revision;
+            assert!(now >= seen, "the registry went back from {seen} to {now}");
+            seen = now;
+            assert_eq!(state.borrow_and_update().failure, None, "nobody hears of a stop");
+            if joiner.meta.profile() == Profile::Slow {
+                acknowledged(&nodes, declare("more")).await;
+                nodes[0]
+                    .meta
+                    .propose(Command::Delete {
+                        name: ExchangeName::new("more").unwrap(),
+                    })
+                    .await
+                    .unwrap();
+            }
+        }
+    };
+    timeout(PATIENCE, took_over).await.expect("the profile changes");
+    nodes.push(joiner);
+    acknowledged(&nodes, declare("after")).await;
+    registry_where(&nodes[1], |r| has(r, "after")).await;
+    let joiner = state_where(&nodes[1], |s| s.role == Role::Learner && s.leader.is_some()).await;
+    assert_eq!((joiner.id, joiner.failure), (id, None));
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ async fn bytes_that_are_no_request_are_answered_counted_and_survived() {
             .meta
             .handle_rpc(from, Bytes::copy_from_slice(garbage))
             .await;
-        let reply = wire::decode::<Reply<Live>>(&answer).unwrap();
+        let reply = wire::decode::<Reply<types::Live>>(&answer).unwrap();
         assert!(
             matches!(reply, Reply::Refused(Refusal::Undecodable)),
             "{garbage:?}: {reply:?}"

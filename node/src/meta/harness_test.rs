@@ -11,6 +11,7 @@ use squall_kernel::registry::{Command, Introduction, Pattern, Strategy};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use super::types::Live;
 use super::wire::Request;
 use super::*;
 
@@ -87,12 +88,16 @@ impl Cluster {
     }
 
     pub(super) async fn start_on(&self, home: TempDir) -> Node {
+        self.start_with(home, Profile::Lan).await
+    }
+
+    pub(super) async fn start_with(&self, home: TempDir, profile: Profile) -> Node {
         let dir = DataDir::open(home.path()).unwrap();
         let port = Arc::new(Port {
             me: dir.node_id(),
             board: Arc::clone(&self.board),
         });
-        let meta = Meta::start_with(&dir, port, Profile::Lan, self.compaction, None)
+        let meta = Meta::start_with(&dir, port, profile, self.compaction, None)
             .await
             .unwrap();
         self.board.nodes.lock().unwrap().insert(meta.id(), meta.clone());

@@ -69,6 +69,30 @@ impl StateMachine {
         self.witness = Some(witness);
     }
 
+    /// Another machine that goes on from here, in the place of this one. What this one may still apply comes again there.
+    pub(crate) fn successor(&mut self) -> Self {
+        Self {
+            applied: self.applied,
+            members: self.members.clone(),
+            registry: Arc::clone(&self.registry),
+            publish: self.publish.clone(),
+            snapshot: Arc::clone(&self.snapshot),
+            writer: self.writer.clone(),
+            witness: self.witness.take(),
+        }
+    }
+
+    /// Never goes back: a successor may apply once more what was published already.
+    fn publish(&self) {
+        self.publish.send_if_modified(|held| {
+            let newer = self.registry.revision >= held.revision;
+            if newer {
+                *held = Arc::clone(&self.registry);
+            }
+            newer
+        });
+    }
+
     fn witnessed(&self, command: Option<&Command>) {
         if let Some(witness) = &self.witness {
             witness(&self.registry, command);
@@ -165,7 +189,7 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for StateMachine {
             answers.extend(responder.map(|r| (r, outcome)));
         }
         // Published first: whoever gets an answer finds its effect in the registry.
-        self.publish.send_replace(Arc::clone(&self.registry));
+        self.publish();
         for (responder, outcome) in answers {
             responder.send(outcome);
         }
@@ -186,7 +210,7 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for StateMachine {
         self.members = about.last_membership.clone();
         self.registry = registry;
         self.witnessed(None);
-        self.publish.send_replace(Arc::clone(&self.registry));
+        self.publish();
         Ok(())
     }
 

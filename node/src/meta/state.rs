@@ -85,6 +85,25 @@ impl MetaState {
         self.role == Role::Leader && (alone || acked)
     }
 
+    /// Before there is a Raft to tell.
+    pub(super) fn before(id: NodeId) -> Self {
+        Self {
+            id,
+            term: Term(0),
+            leader: None,
+            role: Role::Uninitialized,
+            voters: Vec::new(),
+            electorate: Electorate::default(),
+            learners: Vec::new(),
+            last_log: None,
+            applied: None,
+            snapshot: None,
+            quorum_acked_ms_ago: None,
+            initialized: false,
+            failure: None,
+        }
+    }
+
     /// As Raft's metrics tell it now.
     #[must_use]
     pub fn of<R: AsyncRuntime>(metrics: &RaftMetrics<Types<R>>) -> Self {

@@ -26,10 +26,20 @@ pub fn watch_state<R: AsyncRuntime>(
     watch::Receiver<MetaState>,
     impl Future<Output = ()> + Send + use<R>,
 ) {
+    let (publish, state) = watch::channel(MetaState::of(&raft.metrics().borrow_watched()));
+    (state, publish_state(raft, times, publish))
+}
+
+/// The same, to those that listen already.
+pub(super) fn publish_state<R: AsyncRuntime>(
+    raft: &Raft<Types<R>, StateMachine>,
+    times: Times,
+    publish: watch::Sender<MetaState>,
+) -> impl Future<Output = ()> + Send + use<R> {
     let mut metrics = raft.metrics();
-    let (publish, state) = watch::channel(MetaState::of(&metrics.borrow_watched()));
+    publish.send_replace(MetaState::of(&metrics.borrow_watched()));
     let beat = Duration::from_millis(times.heartbeat.as_ms());
-    let task = async move {
+    async move {
         loop {
             let leading = publish.borrow().role == Role::Leader;
             let changed = if leading {
@@ -50,8 +60,7 @@ pub fn watch_state<R: AsyncRuntime>(
                 return;
             }
         }
-    };
-    (state, task)
+    }
 }
 
 /// A cluster exists in two steps: Raft is initialized with its voters, then the first leader commits `Found`. Whoever
