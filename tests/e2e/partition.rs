@@ -98,6 +98,21 @@ impl Scene {
         outcome(&mut self.cluster.client_of(&[through], &args))
     }
 
+    /// Requests and changes of the registry through that node are refused for want of a quorum.
+    fn has_no_quorum(&self, node: usize) {
+        let (word, reason) = self.request(node);
+        assert_eq!(
+            (word.as_str(), reason.as_str()),
+            ("unavailable", "unavailable: no quorum")
+        );
+        let declare = ["exchange", "declare", "late", "--strategy", "default"];
+        let refused = self.cluster.client_of(&[node], &declare).output();
+        let refused = refused.expect("it runs");
+        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(5), "{error}");
+        assert!(error.contains("unavailable: no quorum"), "{error}");
+    }
+
     /// Ends all nodes and asks the checkers.
     fn judge(mut self) {
         let verdicts = self.cluster.judge(&self.marks);
@@ -134,28 +149,12 @@ fn split(minority: &[usize], majority: &[usize]) {
     for node in majority {
         replied(&scene.request(*node));
     }
-    for node in minority {
-        scene.isolated(*node);
-        let (word, reason) = scene.request(*node);
-        assert_eq!(
-            (word.as_str(), reason.as_str()),
-            ("unavailable", "unavailable: no quorum")
-        );
-        let declare = [
-            "exchange",
-            "--timeout",
-            "2s",
-            "declare",
-            "late",
-            "--strategy",
-            "default",
-        ];
-        let mut declare = scene.cluster.client_of(&[*node], &declare);
-        let refused = declare.output().expect("it runs");
-        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert_eq!(refused.status.code(), Some(5), "{error}");
-        assert!(error.contains("unavailable: no quorum"), "{error}");
-    }
+    minority.iter().for_each(|node| scene.isolated(*node));
+    std::thread::scope(|all| {
+        for node in minority {
+            all.spawn(|| scene.has_no_quorum(*node));
+        }
+    });
     scene.mend();
     scene.agree();
     assert_eq!(

@@ -45,7 +45,8 @@ impl Marks {
         self.tell(node, What::FaultOver { id });
     }
 
-    /// All faults are over and mended, as far as can be seen from outside: from here on things must become good again.
+    /// All faults are over and mended, as far as can be seen from outside, and no request is under way: from here on
+    /// things must become good again.
     pub fn healed(&mut self) {
         self.tell(NodeId(0), What::Healed);
     }

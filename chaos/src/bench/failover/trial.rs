@@ -56,7 +56,7 @@ struct Struck {
 /// The clients of one trial, and the load beside it.
 struct Actors {
     scene: Scene,
-    beside: Option<(Scene, Background)>,
+    beside: Option<(Scene, Option<Background>)>,
     /// A client of the node that is struck, where that node lives on alone.
     inside: Option<(Client, Load)>,
 }
@@ -66,7 +66,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
     let places = stage.places;
     let whole = sight::whole(places, None).await?;
     let cast = Cast::choose(places, &whole, turn);
-    let actors = Actors::enter(stage, &cast, turn).await?;
+    let mut actors = Actors::enter(stage, &cast, turn).await?;
     let mut load = Load::start(
         actors.scene.requester.clone(),
         actors.scene.exchange.clone(),
@@ -88,7 +88,6 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
     stage.heal(struck, cast.target).await?;
     sight::whole(places, again(strike, &cast, &whole)).await?;
     let healed = Instant::now();
-    stage.marks.healed();
     steady(&mut load, stage.rate, "after the strike").await?;
 
     let seen = load.end().await;
@@ -101,7 +100,10 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
     let announced = actors.scene.ledger.announced(mark.at);
     account.phases.announce_ms = announced.map(|at| super::report::millis(at.duration_since(mark.at)));
     let ledger = Arc::clone(&actors.scene.ledger);
-    let (beside, inside) = actors.leave().await?;
+    let (beside, inside) = actors.rest().await;
+    // What is judged then is judged with no request under way.
+    stage.marks.healed();
+    actors.leave().await?;
     let (doubled, stale) = ledger.wrongs();
     let sighted = Sighted {
         struck: cast.target.name.to_string(),
@@ -217,7 +219,7 @@ impl Actors {
             let last = cast.stay[cast.stay.len() - 1];
             let scene = Scene::enter(&stage.cookie, name, last, &cast.stay).await?;
             let load = Background::start(&scene.requester, &scene.exchange);
-            Some((scene, load))
+            Some((scene, Some(load)))
         } else {
             None
         };
@@ -236,9 +238,9 @@ impl Actors {
         })
     }
 
-    /// How the requests beside and those of the client inside ended, if there were any.
-    async fn leave(self) -> Result<(Option<Outcomes>, Option<Seen>), BenchError> {
-        let inside = match self.inside {
+    /// Ends what is under way. How the requests beside and those of the client inside ended, if there were any.
+    async fn rest(&mut self) -> (Option<Outcomes>, Option<Seen>) {
+        let inside = match self.inside.take() {
             Some((client, load)) => {
                 let seen = load.end().await;
                 client.close().await;
@@ -246,12 +248,18 @@ impl Actors {
             }
             None => None,
         };
-        self.scene.leave().await?;
-        let Some((scene, load)) = self.beside else {
-            return Ok((None, inside));
+        let beside = match self.beside.as_mut().and_then(|(_, load)| load.take()) {
+            Some(load) => Some(load.end().await),
+            None => None,
         };
-        let outcomes = load.end().await;
-        scene.leave().await?;
-        Ok((Some(outcomes), inside))
+        (beside, inside)
+    }
+
+    async fn leave(self) -> Result<(), BenchError> {
+        self.scene.leave().await?;
+        match self.beside {
+            Some((scene, _)) => scene.leave().await,
+            None => Ok(()),
+        }
     }
 }
