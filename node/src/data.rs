@@ -229,10 +229,10 @@ impl DataPlane {
             } => {
                 self.handlers.attach_refused(exchange, handler, seen);
             }
-            PeerMessage::System { to, message } => self.handlers.system(to, &message),
+            PeerMessage::System { to, message } => self.handlers.system(from, to, &message),
             PeerMessage::Systems { messages } => {
                 for (to, message) in messages {
-                    self.handlers.system(to, &message);
+                    self.handlers.system(from, to, &message);
                 }
             }
             PeerMessage::MoveState {

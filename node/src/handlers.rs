@@ -21,6 +21,7 @@ mod caught;
 mod counts;
 mod due;
 pub(crate) mod embedded;
+mod ghosts;
 mod leases;
 mod notice;
 mod told;
@@ -153,7 +154,7 @@ impl Handlers {
                 handler,
                 reason,
             };
-            // An owner that does not hear of it is told at its next delivery.
+            // An owner that does not hear of it is told when it next speaks of it.
             let _told_later = self.context.wire.message(owner, exchange, message);
         }
         attachment.sink().detached(&attachment, reason);
@@ -213,26 +214,9 @@ impl Handlers {
             .reply(ReturnPath::of(frame).none(attachment.pid(), reason));
     }
 
-    /// The owner has not heard that the handler is gone: it is told again.
-    fn unknown(&self, from: NodeId, frame: &Frame) {
-        let handler = Pid {
-            node: self.context.node,
-            serial: frame.to,
-        };
-        let reason = DetachReason::ClientGone;
-        let message = PeerMessage::Detach {
-            exchange: frame.exchange,
-            handler,
-            reason,
-        };
-        let _told_again_at_the_next_one = self.context.wire.message(from, frame.exchange, message);
-        self.context
-            .wire
-            .reply(ReturnPath::of(frame).none(handler, NoReply::Unreachable));
-    }
-
     /// Takes in a system message for one handler, or for all of the exchange.
-    pub(crate) fn system(&self, to: Option<Pid>, message: &SystemMessage) {
+    pub(crate) fn system(&self, from: NodeId, to: Option<Pid>, message: &SystemMessage) {
+        self.deny_ghosts(from, message);
         let wanted: Vec<Arc<Attachment>> = match (to, &*self.read()) {
             (Some(pid), all) => all.by_serial.get(&pid.serial).cloned().into_iter().collect(),
             (None, all) => all

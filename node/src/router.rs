@@ -15,13 +15,14 @@ use squall_kernel::registry::Strategy;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::data::{Change, DataContext};
+use crate::data::DataContext;
 use crate::journal::{Ending, Fact};
 use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_CAP, RETRY_FIRST, RETRY_FOR};
 use crate::spans;
 use crate::wire::{LinkError, count, lane_key};
 
 mod answered;
+mod follow;
 mod open;
 mod outcome;
 mod stats;
@@ -185,7 +186,7 @@ impl Router {
                     ..self.frame(&open, message)
                 };
                 let key = lane_key(open.request.exchange, open.request.from.serial);
-                open.stage = Stage::Sent { owner };
+                open.stage = Stage::Sent { owner, keeper: owner };
                 let due = open.deadline;
                 self.table.insert(message, open, due);
                 if let Err(error) = self.context.wire.frame(owner, key, frame) {
@@ -334,32 +335,6 @@ impl Router {
         count(&self.context.wire.tally.sent_out);
         if !open.reply_to.finish(outcome) {
             count(&self.context.wire.tally.unclaimed);
-        }
-    }
-
-    /// Ends what a lost node holds, and tries again at once what waits.
-    pub(crate) fn registry_changed(&self, change: &Change) {
-        if !change.lost.is_empty() {
-            let held = self
-                .table
-                .take_all(|open| matches!(open.stage, Stage::Sent { owner } if change.is_lost(owner)));
-            for open in held {
-                self.end(open, NoReply::Interrupted);
-            }
-        }
-        for open in self.table.take_waiting() {
-            self.dispatch(open);
-        }
-        self.stats.keep(|exchange| change.exchange(exchange).is_some());
-    }
-
-    /// What is sent to that owner does not arrive any more, or its answers do not: what it had may have been carried out.
-    pub(crate) fn unreachable(&self, node: NodeId) {
-        let held = self
-            .table
-            .take_all(|open| matches!(open.stage, Stage::Sent { owner } if owner == node));
-        for open in held {
-            self.end(open, NoReply::Interrupted);
         }
     }
 

@@ -44,6 +44,10 @@ marks! {
     Drained = "a drain finished",
     /// The set of voters changed.
     VotersChanged = "the voters changed",
+    /// A voter was replaced, or left without a successor.
+    VoterReplaced = "a voter lost its vote",
+    /// An owner counted a handler that was gone, and was told so.
+    GhostDenied = "an owner counted a handler that was gone",
     /// A request was sent again because it had certainly not been delivered.
     Retried = "a request was tried again",
     /// A crash lost writes that were not durable.

@@ -119,7 +119,8 @@ impl Report {
 fn can_see(tier: Tier, sight: Sight) -> bool {
     !matches!(
         (tier, sight),
-        (Tier::T1, Sight::Mark(Mark::VotersChanged)) | (_, Sight::Mark(Mark::GatherRenewed))
+        (Tier::T1, Sight::Mark(Mark::VotersChanged | Mark::VoterReplaced))
+            | (_, Sight::Mark(Mark::GatherRenewed))
     )
 }
 

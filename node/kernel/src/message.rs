@@ -330,6 +330,18 @@ pub enum System {
     },
 }
 
+impl System {
+    /// The handlers of which it says that they serve.
+    pub fn serving(&self) -> impl Iterator<Item = Pid> + '_ {
+        let servers = match self {
+            Self::Leader { servers, .. } => servers.as_slice(),
+            Self::SlaveUp(server) => core::slice::from_ref(server),
+            Self::SlaveDown { .. } => &[],
+        };
+        servers.iter().map(|server| server.pid)
+    }
+}
+
 /// From a native client to its node. Requests travel as `Request` frames, replies to deliveries as `Reply` frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientMessage {

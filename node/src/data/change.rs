@@ -45,6 +45,40 @@ impl Change {
         self.new.exchanges.get(&id)
     }
 
+    /// True when open requests may have to be looked at: a run ended, or an exchange has gone to another owner.
+    #[must_use]
+    pub fn concerns_requests(&self) -> bool {
+        let owner = |registry: &Registry, id: &ExchangeId| registry.exchanges.get(id).and_then(|e| e.owner);
+        let went = |id: &ExchangeId| owner(&self.old, id) != owner(&self.new, id);
+        !self.lost.is_empty() || self.new.exchanges.keys().any(went)
+    }
+
+    /// Who can end a request of that exchange now, of which `keeper` knew where it went; none when that knowledge is lost.
+    ///
+    /// A move takes it along to the next owner. Where steps in between were not seen, somebody may have had it who is lost.
+    #[must_use]
+    pub fn keeper(&self, exchange: ExchangeId, keeper: NodeId) -> Option<NodeId> {
+        if self.is_lost(keeper) {
+            return None;
+        }
+        let (Some(before), Some(now)) = (
+            self.old.exchanges.get(&exchange),
+            self.new.exchanges.get(&exchange),
+        ) else {
+            return Some(keeper);
+        };
+        let grants = now.epoch.0 - before.epoch.0;
+        // A move that was cancelled takes two, and its owner goes on with what it had.
+        let kept = now.kept && grants == 2;
+        if before.owner != Some(keeper) || kept {
+            return Some(keeper);
+        }
+        if grants > 1 && !self.lost.is_empty() {
+            return None;
+        }
+        Some(now.owner.unwrap_or(keeper))
+    }
+
     /// True when the exchange's owner or epoch is another one than before.
     #[must_use]
     pub fn owner_changed(&self, id: ExchangeId) -> bool {
@@ -60,3 +94,7 @@ fn ended(before: &NodeRecord, after: Option<&NodeRecord>) -> Option<(NodeId, Opt
         _ => Some((before.id, None)),
     }
 }
+
+#[cfg(test)]
+#[path = "change_test.rs"]
+mod tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use squall_kernel::frame::Status;
 use squall_kernel::id::{Epoch, ExchangeId, NodeName};
+use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::registry::{Command, Strategy};
 
 use super::cluster::{Cluster, Log, asked, name, node, quiet, reply};
@@ -132,4 +133,53 @@ async fn the_next_owner_dies_in_mid_move_and_the_old_one_goes_on_under_a_later_e
     );
     assert_eq!(all_replied(under_way).await, ["two"; 5]);
     books(&cluster, exchange, 5, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_next_owner_took_over_and_lost_is_not_waited_for() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    cluster.attach(1, "orders", log.handler("one"));
+    quiet().await;
+    let router = Arc::clone(&cluster.planes[2].router);
+    let open = tokio::spawn(async move { router.request(asked(exchange, "never")).await });
+    quiet().await;
+    begin(&mut cluster, exchange);
+    cluster.appoint().await;
+    assert_eq!(cluster.registry.exchanges[&exchange].owner, Some(node(1)));
+    let before = cluster.planes[2].context.clock.now();
+    // Its handler is lost with it; the node that the request was sent to knows nothing of it any more.
+    cluster.kill(1);
+    cluster.declare_lost(1);
+    assert_eq!(open.await.unwrap().status, Status::None(NoReply::Interrupted));
+    assert!(cluster.planes[2].context.clock.now().since(before).as_ms() < 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_whose_end_was_lost_is_not_counted_by_the_next_owner_for_long() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    let gone = cluster.attach(2, "orders", log.handler("gone"));
+    cluster.attach(2, "orders", log.handler("two"));
+    quiet().await;
+    cluster.swallow(0);
+    assert!(
+        cluster.planes[2]
+            .handlers
+            .detach(gone.serial, DetachReason::Asked)
+    );
+    quiet().await;
+    cluster.heal();
+    assert_eq!(
+        cluster.planes[0].exchanges.owned()[0].handlers,
+        2,
+        "it was not heard"
+    );
+    begin(&mut cluster, exchange);
+    cluster.appoint().await;
+    quiet().await;
+    assert_eq!(cluster.planes[1].exchanges.owned()[0].handlers, 1);
+    assert_eq!(reply(&cluster.request(2, exchange, "x").await), "two");
 }

@@ -47,7 +47,11 @@ pub(super) enum Stage {
     /// Not sent yet.
     New,
     /// Sent to the owner.
-    Sent { owner: NodeId },
+    Sent {
+        owner: NodeId,
+        /// Who knows where it went: the owner, or who owns the exchange since it moved.
+        keeper: NodeId,
+    },
     /// Certainly not delivered; waits for the next try.
     Waiting { reason: NoReply },
 }
@@ -239,7 +243,7 @@ impl OpenTable {
         CopyEnd::More(open.told)
     }
 
-    pub(super) fn take_all(&self, wanted: impl Fn(&Open) -> bool) -> Vec<Open> {
+    pub(super) fn take_all(&self, mut wanted: impl FnMut(&mut Open) -> bool) -> Vec<Open> {
         let mut taken = Vec::new();
         for shard in &self.shards {
             taken.extend(

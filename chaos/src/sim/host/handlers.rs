@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
-use squall_kernel::id::{Boot, Epoch, ExchangeId, NodeId, Pid};
+use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::time::{Instant, Span};
@@ -17,7 +17,7 @@ use squall_node::data::Change;
 use squall_node::wire::ReturnPath;
 
 use super::Host;
-use crate::history::{View as Seen, What};
+use crate::history::{Mark, View as Seen, What};
 pub(super) use leases::Lease;
 use view::heard;
 
@@ -141,7 +141,7 @@ impl Host {
             handler: pid,
             reason,
         };
-        // An owner that does not hear of it is told at its next delivery.
+        // An owner that does not hear of it is told when it next speaks of it.
         let _told_later = self.message(owner, exchange, &message);
     }
 
@@ -215,19 +215,44 @@ impl Host {
             .insert((ready, self.handlers.taken), answering);
     }
 
-    /// The owner has not heard that the handler is gone: it is told again.
+    /// A delivery to a handler that is gone.
     fn unknown_handler(&mut self, from: NodeId, frame: &Frame) {
         let handler = self.pid(frame.to);
-        let message = PeerMessage::Detach {
-            exchange: frame.exchange,
-            handler,
-            reason: DetachReason::ClientGone,
-        };
-        let _told_again_at_the_next_one = self.message(from, frame.exchange, &message);
+        self.deny(from, frame.exchange, handler);
         self.reply(ReturnPath::of(frame).none(handler, NoReply::Unreachable));
     }
 
-    pub(super) fn take_system(&mut self, now: Instant, to: Option<Pid>, message: &SystemMessage) {
+    /// Handlers that are gone, and that an owner still counts.
+    fn deny_ghosts(&mut self, from: NodeId, message: &SystemMessage) {
+        let handlers = &self.handlers;
+        let ghost = |pid: &Pid| {
+            let mine = pid.node == handlers.node && pid.boot() == handlers.boot;
+            mine && !handlers.by_serial.contains_key(&pid.serial)
+        };
+        let ghosts: Vec<Pid> = message.what.serving().filter(ghost).collect();
+        for handler in ghosts {
+            self.event(What::Mark(Mark::GhostDenied));
+            self.deny(from, message.exchange, handler);
+        }
+    }
+
+    fn deny(&mut self, owner: NodeId, exchange: ExchangeId, handler: Pid) {
+        let message = PeerMessage::Detach {
+            exchange,
+            handler,
+            reason: DetachReason::ClientGone,
+        };
+        let _told_again_at_the_next_word = self.message(owner, exchange, &message);
+    }
+
+    pub(super) fn take_system(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        to: Option<Pid>,
+        message: &SystemMessage,
+    ) {
+        self.deny_ghosts(from, message);
         let wanted: Vec<u64> = match to {
             Some(pid) => vec![pid.serial],
             None => self
@@ -286,6 +311,10 @@ impl Host {
             };
             if change.own_tenure_ended {
                 attachment.view.forget();
+            }
+            if change.owner_changed(exchange) {
+                // What an earlier owner sends from now on is refused, although the new one has said nothing here yet.
+                let _raised = attachment.view.fence(epoch, LeaderEpoch(0));
             }
             let unconfirmed = attachment.view.confirmed() != Some(epoch);
             if unconfirmed && (change.own_tenure_ended || change.owner_changed(exchange)) {

@@ -16,7 +16,6 @@ use squall_node::wire::{LinkError, lane_key};
 
 use super::Host;
 use crate::history::{Answer, Ended, Mark, What};
-use crate::sim::extract;
 
 /// As in the live router: the boot count stands above the count of a run.
 const COUNT_BITS: u32 = 44;
@@ -40,8 +39,8 @@ struct Open {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Sent to the owner.
-    Sent { owner: NodeId },
+    /// Sent to the owner; `keeper` knows where it went: the owner, or who owns the exchange since it moved.
+    Sent { owner: NodeId, keeper: NodeId },
     /// Certainly not delivered; waits for the next try.
     Waiting { reason: NoReply },
 }
@@ -88,11 +87,13 @@ impl Requests {
         self.open.remove(&id)
     }
 
-    fn take_all(&mut self, wanted: impl Fn(&Open) -> bool) -> Vec<Open> {
-        extract(&mut self.open, |_, open| wanted(open))
-            .into_iter()
-            .map(|(_, open)| open)
-            .collect()
+    fn take_all(&mut self, mut wanted: impl FnMut(&mut Open) -> bool) -> Vec<Open> {
+        let taken = self
+            .open
+            .iter_mut()
+            .filter_map(|(id, open)| wanted(open).then_some(*id));
+        let taken: Vec<MessageId> = taken.collect();
+        taken.into_iter().filter_map(|id| self.open.remove(&id)).collect()
     }
 }
 
@@ -145,7 +146,7 @@ impl Host {
                     ..self.frame(now, &open, message)
                 };
                 let key = lane_key(open.exchange, open.from.serial);
-                open.stage = Stage::Sent { owner };
+                open.stage = Stage::Sent { owner, keeper: owner };
                 self.requests.firsts.insert(message, open.first);
                 let due = open.deadline;
                 self.requests.insert(message, open, due);
@@ -265,15 +266,14 @@ impl Host {
 
     /// Ends what a lost node holds, and tries again at once what waits.
     pub(super) fn requests_changed(&mut self, now: Instant, change: &Change) {
-        if !change.lost.is_empty() {
-            let held = |open: &Open| matches!(open.stage, Stage::Sent { owner } if change.is_lost(owner));
-            for open in self.requests.take_all(held) {
+        if change.concerns_requests() {
+            for open in self.requests.take_all(|open| !follows(open, change)) {
                 self.end(&open, NoReply::Interrupted);
             }
         }
         for open in self
             .requests
-            .take_all(|open| matches!(open.stage, Stage::Waiting { .. }))
+            .take_all(|open: &mut Open| matches!(open.stage, Stage::Waiting { .. }))
         {
             self.retry(now, open);
         }
@@ -287,7 +287,7 @@ impl Host {
 
     /// What is sent to that owner does not arrive any more, or its answers do not: what it had may have been carried out.
     pub(super) fn interrupt_requests_at(&mut self, node: NodeId) {
-        let held = |open: &Open| matches!(open.stage, Stage::Sent { owner } if owner == node);
+        let held = |open: &mut Open| matches!(open.stage, Stage::Sent { owner, .. } if owner == node);
         for open in self.requests.take_all(held) {
             self.end(&open, NoReply::Interrupted);
         }
@@ -315,6 +315,21 @@ impl Host {
                 Stage::Sent { .. } => self.end(&open, NoReply::Timeout),
             }
         }
+    }
+}
+
+/// False when nobody is left who could end it, as in the live router.
+fn follows(open: &mut Open, change: &Change) -> bool {
+    let exchange = open.exchange;
+    let Stage::Sent { owner, keeper } = &mut open.stage else {
+        return true;
+    };
+    match change.keeper(exchange, *keeper) {
+        Some(next) if !change.is_lost(*owner) => {
+            *keeper = next;
+            true
+        }
+        _ => false,
     }
 }
 

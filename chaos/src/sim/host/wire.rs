@@ -34,7 +34,7 @@ impl Host {
                 reason,
             } => self.take_detach(now, exchange, handler, reason),
             PeerMessage::AttachRefused { handler, .. } => self.attach_refused(now, handler),
-            PeerMessage::System { to, message } => self.take_system(now, to, &message),
+            PeerMessage::System { to, message } => self.take_system(now, from, to, &message),
             PeerMessage::Belongs { cluster } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&from) {
                     (neighbour.cluster, neighbour.initialized) = (Some(cluster), true);

@@ -1,0 +1,106 @@
+//! Tests of who can end an open request after a change of the registry.
+
+use squall_kernel::id::{ClusterId, Epoch, ExchangeName, Incarnation, NodeName, Revision, Tenure};
+use squall_kernel::profile::Profile;
+use squall_kernel::reason::Lost;
+use squall_kernel::registry::{Command, Introduction, Pattern, Strategy};
+
+use super::*;
+
+const A: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const X: ExchangeId = ExchangeId(1);
+
+fn after(before: &Arc<Registry>, commands: &[Command]) -> Arc<Registry> {
+    let mut registry = Registry::clone(before);
+    for command in commands {
+        registry.apply(Revision(registry.revision.0 + 1), command);
+    }
+    Arc::new(registry)
+}
+
+fn name(id: NodeId) -> NodeName {
+    NodeName::new(&format!("n{}", id.0)).expect("a good name")
+}
+
+/// Three nodes; the first owns the exchange.
+fn cluster() -> Arc<Registry> {
+    let found = Command::Found {
+        cluster: ClusterId(1),
+        profile: Profile::Lan,
+    };
+    let up = |id: u64| {
+        Command::NodeUp(Introduction {
+            id: NodeId(id),
+            name: name(NodeId(id)),
+            incarnation: Incarnation(1),
+            boot: Boot(1),
+            mesh_addr: String::new(),
+            grpc_addr: String::new(),
+        })
+    };
+    let declare = Command::Declare {
+        name: ExchangeName::new("x").expect("a good name"),
+        pattern: Pattern::RequestResponse,
+        strategy: Strategy::RoundRobin,
+        failover: vec![name(A), name(B)],
+        takeover: None,
+    };
+    after(&Arc::default(), &[found, up(1), up(2), up(3), declare])
+}
+
+fn moved(epoch: u64) -> [Command; 2] {
+    let begun = Command::Move {
+        exchange: ExchangeName::new("x").expect("a good name"),
+        to: Some(name(B)),
+        epoch: None,
+    };
+    let (exchange, to, epoch) = (X, B, Epoch(epoch));
+    [begun, Command::Owned { exchange, epoch, to }]
+}
+
+fn lost(node: NodeId) -> Command {
+    let (tenure, reason) = (Tenure(1), Lost::Died);
+    Command::NodeLost { node, tenure, reason }
+}
+
+fn keeper(before: &Arc<Registry>, now: &Arc<Registry>, keeper: NodeId) -> Option<NodeId> {
+    Change::between(Arc::clone(before), Arc::clone(now), NodeId(3)).keeper(X, keeper)
+}
+
+#[test]
+fn a_request_follows_its_exchange_and_is_lost_with_the_owner_that_had_it_last() {
+    let first = cluster();
+    let second = after(&first, &moved(2));
+    assert_eq!(keeper(&first, &second, A), Some(B));
+    let third = after(&second, &[lost(B)]);
+    assert_eq!(third.exchanges[&X].owner, Some(A));
+    assert_eq!(keeper(&second, &third, B), None);
+    // What was sent to the owner before, and not handed on, is not touched by the loss.
+    assert_eq!(keeper(&second, &third, A), Some(A));
+}
+
+#[test]
+fn a_move_and_the_loss_of_its_next_owner_seen_as_one_change_lose_it_too() {
+    let first = cluster();
+    let third = after(&after(&first, &moved(2)), &[lost(B)]);
+    // Back at the first node it begins anew: what the second had is nowhere.
+    let record = &third.exchanges[&X];
+    assert_eq!((record.owner, record.epoch), (Some(A), Epoch(3)));
+    assert_eq!(keeper(&first, &third, A), None);
+}
+
+#[test]
+fn a_move_that_is_cancelled_leaves_it_where_it_was() {
+    let first = cluster();
+    let [begun, _] = moved(2);
+    let moving = after(&first, &[begun]);
+    assert_eq!(keeper(&first, &moving, A), Some(A));
+    let (exchange, epoch) = (X, Epoch(2));
+    let kept = after(&moving, &[Command::CancelMove { exchange, epoch }]);
+    assert_eq!(keeper(&moving, &kept, A), Some(A));
+    // The next owner was lost before it had anything.
+    let gone = after(&moving, &[lost(B)]);
+    assert_eq!(keeper(&moving, &gone, A), Some(A));
+    assert_eq!(keeper(&first, &gone, A), Some(A));
+}

@@ -1,0 +1,52 @@
+//! What becomes of open requests when the registry moves or an owner is out of reach: whoever knows where a request went is
+//! followed from owner to owner, so that its requester does not wait for what nobody knows any more.
+//!
+//! What does not live here: how a move hands on what is open (`exchanges`), and the rule (`data::Change`).
+
+use squall_kernel::id::NodeId;
+use squall_kernel::reason::NoReply;
+
+use super::Router;
+use super::open::{Open, Stage};
+use crate::data::Change;
+
+impl Router {
+    /// Ends what a lost node holds, and tries again at once what waits.
+    pub(crate) fn registry_changed(&self, change: &Change) {
+        if change.concerns_requests() {
+            for open in self.table.take_all(|open| !follows(open, change)) {
+                self.end(open, NoReply::Interrupted);
+            }
+        }
+        for open in self.table.take_waiting() {
+            self.dispatch(open);
+        }
+        self.stats.keep(|exchange| change.exchange(exchange).is_some());
+    }
+
+    /// What is sent to that owner does not arrive any more, or its answers do not: what it had may have been carried out.
+    pub(crate) fn unreachable(&self, node: NodeId) {
+        let held = self
+            .table
+            .take_all(|open| matches!(open.stage, Stage::Sent { owner, .. } if owner == node));
+        for open in held {
+            self.end(open, NoReply::Interrupted);
+        }
+    }
+}
+
+/// False when nobody is left who could end it: the owner it was sent to, which may have had it and not answered yet, or the
+/// one that took it over from there.
+fn follows(open: &mut Open, change: &Change) -> bool {
+    let exchange = open.request.exchange;
+    let Stage::Sent { owner, keeper } = &mut open.stage else {
+        return true;
+    };
+    match change.keeper(exchange, *keeper) {
+        Some(next) if !change.is_lost(*owner) => {
+            *keeper = next;
+            true
+        }
+        _ => false,
+    }
+}
