@@ -34,6 +34,8 @@ use self::exit::{Exit, Usage};
 const FAREWELL: Duration = Duration::from_millis(100);
 /// Says what is logged, in the syntax of tracing-subscriber's `EnvFilter`.
 const LOG: &str = "SQUALL_LOG";
+/// Clients speak of errors only.
+const LOG_DEFAULT: &str = "error";
 
 /// A clustered message broker that you are invited to break
 #[derive(Debug, Clone, PartialEq, Parser)]
@@ -123,7 +125,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::Demo(args) => block_on(demo::run(args, connect)),
         Command::Up(args) => block_on(up::run(args, connect)),
         Command::Observe(args) => block_on(observe::run(args, connect)),
-        Command::Chaos(args) => block_on(chaos::run(args, connect)),
+        Command::Chaos(args) => {
+            log_to_stderr(args.log_filter())?;
+            on_runtime(chaos::run(args, connect))
+        }
         Command::Bench(args) => block_on(bench::run(args)),
         Command::BenchNode(args) => block_on(bench::node(args, connect)),
         Command::Guard(args) => block_on(up::guard(args)),
@@ -139,7 +144,7 @@ fn run(cli: Cli) -> Result<()> {
 
 /// Runs a client command to its end.
 fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
-    log_to_stderr()?;
+    log_to_stderr(LOG_DEFAULT)?;
     on_runtime(command)
 }
 
@@ -152,9 +157,9 @@ fn on_runtime(command: impl Future<Output = Result<()>>) -> Result<()> {
     result
 }
 
-/// Clients speak of errors only, unless `SQUALL_LOG` asks for more.
-fn log_to_stderr() -> Result<()> {
-    let filter = std::env::var(LOG).unwrap_or_else(|_| "error".into());
+/// What is logged where `SQUALL_LOG` says nothing is up to the command.
+fn log_to_stderr(unsaid: &str) -> Result<()> {
+    let filter = std::env::var(LOG).unwrap_or_else(|_| unsaid.into());
     let filter = EnvFilter::try_new(&filter).map_err(|error| Usage(format!("{LOG}='{filter}': {error}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

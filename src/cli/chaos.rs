@@ -81,6 +81,19 @@ enum ChaosCommand {
     Sim(sim::SimArgs),
 }
 
+impl ChaosArgs {
+    /// What is logged unless `SQUALL_LOG` says otherwise. Of many simulated clusters nobody wants to read what their nodes
+    /// log: that a disk is full, or that a change of members comes too early, is a part of the run, stands in its history
+    /// where it matters, and is judged there. A single run tells all but the latter, which the leader tries again.
+    pub(crate) fn log_filter(&self) -> &'static str {
+        match &self.command {
+            ChaosCommand::Sim(args) if args.trace => "error,openraft::raft::api::management=off",
+            ChaosCommand::Sim(_) => "error,openraft=off,squall_node=off",
+            _ => super::LOG_DEFAULT,
+        }
+    }
+}
+
 pub(crate) async fn run(args: ChaosArgs, connect: ConnectArgs) -> Result<()> {
     // A simulation needs no cluster, and ends at a signal as any program does.
     if let ChaosCommand::Sim(args) = &args.command {

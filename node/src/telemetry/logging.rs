@@ -11,8 +11,10 @@ use super::{TRACE_TARGET, Telemetry};
 
 /// Variable that says what is logged.
 pub const VARIABLE: &str = "SQUALL_LOG";
-/// What is logged when nothing is said: the engine room of Raft and HTTP/2 only from warnings on.
-pub const DEFAULT: &str = "info,openraft=error,h2=warn,hyper=warn,tonic=warn,tower=warn,opentelemetry=warn";
+/// What is logged when nothing is said: the engine room of Raft and HTTP/2 only from warnings on, and of Raft's changes of
+/// members only what this node makes of them: Raft calls each an error that has to be tried again a moment later.
+pub const DEFAULT: &str = "info,openraft=error,openraft::raft::api::management=off,h2=warn,hyper=warn,tonic=warn,\
+                           tower=warn,opentelemetry=warn";
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

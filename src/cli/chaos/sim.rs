@@ -45,7 +45,7 @@ pub(crate) struct SimArgs {
     tier: TierArg,
     /// Print every event
     #[arg(long)]
-    trace: bool,
+    pub(super) trace: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
