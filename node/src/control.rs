@@ -25,6 +25,7 @@ use squall_kernel::profile::Profile;
 use squall_kernel::reason::{Refusal, StepDown};
 use squall_kernel::registry::{Command, Introduction, Registry};
 use squall_kernel::time::Instant;
+use squall_kernel::voters::Attendance;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use carrier::Carrier;
@@ -98,7 +99,7 @@ pub(crate) struct Control {
     effects: Vec<CoreEffect>,
     teller: Teller,
     joining: joining::Joining,
-    voters: membership::VoterRule,
+    attendance: Attendance,
     waiting_for: String,
     /// Why a node that was dialled is none of this cluster; none once any other was reached.
     stranger: Option<String>,
@@ -128,7 +129,7 @@ impl Control {
             effects: Vec::new(),
             teller,
             joining: joining::Joining::default(),
-            voters: membership::VoterRule::default(),
+            attendance: Attendance::default(),
             waiting_for: "the start".into(),
             stranger: None,
             late_ms: opinion::Lateness::default(),
@@ -286,7 +287,7 @@ impl Control {
         let others = registry.nodes.values().filter(|n| n.id != self.parts.me.id);
         self.parts.mesh.set_peers(others.map(introduction_of).collect());
         self.teller.registry(&self.registry, &registry);
-        self.voters.note(&registry);
+        self.attendance.note(self.parts.clock.now(), &registry);
         self.registry = Arc::clone(&registry);
         self.parts.data.registry_changed(&registry);
         self.step(&CoreInput::Registry(registry));

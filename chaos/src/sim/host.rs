@@ -25,6 +25,7 @@ use squall_kernel::profile::{Profile, Times};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, Introduction, Registry};
 use squall_kernel::time::Instant;
+use squall_kernel::voters::Attendance;
 use squall_node::data::Change;
 use squall_node::wire::LinkError;
 
@@ -55,6 +56,8 @@ pub struct HostConfig {
     pub work: Work,
     /// Numbers for them.
     pub rng: Rng,
+    /// Before it leaves for good it waits until it votes no more.
+    pub gives_up_vote: bool,
 }
 
 /// A node.
@@ -70,6 +73,8 @@ pub struct Host {
     neighbours: BTreeMap<NodeId, Neighbour>,
     /// Nodes to which a lane takes frames: connected now, or lately.
     lanes: BTreeSet<NodeId>,
+    /// Nodes whose link to this one stands, and which run of theirs: only those can answer.
+    linked_back: BTreeMap<NodeId, Incarnation>,
     /// Nodes that swallow what is sent to them.
     swallowing: BTreeSet<NodeId>,
     owned: BTreeMap<ExchangeId, Owned>,
@@ -81,6 +86,9 @@ pub struct Host {
     requests: Requests,
     proposals: Proposals,
     joining: control::Joining,
+    attendance: Attendance,
+    /// It leaves for good, then at the latest.
+    leaves_by: Option<Instant>,
     started: Instant,
     /// What this node sends to itself.
     to_self: VecDeque<Frame>,
@@ -105,6 +113,7 @@ impl Host {
             lease_until: Instant(0),
             neighbours: BTreeMap::new(),
             lanes: BTreeSet::new(),
+            linked_back: BTreeMap::new(),
             swallowing: BTreeSet::new(),
             owned: BTreeMap::new(),
             arriving: BTreeMap::new(),
@@ -113,6 +122,8 @@ impl Host {
             requests: Requests::new(config.me.boot),
             proposals: Proposals::default(),
             joining: control::Joining::default(),
+            attendance: Attendance::default(),
+            leaves_by: None,
             started: now,
             to_self: VecDeque::new(),
             out: Vec::new(),
@@ -178,6 +189,7 @@ impl Host {
             self.requests.next_timeout(),
             self.proposals.next_timeout(),
             self.joining.next_timeout(),
+            self.leaves_by,
         ]
         .into_iter()
         .flatten()
@@ -204,6 +216,19 @@ impl Host {
         self.lanes.insert(node);
         self.step(now, &CoreInput::Connected { node });
         self.settle(now);
+    }
+
+    /// The link of that run of a peer to this node stands: it can answer.
+    pub fn linked_back(&mut self, now: Instant, node: NodeId, run: Incarnation) {
+        self.linked_back.insert(node, run);
+        self.settle(now);
+    }
+
+    /// The link to that run of a peer broke, and its link to this node with it.
+    pub fn unlinked(&mut self, node: NodeId, run: Incarnation) {
+        if self.linked_back.get(&node) == Some(&run) {
+            self.linked_back.remove(&node);
+        }
     }
 
     /// It broke; it takes frames in the hope of a new one.
@@ -264,6 +289,7 @@ impl Host {
         let change = Change::between(Arc::clone(&self.registry), Arc::clone(registry), self.id());
         self.registry = Arc::clone(registry);
         self.times = registry.profile.times();
+        self.attendance.note(now, registry);
         self.exchanges_changed(now, &change);
         self.handlers_changed(now, &change);
         self.requests_changed(now, &change);
@@ -325,6 +351,7 @@ impl Host {
             self.take_in(now, me, &frame);
         }
         self.work_on_membership(now);
+        self.leave_without_vote(now);
     }
 
     fn event(&mut self, what: What) {

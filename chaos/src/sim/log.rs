@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use squall_kernel::id::{NodeId, Revision, Term};
 use squall_kernel::message::{PeerMessage, ProposeResult};
-use squall_kernel::promises::Electorate;
+use squall_kernel::promises::{Electorate, VotersAt};
 use squall_kernel::registry::{Command, Introduction, Registry};
 use squall_kernel::time::{Instant, Span};
+use squall_kernel::voters::Roll;
 
 /// Number of a question, chosen by who asks, unique in its node's run, given back with the answer.
 pub type Ticket = u64;
@@ -22,6 +23,8 @@ pub struct LogState {
     pub term: Term,
     /// Voters in force.
     pub voters: Electorate,
+    /// All that have a copy of the log, or are to have one: voters and learners.
+    pub members: BTreeSet<NodeId>,
     /// Who leads, as far as this node knows.
     pub leader: Option<NodeId>,
     /// This node says that it leads.
@@ -110,12 +113,14 @@ pub trait Log {
     fn message(&mut self, node: NodeId, from: NodeId, message: PeerMessage);
     /// Founds the cluster with these voters, as far as this node is concerned.
     fn found(&mut self, node: NodeId, voters: &BTreeSet<NodeId>);
-    /// Proposes a command through that node, which should lead.
-    fn propose(&mut self, node: NodeId, ticket: Ticket, command: Command);
+    /// Proposes a command through that node, which should lead; `under`: only while the voters are those of that entry.
+    fn propose(&mut self, node: NodeId, ticket: Ticket, command: Command, under: Option<VotersAt>);
     /// Takes a node in: a learner of the log, then a member of the registry.
     fn admit(&mut self, node: NodeId, ticket: Ticket, introduction: Introduction);
     /// Looks after the voters, as the leader does now and then.
-    fn adjust_voters(&mut self, node: NodeId, live: &BTreeSet<NodeId>);
+    fn keep_voters(&mut self, node: NodeId, roll: Roll);
+    /// True where voters can be changed.
+    fn changes_voters(&self) -> bool;
     /// Asks another voter to lead in this one's place.
     fn transfer(&mut self, node: NodeId, to: NodeId);
     /// Allows or forbids a node to start elections.

@@ -12,8 +12,10 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use squall_kernel::id::{ClusterId, NodeId};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::profile::Profile;
+use squall_kernel::promises::VotersAt;
 use squall_kernel::registry::{Command, Introduction};
 use squall_kernel::time::{Instant, Span};
+use squall_kernel::voters::Roll;
 
 use super::clock::Clock;
 use super::log::{Log, LogState, Output, Ticket};
@@ -340,7 +342,8 @@ impl Log for LogModel {
         self.with(node, |replica, now| replica.found(now, voters));
     }
 
-    fn propose(&mut self, node: NodeId, ticket: Ticket, command: Command) {
+    /// There is one set of voters, so each verdict is under it.
+    fn propose(&mut self, node: NodeId, ticket: Ticket, command: Command, _under: Option<VotersAt>) {
         self.with(node, |replica, now| replica.propose(now, ticket, command));
     }
 
@@ -349,7 +352,11 @@ impl Log for LogModel {
     }
 
     /// The model's voters are those of the founding.
-    fn adjust_voters(&mut self, _node: NodeId, _live: &BTreeSet<NodeId>) {}
+    fn keep_voters(&mut self, _node: NodeId, _roll: Roll) {}
+
+    fn changes_voters(&self) -> bool {
+        false
+    }
 
     fn transfer(&mut self, node: NodeId, to: NodeId) {
         self.with(node, |replica, _| replica.hand_over(to));

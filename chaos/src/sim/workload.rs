@@ -12,6 +12,7 @@ mod move_exchange;
 mod remove;
 mod request;
 mod rush;
+mod voter_rule;
 
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
 use squall_kernel::registry::{Command, Pattern, Strategy, Takeover};
@@ -46,6 +47,7 @@ const OPERATIONS: &[Operation] = &[
     drain::OPERATION,
     remove::OPERATION,
     rush::OPERATION,
+    voter_rule::OPERATION,
 ];
 
 /// A handler that should be attached.

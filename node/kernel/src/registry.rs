@@ -192,7 +192,7 @@ impl Registry {
             .filter(|n| n.id != new.id)
             .map(|n| n.id);
         if let Some(ghost) = ghost {
-            self.nodes.remove(&ghost);
+            self.forget_node(ghost);
         }
         let known = self.nodes.get(&new.id);
         if planted::is(Bug::TwoIncarnations) && known.is_some_and(NodeRecord::is_up) {

@@ -177,6 +177,10 @@ fn a_name_is_taken_over_only_from_a_node_that_is_down() {
     log.run(&lost(1, 1));
     assert_eq!(log.run(&wiped), Outcome::Done);
     assert!(!log.0.nodes.contains_key(&NodeId(1)), "the ghost is gone");
+    // Should its data directory come back, it finds no tenure that was its own before.
+    log.run(&lost(9, 3));
+    log.run(&node(1, "a", 30));
+    assert_eq!(log.0.nodes[&NodeId(1)].tenure, Tenure(5));
 }
 
 #[test]

@@ -4,12 +4,14 @@
 //! shell). Suspicion is no reason to take a vote: only a record that is gone, an explicit rule, a node that leaves, or
 //! an operator is.
 
+mod attendance;
 mod operator;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+pub use attendance::Attendance;
 pub use operator::{demote, promote, remove};
 
 use crate::id::{NodeId, NodeName};

@@ -3,7 +3,7 @@
 //!
 //! What does not live here: the rule (`squall_kernel::voters`), and how the change is made (`meta`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,8 +13,6 @@ use futures::future::BoxFuture;
 use squall_kernel::id::{NodeId, NodeName};
 use squall_kernel::membership::{MemberChange, MemberRefused, MemberResult};
 use squall_kernel::message::{Call, PeerMessage, ProposeResult};
-use squall_kernel::registry::Registry;
-use squall_kernel::time::Span;
 use squall_kernel::voters::Roll;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -24,11 +22,6 @@ use super::calls::Calls;
 use super::proposals::{PROPOSE_WITHIN, Proposals};
 use crate::meta::{ChangeError, Granted};
 
-/// Between two looks at the set of voters.
-const VOTERS_EVERY: Duration = Duration::from_millis(250);
-/// A member of the log without a record in the registry, and without a link, is gone after so long: a node that joins is
-/// in the log a moment before it is in the registry.
-const GONE_AFTER: Duration = Duration::from_secs(5);
 /// How long one node may take to answer: two commits in a row under load, and a third for a removal.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
@@ -42,77 +35,26 @@ pub(super) struct Members {
     changing: AtomicBool,
 }
 
-/// What this node has seen of its fellow members, whether it leads or not: the next leader must not begin to count anew.
-#[derive(Debug, Default)]
-pub(super) struct VoterRule {
-    looked: Option<Instant>,
-    /// Since when the registry has had a node down.
-    down_since: BTreeMap<NodeId, Instant>,
-    /// Since when a member of the log has been without record and link.
-    gone_since: BTreeMap<NodeId, Instant>,
-}
-
-impl VoterRule {
-    /// Takes note of who is down.
-    pub(super) fn note(&mut self, registry: &Registry) {
-        let down = |id: &NodeId| registry.nodes.get(id).is_some_and(|n| !n.is_up());
-        self.down_since.retain(|id, _| down(id));
-        let now = Instant::now();
-        for id in registry.nodes.keys().filter(|id| down(id)) {
-            self.down_since.entry(*id).or_insert(now);
-        }
-    }
-
-    /// Takes note of members of the log that nobody knows, and tells which have been so for long.
-    fn gone(&mut self, strangers: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
-        let now = Instant::now();
-        self.gone_since.retain(|id, _| strangers.contains(id));
-        for id in strangers {
-            self.gone_since.entry(*id).or_insert(now);
-        }
-        let long = self.gone_since.iter().filter(|(_, at)| now >= **at + GONE_AFTER);
-        long.map(|(id, _)| *id).collect()
-    }
-
-    fn down_for(&self, node: NodeId) -> Span {
-        let since = self.down_since.get(&node);
-        since.map_or(Span::ZERO, |at| {
-            Span(u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX))
-        })
-    }
-}
-
 impl Control {
     /// Called after every input: looks at the voters now and then.
     pub(super) fn keep_voters(&mut self) {
-        let now = Instant::now();
-        if self.voters.looked.is_some_and(|at| now < at + VOTERS_EVERY) {
+        let now = self.parts.clock.now();
+        if !self.attendance.is_due(now) {
             return;
         }
-        self.voters.looked = Some(now);
-        let gone = self.voters.gone(&self.strangers());
+        {
+            let state = self.meta_in.borrow();
+            let members = state.voters.iter().chain(&state.learners).copied();
+            let linked = |id| id == self.parts.me.id || self.neighbours.contains_key(&id);
+            self.attendance.look(now, &self.registry, members, linked);
+        }
         let leads = self.meta_view.leads && self.meta_view.quorum;
-        let roll = leads.then(|| {
-            let live = |id| self.core.is_alive(id);
-            let down_for = |id| self.voters.down_for(id);
-            Arc::new(Roll::of(&self.registry, live, down_for, gone))
-        });
+        let live = |id| self.core.is_alive(id);
+        let roll = leads.then(|| Arc::new(self.attendance.roll(now, &self.registry, live)));
         self.parts.proposals.members.roll.send_replace(roll.clone());
         if let Some(roll) = roll {
             self.adjust_voters(roll);
         }
-    }
-
-    /// Members of the log that the registry does not have, and that have no link to this node.
-    fn strangers(&self) -> BTreeSet<NodeId> {
-        let state = self.meta_in.borrow();
-        let members = state.voters.iter().chain(&state.learners).copied();
-        let known = |id: &NodeId| {
-            *id == self.parts.me.id
-                || self.registry.nodes.contains_key(id)
-                || self.neighbours.contains_key(id)
-        };
-        members.filter(|id| !known(id)).collect()
     }
 
     fn adjust_voters(&self, roll: Arc<Roll>) {

@@ -8,7 +8,6 @@ use futures::future::BoxFuture;
 use squall_kernel::id::NodeId;
 use squall_kernel::message::{Call, PeerMessage, ProposeResult};
 use squall_kernel::promises::VotersAt;
-use squall_kernel::reason::Lost;
 use squall_kernel::registry::{Command, Introduction, Outcome, Refused};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -151,12 +150,7 @@ impl Proposals {
     /// Proposes what the core decided as the leader, under these voters. What rests on promises gathered from them must
     /// not enter the log under others (`squall_kernel::promises`); the core gathers again.
     pub(super) async fn verdict(&self, command: Command, voters: VotersAt) -> ProposeResult {
-        let gathered = match &command {
-            Command::NodeLost { reason, .. } => *reason == Lost::Silent,
-            Command::NodeWeak { .. } => true,
-            _ => false,
-        };
-        if !gathered {
+        if !command.rests_on_promises() {
             return self.here(command).await;
         }
         match self.meta.propose_under(command, voters).await {

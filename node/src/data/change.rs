@@ -67,7 +67,7 @@ impl Change {
         ) else {
             return Some(keeper);
         };
-        let grants = now.epoch.0 - before.epoch.0;
+        let grants = now.epoch.0.saturating_sub(before.epoch.0);
         // A move that was cancelled takes two, and its owner goes on with what it had.
         let kept = now.kept && grants == 2;
         if before.owner != Some(keeper) || kept {

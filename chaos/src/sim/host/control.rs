@@ -1,8 +1,6 @@
 //! The control side: steps the core, carries out what it wants, brings the node into the cluster. As
 //! `squall_node::control` and its `joining` do it.
 
-use std::collections::BTreeSet;
-
 use squall_kernel::core::{CoreEffect, CoreInput};
 use squall_kernel::founding::{Founding, Step, decide};
 use squall_kernel::id::NodeId;
@@ -15,8 +13,10 @@ use crate::history::{Mark, What};
 
 /// Between two tries to become a member, as in the live shell.
 const TRY_AGAIN: Span = Span::from_ms(200);
-/// Between two looks at the set of voters, as in the live shell.
-const VOTERS_EVERY: Span = Span::from_ms(250);
+/// Between two looks whether the node that is asked could answer: the live shell looks with every input.
+const LINK_AGAIN: Span = Span::from_ms(20);
+/// How long the voters may take to let a node go that leaves, as in the live shell.
+const NO_VOTE: Span = Span::from_ms(3_000);
 
 /// Becoming a member: one try at a time.
 #[derive(Debug, Default)]
@@ -29,7 +29,6 @@ pub(super) struct Joining {
     again: bool,
     /// True while nothing is left to do.
     settled: bool,
-    voters_looked: Option<Instant>,
 }
 
 impl Joining {
@@ -70,7 +69,7 @@ impl Host {
                 self.note_promise(now, &message);
                 self.tell(to, &message);
             }
-            CoreEffect::Propose(command) => self.propose_here(command),
+            CoreEffect::Propose(command) => self.propose_here(command, self.meta_view.voters.at),
             CoreEffect::Lease { until } => {
                 self.lease_until = until;
                 self.out.push(Output::Lease { until });
@@ -109,7 +108,7 @@ impl Host {
             CoreEffect::Drained { leave } => {
                 self.event(What::Mark(Mark::Drained));
                 if leave {
-                    self.out.push(Output::Leave);
+                    self.leaves_by = Some(now + NO_VOTE);
                 }
             }
         }
@@ -144,10 +143,17 @@ impl Host {
             &self.registry,
             &self.neighbours,
         );
-        self.joining.settled = matches!(step, Step::Member | Step::Wait { .. }) && !self.joining.again;
+        let alone = self.meta_view.leads;
+        self.joining.settled = match step {
+            Step::Member => !self.joining.again,
+            Step::Wait { .. } => !self.joining.again && !alone,
+            Step::Join | Step::Found { .. } => false,
+        };
         match step {
             Step::Member if self.joining.again => self.ask_to_join(now),
             Step::Join => self.ask_to_join(now),
+            // Its own majority: the only voter needs nobody to let it in.
+            Step::Wait { .. } if alone => self.ask_to_join(now),
             Step::Found { .. } => {
                 self.joining.next = now + TRY_AGAIN;
                 self.out.push(Output::Found);
@@ -166,6 +172,11 @@ impl Host {
             return;
         };
         self.joining.turn = turn.wrapping_add(1);
+        // The answer comes over the other node's own link: without that it is lost, and all its time is waited for.
+        if whom != me && !self.linked_back.contains_key(&whom) {
+            self.joining.next = now + LINK_AGAIN;
+            return;
+        }
         self.joining.running = true;
         self.join_through(now, whom);
     }
@@ -176,21 +187,27 @@ impl Host {
     }
 
     fn keep_voters(&mut self, now: Instant) {
-        let due = self
-            .joining
-            .voters_looked
-            .is_none_or(|at| now >= at + VOTERS_EVERY);
-        if !(self.meta_view.leads && self.meta_view.quorum && due) {
+        if !self.attendance.is_due(now) {
             return;
         }
-        self.joining.voters_looked = Some(now);
-        let live: BTreeSet<NodeId> = self
-            .registry
-            .nodes
-            .values()
-            .filter(|n| n.is_up() && self.core.is_alive(n.id))
-            .map(|n| n.id)
-            .collect();
-        self.out.push(Output::AdjustVoters { live });
+        let (me, neighbours) = (self.config.me.id, &self.neighbours);
+        let linked = |id| id == me || neighbours.contains_key(&id);
+        let members = self.state.members.iter().copied();
+        self.attendance.look(now, &self.registry, members, linked);
+        if self.meta_view.leads && self.meta_view.quorum {
+            let roll = self
+                .attendance
+                .roll(now, &self.registry, |id| self.core.is_alive(id));
+            self.out.push(Output::KeepVoters { roll });
+        }
+    }
+
+    /// A node that leaves for good gives up its vote first, as far as the others let it.
+    pub(super) fn leave_without_vote(&mut self, now: Instant) {
+        let waits = self.config.gives_up_vote && self.state.voters.contains(self.id());
+        if self.leaves_by.is_some_and(|by| now >= by || !waits) {
+            self.leaves_by = None;
+            self.out.push(Output::Leave);
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! What a simulated node wants done.
 
-use std::collections::BTreeSet;
-
 use squall_kernel::frame::Frame;
 use squall_kernel::handshake::{CONTROL_LANE, DATA_LANES};
 use squall_kernel::id::{ExchangeId, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::PeerMessage;
+use squall_kernel::promises::VotersAt;
 use squall_kernel::registry::{Command, Introduction};
 use squall_kernel::time::Instant;
+use squall_kernel::voters::Roll;
 use squall_node::wire::lane_key;
 
 use crate::history::What;
@@ -55,6 +55,8 @@ pub enum Output {
         ticket: Ticket,
         /// Command.
         command: Command,
+        /// Only while the voters are those of that entry of the log.
+        under: Option<VotersAt>,
     },
     /// Take a node in, here.
     Admit {
@@ -66,9 +68,9 @@ pub enum Output {
     /// Found the cluster.
     Found,
     /// Look after the voters.
-    AdjustVoters {
-        /// Nodes that live.
-        live: BTreeSet<NodeId>,
+    KeepVoters {
+        /// What is known of the nodes.
+        roll: Roll,
     },
     /// May this node start elections?
     Elections {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use squall_kernel::id::NodeId;
 use squall_kernel::message::{Call, PeerMessage, ProposeResult};
+use squall_kernel::promises::VotersAt;
 use squall_kernel::registry::{Command, Outcome, Refused};
 use squall_kernel::time::{Instant, Span};
 
@@ -84,10 +85,15 @@ impl Host {
         self.attempt(now, ticket);
     }
 
-    /// Proposes as the leader, once; what is lost is proposed again by the core.
-    pub(super) fn propose_here(&mut self, command: Command) {
+    /// Proposes as the leader what the core decided, once, under these voters; what is lost is proposed again by the core.
+    pub(super) fn propose_here(&mut self, command: Command, voters: VotersAt) {
         let ticket = self.proposals.ticket();
-        self.out.push(Output::Propose { ticket, command });
+        let under = command.rests_on_promises().then_some(voters);
+        self.out.push(Output::Propose {
+            ticket,
+            command,
+            under,
+        });
     }
 
     pub(super) fn join_through(&mut self, now: Instant, whom: NodeId) {
@@ -123,7 +129,7 @@ impl Host {
             },
         };
         match reachable {
-            Some(leader) if leader == me => self.out.push(Output::Propose { ticket, command }),
+            Some(leader) if leader == me => self.out.push(ask(ticket, command)),
             Some(leader) => self.tell(
                 leader,
                 &PeerMessage::Propose {
@@ -204,7 +210,7 @@ impl Host {
             PeerMessage::Propose { call, command } => {
                 let ticket = self.proposals.ticket();
                 self.proposals.asked.insert(ticket, (from, call));
-                self.out.push(Output::Propose { ticket, command });
+                self.out.push(ask(ticket, command));
             }
             PeerMessage::Join { call, introduction } => {
                 // Who is let in must be heard: a node that reaches only others would be lost again at once.
@@ -220,6 +226,14 @@ impl Host {
             PeerMessage::Proposed { call, result } => self.proposal_answered(now, call, result),
             _ => {}
         }
+    }
+}
+
+fn ask(ticket: Ticket, command: Command) -> Output {
+    Output::Propose {
+        ticket,
+        command,
+        under: None,
     }
 }
 

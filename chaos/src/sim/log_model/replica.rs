@@ -109,6 +109,7 @@ impl Replica {
         LogState {
             term: self.term,
             voters: self.voters.clone().into(),
+            members: self.voters.union(&self.learners).copied().collect(),
             leader: self.leader,
             leads,
             quorum: leads && self.has_quorum(now),

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use openraft::AsyncRuntime as _;
 use squall_kernel::id::{ClusterId, NodeId};
 use squall_kernel::message::{Call, PeerMessage, ProposeResult};
 use squall_kernel::profile::{Profile, Times};
+use squall_kernel::promises::VotersAt;
 use squall_kernel::registry::{Command, Introduction};
 use squall_kernel::time::{Instant, Span};
+use squall_kernel::voters::Roll;
 use squall_node::meta::{ChangeError, Changes, Founding, Inbox};
 
 use super::disk::Disk;
@@ -47,11 +50,27 @@ struct Running {
     inbox: Arc<Inbox>,
     /// None until it has recovered.
     raft: Arc<Mutex<Option<Handles>>>,
+    /// True while a change of the members is under way.
+    changing: Arc<AtomicBool>,
+}
+
+/// The right to change the members, given back when dropped.
+struct Turn(Arc<AtomicBool>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl Running {
     fn handles(&self) -> Option<Handles> {
         self.raft.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn take_turn(&self) -> Option<Turn> {
+        let free = !self.changing.swap(true, Ordering::AcqRel);
+        free.then(|| Turn(Arc::clone(&self.changing)))
     }
 }
 
@@ -195,6 +214,7 @@ impl Log for Engine {
             port,
             inbox: Arc::default(),
             raft: slot,
+            changing: Arc::default(),
         };
         self.running.insert(node, running);
     }
@@ -274,10 +294,10 @@ impl Log for Engine {
         });
     }
 
-    fn propose(&mut self, node: NodeId, ticket: Ticket, command: Command) {
+    fn propose(&mut self, node: NodeId, ticket: Ticket, command: Command, under: Option<VotersAt>) {
         let outbox = self.outbox.clone();
         self.ask(node, ticket, move |handles| async move {
-            let result = here(&handles.changes, command).await;
+            let result = here(&handles.changes, command, under).await;
             outbox.put(Output::Answer { node, ticket, result });
         });
     }
@@ -290,7 +310,7 @@ impl Log for Engine {
                 .add_learner(introduction.id, &introduction.mesh_addr)
                 .await;
             let result = match learner {
-                Ok(_) => here(&handles.changes, Command::NodeUp(introduction)).await,
+                Ok(_) => here(&handles.changes, Command::NodeUp(introduction), None).await,
                 Err(ChangeError::Propose(error)) => ProposeResult::from(&error),
                 Err(error) => ProposeResult::Failed {
                     reason: error.to_string(),
@@ -300,11 +320,19 @@ impl Log for Engine {
         });
     }
 
-    fn adjust_voters(&mut self, node: NodeId, live: &BTreeSet<NodeId>) {
-        let live = live.clone();
+    /// One change at a time, as on a live node; what comes of it the log tells.
+    fn keep_voters(&mut self, node: NodeId, roll: Roll) {
+        let Some(turn) = self.running.get(&node).and_then(Running::take_turn) else {
+            return;
+        };
         self.with(node, move |handles| async move {
-            let _ = handles.changes.adjust_voters(&live).await;
+            let _ = handles.changes.keep_voters(&roll).await;
+            drop(turn);
         });
+    }
+
+    fn changes_voters(&self) -> bool {
+        true
     }
 
     fn transfer(&mut self, node: NodeId, to: NodeId) {
@@ -320,8 +348,12 @@ impl Log for Engine {
     }
 }
 
-async fn here(changes: &Changes<NodeRuntime>, command: Command) -> ProposeResult {
-    match changes.propose(command).await {
+async fn here(changes: &Changes<NodeRuntime>, command: Command, under: Option<VotersAt>) -> ProposeResult {
+    let done = match under {
+        Some(voters) => changes.propose_under(command, voters).await,
+        None => changes.propose(command).await,
+    };
+    match done {
         Ok(done) => ProposeResult::Committed {
             outcome: done.outcome,
             revision: done.revision,

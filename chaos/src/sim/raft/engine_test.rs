@@ -146,7 +146,7 @@ impl Cluster {
             failover: vec![],
             takeover: None,
         };
-        self.engine.propose(through, ticket, command);
+        self.engine.propose(through, ticket, command, None);
     }
 
     pub(in crate::sim::raft) fn committed(&mut self, ticket: Ticket) -> Revision {
@@ -250,7 +250,8 @@ fn a_node_joins_as_a_learner_and_a_pair_is_promoted() {
     cluster.until("they hold the registry", |c| {
         c.registries.values().all(|r| r.nodes.len() == 2)
     });
-    cluster.engine.adjust_voters(id(1), &(1..=3).map(id).collect());
+    let heard = (1..=3).map(|n| (id(n), format!("n{n}"), true));
+    cluster.engine.keep_voters(id(1), Roll::of_heard(heard));
     cluster.until("all vote", |c| {
         c.states
             .get(&id(3))

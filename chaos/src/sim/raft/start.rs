@@ -138,6 +138,7 @@ async fn tell_state(
             leads: now.role == Role::Leader,
             quorum: now.leads(&times),
             initialized: now.initialized,
+            members: now.voters.iter().chain(&now.learners).copied().collect(),
             voters: now.electorate,
         };
         if told.as_ref() != Some(&now) {

@@ -68,6 +68,9 @@ impl World {
         }
         if !before.voters.is_empty() && before.voters != state.voters {
             self.event(seat, What::Mark(Mark::VotersChanged));
+            if before.voters.ids().iter().any(|id| !state.voters.contains(*id)) {
+                self.event(seat, What::Mark(Mark::VoterReplaced));
+            }
         }
         self.tell(seat, |host, now| host.log_moved(now, state));
     }

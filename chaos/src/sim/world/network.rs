@@ -152,7 +152,9 @@ impl World {
         let Some(shown) = self.places[way.to.index()].host.as_ref().map(Host::shown) else {
             return;
         };
+        let run = self.places[way.from.index()].incarnation;
         self.log.link(from, to, true);
+        self.tell(way.to, |host, now| host.linked_back(now, from, run));
         self.tell(way.from, |host, now| host.connected(now, to, shown));
     }
 
@@ -191,9 +193,9 @@ impl World {
         let Some(link) = self.links.get_mut(&way).filter(|l| l.connection == connection) else {
             return;
         };
-        if !matches!(link.phase, Phase::Up(_)) {
+        let Phase::Up(run) = link.phase else {
             return;
-        }
+        };
         if cut {
             let again = self.rng.span(REDIAL.0, REDIAL.1);
             return self.after(again, Due::Broken { way, connection });
@@ -205,7 +207,10 @@ impl World {
         link.broken();
         let (from, to) = (self.id(way.from), self.id(way.to));
         self.log.link(from, to, false);
-        self.tell(way.from, |host, now| host.broken(now, to));
+        self.tell(way.from, |host, now| {
+            host.unlinked(to, run);
+            host.broken(now, to);
+        });
         self.after(GRACE, Due::GiveUp { way, connection });
         // Where the peer runs again already, its dial may have come too early.
         self.after(REDIAL.0, Due::Dial(way));

@@ -18,6 +18,7 @@ impl World {
     pub(super) fn start(&mut self, seat: Seat) {
         let now = self.now;
         let (seed, profile, work) = (self.plan.seed, self.plan.profile, self.plan.work);
+        let gives_up_vote = self.log.changes_voters();
         let expects = u32::try_from(self.plan.nodes.len()).expect("few nodes");
         let place = self.place(seat);
         if place.host.is_some() {
@@ -40,6 +41,7 @@ impl World {
             expects,
             work,
             rng,
+            gives_up_vote,
         };
         let local = place.clock.local(now);
         place.host = Some(Host::new(local, config));
@@ -178,10 +180,14 @@ impl World {
                 }
             }
             Output::Raft { from, message } => self.log.message(id, from, message),
-            Output::Propose { ticket, command } => self.log.propose(id, ticket, command),
+            Output::Propose {
+                ticket,
+                command,
+                under,
+            } => self.log.propose(id, ticket, command, under),
             Output::Admit { ticket, introduction } => self.log.admit(id, ticket, introduction),
             Output::Found => self.log.found(id, &self.plan.voter_ids()),
-            Output::AdjustVoters { live } => self.log.adjust_voters(id, &live),
+            Output::KeepVoters { roll } => self.log.keep_voters(id, roll),
             Output::Elections { allowed } => self.log.set_elections(id, allowed),
             Output::Lease { until } => {
                 self.place(seat).lease = until;

@@ -236,6 +236,21 @@ pub enum Refused {
     },
 }
 
+impl Command {
+    /// True for a verdict on a node that rests on promises gathered from the voters: it must not enter the log under
+    /// others (`promises`).
+    #[must_use]
+    pub const fn rests_on_promises(&self) -> bool {
+        matches!(
+            self,
+            Self::NodeLost {
+                reason: Lost::Silent,
+                ..
+            } | Self::NodeWeak { .. }
+        )
+    }
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

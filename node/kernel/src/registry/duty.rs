@@ -63,10 +63,15 @@ impl Registry {
         if self.nodes.get(&node).is_some_and(super::NodeRecord::is_up) {
             return Err(Refused::NodeUp(name.clone()));
         }
+        self.forget_node(node);
+        Ok(true)
+    }
+
+    /// Whatever its data directory comes back as, its tenures are not used again.
+    pub(super) fn forget_node(&mut self, node: NodeId) {
         if let Some(removed) = self.nodes.remove(&node) {
             self.tenures_used = self.tenures_used.max(removed.tenure);
         }
-        Ok(true)
     }
 
     fn named(&self, name: &NodeName) -> Result<NodeId, Refused> {
