@@ -99,10 +99,25 @@ pub struct Work {
     pub timeout: (Span, Span),
     /// Between two other operations (attach, detach, declare …), on average.
     pub change_every: Span,
+    /// Which of them come how often.
+    #[serde(default)]
+    pub deck: Deck,
     /// How long a handler takes.
     pub handling: Spread,
     /// Requests a handler declines, of a thousand.
     pub declined: u32,
+}
+
+/// Which operations come how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Deck {
+    /// All of them now and then.
+    #[default]
+    Even,
+    /// Moves above all, and handlers that come and go.
+    Moves,
+    /// Moves, and nodes killed in the middle of them.
+    Rushes,
 }
 
 /// A distribution of lengths of time, in whole numbers so that it is the same on every machine.

@@ -36,7 +36,7 @@ fn a_run_does_work_and_comes_to_its_end() {
 #[test]
 fn a_batch_meets_every_kind_of_fault() {
     let mut met: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 0..40 {
+    for seed in 0..60 {
         for (what, count) in of_seed(seed).counts {
             *met.entry(what).or_default() += count;
         }

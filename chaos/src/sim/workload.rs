@@ -20,7 +20,7 @@ use squall_kernel::time::{Instant, Span};
 
 use super::fault::Seat;
 use super::host::Host;
-use super::plan::{ExchangePlan, Plan};
+use super::plan::{self, ExchangePlan, Plan};
 use super::rng::Rng;
 use super::world::World;
 
@@ -31,10 +31,22 @@ const DECLARE_AGAIN: Span = Span::from_ms(1_000);
 /// Handlers that one run attaches at most.
 const HANDLERS_MAX: usize = 48;
 
-/// An operation: how often it is drawn, and what it does.
+/// An operation: how often it is drawn from each kind of deck, and what it does.
 struct Operation {
-    weight: u64,
+    even: u64,
+    moves: u64,
+    rushes: u64,
     act: fn(&mut World, &mut Rng),
+}
+
+impl Operation {
+    const fn weight(&self, deck: plan::Deck) -> u64 {
+        match deck {
+            plan::Deck::Even => self.even,
+            plan::Deck::Moves => self.moves,
+            plan::Deck::Rushes => self.rushes,
+        }
+    }
 }
 
 const OPERATIONS: &[Operation] = &[
@@ -107,11 +119,13 @@ impl World {
     pub(super) fn operation(&mut self) {
         let every = self.plan().work.change_every;
         if self.now() < self.plan().last_request_at() {
-            let all: u64 = OPERATIONS.iter().map(|o| o.weight).sum();
+            let kind = self.plan().work.deck;
+            let all: u64 = OPERATIONS.iter().map(|o| o.weight(kind)).sum();
             let mut drawn = self.deck().rng.below(all);
             let operation = OPERATIONS.iter().find(|operation| {
-                let here = drawn < operation.weight;
-                drawn = drawn.saturating_sub(operation.weight);
+                let weight = operation.weight(kind);
+                let here = drawn < weight;
+                drawn = drawn.saturating_sub(weight);
                 here
             });
             if let Some(operation) = operation {

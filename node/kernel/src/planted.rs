@@ -29,7 +29,8 @@ bugs! {
     AcknowledgeBeforeDurable = "acknowledge-before-durable",
     /// The meta leader declares a suspect lost without gathering promises.
     ProposeWithoutGathering = "propose-without-gathering",
-    /// A voter that has just started promises at once.
+    /// A voter that has just started promises at once: it is not silent for a promise length, nor until the registry has
+    /// taken in this run of it.
     RestartedVoterPromises = "restarted-voter-promises",
     /// A Raft leader acts as meta leader although no majority acknowledges it, and its word is taken for committed.
     TrustLeaderWithoutQuorum = "trust-leader-without-quorum",

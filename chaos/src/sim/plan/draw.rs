@@ -1,19 +1,22 @@
 //! Drawing a plan from a seed. Each part has a generator of its own: a change in one part leaves the others as they are.
 
+mod faults;
+mod storms;
+mod theme;
+
 use squall_kernel::id::{ExchangeName, NodeId, NodeName};
 use squall_kernel::limits::DRIFT_PPM;
 use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Strategy, Takeover};
 use squall_kernel::time::{Instant, Span};
 
-use super::{ExchangePlan, HandlerPlan, NodePlan, Plan, Spread, Work};
-use crate::sim::fault::{FaultKind, PlannedFault, Seat, SimFault};
+use super::{Deck, ExchangePlan, HandlerPlan, NodePlan, Plan, Spread, Work};
+use crate::sim::fault::{PlannedFault, Seat};
 use crate::sim::rng::Rng;
+use theme::Theme;
 
 /// Nodes of the largest simulated cluster: five voters and two learners.
 const NODES_MAX: u64 = 7;
-/// Faults of one run: enough to meet each other, few enough to find the guilty one.
-const FAULTS_MAX: u64 = 10;
 /// Half of what two clocks may differ by, and a little less: the ratio of two rates counts, not their difference.
 const SKEW_PPM_MAX: u64 = DRIFT_PPM / 2 - 100;
 
@@ -25,12 +28,16 @@ pub struct Wishes {
 }
 
 pub(super) fn plan(seed: u64, wishes: &Wishes) -> Plan {
+    let mut about = Rng::fork(seed, "theme");
+    let theme = Theme::draw(&mut about);
     let mut rng = Rng::fork(seed, "cluster");
-    let profile = profile(&mut rng);
+    let drawn = profile(&mut rng);
+    let profile = theme.profile(&mut about, drawn);
     let drawn = rng.between(1, NODES_MAX).max(rng.between(1, NODES_MAX));
-    let count = wishes
-        .nodes
-        .map_or(drawn, |wish| u64::from(wish).clamp(1, NODES_MAX));
+    let count = match wishes.nodes {
+        Some(wish) => u64::from(wish).clamp(1, NODES_MAX),
+        None => theme.nodes(&mut about, drawn),
+    };
     let voters = voters(&mut rng, count);
     let nodes = nodes(&mut Rng::fork(seed, "nodes"), count);
     let exchanges = exchanges(&mut Rng::fork(seed, "exchanges"), count);
@@ -44,15 +51,27 @@ pub(super) fn plan(seed: u64, wishes: &Wishes) -> Plan {
         voters,
         exchanges,
         handlers,
-        work: work(&mut rng, slowness),
+        work: work(&mut rng, slowness, theme),
         link: link(&mut rng, profile),
         disk: disk(&mut rng),
         safety: rng.span(Span::from_ms(3_000 * slowness), Span::from_ms(5_000 * slowness)),
         liveness: Span::from_ms(2_500 * slowness + 2_500),
         faults: Vec::new(),
     };
-    plan.faults = faults(&mut Rng::fork(seed, "faults"), &plan);
+    plan.faults = faults(&mut Rng::fork(seed, "faults"), &plan, theme);
     plan
+}
+
+fn faults(rng: &mut Rng, plan: &Plan, theme: Theme) -> Vec<PlannedFault> {
+    match theme {
+        Theme::Mixed => faults::any(rng, plan),
+        Theme::Restarts => storms::restarts(rng, plan),
+        Theme::Moves => storms::slow_links(rng, plan),
+        Theme::Rushes => Vec::new(),
+        Theme::Partitions => storms::partitions(rng, plan),
+        Theme::Blackouts => storms::blackouts(rng, plan),
+        Theme::Pauses => storms::pauses(rng, plan),
+    }
 }
 
 fn profile(rng: &mut Rng) -> Profile {
@@ -166,26 +185,29 @@ fn handlers(rng: &mut Rng, exchanges: &[ExchangePlan], nodes: u64) -> Vec<Handle
     handlers
 }
 
-fn work(rng: &mut Rng, slowness: u64) -> Work {
+fn work(rng: &mut Rng, slowness: u64, theme: Theme) -> Work {
     let ms = Span::from_ms;
+    let deck = theme.deck();
     // Slow handlers have much in hand when their node is lost, or their exchange moves.
-    let slow_handlers = rng.chance(250);
+    let slow_handlers = rng.chance(250) || deck == Deck::Rushes;
     let handling = if slow_handlers {
         rng.span(ms(50), ms(400))
     } else {
         rng.span(Span(100), ms(20))
     };
     // Busy operators meet their own moves and drains half done.
-    let busy_operators = rng.chance(250);
-    let change = if busy_operators {
-        rng.span(ms(20), ms(100))
-    } else {
-        rng.span(ms(100), ms(1_500))
+    let busy_operators = rng.chance(250) || theme == Theme::Partitions;
+    let change = match deck {
+        Deck::Even if busy_operators => rng.span(ms(20), ms(100)),
+        Deck::Even => rng.span(ms(100), ms(1_500)),
+        Deck::Moves => rng.span(ms(10), ms(60)),
+        Deck::Rushes => rng.span(ms(200), ms(500)),
     };
     Work {
         request_every: Span(rng.span(ms(4), ms(40)).0 * slowness),
         timeout: (ms(50), *rng.pick(&[ms(1_000), ms(2_000)])),
         change_every: Span(change.0 * slowness),
+        deck,
         handling: Spread {
             least: Span(100),
             more: handling,
@@ -219,145 +241,5 @@ fn disk(rng: &mut Rng) -> Spread {
         more: rng.span(Span(100), Span(2_000)),
         slow_per_mille: 5,
         slow: Span::from_ms(30),
-    }
-}
-
-fn faults(rng: &mut Rng, plan: &Plan) -> Vec<PlannedFault> {
-    let count = if rng.chance(50) {
-        0
-    } else {
-        rng.between(1, FAULTS_MAX)
-    };
-    let begins = begins(rng, count, plan);
-    (1..)
-        .zip(begins)
-        .map(|(id, at)| {
-            let longest = rng.span(Span::from_ms(20), Span::from_ms(1_500)).0 * slowness(plan.profile);
-            PlannedFault {
-                id,
-                at,
-                lasts: Span(longest.min(plan.safety.0 - at.0)),
-                what: fault(rng, plan),
-            }
-        })
-        .collect()
-}
-
-/// Each at a time of its own, or right after the one before: what protects a cluster from one fault is often what the
-/// next one hits.
-fn begins(rng: &mut Rng, count: u64, plan: &Plan) -> Vec<Instant> {
-    let (first, last) = (plan.safety.0 / 6, plan.safety.0 * 9 / 10);
-    let together = *rng.pick(&[0, 200, 600]);
-    let soon = 2 * plan.profile.times().promise.0;
-    let mut begins: Vec<Instant> = Vec::new();
-    for _ in 0..count {
-        let at = match begins.last() {
-            Some(before) if rng.chance(together) => (before.0 + rng.between(0, soon)).min(last),
-            _ => rng.between(first, last),
-        };
-        begins.push(Instant(at));
-    }
-    begins.sort_unstable();
-    begins
-}
-
-fn fault(rng: &mut Rng, plan: &Plan) -> SimFault {
-    let kinds = if plan.nodes.len() > 1 {
-        FaultKind::ALL
-    } else {
-        &[
-            FaultKind::Crash,
-            FaultKind::Stop,
-            FaultKind::Pause,
-            FaultKind::ClockSkew,
-            FaultKind::ClockStep,
-            FaultKind::SlowDisk,
-            FaultKind::FullDisk,
-        ]
-    };
-    let kind = *rng.pick(kinds);
-    let seats: Vec<Seat> = plan.seats().collect();
-    let node = *rng.pick(&seats);
-    if let Some(fault) = on_a_node(rng, kind, node, plan) {
-        return fault;
-    }
-    let others: Vec<Seat> = seats.into_iter().filter(|seat| *seat != node).collect();
-    if let Some(fault) = between_sides(rng, kind, node, &others) {
-        return fault;
-    }
-    let to = *rng.pick(&others);
-    on_a_link(rng, kind, (node, to), slowness(plan.profile))
-}
-
-fn on_a_node(rng: &mut Rng, kind: FaultKind, node: Seat, plan: &Plan) -> Option<SimFault> {
-    let ms = Span::from_ms;
-    Some(match kind {
-        FaultKind::Crash => SimFault::Crash { node },
-        FaultKind::Stop => SimFault::Stop { node },
-        FaultKind::Pause => SimFault::Pause { node },
-        FaultKind::ClockSkew => SimFault::ClockSkew {
-            node,
-            ppm: rate(rng, 2),
-        },
-        FaultKind::ClockStep => SimFault::ClockStep {
-            node,
-            ms: i64::try_from(rng.below(20_000)).expect("small") - 10_000,
-        },
-        FaultKind::Isolate => SimFault::Isolate { node },
-        FaultKind::OneWay => SimFault::OneWay {
-            node,
-            mute: rng.chance(500),
-        },
-        FaultKind::Slow => SimFault::Slow {
-            node,
-            by: Span(rng.span(ms(5), ms(200)).0 * slowness(plan.profile)),
-        },
-        FaultKind::SlowDisk => SimFault::SlowDisk {
-            node,
-            by: rng.span(ms(5), ms(300)),
-        },
-        FaultKind::FullDisk => SimFault::FullDisk { node },
-        _ => return None,
-    })
-}
-
-fn between_sides(rng: &mut Rng, kind: FaultKind, node: Seat, others: &[Seat]) -> Option<SimFault> {
-    let mut side = others.to_vec();
-    rng.shuffle(&mut side);
-    side.truncate(rng.index(others.len()).max(1));
-    side.sort_unstable();
-    match kind {
-        FaultKind::Split => Some(SimFault::Split { side }),
-        FaultKind::Bridge => Some(SimFault::Bridge { node, side }),
-        _ => None,
-    }
-}
-
-fn on_a_link(rng: &mut Rng, kind: FaultKind, (from, to): (Seat, Seat), slowness: u64) -> SimFault {
-    let ms = Span::from_ms;
-    match kind {
-        FaultKind::CutBoth => SimFault::CutBoth { a: from, b: to },
-        FaultKind::Delay => SimFault::Delay {
-            from,
-            to,
-            by: Span(rng.span(ms(5), ms(200)).0 * slowness),
-            jitter: rng.span(Span(0), ms(50)),
-        },
-        FaultKind::Loss => SimFault::Loss {
-            from,
-            to,
-            per_mille: *rng.pick(&[10, 50, 200]),
-        },
-        FaultKind::Duplicate => SimFault::Duplicate {
-            from,
-            to,
-            per_mille: *rng.pick(&[50, 300]),
-        },
-        FaultKind::Clog => SimFault::Clog {
-            from,
-            to,
-            stall: Span(rng.span(ms(10), ms(300)).0 * slowness),
-        },
-        _ => SimFault::Cut { from, to },
     }
 }

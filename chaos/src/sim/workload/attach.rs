@@ -4,7 +4,12 @@ use super::{HANDLERS_MAX, Operation, Wanted};
 use crate::sim::rng::Rng;
 use crate::sim::world::World;
 
-pub(super) const OPERATION: Operation = Operation { weight: 4, act };
+pub(super) const OPERATION: Operation = Operation {
+    even: 4,
+    moves: 3,
+    rushes: 3,
+    act,
+};
 
 fn act(world: &mut World, rng: &mut Rng) {
     let Some(seat) = world.any_running(rng) else {

@@ -7,7 +7,12 @@ use crate::sim::plan::ExchangePlan;
 use crate::sim::rng::Rng;
 use crate::sim::world::World;
 
-pub(super) const OPERATION: Operation = Operation { weight: 2, act };
+pub(super) const OPERATION: Operation = Operation {
+    even: 2,
+    moves: 0,
+    rushes: 0,
+    act,
+};
 
 fn act(world: &mut World, rng: &mut Rng) {
     let mut failover: Vec<_> = world.seats().collect();

@@ -6,7 +6,12 @@ use super::Operation;
 use crate::sim::rng::Rng;
 use crate::sim::world::World;
 
-pub(super) const OPERATION: Operation = Operation { weight: 1, act };
+pub(super) const OPERATION: Operation = Operation {
+    even: 1,
+    moves: 0,
+    rushes: 0,
+    act,
+};
 
 fn act(world: &mut World, rng: &mut Rng) {
     let Some(seat) = world.any_member(rng) else { return };

@@ -7,7 +7,12 @@ use super::Operation;
 use crate::sim::rng::Rng;
 use crate::sim::world::World;
 
-pub(super) const OPERATION: Operation = Operation { weight: 3, act };
+pub(super) const OPERATION: Operation = Operation {
+    even: 3,
+    moves: 4,
+    rushes: 1,
+    act,
+};
 
 fn act(world: &mut World, rng: &mut Rng) {
     let count = world.deck().handlers.len();

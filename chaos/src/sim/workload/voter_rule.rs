@@ -7,7 +7,12 @@ use super::Operation;
 use crate::sim::rng::Rng;
 use crate::sim::world::World;
 
-pub(super) const OPERATION: Operation = Operation { weight: 1, act };
+pub(super) const OPERATION: Operation = Operation {
+    even: 1,
+    moves: 0,
+    rushes: 0,
+    act,
+};
 
 /// Short enough that a crash of the plan outlasts it.
 const LEAST: Span = Span::from_ms(100);

@@ -98,7 +98,9 @@ impl NodeCore {
     pub(super) fn may_promise(&self) -> bool {
         let me = self.registry.nodes.get(&self.me);
         self.meta.voters.contains(self.me)
-            && me.is_some_and(|n| n.incarnation == self.introduction.incarnation)
+            && me.is_some_and(|n| {
+                n.incarnation == self.introduction.incarnation || planted::is(Bug::RestartedVoterPromises)
+            })
     }
 
     pub(super) fn meta(&mut self, now: Instant, meta: &MetaView) {
