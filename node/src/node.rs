@@ -424,7 +424,7 @@ async fn live(
         },
     )?;
     plane.connect(mesh.clone());
-    let carrier = Carrier::new(Arc::clone(&mesh));
+    let carrier = Carrier::new(me.boot, Arc::clone(&mesh));
     let meta = Meta::start_with(
         &dir,
         Arc::new(carrier.clone()),
@@ -435,7 +435,13 @@ async fn live(
     .await?;
     mesh.set_initialized(meta.state());
     let (opinion_in, opinion) = watch::channel(Arc::default());
-    let proposals = Proposals::new(Arc::clone(&mesh), meta.clone(), opinion.clone(), recorder.clone());
+    let proposals = Proposals::new(
+        me.boot,
+        Arc::clone(&mesh),
+        meta.clone(),
+        opinion.clone(),
+        recorder.clone(),
+    );
     let sessions = Arc::new(NativeSessions::new(
         Arc::clone(&plane),
         Arc::new(proposals.clone()),

@@ -120,7 +120,7 @@ impl Host {
             departing: BTreeMap::new(),
             handlers: Handlers::new(config.me.id, config.me.boot),
             requests: Requests::new(config.me.boot),
-            proposals: Proposals::default(),
+            proposals: Proposals::of_run(config.me.boot),
             joining: control::Joining::default(),
             attendance: Attendance::default(),
             leaves_by: None,

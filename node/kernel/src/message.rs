@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::exchange::RequestKey;
 use crate::frame::{Frame, Kind};
 use crate::id::{
-    ClusterId, Counter, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, Pid, Revision,
-    Tenure, Term,
+    Boot, ClusterId, Counter, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, Pid,
+    Revision, Tenure, Term,
 };
 use crate::limits;
 use crate::membership::{MemberChange, MemberResult};
@@ -23,6 +23,13 @@ use crate::time::{Instant, Span};
 
 /// Number of a call, chosen by the caller, given back with the answer.
 pub type Call = u64;
+
+/// The number before the first call of a node's run. No run uses a number of an earlier one: an answer that comes after a
+/// restart must not be taken for that of another question.
+#[must_use]
+pub fn calls_begin_after(boot: Boot) -> Call {
+    u64::from(boot.0) << 32
+}
 
 /// Between nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

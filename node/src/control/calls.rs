@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use squall_kernel::message::Call;
+use squall_kernel::id::Boot;
+use squall_kernel::message::{Call, calls_begin_after};
 use tokio::sync::oneshot;
 
 /// Open questions that wait for answers of type `T`. Each is forgotten when its asker gives up.
@@ -21,16 +22,15 @@ pub(crate) struct Waiting<'a, T> {
     pub(crate) answer: oneshot::Receiver<T>,
 }
 
-impl<T> Default for Calls<T> {
-    fn default() -> Self {
+impl<T> Calls<T> {
+    /// The questions of one run of a node.
+    pub(crate) fn of_run(boot: Boot) -> Self {
         Self {
-            last: AtomicU64::new(0),
+            last: AtomicU64::new(calls_begin_after(boot)),
             open: Mutex::default(),
         }
     }
-}
 
-impl<T> Calls<T> {
     /// Opens a question.
     pub(crate) fn open(&self) -> Waiting<'_, T> {
         let call = self.last.fetch_add(1, Ordering::Relaxed) + 1;
@@ -68,7 +68,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_finds_its_question_and_a_late_one_nobody() {
-        let calls = Calls::default();
+        let calls = Calls::of_run(Boot(1));
         let (mut first, second) = (calls.open(), calls.open());
         calls.answer(first.call, "one");
         assert_eq!((&mut first.answer).await, Ok("one"));
@@ -76,5 +76,15 @@ mod tests {
         drop(second);
         calls.answer(late, "two");
         assert!(calls.table().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_an_earlier_run_is_nobodys() {
+        let before = Calls::<&str>::of_run(Boot(1)).open().call;
+        let calls = Calls::of_run(Boot(2));
+        let mut first = calls.open();
+        calls.answer(before, "to the run before");
+        calls.answer(first.call, "to this one");
+        assert_eq!((&mut first.answer).await, Ok("to this one"));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use squall_kernel::id::NodeId;
+use squall_kernel::id::{Boot, NodeId};
 use squall_kernel::message::{Call, PeerMessage};
 use tokio::time::timeout;
 
@@ -22,10 +22,10 @@ pub(crate) struct Carrier {
 }
 
 impl Carrier {
-    pub(crate) fn new(mesh: Arc<Mesh>) -> Self {
+    pub(crate) fn new(boot: Boot, mesh: Arc<Mesh>) -> Self {
         Self {
             mesh,
-            calls: Arc::default(),
+            calls: Arc::new(Calls::of_run(boot)),
         }
     }
 

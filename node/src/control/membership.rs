@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use squall_kernel::id::{NodeId, NodeName};
+use squall_kernel::id::{Boot, NodeId, NodeName};
 use squall_kernel::membership::{MemberChange, MemberRefused, MemberResult};
 use squall_kernel::message::{Call, PeerMessage, ProposeResult};
 use squall_kernel::voters::Roll;
@@ -26,13 +26,23 @@ use crate::meta::{ChangeError, Granted};
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// What is between those that wish for changes of the voters and the leader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Members {
     calls: Calls<MemberResult>,
     /// What the meta leader knows of the nodes; none on others.
     roll: watch::Sender<Option<Arc<Roll>>>,
     /// One change at a time.
     changing: AtomicBool,
+}
+
+impl Members {
+    pub(super) fn of_run(boot: Boot) -> Self {
+        Self {
+            calls: Calls::of_run(boot),
+            roll: watch::Sender::default(),
+            changing: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Control {

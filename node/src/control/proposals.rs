@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use squall_kernel::id::NodeId;
+use squall_kernel::id::{Boot, NodeId};
 use squall_kernel::message::{Call, PeerMessage, ProposeResult};
 use squall_kernel::promises::VotersAt;
 use squall_kernel::registry::{Command, Introduction, Outcome, Refused};
@@ -40,6 +40,7 @@ pub struct Proposals {
 
 impl Proposals {
     pub(crate) fn new(
+        boot: Boot,
         mesh: Arc<Mesh>,
         meta: Meta,
         opinion: watch::Receiver<Arc<Opinion>>,
@@ -49,8 +50,8 @@ impl Proposals {
             quorum: QuorumSight::new(opinion),
             mesh,
             meta,
-            calls: Arc::default(),
-            members: Arc::default(),
+            calls: Arc::new(Calls::of_run(boot)),
+            members: Arc::new(Members::of_run(boot)),
             recorder,
         }
     }

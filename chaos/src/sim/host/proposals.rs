@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use squall_kernel::id::NodeId;
-use squall_kernel::message::{Call, PeerMessage, ProposeResult};
+use squall_kernel::id::{Boot, NodeId};
+use squall_kernel::message::{Call, PeerMessage, ProposeResult, calls_begin_after};
 use squall_kernel::promises::VotersAt;
 use squall_kernel::registry::{Command, Outcome, Refused};
 use squall_kernel::time::{Instant, Span};
@@ -52,6 +52,13 @@ enum Stage {
 }
 
 impl Proposals {
+    pub(super) fn of_run(boot: Boot) -> Self {
+        Self {
+            last: calls_begin_after(boot),
+            ..Self::default()
+        }
+    }
+
     fn ticket(&mut self) -> Ticket {
         self.last += 1;
         self.last

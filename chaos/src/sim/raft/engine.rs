@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{Either, select};
 use openraft::AsyncRuntime as _;
-use squall_kernel::id::{ClusterId, NodeId};
+use squall_kernel::id::{Boot, ClusterId, NodeId};
 use squall_kernel::message::{Call, PeerMessage, ProposeResult};
 use squall_kernel::profile::{Profile, Times};
 use squall_kernel::promises::VotersAt;
@@ -180,7 +180,7 @@ impl Log for Engine {
             Disk::new(Vec::new(), self.sync, Rng::fork(self.seed, &name))
         });
         let (disk, outbox) = (disk.clone(), self.outbox.clone());
-        let port = Arc::new(Port::new(node, outbox.clone()));
+        let port = Arc::new(Port::new(node, Boot(run), outbox.clone()));
         let slot = Arc::new(Mutex::new(None));
         let (times, founding) = (self.times, self.founding);
         let (put, transport) = (Arc::clone(&slot), Arc::clone(&port));

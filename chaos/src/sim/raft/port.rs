@@ -13,8 +13,8 @@ use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use openraft::AsyncRuntime as _;
-use squall_kernel::id::NodeId;
-use squall_kernel::message::{Call, PeerMessage};
+use squall_kernel::id::{Boot, NodeId};
+use squall_kernel::message::{Call, PeerMessage, calls_begin_after};
 use squall_node::meta::{RaftTransport, TransportError};
 
 use super::runtime::NodeRuntime;
@@ -80,11 +80,15 @@ struct Calls {
 }
 
 impl Port {
-    pub(super) fn new(me: NodeId, outbox: Outbox) -> Self {
+    pub(super) fn new(me: NodeId, boot: Boot, outbox: Outbox) -> Self {
+        let calls = Calls {
+            last: calls_begin_after(boot),
+            ..Calls::default()
+        };
         Self {
             me,
             outbox,
-            calls: Mutex::default(),
+            calls: Mutex::new(calls),
         }
     }
 
