@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{
-    ClusterId, Counter, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId, Pid, Revision, Term,
+    Boot, ClusterId, Counter, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId, Pid, Revision, Term,
 };
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
@@ -123,10 +123,13 @@ pub enum What {
         /// Exchange.
         exchange: ExchangeId,
     },
-    /// The registry says that the run of a node has ended. Told by each node that applies it.
+    /// The registry says that the run of a node has ended. Told by each node that applies it, which may be late: that node
+    /// may be up again.
     Lost {
         /// Which node.
         lost: NodeId,
+        /// Runs of it before this one have ended.
+        before: Boot,
     },
     /// A handler attached through this node believes that it leads, until then.
     Leads {

@@ -8,7 +8,7 @@
 //! whatever became of the exchange in between.
 
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::id::{ExchangeId, NodeId, Pid};
+use squall_kernel::id::{Boot, ExchangeId, NodeId, Pid};
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::Span;
 
@@ -30,7 +30,7 @@ struct Followed {
     handled: Vec<(Pid, Event)>,
     answered: Vec<(Pid, Event)>,
     /// The handler's node, and the news of its loss.
-    routed: Option<NodeId>,
+    routed: Option<Pid>,
     orphaned: Option<Event>,
     /// What ended it, or the end of its requester.
     ended: Option<Event>,
@@ -175,17 +175,19 @@ impl OneOutcome {
 
     fn routed(&mut self, request: RequestKey, handler: Pid) {
         if let Some(followed) = self.requests.get_mut(&request) {
-            (followed.routed, followed.orphaned) = (Some(handler.node), None);
+            (followed.routed, followed.orphaned) = (Some(handler), None);
         }
     }
 
     /// The requester's node knows that a handler's is lost.
-    fn lost(&mut self, event: &Event, lost: NodeId) {
+    /// A node that follows late hears of the end of a run when the next one has handlers already.
+    fn lost(&mut self, event: &Event, lost: NodeId, before: Boot) {
         if !self.calm.but_for(lost, event.at) {
             return;
         }
+        let gone = |handler: Pid| handler.node == lost && handler.boot() < before;
         let here = |followed: &&mut Followed| {
-            followed.ended.is_none() && followed.begun.node == event.node && followed.routed == Some(lost)
+            followed.ended.is_none() && followed.begun.node == event.node && followed.routed.is_some_and(gone)
         };
         for followed in self.requests.values_mut().filter(here) {
             followed.orphaned = Some(event.clone());
@@ -214,7 +216,7 @@ impl OneOutcome {
             .values_mut()
             .filter(|followed| followed.ended.is_none())
         {
-            if followed.routed != Some(event.node) {
+            if followed.routed.map(|handler| handler.node) != Some(event.node) {
                 followed.orphaned = None;
             }
         }
@@ -259,8 +261,8 @@ impl Invariant for OneOutcome {
                 self.forgotten_by_owner();
                 Ok(())
             }
-            What::Lost { lost } => {
-                self.lost(event, *lost);
+            What::Lost { lost, before } => {
+                self.lost(event, *lost, *before);
                 Ok(())
             }
             What::Fault { .. } => {

@@ -152,8 +152,9 @@ impl Teller {
 
     fn registry(&mut self, new: &Arc<Registry>) {
         let old = std::mem::replace(&mut self.registry, Arc::clone(new));
-        for (lost, _) in Change::between(Arc::clone(&old), Arc::clone(new), self.header.node).lost {
-            self.tell(What::Lost { lost });
+        for (lost, before) in Change::between(Arc::clone(&old), Arc::clone(new), self.header.node).lost_runs()
+        {
+            self.tell(What::Lost { lost, before });
         }
         for record in new.exchanges.values() {
             let (exchange, strategy) = (record.id, record.strategy);

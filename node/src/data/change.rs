@@ -33,6 +33,14 @@ impl Change {
         }
     }
 
+    /// The nodes whose run has ended, each with the first run that has not.
+    pub fn lost_runs(&self) -> impl Iterator<Item = (NodeId, Boot)> + '_ {
+        self.lost.iter().filter_map(|(node, next)| {
+            let ended = self.old.nodes.get(node)?.boot;
+            Some((*node, next.unwrap_or(Boot(ended.0.saturating_add(1)))))
+        })
+    }
+
     /// True when that node's run has ended.
     #[must_use]
     pub fn is_lost(&self, node: NodeId) -> bool {

@@ -127,8 +127,9 @@ impl World {
 
     fn tell_changes(&mut self, seat: Seat, before: &Arc<Registry>, after: &Arc<Registry>) {
         let mut news = Vec::new();
-        for (lost, _) in Change::between(Arc::clone(before), Arc::clone(after), self.id(seat)).lost {
-            news.push(What::Lost { lost });
+        let change = Change::between(Arc::clone(before), Arc::clone(after), self.id(seat));
+        for (lost, before) in change.lost_runs() {
+            news.push(What::Lost { lost, before });
         }
         for gone in before
             .exchanges
