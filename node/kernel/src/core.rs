@@ -134,8 +134,13 @@ impl NodeCore {
     #[must_use]
     pub fn next_timeout(&self) -> Instant {
         let gather = self.gathers.values().filter_map(|g| {
-            g.ready_at(self.next_heartbeat, &self.meta.voters, Span(u64::MAX))
-                .filter(|at| at.0 > 0)
+            g.ready_at(
+                self.next_heartbeat,
+                &self.meta.voters,
+                Span(u64::MAX),
+                self.gathered_not_before(),
+            )
+            .filter(|at| at.0 > 0)
         });
         let lease = (self.said > Instant(0)).then_some(self.said);
         gather.chain(lease).fold(self.next_heartbeat, Instant::min)

@@ -21,7 +21,8 @@
 //! 1. `e` is `g` or the one before it: both majorities share a voter. It has ended its promises, or given none before.
 //! 2. `e = ci`, `i < k - 1`: when `c(i+1)` was committed, a majority of it had it, so one of any majority of `e` did. From
 //!    then on that voter names a later entry (b), and no new lease comes to be under `e` (a). What was promised before has
-//!    run out one promise after the leader saw `g`: `not_before` of [`Gather`].
+//!    run out one promise after the leader saw `g`: `not_before` of [`Gather::ready_at`], also when the gathering began under other
+//!    voters.
 //! 3. `e` was written by an earlier leader and is not in this log: it follows some `ci` of it directly. Is `g` that one or
 //!    `c(i+1)`, all share a half, the last of `ci`. Else `c(i+1)` is committed, and as in 2 a voter of every
 //!    majority of `e` names it or a later one instead of `e`, whose term may well be higher: hence "one entry" in (a), not
@@ -197,18 +198,15 @@ pub struct Gather {
     pub tenure: Tenure,
     /// Per voter: when it answered last, and when its promise has run out by the asker's clock.
     answers: BTreeMap<NodeId, (Instant, Instant)>,
-    /// Nothing is proposed before this: promises given under an older set of voters may still hold.
-    not_before: Instant,
 }
 
 impl Gather {
-    /// A gathering for `tenure` that ends no earlier than `not_before`.
+    /// A gathering for `tenure`.
     #[must_use]
-    pub fn new(tenure: Tenure, not_before: Instant) -> Self {
+    pub fn new(tenure: Tenure) -> Self {
         Self {
             tenure,
             answers: BTreeMap::new(),
-            not_before,
         }
     }
 
@@ -225,9 +223,17 @@ impl Gather {
     }
 
     /// When the node may be declared lost; none while too few voters have answered. Answers older than `fresh` do not
-    /// count: their voters may have restarted and forgotten.
+    /// count: their voters may have restarted and forgotten. Never before `not_before`, one promise after the asker saw
+    /// these voters: what was promised under earlier ones may hold until then, and who promised it may not be asked any
+    /// more.
     #[must_use]
-    pub fn ready_at(&self, now: Instant, voters: &Electorate, fresh: Span) -> Option<Instant> {
+    pub fn ready_at(
+        &self,
+        now: Instant,
+        voters: &Electorate,
+        fresh: Span,
+        not_before: Instant,
+    ) -> Option<Instant> {
         let counts = |v: NodeId| {
             let answer = self.answers.get(&v);
             answer.is_some_and(|(at, _)| now.since(*at) <= fresh)
@@ -239,7 +245,7 @@ impl Gather {
             .answers
             .iter()
             .filter(|(v, _)| voters.contains(**v) && counts(**v));
-        Some(counted.fold(self.not_before, |max, (_, (_, until))| max.max(*until)))
+        Some(counted.fold(not_before, |max, (_, (_, until))| max.max(*until)))
     }
 }
 

@@ -50,13 +50,13 @@ fn a_voter_that_was_started_with_other_times_promises_by_those_of_the_cluster_an
 
 #[test]
 fn a_gathering_does_not_count_a_voter_that_may_have_started_again_since() {
-    let mut gather = Gather::new(Tenure(1), Instant(0));
+    let mut gather = Gather::new(Tenure(1));
     for voter in [1, 2] {
         gather.answer(ms(10), NodeId(voter), Span::ZERO);
     }
-    assert!(gather.ready_at(ms(20), &voters(3), LENGTH).is_some());
+    assert!(gather.ready_at(ms(20), &voters(3), LENGTH, Instant(0)).is_some());
     gather.forget(NodeId(2));
-    assert_eq!(gather.ready_at(ms(20), &voters(3), LENGTH), None);
+    assert_eq!(gather.ready_at(ms(20), &voters(3), LENGTH, Instant(0)), None);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_lease_holds_as_long_as_a_majority_promised_counted_from_the_asking() {
 #[test]
 fn the_wait_before_a_loss_outlasts_every_lease_of_the_lost() {
     let ids = voters(3);
-    let (mut lease, mut gather) = (Lease::default(), Gather::new(Tenure(1), Instant(0)));
+    let (mut lease, mut gather) = (Lease::default(), Gather::new(Tenure(1)));
     lease.set_tenure(Tenure(1));
     lease.set_voters(&ids);
     let fresh = |id| (id, Voter::new(ms(0), LENGTH));
@@ -116,24 +116,38 @@ fn the_wait_before_a_loss_outlasts_every_lease_of_the_lost() {
         gather.answer(ms(1012), id, remaining);
     }
     let ready = gather
-        .ready_at(ms(1012), &ids, LENGTH)
+        .ready_at(ms(1012), &ids, LENGTH, Instant(0))
         .expect("two of three answered");
     assert!(ready > lease.until(), "{ready} must come after {}", lease.until());
 }
 
 #[test]
 fn a_gathering_needs_a_majority_of_fresh_answers() {
-    let mut gather = Gather::new(Tenure(1), ms(5));
+    let mut gather = Gather::new(Tenure(1));
     gather.answer(ms(10), NodeId(1), Span::ZERO);
-    assert_eq!(gather.ready_at(ms(10), &voters(3), LENGTH), None);
+    assert_eq!(gather.ready_at(ms(10), &voters(3), LENGTH, Instant(0)), None);
     gather.answer(ms(20), NodeId(2), Span::ZERO);
-    assert!(gather.ready_at(ms(20), &voters(3), LENGTH).is_some());
+    assert!(gather.ready_at(ms(20), &voters(3), LENGTH, Instant(0)).is_some());
     assert_eq!(
-        gather.ready_at(ms(500), &voters(3), LENGTH),
+        gather.ready_at(ms(500), &voters(3), LENGTH, Instant(0)),
         None,
         "both may have restarted since"
     );
-    assert_eq!(gather.ready_at(ms(20), &voters(5), LENGTH), None);
+    assert_eq!(gather.ready_at(ms(20), &voters(5), LENGTH, Instant(0)), None);
+}
+
+#[test]
+fn a_gathering_that_outlives_its_voters_waits_for_what_others_may_have_promised() {
+    // 1 and 2 had promised; then 1 alone votes, and what 2 said is not asked for any more.
+    let mut gather = Gather::new(Tenure(1));
+    gather.answer(ms(10), NodeId(1), Span::ZERO);
+    gather.answer(ms(10), NodeId(2), LENGTH);
+    let alone = voters(1);
+    let (seen, promise) = (ms(15), LENGTH.lengthened(DRIFT_PPM));
+    assert_eq!(
+        gather.ready_at(ms(15), &alone, LENGTH, seen + promise),
+        Some(seen + promise)
+    );
 }
 
 fn at(revision: u64) -> VotersAt {
@@ -163,13 +177,13 @@ fn while_voters_change_a_majority_of_each_half_is_needed() {
     lease.promised(NodeId(5), Tenure(1), at(9), ms(1000), LENGTH);
     assert_eq!(lease.until(), ms(1000) + LENGTH.shortened(DRIFT_PPM));
 
-    let mut gather = Gather::new(Tenure(1), Instant(0));
+    let mut gather = Gather::new(Tenure(1));
     for voter in [2, 3, 4] {
         gather.answer(ms(10), NodeId(voter), Span::ZERO);
-        assert_eq!(gather.ready_at(ms(11), &joint, LENGTH), None);
+        assert_eq!(gather.ready_at(ms(11), &joint, LENGTH, Instant(0)), None);
     }
     gather.answer(ms(10), NodeId(1), Span::ZERO);
-    assert!(gather.ready_at(ms(11), &joint, LENGTH).is_some());
+    assert!(gather.ready_at(ms(11), &joint, LENGTH, Instant(0)).is_some());
 }
 
 #[test]

@@ -173,10 +173,10 @@ impl NodeCore {
         verdict: Command,
         out: &mut Vec<CoreEffect>,
     ) {
-        let not_before = self.voters_since + self.times.promise.lengthened(DRIFT_PPM);
+        let not_before = self.gathered_not_before();
         let is_new = self.gathers.get(&node).is_none_or(|g| g.tenure != tenure);
         if is_new {
-            self.gathers.insert(node, Gather::new(tenure, not_before));
+            self.gathers.insert(node, Gather::new(tenure));
         }
         if is_new || beat {
             self.ask_voters(now, node, tenure, out);
@@ -184,14 +184,19 @@ impl NodeCore {
         let ready = self
             .gathers
             .get(&node)
-            .and_then(|g| g.ready_at(now, &self.meta.voters, self.times.promise));
+            .and_then(|g| g.ready_at(now, &self.meta.voters, self.times.promise, not_before));
         if ready.is_some_and(|at| now >= at) || (is_new && planted::is(Bug::ProposeWithoutGathering)) {
             // The proposal may be lost with this leadership; asking and proposing go on until the registry has moved.
             if let Some(gather) = self.gathers.get_mut(&node) {
-                *gather = Gather::new(tenure, not_before);
+                *gather = Gather::new(tenure);
             }
             out.push(CoreEffect::Propose(verdict));
         }
+    }
+
+    /// One promise after this node saw the voters that are in force: by then what others promised has run out.
+    pub(super) fn gathered_not_before(&self) -> Instant {
+        self.voters_since + self.times.promise.lengthened(DRIFT_PPM)
     }
 
     fn ask_voters(&mut self, now: Instant, node: NodeId, tenure: Tenure, out: &mut Vec<CoreEffect>) {
