@@ -75,6 +75,8 @@ sights! {
     Interrupted = "a request was interrupted",
     /// Certainly not delivered.
     Unavailable = "a request ended as unavailable",
+    /// A request was sent again because it had certainly not been delivered.
+    Retried = "a request was tried again",
     /// An answer came after the end of its request.
     LateAnswer = "a late answer was dropped",
     /// A registry write was acknowledged.
@@ -174,6 +176,7 @@ impl Looker {
         match &event.what {
             What::Fenced { .. } => coverage.had(Sight::StaleFenced),
             What::Outcome { outcome, .. } => coverage.had(Sight::of(outcome)),
+            What::Retried { .. } => coverage.had(Sight::Retried),
             What::Late { .. } => coverage.had(Sight::LateAnswer),
             What::Acknowledged { .. } => coverage.had(Sight::Acknowledged),
             What::Handled { epoch, .. } if epoch.0 > 1 => coverage.had(Sight::HandledAfterFailover),

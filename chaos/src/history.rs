@@ -199,6 +199,11 @@ pub enum What {
         /// True when more outcomes of the same request follow (strategy `default`).
         more: bool,
     },
+    /// The requester's node sends it again: no try so far was delivered.
+    Retried {
+        /// Request.
+        request: RequestKey,
+    },
     /// A message came for a request that had ended: dropped.
     Late {
         /// Request.

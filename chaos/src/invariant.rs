@@ -43,6 +43,11 @@ pub use i15_faults_end::FaultsEnd;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Id(pub u8);
 
+impl Id {
+    /// Of no invariant: the run itself stopped with a panic.
+    pub const PANIC: Self = Self(0);
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "I{}", self.0)

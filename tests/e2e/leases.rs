@@ -3,9 +3,9 @@
 
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::rig::{Cluster, Lines, Process};
+use crate::rig::{Cluster, Lines, Process, signal};
 
 /// Several promises of the profile `slow`, in seconds.
 const LONG: f64 = 3.0 * 0.9;
@@ -43,11 +43,6 @@ fn handler(cluster: &Cluster, through: usize, answer: &[&str]) -> (Process, Line
     );
     let lines = Lines::of(process.0.stderr.take().expect("piped"));
     (process, lines)
-}
-
-fn signal(process: &Process, signal: Signal) {
-    let pid = Pid::from_raw(process.id().cast_signed()).expect("a process id");
-    kill_process(pid, signal).expect("the process is there");
 }
 
 /// A store outside the cluster: it takes a write unless it has seen a higher token. Prints the token, or tells of the

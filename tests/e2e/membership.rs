@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::Output;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::rig::Cluster;
+use crate::rig::{Cluster, signal};
 
 fn declare(cluster: &Cluster, failover: &str) {
     cluster.ok(&[
@@ -126,8 +126,7 @@ fn a_dead_node_that_is_removed_is_gone_everywhere_and_another_votes_in_its_place
     assert_eq!(code, Some(6), "{error}");
     assert!(error.contains("is up"), "the reason: {error}");
     // Its client does not come back by another node: the handler is gone with this one.
-    let pid = Pid::from_raw(ghost.id().cast_signed()).expect("a process id");
-    kill_process(pid, Signal::STOP).expect("it runs");
+    signal(&ghost, Signal::STOP);
     cluster.kill(Cluster::index(victim));
     wait_until_down(&cluster, victim);
     wait_for_handlers(&cluster, 1);
@@ -143,6 +142,20 @@ fn a_dead_node_that_is_removed_is_gone_everywhere_and_another_votes_in_its_place
     let (code, error) = code_and_error(&cluster.run(&["node", "remove", victim]));
     assert_eq!(code, Some(6), "{error}");
     assert!(error.contains(&format!("no node '{victim}'")), "{error}");
+}
+
+#[test]
+fn a_node_that_was_removed_while_it_stood_still_hears_it_and_joins_again() {
+    let cluster = Cluster::start(4);
+    let victim = Cluster::index("d");
+    let node = cluster.nodes[victim].as_ref().expect("it runs");
+    signal(node, Signal::STOP);
+    wait_until_down(&cluster, "d");
+    cluster.ok(&["node", "remove", "d"]);
+    wait_for(&cluster, 3, 3);
+    signal(node, Signal::CONT);
+    wait_for(&cluster, 4, 3);
+    assert_eq!(member(&cluster, "d").map(|m| m.1), Some("up".into()));
 }
 
 #[test]

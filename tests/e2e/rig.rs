@@ -363,10 +363,14 @@ pub(crate) fn wait_for_exit(pid: u32) {
         .unwrap_or_else(|_| panic!("process {pid:?} does not end"));
 }
 
-/// Signals a process and gives how it ended.
-pub(crate) fn end(mut process: Process, signal: Signal) -> ExitStatus {
+pub(crate) fn signal(process: &Process, signal: Signal) {
     let pid = Pid::from_raw(process.id().cast_signed()).expect("a process id");
-    kill_process(pid, signal).expect("the process runs");
+    kill_process(pid, signal).expect("the process is there");
+}
+
+/// Signals a process and gives how it ended.
+pub(crate) fn end(mut process: Process, how: Signal) -> ExitStatus {
+    signal(&process, how);
     wait_for_exit(process.id());
     process.0.wait().expect("it ended")
 }

@@ -48,8 +48,6 @@ marks! {
     VoterReplaced = "a voter lost its vote",
     /// An owner counted a handler that was gone, and was told so.
     GhostDenied = "an owner counted a handler that was gone",
-    /// A request was sent again because it had certainly not been delivered.
-    Retried = "a request was tried again",
     /// A crash lost writes that were not durable.
     TailLost = "a crash lost an un-synced tail",
     /// A node had no room on its disk.

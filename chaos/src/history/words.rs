@@ -97,6 +97,7 @@ impl fmt::Display for What {
                     if *more { ", more follow" } else { "" }
                 )
             }
+            Self::Retried { request } => write!(f, "request {request} is tried again"),
             Self::Late { request } => write!(f, "late answer to {request} dropped"),
             Self::OwnerView {
                 exchange,

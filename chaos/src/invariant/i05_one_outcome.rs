@@ -201,6 +201,13 @@ impl OneOutcome {
         }
     }
 
+    /// What it was routed to did not get it.
+    fn retried(&mut self, request: RequestKey) {
+        if let Some(followed) = self.requests.get_mut(&request) {
+            (followed.routed, followed.orphaned) = (None, None);
+        }
+    }
+
     /// Nobody owns it any more who could end what its handlers have.
     fn deleted(&mut self, exchange: ExchangeId) {
         let of_it = |what: &What| matches!(what, What::Begun { exchange: of, .. } if *of == exchange);
@@ -251,6 +258,10 @@ impl Invariant for OneOutcome {
         match &event.what {
             What::Routed { request, handler, .. } => {
                 self.routed(*request, *handler);
+                Ok(())
+            }
+            What::Retried { request } => {
+                self.retried(*request);
                 Ok(())
             }
             What::Deleted { exchange } => {

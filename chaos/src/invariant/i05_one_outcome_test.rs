@@ -2,6 +2,7 @@
 
 use super::super::story::{at, begun, broken, ended, handled, holds, none, outcome, reply, routed, unknown};
 use super::*;
+use squall_kernel::id::MessageId;
 use squall_kernel::time::Instant;
 
 #[test]
@@ -58,6 +59,17 @@ fn nobody_waits_for_a_handler_that_is_known_as_lost() {
         OneOutcome::default(),
         &[left[0].clone(), routed_there, left[2].clone(), left[3].clone()],
     );
+    // What it was routed to never got it: it waits for another handler, or for the next owner.
+    let request = RequestKey {
+        origin: NodeId(1),
+        message: MessageId(7),
+    };
+    let again = |ms| at(ms, 1, What::Retried { request });
+    for ms in [5, 20] {
+        let mut refused = left.to_vec();
+        refused.insert(if ms < 10 { 2 } else { 3 }, again(ms));
+        holds(OneOutcome::default(), &refused);
+    }
     let (text, ends_by) = ("cut".to_owned(), Instant(900_000));
     let cut = at(5, 3, What::Fault { id: 1, text, ends_by });
     let also_cut = [

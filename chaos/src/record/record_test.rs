@@ -133,6 +133,7 @@ fn clocks_are_aligned_and_tries_are_one_request() {
         [
             "0.000000s 1 started incarnation 1",
             "0.000010s 1 request 1/1 to #1",
+            "0.000011s 1 request 1/1 is tried again",
             "0.000200s 2 started incarnation 1",
             "0.000300s 2 <2.1:1> handled 1/1 of #1 epoch 1 leader epoch 0",
             "0.000350s 2 left",

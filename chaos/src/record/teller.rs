@@ -43,6 +43,8 @@ pub(super) struct Teller {
     faults: BTreeMap<String, u64>,
     events: Vec<Event>,
     tries: HashMap<RequestKey, MessageId>,
+    /// Requests that were sent once at least.
+    begun: HashSet<MessageId>,
     given_back: HashSet<(RequestKey, Pid)>,
 }
 
@@ -60,6 +62,7 @@ impl Teller {
             faults: BTreeMap::new(),
             events: Vec::new(),
             tries: HashMap::new(),
+            begun: HashSet::new(),
             given_back: HashSet::new(),
         };
         let incarnation = header.incarnation;

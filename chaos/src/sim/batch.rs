@@ -95,10 +95,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// What a batch of these tiers should have seen and did not; nothing is asked of a small batch.
+    /// What a batch should have seen and did not. Nothing is asked of a small batch, nor of one whose clusters are of one
+    /// size: a single node moves nothing.
     #[must_use]
-    pub fn unseen(&self, tiers: &[Tier]) -> BTreeSet<Sight> {
-        if self.runs < COVERAGE_SEEDS {
+    pub fn unseen(&self, tiers: &[Tier], wishes: &Wishes) -> BTreeSet<Sight> {
+        if self.runs < COVERAGE_SEEDS || wishes.nodes.is_some() {
             return BTreeSet::new();
         }
         let never = |sight: &Sight| {

@@ -206,15 +206,15 @@ impl Link {
         let checksum = under.bytes[4..8]
             .iter()
             .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        if under.seq <= track.received {
+            return None;
+        }
+        track.received = under.seq;
         let repeated = rng.chance(there.repeated);
         if repeated {
             // It comes again behind itself, as after a link that was resumed.
             track.under_way.push_front(under.clone());
         }
-        if under.seq <= track.received {
-            return None;
-        }
-        track.received = under.seq;
         let acked = (!back.cut).then(|| now + rng.span(Span::ZERO, ACK) + back.slower);
         while track
             .unacked

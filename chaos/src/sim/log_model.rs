@@ -19,7 +19,7 @@ use squall_kernel::voters::Roll;
 
 use super::clock::Clock;
 use super::log::{Log, LogState, Output, Ticket};
-use super::plan::Spread;
+use super::plan::{Spread, slowed};
 use super::rng::Rng;
 use replica::Replica;
 use talk::{Act, Durable, Talk, Write};
@@ -189,7 +189,8 @@ impl LogModel {
                 full: true,
             });
         }
-        let takes = Span(self.sync.draw(&mut disk.rng).0 + disk.slower.0);
+        let slower = slowed(self.now, disk.busy_until, disk.slower);
+        let takes = Span(self.sync.draw(&mut disk.rng).0 + slower.0);
         let done = disk.busy_until.max(self.now) + takes;
         disk.busy_until = done;
         let (run, number) = (running.run, self.count + 1);
@@ -281,6 +282,8 @@ impl Log for LogModel {
         let Some(disk) = self.disks.get_mut(&node) else {
             return;
         };
+        // What waited for the disk waits no more.
+        disk.busy_until = self.now;
         let doubtful = std::mem::take(&mut disk.doubtful);
         let survive = disk.rng.index(doubtful.len() + 1);
         if survive < doubtful.len() {

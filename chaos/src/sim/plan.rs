@@ -133,6 +133,20 @@ pub struct Spread {
     pub slow: Span,
 }
 
+/// Behind so many slow syncs the next ones cost no more than on a good day: a live node commits whatever waits at once,
+/// and so has no longer queue than that, however slow its disk is.
+const SLOW_SYNCS_MAX: u64 = 4;
+
+/// How much longer a sync takes on a slow disk that is asked now, and busy until then with what came before.
+#[must_use]
+pub fn slowed(now: Instant, busy_until: Instant, by: Span) -> Span {
+    if busy_until.since(now).0 > SLOW_SYNCS_MAX * by.0 {
+        Span::ZERO
+    } else {
+        by
+    }
+}
+
 impl Spread {
     /// One length.
     pub fn draw(&self, rng: &mut Rng) -> Span {

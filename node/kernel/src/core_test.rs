@@ -294,6 +294,53 @@ fn a_node_that_lost_everybody_loses_its_lease_and_says_so() {
 }
 
 #[test]
+fn a_meta_leader_that_leaves_hands_over_to_one_that_stays() {
+    let mut cluster = Cluster::new(3);
+    cluster.run(Span::from_ms(1000));
+    cluster.take_seen();
+    for name in ["b", "a"] {
+        let node = NodeName::new(name).expect("a good name");
+        cluster.propose(&Command::Drain { node, leave: true });
+    }
+    cluster.run(Profile::Lan.times().silence);
+    let handed: Vec<(NodeId, CoreEffect)> = cluster
+        .take_seen()
+        .into_iter()
+        .filter(|(_, effect)| matches!(effect, CoreEffect::HandOver { .. }))
+        .collect();
+    assert_eq!(
+        handed,
+        [(NodeId(1), CoreEffect::HandOver { to: NodeId(3) })],
+        "once"
+    );
+}
+
+#[test]
+fn a_node_that_was_removed_while_it_was_cut_off_hears_it_from_the_others() {
+    let mut cluster = Cluster::new(3);
+    cluster.run(Span::from_ms(1000));
+    cluster.kill(2);
+    cluster.run(Span::from_ms(1000));
+    let name = NodeName::new("b").expect("a good name");
+    let removed = Command::RemoveNode { node: name };
+    assert_eq!(cluster.propose(&removed), Outcome::Done);
+    // The log does not go to it any more; what it knows is of the time before.
+    cluster.dead.clear();
+    cluster.take_seen();
+    let times = Profile::Lan.times();
+    cluster.run(times.silence);
+    assert!(!cluster.take_seen().contains(&(NodeId(2), CoreEffect::Rejoin)));
+    cluster.run(Span(3 * times.silence.0));
+    let asked = cluster.take_seen();
+    let rejoins = asked.iter().filter(|(_, effect)| *effect == CoreEffect::Rejoin);
+    assert!((1..=2).contains(&rejoins.count()), "{asked:?}");
+    assert!(!cluster.holds_lease(2));
+    assert_eq!(cluster.propose(&Command::NodeUp(introduction(2))), Outcome::Done);
+    cluster.run(Span::from_ms(200));
+    assert!(cluster.holds_lease(2));
+}
+
+#[test]
 fn a_paused_node_that_was_lost_asks_to_be_let_in_again() {
     let mut cluster = Cluster::new(3);
     cluster.declare("b");

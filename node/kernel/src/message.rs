@@ -57,7 +57,8 @@ pub enum PeerMessage {
         promise: Span,
         /// The entry of the log by which the answerer votes.
         voters: VotersAt,
-        /// True when the answerer has ended its promises for this tenure (see `GatherAsk`).
+        /// True when the answerer has ended its promises for this tenure (see `GatherAsk`), or the sender is no member any
+        /// more by a registry that is not older than the sender's.
         ended: bool,
     },
     /// The meta leader suspects a node: end your promises to it and tell how long the last one still holds.

@@ -60,7 +60,7 @@ pub struct Standing {
 
 impl Standing {
     fn leaves(&self) -> bool {
-        self.duty == Duty::Draining { leave: true }
+        self.duty.leaves()
     }
 }
 
@@ -277,11 +277,15 @@ fn forgotten(group: &Group, roll: &Roll) -> Option<Adjustment> {
     (!gone.is_empty()).then_some(Adjustment::Forget(gone))
 }
 
-/// Voters that should not be, those that matter most first, the leader last.
+/// Voters that should not be, those that matter most first. A leader that leaves hands over first: it keeps its vote while
+/// there is one who could lead in its place.
 fn outgoing(group: &Group, roll: &Roll) -> Vec<NodeId> {
+    let stays = |id: &NodeId| *id != group.leader && roll.is_live(*id) && !roll.leaves(*id);
+    let has_heir = group.voters.iter().any(stays);
     let place = |id: &NodeId| match *id {
         id if roll.gone.contains(&id) => Some(0),
         id if roll.is_expired(id) => Some(1),
+        id if id == group.leader && has_heir => None,
         id if roll.leaves(id) => Some(if id == group.leader { 3 } else { 2 }),
         _ => None,
     };

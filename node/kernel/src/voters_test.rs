@@ -165,9 +165,14 @@ fn a_voter_that_leaves_is_replaced_or_takes_another_one_along() {
         Some(ids([1, 4, 5])),
         "rather one that is down"
     );
-    let (group, mut roll) = cluster(3, 3);
+    let (mut group, mut roll) = cluster(3, 3);
     leaves(&mut roll, 1);
-    assert_eq!(voters(adjust(&group, &roll)), Some(ids([2])), "the leader, too");
+    assert_eq!(adjust(&group, &roll), None, "the leader hands over first");
+    group.leader = NodeId(2);
+    assert_eq!(voters(adjust(&group, &roll)), Some(ids([2])));
+    let (group, mut roll) = cluster(1, 2);
+    leaves(&mut roll, 1);
+    assert_eq!(voters(adjust(&group, &roll)), Some(ids([2])), "nobody could lead");
     let (group, mut roll) = cluster(1, 1);
     leaves(&mut roll, 1);
     assert_eq!(adjust(&group, &roll), None, "the last voter stays");

@@ -64,8 +64,7 @@ impl Change {
     /// Who can end a request of that exchange now, of which `keeper` knew where it went; none when that knowledge is lost.
     ///
     /// A move takes it along to the next owner. Where steps in between were not seen, somebody may have had it who is lost.
-    #[must_use]
-    pub fn keeper(&self, exchange: ExchangeId, keeper: NodeId) -> Option<NodeId> {
+    fn keeper(&self, exchange: ExchangeId, keeper: NodeId) -> Option<NodeId> {
         if self.is_lost(keeper) {
             return None;
         }
@@ -85,6 +84,20 @@ impl Change {
             return None;
         }
         Some(now.owner.unwrap_or(keeper))
+    }
+
+    /// Follows a request of that exchange that was sent to `owner`, to whoever keeps what is known of it. False when nobody
+    /// is left who could end it: neither the owner, which may have had it and not answered yet, nor the one that took it
+    /// over from there.
+    #[must_use]
+    pub fn follow(&self, exchange: ExchangeId, owner: NodeId, keeper: &mut NodeId) -> bool {
+        match self.keeper(exchange, *keeper) {
+            Some(next) if !self.is_lost(owner) => {
+                *keeper = next;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// True when the exchange's owner or epoch is another one than before.

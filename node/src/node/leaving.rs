@@ -71,6 +71,7 @@ impl Leaving {
         };
         let in_order = async {
             if by_itself {
+                self.let_another_lead().await;
                 self.give_up_vote().await;
             } else {
                 self.hand_over().await;

@@ -35,18 +35,10 @@ impl Router {
     }
 }
 
-/// False when nobody is left who could end it: the owner it was sent to, which may have had it and not answered yet, or the
-/// one that took it over from there.
+/// False when nobody is left who could end it.
 fn follows(open: &mut Open, change: &Change) -> bool {
-    let exchange = open.request.exchange;
-    let Stage::Sent { owner, keeper } = &mut open.stage else {
-        return true;
-    };
-    match change.keeper(exchange, *keeper) {
-        Some(next) if !change.is_lost(*owner) => {
-            *keeper = next;
-            true
-        }
-        _ => false,
+    match &mut open.stage {
+        Stage::Sent { owner, keeper } => change.follow(open.request.exchange, *owner, keeper),
+        Stage::New | Stage::Waiting { .. } => true,
     }
 }

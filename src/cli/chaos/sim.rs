@@ -1,6 +1,7 @@
 //! `squall chaos sim`: simulated clusters, seed by seed, with the same checkers as live ones.
 
-use std::io::{Write as _, stdout};
+use std::io::{Write as _, stderr, stdout};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use squall_chaos::corpus::{self, Entry};
+use squall_chaos::invariant::Id;
 use squall_chaos::sim::Tier;
 use squall_chaos::sim::batch::{self, Finding, Order, Report, Wrong};
 use squall_chaos::sim::plan::{Plan, Wishes};
@@ -46,6 +49,12 @@ pub(crate) struct SimArgs {
     /// Print every event
     #[arg(long)]
     pub(super) trace: bool,
+    /// Trace a kept run, in place of what a seed draws
+    #[arg(long, value_name = "FILE", requires = "trace", conflicts_with_all = ["seed", "seeds", "minutes", "nodes"])]
+    entry: Option<PathBuf>,
+    /// Where to keep a failed run, shrunk, as a JSON file
+    #[arg(long, value_name = "DIR", conflicts_with = "trace")]
+    keep: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -77,12 +86,22 @@ pub(crate) fn run(args: &SimArgs) -> Result<()> {
 
 fn run_here(args: &SimArgs) -> Result<()> {
     let order = order(args);
+    if let Some(path) = &args.entry {
+        let entry = corpus::read(path).map_err(|error| Usage(error.to_string()))?;
+        let plan = entry
+            .plan
+            .unwrap_or_else(|| Plan::draw(entry.seed, &Wishes::default()));
+        return trace(&[entry.tier], &plan);
+    }
+    if let Some(dir) = args.keep.as_ref().filter(|dir| !dir.is_dir()) {
+        return Err(Usage(format!("--keep: {} is no directory", dir.display())).into());
+    }
     if args.trace {
         if order.count != Some(1) {
             let words = "--trace prints one run: name its --seed, and no --seeds or --minutes";
             return Err(Usage(words.to_owned()).into());
         }
-        return trace(&order);
+        return trace(&order.tiers, &Plan::draw(order.first, &order.wishes));
     }
     if !args.json {
         writeln!(stdout(), "{}", announced(&order))?;
@@ -103,10 +122,29 @@ fn run_here(args: &SimArgs) -> Result<()> {
     } else {
         write!(stdout(), "{}", told(&order, &report))?;
     }
-    if report.finding.is_some() || !report.unseen(&order.tiers).is_empty() {
+    if let (Some(dir), Some(finding)) = (&args.keep, &report.finding) {
+        let path = entry_of(finding).write(dir)?;
+        writeln!(stderr(), "kept: {}", path.display())?;
+    }
+    if report.finding.is_some() || !report.unseen(&order.tiers, &order.wishes).is_empty() {
         return Err(Quiet(Exit::Failed).into());
     }
     Ok(())
+}
+
+/// A run that stopped with a panic broke no invariant: it never came to its end.
+fn entry_of(finding: &Finding) -> Entry {
+    let (found, by) = match &finding.wrong {
+        Wrong::Broken(breach) => (breach.id, breach.text.clone()),
+        Wrong::Panicked(words) => (Id::PANIC, words.clone()),
+    };
+    Entry {
+        seed: finding.plan.seed,
+        tier: finding.tier,
+        found,
+        by,
+        plan: Some(finding.plan.clone()),
+    }
 }
 
 fn order(args: &SimArgs) -> Order {
@@ -151,7 +189,7 @@ fn told(order: &Order, report: &Report) -> String {
     if let Some(finding) = &report.finding {
         text += &found(finding, order);
     }
-    for sight in report.unseen(&order.tiers) {
+    for sight in report.unseen(&order.tiers, &order.wishes) {
         text += &format!("never seen: {sight}\n");
     }
     let verdict = if text.is_empty() { "all held" } else { "FAILED" };
@@ -206,7 +244,7 @@ fn as_json(order: &Order, report: &Report) -> serde_json::Value {
         })
     });
     let unseen: Vec<String> = report
-        .unseen(&order.tiers)
+        .unseen(&order.tiers, &order.wishes)
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -226,12 +264,11 @@ fn as_json(order: &Order, report: &Report) -> serde_json::Value {
 }
 
 /// One run, each event on a line, then what became of it.
-fn trace(order: &Order) -> Result<()> {
-    let plan = Plan::draw(order.first, &order.wishes);
+fn trace(tiers: &[Tier], plan: &Plan) -> Result<()> {
     let mut out = stdout().lock();
     let mut failed = false;
-    for tier in &order.tiers {
-        let run = squall_chaos::sim::run(*tier, &plan);
+    for tier in tiers {
+        let run = squall_chaos::sim::run(*tier, plan);
         for event in &run.history {
             writeln!(out, "{event}")?;
         }
@@ -291,6 +328,8 @@ mod tests {
             "sim --seeds 0",
             "sim --tier t3",
             "sim --minutes 0",
+            "sim --entry f",
+            "sim --trace --entry f --seed 3",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -13,9 +13,7 @@ use crate::sim::outcome::Digest;
 impl Teller {
     pub(super) fn fact(&mut self, fact: Fact) {
         match fact {
-            Fact::Tried { request, message } => {
-                self.tries.insert(self.own(message), request);
-            }
+            Fact::Tried { request, message } => self.tried(request, message),
             Fact::GivenBack { request, handler } => {
                 self.given_back.insert((request, handler));
             }
@@ -33,6 +31,14 @@ impl Teller {
     fn own(&self, message: MessageId) -> RequestKey {
         let origin: NodeId = self.header.node;
         RequestKey { origin, message }
+    }
+
+    fn tried(&mut self, request: MessageId, message: MessageId) {
+        if !self.begun.insert(request) {
+            let request = self.own(request);
+            self.tell(What::Retried { request });
+        }
+        self.tries.insert(self.own(message), request);
     }
 
     /// The requester's side.

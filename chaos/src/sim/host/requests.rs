@@ -15,7 +15,7 @@ use squall_node::limits::{RETRY_CAP, RETRY_FIRST, RETRY_FOR};
 use squall_node::wire::{LinkError, lane_key};
 
 use super::Host;
-use crate::history::{Answer, Ended, Mark, What};
+use crate::history::{Answer, Ended, What};
 
 /// As in the live router: the boot count stands above the count of a run.
 const COUNT_BITS: u32 = 44;
@@ -280,7 +280,8 @@ impl Host {
     }
 
     fn retry(&mut self, now: Instant, open: Open) {
-        self.event(What::Mark(Mark::Retried));
+        let request = self.key(open.first);
+        self.event(What::Retried { request });
         let message = self.requests.next_id();
         self.dispatch(now, message, open);
     }
@@ -320,16 +321,9 @@ impl Host {
 
 /// False when nobody is left who could end it, as in the live router.
 fn follows(open: &mut Open, change: &Change) -> bool {
-    let exchange = open.exchange;
-    let Stage::Sent { owner, keeper } = &mut open.stage else {
-        return true;
-    };
-    match change.keeper(exchange, *keeper) {
-        Some(next) if !change.is_lost(*owner) => {
-            *keeper = next;
-            true
-        }
-        _ => false,
+    match &mut open.stage {
+        Stage::Sent { owner, keeper } => change.follow(open.exchange, *owner, keeper),
+        Stage::Waiting { .. } => true,
     }
 }
 

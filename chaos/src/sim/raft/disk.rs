@@ -12,7 +12,7 @@ use redb::StorageBackend;
 use squall_kernel::time::{Instant, Span};
 
 use super::runtime::true_now;
-use crate::sim::plan::Spread;
+use crate::sim::plan::{Spread, slowed};
 use crate::sim::rng::Rng;
 
 /// A disk; clones are the same one.
@@ -233,9 +233,10 @@ impl StorageBackend for Disk {
         let mut guard = self.platter();
         let platter = &mut *guard;
         platter.check()?;
-        let begun = true_now().max(platter.busy_until);
+        let now = true_now();
         let takes = platter.sync.draw(&mut platter.rng);
-        let ended = begun + Span(takes.0 + platter.slower_by.0);
+        let slower = slowed(now, platter.busy_until, platter.slower_by);
+        let ended = now.max(platter.busy_until) + Span(takes.0 + slower.0);
         platter.busy_until = ended;
         for doubtful in platter
             .doubtful

@@ -38,7 +38,7 @@ impl NodeCore {
     /// not have heard.
     pub(super) fn work_as_meta_leader(&mut self, now: Instant, beat: bool, out: &mut Vec<CoreEffect>) {
         if beat {
-            self.hand_over_if_weak(now, out);
+            self.hand_over_if_unfit(now, out);
         }
         if !self.acts_as_meta_leader() {
             self.gathers.clear();
@@ -221,19 +221,22 @@ impl NodeCore {
     }
 
     /// A Raft leader whose round trips do not fit a promise is kept by Raft, for its late heartbeats arrive: it gives the
-    /// lead away itself, to a voter that says that it acts under a lease.
-    fn hand_over_if_weak(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
+    /// lead away itself, to a voter that says that it acts under a lease. So does one that is about to leave: the others
+    /// would elect nobody before their patience with it ends.
+    fn hand_over_if_unfit(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
         let silence = self.times.silence;
         let weak = self
             .unleased_since
             .is_some_and(|since| now.since(since) > silence);
         let lately = |at: Instant| now.since(at) <= Span(4 * silence.0);
-        if !self.meta.leads || !weak || now < self.late_until || self.handed_over.is_some_and(lately) {
+        let leaves = |node: NodeId| self.registry.nodes.get(&node).is_some_and(NodeRecord::leaves);
+        let unfit = weak || leaves(self.me);
+        if !self.meta.leads || !unfit || now < self.late_until || self.handed_over.is_some_and(lately) {
             return;
         }
         let acts = |v: &NodeId| {
             let says = self.peers.get(v).and_then(|p| p.lease);
-            self.is_alive(*v) && says.is_some_and(|(_, leased, _)| leased)
+            self.is_alive(*v) && !leaves(*v) && says.is_some_and(|(_, leased, _)| leased)
         };
         let heir = self
             .meta

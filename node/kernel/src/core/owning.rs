@@ -7,6 +7,15 @@ use super::*;
 impl NodeCore {
     pub(super) fn rejoin_if_lost(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
         let lost = self.registry.nodes.get(&self.me).is_some_and(|n| !n.is_up());
+        // The log says so only to its members: who was removed while it was cut off hears it from those that stayed. Where
+        // it is still a member the meta leader gives it a new tenure, and sooner.
+        let patience = Span(2 * self.times.silence.0);
+        let over = self.ended > Tenure(0)
+            && self.ended == self.my_tenure()
+            && self
+                .unleased_since
+                .is_some_and(|since| now.since(since) > patience);
+        let lost = lost || over;
         let asked = self.rejoined.is_some_and(|at| now.since(at) < self.times.silence);
         if lost && !asked {
             self.rejoined = Some(now);

@@ -86,12 +86,12 @@ impl NodeCore {
             PeerMessage::Heartbeat {
                 sent_at,
                 tenure,
+                revision,
                 leased,
                 ended,
-                ..
             } => {
                 self.peer(now, from).says(now, *tenure, *leased, *ended);
-                self.answer_heartbeat(now, from, *sent_at, *tenure, out);
+                self.answer_heartbeat(now, from, *sent_at, (*tenure, *revision), out);
             }
             PeerMessage::HeartbeatAck {
                 sent_at,
@@ -175,7 +175,7 @@ impl NodeCore {
         now: Instant,
         from: NodeId,
         sent_at: Instant,
-        tenure: Tenure,
+        (tenure, revision): (Tenure, Revision),
         out: &mut Vec<CoreEffect>,
     ) {
         let registered = self.tenure_of(from);
@@ -184,7 +184,12 @@ impl NodeCore {
         } else {
             Promise::Withheld
         };
+        // What it goes by is old: it was a member then, and is none now.
+        let removed = tenure > Tenure(0)
+            && revision <= self.registry.revision
+            && !self.registry.nodes.contains_key(&from);
         let (promise, ended) = match promise {
+            _ if removed => (Span::ZERO, true),
             Promise::Given(length) => (length, false),
             Promise::Withheld => (Span::ZERO, false),
             Promise::Ended => (Span::ZERO, true),

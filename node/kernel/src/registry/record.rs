@@ -96,6 +96,14 @@ pub enum Duty {
     },
 }
 
+impl Duty {
+    /// True when it ends in the node's leaving.
+    #[must_use]
+    pub fn leaves(self) -> bool {
+        self == Self::Draining { leave: true }
+    }
+}
+
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
@@ -136,6 +144,12 @@ impl NodeRecord {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         matches!(self.duty, Duty::Draining { .. })
+    }
+
+    /// True while it hands over everything, to end then.
+    #[must_use]
+    pub fn leaves(&self) -> bool {
+        self.duty.leaves()
     }
 }
 
