@@ -294,6 +294,31 @@ fn a_node_that_lost_everybody_loses_its_lease_and_says_so() {
 }
 
 #[test]
+fn two_that_are_connected_hear_each_other_though_neither_knows_of_the_other() {
+    let mut cluster = Cluster::new(3);
+    let registry_of = |ids: &[u64]| {
+        let mut registry = Registry::default();
+        let (cluster, profile) = (ClusterId(1), Profile::Lan);
+        registry.apply(Revision(1), &Command::Found { cluster, profile });
+        for (revision, id) in (2..).zip(ids) {
+            registry.apply(Revision(revision), &Command::NodeUp(introduction(*id)));
+        }
+        CoreInput::Registry(Arc::new(registry))
+    };
+    // The leader was let in after the last entry that the third has, and the third not yet.
+    cluster.input(NodeId(1), &registry_of(&[2, 1]));
+    cluster.input(NodeId(2), &registry_of(&[2, 1]));
+    cluster.input(NodeId(3), &registry_of(&[2]));
+    cluster.run(Span(4 * Profile::Lan.times().silence.0));
+    assert!(cluster.cores[&NodeId(1)].is_alive(NodeId(3)));
+    assert!(cluster.cores[&NodeId(3)].is_alive(NodeId(1)));
+    cluster.kill(3);
+    assert!(!cluster.cores[&NodeId(1)].is_alive(NodeId(3)));
+    cluster.input(NodeId(1), &registry_of(&[2, 1]));
+    assert!(!cluster.cores[&NodeId(1)].is_alive(NodeId(3)), "forgotten");
+}
+
+#[test]
 fn a_meta_leader_that_leaves_hands_over_to_one_that_stays() {
     let mut cluster = Cluster::new(3);
     cluster.run(Span::from_ms(1000));

@@ -38,8 +38,9 @@ impl NodeCore {
         };
         self.dead.retain(same_run);
         self.told_dead.retain(same_run);
-        self.peers
-            .retain(|node, _| known(*node) || registry.cluster.is_none());
+        // Who is connected is heard, known or not: a node that waits to be let in may know of no node that could do it, and
+        // none of those of it.
+        self.peers.retain(|node, peer| known(*node) || !peer.broken);
         // A member that was never heard gets as long to show itself as one that fell silent.
         let me = self.me;
         for record in registry.nodes.values().filter(|n| n.id != me && n.is_up()) {
