@@ -1,6 +1,7 @@
 //! The guard: a small process beside the supervisor that holds the pauses. It thaws a paused process at its deadline,
 //! and when its own stdin ends, because the supervisor died, it ends every process it watches, and removes their directory
-//! if that was a temporary one. One order a line on stdin, one answer a line on stdout. What does not live here: the supervisor's end of the pipe (`supervisor::watch`).
+//! if that was a temporary one. One order a line on stdin, one answer a line on stdout. What does not live here: the
+//! supervisor's end of the pipe (`supervisor::watch`).
 
 use std::collections::BTreeMap;
 use std::fmt;
