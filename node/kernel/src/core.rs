@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 
 pub use step::{CoreConfig, CoreEffect, CoreInput, MetaView};
 
+use owning::first_lease_within;
 use peer::Peer;
 
 use crate::id::{Epoch, ExchangeId, Incarnation, NodeId, Revision, Tenure};
@@ -66,7 +67,7 @@ pub struct NodeCore {
     /// Latest tenure of this node that a voter has ended: nobody promises anything under it any more. It takes a new one,
     /// which only the meta leader can propose.
     ended: Tenure,
-    /// Since when this node has had no lease; none while it has one.
+    /// Since when this node has had no lease, but for what the first one may take; none while it has one.
     unleased_since: Option<Instant>,
     /// Since when it has had one without a gap.
     leased_since: Option<Instant>,
@@ -106,7 +107,7 @@ impl NodeCore {
             dead: BTreeMap::new(),
             told_dead: BTreeMap::new(),
             ended: Tenure(0),
-            unleased_since: Some(now),
+            unleased_since: Some(now + first_lease_within(&times)),
             leased_since: None,
             isolated: false,
             moving: BTreeMap::new(),

@@ -294,6 +294,23 @@ fn a_node_that_lost_everybody_loses_its_lease_and_says_so() {
 }
 
 #[test]
+fn nobody_is_called_isolated_while_all_have_just_started() {
+    let mut cluster = Cluster::new(3);
+    let times = Profile::Lan.times();
+    // Promises of voters that are let in late are late.
+    cluster.swallows = |_, _, message| matches!(message, PeerMessage::HeartbeatAck { .. });
+    cluster.run(Span(3 * times.silence.0));
+    let isolated = |seen: &[(NodeId, CoreEffect)]| {
+        let said =
+            |effect: &CoreEffect| matches!(effect, CoreEffect::Isolated { .. } | CoreEffect::HandOver { .. });
+        seen.iter().any(|(_, effect)| said(effect))
+    };
+    assert!(!isolated(&cluster.take_seen()));
+    cluster.run(Span(3 * times.silence.0));
+    assert!(isolated(&cluster.take_seen()), "that is not how long it takes");
+}
+
+#[test]
 fn two_that_are_connected_hear_each_other_though_neither_knows_of_the_other() {
     let mut cluster = Cluster::new(3);
     let registry_of = |ids: &[u64]| {

@@ -4,6 +4,12 @@
 
 use super::*;
 
+/// How long a node may take to its first lease before anybody wonders: where all start together the voters promise nothing
+/// for a while, and must be let in themselves.
+pub(super) fn first_lease_within(times: &Times) -> Span {
+    Span(4 * times.silence.0)
+}
+
 impl NodeCore {
     pub(super) fn rejoin_if_lost(&mut self, now: Instant, out: &mut Vec<CoreEffect>) {
         let lost = self.registry.nodes.get(&self.me).is_some_and(|n| !n.is_up());
@@ -24,8 +30,13 @@ impl NodeCore {
     }
 
     pub(super) fn registry(&mut self, now: Instant, registry: &Arc<Registry>, out: &mut Vec<CoreEffect>) {
+        let was_in = self.my_tenure() > Tenure(0);
         self.registry = Arc::clone(registry);
         self.times = registry.profile.times();
+        if !was_in && !self.isolated && self.my_tenure() > Tenure(0) {
+            let by = now + first_lease_within(&self.times);
+            self.unleased_since = self.unleased_since.map(|_| by);
+        }
         if registry.cluster.is_some() {
             self.voter.set_length(self.times.promise);
         }
