@@ -119,10 +119,13 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 impl Cluster {
     pub(crate) fn empty() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        std::fs::write(dir.path().join("cookie"), "secret of the tests").expect("write the cookie");
+        let base = free_base(60);
+        // Another run of the tests, at the same time and by chance on the same ports, is another cluster.
+        let cookie = format!("secret of the tests {} {base}", std::process::id());
+        std::fs::write(dir.path().join("cookie"), cookie).expect("write the cookie");
         Self {
             dir,
-            base: free_base(60),
+            base,
             nodes: (0..NAMES.len()).map(|_| None).collect(),
             always: Vec::new(),
         }
