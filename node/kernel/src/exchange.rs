@@ -57,6 +57,8 @@ pub struct Exchange {
     leaving: Option<(NodeId, Epoch, Instant)>,
     /// Until when a lease granted to the leader may hold, by this node's clock.
     granted_until: Instant,
+    /// To whom.
+    granted_to: Option<Pid>,
 }
 
 impl Exchange {
@@ -87,6 +89,7 @@ impl Exchange {
             routes: VecDeque::with_capacity(limits::RECENT_ROUTES_MAX),
             leaving: None,
             granted_until,
+            granted_to: leader.map(|l| l.pid),
         }
     }
 

@@ -230,6 +230,8 @@ pub struct MoveState {
     pub routes: Vec<MovedRoute>,
     /// How long leases granted to the leader may still hold.
     pub granted: Span,
+    /// To whom they were granted.
+    pub holder: Option<Pid>,
 }
 
 /// A request that was passed on, on its way to the next owner.

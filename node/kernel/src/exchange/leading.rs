@@ -93,9 +93,13 @@ impl Exchange {
                 pid: handler,
                 epoch: leader_epoch,
             });
-        if !leads || self.pending.is_some() || self.leaving.is_some() || now >= lease_until {
+        // An appointment that was proposed long ago may be committed after a later one: its leader waits for the other's lease.
+        let held = now < self.granted_until && self.granted_to != Some(handler);
+        let waits = held && !planted::is(Bug::AppointDuringLease);
+        if !leads || waits || self.pending.is_some() || self.leaving.is_some() || now >= lease_until {
             return;
         }
+        self.granted_to = Some(handler);
         let remaining = lease_until.since(now);
         // The holder's clock may be slower than this one by the drift; it shortens, this side lengthens.
         self.granted_until = self.granted_until.max(now + remaining.lengthened(DRIFT_PPM));
@@ -111,9 +115,9 @@ impl Exchange {
     /// live on, cut off.
     pub(super) fn end_grant(&mut self, handler: Pid, reason: DetachReason) {
         let over = matches!(reason, DetachReason::Asked | DetachReason::Panicked);
-        if over && self.leader.is_some_and(|l| l.pid == handler) {
+        if over && self.granted_to == Some(handler) {
             self.granted_until = Instant(0);
-            self.leader_gone = true;
         }
+        self.leader_gone |= over && self.leader.is_some_and(|l| l.pid == handler);
     }
 }

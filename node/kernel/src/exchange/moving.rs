@@ -67,6 +67,7 @@ impl Exchange {
                 routes.collect()
             },
             granted: self.granted_until.since(now),
+            holder: self.granted_to,
         }
     }
 
@@ -97,6 +98,7 @@ impl Exchange {
         }
         self.settle_until = now;
         self.granted_until = now + state.granted.lengthened(DRIFT_PPM);
+        self.granted_to = state.holder;
         self.counter.0 += 1;
         self.announce(&self.snapshot(), out);
         self.appoint_if_needed(now, out);

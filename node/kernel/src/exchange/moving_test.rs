@@ -223,6 +223,32 @@ fn the_next_owner_waits_for_leases_of_the_one_before_although_the_registry_has_n
 }
 
 #[test]
+fn a_leader_that_was_appointed_late_waits_for_the_lease_of_the_one_before_here_and_after_a_move() {
+    let (mut old, leader, other) = led();
+    step(&mut old, 1000, &ask(leader, 1, 51_000));
+    let late = LeaderRecord {
+        pid: other,
+        epoch: LeaderEpoch(2),
+    };
+    let grants = |effects: &[ExchangeEffect]| {
+        let grant = |e: &ExchangeEffect| matches!(e, ExchangeEffect::GrantLease { .. });
+        effects.iter().any(grant)
+    };
+    let state = leave(&mut old.clone(), 2000);
+    step(
+        &mut old,
+        2000,
+        &ExchangeInput::LeaderCommitted { leader: Some(late) },
+    );
+    assert!(!grants(&step(&mut old, 3000, &ask(other, 2, 53_000))));
+    assert!(grants(&step(&mut old, 60_000, &ask(other, 2, 110_000))));
+    let mut new = exchange(Strategy::Consensus, 2, Some(late));
+    step(&mut new, 3000, &ExchangeInput::Resume { state });
+    assert!(!grants(&step(&mut new, 4000, &ask(other, 2, 54_000))));
+    assert!(grants(&step(&mut new, 60_000, &ask(other, 2, 110_000))));
+}
+
+#[test]
 fn a_lease_granted_before_a_move_is_waited_for_by_the_next_owner() {
     let (mut old, leader, other) = led();
     step(&mut old, 1000, &ask(leader, 1, 51_000));
