@@ -95,11 +95,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// What a batch should have seen and did not. Nothing is asked of a small batch, nor of one whose clusters are of one
-    /// size: a single node moves nothing.
+    /// What a batch should have seen and did not. Nothing is asked of a small batch, nor of one whose clusters are all too
+    /// small for a majority without one of them: those move and elect little.
     #[must_use]
     pub fn unseen(&self, tiers: &[Tier], wishes: &Wishes) -> BTreeSet<Sight> {
-        if self.runs < COVERAGE_SEEDS || wishes.nodes.is_some() {
+        if self.runs < COVERAGE_SEEDS || wishes.nodes.is_some_and(|nodes| nodes < 3) {
             return BTreeSet::new();
         }
         let never = |sight: &Sight| {
