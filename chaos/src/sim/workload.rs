@@ -202,7 +202,7 @@ impl World {
     /// True while there is time enough for a node that is taken down to be missed, come again, and be well.
     fn may_take_down(&mut self) -> bool {
         let plan = self.plan();
-        self.now() < plan.healed_at() + Span(plan.liveness.0 / 3)
+        self.now() < plan.healed_at() + Span(plan.liveness.0 / 2)
     }
 
     /// Any node that runs.

@@ -116,10 +116,11 @@ impl Voter {
         until.max(self.silent_until).since(now)
     }
 
-    /// Forgets nodes that the registry no longer has.
-    pub fn retain(&mut self, known: impl Fn(NodeId) -> bool) {
+    /// Forgets nodes that the registry no longer has; `used` is the highest tenure of those. What was ended above it stays:
+    /// this voter's registry is behind the leader's that asked, and does not have the node *yet*.
+    pub fn retain(&mut self, known: impl Fn(NodeId) -> bool, used: Tenure) {
         self.promised.retain(|node, _| known(*node));
-        self.ended.retain(|node, _| known(*node));
+        self.ended.retain(|node, ended| known(*node) || *ended > used);
     }
 }
 

@@ -76,6 +76,24 @@ fn an_ended_tenure_gets_no_promise_and_the_next_one_does() {
 }
 
 #[test]
+fn an_ended_tenure_stays_ended_while_the_voters_registry_is_behind_the_asking_leaders() {
+    let mut voter = Voter::new(ms(0), LENGTH);
+    voter.end(ms(200), X, Tenure(13));
+    // Here the node's earlier run, of tenure 12, has just been removed; the leader has its next one already.
+    voter.retain(|_| false, Tenure(12));
+    assert_eq!(
+        voter.ask(ms(210), X, Tenure(13), Some(Tenure(13))),
+        Promise::Ended
+    );
+    // The run in question was removed: no tenure of that number will come again.
+    voter.retain(|_| false, Tenure(13));
+    assert_eq!(
+        voter.ask(ms(220), X, Tenure(13), Some(Tenure(13))),
+        Promise::Given(LENGTH)
+    );
+}
+
+#[test]
 fn a_lease_holds_as_long_as_a_majority_promised_counted_from_the_asking() {
     let mut lease = Lease::default();
     lease.set_tenure(Tenure(1));

@@ -202,9 +202,11 @@ impl Host {
         }
     }
 
-    /// A node that leaves for good gives up its vote first, as far as the others let it.
+    /// A node that leaves for good gives up its vote first, as far as the others let it, and lets another one lead: a sole
+    /// voter that was replaced leads on without a vote until its successor takes over.
     pub(super) fn leave_without_vote(&mut self, now: Instant) {
-        let waits = self.config.gives_up_vote && self.state.voters.contains(self.id());
+        let bound = self.state.voters.contains(self.id()) || self.meta_view.leads;
+        let waits = self.config.gives_up_vote && bound;
         if self.leaves_by.is_some_and(|by| now >= by || !waits) {
             self.leaves_by = None;
             self.out.push(Output::Leave);

@@ -41,7 +41,7 @@ impl NodeCore {
             self.voter.set_length(self.times.promise);
         }
         let known = |node: NodeId| registry.nodes.contains_key(&node);
-        self.voter.retain(known);
+        self.voter.retain(known, registry.tenures_used);
         // The next run of a node is not dead, and one that was let in again was not.
         let same_run = |node: &NodeId, dead: &mut (Incarnation, Tenure)| {
             let record = registry.nodes.get(node);
