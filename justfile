@@ -20,6 +20,10 @@ observe *ARGS:
 kill NODE *ARGS:
     cargo run --release -- chaos kill {{NODE}} {{ARGS}}
 
+# lose a share (such as 5%) of what one node sends to another, for 30 s
+loss FROM TO SHARE *ARGS:
+    cargo run --release -- chaos loss {{FROM}} {{TO}} {{SHARE}} {{ARGS}}
+
 # delay frames from one node to another, for 30 s
 delay FROM TO DELAY *ARGS:
     cargo run --release -- chaos delay {{FROM}} {{TO}} {{DELAY}} {{ARGS}}

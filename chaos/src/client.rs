@@ -1,10 +1,11 @@
-//! The fault client: kills, pauses, delays, cuts, lists and halts, given the address of any node. What does not live
+//! The fault client: kills, pauses, delays, loses, cuts, lists and halts, given the address of any node. What does not live
 //! here: connections (`reach`), what an order would do (`crate::radius`), words for the command line.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use squall_kernel::fault::Share;
 use squall_proto::v1 as proto;
 use squall_proto::v1::set_fault_request::Fault;
 use tokio::time::{Instant, interval};
@@ -209,6 +210,23 @@ impl ChaosClient {
         self.set((from, to), ttl, Fault::Delay(fault)).await
     }
 
+    /// Loses a share of what goes from one node to another, for `ttl`.
+    ///
+    /// # Errors
+    /// As [`Self::kill`].
+    pub async fn loss(
+        &self,
+        (from, to): (&str, &str),
+        share: Share,
+        ttl: Duration,
+    ) -> Result<ActiveFault, ChaosError> {
+        let fault = proto::LossFault {
+            to: to.into(),
+            share_ppm: share.0,
+        };
+        self.set((from, to), ttl, Fault::Loss(fault)).await
+    }
+
     /// Lets nothing through from one node to another, for `ttl`.
     ///
     /// # Errors
@@ -292,6 +310,7 @@ impl ChaosClient {
         find(&known, to)?;
         let kind = match &fault {
             Fault::Delay(_) => "delay",
+            Fault::Loss(_) => "loss",
             Fault::Cut(_) => "cut",
         };
         let id = format!("{kind}-{from}-{to}");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use squall_kernel::fault::Share;
 use squall_observer::console::{Console, ConsoleError, Order, Picture, Radius};
 use squall_proto::v1::Child;
 
@@ -80,6 +81,15 @@ async fn fire(client: &ChaosClient, order: Order) -> Result<String, ChaosError> 
             .delay((&from, &to), delay, jitter, ttl)
             .await
             .map(|fault| set(&fault)),
+        Order::Loss {
+            from,
+            to,
+            share_ppm,
+            ttl,
+        } => {
+            let lost = client.loss((&from, &to), Share(share_ppm), ttl).await;
+            lost.map(|fault| set(&fault))
+        }
         Order::Cut { from, to, ttl } => client.cut((&from, &to), ttl).await.map(|fault| set(&fault)),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use squall_kernel::fault::{RETRANSMIT, Share};
 use squall_observer::console::{Order, Picture, PictureNode, Radius};
 
 #[cfg(test)]
@@ -57,6 +58,21 @@ pub fn radius(order: &Order, picture: &Picture) -> Radius {
             let what = format!(
                 "{from} → {to}: every frame {}{jitter} later, for {}; {to} → {from} as before",
                 words(*delay),
+                words(*ttl)
+            );
+            link(from, to, what, picture)
+        }
+        Order::Loss {
+            from,
+            to,
+            share_ppm,
+            ttl,
+        } => {
+            let what = format!(
+                "{from} → {to}: {} is lost and comes {} later or more, all behind it waits, for {}; {to} → {from} as \
+                 before",
+                Share(*share_ppm),
+                words(Duration::from_micros(RETRANSMIT.0)),
                 words(*ttl)
             );
             link(from, to, what, picture)

@@ -143,6 +143,21 @@ fn a_cut_loses_the_quorum_only_when_no_third_voter_links_the_two() {
 }
 
 #[test]
+fn losses_are_told_with_what_comes_of_them() {
+    let order = Order::Loss {
+        from: "a".into(),
+        to: "b".into(),
+        share_ppm: 50_000,
+        ttl: Duration::from_secs(30),
+    };
+    let lines = radius(&order, &picture(&["a", "b", "c"], &[], "c")).lines;
+    assert_eq!(
+        lines,
+        ["a → b: 5% is lost and comes 200 ms later or more, all behind it waits, for 30 s; b → a as before"]
+    );
+}
+
+#[test]
 fn delays_are_told_with_their_jitter() {
     let order = |jitter| Order::Delay {
         from: "a".into(),

@@ -30,7 +30,7 @@ pub async fn run(
         ));
     }
     let faults = if chaos {
-        "on: squall chaos kill|pause|delay|cut …"
+        "on: squall chaos kill|pause|delay|loss|cut …"
     } else {
         "off (--chaos)"
     };

@@ -12,6 +12,7 @@ use squall_chaos::client::{ChaosClient, ChaosError};
 use squall_chaos::console::ChaosConsole;
 use squall_chaos::layout::free_base;
 use squall_chaos::supervisor::{Supervisor, SupervisorOptions};
+use squall_kernel::fault::Share;
 use squall_observer::console::{Console, ConsoleError, Order};
 use squall_proto::v1::chaos_server::{Chaos, ChaosServer};
 use squall_proto::v1::introspection_server::{Introspection, IntrospectionServer};
@@ -65,6 +66,9 @@ impl Chaos for Node {
                     "delay {} -> {} {}us ±{}us",
                     self.name, delay.to, delay.delay_us, delay.jitter_us
                 )
+            }
+            Some(proto::set_fault_request::Fault::Loss(loss)) => {
+                format!("loss {} -> {} {}ppm", self.name, loss.to, loss.share_ppm)
             }
             Some(proto::set_fault_request::Fault::Cut(cut)) => format!("cut {} -> {}", self.name, cut.to),
             None => return Err(Status::invalid_argument("no fault")),
@@ -159,6 +163,14 @@ async fn link_faults_are_set_at_the_sender_listed_and_halted() {
     );
     let again = client.delay(("a", "b"), ms(200), ms(50), TTL).await.unwrap();
     assert_eq!(again.id, delay.id, "it replaces the one before");
+    let loss = client
+        .loss(("a", "b"), Share::from_percent(5), TTL)
+        .await
+        .unwrap();
+    assert_eq!(
+        (loss.id.as_str(), loss.what.as_str()),
+        ("loss-a-b", "loss a -> b 50000ppm")
+    );
     let cut = client.cut(("b", "a"), TTL).await.unwrap();
     assert_eq!(
         (cut.what.as_str(), cut.left_ms, cut.by.as_str()),
@@ -172,7 +184,7 @@ async fn link_faults_are_set_at_the_sender_listed_and_halted() {
             .iter()
             .map(|fault| fault.node.as_str())
             .collect::<Vec<_>>(),
-        ["a", "b"]
+        ["a", "a", "b"]
     );
     assert_eq!(
         listing
@@ -184,7 +196,7 @@ async fn link_faults_are_set_at_the_sender_listed_and_halted() {
     );
 
     let halted = client.halt().await.unwrap();
-    assert_eq!((halted.cleared, halted.remains.is_clear()), (2, true));
+    assert_eq!((halted.cleared, halted.remains.is_clear()), (3, true));
 }
 
 #[tokio::test]

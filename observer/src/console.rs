@@ -53,6 +53,17 @@ pub enum Order {
         /// Time until it ends.
         ttl: Duration,
     },
+    /// Loses a share of what goes from one node to another: it comes late, and what is behind it waits.
+    Loss {
+        /// Node that sends.
+        from: String,
+        /// Node that receives.
+        to: String,
+        /// What is lost, in parts per million.
+        share_ppm: u32,
+        /// Time until it ends.
+        ttl: Duration,
+    },
     /// Lets nothing through from one node to another.
     Cut {
         /// Node that sends.

@@ -50,6 +50,8 @@ pub enum Deed {
     Restart,
     /// Delay a link.
     Delay,
+    /// Lose a share of what goes over a link.
+    Loss,
     /// Cut a link.
     Cut,
 }
@@ -63,6 +65,8 @@ pub enum Field {
     Ttl,
     /// How much later.
     Delay,
+    /// How much is lost.
+    Loss,
 }
 
 /// How far the dialog has come.
@@ -93,6 +97,8 @@ pub struct Dialog {
     pub ttl: usize,
     /// Index into [`DELAYS_MS`].
     pub delay: usize,
+    /// Index into [`LOSSES_PERCENT`].
+    pub loss: usize,
     /// What it would do to the cluster.
     pub radius: Option<Radius>,
     /// How far it has come.
@@ -103,8 +109,10 @@ pub struct Dialog {
 pub const TTLS_MS: [u64; 6] = [5_000, 10_000, 30_000, 60_000, 120_000, 300_000];
 /// Delays to choose from; the jitter is a quarter of them.
 pub const DELAYS_MS: [u64; 7] = [10, 50, 100, 200, 500, 1_000, 5_000];
+/// Losses to choose from.
+pub const LOSSES_PERCENT: [u32; 6] = [1, 2, 5, 10, 20, 50];
 const NODE_DEEDS: [Deed; 4] = [Deed::Kill, Deed::Pause, Deed::Resume, Deed::Restart];
-const LINK_DEEDS: [Deed; 2] = [Deed::Delay, Deed::Cut];
+const LINK_DEEDS: [Deed; 3] = [Deed::Delay, Deed::Loss, Deed::Cut];
 
 impl Deed {
     /// The word for it.
@@ -116,6 +124,7 @@ impl Deed {
             Self::Resume => "resume",
             Self::Restart => "restart",
             Self::Delay => "delay",
+            Self::Loss => "loss",
             Self::Cut => "cut",
         }
     }
@@ -135,6 +144,7 @@ impl Dialog {
             field: Field::Deed,
             ttl: 1,
             delay: 3,
+            loss: 2,
             radius: None,
             stage: Stage::Form,
         }
@@ -156,6 +166,7 @@ impl Dialog {
             Deed::Resume | Deed::Restart => &[Field::Deed],
             Deed::Kill | Deed::Pause | Deed::Cut => &[Field::Deed, Field::Ttl],
             Deed::Delay => &[Field::Deed, Field::Delay, Field::Ttl],
+            Deed::Loss => &[Field::Deed, Field::Loss, Field::Ttl],
         }
     }
 
@@ -189,6 +200,7 @@ impl Dialog {
             }
             Field::Ttl => self.ttl = step(self.ttl, self.ttls()),
             Field::Delay => self.delay = step(self.delay, DELAYS_MS.len()),
+            Field::Loss => self.loss = step(self.loss, LOSSES_PERCENT.len()),
         }
     }
 
@@ -216,6 +228,12 @@ impl Dialog {
         format!("{} ± {}", millis(ms), millis(ms / 4))
     }
 
+    /// The loss chosen, in words.
+    #[must_use]
+    pub fn loss_words(&self) -> String {
+        format!("{}%", self.loss_percent())
+    }
+
     /// The order the form makes.
     #[must_use]
     pub fn order(&self) -> Order {
@@ -239,20 +257,28 @@ impl Dialog {
                     },
                 }
             }
-            Target::Link { from, to, .. } => {
-                let (from, to) = (from.clone(), to.clone());
-                let delay = Duration::from_millis(DELAYS_MS[self.delay.min(DELAYS_MS.len() - 1)]);
-                match self.deed {
-                    Deed::Cut => Order::Cut { from, to, ttl },
-                    _ => Order::Delay {
-                        from,
-                        to,
-                        delay,
-                        jitter: delay / 4,
-                        ttl,
-                    },
-                }
-            }
+            Target::Link { from, to, .. } => self.link_order(from.clone(), to.clone(), ttl),
+        }
+    }
+
+    fn link_order(&self, from: String, to: String, ttl: Duration) -> Order {
+        let delay = Duration::from_millis(DELAYS_MS[self.delay.min(DELAYS_MS.len() - 1)]);
+        match self.deed {
+            Deed::Cut => Order::Cut { from, to, ttl },
+            Deed::Loss => Order::Loss {
+                from,
+                to,
+                // A hundredth has ten thousand parts of a million.
+                share_ppm: self.loss_percent() * 10_000,
+                ttl,
+            },
+            _ => Order::Delay {
+                from,
+                to,
+                delay,
+                jitter: delay / 4,
+                ttl,
+            },
         }
     }
 
@@ -276,6 +302,10 @@ impl Dialog {
 
     fn ttls(&self) -> usize {
         TTLS_MS.len() + usize::from(self.deed == Deed::Kill)
+    }
+
+    fn loss_percent(&self) -> u32 {
+        LOSSES_PERCENT[self.loss.min(LOSSES_PERCENT.len() - 1)]
     }
 
     fn ttl_ms(&self) -> u64 {

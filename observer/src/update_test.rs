@@ -227,6 +227,24 @@ fn a_link_is_broken_from_the_mesh() {
 }
 
 #[test]
+fn a_link_loses_what_the_dialog_says() {
+    let mut m = model(true);
+    keys(&mut m, "2x");
+    // From delay to loss, and from 5% to 10%.
+    press(&mut m, KeyCode::Right);
+    press(&mut m, KeyCode::Down);
+    press(&mut m, KeyCode::Right);
+    let cmds = keys(&mut m, "\n\n");
+    let Some(Cmd::Fire(Order::Loss {
+        from, to, share_ppm, ..
+    })) = cmds.last()
+    else {
+        panic!("{cmds:?}")
+    };
+    assert_eq!((from.as_str(), to.as_str(), *share_ppm), ("a", "b", 100_000));
+}
+
+#[test]
 fn the_answer_of_a_closed_dialog_is_still_shown() {
     let mut m = model(true);
     update(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use squall_chaos::client::{ActiveFault, ChaosClient, ChaosError};
+use squall_kernel::fault::Share;
 use squall_proto::v1::{Child, ChildState};
 
 use super::connect::ConnectArgs;
@@ -15,7 +16,7 @@ use super::values;
 
 mod sim;
 
-/// Kills, pauses, delays and cuts; every fault ends by itself. The cluster must run with --chaos.
+/// Kills, pauses, delays, loses and cuts; every fault ends by itself. The cluster must run with --chaos.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct ChaosArgs {
     #[command(subcommand)]
@@ -62,6 +63,16 @@ enum ChaosCommand {
         /// Uniform, plus or minus
         #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = values::duration)]
         jitter: Duration,
+    },
+    /// Lose a share of what one node sends to another: it comes 200ms later or more, and what is behind it waits
+    Loss {
+        /// Name of the node that sends
+        from: String,
+        /// Name of the node that receives
+        to: String,
+        /// What is lost, such as 5%
+        #[arg(value_name = "SHARE", value_parser = values::share)]
+        share: Share,
     },
     /// Let nothing through from one node to another
     Cut {
@@ -141,6 +152,10 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
                 .await
                 .map_err(explained)?,
         ),
+        ChaosCommand::Loss { from, to, share } => {
+            let lost = client.loss((&from, &to), share, ttl).await;
+            fault(&lost.map_err(explained)?)
+        }
         ChaosCommand::Cut { from, to } => fault(&client.cut((&from, &to), ttl).await.map_err(explained)?),
         ChaosCommand::Sim(args) => return sim::run(&args),
         ChaosCommand::List { json } => list(client, json).await?,

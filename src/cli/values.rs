@@ -1,10 +1,11 @@
-//! Values on the command line: durations, addresses, words of closed lists.
+//! Values on the command line: durations, shares, addresses, words of closed lists.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use squall_kernel::fault::Share;
 use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Strategy, Takeover};
 use squall_observer::Screen;
@@ -47,6 +48,31 @@ pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("it must be longer than nothing".into()),
         some => Ok(some),
     }
+}
+
+/// A share such as `5%` or `0.5%`: more than nothing, at most everything.
+///
+/// # Errors
+/// Says how to write it.
+pub(crate) fn share(text: &str) -> Result<Share, String> {
+    let wrong = || format!("'{text}' is not a share: write 5% or 0.5%");
+    let number = text.strip_suffix('%').ok_or_else(wrong)?;
+    let (whole, rest) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    if !digits(whole) || !digits(rest) {
+        return Err(wrong());
+    }
+    // Four digits behind the point are parts of a million; finer ones are not told apart.
+    let parts: u32 = format!("{rest:0<4.4}").parse().map_err(|_| wrong())?;
+    let whole = whole.parse::<u32>().unwrap_or(u32::MAX);
+    let share = Share(Share::from_percent(whole).0.saturating_add(parts));
+    if share == Share::NONE {
+        return Err("it must be more than nothing: at least 0.0001%".into());
+    }
+    if share > Share::ALL {
+        return Err("it is at most 100%".into());
+    }
+    Ok(share)
 }
 
 /// Addresses separated by commas; none for an empty text.
@@ -193,6 +219,34 @@ mod tests {
             assert_eq!(duration(text).ok(), micros.map(Duration::from_micros), "{text}");
         }
         assert!(some_time("0ms").is_err());
+    }
+
+    #[test]
+    fn shares_are_more_than_nothing_and_at_most_all() {
+        let table = [
+            ("5%", Ok(50_000)),
+            ("0.5%", Ok(5_000)),
+            ("100%", Ok(1_000_000)),
+            ("12.345678%", Ok(123_456)),
+            ("0%", Err("more than nothing")),
+            ("0.00001%", Err("more than nothing")),
+            ("120%", Err("at most 100%")),
+            ("100.0001%", Err("at most 100%")),
+            ("99999999999%", Err("at most 100%")),
+            ("abc", Err("write 5%")),
+            ("5", Err("write 5%")),
+            ("-5%", Err("write 5%")),
+            ("1.%", Err("write 5%")),
+            ("%", Err("write 5%")),
+            ("", Err("write 5%")),
+        ];
+        for (text, expected) in table {
+            match (share(text), expected) {
+                (Ok(share), Ok(ppm)) => assert_eq!(share.0, ppm, "{text}"),
+                (Err(error), Err(words)) => assert!(error.contains(words), "{text}: {error}"),
+                (got, _) => panic!("{text}: {got:?}"),
+            }
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use goal::Goal;
 pub use phases::{Moment, PhaseFigures, Phases};
 pub use report::{Inside, Trial};
 pub use spread::Bucket;
-pub use summary::{Checked, ClassFigures, Failover};
+pub use summary::{Checked, ClassFigures, Failover, Lasting};
 
 use class::Turn;
 
@@ -74,13 +74,13 @@ pub struct FailoverOptions {
 }
 
 impl FailoverOptions {
-    /// Every class 20 times, 500 requests a second.
+    /// Every quick class 20 times, 500 requests a second.
     #[must_use]
     pub fn new(program: PathBuf, profile: Profile) -> Self {
         Self {
             program,
             programme: Programme::Trials {
-                classes: Class::ALL.to_vec(),
+                classes: Class::QUICK.to_vec(),
                 each: 20,
             },
             rate: 500,

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use squall_kernel::fault::retransmission;
 use squall_kernel::frame::Frame;
 use squall_kernel::handshake::LANES;
 use squall_kernel::id::{Incarnation, LinkSeq};
@@ -17,9 +18,7 @@ use super::host::Lane;
 use super::plan::Spread;
 use super::rng::Rng;
 
-/// What TCP waits before it sends again; doubles with every further loss (RFC 6298 with Linux's least timeout).
-const RETRANSMIT: Span = Span::from_ms(200);
-/// Losses in a row that are counted: three pauses are longer than any fault needs.
+/// Losses in a row that are counted: three pauses are longer than any fault needs. A live link counts more.
 const LOSSES_MAX: u32 = 3;
 /// Longest wait of an acknowledgement, as in the mesh.
 const ACK: Span = Span::from_ms(10);
@@ -291,11 +290,7 @@ impl Track {
     /// When something that sets out now arrives: never before what set out earlier.
     fn arrival(&mut self, now: Instant, weather: &Weather, spread: &Spread, rng: &mut Rng) -> Instant {
         let mut at = now + spread.draw(rng) + weather.slower + rng.span(Span::ZERO, weather.jitter);
-        let mut losses = 0;
-        while losses < LOSSES_MAX && weather.lost > 0 && rng.chance(weather.lost) {
-            at = at + Span(RETRANSMIT.0 << losses);
-            losses += 1;
-        }
+        at = at + retransmission(LOSSES_MAX, || weather.lost > 0 && rng.chance(weather.lost));
         if let Some((since, stall)) = weather.clog {
             let stalls = at.since(since).0 / stall.0.max(1) + 1;
             at = at.max(Instant(since.0 + stalls * stall.0));

@@ -11,6 +11,10 @@ use core::fmt;
 use crate::id::NodeName;
 use crate::time::{Instant, Span};
 
+mod loss;
+
+pub use loss::{LOSSES_MAX, RETRANSMIT, Share, retransmission};
+
 /// Longest life of a fault: one hour; nobody forgets one for longer.
 pub const TTL_MAX: Span = Span::from_ms(3_600_000);
 /// Life of a fault when none is given.
@@ -34,6 +38,14 @@ pub enum FaultKind {
         /// Uniformly up to this much less or more.
         jitter: Span,
     },
+    /// Loses some of them, each time together with whatever set out with it. They go again after [`RETRANSMIT`], lost
+    /// ones after twice that, and so on; order is kept, so that all that come behind them wait as well.
+    Loss {
+        /// The peer.
+        to: NodeName,
+        /// How much.
+        share: Share,
+    },
     /// Lets nothing through; what is held back flows when it ends.
     Cut {
         /// The peer.
@@ -46,7 +58,7 @@ impl FaultKind {
     #[must_use]
     pub const fn to(&self) -> &NodeName {
         match self {
-            Self::Delay { to, .. } | Self::Cut { to } => to,
+            Self::Delay { to, .. } | Self::Loss { to, .. } | Self::Cut { to } => to,
         }
     }
 }
@@ -56,6 +68,7 @@ impl fmt::Display for FaultKind {
         match self {
             Self::Delay { to, delay, jitter } if *jitter == Span::ZERO => write!(f, "delay {delay} to {to}"),
             Self::Delay { to, delay, jitter } => write!(f, "delay {delay} ± {jitter} to {to}"),
+            Self::Loss { to, share } => write!(f, "loss of {share} to {to}"),
             Self::Cut { to } => write!(f, "cut to {to}"),
         }
     }
@@ -94,6 +107,12 @@ pub enum FaultError {
         asked: Span,
         /// The bound.
         max: Span,
+    },
+    /// Nothing, or more than there is, would be lost.
+    #[error("a loss is more than 0% and at most 100%, not {asked}")]
+    Loss {
+        /// Share asked for.
+        asked: Share,
     },
     /// The id or the author's name is too long.
     #[error("the id and the author of a fault have at most {max} bytes, not {len}")]
@@ -198,14 +217,18 @@ impl FaultTable {
     }
 
     /// What becomes of `frames` that set out for `to` together now; `rng` is a fresh random number. Counts them as
-    /// touched. A cut beats delays; delays add up.
+    /// touched, by a loss only where they are lost. A cut beats the others; delays and the pauses of losses add up.
     pub fn verdict(&mut self, to: &NodeName, now: Instant, rng: u64, frames: u64) -> Verdict {
-        for fault in self
+        let acting = self
             .faults
             .values_mut()
-            .filter(|f| f.ends > now && f.kind.to() == to)
-        {
-            fault.touched = fault.touched.saturating_add(frames);
+            .filter(|f| f.ends > now && f.kind.to() == to);
+        for (n, fault) in (0_u64..).zip(acting) {
+            let spared =
+                matches!(fault.kind, FaultKind::Loss { share, .. } if share.pause(own(rng, n)) == Span::ZERO);
+            if !spared {
+                fault.touched = fault.touched.saturating_add(frames);
+            }
         }
         self.judge(to, now, rng)
     }
@@ -218,8 +241,9 @@ impl FaultTable {
             match &fault.kind {
                 FaultKind::Cut { .. } => return Verdict::Hold,
                 FaultKind::Delay { delay, jitter, .. } => {
-                    wait.0 += drawn(*delay, *jitter, rng ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).0;
+                    wait.0 += drawn(*delay, *jitter, own(rng, n)).0;
                 }
+                FaultKind::Loss { share, .. } => wait.0 += share.pause(own(rng, n)).0,
             }
         }
         if wait == Span::ZERO {
@@ -228,6 +252,11 @@ impl FaultTable {
             Verdict::DelayUntil(now + wait)
         }
     }
+}
+
+/// The random number of one of several faults on a link.
+const fn own(rng: u64, n: u64) -> u64 {
+    rng ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// A number of the range `delay ± jitter`, never below zero.
@@ -243,21 +272,32 @@ fn check(id: &str, kind: &FaultKind, ttl: Span, by: &str) -> Result<(), FaultErr
             max: TTL_MAX,
         });
     }
-    if let FaultKind::Delay { delay, jitter, .. } = kind {
-        let asked = Span(delay.0.saturating_add(jitter.0));
-        if asked > DELAY_MAX {
-            return Err(FaultError::Delay {
-                asked,
-                max: DELAY_MAX,
-            });
-        }
-    }
+    check_kind(kind)?;
     let len = id.len().max(by.len());
     if len > FAULT_ID_BYTES_MAX {
         return Err(FaultError::TooLong {
             len,
             max: FAULT_ID_BYTES_MAX,
         });
+    }
+    Ok(())
+}
+
+fn check_kind(kind: &FaultKind) -> Result<(), FaultError> {
+    match *kind {
+        FaultKind::Delay { delay, jitter, .. } => {
+            let asked = Span(delay.0.saturating_add(jitter.0));
+            if asked > DELAY_MAX {
+                return Err(FaultError::Delay {
+                    asked,
+                    max: DELAY_MAX,
+                });
+            }
+        }
+        FaultKind::Loss { share: asked, .. } if asked == Share::NONE || asked > Share::ALL => {
+            return Err(FaultError::Loss { asked });
+        }
+        FaultKind::Loss { .. } | FaultKind::Cut { .. } => {}
     }
     Ok(())
 }

@@ -22,6 +22,18 @@ fn delay(to: &str, delay_ms: u64, jitter_ms: u64) -> FaultKind {
     }
 }
 
+fn loss(to: &str, share: Share) -> FaultKind {
+    FaultKind::Loss { to: name(to), share }
+}
+
+fn wait(table: &FaultTable, rng: u64) -> Span {
+    match table.judge(&name("b"), START, rng) {
+        Verdict::DelayUntil(at) => at.since(START),
+        Verdict::Pass => Span::ZERO,
+        Verdict::Hold => panic!("held"),
+    }
+}
+
 fn ids(table: &FaultTable, now: Instant) -> Vec<&str> {
     table.list(now).map(|f| f.id.as_str()).collect()
 }
@@ -56,11 +68,6 @@ fn a_fault_acts_on_its_peer_alone_and_until_its_time_is_over() {
 fn a_delay_draws_from_its_whole_range_and_never_below_zero() {
     let mut table = FaultTable::default();
     table.set(START, "d", delay("b", 200, 50), SECOND, "").unwrap();
-    let wait = |table: &FaultTable, rng| match table.judge(&name("b"), START, rng) {
-        Verdict::DelayUntil(at) => at.since(START),
-        Verdict::Pass => Span::ZERO,
-        Verdict::Hold => panic!("held"),
-    };
     assert_eq!(wait(&table, 0), Span::from_ms(150));
     assert_eq!(wait(&table, 100_000), Span::from_ms(250));
     assert_eq!(wait(&table, 100_001), Span::from_ms(150));
@@ -84,6 +91,46 @@ fn delays_add_up_and_a_cut_beats_them() {
     assert_eq!(table.verdict(&name("b"), START, 9, 2), Verdict::Hold);
     let touched: Vec<u64> = table.list(START).map(|f| f.touched).collect();
     assert_eq!(touched, [3, 2, 3]);
+}
+
+#[test]
+fn what_is_lost_comes_after_pauses_that_double_and_one_draw_gives_one_verdict() {
+    let mut table = FaultTable::default();
+    let share = Share::from_percent(20);
+    table.set(START, "l", loss("b", share), SECOND, "").unwrap();
+    let waits: Vec<u64> = (0..100_000).map(|rng| wait(&table, rng).as_ms()).collect();
+    let often = |ms| waits.iter().filter(|wait| **wait == ms).count();
+    // 80 %, 16 %, 3.2 %, 0.64 % of a hundred thousand, give or take five standard deviations.
+    for (ms, expected, off) in [
+        (0, 80_000, 640),
+        (200, 16_000, 580),
+        (600, 3_200, 280),
+        (1_400, 640, 130),
+    ] {
+        assert!(often(ms).abs_diff(expected) <= off, "{ms} ms: {}", often(ms));
+    }
+    assert_eq!(wait(&table, 7), wait(&table, 7));
+    table.set(START, "l", loss("b", Share::ALL), SECOND, "").unwrap();
+    let longest = Span(RETRANSMIT.0 * ((1 << LOSSES_MAX) - 1));
+    assert_eq!((wait(&table, 1), longest.as_ms()), (longest, 25_400));
+}
+
+#[test]
+fn a_loss_touches_what_it_loses_adds_up_with_delays_and_yields_to_a_cut() {
+    let mut table = FaultTable::default();
+    table.set(START, "d", delay("b", 10, 0), SECOND, "").unwrap();
+    let share = Share::from_percent(50);
+    table.set(START, "l", loss("b", share), SECOND, "").unwrap();
+    let waits: Vec<u64> = (0..64).map(|rng| wait(&table, rng).as_ms()).collect();
+    assert!(waits.contains(&10) && waits.contains(&210), "{waits:?}");
+    for rng in 0..64 {
+        table.verdict(&name("b"), START, rng, 1);
+    }
+    let lost = waits.iter().filter(|wait| **wait > 10).count() as u64;
+    let touched = |table: &FaultTable| table.list(START).map(|f| f.touched).collect::<Vec<u64>>();
+    assert_eq!(touched(&table), [64, lost]);
+    table.set(START, "c", cut("b"), SECOND, "").unwrap();
+    assert_eq!(table.verdict(&name("b"), START, 0, 1), Verdict::Hold);
 }
 
 #[test]
@@ -124,6 +171,23 @@ fn bounds_hold() {
             max: DELAY_MAX
         })
     );
+    for asked in [Share::NONE, Share(1_000_001), Share(u32::MAX)] {
+        let refused = Err(FaultError::Loss { asked });
+        assert_eq!(table.set(START, "", loss("b", asked), SECOND, ""), refused);
+    }
+    assert_eq!(
+        FaultError::Loss {
+            asked: Share::from_percent(120)
+        }
+        .to_string(),
+        "a loss is more than 0% and at most 100%, not 120%"
+    );
+    for least_and_most in [Share(1), Share::ALL] {
+        table
+            .set(START, "l", loss("b", least_and_most), SECOND, "")
+            .unwrap();
+    }
+    table.clear("l");
     let long: String = "x".repeat(65);
     let too_long = Err(FaultError::TooLong {
         len: 65,
@@ -146,6 +210,9 @@ fn bounds_hold() {
 #[test]
 fn a_fault_reads_as_people_say_it() {
     assert_eq!(cut("b").to_string(), "cut to b");
+    assert_eq!(loss("b", Share::from_percent(5)).to_string(), "loss of 5% to b");
+    let shares = [Share(5_000), Share(125_500), Share(1)].map(|share| share.to_string());
+    assert_eq!(shares, ["0.5%", "12.55%", "0.0001%"]);
     assert_eq!(delay("b", 200, 0).to_string(), "delay 200.000ms to b");
     assert_eq!(delay("b", 200, 50).to_string(), "delay 200.000ms ± 50.000ms to b");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use squall_kernel::fault::{Fault, FaultError, FaultKind, TTL_DEFAULT, TTL_MAX};
+use squall_kernel::fault::{Fault, FaultError, FaultKind, Share, TTL_DEFAULT, TTL_MAX};
 use squall_kernel::id::NodeName;
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
@@ -259,6 +259,7 @@ pub fn what(node: &NodeName, kind: &FaultKind) -> String {
         FaultKind::Delay { to, delay, jitter } => {
             format!("delay {node} -> {to} {} ±{}", time(*delay), time(*jitter))
         }
+        FaultKind::Loss { to, share } => format!("loss {node} -> {to} {share}"),
     }
 }
 
@@ -296,10 +297,14 @@ fn kind_of(asked: Option<&Asked>) -> Result<FaultKind, CallError> {
             delay: Span(delay.delay_us),
             jitter: Span(delay.jitter_us),
         }),
+        Some(Asked::Loss(loss)) => Ok(FaultKind::Loss {
+            to: name(&loss.to)?,
+            share: Share(loss.share_ppm),
+        }),
         Some(Asked::Cut(cut)) => Ok(FaultKind::Cut { to: name(&cut.to)? }),
         None => Err(CallError::Invalid {
             field: "fault",
-            reason: "neither a delay nor a cut was given".into(),
+            reason: "neither a delay nor a loss nor a cut was given".into(),
         }),
     }
 }

@@ -1,5 +1,5 @@
 use squall_kernel::id::Incarnation;
-use squall_proto::v1::{CutFault, DelayFault};
+use squall_proto::v1::{CutFault, DelayFault, LossFault};
 use tonic::Code;
 
 use super::super::fake::FakeNode;
@@ -127,6 +127,16 @@ async fn what_is_wrong_with_a_fault_is_named() {
             ..Default::default()
         })
     };
+    let loss = |share_ppm| {
+        let fault = Some(Asked::Loss(LossFault {
+            to: "b".into(),
+            share_ppm,
+        }));
+        Request::new(v1::SetFaultRequest {
+            fault,
+            ..Default::default()
+        })
+    };
     let table = [
         (cut("zoe", "", 0), Code::NotFound, "there is no node 'zoe'"),
         (
@@ -156,6 +166,16 @@ async fn what_is_wrong_with_a_fault_is_named() {
             "a delay with its jitter is at most",
         ),
         (
+            loss(0),
+            Code::InvalidArgument,
+            "a loss is more than 0% and at most 100%, not 0%",
+        ),
+        (
+            loss(1_200_000),
+            Code::InvalidArgument,
+            "a loss is more than 0% and at most 100%, not 120%",
+        ),
+        (
             Request::new(v1::SetFaultRequest::default()),
             Code::InvalidArgument,
             "fault: neither",
@@ -178,4 +198,9 @@ fn a_fault_in_words_has_both_ends_and_its_times() {
     };
     assert_eq!(what(&name("a"), &delay(Span::ZERO)), "delay a -> b 200ms");
     assert_eq!(what(&name("a"), &delay(Span(1500))), "delay a -> b 200ms ±1500us");
+    let loss = FaultKind::Loss {
+        to: name("b"),
+        share: Share::from_percent(5),
+    };
+    assert_eq!(what(&name("a"), &loss), "loss a -> b 5%");
 }

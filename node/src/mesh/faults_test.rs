@@ -1,6 +1,6 @@
 //! Tests of faults on links that carry frames.
 
-use squall_kernel::fault::FaultKind;
+use squall_kernel::fault::{FaultKind, Share};
 use squall_kernel::id::Tenure;
 use squall_kernel::promises::VotersAt;
 use squall_kernel::time::Span;
@@ -75,6 +75,27 @@ async fn a_delay_keeps_order_and_touches_every_frame() {
         assert_eq!(b.message().await, n);
     }
     assert!(a.faults.list()[0].touched >= 50);
+}
+
+#[tokio::test]
+async fn a_loss_keeps_order_loses_nothing_and_touches_what_waits() {
+    let mut a = setup(1, "a").start().await;
+    let mut b = setup(2, "b").seed(&a).start().await;
+    a.linked(&[2]).await;
+    let kind = FaultKind::Loss {
+        to: name("b"),
+        share: Share::from_percent(5),
+    };
+    a.faults.set("l", kind, Span::from_ms(3_600_000), "test").unwrap();
+    for n in 1..=200 {
+        a.send(2, n).unwrap();
+        tokio::task::yield_now().await;
+    }
+    for n in 1..=200 {
+        assert_eq!(b.message().await, n);
+    }
+    let fault = &a.faults.list()[0];
+    assert_eq!(fault.kind.to_string(), "loss of 5% to b");
 }
 
 #[tokio::test]

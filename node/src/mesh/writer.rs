@@ -30,6 +30,8 @@ pub(super) struct Writer<'a> {
 /// Frames that a fault holds back.
 pub(super) struct Held {
     since: Instant,
+    /// Its random number: however often it is judged, what it drew stays drawn.
+    rng: u64,
     /// When they go; none while nobody knows.
     release: Option<Instant>,
     parts: VecDeque<Bytes>,
@@ -75,12 +77,11 @@ impl Writer<'_> {
 
     fn hold(&mut self, batch: Batch, parts: VecDeque<Bytes>) {
         let since = self.shared.faults.now();
-        let verdict = self
-            .shared
-            .faults
-            .verdict(self.to, self.draw.next(), batch.frames);
+        let rng = self.draw.next();
+        let verdict = self.shared.faults.verdict(self.to, rng, batch.frames);
         self.held.push_back(Held {
             since,
+            rng,
             release: release(verdict, since),
             parts,
             batch,
@@ -97,7 +98,7 @@ impl Writer<'_> {
             () = faults.until(front.release) => {}
             () = faults.changed(changes) => {
                 for held in &mut self.held {
-                    held.release = release(faults.judge(self.to, held.since, self.draw.next()), held.since);
+                    held.release = release(faults.judge(self.to, held.since, held.rng), held.since);
                 }
             }
         }

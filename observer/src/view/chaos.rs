@@ -73,6 +73,7 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
             Field::Deed => "action",
             Field::Ttl => "time",
             Field::Delay => "delay",
+            Field::Loss => "loss",
         },
         if active { "▶ " } else { "  " },
     );
@@ -84,10 +85,10 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
         ..row
     };
     if field != Field::Deed {
-        let words = if field == Field::Ttl {
-            dialog.ttl_words()
-        } else {
-            dialog.delay_words()
+        let words = match field {
+            Field::Ttl => dialog.ttl_words(),
+            Field::Loss => dialog.loss_words(),
+            Field::Deed | Field::Delay => dialog.delay_words(),
         };
         let (left, right) = if active { ("‹ ", " ›") } else { ("  ", "") };
         paint.pieces(

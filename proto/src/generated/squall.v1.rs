@@ -3463,7 +3463,7 @@ pub struct SetFaultRequest {
     #[prost(string, tag = "3")]
     pub by: ::prost::alloc::string::String,
     /// What to do.
-    #[prost(oneof = "set_fault_request::Fault", tags = "4, 5")]
+    #[prost(oneof = "set_fault_request::Fault", tags = "4, 5, 6")]
     pub fault: ::core::option::Option<set_fault_request::Fault>,
 }
 /// Nested message and enum types in `SetFaultRequest`.
@@ -3477,6 +3477,9 @@ pub mod set_fault_request {
         /// Lets no frame through to a peer.
         #[prost(message, tag = "5")]
         Cut(super::CutFault),
+        /// Loses a share of what goes to a peer.
+        #[prost(message, tag = "6")]
+        Loss(super::LossFault),
     }
 }
 /// Delays frames from the answering node to a peer; order is kept.
@@ -3498,6 +3501,17 @@ pub struct CutFault {
     /// The peer.
     #[prost(string, tag = "1")]
     pub to: ::prost::alloc::string::String,
+}
+/// Loses a share of what goes from the answering node to a peer, as TCP makes it felt: what is lost goes again after 200 ms,
+/// then after 400 ms more and so on, and everything behind it waits.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LossFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// What is lost, in parts per million of what is written together: more than 0, at most 1000000.
+    #[prost(uint32, tag = "2")]
+    pub share_ppm: u32,
 }
 /// The fault is set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

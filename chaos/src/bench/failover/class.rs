@@ -20,6 +20,8 @@ pub enum Class {
     G3,
     /// The owner's links become slow.
     G4,
+    /// The owner's links lose some of what goes over them, for a minute.
+    G4l,
     /// Three nodes found a cluster; and three nodes with data start again.
     G5,
 }
@@ -51,7 +53,20 @@ pub enum Shape {
 
 impl Class {
     /// All, in the order of the report.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::G0,
+        Self::G1,
+        Self::G1m,
+        Self::G1o,
+        Self::G2,
+        Self::G3,
+        Self::G4,
+        Self::G4l,
+        Self::G5,
+    ];
+
+    /// Those of which a trial takes seconds.
+    pub const QUICK: [Self; 8] = [
         Self::G0,
         Self::G1,
         Self::G1m,
@@ -73,6 +88,7 @@ impl Class {
             Self::G2 => "G2",
             Self::G3 => "G3",
             Self::G4 => "G4",
+            Self::G4l => "G4l",
             Self::G5 => "G5",
         }
     }
@@ -84,7 +100,7 @@ impl Class {
             Self::G0 | Self::G1 | Self::G1m | Self::G2 => &[Shape::Plain],
             Self::G1o => &[Shape::Kill, Shape::Pause],
             Self::G3 => &[Shape::Outgoing, Shape::Incoming, Shape::Both],
-            Self::G4 => &[Shape::Apart, Shape::Leader],
+            Self::G4 | Self::G4l => &[Shape::Apart, Shape::Leader],
             Self::G5 => &[Shape::Founding, Shape::Restart],
         }
     }
@@ -93,7 +109,7 @@ impl Class {
     pub(super) const fn strikes_leader(self, shape: Shape) -> bool {
         matches!(
             (self, shape),
-            (Self::G1m | Self::G1o, _) | (Self::G4, Shape::Leader)
+            (Self::G1m | Self::G1o, _) | (Self::G4 | Self::G4l, Shape::Leader)
         )
     }
 }

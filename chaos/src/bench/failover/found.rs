@@ -205,6 +205,7 @@ impl Trial {
             moves: 0,
             elections: 0,
             half_rate_ms: None,
+            rate_kept_percent: None,
             lost: 0,
             doubled: 0,
             stale: 0,

@@ -35,6 +35,7 @@ pub(super) fn goals(figures: &ClassFigures, trials: &[&Trial]) -> Vec<Goal> {
         ],
         Class::G2 => vec![p50(350.0), p99(700.0)],
         Class::G4 => slow(figures.shape, trials),
+        Class::G4l => vec![lossy(trials)],
         Class::G5 if figures.shape == Shape::Restart => vec![p99(1000.0)],
         Class::G5 => vec![p99(500.0)],
     };
@@ -66,6 +67,16 @@ fn slow(shape: Shape, trials: &[&Trial]) -> Vec<Goal> {
             worst(&|trial| trial.half_rate_ms.unwrap_or(f64::MAX)),
         ),
     ]
+}
+
+/// Each trial is a minute of loss; what comes at its healing is counted as well.
+fn lossy(trials: &[&Trial]) -> Goal {
+    let most = trials.iter().map(|trial| trial.elections).max();
+    goal(
+        "changes of the meta leader in a minute",
+        1.0,
+        f64::from(most.unwrap_or_default()),
+    )
 }
 
 fn goal(what: &'static str, at_most: f64, measured: f64) -> Goal {

@@ -83,6 +83,9 @@ pub struct Trial {
     /// From the strike until the rate of good replies was half of that before, and stayed so; none when it never was,
     /// and where links were not slow.
     pub half_rate_ms: Option<f64>,
+    /// The rate of good replies from the strike until the healing, in percent of that before; none where links are neither
+    /// slow nor lossy.
+    pub rate_kept_percent: Option<f64>,
     /// Requests that never ended.
     pub lost: u64,
     /// Requests that handlers got twice.
@@ -126,6 +129,7 @@ impl Trial {
         let gap = longest(&seen.good, times.struck, times.healing);
         // Other strikes are healed before a rate could be told.
         let slow = turn.class == Class::G4;
+        let lasting = slow || turn.class == Class::G4l;
         let mut phases = sighted.account.phases;
         phases.reply_ms = gap.map(|(_, first)| millis(first.saturating_duration_since(times.struck)));
         let other = |outcomes: Option<&Outcomes>| outcomes.map_or(0, lost);
@@ -148,6 +152,7 @@ impl Trial {
             moves: sighted.account.moves,
             elections: sighted.account.elections,
             half_rate_ms: slow.then(|| half_rate(&seen.good, &times)).flatten().map(millis),
+            rate_kept_percent: lasting.then(|| rate_kept(&seen.good, &times)),
             lost: lost(&seen.outcomes) + others_lost,
             doubled: sighted.doubled,
             stale: sighted.stale + seen.wrong,
@@ -175,6 +180,13 @@ impl Trial {
             if let Some(at) = at {
                 let _ = write!(line, " {phase} {at:.0}");
             }
+        }
+        if let Some(kept) = self.rate_kept_percent {
+            let (elections, moves) = (self.elections, self.moves);
+            let _ = write!(
+                line,
+                "  elections {elections}, hand-overs {moves}, rate kept {kept:.1} %"
+            );
         }
         let _ = write!(line, "  {}", losses(&self.outcomes));
         let odd = [
@@ -223,10 +235,7 @@ fn length(gap: Option<(Instant, Instant)>) -> f64 {
 
 /// Until the first window from which on every window up to the healing has half the rate of before.
 fn half_rate(good: &[Good], times: &Times) -> Option<Duration> {
-    let rate = |from: Instant, to: Instant| {
-        let replies = good.iter().filter(|good| good.ended >= from && good.ended < to);
-        replies.count() as f64 / to.duration_since(from).as_secs_f64()
-    };
+    let rate = |from, to| rate(good, from, to);
     let before = rate(times.before, times.struck);
     let windows = times.healing.duration_since(times.struck).as_millis() / WINDOW.as_millis();
     let start = |index: u32| times.struck + index * WINDOW;
@@ -234,6 +243,18 @@ fn half_rate(good: &[Good], times: &Times) -> Option<Duration> {
     let low = |index: &u32| rate(start(*index), start(index + 1)) < before / 2.0;
     let back = (0..windows).rev().find(low).map_or(0, |last_low| last_low + 1);
     (back < windows).then(|| back * WINDOW)
+}
+
+fn rate_kept(good: &[Good], times: &Times) -> f64 {
+    let before = rate(good, times.before, times.struck);
+    let kept = rate(good, times.struck, times.healing) / before;
+    (kept * 1000.0).round() / 10.0
+}
+
+/// Good replies a second.
+fn rate(good: &[Good], from: Instant, to: Instant) -> f64 {
+    let replies = good.iter().filter(|good| good.ended >= from && good.ended < to);
+    replies.count() as f64 / to.duration_since(from).as_secs_f64()
 }
 
 /// Sent, and never heard of again.

@@ -81,6 +81,8 @@ fn the_rate_is_back_when_it_stays_back() {
         ended: at(800),
     });
     assert_eq!(half_rate(&good, all), Some(Duration::from_millis(250)));
+    // Nine replies in the 100 ms before, 45 in the 700 ms from then on.
+    assert!((rate_kept(&good, all) - 71.4).abs() < 0.1);
     let never: Vec<Good> = good[..10].to_vec();
     assert_eq!(half_rate(&never, all), None);
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use squall_kernel::fault::Share;
 use squall_kernel::time::Span;
 use squall_proto::v1 as proto;
 use squall_proto::v1::chaos_client::ChaosClient as Calls;
@@ -16,10 +17,12 @@ use crate::layout::Place;
 use crate::supervisor::{Deed, Order, Supervisor};
 
 const BY: &str = "bench";
-/// Faults end by themselves after this time, should the benchmark not end them: longer than any failover is waited for.
-pub(super) const TTL: Duration = Duration::from_secs(60);
+/// Faults end by themselves after this time, should the benchmark not end them: longer than any lasts.
+pub(super) const TTL: Duration = Duration::from_secs(90);
 /// How slow links become.
 const SLOW: Duration = Duration::from_millis(200);
+/// What links lose.
+const LOST: Share = Share::from_percent(5);
 
 /// What is done to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(super) enum Strike {
     Cut { from: bool, to: bool },
     /// All its links are slow, both ways.
     Slow,
+    /// All its links lose a share, both ways.
+    Lossy,
 }
 
 impl Strike {
@@ -51,6 +56,7 @@ impl Strike {
             },
             (Class::G3, _) => Self::Cut { from: true, to: true },
             (Class::G4, _) => Self::Slow,
+            (Class::G4l, _) => Self::Lossy,
             (Class::G1 | Class::G1m | Class::G1o | Class::G5, _) => Self::Kill,
         }
     }
@@ -62,7 +68,7 @@ impl Strike {
             Self::Stop => Some("stop"),
             Self::Kill => Some("kill"),
             Self::Pause => Some("pause"),
-            Self::Cut { .. } | Self::Slow => None,
+            Self::Cut { .. } | Self::Slow | Self::Lossy => None,
         }
     }
 
@@ -88,6 +94,7 @@ impl Hand<'_> {
             Strike::Pause => self.act(target, Deed::Pause).await,
             Strike::Cut { from, to } => faulty(from, to, cut).await,
             Strike::Slow => faulty(true, true, slow).await,
+            Strike::Lossy => faulty(true, true, lossy).await,
         }
     }
 
@@ -96,7 +103,7 @@ impl Hand<'_> {
         match strike {
             Strike::Stop | Strike::Kill => self.act(target, Deed::Restart).await,
             Strike::Pause => self.act(target, Deed::Resume).await,
-            Strike::Cut { .. } | Strike::Slow => {
+            Strike::Cut { .. } | Strike::Slow | Strike::Lossy => {
                 let halts = self.places.iter().map(halt);
                 join_all(halts).await.into_iter().collect()
             }
@@ -107,7 +114,7 @@ impl Hand<'_> {
         let order = Order {
             node: target.name.to_string(),
             deed,
-            ttl: Span::from_ms(u64::try_from(TTL.as_millis()).expect("a minute")),
+            ttl: Span::from_ms(u64::try_from(TTL.as_millis()).expect("a minute and a half")),
             expect: None,
         };
         let acted = self.supervisor.act(order, BY).await;
@@ -128,7 +135,7 @@ impl Hand<'_> {
         let set = outgoing.chain(incoming).map(|(from, to)| async move {
             let request = proto::SetFaultRequest {
                 id: format!("bench-{}-{}", from.name, to.name),
-                ttl_ms: u64::try_from(TTL.as_millis()).expect("a minute"),
+                ttl_ms: u64::try_from(TTL.as_millis()).expect("a minute and a half"),
                 by: BY.into(),
                 fault: Some(make(to.name.to_string())),
             };
@@ -150,6 +157,13 @@ fn slow(to: String) -> Fault {
         to,
         delay_us: u64::try_from(SLOW.as_micros()).expect("a fraction of a second"),
         jitter_us: 0,
+    })
+}
+
+fn lossy(to: String) -> Fault {
+    Fault::Loss(proto::LossFault {
+        to,
+        share_ppm: LOST.0,
     })
 }
 

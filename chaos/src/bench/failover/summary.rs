@@ -1,6 +1,6 @@
 //! All trials of a class together, and the whole report. Pure. What does not live here: one trial's figures (`report`).
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::bench::{Machine, nearest_rank};
 use crate::load::Outcomes;
 
 /// Version of this form.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The figures of one class in one shape.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,6 +41,8 @@ pub struct ClassFigures {
     pub slowest_ms: f64,
     /// What the failovers were made of.
     pub phases: Vec<PhaseFigures>,
+    /// What happened while links were slow or lossy; none where they were neither.
+    pub lasting: Option<Lasting>,
     /// Requests that never ended, those of the load beside included.
     pub lost: u64,
     /// Requests that handlers got twice.
@@ -53,6 +55,23 @@ pub struct ClassFigures {
     pub beside: Option<Outcomes>,
     /// The goals, and what they are measured against.
     pub goals: Vec<Goal>,
+}
+
+/// What happens while links are slow for ten seconds, or lossy for a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Lasting {
+    /// Changes of the meta leader in a trial, on average.
+    pub elections_mean: f64,
+    /// In the trial with most of them.
+    pub elections_max: u32,
+    /// Hand-overs of the exchange in a trial, on average.
+    pub moves_mean: f64,
+    /// In the trial with most of them.
+    pub moves_max: u32,
+    /// Rate of good replies in percent of that before, on average.
+    pub rate_kept_mean_percent: f64,
+    /// In the worst trial.
+    pub rate_kept_min_percent: f64,
 }
 
 /// What the checkers say of the whole run.
@@ -166,6 +185,9 @@ impl ClassFigures {
                 phase.phase, phase.count, phase.p50_ms, phase.p99_ms, phase.max_ms
             );
         }
+        if let Some(lasting) = &self.lasting {
+            let _ = writeln!(text, "  {lasting}");
+        }
         if let Some(beside) = &self.beside {
             let _ = writeln!(text, "  beside: {}", losses(beside));
         }
@@ -198,6 +220,7 @@ fn figures(class: Class, shape: Shape, trials: &[Trial]) -> Option<ClassFigures>
         histogram: spread::buckets(&gaps),
         slowest_ms: trials.iter().map(|trial| trial.slowest_ms).fold(0.0, f64::max),
         phases: phases::figures(&phases),
+        lasting: lasting(&trials),
         lost: sum(|trial| trial.lost),
         doubled: sum(|trial| trial.doubled),
         stale: sum(|trial| trial.stale),
@@ -207,6 +230,39 @@ fn figures(class: Class, shape: Shape, trials: &[Trial]) -> Option<ClassFigures>
     };
     figures.goals = goal::goals(&figures, &trials);
     Some(figures)
+}
+
+fn lasting(trials: &[&Trial]) -> Option<Lasting> {
+    let kept: Vec<f64> = trials
+        .iter()
+        .filter_map(|trial| trial.rate_kept_percent)
+        .collect();
+    let mean = |sum: f64| (10.0 * sum / kept.len() as f64).round() / 10.0;
+    let sum = |of: fn(&Trial) -> u32| f64::from(trials.iter().map(|trial| of(trial)).sum::<u32>());
+    let most = |of: fn(&Trial) -> u32| trials.iter().map(|trial| of(trial)).max();
+    Some(Lasting {
+        rate_kept_min_percent: kept.iter().copied().reduce(f64::min)?,
+        rate_kept_mean_percent: mean(kept.iter().sum()),
+        elections_mean: mean(sum(|trial| trial.elections)),
+        elections_max: most(|trial| trial.elections)?,
+        moves_mean: mean(sum(|trial| trial.moves)),
+        moves_max: most(|trial| trial.moves)?,
+    })
+}
+
+impl fmt::Display for Lasting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a trial: elections {:.1} (most {}), hand-overs {:.1} (most {}), rate kept {:.1} % (least {:.1} %)",
+            self.elections_mean,
+            self.elections_max,
+            self.moves_mean,
+            self.moves_max,
+            self.rate_kept_mean_percent,
+            self.rate_kept_min_percent
+        )
+    }
 }
 
 fn total<'o>(all: impl Iterator<Item = &'o Outcomes>) -> Option<Outcomes> {
@@ -241,5 +297,24 @@ mod tests {
         assert!(table.contains("9 of 12 answered, 3 interrupted"), "{table}");
         assert!(table.contains("MISSED gap p50 ms: 71.0, goal ≤ 60"), "{table}");
         assert!(table.contains("MISSED gap p99 ms: 1000.0, goal ≤ 700"), "{table}");
+    }
+
+    #[test]
+    fn a_minute_of_loss_is_told_by_its_elections_hand_overs_and_rate() {
+        let options = FailoverOptions::new("squall".into(), Profile::Lan);
+        let mut trials: Vec<Trial> = (0..2)
+            .map(|number| Trial {
+                shape: Shape::Apart,
+                ..trial(number, Class::G4l, &[20, 70, 170, 270, 370, 470])
+            })
+            .collect();
+        (trials[1].elections, trials[1].moves) = (2, 1);
+        let report = Failover::new(Machine::here(), &options, trials, Vec::new());
+        let table = report.table();
+        // Two replies in the 100 ms before, four in 400 ms.
+        let line = "elections 1.0 (most 2), hand-overs 0.5 (most 1), rate kept 50.0 % (least 50.0 %)";
+        assert!(table.contains(line), "{table}");
+        let goal = "MISSED changes of the meta leader in a minute: 2.0, goal ≤ 1";
+        assert!(table.contains(goal), "{table}");
     }
 }

@@ -28,6 +28,8 @@ use crate::record::{Acting, Marks};
 const FAILOVER_WITHIN: Duration = Duration::from_secs(10);
 /// How long links stay slow.
 const SLOW_FOR: Duration = Duration::from_secs(10);
+/// How long links lose a share: what happens in that time happens so often a minute.
+const LOSSY_FOR: Duration = Duration::from_secs(60);
 
 /// A client inside asks at this part of the rate.
 const INSIDE_SHARE: u32 = 10;
@@ -129,7 +131,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
 impl Stage<'_> {
     /// Strikes, and marks what no node can tell of. A pause is marked within itself: nothing happens there meanwhile.
     async fn strike(&mut self, strike: Strike, target: &Place, node: NodeId) -> Result<Struck, BenchError> {
-        let ttl = Span::from_ms(u64::try_from(strike::TTL.as_millis()).expect("a minute"));
+        let ttl = Span::from_ms(u64::try_from(strike::TTL.as_millis()).expect("a minute and a half"));
         let fault = |what| format!("{what} {}", target.name);
         let acting = strike
             .on_process()
@@ -185,6 +187,11 @@ async fn failed_over(
             return told
                 .iter()
                 .any(|told| owns(told, exchange) && told.node != target);
+        }
+        Class::G4l => {
+            sleep_until(mark.at + LOSSY_FOR).await;
+            // Nothing has to be done about it.
+            return true;
         }
         Class::G1o => {
             let elected = stage
