@@ -76,7 +76,7 @@ pub(super) struct Account {
     pub(super) phases: Phases,
     /// How often another node became owner.
     pub(super) moves: u32,
-    /// How often a node became meta leader.
+    /// How often a node became meta leader in a term in which it was not.
     pub(super) elections: u32,
     /// Everything they told, up to a bound.
     pub(super) moments: Vec<Moment>,
@@ -103,11 +103,10 @@ impl Account {
             .filter(|told| owns(told, case.exchange))
             .map(|told| told.epoch)
             .collect();
-        let elections = told.iter().filter(|told| leads(told)).count();
         Self {
             phases,
             moves: u32::try_from(epochs.len()).unwrap_or(u32::MAX),
-            elections: u32::try_from(elections).unwrap_or(u32::MAX),
+            elections: elections(told),
             moments: told
                 .iter()
                 .take(MOMENTS_MAX)
@@ -129,6 +128,14 @@ fn moment(case: Case<'_>, told: &Told) -> Moment {
 /// A node became meta leader.
 pub(super) fn leads(told: &Told) -> bool {
     told.kind == "meta-leader" && told.text.starts_with("leads")
+}
+
+/// A leader that lost its majority and has it again in the same term was not elected.
+fn elections(told: &[Told]) -> u32 {
+    let mut known = BTreeSet::new();
+    let of_leaders = told.iter().filter(|told| told.kind == "meta-leader");
+    let new = of_leaders.filter(|told| known.insert((told.node.as_str(), told.epoch)));
+    u32::try_from(new.filter(|told| leads(told)).count()).unwrap_or(u32::MAX)
 }
 
 /// A node became owner of the exchange.
@@ -233,6 +240,20 @@ mod tests {
             (figures[0].phase, figures[0].count, figures[0].p50_ms),
             ("detect", 2, 3.0)
         );
+    }
+
+    #[test]
+    fn a_leader_that_has_its_majority_again_was_not_elected() {
+        let (lost, leads) = ("no longer leads the registry", "leads the registry in term");
+        let events = [
+            told("a", 10, "meta-leader", "", lost, 1),
+            told("a", 20, "meta-leader", "", leads, 1),
+            told("a", 30, "meta-leader", "", lost, 2),
+            told("b", 40, "meta-leader", "", leads, 2),
+            told("b", 50, "meta-leader", "", lost, 2),
+            told("b", 60, "meta-leader", "", leads, 2),
+        ];
+        assert_eq!(elections(&events), 1);
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub struct Trial {
     pub phases: Phases,
     /// How often a node became owner of the exchange.
     pub moves: u32,
-    /// How often a node became meta leader.
+    /// How often a node became meta leader in a term in which it was not.
     pub elections: u32,
     /// From the strike until the rate of good replies was half of that before, and stayed so; none when it never was,
     /// and where links were not slow.
