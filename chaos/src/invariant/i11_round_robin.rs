@@ -125,10 +125,8 @@ impl Invariant for RoundRobin {
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
         match &event.what {
             What::Declared { exchange, strategy } => {
+                // Kept when it is deleted: its owner may hear of that later and route on, and ids are not used again.
                 self.strategies.insert(*exchange, *strategy);
-            }
-            What::Deleted { exchange } => {
-                self.strategies.remove(exchange);
             }
             What::OwnerView {
                 exchange,
@@ -156,7 +154,7 @@ impl Invariant for RoundRobin {
 
 #[cfg(test)]
 mod tests {
-    use super::super::story::{broken, declared, holds, owner_view, routed, unknown};
+    use super::super::story::{at, broken, declared, holds, owner_view, routed, unknown};
     use super::*;
 
     fn between_three() -> Vec<Event> {
@@ -203,6 +201,19 @@ mod tests {
         holds(RoundRobin::default(), &story);
         story.push(routed(9, 20, "eu", 2));
         broken(RoundRobin::default(), &story);
+    }
+
+    #[test]
+    fn turns_after_one_node_has_told_of_the_deletion_and_before_another_tells_of_the_declaration_count() {
+        let mut story = between_three();
+        let deleted = What::Deleted {
+            exchange: ExchangeId(1),
+        };
+        story.push(at(4, 3, deleted));
+        story.push(routed(5, 9, "", 1));
+        story.push(declared(6, Strategy::RoundRobin));
+        story.push(routed(7, 10, "", 2));
+        holds(RoundRobin::default(), &story);
     }
 
     #[test]
