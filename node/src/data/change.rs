@@ -21,16 +21,16 @@ impl Change {
     /// What changed, as seen by `own`.
     #[must_use]
     pub fn between(old: Arc<Registry>, new: Arc<Registry>, own: NodeId) -> Self {
-        let tenure = |registry: &Registry| registry.nodes.get(&own).map(|n| n.tenure);
         let up = old.nodes.values().filter(|n| n.is_up());
         let lost = up.filter_map(|n| ended(n, new.nodes.get(&n.id))).collect();
-        let own_tenure_ended = tenure(&old) != tenure(&new);
-        Self {
+        let mut change = Self {
             old,
             new,
             lost,
-            own_tenure_ended,
-        }
+            own_tenure_ended: false,
+        };
+        change.own_tenure_ended = change.tenure_ended(own);
+        change
     }
 
     /// The nodes whose run has ended, each with the first run that has not.
@@ -63,7 +63,8 @@ impl Change {
 
     /// Who can end a request of that exchange now, of which `keeper` knew where it went; none when that knowledge is lost.
     ///
-    /// A move takes it along to the next owner. Where steps in between were not seen, somebody may have had it who is lost.
+    /// A move takes it along to the next owner; an owner that lives on and was superseded without one, for it is weak, has
+    /// given it up. Where steps in between were not seen, somebody may have had it who is lost, or weak.
     fn keeper(&self, exchange: ExchangeId, keeper: NodeId) -> Option<NodeId> {
         if self.is_lost(keeper) {
             return None;
@@ -75,15 +76,22 @@ impl Change {
             return Some(keeper);
         };
         let grants = now.epoch.0.saturating_sub(before.epoch.0);
-        // A move that was cancelled takes two, and its owner goes on with what it had.
-        let kept = now.kept && grants == 2;
-        if before.owner != Some(keeper) || kept {
+        if grants == 0 || before.owner != Some(keeper) {
             return Some(keeper);
         }
-        if grants > 1 && !self.lost.is_empty() {
-            return None;
-        }
-        Some(now.owner.unwrap_or(keeper))
+        // A move that was cancelled takes two grants, and its owner goes on with what it had.
+        let stayed = grants == 2 && now.owner == Some(keeper) && !self.tenure_ended(keeper);
+        let seen = grants == 1 || stayed || (self.lost.is_empty() && !self.any_tenure_ended());
+        if now.kept && seen { now.owner } else { None }
+    }
+
+    fn tenure_ended(&self, node: NodeId) -> bool {
+        let tenure = |registry: &Registry| registry.nodes.get(&node).map(|n| n.tenure);
+        tenure(&self.old) != tenure(&self.new)
+    }
+
+    fn any_tenure_ended(&self) -> bool {
+        self.old.nodes.keys().any(|node| self.tenure_ended(*node))
     }
 
     /// Follows a request of that exchange that was sent to `owner`, to whoever keeps what is known of it. False when nobody

@@ -104,3 +104,40 @@ fn a_move_that_is_cancelled_leaves_it_where_it_was() {
     assert_eq!(keeper(&moving, &gone, A), Some(A));
     assert_eq!(keeper(&first, &gone, A), Some(A));
 }
+
+/// Its next owner was told nothing: when a handler is lost nobody else could end what it has.
+#[test]
+fn what_a_weak_owner_knew_is_lost_although_it_lives_on() {
+    let (first, weak) = (cluster(), |tenure: u64| Command::NodeWeak {
+        node: A,
+        tenure: Tenure(tenure),
+    });
+    let taken = after(&first, &[weak(1)]);
+    assert_eq!(taken.exchanges[&X].owner, Some(B));
+    assert_eq!(keeper(&first, &taken, A), None);
+    // In the middle of a move, too.
+    let [begun, _] = moved(2);
+    let moving = after(&first, &[begun]);
+    let taken = after(&moving, &[weak(1)]);
+    assert_eq!(keeper(&moving, &taken, A), None);
+    // Seen as one change with what came before and after.
+    let fit = Command::NodeFit {
+        node: A,
+        tenure: Tenure(2),
+    };
+    let back = Command::Move {
+        exchange: ExchangeName::new("x").expect("a good name"),
+        to: Some(name(A)),
+        epoch: None,
+    };
+    let (exchange, to, epoch) = (X, A, Epoch(3));
+    let back = after(
+        &first,
+        &[weak(1), fit, back, Command::Owned { exchange, epoch, to }],
+    );
+    assert_eq!(
+        (back.exchanges[&X].owner, back.exchanges[&X].kept),
+        (Some(A), true)
+    );
+    assert_eq!(keeper(&first, &back, A), None);
+}

@@ -119,7 +119,7 @@ impl Registry {
             return Err(Refused::Fenced { seen: record.epoch.0 });
         }
         record.moving = None;
-        record.kept = false;
+        record.kept = true;
         record.owner = Some(to);
         record.epoch = epoch;
         Ok(true)

@@ -247,7 +247,7 @@ pub struct ExchangeRecord {
     pub epoch: Epoch,
     /// A move under way.
     pub moving: Option<Moving>,
-    /// The owner is the one that had begun to hand it over when the move was cancelled: it goes on with what it knew.
+    /// The owner knows what the one before it knew: a move brought it along, or it is the one whose move was cancelled.
     pub kept: bool,
     /// Leader now.
     pub leader: Option<LeaderRecord>,
