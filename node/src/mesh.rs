@@ -14,6 +14,7 @@ use squall_kernel::id::{ClusterId, Incarnation, NodeId};
 use squall_kernel::message::{PeerMessage, control};
 use squall_kernel::reason::Refusal;
 use squall_kernel::registry::Introduction;
+use squall_kernel::spread::mix;
 use squall_kernel::time::Instant;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -290,7 +291,7 @@ impl Mesh {
 
 /// The data lane of a key.
 fn data_lane(key: u64) -> u8 {
-    CONTROL_LANE + 1 + u8::try_from(faults::mix(key) % u64::from(DATA_LANES)).expect("few lanes")
+    CONTROL_LANE + 1 + u8::try_from(mix(key) % u64::from(DATA_LANES)).expect("few lanes")
 }
 
 impl Shared {
@@ -307,7 +308,7 @@ impl Shared {
 
     /// Seed of the random parts of delays and backoffs: the same run, the same delays.
     const fn seed(&self) -> u64 {
-        faults::mix(self.me.id.0 ^ self.me.incarnation.0)
+        mix(self.me.id.0 ^ self.me.incarnation.0)
     }
 }
 

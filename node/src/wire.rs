@@ -11,6 +11,7 @@ use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
 use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::reason::NoReply;
+use squall_kernel::spread::mix;
 
 use crate::data::DataPlane;
 
@@ -197,13 +198,9 @@ impl Wire {
 /// The key of what must stay in order: spread, so that lanes are used evenly.
 #[must_use]
 pub fn lane_key(exchange: ExchangeId, key: u64) -> u64 {
-    // The finalizer of splitmix64 (Steele, Lea, Flood 2014).
-    let mut z = key
+    mix(key
         .wrapping_add(u64::from(exchange.0) << 32)
-        .wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+        .wrapping_add(0x9e37_79b9_7f4a_7c15))
 }
 
 /// Where the answer to a request goes, and what it must carry.

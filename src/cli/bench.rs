@@ -204,7 +204,7 @@ async fn failover(args: FailoverArgs) -> Result<()> {
 impl FailoverArgs {
     fn options(&self, program: PathBuf) -> FailoverOptions {
         let classes = if self.classes.is_empty() {
-            Class::QUICK.to_vec()
+            Class::quick()
         } else {
             self.classes.clone()
         };
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn classes_trials_and_kills_say_which_trials() {
         let all = options("").unwrap();
-        let classes = Class::QUICK.to_vec();
+        let classes = Class::quick();
         assert_eq!(all.programme, Programme::Trials { classes, each: 20 });
         assert!(all.proof_of_death && !all.loaded && !all.check);
         let some = options("--classes G0,G4l --trials 3 --loaded --no-proof-of-death --check").unwrap();

@@ -80,7 +80,7 @@ impl FailoverOptions {
         Self {
             program,
             programme: Programme::Trials {
-                classes: Class::QUICK.to_vec(),
+                classes: Class::quick(),
                 each: 20,
             },
             rate: 500,

@@ -25,6 +25,7 @@ pub mod profile;
 pub mod promises;
 pub mod reason;
 pub mod registry;
+pub mod spread;
 pub mod time;
 pub mod view;
 pub mod voters;

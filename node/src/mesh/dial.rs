@@ -13,11 +13,12 @@ use squall_kernel::frame::Kind;
 use squall_kernel::handshake::{CONTROL_LANE, Purpose};
 use squall_kernel::id::NodeId;
 use squall_kernel::registry::Introduction;
+use squall_kernel::spread::mix;
 use tokio::net::tcp::ReadHalf;
 use tokio::sync::watch;
 use tokio::time::Instant as Time;
 
-use super::faults::{Draw, mix};
+use super::faults::Draw;
 use super::greet::{Answered, GreetError, dial};
 use super::lane::Lane;
 use super::peers::{LinkState, Peer};

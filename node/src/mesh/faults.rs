@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use squall_kernel::fault::{Fault, FaultError, FaultKind, FaultTable, Verdict};
 use squall_kernel::id::NodeName;
+use squall_kernel::spread::mix;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::watch;
 
@@ -243,11 +244,4 @@ impl Draw {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
-}
-
-/// Spreads a number over all bits.
-pub(super) const fn mix(n: u64) -> u64 {
-    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ (n >> 31)
 }

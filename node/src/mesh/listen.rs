@@ -16,13 +16,14 @@ use squall_kernel::limits::FRAME_BYTES_MAX;
 use squall_kernel::message::{HandshakeMessage, control};
 use squall_kernel::reason::Refusal;
 use squall_kernel::registry::Introduction;
+use squall_kernel::spread::mix;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use super::Shared;
-use super::faults::{Draw, mix};
+use super::faults::Draw;
 use super::greet::{self, GreetError, Wire};
 use super::inbound::Incoming;
 use super::limits::LOGGED_MAX;

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use squall_kernel::fault::FaultKind;
 use squall_kernel::handshake::{Dialler, Nonce, Step, read};
 use squall_kernel::id::{LinkSeq, Tenure};
+use squall_kernel::spread::mix;
 use squall_kernel::time::Span;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -194,7 +195,7 @@ async fn cutter(listener: TcpListener, to: String, cuts: Arc<AtomicUsize>) {
             continue;
         };
         count += 1;
-        let (cuts, budget) = (Arc::clone(&cuts), 20_000 + faults::mix(count) % 100_000);
+        let (cuts, budget) = (Arc::clone(&cuts), 20_000 + mix(count) % 100_000);
         tokio::spawn(async move {
             let (mut from_read, mut from_write) = from.split();
             let (mut to_read, mut to_write) = onward.split();

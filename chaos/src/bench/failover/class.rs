@@ -66,16 +66,13 @@ impl Class {
     ];
 
     /// Those of which a trial takes seconds.
-    pub const QUICK: [Self; 8] = [
-        Self::G0,
-        Self::G1,
-        Self::G1m,
-        Self::G1o,
-        Self::G2,
-        Self::G3,
-        Self::G4,
-        Self::G5,
-    ];
+    #[must_use]
+    pub fn quick() -> Vec<Self> {
+        Self::ALL
+            .into_iter()
+            .filter(|class| *class != Self::G4l)
+            .collect()
+    }
 
     /// The class's word.
     #[must_use]

@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use crate::spread::mix;
 use crate::time::Span;
 
 /// What TCP waits before it sends again; doubles with every further loss (RFC 6298 with Linux's least timeout).
@@ -64,11 +65,4 @@ pub fn retransmission(most: u32, mut lost: impl FnMut() -> bool) -> Span {
         losses += 1;
     }
     wait
-}
-
-/// Spreads a number over all bits (splitmix64).
-const fn mix(n: u64) -> u64 {
-    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ (n >> 31)
 }
