@@ -51,11 +51,13 @@ impl Host {
     pub(super) fn resume(&mut self, now: Instant, exchange: ExchangeId, epoch: Epoch) {
         let kept = self.registry.exchanges.get(&exchange).is_some_and(|e| e.kept);
         let departing = self.departing.remove(&exchange).filter(|_| kept);
-        let state = self.arriving.remove(&exchange).or(departing);
+        let arriving = self.arriving.remove(&exchange);
+        let came = arriving.is_some();
+        let state = arriving.or(departing);
         let Some((_, state)) = state.filter(|(e, _)| *e == epoch) else {
             return;
         };
-        if !kept {
+        if came {
             self.event(What::Mark(Mark::MoveDone));
         }
         // Nodes may have been lost while the state was under way.
