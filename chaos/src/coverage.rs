@@ -140,6 +140,11 @@ impl Coverage {
         self.counts.get(&sight).copied().unwrap_or_default()
     }
 
+    /// What was seen, and how often.
+    pub fn iter(&self) -> impl Iterator<Item = (Sight, u64)> + '_ {
+        self.counts.iter().map(|(sight, count)| (*sight, *count))
+    }
+
     /// Those of `wanted` that were never had.
     pub fn missing(&self, wanted: impl IntoIterator<Item = Sight>) -> Vec<Sight> {
         wanted

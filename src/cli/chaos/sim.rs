@@ -1,5 +1,6 @@
 //! `squall chaos sim`: simulated clusters, seed by seed, with the same checkers as live ones.
 
+use std::collections::BTreeMap;
 use std::io::{Write as _, stderr, stdout};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -257,6 +258,7 @@ fn as_json(order: &Order, report: &Report) -> serde_json::Value {
         "runs_per_minute": report.per_minute(),
         "simulated_seconds": report.simulated.as_ms() / 1000,
         "steps": report.steps,
+        "seen": report.coverage.iter().map(|(sight, count)| (sight.to_string(), count)).collect::<BTreeMap<_, _>>(),
         "never_seen": unseen,
         "passed": report.finding.is_none() && unseen.is_empty(),
         "finding": finding,
