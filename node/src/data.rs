@@ -210,7 +210,15 @@ impl DataPlane {
                     tracing::warn!(from = %from, %error, "control frame dropped");
                 }
             },
-            Kind::Ack => count(&self.context.wire.tally.garbled),
+            Kind::Ack
+            | Kind::Publish
+            | Kind::Event
+            | Kind::Chunk
+            | Kind::Credit
+            | Kind::Ask
+            | Kind::Tell
+            | Kind::Submit
+            | Kind::Settle => count(&self.context.wire.tally.garbled),
         }
     }
 
@@ -294,7 +302,16 @@ impl DataPlane {
             // The requester's node takes a reply once, however often it comes.
             Kind::Reply => self.context.wire.reply(frame),
             Kind::Control => self.control_undeliverable(to, &frame),
-            Kind::Request | Kind::Ack => {}
+            Kind::Request
+            | Kind::Ack
+            | Kind::Publish
+            | Kind::Event
+            | Kind::Chunk
+            | Kind::Credit
+            | Kind::Ask
+            | Kind::Tell
+            | Kind::Submit
+            | Kind::Settle => {}
         }
     }
 

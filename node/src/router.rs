@@ -250,7 +250,7 @@ impl Router {
 
     /// Takes in a reply, or another end of a request or of one of its copies.
     pub(crate) fn reply(&self, frame: Frame) {
-        if frame.reply_count > 1 {
+        if frame.count > 1 {
             return self.copy_ended(frame);
         }
         match (self.table.take_sent(&frame), frame.status) {
@@ -376,12 +376,7 @@ fn oversized(request: &Request) -> Option<String> {
             "a payload of {len} bytes is above the bound of {PAYLOAD_BYTES_MAX}"
         ));
     }
-    let tags = [
-        &request.tags.request,
-        &request.tags.connection,
-        &request.tags.service,
-    ];
-    let longest = tags.into_iter().map(Bytes::len).max().unwrap_or(0);
+    let longest = request.tags.all().into_iter().map(Bytes::len).max().unwrap_or(0);
     (longest > TAG_BYTES_MAX)
         .then(|| format!("a tag of {longest} bytes is above the bound of {TAG_BYTES_MAX}"))
 }
@@ -391,8 +386,10 @@ fn ending_of(outcome: &Outcome) -> Ending {
         (Status::Reply, Some(handler)) => Ending::Reply(handler),
         (Status::Declined, Some(handler)) => Ending::Declined(handler),
         (Status::None(reason), _) => Ending::None(reason),
-        // Declined here, before it went to anybody.
-        (Status::Reply | Status::Declined, None) => Ending::None(NoReply::Rejected),
+        // Declined here, before it went to anybody; the other two do not end a request.
+        (Status::Reply | Status::Declined, None) | (Status::Redirect | Status::Pass, _) => {
+            Ending::None(NoReply::Rejected)
+        }
     }
 }
 

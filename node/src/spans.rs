@@ -148,6 +148,8 @@ pub const fn status_word(status: Status) -> &'static str {
     match status {
         Status::Reply => "reply",
         Status::Declined => "declined",
+        Status::Redirect => "redirect",
+        Status::Pass => "pass",
         Status::None(reason) => reason.as_str(),
     }
 }

@@ -236,8 +236,8 @@ impl ReturnPath {
             leader_epoch: frame.leader_epoch,
             origin: frame.origin,
             message: frame.message,
-            index: frame.reply_index,
-            count: frame.reply_count,
+            index: frame.index,
+            count: frame.count,
             trace: frame.trace,
             request_tag: frame.tags.request.clone(),
         }
@@ -254,8 +254,8 @@ impl ReturnPath {
             message: self.message,
             origin: self.origin,
             from,
-            reply_index: self.index,
-            reply_count: self.count,
+            index: self.index,
+            count: self.count,
             trace: self.trace,
             tags: Tags {
                 request: self.request_tag,

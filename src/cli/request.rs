@@ -47,6 +47,9 @@ pub(crate) struct RequestArgs {
     /// Service tag: only handlers of this group
     #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
     service_tag: String,
+    /// Key: under the strategy `sticky` all requests of one key go to one handler
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    key: String,
     /// Print the outcome, or the summary, as JSON
     #[arg(long)]
     json: bool,
@@ -58,6 +61,7 @@ impl RequestArgs {
             timeout: self.timeout,
             request_tag: Bytes::from(self.tag.clone()),
             service_tag: Bytes::from(self.service_tag.clone()),
+            key: Bytes::from(self.key.clone()),
             ..RequestOptions::default()
         }
     }

@@ -48,6 +48,7 @@ impl Ask {
         }
         check_tag("request tag", options.request_tag.len())?;
         check_tag("service tag", options.service_tag.len())?;
+        check_tag("key", options.key.len())?;
         let ms = options.timeout.as_millis();
         if ms == 0 || ms > u128::from(REQUEST_TIMEOUT_MS_MAX) {
             return Err(Invalid::Timeout { ms });
@@ -127,6 +128,7 @@ impl Ask {
                 request: self.options.request_tag.clone(),
                 connection: Bytes::new(),
                 service: self.options.service_tag.clone(),
+                key: self.options.key.clone(),
             },
             payload: self.payload.clone(),
             ..Frame::new(Kind::Request)

@@ -258,7 +258,15 @@ impl Connection {
                 Kind::Deliver => self.deliver(frame),
                 Kind::Control => self.message(parse(&frame.payload)?),
                 Kind::Request => return Err(End::Unexpected),
-                Kind::Ack => {}
+                Kind::Ack
+                | Kind::Publish
+                | Kind::Event
+                | Kind::Chunk
+                | Kind::Credit
+                | Kind::Ask
+                | Kind::Tell
+                | Kind::Submit
+                | Kind::Settle => {}
             }
         }
         Ok(())

@@ -96,6 +96,8 @@ impl RequestError {
                 let reason = &frame.payload[..frame.payload.len().min(REASON_BYTES_MAX)];
                 Some(Self::Declined(String::from_utf8_lossy(reason).into_owned()))
             }
+            // A node never sends these two to a requester.
+            Status::Redirect | Status::Pass => Some(Self::Declined("an answer of an unknown kind".into())),
             Status::None(reason) => Some(reason.into()),
         }
     }

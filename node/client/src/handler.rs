@@ -18,6 +18,8 @@ pub struct Delivery {
     pub request_tag: Bytes,
     /// Connection tag of the attachment the request came through (A26).
     pub connection_tag: Bytes,
+    /// Key of the request; empty for none.
+    pub key: Bytes,
     /// Identity of the request.
     pub request: RequestKey,
     /// Epoch of the exchange.

@@ -59,6 +59,9 @@ pub struct RequestOptions {
     pub request_tag: Bytes,
     /// Only handlers of this group (A27); empty means all.
     pub service_tag: Bytes,
+    /// Key of the request: under the strategy `sticky` all requests of one key go to one handler, and functions of an
+    /// exchange see it. At most 255 bytes.
+    pub key: Bytes,
     /// Trace the request belongs to.
     pub trace: TraceContext,
 }
@@ -69,6 +72,7 @@ impl Default for RequestOptions {
             timeout: Duration::from_secs(5),
             request_tag: Bytes::new(),
             service_tag: Bytes::new(),
+            key: Bytes::new(),
             trace: TraceContext::default(),
         }
     }

@@ -33,8 +33,8 @@ impl From<Frame> for Reply {
             payload: frame.payload,
             request_tag: frame.tags.request,
             from: frame.from,
-            index: frame.reply_index,
-            count: frame.reply_count,
+            index: frame.index,
+            count: frame.count,
         }
     }
 }

@@ -159,8 +159,8 @@ impl Shared {
     /// Gives a `Reply` frame to whoever waits for it; a late one is dropped.
     pub(crate) fn complete(&self, frame: Frame) {
         let (message, exchange) = (frame.message, frame.exchange);
-        let of_several = frame.reply_index > 0;
-        let count = frame.reply_count;
+        let of_several = frame.index > 0;
+        let count = frame.count;
         let ending = RequestError::of(&frame).map_or(Ok(frame), Err);
         let mut state = self.lock();
         if ending == Err(RequestError::Unavailable(NoReply::UnknownExchange)) {

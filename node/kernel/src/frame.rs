@@ -1,86 +1,26 @@
-//! Native frames: a fixed binary header, three short tags, an opaque payload. Bytes in, frames out; no IO.
+//! Native frames: a fixed binary header, four short tags, an opaque payload. Bytes in, frames out; no IO.
 //!
 //! Layout (little endian): length of what follows (u32) · CRC32C of what follows it (u32) · kind, flags, status
-//! (u8 each) · lengths of the request, connection and service tag (u8 each) · two zero bytes · link sequence (u64) ·
-//! exchange (u32) · time left in ms (u32) · exchange epoch · leader epoch · message id · origin node · destination
-//! serial · source node · source serial (u64 each) · trace id (16 bytes) · span id (8 bytes) · reply index, reply count
-//! (u32 each) · tags · payload.
+//! (u8 each) · lengths of the request tag, connection tag, service tag and key (u8 each) · a zero byte · link sequence
+//! (u64) · exchange (u32) · time left in ms (u32) · exchange epoch · leader epoch · message id · origin node ·
+//! destination serial · source node · source serial (u64 each) · trace id (16 bytes) · span id (8 bytes) · index, count
+//! (u32 each) · signature (u64) · credit (u32) · tags · payload. Flags: bit 0 says that the trace is sampled, the four
+//! upper bits are the priority.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::id::{Epoch, ExchangeId, LeaderEpoch, LinkSeq, MessageId, NodeId, Pid};
 use crate::limits;
-use crate::reason::NoReply;
+
+mod kind;
+
+pub use kind::{Kind, Priority, Status};
 
 /// Bytes before the tags, the length field included.
-pub const HEADER_BYTES: usize = 120;
+pub const HEADER_BYTES: usize = 132;
 const LENGTH_BYTES: usize = 4;
 const SAMPLED: u8 = 1;
-
-/// What a frame is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// A control message: its payload is a postcard-encoded message of `message`.
-    Control = 1,
-    /// A request on its way to the owner.
-    Request = 2,
-    /// A request on its way to a handler.
-    Deliver = 3,
-    /// The end of a request, or one of its replies, on its way to the requester.
-    Reply = 4,
-    /// Link level: everything up to the message id (used as a link sequence) has arrived.
-    Ack = 5,
-}
-
-impl Kind {
-    const fn of(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::Control),
-            2 => Some(Self::Request),
-            3 => Some(Self::Deliver),
-            4 => Some(Self::Reply),
-            5 => Some(Self::Ack),
-            _ => None,
-        }
-    }
-}
-
-/// What a `Reply` frame says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Status {
-    /// A reply; the payload is the handler's. Also every frame that is not a `Reply`.
-    #[default]
-    Reply,
-    /// Declined; the payload is the reason as text.
-    Declined,
-    /// No reply will come.
-    None(NoReply),
-}
-
-impl Status {
-    fn to_byte(self) -> u8 {
-        match self {
-            Self::Reply => 0,
-            Self::Declined => 1,
-            Self::None(reason) => {
-                let place = NoReply::ALL
-                    .iter()
-                    .position(|r| *r == reason)
-                    .expect("ALL holds every reason");
-                2 + u8::try_from(place).expect("few reasons")
-            }
-        }
-    }
-
-    fn of(byte: u8) -> Option<Self> {
-        match byte {
-            0 => Some(Self::Reply),
-            1 => Some(Self::Declined),
-            n => NoReply::ALL.get(usize::from(n - 2)).copied().map(Self::None),
-        }
-    }
-}
+const PRIORITY_SHIFT: u8 = 4;
 
 /// W3C trace context of a message; all zero without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,7 +41,7 @@ impl TraceContext {
     }
 }
 
-/// The three tags, each at most [`limits::TAG_BYTES_MAX`] bytes.
+/// The tags and the key, each at most [`limits::TAG_BYTES_MAX`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tags {
     /// Correlates a reply with its request (A28).
@@ -110,6 +50,16 @@ pub struct Tags {
     pub connection: Bytes,
     /// Group of handlers (A27).
     pub service: Bytes,
+    /// Routing key of a publish; what a sticky exchange keeps together; empty for none.
+    pub key: Bytes,
+}
+
+impl Tags {
+    /// All of them, in the order of the wire.
+    #[must_use]
+    pub const fn all(&self) -> [&Bytes; 4] {
+        [&self.request, &self.connection, &self.service, &self.key]
+    }
 }
 
 /// A frame.
@@ -135,10 +85,19 @@ pub struct Frame {
     pub from: Pid,
     /// Milliseconds until the request's deadline; 0 where there is none.
     pub left_ms: u32,
-    /// Number of this reply, from 1, under the strategy `default`.
-    pub reply_index: u32,
-    /// Replies to expect under `default`; 0 or 1 elsewhere.
-    pub reply_count: u32,
+    /// Request, Deliver, Reply: number of this copy under the strategy `default`, from 1. Chunk, Ask, Tell: number of
+    /// this part within its request, from 1. Task frames: number of the attempt, from 1. 0 where there is none.
+    pub index: u32,
+    /// Request, Deliver, Reply: copies under `default`, 0 or 1 elsewhere. Chunk: chunks in all, on the last one; 0
+    /// before. Task frames: attempts allowed.
+    pub count: u32,
+    /// Deliver: the signature by which it was routed. Task frames: number of the lease. 0 for none.
+    pub signature: u64,
+    /// Request, Deliver: chunks that the requester takes, 0 for a response in one piece. Credit: chunks it takes beyond
+    /// those.
+    pub credit: u32,
+    /// How urgent it is.
+    pub priority: Priority,
     /// Trace context.
     pub trace: TraceContext,
     /// Tags.
@@ -172,8 +131,8 @@ pub enum FrameError {
         /// Checksum computed.
         found: u32,
     },
-    /// Unknown kind, status or tag lengths.
-    #[error("unknown frame kind or status, or tags longer than the frame")]
+    /// Unknown kind, status, priority or tag lengths.
+    #[error("unknown frame kind, status or priority, or tags longer than the frame")]
     Malformed,
 }
 
@@ -195,8 +154,11 @@ impl Frame {
                 serial: 0,
             },
             left_ms: 0,
-            reply_index: 0,
-            reply_count: 0,
+            index: 0,
+            count: 0,
+            signature: 0,
+            credit: 0,
+            priority: Priority::default(),
             trace: TraceContext::default(),
             tags: Tags::default(),
             payload: Bytes::new(),
@@ -206,8 +168,7 @@ impl Frame {
     /// Bytes on the wire.
     #[must_use]
     pub fn wire_len(&self) -> usize {
-        let tags = &self.tags;
-        HEADER_BYTES + tags.request.len() + tags.connection.len() + tags.service.len() + self.payload.len()
+        HEADER_BYTES + self.tags.all().map(Bytes::len).iter().sum::<usize>() + self.payload.len()
     }
 
     /// Writes header and tags to `out` and returns nothing of the payload: the caller writes `self.payload` right
@@ -223,7 +184,7 @@ impl Frame {
         out.put_u32_le(u32::try_from(len - LENGTH_BYTES).expect("bounded above"));
         out.put_u32_le(0);
         self.put_fields(seq, out);
-        for tag in [&self.tags.request, &self.tags.connection, &self.tags.service] {
+        for tag in self.tags.all() {
             out.put_slice(tag);
         }
         let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start + 8..]), &self.payload);
@@ -239,12 +200,12 @@ impl Frame {
     fn put_fields(&self, seq: LinkSeq, out: &mut BytesMut) {
         let len = |tag: &Bytes| u8::try_from(tag.len()).expect("a tag is at most 255 bytes");
         out.put_u8(self.kind as u8);
-        out.put_u8(if self.trace.sampled { SAMPLED } else { 0 });
+        out.put_u8(if self.trace.sampled { SAMPLED } else { 0 } | self.priority.level() << PRIORITY_SHIFT);
         out.put_u8(self.status.to_byte());
-        out.put_u8(len(&self.tags.request));
-        out.put_u8(len(&self.tags.connection));
-        out.put_u8(len(&self.tags.service));
-        out.put_u16_le(0);
+        for tag in self.tags.all() {
+            out.put_u8(len(tag));
+        }
+        out.put_u8(0);
         out.put_u64_le(seq.0);
         out.put_u32_le(self.exchange.0);
         out.put_u32_le(self.left_ms);
@@ -261,8 +222,10 @@ impl Frame {
         }
         out.put_slice(&self.trace.trace_id);
         out.put_slice(&self.trace.span_id);
-        out.put_u32_le(self.reply_index);
-        out.put_u32_le(self.reply_count);
+        out.put_u32_le(self.index);
+        out.put_u32_le(self.count);
+        out.put_u64_le(self.signature);
+        out.put_u32_le(self.credit);
     }
 
     /// Takes one frame from the front of `input`; `None` when it is not complete yet. The payload shares the buffer,
@@ -303,13 +266,14 @@ impl Frame {
             return Err(FrameError::Checksum { expected, found });
         }
         let kind = Kind::of(body.get_u8()).ok_or(FrameError::Malformed)?;
-        let sampled = body.get_u8() & SAMPLED != 0;
+        let flags = body.get_u8();
         let status = Status::of(body.get_u8()).ok_or(FrameError::Malformed)?;
-        let tag_lens = [body.get_u8(), body.get_u8(), body.get_u8()].map(usize::from);
-        let _zero = body.get_u16_le();
+        let tag_lens = [body.get_u8(), body.get_u8(), body.get_u8(), body.get_u8()].map(usize::from);
+        let _zero = body.get_u8();
         let seq = LinkSeq(body.get_u64_le());
         let mut frame = Self {
             status,
+            priority: Priority::new(flags >> PRIORITY_SHIFT).ok_or(FrameError::Malformed)?,
             ..Self::new(kind)
         };
         frame.exchange = ExchangeId(body.get_u32_le());
@@ -325,17 +289,20 @@ impl Frame {
         };
         body.copy_to_slice(&mut frame.trace.trace_id);
         body.copy_to_slice(&mut frame.trace.span_id);
-        frame.trace.sampled = sampled;
-        frame.reply_index = body.get_u32_le();
-        frame.reply_count = body.get_u32_le();
+        frame.trace.sampled = flags & SAMPLED != 0;
+        frame.index = body.get_u32_le();
+        frame.count = body.get_u32_le();
+        frame.signature = body.get_u64_le();
+        frame.credit = body.get_u32_le();
         if tag_lens.iter().sum::<usize>() > body.len() {
             return Err(FrameError::Malformed);
         }
-        let [request, connection, service] = tag_lens.map(|len| body.split_to(len));
+        let [request, connection, service, key] = tag_lens.map(|len| body.split_to(len));
         frame.tags = Tags {
             request,
             connection,
             service,
+            key,
         };
         frame.payload = body;
         Ok((seq, frame))

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::reason::NoReply;
 
 fn sample() -> Frame {
     Frame {
@@ -18,8 +19,11 @@ fn sample() -> Frame {
             serial: 8,
         },
         left_ms: 1500,
-        reply_index: 2,
-        reply_count: 5,
+        index: 2,
+        count: 5,
+        signature: 0xfeed_beef,
+        credit: 64,
+        priority: Priority::new(7).expect("below ten"),
         trace: TraceContext {
             trace_id: [1; 16],
             span_id: [2; 8],
@@ -29,6 +33,7 @@ fn sample() -> Frame {
             request: Bytes::from_static(b"r-1"),
             connection: Bytes::new(),
             service: Bytes::from_static(b"eu"),
+            key: Bytes::from_static(b"customer.7"),
         },
         payload: Bytes::from_static(b"hello"),
         ..Frame::new(Kind::Reply)
@@ -100,14 +105,15 @@ fn a_head_and_its_payload_written_apart_are_the_same_frame() {
 }
 
 #[test]
-fn every_status_survives_the_wire() {
-    for status in [Status::Reply, Status::Declined]
-        .into_iter()
-        .chain(NoReply::ALL.iter().copied().map(Status::None))
-    {
-        assert_eq!(Status::of(status.to_byte()), Some(status));
-    }
-    assert_eq!(Status::of(255), None);
+fn a_priority_above_nine_is_refused() {
+    let mut bytes = encoded(&sample());
+    bytes[9] |= 0xa0;
+    let crc = crc32c::crc32c(&bytes[8..]);
+    bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(
+        Frame::decode(&mut bytes, limits::FRAME_BYTES_MAX),
+        Err(FrameError::Malformed)
+    );
 }
 
 proptest! {
@@ -118,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_with_a_right_checksum_never_panics(body in proptest::collection::vec(any::<u8>(), 120..400)) {
+    fn garbage_with_a_right_checksum_never_panics(body in proptest::collection::vec(any::<u8>(), 128..400)) {
         let mut input = BytesMut::new();
         input.put_u32_le(u32::try_from(body.len() + 4).expect("short"));
         input.put_u32_le(crc32c::crc32c(&body));

@@ -57,7 +57,7 @@ pub const ATTACH_CAP: Span = Span::from_ms(250);
 /// 100, the rest is for virtual machines.
 pub const DRIFT_PPM: u64 = 10_000;
 
-const _: () = assert!(PAYLOAD_BYTES_MAX + REASON_BYTES_MAX + 3 * TAG_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(PAYLOAD_BYTES_MAX + REASON_BYTES_MAX + 4 * TAG_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(SNAPSHOT_CHUNK_BYTES * 2 < FRAME_BYTES_MAX);
 const _: () = assert!(VOTERS_MAX <= NODES_MAX);
 const _: () = assert!(DRIFT_PPM < 100_000);

@@ -171,8 +171,8 @@ fn stale(exchange: ExchangeId, to: Pid) -> Frame {
         message: MessageId(7),
         to: to.serial,
         left_ms: 1000,
-        reply_index: 1,
-        reply_count: 1,
+        index: 1,
+        count: 1,
         payload: Bytes::from_static(b"stale"),
         ..Frame::new(Kind::Deliver)
     }

@@ -275,8 +275,8 @@ impl Running {
                 let (frame, waited) = request.expect("the kernel delivers only in answer to a request");
                 let copy = Frame {
                     leader_epoch,
-                    reply_index: index,
-                    reply_count: count,
+                    index,
+                    count,
                     ..frame.clone()
                 };
                 self.deliver(handler, copy, waited);
@@ -416,8 +416,8 @@ impl Running {
             epoch: self.core.epoch(),
             origin: request.origin,
             message: request.message,
-            reply_index: index,
-            reply_count: count,
+            index,
+            count,
             ..Frame::new(Kind::Reply)
         };
         self.context

@@ -148,6 +148,7 @@ impl<H: Handler> Embedded<H> {
             payload: frame.payload,
             request_tag: frame.tags.request,
             connection_tag: self.connection_tag.clone(),
+            key: frame.tags.key.clone(),
             request: RequestKey {
                 origin: frame.origin,
                 message: frame.message,

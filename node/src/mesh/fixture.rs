@@ -18,6 +18,7 @@ pub(super) const COOKIE: &[u8] = b"secret";
 
 /// What a sink was given.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a test's few values")]
 pub(super) enum Got {
     Frame(Frame),
     Lost(LinkLost),

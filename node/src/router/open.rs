@@ -227,7 +227,7 @@ impl OpenTable {
         else {
             return CopyEnd::Late;
         };
-        if !open.copies.end(frame.reply_index, frame.reply_count) {
+        if !open.copies.end(frame.index, frame.count) {
             let answers = matches!(frame.status, Status::Reply | Status::Declined);
             return if answers { CopyEnd::Second } else { CopyEnd::Late };
         }

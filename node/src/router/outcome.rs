@@ -43,8 +43,8 @@ impl Outcome {
             status: frame.status,
             payload: frame.payload,
             handler: answered.then_some(frame.from),
-            index: frame.reply_index,
-            count: frame.reply_count,
+            index: frame.index,
+            count: frame.count,
             more,
             request_tag: frame.tags.request,
         }
@@ -80,7 +80,7 @@ impl Outcome {
         match self.status {
             Status::Reply => String::new(),
             Status::Declined => String::from_utf8_lossy(&self.payload).into_owned(),
-            Status::None(_) => spans::status_word(self.status).to_owned(),
+            Status::Redirect | Status::Pass | Status::None(_) => spans::status_word(self.status).to_owned(),
         }
     }
 }

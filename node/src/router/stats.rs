@@ -97,7 +97,8 @@ impl Figures {
     pub(super) fn count(&self, status: Status) {
         let counter = match status {
             Status::Reply => &self.replies,
-            Status::Declined => &self.declined,
+            // The other two do not end a request; should they, it was turned away.
+            Status::Declined | Status::Redirect | Status::Pass => &self.declined,
             Status::None(NoReply::Timeout) => &self.timeouts,
             Status::None(NoReply::Interrupted) => &self.interrupted,
             Status::None(_) => &self.refused,

@@ -20,7 +20,7 @@ use crate::telemetry::context::{format_traceparent, parse_traceparent};
 pub(super) const fn kind_of(status: Status) -> v1::OutcomeKind {
     match status {
         Status::Reply => v1::OutcomeKind::Reply,
-        Status::Declined => v1::OutcomeKind::Declined,
+        Status::Declined | Status::Redirect | Status::Pass => v1::OutcomeKind::Declined,
         Status::None(reason) => match reason {
             NoReply::Timeout => v1::OutcomeKind::Timeout,
             NoReply::NoResponders => v1::OutcomeKind::NoResponders,
@@ -83,6 +83,7 @@ pub(super) fn request(
             request: Bytes::from(call.request_tag),
             connection: Bytes::new(),
             service: Bytes::from(call.service_tag),
+            key: Bytes::from(call.key),
         },
         timeout: Span::from_ms(u64::from(call.timeout_ms)),
         // A context that cannot be read is none: a broken tracer must not break messaging.
@@ -110,6 +111,7 @@ pub(super) fn delivery(
         exchange: exchange.to_owned(),
         request_tag: text(&frame.tags.request),
         connection_tag: connection_tag.to_owned(),
+        key: text(&frame.tags.key),
         epoch: frame.epoch.0,
         leader_epoch: frame.leader_epoch.0,
         traceparent: format_traceparent(frame.trace),

@@ -429,7 +429,11 @@ impl Grpc {
 
     fn request(&mut self, call: v1::RequestCall) -> Option<v1::ServerEvent> {
         let id = call.id;
-        let longest = call.request_tag.len().max(call.service_tag.len());
+        let longest = [&call.request_tag, &call.service_tag, &call.key]
+            .map(String::len)
+            .into_iter()
+            .max()
+            .unwrap_or(0);
         if longest > TAG_BYTES_MAX {
             return Some(refused(
                 0,

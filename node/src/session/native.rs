@@ -22,6 +22,7 @@ use crate::grpc::Proposer;
 use crate::handlers::HandlerTags;
 use crate::limits::SESSION_SEND_TIMEOUT;
 use crate::router::{Outcome, Request};
+use crate::wire::count;
 
 /// Proposals of one client that are under way at once.
 const PROPOSALS_MAX: usize = 16;
@@ -207,6 +208,17 @@ impl<P: Proposer> Native<P> {
             },
             Kind::Deliver => Err(SessionEnd::Garbage),
             Kind::Ack => Ok(()),
+            Kind::Publish
+            | Kind::Event
+            | Kind::Chunk
+            | Kind::Credit
+            | Kind::Ask
+            | Kind::Tell
+            | Kind::Submit
+            | Kind::Settle => {
+                count(&self.session.context().wire.tally.garbled);
+                Ok(())
+            }
         }
     }
 
@@ -310,6 +322,7 @@ fn request_of(frame: Frame) -> Request {
             request: frame.tags.request,
             connection: Bytes::new(),
             service: frame.tags.service,
+            key: frame.tags.key,
         },
         timeout: Span::from_ms(u64::from(frame.left_ms)),
         trace: frame.trace,
@@ -329,6 +342,10 @@ fn bounded(status: Status, payload: Bytes) -> (Status, Bytes) {
             let len = payload.len().min(REASON_BYTES_MAX);
             (status, payload.slice(..len))
         }
+        Status::Redirect | Status::Pass => (
+            Status::Declined,
+            Bytes::from_static(b"the handler answered with what only a middleware may answer"),
+        ),
         // The handler never saw it; anything else a client says means that nobody knows.
         Status::None(NoReply::Rejected | NoReply::Unreachable) => (status, Bytes::new()),
         Status::None(_) => (Status::None(NoReply::Interrupted), Bytes::new()),
@@ -363,8 +380,8 @@ fn outcome_frame(id: u64, outcome: Outcome) -> Frame {
         exchange: outcome.exchange,
         message: MessageId(id),
         from: outcome.handler.unwrap_or(nobody),
-        reply_index: outcome.index,
-        reply_count: outcome.count,
+        index: outcome.index,
+        count: outcome.count,
         tags: Tags {
             request: outcome.request_tag,
             ..Tags::default()

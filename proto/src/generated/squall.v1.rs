@@ -1404,6 +1404,9 @@ pub struct RequestCall {
     /// W3C trace context; empty means none. The unary call also takes it from the metadata.
     #[prost(string, tag = "7")]
     pub traceparent: ::prost::alloc::string::String,
+    /// Key: under the strategy `sticky` all requests of one key go to one handler. At most 255 bytes.
+    #[prost(string, tag = "8")]
+    pub key: ::prost::alloc::string::String,
 }
 /// Events for a client, in order.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1555,6 +1558,9 @@ pub struct Delivery {
     /// W3C trace context; empty means none.
     #[prost(string, tag = "9")]
     pub traceparent: ::prost::alloc::string::String,
+    /// Key of the request.
+    #[prost(string, tag = "10")]
+    pub key: ::prost::alloc::string::String,
 }
 /// A system message: leadership and membership of an exchange.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -164,6 +164,7 @@ mod tests {
             payload: Bytes::from_static(payload),
             request_tag: Bytes::from_static(b"t1"),
             connection_tag: Bytes::new(),
+            key: Bytes::new(),
             request: RequestKey {
                 origin: NodeId(1),
                 message: MessageId(1),

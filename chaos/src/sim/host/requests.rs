@@ -211,7 +211,7 @@ impl Host {
         if self.requests.open.get(&frame.message).filter(sent).is_none() {
             return self.late(frame);
         }
-        if frame.reply_count > 1 {
+        if frame.count > 1 {
             return self.copy_ended(frame);
         }
         let Some(open) = self.requests.take(frame.message) else {
@@ -233,10 +233,10 @@ impl Host {
         let Some(open) = self.requests.open.get_mut(&frame.message) else {
             return;
         };
-        if !(1..=frame.reply_count).contains(&frame.reply_index) || !open.ended.insert(frame.reply_index) {
+        if !(1..=frame.count).contains(&frame.index) || !open.ended.insert(frame.index) {
             return self.late(frame);
         }
-        let all = open.ended.len() == usize::try_from(frame.reply_count).expect("few copies");
+        let all = open.ended.len() == usize::try_from(frame.count).expect("few copies");
         if !all {
             let (first, exchange) = (open.first, open.exchange);
             return self.tell_outcome(first, exchange, answer(frame), true);
@@ -330,7 +330,7 @@ fn follows(open: &mut Open, change: &Change) -> bool {
 fn answer(frame: &Frame) -> Answer {
     match frame.status {
         Status::Reply => Answer::Reply { handler: frame.from },
-        Status::Declined => Answer::Declined { handler: frame.from },
+        Status::Declined | Status::Redirect | Status::Pass => Answer::Declined { handler: frame.from },
         Status::None(reason) => Answer::None(Ended(reason)),
     }
 }

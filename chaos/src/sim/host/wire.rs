@@ -21,7 +21,15 @@ impl Host {
                 let message = message::parse(&frame.payload).expect("nodes of one build speak alike");
                 self.take_message(now, from, message);
             }
-            Kind::Ack => {}
+            Kind::Ack
+            | Kind::Publish
+            | Kind::Event
+            | Kind::Chunk
+            | Kind::Credit
+            | Kind::Ask
+            | Kind::Tell
+            | Kind::Submit
+            | Kind::Settle => {}
         }
     }
 
@@ -88,7 +96,16 @@ impl Host {
                     self.missed_by(now, message.exchange, to);
                 }
             }
-            Kind::Request | Kind::Ack => {}
+            Kind::Request
+            | Kind::Ack
+            | Kind::Publish
+            | Kind::Event
+            | Kind::Chunk
+            | Kind::Credit
+            | Kind::Ask
+            | Kind::Tell
+            | Kind::Submit
+            | Kind::Settle => {}
         }
     }
 

@@ -18,6 +18,10 @@ use crate::state::Shared;
 
 /// What reaches a handler's worker, in the order it came.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are deliveries: a box would cost each an allocation"
+)]
 pub(crate) enum Event {
     Attached {
         pid: Pid,
@@ -182,8 +186,8 @@ pub(crate) fn answer(delivery: &Frame, node: NodeId, status: Status, payload: By
             node,
             serial: delivery.to,
         },
-        reply_index: delivery.reply_index,
-        reply_count: delivery.reply_count,
+        index: delivery.index,
+        count: delivery.count,
         trace: delivery.trace,
         tags: Tags {
             request: delivery.tags.request.clone(),

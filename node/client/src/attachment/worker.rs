@@ -180,6 +180,7 @@ impl<H: Handler> Worker<H> {
             payload: frame.payload.clone(),
             request_tag: frame.tags.request.clone(),
             connection_tag: frame.tags.connection.clone(),
+            key: frame.tags.key.clone(),
             request: RequestKey {
                 origin: frame.origin,
                 message: frame.message,

@@ -310,8 +310,8 @@ async fn replies_of_all_handlers_come_with_their_numbers_until_all_have_answered
     let numbered = |request: &Frame, index, status, payload: &'static [u8]| Frame {
         status,
         message: request.message,
-        reply_index: index,
-        reply_count: 3,
+        index,
+        count: 3,
         payload: Bytes::from_static(payload),
         ..Frame::new(Kind::Reply)
     };
@@ -347,8 +347,8 @@ async fn a_single_request_takes_the_first_reply_and_passes_over_who_declined() {
         let numbered = |index, status| Frame {
             status,
             message: request.message,
-            reply_index: index,
-            reply_count: 2,
+            index,
+            count: 2,
             ..Frame::new(Kind::Reply)
         };
         conn.send(&numbered(1, Status::Declined)).await;

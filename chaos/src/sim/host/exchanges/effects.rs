@@ -32,8 +32,8 @@ impl Host {
                 let frame = about.expect("the kernel delivers only in answer to a request");
                 let copy = Frame {
                     leader_epoch,
-                    reply_index: index,
-                    reply_count: count,
+                    index,
+                    count,
                     ..frame.clone()
                 };
                 self.deliver(id, handler, copy);
@@ -141,8 +141,8 @@ impl Host {
             epoch: self.epoch_of(id),
             origin: request.origin,
             message: request.message,
-            reply_index: index,
-            reply_count: count,
+            index,
+            count,
             ..Frame::new(Kind::Reply)
         };
         self.reply(ReturnPath::of(&empty).none(self.nobody(), NoReply::Interrupted));
