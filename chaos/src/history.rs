@@ -4,7 +4,7 @@
 //! What does not live here: judging (`invariant`), and how events are collected (`sim`, and the live recorder).
 
 use serde::{Deserialize, Serialize};
-use squall_kernel::exchange::RequestKey;
+use squall_kernel::exchange::{RequestKey, Signature};
 use squall_kernel::id::{
     Boot, ClusterId, Counter, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId, Pid, Revision, Term,
 };
@@ -176,6 +176,20 @@ pub enum What {
         epoch: Epoch,
         /// Leader epoch under which it came; 0 where there is none.
         leader_epoch: LeaderEpoch,
+    },
+    /// A request of that signature passed the fence of a handler attached here: its exchange is sticky.
+    Kept {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Signature.
+        signature: Signature,
+        /// The handler.
+        handler: Pid,
+    },
+    /// A handler attached here is detached.
+    Detached {
+        /// The handler.
+        handler: Pid,
     },
     /// A resource refused an effect that came under an epoch that is over.
     Fenced {

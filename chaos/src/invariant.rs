@@ -1,8 +1,8 @@
 //! The invariants of the design, each a checker over the history of a run: the same for simulated and live runs, one
 //! event at a time, in bounded memory.
 //!
-//! Not here yet, because what they speak of is not: I6 (sticky signatures) and I7 (one copy for each subscriber) come
-//! with sticky bindings and publish-subscribe, I9 (one accepted completion of a task) with tasks, I10 (order per
+//! Not here yet, because what they speak of is not: I7 (one copy for each subscriber) comes
+//! with publish-subscribe, I9 (one accepted completion of a task) with tasks, I10 (order per
 //! publisher and key) with publish-subscribe. What does not live here either: how events are collected, and what a batch
 //! of runs must have been through (`coverage`).
 
@@ -19,6 +19,7 @@ mod i02_epochs_increase;
 mod i03_no_stale_effect;
 mod i04_leases_disjoint;
 mod i05_one_outcome;
+mod i06_sticky_keeps;
 mod i08_same_view;
 mod i11_round_robin;
 mod i12_acknowledged_survives;
@@ -32,6 +33,7 @@ pub use i02_epochs_increase::EpochsIncrease;
 pub use i03_no_stale_effect::NoStaleEffect;
 pub use i04_leases_disjoint::LeasesDisjoint;
 pub use i05_one_outcome::OneOutcome;
+pub use i06_sticky_keeps::StickyKeeps;
 pub use i08_same_view::SameView;
 pub use i11_round_robin::RoundRobin;
 pub use i12_acknowledged_survives::AcknowledgedSurvives;
@@ -146,6 +148,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(NoStaleEffect::default()),
         Box::new(LeasesDisjoint::default()),
         Box::new(OneOutcome::default()),
+        Box::new(StickyKeeps::default()),
         Box::new(SameView::default()),
         Box::new(RoundRobin::default()),
         Box::new(AcknowledgedSurvives::default()),

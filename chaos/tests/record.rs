@@ -50,6 +50,7 @@ fn start(dir: &Path, name: &str, join: Option<&Node>) -> Node {
         trace_one_in: 0,
         data_workers: 2,
         proofs: Proofs::default(),
+        functions: Default::default(),
     };
     let data = DataDir::open(dir.join(name)).expect("a fresh directory");
     Node::start(data, options).expect("the node starts")
@@ -71,6 +72,7 @@ async fn declare(node: &Node, name: &ExchangeName) {
         name: name.clone(),
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
+        function: None,
         failover,
         takeover: Some(Takeover::Manual),
     };

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::exchanges::Exchanges;
+use crate::functions;
 use crate::handlers::Handlers;
 use crate::journal::{Fact, Journal};
 use crate::lease::LeaseClock;
@@ -47,6 +48,8 @@ pub struct DataConfig {
     pub journal: Option<Journal>,
     /// Which requests start a trace.
     pub sampler: Sampler,
+    /// Functions by which exchanges may route.
+    pub functions: functions::Registry,
 }
 
 /// What all parts of the data plane share.
@@ -69,6 +72,7 @@ pub struct DataContext {
     pub wire: Wire,
     pub(crate) journal: Option<Journal>,
     pub(crate) sampler: Sampler,
+    pub(crate) functions: functions::Registry,
     /// Whether this node has been without a lease for long: see [`DataPlane::isolated`].
     pub(crate) isolated: watch::Sender<bool>,
     registry: ArcSwap<Registry>,
@@ -143,6 +147,7 @@ impl DataPlane {
             wire: Wire::new(config.node),
             journal: config.journal,
             sampler: config.sampler,
+            functions: config.functions,
             isolated: watch::Sender::new(false),
             registry: ArcSwap::default(),
         });
@@ -153,6 +158,7 @@ impl DataPlane {
             context.runtime.spawn(Arc::clone(&router).keep_time()),
             context.runtime.spawn(Arc::clone(&handlers).keep_attached()),
             context.runtime.spawn(Arc::clone(&handlers).keep_leading()),
+            context.runtime.spawn(Arc::clone(&handlers).keep_rolling()),
         ];
         let plane = Arc::new(Self {
             context,
@@ -238,6 +244,14 @@ impl DataPlane {
                 self.handlers.attach_refused(exchange, handler, seen);
             }
             PeerMessage::System { to, message } => self.handlers.system(from, to, &message),
+            PeerMessage::Roll { exchanges } => self.exchanges.roll(from, exchanges),
+            PeerMessage::RollRefused { exchanges } => self.handlers.roll_again(&exchanges),
+            PeerMessage::Unbound {
+                exchange,
+                epoch,
+                handler,
+                signatures,
+            } => self.handlers.unbound(exchange, epoch, handler, &signatures),
             PeerMessage::Systems { messages } => {
                 for (to, message) in messages {
                     self.handlers.system(from, to, &message);
@@ -315,10 +329,14 @@ impl DataPlane {
         }
     }
 
-    /// Attachments are sent again by their own timer; a view that misses a system message is repaired by the owner.
+    /// Attachments are sent again by their own timer, a roll is called again; a view that misses a system message is repaired by the owner.
     fn control_undeliverable(&self, to: NodeId, frame: &Frame) {
         let exchange = match message::parse(&frame.payload) {
             Ok(PeerMessage::System { message, .. }) => Some(message.exchange),
+            Ok(PeerMessage::Roll { exchanges }) => {
+                self.handlers.roll_again(&exchanges);
+                None
+            }
             Ok(PeerMessage::Systems { messages }) => messages.first().map(|(_, message)| message.exchange),
             _ => None,
         };

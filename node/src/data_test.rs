@@ -13,5 +13,7 @@ mod leases;
 mod moves;
 #[path = "data_test/requests.rs"]
 mod requests;
+#[path = "data_test/routing.rs"]
+mod routing;
 #[path = "data_test/sessions.rs"]
 mod sessions;

@@ -17,15 +17,19 @@ use squall_kernel::time::{Instant, Span};
 use tokio::sync::{Notify, mpsc};
 
 use crate::data::{Change, DataContext};
+use crate::functions::Ready;
 use crate::journal::MachineKind;
 use crate::limits::APPOINTMENTS_MAX;
 use crate::process::{Mailbox, ProcessKind, Push, mailbox};
 use crate::wire::ReturnPath;
 
+mod asking;
+mod effects;
 mod moving;
 mod run;
 mod telling;
 
+use asking::Asking;
 use run::Running;
 use telling::Telling;
 
@@ -44,6 +48,10 @@ pub struct OwnedExchange {
     pub routed: u64,
     /// Requests refused since it is owned here.
     pub refused: u64,
+    /// Requests declined since it is owned here because its function failed.
+    pub failed: u64,
+    /// Signatures bound to handlers.
+    pub bindings: u64,
     /// True unless the control plane has taken the right to act away.
     pub acting: bool,
 }
@@ -54,6 +62,15 @@ fn lives(registry: &Registry, pid: Pid) -> bool {
         .nodes
         .get(&pid.node)
         .is_some_and(|node| node.is_up() && pid.boot() == node.boot)
+}
+
+/// Nodes that may have handlers of an exchange which had another owner before.
+fn awaited(registry: &Registry, record: &ExchangeRecord) -> Vec<NodeId> {
+    if record.epoch <= Epoch(1) {
+        return Vec::new();
+    }
+    let up = registry.nodes.values().filter(|node| node.is_up());
+    up.map(|node| node.id).collect()
 }
 
 /// What an exchange's process takes out of its mailbox.
@@ -80,6 +97,8 @@ struct Orders {
     lost: Vec<(NodeId, Option<Boot>)>,
     /// Nodes that missed a system message.
     tell_again: Vec<NodeId>,
+    /// Nodes that have told of all their handlers: each is attached already.
+    rolled: Vec<NodeId>,
     /// It moves away.
     leave: Option<Moving>,
 }
@@ -95,6 +114,8 @@ struct Post {
     handlers: AtomicU64,
     routed: AtomicU64,
     refused: AtomicU64,
+    failed: AtomicU64,
+    bindings: AtomicU64,
 }
 
 impl Post {
@@ -172,8 +193,11 @@ impl Exchanges {
                 .leader
                 .is_some_and(|leader| !lives(&context.registry(), leader.pid)),
             settle,
+            awaited: awaited(&context.registry(), record),
             promise: settle,
         };
+        let function = record.function.as_ref();
+        let asking = function.map(|function| Asking::new(Ready::of(function, &context.functions)));
         let process =
             context
                 .processes
@@ -195,6 +219,7 @@ impl Exchanges {
             inbox,
             post: Arc::clone(&post),
             attached: BTreeMap::new(),
+            asking,
             missed: BTreeMap::new(),
             telling: Telling::default(),
             effects: Vec::new(),
@@ -233,6 +258,8 @@ impl Exchanges {
             handlers: owned.post.handlers.load(Ordering::Relaxed),
             routed: owned.post.routed.load(Ordering::Relaxed),
             refused: owned.post.refused.load(Ordering::Relaxed),
+            failed: owned.post.failed.load(Ordering::Relaxed),
+            bindings: owned.post.bindings.load(Ordering::Relaxed),
             acting: !owned.post.paused.load(Ordering::Relaxed),
         };
         self.read().iter().map(row).collect()
@@ -280,6 +307,30 @@ impl Exchanges {
         if let Some(owned) = self.read().get(&exchange) {
             // A handler that stays in the table because the mailbox was full is found out at its next delivery.
             let _found_out_later = owned.mailbox.push(Mail::Detach { handler, reason });
+        }
+    }
+
+    /// A node has told of all its handlers of these exchanges. Those that do not begin here before it knows are told again.
+    pub(crate) fn roll(&self, from: NodeId, exchanges: Vec<(ExchangeId, Epoch)>) {
+        let early: Vec<(ExchangeId, Epoch)> = {
+            let owned = self.read();
+            let early = |(exchange, epoch): &(ExchangeId, Epoch)| match owned.get(exchange) {
+                Some(owned) if owned.epoch == *epoch => {
+                    owned.post.order(|orders| {
+                        if !orders.rolled.contains(&from) {
+                            orders.rolled.push(from);
+                        }
+                    });
+                    false
+                }
+                owned => owned.is_none_or(|owned| owned.epoch < *epoch),
+            };
+            exchanges.into_iter().filter(early).collect()
+        };
+        if let Some((exchange, _)) = early.first().copied() {
+            let refused = PeerMessage::RollRefused { exchanges: early };
+            // Lost with its link; so are all promises of that node sooner or later, and its loss ends the waiting.
+            let _told_or_lost = self.context.wire.message(from, exchange, refused);
         }
     }
 

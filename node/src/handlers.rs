@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use squall_kernel::exchange::Signature;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::TAG_BYTES_MAX;
@@ -24,14 +25,17 @@ pub(crate) mod embedded;
 mod ghosts;
 mod leases;
 mod notice;
+mod rolls;
 mod told;
 
 pub use attachment::{Attachment, HandlerSink};
+pub(crate) use caught::catch_now;
 pub use caught::panics_are_caught;
 use counts::CountsTable;
 pub use counts::DeliveryStats;
 use due::Due;
 pub use notice::notice_of;
+use rolls::Rolls;
 use squall_kernel::view::Heard;
 
 /// Tags of an attachment.
@@ -80,6 +84,7 @@ pub struct Handlers {
     due: Due,
     /// When the owner is asked for the lease of which leader.
     asks: Due,
+    rolls: Rolls,
 }
 
 impl Handlers {
@@ -90,6 +95,7 @@ impl Handlers {
             counts: CountsTable::default(),
             due: Due::default(),
             asks: Due::default(),
+            rolls: Rolls::default(),
         }
     }
 
@@ -158,6 +164,7 @@ impl Handlers {
             let _told_later = self.context.wire.message(owner, exchange, message);
         }
         attachment.sink().detached(&attachment, reason);
+        self.call_roll_of(attachment.exchange());
         true
     }
 
@@ -238,6 +245,19 @@ impl Handlers {
                 Heard::Fenced => count(&self.context.wire.tally.fenced),
             }
         }
+        self.call_roll_of(message.exchange);
+    }
+
+    /// Signatures that a handler claimed belong to others.
+    pub(crate) fn unbound(&self, exchange: ExchangeId, epoch: Epoch, handler: Pid, signatures: &[Signature]) {
+        let attachment = self.read().by_serial.get(&handler.serial).cloned();
+        let Some(attachment) = attachment.filter(|a| a.exchange() == exchange) else {
+            return;
+        };
+        if attachment.view().fence(epoch, LeaderEpoch(0)).is_err() {
+            return count(&self.context.wire.tally.fenced);
+        }
+        attachment.unbind(signatures);
     }
 
     /// The handler's view is incomplete: attaching again brings the whole of it.
@@ -280,6 +300,8 @@ impl Handlers {
                 self.send_attach(&attachment);
             }
         }
+        // Behind the attachments: a node without any tells so at once.
+        self.call_rolls(change);
     }
 
     /// Sends an attachment to the owner, and again later unless it is confirmed by then.
@@ -299,6 +321,7 @@ impl Handlers {
             handler: attachment.pid(),
             service_tag: attachment.tags().service.clone(),
             connection_tag: attachment.tags().connection.clone(),
+            bound: attachment.bound(),
         });
         if let Err(error) = self.context.wire.message(owner, attachment.exchange(), message) {
             tracing::debug!(handler = %attachment.pid(), %error, "attachment not sent; it is sent again");

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeInput, RequestKey};
+use squall_kernel::exchange::{Choice, Exchange, ExchangeConfig, ExchangeInput, RequestKey};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, MessageId, NodeId, Pid};
 use squall_kernel::registry::Strategy;
 use squall_kernel::time::Span;
@@ -32,6 +32,7 @@ fn recorded_after(before: impl FnOnce(&Journal)) -> String {
     let (journal, writer) = Journal::start_writer(out.clone()).expect("threads start");
     before(&journal);
     let config = ExchangeConfig {
+        awaited: Vec::new(),
         id: ExchangeId(1),
         strategy: Strategy::RoundRobin,
         epoch: Epoch(1),
@@ -45,11 +46,14 @@ fn recorded_after(before: impl FnOnce(&Journal)) -> String {
     let handler = |n| Pid::new(NodeId(3), Boot(1), n);
     let mut inputs: Vec<ExchangeInput> = (1..3)
         .map(|n| ExchangeInput::Attach {
+            bound: Vec::new(),
             handler: handler(n),
             service_tag: "eu".into(),
         })
         .collect();
     inputs.extend((1..6).map(|n| ExchangeInput::Request {
+        key: Bytes::new(),
+        choice: Choice::None,
         request: RequestKey {
             origin: NodeId(u64::MAX),
             message: MessageId(n),

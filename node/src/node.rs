@@ -27,6 +27,7 @@ use crate::control::{Carrier, Control, ControlError, ControlParts, Opinion, Prop
 use crate::data::{DataConfig, DataPlane};
 use crate::datadir::DataDir;
 use crate::death::{self, Proofs};
+use crate::functions;
 use crate::grpc::{Parts, Server};
 use crate::introspect::{EventLog, Wake};
 use crate::journal::{FORMAT, Fact, Header, Journal, JournalWriter, Recorder};
@@ -81,6 +82,8 @@ pub struct NodeOptions {
     pub data_workers: usize,
     /// What proves that another node has ended.
     pub proofs: Proofs,
+    /// Functions by which exchanges may route: those that need one live only on nodes that have it.
+    pub functions: functions::Registry,
 }
 
 /// Why a node did not start, or ended by itself.
@@ -378,6 +381,7 @@ async fn live(
         boot: dir.boot(),
         mesh_addr: address(&mesh_listener, options.listen),
         grpc_addr: address(&grpc_listener, options.grpc),
+        functions: options.functions.names(),
     };
     tracing::info!(node = %me.name, mesh = %me.mesh_addr, grpc = %me.grpc_addr, incarnation = %me.incarnation, "starts");
     let (journal, journal_writer) = start_journal(options.journal.as_deref(), &me)?.unzip();
@@ -398,6 +402,7 @@ async fn live(
         runtime: data.handle().clone(),
         journal: journal.clone(),
         sampler: Sampler::one_in(options.trace_one_in),
+        functions: options.functions.clone(),
     });
     let (mesh_events, mesh_inbox) = mpsc::channel(MESH_EVENTS_MAX);
     let (grpc_streams, grpc_inbox) = mpsc::channel(GRPC_BACKLOG);

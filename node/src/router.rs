@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
-use squall_kernel::id::{ExchangeId, MessageId, NodeId, Pid};
-use squall_kernel::limits::{OPEN_REQUESTS_MAX, PAYLOAD_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX};
+use squall_kernel::id::{ExchangeId, ExchangeName, MessageId, NodeId, Pid};
+use squall_kernel::limits::{
+    OPEN_REQUESTS_MAX, PAYLOAD_BYTES_MAX, REDIRECTS_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX,
+};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
 use squall_kernel::time::{Instant, Span};
@@ -133,6 +135,7 @@ impl Router {
             backoff: RETRY_FIRST,
             stage: Stage::New,
             copies: Copies::default(),
+            hops: 0,
             told: None,
         };
         let open = self.begun(open);
@@ -175,7 +178,10 @@ impl Router {
             .map(|e| (e.owner, e.epoch));
         match grant {
             None => self.end(open, NoReply::UnknownExchange),
-            Some((None, _)) => self.wait(open, NoReply::NoOwner),
+            Some((None, _)) => {
+                let why = self.why_no_owner(open.request.exchange);
+                self.wait(open, why);
+            }
             Some((Some(owner), epoch)) => {
                 let message = self.table.next_id();
                 if let Some(request) = open.told {
@@ -257,9 +263,42 @@ impl Router {
             // The owner tells of all recent requests that a lost node had, answered or not.
             (None, Status::None(NoReply::Interrupted)) => {}
             (None, _) => self.too_late(&frame, self.table.is_second(&frame)),
+            (Some(open), Status::Redirect) => self.redirect(open, &frame),
             (Some(open), Status::None(reason)) if reason.may_be_sent_again() => self.wait(open, reason),
             (Some(open), _) => self.conclude_with(open, frame),
         }
+    }
+
+    fn why_no_owner(&self, exchange: ExchangeId) -> NoReply {
+        let registry = self.context.registry();
+        let record = registry.exchanges.get(&exchange);
+        match record.and_then(|record| registry.missing_function(record)) {
+            Some(_) => NoReply::NoFunction,
+            None => NoReply::NoOwner,
+        }
+    }
+
+    /// The request goes on at the exchange that the frame names.
+    fn redirect(&self, mut open: Open, frame: &Frame) {
+        let name = String::from_utf8_lossy(&frame.payload).into_owned();
+        let to = ExchangeName::new(&name).ok();
+        let to = to.and_then(|name| self.context.registry().names.get(&name).copied());
+        let why = match to {
+            None => format!("sent on to the exchange '{name}', which there is not"),
+            Some(_) if open.hops >= REDIRECTS_MAX => {
+                format!("sent on more than {REDIRECTS_MAX} times, at last to '{name}'")
+            }
+            Some(exchange) => {
+                open.hops += 1;
+                open.request.exchange = exchange;
+                return self.dispatch(open);
+            }
+        };
+        let outcome = Outcome {
+            request_tag: open.request.tags.request.clone(),
+            ..Outcome::declined(frame.exchange, why)
+        };
+        self.conclude(open, outcome);
     }
 
     fn copy_ended(&self, frame: Frame) {

@@ -65,6 +65,8 @@ pub struct Tally {
     pub expired: AtomicU64,
     /// Outcomes nobody was there to take.
     pub unclaimed: AtomicU64,
+    /// Requests declined because the function of their exchange failed. Their requesters are told.
+    pub functions_failed: AtomicU64,
 }
 
 impl Tally {

@@ -40,6 +40,7 @@ fn options(name: &str) -> NodeOptions {
         trace_one_in: 0,
         data_workers: 2,
         proofs: Proofs::default(),
+        functions: Default::default(),
     }
 }
 
@@ -68,6 +69,7 @@ impl Rig {
             name: name.clone(),
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
+            function: None,
             failover: Vec::new(),
             takeover: None,
         };

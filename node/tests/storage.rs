@@ -49,6 +49,7 @@ fn start(dir: DataDir, name: &str, join: &[&Node]) -> Node {
         trace_one_in: 0,
         data_workers: 2,
         proofs: Proofs::default(),
+        functions: Default::default(),
     };
     Node::start(dir, options).expect("the node starts")
 }
@@ -86,6 +87,7 @@ async fn declare(node: &Node, name: &str, owner: &str) -> ExchangeName {
         name: name.clone(),
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
+        function: None,
         failover: vec![NodeName::new(owner).expect("a good name")],
         takeover: None,
     };

@@ -3,17 +3,20 @@
 mod moving;
 mod table;
 
-use std::io::{Write as _, stderr, stdout};
+use std::fs::File;
+use std::io::{Read as _, Write as _, stderr, stdin, stdout};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use squall_client::{Client, Declaration};
-use squall_kernel::id::{ExchangeName, NodeName};
-use squall_kernel::registry::{Pattern, Refused, Strategy, Takeover};
+use squall_kernel::id::{ExchangeName, FunctionName, NodeName};
+use squall_kernel::limits::SCRIPT_BYTES_MAX;
+use squall_kernel::registry::{Pattern, Refused, RoutingFunction, Strategy, Takeover};
 
 use super::connect::ConnectArgs;
-use super::exit::{Exit, Worded};
+use super::exit::{Exit, Usage, Worded};
 use super::node::members::told;
 use super::values;
 
@@ -58,9 +61,16 @@ enum ExchangeCommand {
 struct DeclareArgs {
     /// Name: letters, digits, '.', '_' and '-', at most 255 bytes
     name: ExchangeName,
-    /// How handlers are picked: all of them, in turn, or the leader only
+    /// How handlers are picked: all of them, in turn, the leader only, in turn with a leader, the same for the same key,
+    /// the same for the same signature that a function gives, or whom a function picks
     #[arg(long, value_parser = values::strategy())]
     strategy: Strategy,
+    /// Script by which it routes (`fun`, `sticky-fun`); `-` reads it from standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "function")]
+    script: Option<PathBuf>,
+    /// Function by which it routes, that nodes are started with (`fun`, `sticky-fun`)
+    #[arg(long, value_name = "NAME")]
+    function: Option<FunctionName>,
     /// Nodes that should own it, in order of preference [default: the cluster chooses]
     #[arg(long, value_name = "NODE[,NODE…]", value_delimiter = ',')]
     failover: Vec<NodeName>,
@@ -84,15 +94,22 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
     let DeclareArgs {
         name,
         strategy,
+        script,
+        function,
         failover,
         takeover,
     } = args;
+    let function = match script {
+        Some(file) => Some(script_of(&file)?),
+        None => function.map(RoutingFunction::Registered),
+    };
     let client = connect.client("squall exchange", timeout).await?;
     warn_of_strangers(&client, &failover)?;
     let declaration = Declaration {
         name: name.clone(),
         pattern: Pattern::RequestResponse,
         strategy,
+        function,
         failover,
         takeover,
     };
@@ -109,6 +126,21 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
         writeln!(stdout(), "exchange {name} was declared already, {strategy}")?;
     }
     Ok(())
+}
+
+/// A script, checked before anything is dialled: the cluster would refuse it too, but later.
+fn script_of(file: &Path) -> Result<RoutingFunction> {
+    let shown = file.display();
+    let mut source = String::new();
+    let limit = SCRIPT_BYTES_MAX as u64 + 1;
+    let read = if file == Path::new("-") {
+        stdin().lock().take(limit).read_to_string(&mut source)
+    } else {
+        File::open(file).and_then(|opened| opened.take(limit).read_to_string(&mut source))
+    };
+    read.map_err(|error| Usage(format!("the script {shown} cannot be read: {error}")))?;
+    squall_node::script::check(&source).map_err(|error| Usage(format!("{shown}: {error}")))?;
+    Ok(RoutingFunction::script(&source))
 }
 
 /// A node that is not there yet may come; a slip of the pen never does.
@@ -148,18 +180,21 @@ async fn list(as_json: bool, connect: &ConnectArgs) -> Result<()> {
 }
 
 async fn show(name: &ExchangeName, as_json: bool, connect: &ConnectArgs) -> Result<()> {
-    let answer = connect.operator().await?.exchanges().await.map_err(told)?;
+    let operator = connect.operator().await?;
+    let answer = operator.exchanges().await.map_err(told)?;
     let found = answer.exchanges.iter().find(|e| e.name == name.as_str());
     let unknown = || {
         let refused = Refused::UnknownExchange(name.as_str().into());
         Worded::new(refused.to_string(), Exit::Declined)
     };
     let exchange = found.ok_or_else(unknown)?;
+    let figures = operator.figures(name.as_str()).await.unwrap_or_default();
+    let owned = figures.into_values().find_map(|at_node| at_node.ok()?.owned);
     let mut out = stdout().lock();
     if as_json {
-        writeln!(out, "{:#}", table::object(exchange))?;
+        writeln!(out, "{:#}", table::object_in_full(exchange, owned))?;
     } else {
-        write!(out, "{}", table::full(exchange))?;
+        write!(out, "{}", table::full(exchange, owned))?;
     }
     Ok(())
 }

@@ -204,6 +204,7 @@ fn options(args: RunArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
             process: args.proof_of_death,
             refused: args.trust_refused,
         },
+        functions: Default::default(),
     }
 }
 

@@ -77,6 +77,12 @@ impl fmt::Display for What {
                     "{handler} handled {request} of #{exchange} epoch {epoch} leader epoch {leader_epoch}"
                 )
             }
+            Self::Kept {
+                exchange,
+                signature,
+                handler,
+            } => write!(f, "{handler} of #{exchange} has signature {signature}"),
+            Self::Detached { handler } => write!(f, "{handler} is detached"),
             Self::Fenced {
                 exchange,
                 handler,

@@ -59,6 +59,7 @@ fn owner(journal: &Journal) -> (Counter, System) {
         epoch: Epoch(1),
         leader: None,
         leader_gone: false,
+        awaited: Vec::new(),
         settle: Span::from_ms(100),
         promise: Span::from_ms(120),
     };
@@ -69,6 +70,7 @@ fn owner(journal: &Journal) -> (Counter, System) {
         let attach = ExchangeInput::Attach {
             handler: handler(n),
             service_tag: String::new(),
+            bound: Vec::new(),
         };
         let mut effects = Vec::new();
         exchange.step(Instant(now), &attach, &mut effects);

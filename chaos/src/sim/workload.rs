@@ -15,7 +15,7 @@ mod rush;
 mod voter_rule;
 
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
-use squall_kernel::registry::{Command, Pattern, Strategy, Takeover};
+use squall_kernel::registry::{Command, Pattern, RoutingFunction, Strategy, Takeover};
 use squall_kernel::time::{Instant, Span};
 
 use super::fault::Seat;
@@ -171,6 +171,7 @@ impl World {
                 name: exchange.name,
                 pattern: Pattern::RequestResponse,
                 strategy: exchange.strategy,
+                function: function_of(exchange.strategy),
                 failover,
                 takeover: exchange.takeover,
             };
@@ -230,6 +231,19 @@ impl World {
             .map(|e| (e.id, e.name.clone()))
             .collect();
         (!known.is_empty()).then(|| rng.pick(&known).clone())
+    }
+}
+
+/// The scripts of simulated exchanges, run as they are live: the key is the signature, or picks the handler.
+fn function_of(strategy: Strategy) -> Option<RoutingFunction> {
+    match strategy {
+        Strategy::StickyFun => Some(RoutingFunction::script(
+            "if key == \"\" { decline(\"a key is needed\") } else { sign(key) }",
+        )),
+        Strategy::Fun => Some(RoutingFunction::script(
+            "if key == \"\" { group(service_tag) } else { pick(key.len % handlers.len) }",
+        )),
+        _ => None,
     }
 }
 

@@ -207,6 +207,7 @@ impl Client {
             name,
             pattern,
             strategy,
+            function,
             failover,
             takeover,
         } = declaration;
@@ -214,6 +215,7 @@ impl Client {
             name,
             pattern,
             strategy,
+            function,
             failover,
             takeover,
         };

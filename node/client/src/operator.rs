@@ -14,7 +14,7 @@ use squall_proto::v1::admin_client::AdminClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-pub use certificate::{Answers, Books, Certificate, Doubt, Figures};
+pub use certificate::{Answers, Books, Certificate, Doubt, Figures, OwnedFigures};
 
 /// How long one node may take to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);

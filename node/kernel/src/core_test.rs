@@ -20,6 +20,7 @@ pub(super) fn introduction(id: u64) -> Introduction {
         boot: Boot(1),
         mesh_addr: String::new(),
         grpc_addr: String::new(),
+        functions: Vec::new(),
     }
 }
 
@@ -107,6 +108,7 @@ impl Cluster {
             name: ExchangeName::new("x").expect("a good name"),
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
+            function: None,
             failover: vec![NodeName::new(owner).expect("a good name")],
             takeover: None,
         });

@@ -3,7 +3,10 @@
 use alloc::vec;
 
 use super::*;
-use crate::id::{Boot, ExchangeId, MessageId};
+use crate::id::{Boot, ExchangeId, LeaderEpoch, MessageId};
+use crate::message::{Server, System};
+use crate::reason::DetachReason;
+use crate::registry::Strategy;
 use crate::time::Span;
 
 const FAR: Instant = Instant(1_000_000_000);
@@ -33,6 +36,7 @@ impl Rig {
             leader,
             leader_gone: false,
             settle: Span::from_ms(100),
+            awaited: Vec::new(),
             promise: Span::from_ms(50),
         };
         Self {
@@ -51,6 +55,7 @@ impl Rig {
         self.step(&ExchangeInput::Attach {
             handler,
             service_tag: tag.into(),
+            bound: Vec::new(),
         })
     }
 
@@ -59,6 +64,8 @@ impl Rig {
             request: key(message),
             epoch: self.exchange.epoch(),
             service_tag: Bytes::from_static(tag.as_bytes()),
+            key: Bytes::new(),
+            choice: Choice::None,
             deadline: FAR,
             lease_until: FAR,
         })
@@ -148,6 +155,7 @@ fn default_delivers_to_all_and_says_which_of_how_many() {
         leader_epoch: LeaderEpoch(0),
         index,
         count: 2,
+        signature: None,
     };
     assert_eq!(rig.request_to(5, ""), [copy(pid(1, 1), 1), copy(pid(2, 1), 2)]);
 }
@@ -394,6 +402,8 @@ fn without_a_lease_and_under_other_epochs_nothing_is_routed() {
             request: key(1),
             epoch: Epoch(epoch),
             service_tag: Bytes::new(),
+            key: Bytes::new(),
+            choice: Choice::None,
             deadline: FAR,
             lease_until: Instant(lease_until),
         })

@@ -134,6 +134,7 @@ mod tests {
             boot: Boot(1),
             mesh_addr: String::new(),
             grpc_addr: String::new(),
+            functions: Vec::new(),
         }
     }
 

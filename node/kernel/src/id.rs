@@ -244,6 +244,10 @@ name! {
     /// An exchange's name.
     ExchangeName, "exchange name", limits::EXCHANGE_NAME_BYTES_MAX
 }
+name! {
+    /// Name of a function that nodes are started with.
+    FunctionName, "function name", limits::FUNCTION_NAME_BYTES_MAX
+}
 
 #[cfg(test)]
 mod tests {

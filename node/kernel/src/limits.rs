@@ -7,6 +7,19 @@ use crate::time::Span;
 pub const NODE_NAME_BYTES_MAX: usize = 64;
 /// As RabbitMQ and AMQP short strings: a length fits one byte.
 pub const EXCHANGE_NAME_BYTES_MAX: usize = 255;
+/// As long as a node's: both stand in the same tables.
+pub const FUNCTION_NAME_BYTES_MAX: usize = 64;
+/// Functions that one node is started with: they travel with its introduction.
+pub const FUNCTIONS_PER_NODE_MAX: usize = 64;
+/// A script that is longer than a few pages is a program, and belongs into a service.
+pub const SCRIPT_BYTES_MAX: usize = 16 * 1024;
+/// All scripts together: they are a part of every snapshot of the registry.
+pub const SCRIPTS_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Signatures bound to handlers, in one exchange, and remembered of one handler. Full, it refuses new ones: to forget one
+/// would break the promise that it keeps its handler.
+pub const BINDINGS_MAX: usize = 65_536;
+/// Exchanges named in one roll: some dozens of kilobytes.
+pub const ROLL_MAX: usize = 4096;
 /// A tag's length is one byte on the wire.
 pub const TAG_BYTES_MAX: usize = 255;
 /// A reason or error text that crosses the wire.
@@ -45,6 +58,8 @@ pub const RECENT_ROUTES_MAX: usize = 4096;
 pub const MAILBOX_BOUND: usize = 4096;
 /// Samples in a failure detector's window.
 pub const PHI_WINDOW: usize = 64;
+/// Exchanges that send a request on, one to the next: more are a circle.
+pub const REDIRECTS_MAX: u8 = 8;
 /// Longest deadline of a request, in milliseconds: one hour.
 pub const REQUEST_TIMEOUT_MS_MAX: u32 = 3_600_000;
 
@@ -59,5 +74,8 @@ pub const DRIFT_PPM: u64 = 10_000;
 
 const _: () = assert!(PAYLOAD_BYTES_MAX + REASON_BYTES_MAX + 4 * TAG_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(SNAPSHOT_CHUNK_BYTES * 2 < FRAME_BYTES_MAX);
+const _: () = assert!(SCRIPTS_BYTES_MAX * 4 <= SNAPSHOT_BYTES_MAX);
+// A signature takes up to ten bytes in a message, and every handler is named once.
+const _: () = assert!(BINDINGS_MAX * 10 + HANDLERS_PER_EXCHANGE_MAX * 300 < PAYLOAD_BYTES_MAX);
 const _: () = assert!(VOTERS_MAX <= NODES_MAX);
 const _: () = assert!(DRIFT_PPM < 100_000);

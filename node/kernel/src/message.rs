@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::exchange::RequestKey;
+use crate::exchange::{RequestKey, Signature};
 use crate::frame::{Frame, Kind};
 use crate::id::{
     Boot, ClusterId, Counter, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, Pid,
@@ -160,6 +160,27 @@ pub enum PeerMessage {
         /// The refuser's epoch.
         seen: Epoch,
     },
+    /// The owner named here has all handlers of the sending node: each is confirmed under that epoch.
+    Roll {
+        /// Exchanges that the receiver owns, with the epoch; at most [`limits::ROLL_MAX`].
+        exchanges: Vec<(ExchangeId, Epoch)>,
+    },
+    /// The receiver of a `Roll` does not own these under those epochs yet: to be told again.
+    RollRefused {
+        /// Those.
+        exchanges: Vec<(ExchangeId, Epoch)>,
+    },
+    /// Signatures that a handler claimed and does not get.
+    Unbound {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// Handler.
+        handler: Pid,
+        /// Signatures to forget.
+        signatures: Vec<Signature>,
+    },
     /// A system message for handlers on the receiving node.
     System {
         /// Handler it is for; none means all handlers of the exchange on that node.
@@ -232,6 +253,10 @@ pub struct MoveState {
     pub granted: Span,
     /// To whom they were granted.
     pub holder: Option<Pid>,
+    /// Which signatures each handler has.
+    pub bindings: Vec<(Pid, Vec<Signature>)>,
+    /// Nodes that have not told of all their handlers yet.
+    pub awaited: Vec<NodeId>,
 }
 
 /// A request that was passed on, on its way to the next owner.
@@ -262,6 +287,8 @@ pub struct Attach {
     pub service_tag: String,
     /// Connection tag.
     pub connection_tag: String,
+    /// Signatures that were delivered to it, at most [`limits::BINDINGS_MAX`].
+    pub bound: Vec<Signature>,
 }
 
 /// What became of a proposal.

@@ -49,6 +49,10 @@ bugs! {
     TwoIncarnations = "two-incarnations",
     /// A move forgets the open requests: nobody ends those that a lost node held.
     LoseRoutesInMove = "lose-routes-in-move",
+    /// A move forgets which handler has which signature.
+    LoseBindingsInMove = "lose-bindings-in-move",
+    /// After a crash the next owner does not listen to which signatures handlers have.
+    LoseBindingsInCrash = "lose-bindings-in-crash",
     /// A new leader is appointed while the lease of the one before may still hold.
     AppointDuringLease = "appoint-during-lease",
     /// A request that was delivered and whose fate is unknown is sent again.

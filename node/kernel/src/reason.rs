@@ -58,6 +58,8 @@ reasons! {
         Interrupted = "interrupted",
         /// The frame came under an epoch that is over.
         Fenced = "unavailable: fenced",
+        /// No node that is up has the exchange's function.
+        NoFunction = "unavailable: no node has its function",
     }
 }
 
@@ -66,10 +68,12 @@ impl NoReply {
     /// itself.
     #[must_use]
     pub fn may_be_sent_again(self) -> bool {
-        use NoReply::{Fenced, Interrupted, Moved, NoLeader, NoOwner, NoQuorum, Settling, Unreachable};
+        use NoReply::{
+            Fenced, Interrupted, Moved, NoFunction, NoLeader, NoOwner, NoQuorum, Settling, Unreachable,
+        };
         matches!(
             self,
-            Moved | Fenced | NoOwner | NoLeader | Settling | Unreachable | NoQuorum
+            Moved | Fenced | NoFunction | NoOwner | NoLeader | Settling | Unreachable | NoQuorum
         ) || (planted::is(Bug::RetryInterrupted) && matches!(self, Interrupted))
     }
 }

@@ -4,13 +4,14 @@
 //! What does not live here: Raft, storage, and who may propose what (see `core`).
 
 mod command;
+mod declare;
 mod duty;
+mod function;
 mod moves;
 mod record;
 mod recover;
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use crate::id::{
     ClusterId, Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, NodeName, Pid, Revision, Tenure,
 };
 pub use command::{Command, Outcome, Refused};
+pub use function::RoutingFunction;
 pub use record::{
     Duty, ExchangeRecord, Introduction, LeaderRecord, Moving, NodeLife, NodeRecord, Pattern, Strategy,
     Takeover,
@@ -131,9 +133,10 @@ impl Registry {
                 name,
                 pattern,
                 strategy,
+                function,
                 failover,
                 takeover,
-            } => self.declare(name, *pattern, *strategy, failover, *takeover),
+            } => self.declare(name, *pattern, *strategy, function.as_ref(), failover, *takeover),
             Command::Delete { name } => self.delete(name),
             Command::Recover { cluster, survivor } => self.recover(*cluster, *survivor),
             Command::AppointLeader {
@@ -212,6 +215,7 @@ impl Registry {
                 tenure,
                 life: NodeLife::Up,
                 duty: Duty::Full,
+                functions: function::bounded(&new.functions),
             },
         );
         self.cancel_moves_to(new.id);
@@ -249,46 +253,6 @@ impl Registry {
         record.life = NodeLife::Down(reason);
         self.cancel_moves_to(node);
         self.leave_exchanges_of(node);
-        Ok(true)
-    }
-
-    fn declare(
-        &mut self,
-        name: &ExchangeName,
-        pattern: Pattern,
-        strategy: Strategy,
-        failover: &[NodeName],
-        takeover: Option<Takeover>,
-    ) -> Result<bool, Refused> {
-        if let Some(existing) = self.exchange(name) {
-            return same_declaration(existing, pattern, strategy, failover, takeover).map(|()| false);
-        }
-        if self.exchanges.len() >= limits::EXCHANGES_MAX {
-            return Err(Refused::Full {
-                what: "exchanges".into(),
-                max: limits::EXCHANGES_MAX as u64,
-            });
-        }
-        self.last_exchange.0 += 1;
-        let id = self.last_exchange;
-        let record = ExchangeRecord {
-            id,
-            name: name.clone(),
-            pattern,
-            strategy,
-            failover: failover.iter().take(limits::FAILOVER_LIST_MAX).cloned().collect(),
-            takeover: takeover.unwrap_or_default(),
-            held: false,
-            owner: None,
-            epoch: self.epochs_used.owner,
-            moving: None,
-            kept: false,
-            leader: None,
-            leader_epoch: self.epochs_used.leader,
-        };
-        self.exchanges.insert(id, record);
-        self.names.insert(name.clone(), id);
-        self.assign(id);
         Ok(true)
     }
 
@@ -371,7 +335,10 @@ impl Registry {
     fn candidate(&self, id: ExchangeId) -> Option<NodeId> {
         let exchange = self.exchanges.get(&id)?;
         self.preferred(exchange).or_else(|| {
-            let live = self.nodes.values().filter(|n| n.may_own());
+            let live = self
+                .nodes
+                .values()
+                .filter(|n| n.may_own() && exchange.can_live_on(n));
             live.min_by_key(|n| (self.load_of(n.id), n.name.clone()))
                 .map(|n| n.id)
         })
@@ -382,7 +349,7 @@ impl Registry {
     pub fn preferred(&self, exchange: &ExchangeRecord) -> Option<NodeId> {
         let fit = |name: &NodeName| {
             self.node_named(name.as_str())
-                .filter(|n| n.may_own())
+                .filter(|n| n.may_own() && exchange.can_live_on(n))
                 .map(|n| n.id)
         };
         exchange.failover.iter().find_map(fit)
@@ -393,50 +360,6 @@ impl Registry {
         let counts = |e: &&ExchangeRecord| e.moving.map_or(e.owner, |m| Some(m.to)) == Some(node);
         self.exchanges.values().filter(counts).count()
     }
-}
-
-fn same_declaration(
-    existing: &ExchangeRecord,
-    pattern: Pattern,
-    strategy: Strategy,
-    failover: &[NodeName],
-    takeover: Option<Takeover>,
-) -> Result<(), Refused> {
-    let differs = |what: &str, existing_is: String, wanted: String| Refused::Differs {
-        name: existing.name.clone(),
-        what: what.into(),
-        existing: existing_is,
-        wanted,
-    };
-    if existing.pattern != pattern {
-        return Err(differs(
-            "pattern",
-            existing.pattern.as_str().into(),
-            pattern.as_str().into(),
-        ));
-    }
-    if existing.strategy != strategy {
-        return Err(differs(
-            "strategy",
-            existing.strategy.as_str().into(),
-            strategy.as_str().into(),
-        ));
-    }
-    if !failover.is_empty() && existing.failover != failover {
-        return Err(differs("failover list", list(&existing.failover), list(failover)));
-    }
-    if let Some(takeover) = takeover.filter(|t| *t != existing.takeover) {
-        return Err(differs(
-            "takeover",
-            existing.takeover.as_str().into(),
-            takeover.as_str().into(),
-        ));
-    }
-    Ok(())
-}
-
-fn list(names: &[NodeName]) -> String {
-    names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

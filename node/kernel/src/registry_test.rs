@@ -3,7 +3,7 @@
 use alloc::vec;
 
 use super::*;
-use crate::id::{Boot, Incarnation};
+use crate::id::{Boot, Incarnation, LeaderEpoch};
 
 pub(super) fn node(id: u64, name: &str, incarnation: u64) -> Command {
     Command::NodeUp(Introduction {
@@ -13,6 +13,7 @@ pub(super) fn node(id: u64, name: &str, incarnation: u64) -> Command {
         boot: Boot(1),
         mesh_addr: alloc::format!("127.0.0.1:{}", 7400 + id),
         grpc_addr: alloc::format!("127.0.0.1:{}", 7500 + id),
+        functions: Vec::new(),
     })
 }
 
@@ -25,6 +26,7 @@ pub(super) fn declare(exchange: &str, strategy: Strategy, failover: &[&str]) -> 
         name: name(exchange),
         pattern: Pattern::RequestResponse,
         strategy,
+        function: None,
         failover: failover
             .iter()
             .map(|n| NodeName::new(n).expect("a good name"))

@@ -306,6 +306,7 @@ fn a_roll_follows_the_registry() {
             boot: Boot(1),
             mesh_addr: String::new(),
             grpc_addr: String::new(),
+            functions: Vec::new(),
         }));
     }
     apply(&Command::Drain {

@@ -108,6 +108,17 @@ impl Change {
         }
     }
 
+    /// Exchanges whose owner or epoch is another one than before. Both registries are walked once, side by side: this is
+    /// asked at every change.
+    pub fn owners_changed(&self) -> impl Iterator<Item = &ExchangeRecord> {
+        let mut before = self.old.exchanges.values().peekable();
+        self.new.exchanges.values().filter(move |now| {
+            while before.next_if(|old| old.id < now.id).is_some() {}
+            let old = before.next_if(|old| old.id == now.id);
+            old.map(|old| (old.owner, old.epoch)) != Some((now.owner, now.epoch))
+        })
+    }
+
     /// True when the exchange's owner or epoch is another one than before.
     #[must_use]
     pub fn owner_changed(&self, id: ExchangeId) -> bool {

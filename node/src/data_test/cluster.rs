@@ -8,18 +8,22 @@ use bytes::{Bytes, BytesMut};
 use squall_client::handler::{Answer, Delivery, Handler, Notice};
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{
-    Boot, ClusterId, ExchangeId, ExchangeName, Incarnation, LinkSeq, NodeId, NodeName, Pid, Revision,
+    Boot, ClusterId, ExchangeId, ExchangeName, FunctionName, Incarnation, LinkSeq, NodeId, NodeName, Pid,
+    Revision,
 };
 use squall_kernel::limits::FRAME_BYTES_MAX;
 use squall_kernel::profile::Profile;
 use squall_kernel::reason::{Lost, NoReply, StepDown};
-use squall_kernel::registry::{Command, Introduction, Outcome as Applied, Pattern, Registry, Strategy};
+use squall_kernel::registry::{
+    Command, Introduction, Outcome as Applied, Pattern, Registry, RoutingFunction, Strategy,
+};
 use squall_kernel::time::{Instant, Span};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::data::{DataConfig, DataPlane};
+use crate::functions::{self, Question, Routed};
 use crate::handlers::HandlerTags;
 use crate::journal::Journal;
 use crate::lease::LeaseClock;
@@ -144,6 +148,7 @@ impl Cluster {
                 boot: Boot(1),
                 mesh_addr: format!("127.0.0.1:74{n}0"),
                 grpc_addr: format!("127.0.0.1:74{n}1"),
+                functions: functions().names(),
             }));
         }
         cluster
@@ -153,6 +158,7 @@ impl Cluster {
         let lease = Arc::new(LeaseClock::default());
         lease.set(Instant(u64::MAX));
         let (plane, appointments) = DataPlane::start(DataConfig {
+            functions: functions(),
             node: node(n),
             boot: Boot(1),
             name: node_name(n),
@@ -212,11 +218,21 @@ impl Cluster {
 
     /// Declares an exchange owned by the first node, then the second, then the third.
     pub(super) fn declare(&mut self, exchange: &str, strategy: Strategy) -> ExchangeId {
+        self.declare_with(exchange, strategy, None)
+    }
+
+    pub(super) fn declare_with(
+        &mut self,
+        exchange: &str,
+        strategy: Strategy,
+        function: Option<RoutingFunction>,
+    ) -> ExchangeId {
         let failover = (0..self.planes.len()).map(node_name).collect();
         let command = Command::Declare {
             name: name(exchange),
             pattern: Pattern::RequestResponse,
             strategy,
+            function,
             failover,
             takeover: None,
         };
@@ -312,6 +328,20 @@ impl Cluster {
     }
 }
 
+/// What every node of the cluster is started with: a function that asks for the group its key names.
+fn functions() -> functions::Registry {
+    let mut functions = functions::Registry::default();
+    let by_key = |question: &Question<'_>| match std::str::from_utf8(question.key) {
+        Ok("panic") => panic!("as asked"),
+        Ok(tag) => Routed::group(tag),
+        Err(_) => Routed::decline("no text"),
+    };
+    functions
+        .register(FunctionName::new("by-key").unwrap(), by_key)
+        .unwrap();
+    functions
+}
+
 pub(super) fn reply(outcome: &Outcome) -> &str {
     assert_eq!(outcome.status, Status::Reply, "{}", outcome.reason());
     std::str::from_utf8(&outcome.payload).unwrap()
@@ -344,6 +374,12 @@ impl Log {
             .iter()
             .filter(|(name, _)| name == who)
             .count()
+    }
+
+    pub(super) fn payloads(&self, who: &str) -> Vec<Bytes> {
+        let seen = self.0.lock().unwrap();
+        let all = seen.payloads.iter().filter(|(name, _)| name == who);
+        all.map(|(_, payload)| payload.clone()).collect()
     }
 
     pub(super) fn notices(&self, who: &str) -> Vec<Notice> {

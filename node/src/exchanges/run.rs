@@ -6,23 +6,23 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use squall_kernel::exchange::{Exchange, ExchangeEffect, ExchangeInput, RequestKey};
-use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::exchange::{Exchange, ExchangeEffect, ExchangeInput, RequestKey, Signature};
+use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
-use squall_kernel::message::{MoveState, PeerMessage, SystemMessage};
+use squall_kernel::message::MoveState;
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, Moving, Strategy};
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::mpsc;
 
+use super::asking::Asking;
+use super::effects::About;
 use super::telling::Telling;
 use super::{Mail, Orders, Post, lives};
 use crate::data::DataContext;
 use crate::journal::MachineKind;
 use crate::limits::{ATTACH_CAP, BATCH_MAX};
 use crate::process::{Inbox, Process};
-use crate::spans;
-use crate::wire::{ReturnPath, lane_key};
 
 pub(super) struct Running {
     pub(super) core: Exchange,
@@ -36,6 +36,7 @@ pub(super) struct Running {
     pub(super) post: Arc<Post>,
     /// Handlers the kernel has, with their service tags: to attach those of a node's next run again.
     pub(super) attached: BTreeMap<Pid, String>,
+    pub(super) asking: Option<Asking>,
     /// Nodes that missed a system message, and when they are told again.
     pub(super) missed: BTreeMap<NodeId, Instant>,
     pub(super) telling: Telling,
@@ -70,6 +71,9 @@ impl Running {
             self.post
                 .handlers
                 .store(self.core.handlers() as u64, Ordering::Relaxed);
+            self.post
+                .bindings
+                .store(self.core.bindings() as u64, Ordering::Relaxed);
         }
     }
 
@@ -132,7 +136,7 @@ impl Running {
             .map(|(p, t)| (*p, t.clone()))
             .collect();
         for (handler, service_tag) in there {
-            self.attach(now, handler, service_tag);
+            self.attach(now, handler, service_tag, Vec::new());
         }
     }
 
@@ -157,10 +161,9 @@ impl Running {
         }
         let now = self.context.clock.now();
         match mail {
-            Mail::Request(frame) => self.request(now, &frame, put),
+            Mail::Request(frame) => self.request(now, frame, put),
             Mail::Attach(attach) => {
-                let (handler, service_tag) = (attach.handler, attach.service_tag);
-                self.attach(now, handler, service_tag);
+                self.attach(now, attach.handler, attach.service_tag, attach.bound);
             }
             Mail::Detach { handler, reason } => {
                 self.attached.remove(&handler);
@@ -182,7 +185,12 @@ impl Running {
         }
     }
 
-    fn request(&mut self, now: Instant, frame: &Frame, put: Instant) {
+    fn request(&mut self, now: Instant, mut frame: Frame, put: Instant) {
+        let lease_until = self.lease_until();
+        let routed = self.routed(now, lease_until, &frame);
+        if let Some(payload) = routed.payload {
+            frame.payload = payload;
+        }
         let input = ExchangeInput::Request {
             request: RequestKey {
                 origin: frame.origin,
@@ -190,10 +198,12 @@ impl Running {
             },
             epoch: frame.epoch,
             service_tag: frame.tags.service.clone(),
+            key: frame.tags.key.clone(),
+            choice: routed.choice,
             deadline: put + Span::from_ms(u64::from(frame.left_ms)),
-            lease_until: self.lease_until(),
+            lease_until,
         };
-        self.step(now, &input, Some((frame, now.since(put))));
+        self.step(now, &input, Some((&frame, now.since(put))));
     }
 
     fn lease_until(&self) -> Instant {
@@ -204,10 +214,11 @@ impl Running {
         }
     }
 
-    fn attach(&mut self, now: Instant, handler: Pid, service_tag: String) {
+    fn attach(&mut self, now: Instant, handler: Pid, service_tag: String, bound: Vec<Signature>) {
         let input = ExchangeInput::Attach {
             handler,
             service_tag: service_tag.clone(),
+            bound,
         };
         let before = self.core.handlers();
         self.step(now, &input, None);
@@ -226,6 +237,9 @@ impl Running {
         if let Some(leader) = orders.leader {
             self.step(now, &ExchangeInput::LeaderCommitted { leader }, None);
         }
+        for node in orders.rolled {
+            self.step(now, &ExchangeInput::Roll { node }, None);
+        }
         for node in orders.tell_again {
             self.missed.insert(node, now + ATTACH_CAP);
         }
@@ -238,191 +252,31 @@ impl Running {
     fn node_lost(&mut self, now: Instant, node: NodeId, next_run: Option<Boot>) {
         self.missed.remove(&node);
         self.telling.forget(node);
-        self.step(now, &ExchangeInput::NodeLost { node }, None);
-        let (gone, kept) = std::mem::take(&mut self.attached)
-            .into_iter()
-            .partition(|(pid, _)| pid.node == node);
+        let all = std::mem::take(&mut self.attached);
+        let (gone, kept): (BTreeMap<_, _>, _) = all.into_iter().partition(|(pid, _)| pid.node == node);
         self.attached = kept;
-        let gone: BTreeMap<Pid, String> = gone;
-        for (handler, service_tag) in gone {
-            if next_run.is_some_and(|boot| handler.serial >> 32 == u64::from(boot.0)) {
-                self.attach(now, handler, service_tag);
-            }
+        let stays = |pid: &Pid| next_run.is_some_and(|boot| pid.boot() == boot);
+        let back: Vec<(Pid, String, Vec<Signature>)> = gone
+            .into_iter()
+            .filter(|(pid, _)| stays(pid))
+            .map(|(pid, tag)| (pid, tag, self.core.bound_to(pid)))
+            .collect();
+        self.step(now, &ExchangeInput::NodeLost { node }, None);
+        for (handler, service_tag, bound) in back {
+            self.attach(now, handler, service_tag, bound);
         }
     }
 
-    fn step(&mut self, now: Instant, input: &ExchangeInput, request: Option<(&Frame, Span)>) {
+    fn step(&mut self, now: Instant, input: &ExchangeInput, about: About<'_>) {
         let mut effects = std::mem::take(&mut self.effects);
         self.core.step(now, input, &mut effects);
         if let Some(journal) = &self.context.journal {
             journal.step(MachineKind::Exchange, &self.journal_id, now, input, &effects);
         }
         for effect in effects.drain(..) {
-            self.carry_out(effect, request);
+            self.carry_out(effect, about);
         }
         self.effects = effects;
-    }
-
-    fn carry_out(&mut self, effect: ExchangeEffect, request: Option<(&Frame, Span)>) {
-        match effect {
-            ExchangeEffect::Deliver {
-                handler,
-                leader_epoch,
-                index,
-                count,
-                ..
-            } => {
-                let (frame, waited) = request.expect("the kernel delivers only in answer to a request");
-                let copy = Frame {
-                    leader_epoch,
-                    index,
-                    count,
-                    ..frame.clone()
-                };
-                self.deliver(handler, copy, waited);
-            }
-            ExchangeEffect::Refuse { reason, .. } => {
-                let (frame, _) = request.expect("the kernel refuses only in answer to a request");
-                self.refuse(frame, reason);
-            }
-            ExchangeEffect::Interrupt {
-                request,
-                index,
-                count,
-            } => self.interrupt(request, index, count),
-            ExchangeEffect::Appoint { leader } => {
-                let wanted = Command::AppointLeader {
-                    exchange: self.id,
-                    epoch: self.core.epoch(),
-                    leader,
-                };
-                if self.wanted.try_send(wanted).is_err() {
-                    tracing::warn!(exchange = %self.name, "appointment not taken; it is proposed again");
-                }
-            }
-            ExchangeEffect::Transfer { to, epoch, state } => {
-                let exchange = self.id;
-                let after_a_cancel = Epoch(epoch.0 + 1);
-                self.departing
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(exchange, (after_a_cancel, state.clone()));
-                let message = PeerMessage::MoveState {
-                    exchange,
-                    epoch,
-                    state,
-                };
-                if let Err(error) = self.context.wire.message(to, exchange, message) {
-                    tracing::debug!(exchange = %self.name, %error, "state not sent; it is sent again");
-                }
-            }
-            ExchangeEffect::GrantLease {
-                handler,
-                leader_epoch,
-                asked_at,
-                remaining,
-            } => {
-                let message = PeerMessage::LeaderLease {
-                    exchange: self.id,
-                    epoch: self.core.epoch(),
-                    handler,
-                    leader_epoch,
-                    asked_at,
-                    remaining,
-                };
-                // A lease that is not sent runs out, which is safe.
-                let _runs_out = self.context.wire.message(handler.node, self.id, message);
-            }
-            ExchangeEffect::Tell {
-                handler,
-                counter,
-                what,
-            } => {
-                let (exchange, epoch) = (self.id, self.core.epoch());
-                self.tell(
-                    handler.node,
-                    Some(handler),
-                    SystemMessage {
-                        exchange,
-                        epoch,
-                        counter,
-                        what,
-                    },
-                );
-            }
-            ExchangeEffect::Announce { node, counter, what } => {
-                let (exchange, epoch) = (self.id, self.core.epoch());
-                self.tell(
-                    node,
-                    None,
-                    SystemMessage {
-                        exchange,
-                        epoch,
-                        counter,
-                        what,
-                    },
-                );
-            }
-        }
-    }
-
-    fn deliver(&self, handler: Pid, copy: Frame, waited: Span) {
-        let span = spans::route_span(&copy.trace, || spans::Route {
-            exchange: self.name.as_str(),
-            strategy: self.strategy.as_str(),
-            candidates: self.core.handlers(),
-            picked: self.context.pid_text(handler),
-            waited,
-        });
-        let waited_ms = u32::try_from(waited.as_ms()).unwrap_or(u32::MAX);
-        let frame = Frame {
-            kind: Kind::Deliver,
-            epoch: self.core.epoch(),
-            to: handler.serial,
-            from: self.process.pid(),
-            left_ms: copy.left_ms.saturating_sub(waited_ms).max(1),
-            trace: spans::context_of(&span, copy.trace),
-            ..copy
-        };
-        let back = ReturnPath::of(&frame);
-        match self
-            .context
-            .wire
-            .frame(handler.node, lane_key(self.id, handler.serial), frame)
-        {
-            Ok(()) => {
-                self.process.count_sent(1);
-                self.post.routed.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(error) => self
-                .context
-                .wire
-                .reply(back.none(self.process.pid(), error.reason())),
-        }
-    }
-
-    fn refuse(&self, frame: &Frame, reason: NoReply) {
-        self.post.refused.fetch_add(1, Ordering::Relaxed);
-        let back = ReturnPath {
-            epoch: self.core.epoch(),
-            ..ReturnPath::of(frame)
-        };
-        self.context.wire.reply(back.none(self.process.pid(), reason));
-    }
-
-    fn interrupt(&self, request: RequestKey, index: u32, count: u32) {
-        let empty = Frame {
-            exchange: self.id,
-            epoch: self.core.epoch(),
-            origin: request.origin,
-            message: request.message,
-            index,
-            count,
-            ..Frame::new(Kind::Reply)
-        };
-        self.context
-            .wire
-            .reply(ReturnPath::of(&empty).none(self.process.pid(), NoReply::Interrupted));
     }
 }
 

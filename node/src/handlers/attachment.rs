@@ -1,12 +1,15 @@
 //! One attachment: where its deliveries go, its fence, and how far it has followed the owner's messages.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_client::leadership::{Grants, Leadership};
+use squall_kernel::exchange::Signature;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{ExchangeId, ExchangeName, Pid};
+use squall_kernel::limits::BINDINGS_MAX;
 use squall_kernel::message::SystemMessage;
 use squall_kernel::reason::DetachReason;
 use squall_kernel::time::Instant;
@@ -46,6 +49,8 @@ pub struct Attachment {
     sink: Arc<dyn HandlerSink>,
     counts: Arc<DeliveryCounts>,
     view: Mutex<View>,
+    /// Signatures delivered to it: what it claims when its exchange has another owner.
+    bound: Mutex<BTreeSet<Signature>>,
     grants: Grants,
     next_ask: Mutex<Option<Instant>>,
 }
@@ -70,6 +75,7 @@ impl Attachment {
             sink,
             counts,
             view: Mutex::default(),
+            bound: Mutex::default(),
             grants: Grants::default(),
             next_ask: Mutex::default(),
         }
@@ -135,6 +141,29 @@ impl Attachment {
 
     pub(super) fn view(&self) -> MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a signature that passed the handler's fence. Called while the view is held: what an earlier owner's
+    /// deliveries bring is remembered before the next owner is told, or does not pass.
+    pub(super) fn remember(&self, signature: Signature) {
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        if bound.len() < BINDINGS_MAX {
+            bound.insert(signature);
+        }
+    }
+
+    /// Signatures that it claims.
+    pub(super) fn bound(&self) -> Vec<Signature> {
+        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        bound.iter().copied().collect()
+    }
+
+    /// Others have them.
+    pub(super) fn unbind(&self, signatures: &[Signature]) {
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        for signature in signatures {
+            bound.remove(signature);
+        }
     }
 
     /// Takes one of the deliveries the handler accepts at once; false when all are out.

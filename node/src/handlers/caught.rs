@@ -40,7 +40,7 @@ pub(super) async fn catch<F: Future>(call: F) -> Result<F::Output> {
 }
 
 /// Runs a function and catches its panic.
-pub(super) fn catch_now<T>(call: impl FnOnce() -> T) -> Result<T> {
+pub(crate) fn catch_now<T>(call: impl FnOnce() -> T) -> Result<T> {
     std::panic::catch_unwind(AssertUnwindSafe(|| marked(call)))
 }
 

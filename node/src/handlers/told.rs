@@ -3,7 +3,7 @@
 //!
 //! What does not live here: what becomes of them then (`handlers`).
 
-use squall_kernel::exchange::RequestKey;
+use squall_kernel::exchange::{RequestKey, Signature};
 use squall_kernel::fence::{Fenced, Pass};
 use squall_kernel::frame::Frame;
 use squall_kernel::message::SystemMessage;
@@ -17,6 +17,9 @@ impl Handlers {
     pub(super) fn pass(&self, attachment: &Attachment, frame: &Frame) -> Result<Pass, Fenced> {
         let mut view = attachment.view();
         let passed = view.fence(frame.epoch, frame.leader_epoch);
+        if let (Ok(_), Some(signature)) = (&passed, Signature::of_wire(frame.signature)) {
+            attachment.remember(signature);
+        }
         self.context.tell(|| {
             let (exchange, handler, epoch) = (frame.exchange, attachment.pid(), frame.epoch);
             match &passed {

@@ -100,6 +100,7 @@ impl Setup {
             boot: Boot(1),
             mesh_addr: self.told.unwrap_or(real),
             grpc_addr: String::new(),
+            functions: Vec::new(),
         };
         let faults = Arc::new(FaultPlane::new(Clock::start()));
         let times = MeshTimes {

@@ -165,6 +165,7 @@ pub(super) fn declare(name: &str) -> Command {
         name: ExchangeName::new(name).unwrap(),
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
+        function: None,
         failover: vec![],
         takeover: None,
     }
@@ -197,5 +198,6 @@ pub(super) fn introduction(node: &Node, name: &str) -> Command {
         boot: Boot(1),
         mesh_addr: "127.0.0.1:1".into(),
         grpc_addr: "127.0.0.1:2".into(),
+        functions: Vec::new(),
     })
 }

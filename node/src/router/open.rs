@@ -37,6 +37,8 @@ pub(super) struct Open {
     pub(super) backoff: Span,
     pub(super) stage: Stage,
     pub(super) copies: Copies,
+    /// Exchanges that sent it on.
+    pub(super) hops: u8,
     /// Its number in the journal, where one is kept: every try has another one on the wire.
     pub(super) told: Option<MessageId>,
 }

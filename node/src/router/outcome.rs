@@ -37,7 +37,8 @@ pub struct Outcome {
 
 impl Outcome {
     pub(super) fn of(frame: Frame, more: bool) -> Self {
-        let answered = matches!(frame.status, Status::Reply | Status::Declined);
+        // What the exchange itself declines comes from no process.
+        let answered = matches!(frame.status, Status::Reply | Status::Declined) && frame.from.serial != 0;
         Self {
             exchange: frame.exchange,
             status: frame.status,

@@ -33,7 +33,8 @@ pub(super) const fn kind_of(status: Status) -> v1::OutcomeKind {
             | NoReply::Moved
             | NoReply::UnknownExchange
             | NoReply::Unreachable
-            | NoReply::Fenced => v1::OutcomeKind::Unavailable,
+            | NoReply::Fenced
+            | NoReply::NoFunction => v1::OutcomeKind::Unavailable,
         },
     }
 }

@@ -284,6 +284,10 @@ impl<P: Proposer> Native<P> {
             let reason = "a client may declare and delete exchanges, nothing else".to_owned();
             return Some(NodeMessage::Refused { call, reason });
         }
+        if let Err(error) = crate::script::check_command(&command) {
+            let reason = error.to_string();
+            return Some(NodeMessage::Refused { call, reason });
+        }
         if self.proposals.len() >= PROPOSALS_MAX {
             let reason = format!("at most {PROPOSALS_MAX} changes of a client are under way at once");
             return Some(NodeMessage::Refused { call, reason });
@@ -310,6 +314,7 @@ fn members(context: &DataContext) -> Vec<Introduction> {
         boot: n.boot,
         mesh_addr: n.mesh_addr.clone(),
         grpc_addr: n.grpc_addr.clone(),
+        functions: n.functions.clone(),
     })
     .collect()
 }

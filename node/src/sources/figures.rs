@@ -14,11 +14,20 @@ pub(super) fn of(
 ) -> Option<v1::ExchangeFiguresResponse> {
     let id = data.lookup(exchange)?;
     let deliveries = data.handlers.deliveries(id);
+    let here = data
+        .exchanges
+        .owned()
+        .into_iter()
+        .find(|owned| owned.exchange == id);
     let figures = v1::ExchangeFiguresResponse {
         node: me.name.as_str().to_owned(),
         incarnation: me.incarnation.0,
         accepted: deliveries.accepted,
         fenced: deliveries.fenced,
+        owner: here.is_some(),
+        handlers: here.map_or(0, |owned| owned.handlers),
+        bindings: here.map_or(0, |owned| owned.bindings),
+        functions_failed: here.map_or(0, |owned| owned.failed),
         ..v1::ExchangeFiguresResponse::default()
     };
     let Some(stats) = data.router.settled_stats(id) else {

@@ -2130,7 +2130,7 @@ pub struct DeclareExchangeRequest {
     /// Message pattern: "request-response"; empty means that.
     #[prost(string, tag = "2")]
     pub pattern: ::prost::alloc::string::String,
-    /// Strategy: "default", "round-robin" or "consensus".
+    /// Strategy: "default", "round-robin", "consensus", "consensus-round-robin", "sticky", "sticky-fun" or "fun".
     #[prost(string, tag = "3")]
     pub strategy: ::prost::alloc::string::String,
     /// Failover list: node names in order of preference; empty lets the cluster choose.
@@ -2140,6 +2140,12 @@ pub struct DeclareExchangeRequest {
     /// it was declared before.
     #[prost(string, tag = "5")]
     pub takeover: ::prost::alloc::string::String,
+    /// Name of the registered function by which it routes; "fun" and "sticky-fun" need one, or a script.
+    #[prost(string, tag = "6")]
+    pub function: ::prost::alloc::string::String,
+    /// Script by which it routes, at most 16384 bytes.
+    #[prost(string, tag = "7")]
+    pub script: ::prost::alloc::string::String,
 }
 /// The exchange is declared.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2196,6 +2202,15 @@ pub struct ExchangeInfo {
     /// True when an operator moved it to where it is: no takeover until its owner is lost.
     #[prost(bool, tag = "13")]
     pub held: bool,
+    /// Name of the registered function by which it routes; empty without one.
+    #[prost(string, tag = "14")]
+    pub function: ::prost::alloc::string::String,
+    /// Script by which it routes; empty without one.
+    #[prost(string, tag = "15")]
+    pub script: ::prost::alloc::string::String,
+    /// Hash of the script, 16 hexadecimal digits; empty without one.
+    #[prost(string, tag = "16")]
+    pub script_hash: ::prost::alloc::string::String,
 }
 /// Asks for all exchanges.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2323,6 +2338,18 @@ pub struct ExchangeFiguresResponse {
     /// Deliveries refused at this node because their epoch was over.
     #[prost(uint64, tag = "14")]
     pub fenced: u64,
+    /// True when the answering node owns the exchange; the next three are 0 elsewhere.
+    #[prost(bool, tag = "15")]
+    pub owner: bool,
+    /// Handlers attached.
+    #[prost(uint64, tag = "16")]
+    pub handlers: u64,
+    /// Signatures bound to handlers, under the sticky strategies.
+    #[prost(uint64, tag = "17")]
+    pub bindings: u64,
+    /// Requests declined because the exchange's function failed, since the node owns it.
+    #[prost(uint64, tag = "18")]
+    pub functions_failed: u64,
 }
 /// Tells a node to hand over.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

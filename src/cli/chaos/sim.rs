@@ -214,7 +214,7 @@ fn found(finding: &Finding, order: &Order) -> String {
     for fault in &plan.faults {
         text += &format!("  {fault}\n");
     }
-    text + &format!("replay: {}\n", replay(finding, order))
+    format!("{text}replay: {}\n", replay(finding, order))
 }
 
 fn replay(finding: &Finding, order: &Order) -> String {

@@ -1,6 +1,7 @@
 //! Exchanges as a table, as a document, and one in full.
 
 use serde_json::{Value, json};
+use squall_client::operator::OwnedFigures;
 use squall_proto::v1::ExchangeInfo;
 
 use super::super::values::{self, columns};
@@ -15,6 +16,8 @@ pub(super) fn object(e: &ExchangeInfo) -> Value {
         "name": e.name,
         "pattern": e.pattern,
         "strategy": e.strategy,
+        "function": some(&e.function),
+        "script_hash": some(&e.script_hash),
         "owner": some(&e.owner),
         "epoch": e.epoch,
         "failover": e.failover,
@@ -25,6 +28,46 @@ pub(super) fn object(e: &ExchangeInfo) -> Value {
         "leader": some(&e.leader),
         "leader_epoch": e.leader_epoch,
     })
+}
+
+/// With what its owner knows; null where the owner does not answer.
+pub(super) fn object_in_full(e: &ExchangeInfo, owned: Option<OwnedFigures>) -> Value {
+    let mut all = object(e);
+    let known = |count: fn(OwnedFigures) -> u64| owned.map(count);
+    all["script"] = if e.script.is_empty() {
+        Value::Null
+    } else {
+        e.script.clone().into()
+    };
+    all["handlers"] = json!(known(|o| o.handlers));
+    all["bindings"] = json!(known(|o| o.bindings));
+    all["functions_failed"] = json!(known(|o| o.functions_failed));
+    all
+}
+
+/// By which function it routes.
+fn function(e: &ExchangeInfo) -> String {
+    if !e.script.is_empty() {
+        let lines = e.script.lines().count();
+        return format!("script {}, {lines} lines", e.script_hash);
+    }
+    if e.function.is_empty() {
+        "-".into()
+    } else {
+        format!("registered: {}", values::for_terminal(&e.function))
+    }
+}
+
+/// What its owner knows: handlers, and what is bound to them.
+fn handlers(owned: Option<OwnedFigures>) -> String {
+    let Some(owned) = owned else {
+        return "? (its owner does not answer)".into();
+    };
+    let failed = match owned.functions_failed {
+        0 => String::new(),
+        n => format!("; {n} requests declined because the function failed"),
+    };
+    format!("{}, bindings {}{failed}", owned.handlers, owned.bindings)
 }
 
 /// The node it would rather be on.
@@ -72,7 +115,7 @@ pub(super) fn text(exchanges: &[ExchangeInfo]) -> String {
     columns(&rows)
 }
 
-pub(super) fn full(e: &ExchangeInfo) -> String {
+pub(super) fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>) -> String {
     let held = if e.held {
         "; an operator moved it here: no takeover until its owner is lost"
     } else {
@@ -86,6 +129,8 @@ pub(super) fn full(e: &ExchangeInfo) -> String {
         ["exchange".into(), or_dash(&e.name)],
         ["pattern".into(), or_dash(&e.pattern)],
         ["strategy".into(), or_dash(&e.strategy)],
+        ["function".into(), function(e)],
+        ["handlers".into(), handlers(owned)],
         [
             "owner".into(),
             format!("{}, epoch {}{remark}", or_dash(&e.owner), e.epoch),
@@ -142,7 +187,30 @@ mod tests {
             ..elsewhere
         };
         assert!(text(std::slice::from_ref(&moving)).ends_with("auto      moving to b\n"));
-        assert!(full(&moving).contains("owner     c, epoch 3; moving to b\n"));
+        assert!(full(&moving, None).contains("owner     c, epoch 3; moving to b\n"));
+    }
+
+    #[test]
+    fn in_full_a_script_is_told_by_its_hash_and_lines_with_what_the_owner_knows() {
+        let scripted = ExchangeInfo {
+            strategy: "sticky-fun".into(),
+            script: "let k = key;\nk\n".into(),
+            script_hash: "00000000deadbeef".into(),
+            ..orders()
+        };
+        let owned = OwnedFigures {
+            handlers: 3,
+            bindings: 17,
+            functions_failed: 2,
+        };
+        let text = full(&scripted, Some(owned));
+        assert!(text.contains("script 00000000deadbeef, 2 lines\n"), "{text}");
+        assert!(
+            text.contains("3, bindings 17; 2 requests declined because the function failed\n"),
+            "{text}"
+        );
+        assert!(full(&orders(), None).contains("its owner does not answer"));
+        assert_eq!(object_in_full(&scripted, Some(owned))["bindings"], 17);
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl Host {
             name: name(),
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
+            function: None,
             failover: vec![owner.clone()],
             takeover: None,
         };
@@ -206,6 +207,7 @@ fn start(options: HostOptions) -> Result<Node, BenchError> {
         trace_one_in: 0,
         data_workers: 0,
         proofs: Proofs::default(),
+        functions: Default::default(),
     };
     Node::start(dir, options).map_err(|error| BenchError::Node(error.to_string()))
 }

@@ -4,16 +4,21 @@
 mod effects;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
+use squall_kernel::exchange::{
+    Choice, Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey, Signature,
+};
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Counter, Epoch, ExchangeId, NodeId, Pid};
 use squall_kernel::limits::ATTACH_CAP;
 use squall_kernel::message::{Attach, PeerMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
-use squall_kernel::registry::{LeaderRecord, Registry};
+use squall_kernel::registry::{LeaderRecord, Registry, RoutingFunction};
 use squall_kernel::time::{Instant, Span};
 use squall_node::data::Change;
+use squall_node::functions::{Candidate, Question};
+use squall_node::script::Script;
 use squall_node::wire::ReturnPath;
 
 use super::Host;
@@ -23,6 +28,7 @@ use crate::sim::extract;
 /// An exchange owned here.
 pub(super) struct Owned {
     core: Exchange,
+    function: Option<Script>,
     leader: Option<LeaderRecord>,
     /// Handlers the kernel has, with their service tags: to attach those of a node's next run again.
     attached: BTreeMap<Pid, String>,
@@ -76,11 +82,14 @@ impl Host {
             leader: record.leader,
             leader_gone: record.leader.is_some_and(|l| !lives(&self.registry, l.pid)),
             settle: self.times.promise,
+            awaited: awaited(&self.registry, epoch),
             promise: self.times.promise,
         };
+        let function = record.function.as_ref().and_then(script_of);
         let owned = Owned {
             leader: record.leader,
             core: Exchange::new(now, config),
+            function,
             attached: BTreeMap::new(),
             missed: BTreeMap::new(),
             told: None,
@@ -121,6 +130,7 @@ impl Host {
         if !self.owned.contains_key(&frame.exchange) {
             return self.reply(ReturnPath::of(frame).none(self.nobody(), NoReply::Moved));
         }
+        let choice = self.chosen(frame);
         let input = ExchangeInput::Request {
             request: RequestKey {
                 origin: frame.origin,
@@ -128,6 +138,8 @@ impl Host {
             },
             epoch: frame.epoch,
             service_tag: frame.tags.service.clone(),
+            key: frame.tags.key.clone(),
+            choice,
             deadline: now + Span::from_ms(u64::from(frame.left_ms)),
             lease_until: self.lease_until,
         };
@@ -138,7 +150,7 @@ impl Host {
         let (exchange, handler) = (attach.exchange, attach.handler);
         let seen = self.owned.get(&exchange).map(Owned::epoch);
         if seen == Some(attach.epoch) {
-            return self.attach_to(now, exchange, handler, attach.service_tag);
+            return self.attach_to(now, exchange, handler, attach.service_tag, attach.bound);
         }
         let refused = PeerMessage::AttachRefused {
             exchange,
@@ -148,10 +160,57 @@ impl Host {
         let _comes_again_by_itself = self.message(from, exchange, &refused);
     }
 
-    fn attach_to(&mut self, now: Instant, exchange: ExchangeId, handler: Pid, service_tag: String) {
+    /// A node has told of all its handlers of these exchanges.
+    pub(super) fn take_roll(&mut self, now: Instant, from: NodeId, exchanges: Vec<(ExchangeId, Epoch)>) {
+        let mut early = Vec::new();
+        for (exchange, epoch) in exchanges {
+            match self.owned.get(&exchange).map(Owned::epoch) {
+                Some(own) if own == epoch => {
+                    self.step_exchange(now, exchange, &ExchangeInput::Roll { node: from }, None);
+                }
+                own if own.is_none_or(|own| own < epoch) => early.push((exchange, epoch)),
+                _ => {}
+            }
+        }
+        if let Some((first, _)) = early.first().copied() {
+            let refused = PeerMessage::RollRefused { exchanges: early };
+            let _told_or_lost = self.message(from, first, &refused);
+        }
+    }
+
+    /// What the exchange's function makes of a request.
+    fn chosen(&self, frame: &Frame) -> Choice {
+        let owned = self.owned.get(&frame.exchange);
+        let Some((owned, function)) = owned.and_then(|o| Some((o, o.function.as_ref()?))) else {
+            return Choice::None;
+        };
+        let handlers = owned.attached.iter().map(|(pid, tag)| Candidate {
+            pid: *pid,
+            text: pid.to_string(),
+            service_tag: tag.clone(),
+        });
+        let answer = function.route(&Question {
+            key: &frame.tags.key,
+            service_tag: &frame.tags.service,
+            request_tag: &frame.tags.request,
+            payload: &frame.payload,
+            handlers: &Arc::new(handlers.collect()),
+        });
+        answer.map_or_else(|failed| Choice::Decline(failed.0), |routed| routed.choice)
+    }
+
+    fn attach_to(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        handler: Pid,
+        service_tag: String,
+        bound: Vec<Signature>,
+    ) {
         let input = ExchangeInput::Attach {
             handler,
             service_tag: service_tag.clone(),
+            bound,
         };
         if let Some(owned) = self.owned.get_mut(&exchange) {
             owned.attached.entry(handler).or_insert(service_tag);
@@ -212,14 +271,15 @@ impl Host {
             return;
         };
         owned.missed.remove(&node);
-        let gone: BTreeMap<Pid, String> = extract(&mut owned.attached, |pid, _| pid.node == node)
-            .into_iter()
+        let stays = |pid: &Pid| next_run.is_some_and(|boot| pid.boot() == boot);
+        let gone = extract(&mut owned.attached, |pid, _| pid.node == node).into_iter();
+        let back: Vec<(Pid, String, Vec<Signature>)> = gone
+            .filter(|(pid, _)| stays(pid))
+            .map(|(pid, tag)| (pid, tag, owned.core.bound_to(pid)))
             .collect();
         self.step_exchange(now, id, &ExchangeInput::NodeLost { node }, None);
-        for (handler, service_tag) in gone {
-            if next_run.is_some_and(|boot| handler.boot() == boot) {
-                self.attach_to(now, id, handler, service_tag);
-            }
+        for (handler, service_tag, bound) in back {
+            self.attach_to(now, id, handler, service_tag, bound);
         }
     }
 
@@ -252,7 +312,7 @@ impl Host {
         let there = owned.attached.iter().filter(|(pid, _)| due.contains(&pid.node));
         let there: Vec<(Pid, String)> = there.map(|(pid, tag)| (*pid, tag.clone())).collect();
         for (handler, service_tag) in there {
-            self.attach_to(now, id, handler, service_tag);
+            self.attach_to(now, id, handler, service_tag, Vec::new());
         }
     }
 
@@ -306,6 +366,23 @@ impl Host {
             node: self.id(),
             serial: 0,
         }
+    }
+}
+
+/// Nodes that may have handlers of an exchange which had another owner before.
+fn awaited(registry: &Registry, epoch: Epoch) -> Vec<NodeId> {
+    if epoch <= Epoch(1) {
+        return Vec::new();
+    }
+    let up = registry.nodes.values().filter(|node| node.is_up());
+    up.map(|node| node.id).collect()
+}
+
+/// The script of a declaration: simulated nodes are started with no functions of their own.
+fn script_of(function: &RoutingFunction) -> Option<Script> {
+    match function {
+        RoutingFunction::Script { source, .. } => Script::compile(source).ok(),
+        RoutingFunction::Registered(_) => None,
     }
 }
 

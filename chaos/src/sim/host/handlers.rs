@@ -2,10 +2,12 @@
 //! messages through to them. As `squall_node::handlers` does it. A handler does one thing at a time.
 
 mod leases;
+mod rolls;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use squall_kernel::exchange::Signature;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
@@ -16,7 +18,7 @@ use squall_kernel::view::{Heard, View};
 use squall_node::data::Change;
 use squall_node::wire::ReturnPath;
 
-use super::Host;
+use super::{Host, Output};
 use crate::history::{Mark, View as Seen, What};
 pub(super) use leases::Lease;
 use view::heard;
@@ -29,6 +31,8 @@ struct Attachment {
     exchange: ExchangeId,
     service_tag: String,
     view: View,
+    /// Signatures delivered to it.
+    bound: BTreeSet<Signature>,
     /// What it was told of the others.
     seen: Seen,
     lease: leases::Held,
@@ -48,6 +52,7 @@ pub(super) struct Handlers {
     /// Answers under way, by when they are ready and how many came before.
     answers: BTreeMap<(Instant, u64), Answering>,
     taken: u64,
+    rolls: rolls::Rolls,
 }
 
 struct Answering {
@@ -65,6 +70,7 @@ impl Handlers {
             due: BTreeSet::new(),
             answers: BTreeMap::new(),
             taken: 0,
+            rolls: rolls::Rolls::default(),
         }
     }
 
@@ -72,7 +78,8 @@ impl Handlers {
         let due = self.due.first().map(|(at, _)| *at);
         let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
         let ask = self.by_serial.values().filter_map(|a| a.lease.next_ask()).min();
-        due.into_iter().chain(answer).chain(ask).min()
+        let roll = self.rolls.next_timeout();
+        due.into_iter().chain(answer).chain(ask).chain(roll).min()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -93,6 +100,7 @@ impl Host {
             exchange,
             service_tag: service_tag.to_owned(),
             view: View::default(),
+            bound: BTreeSet::new(),
             seen: Seen::default(),
             lease: leases::Held::default(),
             open: 0,
@@ -129,6 +137,7 @@ impl Host {
         }
         let exchange = attachment.exchange;
         let pid = self.pid(serial);
+        self.event(What::Detached { handler: pid });
         // One that is cut off from its node lives on, and believes what it was told last.
         if reason != DetachReason::ClientGone {
             self.end_leadership(now, exchange, pid, &attachment.lease);
@@ -143,6 +152,7 @@ impl Host {
         };
         // An owner that does not hear of it is told when it next speaks of it.
         let _told_later = self.message(owner, exchange, &message);
+        self.call_roll_of(now, exchange);
     }
 
     fn pid(&self, serial: u64) -> Pid {
@@ -169,6 +179,15 @@ impl Host {
                 return self.reply(ReturnPath::of(frame).none(pid, NoReply::Fenced));
             }
         };
+        if let Some(signature) = Signature::of_wire(frame.signature) {
+            attachment.bound.insert(signature);
+            let exchange = frame.exchange;
+            self.out.push(Output::Event(What::Kept {
+                exchange,
+                signature,
+                handler: pid,
+            }));
+        }
         if attachment.open >= CREDIT {
             return self.reply(ReturnPath::of(frame).none(pid, NoReply::Rejected));
         }
@@ -264,6 +283,7 @@ impl Host {
         for serial in wanted {
             self.hear(now, serial, message);
         }
+        self.call_roll_of(now, message.exchange);
     }
 
     fn hear(&mut self, now: Instant, serial: u64, message: &SystemMessage) {
@@ -322,6 +342,26 @@ impl Host {
                 self.send_attach(now, serial);
             }
         }
+        self.call_rolls(now, change);
+    }
+
+    /// Signatures that a handler claimed belong to others.
+    pub(super) fn unbound(
+        &mut self,
+        exchange: ExchangeId,
+        epoch: Epoch,
+        handler: Pid,
+        signatures: &[Signature],
+    ) {
+        let attachment = self.handlers.by_serial.get_mut(&handler.serial);
+        let Some(attachment) = attachment.filter(|a| a.exchange == exchange) else {
+            return;
+        };
+        if attachment.view.fence(epoch, LeaderEpoch(0)).is_ok() {
+            attachment
+                .bound
+                .retain(|signature| !signatures.contains(signature));
+        }
     }
 
     /// Sends an attachment to the owner, and again later unless it is confirmed by then.
@@ -340,6 +380,7 @@ impl Host {
             handler: self.pid(serial),
             service_tag: attachment.service_tag.clone(),
             connection_tag: String::new(),
+            bound: attachment.bound.iter().copied().collect(),
         });
         let _sent_again = self.message(owner, exchange, &message);
     }
@@ -353,6 +394,7 @@ impl Host {
 
     pub(super) fn tick_handlers(&mut self, now: Instant) {
         self.tick_leases(now);
+        self.tick_rolls(now);
         while let Some(((at, n), _)) = self.handlers.answers.first_key_value()
             && *at <= now
         {

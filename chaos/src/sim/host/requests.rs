@@ -27,6 +27,7 @@ struct Open {
     first: MessageId,
     exchange: ExchangeId,
     service_tag: Bytes,
+    key: Bytes,
     from: Pid,
     deadline: Instant,
     /// End of the tries, from the first refusal on.
@@ -99,12 +100,20 @@ impl Requests {
 
 impl Host {
     /// A requester sends a request.
-    pub fn request(&mut self, now: Instant, exchange: ExchangeId, service_tag: &str, timeout: Span) {
+    pub fn request(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        service_tag: &str,
+        key: &str,
+        timeout: Span,
+    ) {
         let first = self.requests.next_id();
         let open = Open {
             first,
             exchange,
             service_tag: Bytes::copy_from_slice(service_tag.as_bytes()),
+            key: Bytes::copy_from_slice(key.as_bytes()),
             from: self.nobody(),
             deadline: now + timeout,
             retry_until: None,
@@ -167,6 +176,7 @@ impl Host {
             left_ms: u32::try_from(left).unwrap_or(u32::MAX),
             tags: Tags {
                 service: open.service_tag.clone(),
+                key: open.key.clone(),
                 ..Tags::default()
             },
             payload: Bytes::copy_from_slice(&open.first.0.to_le_bytes()),
@@ -329,6 +339,10 @@ fn follows(open: &mut Open, change: &Change) -> bool {
 
 fn answer(frame: &Frame) -> Answer {
     match frame.status {
+        // The exchange itself, before the request went to anybody.
+        Status::Declined | Status::Redirect if frame.from.serial == 0 => {
+            Answer::None(Ended(NoReply::Rejected))
+        }
         Status::Reply => Answer::Reply { handler: frame.from },
         Status::Declined | Status::Redirect | Status::Pass => Answer::Declined { handler: frame.from },
         Status::None(reason) => Answer::None(Ended(reason)),

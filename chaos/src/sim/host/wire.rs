@@ -43,6 +43,14 @@ impl Host {
             } => self.take_detach(now, exchange, handler, reason),
             PeerMessage::AttachRefused { handler, .. } => self.attach_refused(now, handler),
             PeerMessage::System { to, message } => self.take_system(now, from, to, &message),
+            PeerMessage::Roll { exchanges } => self.take_roll(now, from, exchanges),
+            PeerMessage::RollRefused { exchanges } => self.roll_again(now, &exchanges),
+            PeerMessage::Unbound {
+                exchange,
+                epoch,
+                handler,
+                signatures,
+            } => self.unbound(exchange, epoch, handler, &signatures),
             PeerMessage::Belongs { cluster } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&from) {
                     (neighbour.cluster, neighbour.initialized) = (Some(cluster), true);
@@ -91,11 +99,11 @@ impl Host {
         match frame.kind {
             Kind::Deliver => self.reply(ReturnPath::of(&frame).none(frame.from, why)),
             Kind::Reply => self.reply(frame),
-            Kind::Control => {
-                if let Ok(PeerMessage::System { message, .. }) = message::parse(&frame.payload) {
-                    self.missed_by(now, message.exchange, to);
-                }
-            }
+            Kind::Control => match message::parse(&frame.payload) {
+                Ok(PeerMessage::System { message, .. }) => self.missed_by(now, message.exchange, to),
+                Ok(PeerMessage::Roll { exchanges }) => self.roll_again(now, &exchanges),
+                _ => {}
+            },
             Kind::Request
             | Kind::Ack
             | Kind::Publish

@@ -157,6 +157,11 @@ fn exchanges(rng: &mut Rng, nodes: u64) -> Vec<ExchangePlan> {
                     Strategy::Consensus,
                     Strategy::RoundRobin,
                     Strategy::Default,
+                    Strategy::ConsensusRoundRobin,
+                    Strategy::Sticky,
+                    Strategy::Sticky,
+                    Strategy::StickyFun,
+                    Strategy::Fun,
                 ]),
                 failover,
                 takeover: *rng.pick(&[

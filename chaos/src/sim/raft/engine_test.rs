@@ -143,6 +143,7 @@ impl Cluster {
             name: ExchangeName::new(&format!("x{ticket}")).unwrap(),
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
+            function: None,
             failover: vec![],
             takeover: None,
         };
@@ -243,6 +244,7 @@ fn a_node_joins_as_a_learner_and_a_pair_is_promoted() {
             boot: Boot(1),
             mesh_addr: format!("n{n}"),
             grpc_addr: String::new(),
+            functions: Vec::new(),
         };
         cluster.engine.admit(id(1), n, introduction);
         cluster.committed(n);

@@ -21,9 +21,15 @@ pub(super) fn act(world: &mut World, rng: &mut Rng) {
         exchange = ExchangeId(u32::MAX);
     }
     let service_tag = if rng.chance(TAGGED) { "blue" } else { "" };
+    // A few hot keys, and some that come once in a while.
+    let key = match rng.below(10) {
+        0 => String::new(),
+        1..=6 => format!("hot{}", rng.below(4)),
+        _ => format!("k{}", rng.below(64)),
+    };
     let (shortest, longest) = world.plan().work.timeout;
     let timeout = rng.span(shortest, longest);
     world.tell_running(seat, |host, now| {
-        host.request(now, exchange, service_tag, timeout);
+        host.request(now, exchange, service_tag, &key, timeout);
     });
 }

@@ -251,6 +251,7 @@ fn introduction(place: &Place) -> Introduction {
         id: place.plan.id,
         mesh_addr: format!("{name}:1"),
         grpc_addr: format!("{name}:2"),
+        functions: Vec::new(),
         name,
         incarnation: place.incarnation,
         boot: Boot(place.run),

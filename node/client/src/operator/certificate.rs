@@ -18,6 +18,19 @@ pub struct Figures {
     pub incarnation: u64,
     /// What was counted.
     pub books: Books,
+    /// What it knows as the exchange's owner.
+    pub owned: Option<OwnedFigures>,
+}
+
+/// What the owner of an exchange knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OwnedFigures {
+    /// Handlers attached.
+    pub handlers: u64,
+    /// Signatures bound to handlers.
+    pub bindings: u64,
+    /// Requests declined because the exchange's function failed, since it is owned there.
+    pub functions_failed: u64,
 }
 
 /// Counts by outcome, of one node or of all.
@@ -67,6 +80,11 @@ impl From<v1::ExchangeFiguresResponse> for Figures {
                 accepted: f.accepted,
                 fenced: f.fenced,
             },
+            owned: f.owner.then_some(OwnedFigures {
+                handlers: f.handlers,
+                bindings: f.bindings,
+                functions_failed: f.functions_failed,
+            }),
         }
     }
 }

@@ -31,6 +31,7 @@ impl FakeNode {
             boot: Boot(1),
             mesh_addr: listener.local_addr().unwrap().to_string(),
             grpc_addr: String::new(),
+            functions: Vec::new(),
         };
         Self {
             listener,

@@ -23,6 +23,16 @@ impl Group {
         Some(pid)
     }
 
+    /// The member with the least of what `load` measures; among equals the first from whose turn it is, and it is the
+    /// turn of the one behind it then.
+    pub(super) fn take_least(&mut self, load: impl Fn(Pid) -> usize) -> Option<Pid> {
+        let len = self.members.len();
+        let places = (0..len).map(|step| (self.cursor + step) % len);
+        let place = places.min_by_key(|place| load(self.members[*place]))?;
+        self.cursor = (place + 1) % len;
+        Some(self.members[place])
+    }
+
     /// Whose turn it is.
     pub(super) fn next(&self) -> Option<Pid> {
         self.members

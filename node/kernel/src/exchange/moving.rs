@@ -68,6 +68,12 @@ impl Exchange {
             },
             granted: self.granted_until.since(now),
             holder: self.granted_to,
+            bindings: if planted::is(Bug::LoseBindingsInMove) {
+                Vec::new()
+            } else {
+                self.bindings.all()
+            },
+            awaited: self.awaited.iter().copied().collect(),
         }
     }
 
@@ -86,6 +92,14 @@ impl Exchange {
                 group.turn_to(*next);
             }
         }
+        for (handler, signatures) in &state.bindings {
+            if self.tags.contains_key(handler) {
+                for signature in signatures {
+                    self.bindings.bind(*signature, *handler);
+                }
+            }
+        }
+        self.awaited.retain(|node| state.awaited.contains(node));
         for route in state.routes.iter().take(RECENT_ROUTES_MAX) {
             let route = Route {
                 request: route.request,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::super::{Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
+use super::super::{Choice, Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
 use crate::id::{Boot, Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
 use crate::message::{MoveState, System};
 use crate::reason::{DetachReason, NoReply};
@@ -27,6 +27,7 @@ fn exchange(strategy: Strategy, epoch: u64, leader: Option<LeaderRecord>) -> Exc
         leader,
         leader_gone: false,
         settle: PROMISE,
+        awaited: Vec::new(),
         promise: PROMISE,
     };
     Exchange::new(Instant(0), config)
@@ -39,8 +40,15 @@ fn step(exchange: &mut Exchange, now: u64, input: &ExchangeInput) -> Vec<Exchang
 }
 
 fn attach(exchange: &mut Exchange, handler: Pid) -> Vec<ExchangeEffect> {
-    let service_tag = String::new();
-    step(exchange, 0, &ExchangeInput::Attach { handler, service_tag })
+    step(
+        exchange,
+        0,
+        &ExchangeInput::Attach {
+            handler,
+            service_tag: String::new(),
+            bound: Vec::new(),
+        },
+    )
 }
 
 fn request(message: u64, epoch: u64) -> ExchangeInput {
@@ -51,6 +59,8 @@ fn request(message: u64, epoch: u64) -> ExchangeInput {
         },
         epoch: Epoch(epoch),
         service_tag: Bytes::new(),
+        key: Bytes::new(),
+        choice: Choice::None,
         deadline: FAR,
         lease_until: FAR,
     }

@@ -1,12 +1,14 @@
 //! What goes into an exchange and what comes out of it, as plain data.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Counter, Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
+use super::{Choice, Signature};
+use crate::id::{Counter, Epoch, ExchangeId, ExchangeName, LeaderEpoch, MessageId, NodeId, Pid};
 use crate::message::{MoveState, System};
 use crate::reason::{DetachReason, NoReply};
 use crate::registry::{LeaderRecord, Strategy};
@@ -36,6 +38,9 @@ pub struct ExchangeConfig {
     pub leader_gone: bool,
     /// After a failover, how long handlers have to attach again before the exchange takes the rest for gone.
     pub settle: Span,
+    /// Nodes that are up when it begins after a failover: until each has told of all its handlers, one may have a
+    /// signature that is not known here. Empty when nobody owned it before.
+    pub awaited: Vec<NodeId>,
     /// Length of a promise: no lease granted by an earlier owner holds longer than that.
     pub promise: Span,
 }
@@ -49,6 +54,13 @@ pub enum ExchangeInput {
         handler: Pid,
         /// Group.
         service_tag: String,
+        /// Signatures that were delivered to it, by any owner.
+        bound: Vec<Signature>,
+    },
+    /// A node has told of all its handlers.
+    Roll {
+        /// Node.
+        node: NodeId,
     },
     /// A handler detaches.
     Detach {
@@ -75,6 +87,10 @@ pub enum ExchangeInput {
         epoch: Epoch,
         /// Wanted group; empty means all handlers.
         service_tag: Bytes,
+        /// Its key; empty for none.
+        key: Bytes,
+        /// What the exchange's function chose.
+        choice: Choice,
         /// When it times out.
         deadline: Instant,
         /// Until when the owner may act.
@@ -122,6 +138,29 @@ pub enum ExchangeEffect {
         index: u32,
         /// Copies delivered.
         count: u32,
+        /// Signature by which it was routed, where the strategy is sticky.
+        signature: Option<Signature>,
+    },
+    /// The request goes on at another exchange.
+    Redirect {
+        /// Request.
+        request: RequestKey,
+        /// Where.
+        to: ExchangeName,
+    },
+    /// Decline the request.
+    Decline {
+        /// Request.
+        request: RequestKey,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Tell a handler's node to forget signatures that it claimed.
+    Unbind {
+        /// Handler.
+        handler: Pid,
+        /// They are bound to others, or there is no room.
+        signatures: Vec<Signature>,
     },
     /// End the request without delivering it.
     Refuse {
@@ -199,11 +238,18 @@ impl fmt::Display for ExchangeEffect {
                 leader_epoch,
                 index,
                 count,
+                signature,
             } => {
                 write!(
                     f,
                     "deliver {request} to {handler} leader-epoch {leader_epoch} copy {index}/{count}"
-                )
+                )?;
+                signature.map_or(Ok(()), |signature| write!(f, " signature {signature}"))
+            }
+            Self::Redirect { request, to } => write!(f, "redirect {request} to {to}"),
+            Self::Decline { request, reason } => write!(f, "decline {request}: {reason}"),
+            Self::Unbind { handler, signatures } => {
+                write!(f, "unbind {} signatures from {handler}", signatures.len())
             }
             Self::Refuse { request, reason } => write!(f, "refuse {request}: {reason}"),
             Self::Interrupt {

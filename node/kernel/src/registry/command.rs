@@ -6,6 +6,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::RoutingFunction;
 use super::record::{Introduction, Pattern, Strategy, Takeover};
 use crate::id::{ClusterId, Epoch, ExchangeId, ExchangeName, Incarnation, NodeId, NodeName, Pid, Tenure};
 use crate::profile::Profile;
@@ -48,6 +49,8 @@ pub enum Command {
         pattern: Pattern,
         /// Strategy.
         strategy: Strategy,
+        /// What it asks where a request goes; with `fun` and `sticky-fun` only, and always.
+        function: Option<RoutingFunction>,
         /// Preferred owners in order; may be empty.
         failover: Vec<NodeName>,
         /// What happens when a preferred owner is back; none for the default, or for as it is.
@@ -226,6 +229,9 @@ pub enum Refused {
     /// Nobody could take over.
     #[error("no other node can take over from '{0}'")]
     NobodyElse(NodeName),
+    /// The declaration's function does not fit.
+    #[error("the exchange's function: {0}")]
+    Function(String),
     /// A bound is reached.
     #[error("{what} are at their bound of {max}")]
     Full {

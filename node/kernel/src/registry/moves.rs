@@ -3,7 +3,7 @@
 //!
 //! What does not live here: the state that travels (`exchange`), and who proposes what and when (`core`).
 
-use super::{ExchangeRecord, Moving, Refused, Registry};
+use super::{ExchangeRecord, Moving, NodeRecord, Refused, Registry};
 use crate::id::{Epoch, ExchangeId, ExchangeName, NodeId, NodeName};
 
 impl ExchangeRecord {
@@ -30,7 +30,8 @@ impl Registry {
         let elsewhere = |id: &NodeId| exchange.owner != Some(*id);
         let listed = self.preferred(exchange).filter(elsewhere);
         let any = || {
-            let others = self.nodes.values().filter(|n| n.may_own() && elsewhere(&n.id));
+            let fit = |n: &&NodeRecord| n.may_own() && elsewhere(&n.id) && exchange.can_live_on(n);
+            let others = self.nodes.values().filter(fit);
             others
                 .min_by_key(|n| (self.load_of(n.id), n.name.clone()))
                 .map(|n| n.id)
@@ -92,6 +93,13 @@ impl Registry {
             return Err(Refused::OwnsAlready {
                 exchange: record.name.clone(),
                 node: node.name.clone(),
+            });
+        }
+        if !record.can_live_on(node) {
+            let needed = record.function.as_ref().map(|f| alloc::format!("without {f}"));
+            return Err(Refused::NotFit {
+                node: node.name.clone(),
+                why: needed.unwrap_or_default(),
             });
         }
         if !node.may_own() {

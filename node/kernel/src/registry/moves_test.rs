@@ -187,6 +187,7 @@ fn takeover_is_part_of_the_declaration() {
         name: name("x"),
         pattern: crate::registry::Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
+        function: None,
         failover: alloc::vec![],
         takeover,
     };

@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::RoutingFunction;
 use crate::id::{
-    Boot, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, NodeName, Pid, Tenure,
+    Boot, Epoch, ExchangeId, ExchangeName, FunctionName, Incarnation, LeaderEpoch, NodeId, NodeName, Pid,
+    Tenure,
 };
 use crate::reason::Lost;
 
@@ -43,11 +45,27 @@ pub enum Strategy {
     RoundRobin,
     /// To the leader only (A21).
     Consensus,
+    /// One leads, requests go to all in turn (A22).
+    ConsensusRoundRobin,
+    /// Requests of one key to one handler, for as long as it is attached (A23).
+    Sticky,
+    /// Requests of one signature to one handler; the exchange's function gives the signature (A24).
+    StickyFun,
+    /// The exchange's function picks, redirects, declines or rewrites (A25).
+    Fun,
 }
 
 impl Strategy {
     /// All strategies, in order.
-    pub const ALL: [Self; 3] = [Self::Default, Self::RoundRobin, Self::Consensus];
+    pub const ALL: [Self; 7] = [
+        Self::Default,
+        Self::RoundRobin,
+        Self::Consensus,
+        Self::ConsensusRoundRobin,
+        Self::Sticky,
+        Self::StickyFun,
+        Self::Fun,
+    ];
 
     /// The strategy's word.
     #[must_use]
@@ -56,6 +74,10 @@ impl Strategy {
             Self::Default => "default",
             Self::RoundRobin => "round-robin",
             Self::Consensus => "consensus",
+            Self::ConsensusRoundRobin => "consensus-round-robin",
+            Self::Sticky => "sticky",
+            Self::StickyFun => "sticky-fun",
+            Self::Fun => "fun",
         }
     }
 
@@ -68,7 +90,19 @@ impl Strategy {
     /// True where one handler leads.
     #[must_use]
     pub const fn has_leader(self) -> bool {
-        matches!(self, Self::Consensus)
+        matches!(self, Self::Consensus | Self::ConsensusRoundRobin)
+    }
+
+    /// True where signatures are bound to handlers.
+    #[must_use]
+    pub const fn is_sticky(self) -> bool {
+        matches!(self, Self::Sticky | Self::StickyFun)
+    }
+
+    /// True where the exchange has a function.
+    #[must_use]
+    pub const fn has_function(self) -> bool {
+        matches!(self, Self::StickyFun | Self::Fun)
     }
 }
 
@@ -125,6 +159,8 @@ pub struct NodeRecord {
     pub life: NodeLife,
     /// What it may be given while it is up.
     pub duty: Duty,
+    /// Functions it was started with, sorted: exchanges that need another one do not live there.
+    pub functions: Vec<FunctionName>,
 }
 
 impl NodeRecord {
@@ -168,6 +204,8 @@ pub struct Introduction {
     pub mesh_addr: String,
     /// Address of the gRPC services.
     pub grpc_addr: String,
+    /// Functions it was started with.
+    pub functions: Vec<FunctionName>,
 }
 
 /// The leader among an exchange's handlers.
@@ -235,6 +273,8 @@ pub struct ExchangeRecord {
     pub pattern: Pattern,
     /// Strategy; fixed for life (A7).
     pub strategy: Strategy,
+    /// What it asks where a request goes; with `fun` and `sticky-fun` only, and always.
+    pub function: Option<RoutingFunction>,
     /// Preferred owners in order.
     pub failover: Vec<NodeName>,
     /// What happens when a preferred owner is back.

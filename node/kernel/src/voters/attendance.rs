@@ -99,6 +99,7 @@ mod tests {
             boot: crate::id::Boot(1),
             mesh_addr: "a:1".into(),
             grpc_addr: "a:2".into(),
+            functions: alloc::vec::Vec::new(),
         });
         registry.apply(Revision(1), &found);
         registry.apply(Revision(2), &up);

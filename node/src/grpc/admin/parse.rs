@@ -1,8 +1,10 @@
 //! What callers of the admin service write, checked; and exchanges as they are told of.
 
-use squall_kernel::id::{ExchangeName, NodeName};
+use squall_kernel::id::{ExchangeName, FunctionName, NodeName};
 use squall_kernel::limits as bounds;
-use squall_kernel::registry::{Command, ExchangeRecord, Pattern, Registry, Strategy, Takeover};
+use squall_kernel::registry::{
+    Command, ExchangeRecord, Pattern, Registry, RoutingFunction, Strategy, Takeover,
+};
 use squall_proto::v1;
 
 use crate::grpc::status::CallError;
@@ -13,6 +15,7 @@ pub(super) struct Declaration {
     pub(super) name: ExchangeName,
     pattern: Pattern,
     strategy: Strategy,
+    function: Option<RoutingFunction>,
     failover: Vec<NodeName>,
     takeover: Option<Takeover>,
 }
@@ -36,6 +39,7 @@ impl Declaration {
             name,
             pattern,
             strategy,
+            function: function(asked)?,
             failover: failover_list(&asked.failover)?,
             takeover: takeover(&asked.takeover)?,
         })
@@ -46,6 +50,7 @@ impl Declaration {
             name: self.name.clone(),
             pattern: self.pattern,
             strategy: self.strategy,
+            function: self.function.clone(),
             failover: self.failover.clone(),
             takeover: self.takeover,
         }
@@ -59,6 +64,9 @@ impl Declaration {
             strategy: self.strategy.as_str().to_owned(),
             failover: self.failover.iter().map(ToString::to_string).collect(),
             takeover: self.takeover.unwrap_or_default().as_str().to_owned(),
+            function: registered(self.function.as_ref()),
+            script: script(self.function.as_ref()).0,
+            script_hash: script(self.function.as_ref()).1,
             ..Default::default()
         }
     }
@@ -76,6 +84,23 @@ pub(super) fn node_name(text: &str) -> Result<NodeName, CallError> {
         field: "node",
         reason: e.to_string(),
     })
+}
+
+fn function(asked: &v1::DeclareExchangeRequest) -> Result<Option<RoutingFunction>, CallError> {
+    let invalid = |field, reason: String| CallError::Invalid { field, reason };
+    match (asked.function.as_str(), asked.script.as_str()) {
+        ("", "") => Ok(None),
+        (name, "") => FunctionName::new(name)
+            .map(|name| Some(RoutingFunction::Registered(name)))
+            .map_err(|error| invalid("function", error.to_string())),
+        ("", source) => crate::script::check(source)
+            .map(|()| Some(RoutingFunction::script(source)))
+            .map_err(|error| invalid("script", error.to_string())),
+        _ => {
+            let both = "a registered function and a script: it takes one of them".into();
+            Err(invalid("function", both))
+        }
+    }
 }
 
 fn takeover(word: &str) -> Result<Option<Takeover>, CallError> {
@@ -144,5 +169,22 @@ pub(super) fn info(record: &ExchangeRecord, registry: &Registry) -> v1::Exchange
         moving_epoch: record.moving.map_or(0, |m| m.epoch.0),
         preferred: registry.preferred(record).map(node).unwrap_or_default(),
         held: record.held,
+        function: registered(record.function.as_ref()),
+        script: script(record.function.as_ref()).0,
+        script_hash: script(record.function.as_ref()).1,
+    }
+}
+
+/// Name of a registered function.
+fn registered(function: Option<&RoutingFunction>) -> String {
+    let name = function.and_then(RoutingFunction::registered);
+    name.map(ToString::to_string).unwrap_or_default()
+}
+
+/// Text and hash of a script.
+fn script(function: Option<&RoutingFunction>) -> (String, String) {
+    match function {
+        Some(RoutingFunction::Script { source, hash }) => (source.clone(), format!("{hash:016x}")),
+        _ => Default::default(),
     }
 }

@@ -1,7 +1,8 @@
 //! What the machine of an owned exchange wants done.
 
+use bytes::Bytes;
 use squall_kernel::exchange::{ExchangeEffect, RequestKey};
-use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{Counter, ExchangeId, NodeId, Pid};
 use squall_kernel::message::{PeerMessage, System, SystemMessage};
 use squall_kernel::reason::NoReply;
@@ -27,6 +28,7 @@ impl Host {
                 leader_epoch,
                 index,
                 count,
+                signature,
                 ..
             } => {
                 let frame = about.expect("the kernel delivers only in answer to a request");
@@ -34,6 +36,7 @@ impl Host {
                     leader_epoch,
                     index,
                     count,
+                    signature: signature.map_or(0, |signature| signature.value()),
                     ..frame.clone()
                 };
                 self.deliver(id, handler, copy);
@@ -46,6 +49,22 @@ impl Host {
                     ..ReturnPath::of(frame)
                 };
                 self.reply(back.none(self.nobody(), reason));
+            }
+            ExchangeEffect::Decline { reason, .. } => {
+                self.answer_itself(id, about, Status::Declined, reason);
+            }
+            ExchangeEffect::Redirect { to, .. } => {
+                self.answer_itself(id, about, Status::Redirect, to.as_str().to_owned());
+            }
+            ExchangeEffect::Unbind { handler, signatures } => {
+                self.count("claims of signatures that others have");
+                let message = PeerMessage::Unbound {
+                    exchange: id,
+                    epoch: self.epoch_of(id),
+                    handler,
+                    signatures,
+                };
+                let _claimed_again = self.message(handler.node, id, &message);
             }
             ExchangeEffect::Interrupt {
                 request,
@@ -80,6 +99,16 @@ impl Host {
                 self.tell_handlers(now, node, None, message);
             }
         }
+    }
+
+    /// An answer of the exchange itself, before the request went to any handler.
+    fn answer_itself(&mut self, id: ExchangeId, about: About<'_>, status: Status, payload: String) {
+        let frame = about.expect("the kernel declines only in answer to a request");
+        let back = ReturnPath {
+            epoch: self.epoch_of(id),
+            ..ReturnPath::of(frame)
+        };
+        self.reply(back.reply(self.nobody(), status, Bytes::from(payload)));
     }
 
     pub(super) fn system(&self, exchange: ExchangeId, counter: Counter, what: System) -> SystemMessage {

@@ -1,0 +1,178 @@
+//! Handlers that come and go, and what the others are told of it.
+//!
+//! What does not live here: who leads then (`leading`), and whom requests go to (`routing`).
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::{Exchange, ExchangeEffect, Route, Signature};
+use crate::id::{LeaderEpoch, NodeId, Pid};
+use crate::limits;
+use crate::message::{Server, System};
+use crate::planted::{self, Bug};
+use crate::reason::DetachReason;
+use crate::time::Instant;
+
+impl Exchange {
+    pub(super) fn attach(
+        &mut self,
+        now: Instant,
+        handler: Pid,
+        service_tag: &str,
+        bound: &[Signature],
+        out: &mut Vec<ExchangeEffect>,
+    ) {
+        if self.leaving.is_some() {
+            // The next owner takes it in.
+            return;
+        }
+        let newcomer = !self.tags.contains_key(&handler);
+        if newcomer {
+            if self.tags.len() >= limits::HANDLERS_PER_EXCHANGE_MAX {
+                return;
+            }
+            self.counter.0 += 1;
+            let server = Server {
+                pid: handler,
+                service_tag: service_tag.into(),
+            };
+            self.announce(&System::SlaveUp(server), out);
+            self.tags.insert(handler, service_tag.into());
+            self.join(Bytes::new(), handler);
+            if !service_tag.is_empty() {
+                self.join(Bytes::copy_from_slice(service_tag.as_bytes()), handler);
+            }
+            if self.leader().is_some_and(|leader| leader.pid == handler) {
+                // It led before the failover: to the others it is more than one more handler.
+                self.counter.0 += 1;
+                self.announce(&self.snapshot(), out);
+            }
+        }
+        // Before it is confirmed: should this be lost, so is the confirmation, and it comes again with its claims.
+        self.claim(handler, bound, out);
+        out.push(ExchangeEffect::Tell {
+            handler,
+            counter: self.counter,
+            what: self.snapshot(),
+        });
+        if newcomer {
+            self.appoint_if_needed(now, out);
+        }
+    }
+
+    pub(super) fn join(&mut self, tag: Bytes, handler: Pid) {
+        self.groups.entry(tag).or_default().members.push(handler);
+    }
+
+    pub(super) fn detach(
+        &mut self,
+        now: Instant,
+        handler: Pid,
+        reason: DetachReason,
+        out: &mut Vec<ExchangeEffect>,
+    ) {
+        if self.remove(handler) {
+            self.end_grant(handler, reason);
+            if self.leaving.is_some() {
+                self.transfer(now, out);
+                return;
+            }
+            if planted::is(Bug::NoSlaveDown) {
+                return;
+            }
+            self.counter.0 += 1;
+            self.announce(&System::SlaveDown { pid: handler, reason }, out);
+            self.appoint_if_needed(now, out);
+        }
+    }
+
+    pub(super) fn node_lost(&mut self, now: Instant, node: NodeId, out: &mut Vec<ExchangeEffect>) {
+        let gone: Vec<Pid> = self.tags.keys().filter(|pid| pid.node == node).copied().collect();
+        for pid in &gone {
+            self.remove(*pid);
+        }
+        let told = if self.leaving.is_some() { Vec::new() } else { gone };
+        for pid in told {
+            self.counter.0 += 1;
+            self.announce(
+                &System::SlaveDown {
+                    pid,
+                    reason: DetachReason::NodeLost,
+                },
+                out,
+            );
+        }
+        self.leader_gone |= self
+            .leader
+            .is_some_and(|l| l.pid.node == node && !self.tags.contains_key(&l.pid));
+        self.interrupt_routes_of(now, node, out);
+        self.answered(now, node);
+        if self.leaving.is_some() {
+            self.transfer(now, out);
+        } else {
+            self.appoint_if_needed(now, out);
+        }
+    }
+
+    fn interrupt_routes_of(&mut self, now: Instant, node: NodeId, out: &mut Vec<ExchangeEffect>) {
+        for route in &self.routes {
+            if route.handler.node == node && route.deadline > now {
+                let Route {
+                    request,
+                    index,
+                    count,
+                    ..
+                } = *route;
+                out.push(ExchangeEffect::Interrupt {
+                    request,
+                    index,
+                    count,
+                });
+            }
+        }
+        self.routes.retain(|route| route.handler.node != node);
+    }
+
+    fn remove(&mut self, handler: Pid) -> bool {
+        let Some(tag) = self.tags.remove(&handler) else {
+            return false;
+        };
+        self.bindings.release(handler);
+        for key in [Bytes::new(), Bytes::from(tag.into_bytes())] {
+            if let Some(group) = self.groups.get_mut(&key) {
+                group.remove(handler);
+                if group.members.is_empty() {
+                    self.groups.remove(&key);
+                }
+            }
+        }
+        true
+    }
+
+    pub(super) fn snapshot(&self) -> System {
+        let leader = self.leader();
+        System::Leader {
+            leader: leader.map(|l| l.pid),
+            leader_epoch: leader.map_or(LeaderEpoch(0), |l| l.epoch),
+            servers: self
+                .tags
+                .iter()
+                .map(|(pid, tag)| Server {
+                    pid: *pid,
+                    service_tag: tag.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    pub(super) fn announce(&self, what: &System, out: &mut Vec<ExchangeEffect>) {
+        let nodes: BTreeSet<NodeId> = self.tags.keys().map(|pid| pid.node).collect();
+        out.extend(nodes.into_iter().map(|node| ExchangeEffect::Announce {
+            node,
+            counter: self.counter,
+            what: what.clone(),
+        }));
+    }
+}

@@ -1,0 +1,110 @@
+//! Which handler has which signature: the memory of the sticky strategies (A23). A binding lives until its handler
+//! detaches or its node is lost, and is never given up for another one.
+//!
+//! What does not live here: whom a new signature goes to (`sticky`), and what the handlers' nodes remember.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::Signature;
+use crate::id::Pid;
+use crate::limits::BINDINGS_MAX;
+
+/// What became of the wish to bind a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// It is bound to that handler now, or was already.
+    Mine,
+    /// Another handler has it.
+    Taken,
+    /// There is no room for a new one.
+    Full,
+}
+
+/// The bindings of an exchange, at most [`BINDINGS_MAX`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bindings {
+    handlers: BTreeMap<Signature, Pid>,
+    signatures: BTreeMap<Pid, BTreeSet<Signature>>,
+}
+
+impl Bindings {
+    pub(super) fn len(&self) -> usize {
+        self.handlers.len()
+    }
+
+    pub(super) fn handler(&self, signature: Signature) -> Option<Pid> {
+        self.handlers.get(&signature).copied()
+    }
+
+    /// Signatures of a handler.
+    pub(super) fn load(&self, handler: Pid) -> usize {
+        self.signatures.get(&handler).map_or(0, BTreeSet::len)
+    }
+
+    pub(super) fn of(&self, handler: Pid) -> Vec<Signature> {
+        let bound = self.signatures.get(&handler);
+        bound.map_or_else(Vec::new, |set| set.iter().copied().collect())
+    }
+
+    pub(super) fn bind(&mut self, signature: Signature, handler: Pid) -> Bound {
+        match self.handlers.get(&signature) {
+            Some(holder) if *holder == handler => return Bound::Mine,
+            Some(_) => return Bound::Taken,
+            None => {}
+        }
+        if self.handlers.len() >= BINDINGS_MAX {
+            return Bound::Full;
+        }
+        self.handlers.insert(signature, handler);
+        self.signatures.entry(handler).or_default().insert(signature);
+        Bound::Mine
+    }
+
+    /// Ends all bindings of a handler.
+    pub(super) fn release(&mut self, handler: Pid) {
+        for signature in self.signatures.remove(&handler).unwrap_or_default() {
+            self.handlers.remove(&signature);
+        }
+    }
+
+    /// All of them, by handler.
+    pub(super) fn all(&self) -> Vec<(Pid, Vec<Signature>)> {
+        let each = self.signatures.iter();
+        each.map(|(pid, set)| (*pid, set.iter().copied().collect()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Boot, NodeId};
+
+    fn pid(n: u32) -> Pid {
+        Pid::new(NodeId(1), Boot(1), n)
+    }
+
+    #[test]
+    fn a_signature_stays_with_the_first_until_it_is_released() {
+        let mut bindings = Bindings::default();
+        let signature = Signature::new(7);
+        assert_eq!(bindings.bind(signature, pid(1)), Bound::Mine);
+        assert_eq!(bindings.bind(signature, pid(1)), Bound::Mine);
+        assert_eq!(bindings.bind(signature, pid(2)), Bound::Taken);
+        assert_eq!((bindings.load(pid(1)), bindings.load(pid(2))), (1, 0));
+        bindings.release(pid(1));
+        assert_eq!((bindings.len(), bindings.handler(signature)), (0, None));
+    }
+
+    #[test]
+    fn full_it_refuses_new_ones_and_keeps_every_old_one() {
+        let mut bindings = Bindings::default();
+        for n in 1..=BINDINGS_MAX as u64 {
+            assert_eq!(bindings.bind(Signature::new(n), pid(1)), Bound::Mine);
+        }
+        assert_eq!(bindings.bind(Signature::new(u64::MAX), pid(2)), Bound::Full);
+        assert_eq!(bindings.handler(Signature::new(1)), Some(pid(1)));
+        assert_eq!(bindings.len(), BINDINGS_MAX);
+    }
+}

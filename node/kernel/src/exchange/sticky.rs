@@ -1,0 +1,91 @@
+//! Requests that keep their handler: routing by signature, and what handlers claim when they attach again.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::bindings::Bound;
+use super::{Asked, Exchange, ExchangeEffect, Right, Signature, Target};
+use crate::id::{LeaderEpoch, Pid};
+use crate::planted::{self, Bug};
+use crate::reason::NoReply;
+use crate::time::Instant;
+
+impl Exchange {
+    /// Signatures bound here.
+    #[must_use]
+    pub fn bindings(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// Signatures bound to a handler.
+    #[must_use]
+    pub fn bound_to(&self, handler: Pid) -> Vec<Signature> {
+        self.bindings.of(handler)
+    }
+
+    /// A known signature goes to its handler at once. A new one waits until all nodes have told of theirs, and is then
+    /// bound to the handler of its group that has the fewest; among equals, in turn.
+    pub(super) fn route_by_signature(
+        &mut self,
+        right: &Right,
+        now: Instant,
+        asked: &Asked<'_>,
+        signature: Signature,
+        out: &mut Vec<ExchangeEffect>,
+    ) {
+        let signature = signature.within(asked.service_tag);
+        let handler = match self.bindings.handler(signature) {
+            Some(handler) => Ok(handler),
+            None => self.bind_new(now, signature, asked.service_tag),
+        };
+        match handler {
+            Ok(handler) => {
+                let target = Target {
+                    handler,
+                    leader_epoch: LeaderEpoch(0),
+                    signature: Some(signature),
+                };
+                self.route_to_one(right, now, asked, Some(target), out);
+            }
+            Err(reason) => out.push(ExchangeEffect::Refuse {
+                request: asked.request,
+                reason,
+            }),
+        }
+    }
+
+    fn bind_new(&mut self, now: Instant, signature: Signature, tag: &Bytes) -> Result<Pid, NoReply> {
+        if self.is_rolling() {
+            return Err(NoReply::Settling);
+        }
+        let bindings = &self.bindings;
+        let least = self
+            .groups
+            .get_mut(tag)
+            .and_then(|group| group.take_least(|pid| bindings.load(pid)));
+        let handler = least.ok_or_else(|| self.nobody(now))?;
+        match self.bindings.bind(signature, handler) {
+            Bound::Mine => Ok(handler),
+            Bound::Taken | Bound::Full => Err(NoReply::Rejected),
+        }
+    }
+
+    /// Takes in what an attached handler says it has. The first to claim a signature keeps it; what another one has
+    /// already, or what there is no room for, its node is to forget, lest it claims that again with the next owner.
+    pub(super) fn claim(&mut self, handler: Pid, bound: &[Signature], out: &mut Vec<ExchangeEffect>) {
+        if !self.config.strategy.is_sticky() || planted::is(Bug::LoseBindingsInCrash) {
+            return;
+        }
+        let claims = bound.iter().copied();
+        let lost: Vec<Signature> = claims
+            .filter(|signature| self.bindings.bind(*signature, handler) != Bound::Mine)
+            .collect();
+        if !lost.is_empty() {
+            out.push(ExchangeEffect::Unbind {
+                handler,
+                signatures: lost,
+            });
+        }
+    }
+}

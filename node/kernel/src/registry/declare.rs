@@ -1,0 +1,108 @@
+//! Declaring an exchange, once and again.
+//!
+//! What does not live here: who owns it then (`assign`), and what a function must be (`function`).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{ExchangeRecord, Pattern, Refused, Registry, RoutingFunction, Strategy, Takeover, function};
+use crate::id::{ExchangeName, NodeName};
+use crate::limits;
+
+impl Registry {
+    pub(super) fn declare(
+        &mut self,
+        name: &ExchangeName,
+        pattern: Pattern,
+        strategy: Strategy,
+        function: Option<&RoutingFunction>,
+        failover: &[NodeName],
+        takeover: Option<Takeover>,
+    ) -> Result<bool, Refused> {
+        if let Some(existing) = self.exchange(name) {
+            let same = same_declaration(existing, pattern, strategy, function, failover, takeover);
+            return same.map(|()| false);
+        }
+        self.check_function(strategy, function)?;
+        if self.exchanges.len() >= limits::EXCHANGES_MAX {
+            return Err(Refused::Full {
+                what: "exchanges".into(),
+                max: limits::EXCHANGES_MAX as u64,
+            });
+        }
+        self.last_exchange.0 += 1;
+        let id = self.last_exchange;
+        let record = ExchangeRecord {
+            id,
+            name: name.clone(),
+            pattern,
+            strategy,
+            function: function.cloned(),
+            failover: failover.iter().take(limits::FAILOVER_LIST_MAX).cloned().collect(),
+            takeover: takeover.unwrap_or_default(),
+            held: false,
+            owner: None,
+            epoch: self.epochs_used.owner,
+            moving: None,
+            kept: false,
+            leader: None,
+            leader_epoch: self.epochs_used.leader,
+        };
+        self.exchanges.insert(id, record);
+        self.names.insert(name.clone(), id);
+        self.assign(id);
+        Ok(true)
+    }
+}
+
+fn same_declaration(
+    existing: &ExchangeRecord,
+    pattern: Pattern,
+    strategy: Strategy,
+    function: Option<&RoutingFunction>,
+    failover: &[NodeName],
+    takeover: Option<Takeover>,
+) -> Result<(), Refused> {
+    let differs = |what: &str, existing_is: String, wanted: String| Refused::Differs {
+        name: existing.name.clone(),
+        what: what.into(),
+        existing: existing_is,
+        wanted,
+    };
+    if existing.pattern != pattern {
+        return Err(differs(
+            "pattern",
+            existing.pattern.as_str().into(),
+            pattern.as_str().into(),
+        ));
+    }
+    if existing.strategy != strategy {
+        return Err(differs(
+            "strategy",
+            existing.strategy.as_str().into(),
+            strategy.as_str().into(),
+        ));
+    }
+    if existing.function.as_ref() != function {
+        return Err(differs(
+            "function",
+            function::told(existing.function.as_ref()),
+            function::told(function),
+        ));
+    }
+    if !failover.is_empty() && existing.failover != failover {
+        return Err(differs("failover list", list(&existing.failover), list(failover)));
+    }
+    if let Some(takeover) = takeover.filter(|t| *t != existing.takeover) {
+        return Err(differs(
+            "takeover",
+            existing.takeover.as_str().into(),
+            takeover.as_str().into(),
+        ));
+    }
+    Ok(())
+}
+
+fn list(names: &[NodeName]) -> String {
+    names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,207 @@
+//! What the machine of an owned exchange wants done.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use squall_kernel::exchange::{ExchangeEffect, RequestKey};
+use squall_kernel::frame::{Frame, Kind, Status};
+use squall_kernel::id::{Counter, Epoch, NodeId, Pid};
+use squall_kernel::message::{MoveState, PeerMessage, System, SystemMessage};
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Command;
+use squall_kernel::time::Span;
+
+use super::run::Running;
+use crate::spans;
+use crate::wire::{ReturnPath, lane_key};
+
+/// The request that a step is about, and how long it has waited.
+pub(super) type About<'a> = Option<(&'a Frame, Span)>;
+
+impl Running {
+    pub(super) fn carry_out(&mut self, effect: ExchangeEffect, about: About<'_>) {
+        let asked = || about.expect("the kernel routes only in answer to a request");
+        match effect {
+            ExchangeEffect::Deliver {
+                handler,
+                leader_epoch,
+                index,
+                count,
+                signature,
+                ..
+            } => {
+                let (frame, waited) = asked();
+                let copy = Frame {
+                    leader_epoch,
+                    index,
+                    count,
+                    signature: signature.map_or(0, |signature| signature.value()),
+                    ..frame.clone()
+                };
+                self.deliver(handler, copy, waited);
+            }
+            ExchangeEffect::Refuse { reason, .. } => self.refuse(asked().0, reason),
+            ExchangeEffect::Decline { reason, .. } => {
+                self.post.refused.fetch_add(1, Ordering::Relaxed);
+                self.answer(asked().0, Status::Declined, reason);
+            }
+            ExchangeEffect::Redirect { to, .. } => {
+                self.answer(asked().0, Status::Redirect, to.as_str().to_owned());
+            }
+            ExchangeEffect::Interrupt {
+                request,
+                index,
+                count,
+            } => self.interrupt(request, index, count),
+            ExchangeEffect::Appoint { leader } => self.appoint(leader),
+            ExchangeEffect::Transfer { to, epoch, state } => self.transfer(to, epoch, state),
+            ExchangeEffect::GrantLease {
+                handler,
+                leader_epoch,
+                asked_at,
+                remaining,
+            } => {
+                let message = PeerMessage::LeaderLease {
+                    exchange: self.id,
+                    epoch: self.core.epoch(),
+                    handler,
+                    leader_epoch,
+                    asked_at,
+                    remaining,
+                };
+                // A lease that is not sent runs out, which is safe.
+                let _runs_out = self.context.wire.message(handler.node, self.id, message);
+            }
+            ExchangeEffect::Unbind { handler, signatures } => {
+                let message = PeerMessage::Unbound {
+                    exchange: self.id,
+                    epoch: self.core.epoch(),
+                    handler,
+                    signatures,
+                };
+                // Lost, so is the confirmation behind it: the handler attaches again, with the same claims.
+                let _claimed_again = self.context.wire.message(handler.node, self.id, message);
+            }
+            ExchangeEffect::Tell {
+                handler,
+                counter,
+                what,
+            } => self.tell(handler.node, Some(handler), self.system(counter, what)),
+            ExchangeEffect::Announce { node, counter, what } => {
+                self.tell(node, None, self.system(counter, what));
+            }
+        }
+    }
+
+    fn system(&self, counter: Counter, what: System) -> SystemMessage {
+        SystemMessage {
+            exchange: self.id,
+            epoch: self.core.epoch(),
+            counter,
+            what,
+        }
+    }
+
+    fn appoint(&self, leader: Option<Pid>) {
+        let wanted = Command::AppointLeader {
+            exchange: self.id,
+            epoch: self.core.epoch(),
+            leader,
+        };
+        if self.wanted.try_send(wanted).is_err() {
+            tracing::warn!(exchange = %self.name, "appointment not taken; it is proposed again");
+        }
+    }
+
+    fn transfer(&self, to: NodeId, epoch: Epoch, state: MoveState) {
+        let exchange = self.id;
+        let after_a_cancel = Epoch(epoch.0 + 1);
+        self.departing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(exchange, (after_a_cancel, state.clone()));
+        let message = PeerMessage::MoveState {
+            exchange,
+            epoch,
+            state,
+        };
+        if let Err(error) = self.context.wire.message(to, exchange, message) {
+            tracing::debug!(exchange = %self.name, %error, "state not sent; it is sent again");
+        }
+    }
+
+    fn deliver(&self, handler: Pid, copy: Frame, waited: Span) {
+        let span = spans::route_span(&copy.trace, || spans::Route {
+            exchange: self.name.as_str(),
+            strategy: self.strategy.as_str(),
+            candidates: self.core.handlers(),
+            picked: self.context.pid_text(handler),
+            waited,
+        });
+        let waited_ms = u32::try_from(waited.as_ms()).unwrap_or(u32::MAX);
+        let frame = Frame {
+            kind: Kind::Deliver,
+            epoch: self.core.epoch(),
+            to: handler.serial,
+            from: self.process.pid(),
+            left_ms: copy.left_ms.saturating_sub(waited_ms).max(1),
+            trace: spans::context_of(&span, copy.trace),
+            ..copy
+        };
+        let back = ReturnPath::of(&frame);
+        match self
+            .context
+            .wire
+            .frame(handler.node, lane_key(self.id, handler.serial), frame)
+        {
+            Ok(()) => {
+                self.process.count_sent(1);
+                self.post.routed.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => self
+                .context
+                .wire
+                .reply(back.none(self.process.pid(), error.reason())),
+        }
+    }
+
+    pub(super) fn refuse(&self, frame: &Frame, reason: NoReply) {
+        self.post.refused.fetch_add(1, Ordering::Relaxed);
+        self.context
+            .wire
+            .reply(self.back(frame).none(self.process.pid(), reason));
+    }
+
+    /// An answer of the exchange itself, before the request went to any handler: it comes from no process.
+    fn answer(&self, frame: &Frame, status: Status, payload: String) {
+        let nobody = Pid {
+            node: self.context.node,
+            serial: 0,
+        };
+        let answer = self.back(frame).reply(nobody, status, Bytes::from(payload));
+        self.context.wire.reply(answer);
+    }
+
+    fn back(&self, frame: &Frame) -> ReturnPath {
+        ReturnPath {
+            epoch: self.core.epoch(),
+            ..ReturnPath::of(frame)
+        }
+    }
+
+    fn interrupt(&self, request: RequestKey, index: u32, count: u32) {
+        let empty = Frame {
+            exchange: self.id,
+            epoch: self.core.epoch(),
+            origin: request.origin,
+            message: request.message,
+            index,
+            count,
+            ..Frame::new(Kind::Reply)
+        };
+        self.context
+            .wire
+            .reply(ReturnPath::of(&empty).none(self.process.pid(), NoReply::Interrupted));
+    }
+}

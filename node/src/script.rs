@@ -1,0 +1,182 @@
+//! Scripts by which exchanges route (`fun`, `sticky-fun`): compiled once per exchange, run once per request, in a fresh
+//! scope, with no way to reach anything but the question. Each run is bounded by operations, depth and sizes, never by a
+//! clock: the same question gives the same answer on every node.
+//!
+//! The words of a script are described in docs/messaging.md. What does not live here: what becomes of the answer.
+
+use std::sync::OnceLock;
+
+use rhai::{AST, Blob, Dynamic, Engine, ParseError, Scope};
+use squall_kernel::exchange::{Choice, Signature};
+use squall_kernel::limits::SCRIPT_BYTES_MAX;
+use squall_kernel::registry::{Command, RoutingFunction};
+
+use crate::functions::{Failed, Question, Routed};
+
+mod handlers;
+mod language;
+mod verdict;
+
+use handlers::Handlers;
+pub use language::{CALLS_MAX, OPERATIONS_MAX, PAYLOAD_SEEN_MAX};
+use verdict::Verdict;
+
+/// Why a script is refused at its declaration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptError {
+    /// It is too long.
+    #[error("a script has at most {SCRIPT_BYTES_MAX} bytes, this one has {len}")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// It is not a script.
+    #[error("the script is broken in line {line}, column {column}: {what}")]
+    Broken {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// Says whether a text is a script that an exchange can be declared with.
+///
+/// # Errors
+/// [`ScriptError`] says what is wrong and where.
+pub fn check(source: &str) -> Result<(), ScriptError> {
+    Script::compile(source).map(drop)
+}
+
+/// As [`check`], for the script of a declaration.
+///
+/// # Errors
+/// [`ScriptError`] says what is wrong and where.
+pub(crate) fn check_command(command: &Command) -> Result<(), ScriptError> {
+    match command {
+        Command::Declare {
+            function: Some(RoutingFunction::Script { source, .. }),
+            ..
+        } => check(source),
+        _ => Ok(()),
+    }
+}
+
+/// A compiled script.
+pub struct Script {
+    tree: AST,
+    /// It asks for the payload, which is a copy.
+    wants_payload: bool,
+}
+
+impl Script {
+    /// Compiles a script.
+    ///
+    /// # Errors
+    /// [`ScriptError`] says what is wrong and where.
+    pub fn compile(source: &str) -> Result<Self, ScriptError> {
+        if source.len() > SCRIPT_BYTES_MAX {
+            return Err(ScriptError::TooLong { len: source.len() });
+        }
+        let tree = engine().compile(source).map_err(|error| broken(&error))?;
+        Ok(Self {
+            tree,
+            wants_payload: mentions(source, "payload"),
+        })
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// [`Failed`] when it fails, meets a bound, or says nothing of use: the request is declined then.
+    pub fn route(&self, question: &Question<'_>) -> Result<Routed, Failed> {
+        let mut scope = self.scope(question);
+        let value = engine()
+            .eval_ast_with_scope::<Dynamic>(&mut scope, &self.tree)
+            .map_err(|error| Failed(format!("the exchange's script failed: {error}")))?;
+        answer(value, question)
+    }
+
+    fn scope(&self, question: &Question<'_>) -> Scope<'static> {
+        let mut scope = Scope::new();
+        for (name, bytes) in [
+            ("key", question.key),
+            ("service_tag", question.service_tag),
+            ("request_tag", question.request_tag),
+        ] {
+            scope.push_constant(name, String::from_utf8_lossy(bytes).into_owned());
+        }
+        let len = i64::try_from(question.payload.len()).expect("a payload is a few megabytes");
+        scope.push_constant("payload_len", len);
+        scope.push_constant("handlers", Handlers::of(question.handlers));
+        if self.wants_payload {
+            let payload = if question.payload.len() <= PAYLOAD_SEEN_MAX {
+                Dynamic::from_blob(question.payload.to_vec())
+            } else {
+                Dynamic::UNIT
+            };
+            scope.push_constant_dynamic("payload", payload);
+        }
+        scope
+    }
+}
+
+/// What the script's value says. An integer or a text is a signature.
+fn answer(value: Dynamic, question: &Question<'_>) -> Result<Routed, Failed> {
+    if let Some(verdict) = value.clone().try_cast::<Verdict>() {
+        return verdict.routed(question);
+    }
+    match signature(&value) {
+        Some(signature) => Ok(Routed::to(Choice::Signature(signature))),
+        None => Err(Failed(format!(
+            "the exchange's script ended with a value of the kind {}, which says nothing",
+            value.type_name()
+        ))),
+    }
+}
+
+fn signature(value: &Dynamic) -> Option<Signature> {
+    if let Ok(number) = value.as_int() {
+        return Some(Signature::new(number.cast_unsigned()));
+    }
+    let text = value.clone().into_immutable_string().ok()?;
+    Some(Signature::of_key(text.as_bytes()))
+}
+
+/// The payload that a value stands for.
+fn bytes_of(value: Dynamic) -> Option<Blob> {
+    match value.try_cast_result::<Blob>() {
+        Ok(blob) => Some(blob),
+        Err(other) => other
+            .into_immutable_string()
+            .ok()
+            .map(|text| text.as_bytes().to_vec()),
+    }
+}
+
+fn broken(error: &ParseError) -> ScriptError {
+    let position = error.position();
+    ScriptError::Broken {
+        line: position.line().unwrap_or(1),
+        column: position.position().unwrap_or(1),
+        what: error.err_type().to_string(),
+    }
+}
+
+/// True when the word stands in the text: perhaps in a comment, which costs a copy and nothing else.
+fn mentions(source: &str, word: &str) -> bool {
+    source
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .any(|found| found == word)
+}
+
+fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(language::engine)
+}
+
+#[cfg(test)]
+#[path = "script_test.rs"]
+mod tests;
