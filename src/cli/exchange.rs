@@ -3,6 +3,7 @@
 mod moving;
 mod table;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, Write as _, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
@@ -188,7 +189,10 @@ async fn show(name: &ExchangeName, as_json: bool, connect: &ConnectArgs) -> Resu
         Worded::new(refused.to_string(), Exit::Declined)
     };
     let exchange = found.ok_or_else(unknown)?;
-    let figures = operator.figures(name.as_str()).await.unwrap_or_default();
+    let figures = operator
+        .figures(name.as_str(), &BTreeSet::new())
+        .await
+        .unwrap_or_default();
     let owned = figures.into_values().find_map(|at_node| at_node.ok()?.owned);
     let mut out = stdout().lock();
     if as_json {
