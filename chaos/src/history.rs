@@ -131,6 +131,11 @@ pub enum What {
         /// Runs of it before this one have ended.
         before: Boot,
     },
+    /// The registry holds a node for up, which it did not before. Told by each node that applies it.
+    Up {
+        /// Which node.
+        node: NodeId,
+    },
     /// A handler attached through this node believes that it leads, until then.
     Leads {
         /// Exchange.

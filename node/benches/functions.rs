@@ -16,6 +16,8 @@ use squall_node::script::Script;
 
 const HANDLERS: u32 = 16;
 const ROUNDS: u64 = 300_000;
+/// Requests before the clock runs.
+const WARM_UP: u64 = 50_000;
 const FAR: Instant = Instant(u64::MAX / 2);
 
 fn pid(n: u32) -> Pid {
@@ -50,8 +52,11 @@ fn measure(name: &str, strategy: Strategy, mut choose: impl FnMut(&Bytes) -> Cho
     let mut exchange = exchange(strategy);
     let keys: Vec<Bytes> = (0..1000).map(|n| Bytes::from(format!("customer-{n}"))).collect();
     let mut effects = Vec::new();
-    let begun = Clock::now();
-    for n in 0..ROUNDS {
+    let mut begun = Clock::now();
+    for n in 0..ROUNDS + WARM_UP {
+        if n == WARM_UP {
+            begun = Clock::now();
+        }
         let key = &keys[usize::try_from(n % 1000).expect("below a thousand")];
         let input = ExchangeInput::Request {
             request: RequestKey {

@@ -123,6 +123,7 @@ impl fmt::Display for What {
             Self::Holds { place, count, bound } => write!(f, "{place} holds {count} of {bound}"),
             Self::Fault { id, text, ends_by } => write!(f, "fault {id} until {ends_by}: {text}"),
             Self::FaultOver { id } => write!(f, "fault {id} is over"),
+            Self::Up { node } => write!(f, "{:x} is up", node.0),
             Self::Lost { lost, before } => write!(f, "{:x} is lost, before its run {}", lost.0, before.0),
             Self::Mark(mark) => f.write_str(mark.as_str()),
             Self::Healed => f.write_str("healed"),

@@ -1,7 +1,8 @@
 //! I6: a sticky signature keeps its handler while it is up, across owner crashes and moves too.
 //!
 //! A handler is up until it detaches, its node ends, or the registry says that its node is lost. A handler of a node that
-//! was held for lost is judged again once its owner has it again: until then it may take what was sent to it before.
+//! the registry does not hold for up, or not any more, is judged once the node is up and the owner has the handler since:
+//! until then it may take what was sent to it before, and each new owner takes it for gone.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +22,8 @@ pub struct StickyKeeps {
     holders: Recent<(ExchangeId, Signature), (Pid, Event)>,
     /// Who serves, in the eyes of the owner, since when.
     views: Recent<ExchangeId, (Instant, Vec<Pid>)>,
-    /// When each node was last said to be lost.
-    lost: BTreeMap<NodeId, Instant>,
+    /// Since when each node is up, and none while it is not.
+    up: BTreeMap<NodeId, Option<Instant>>,
     judged: u64,
 }
 
@@ -31,7 +32,7 @@ impl Default for StickyKeeps {
         Self {
             holders: Recent::new(TURNS_REMEMBERED),
             views: Recent::new(GRANTS_REMEMBERED),
-            lost: BTreeMap::new(),
+            up: BTreeMap::new(),
             judged: 0,
         }
     }
@@ -42,12 +43,11 @@ impl StickyKeeps {
         self.holders.retain(|_, (pid, _)| !is_gone(*pid));
     }
 
-    /// True when the owner has the handler, and had it after its node was lost the last time.
+    /// True when its node is up, and the owner has the handler since.
     fn serves(&self, exchange: ExchangeId, handler: Pid) -> bool {
-        let lost = self.lost.get(&handler.node);
-        self.views
-            .get(&exchange)
-            .is_some_and(|(at, servers)| servers.contains(&handler) && lost.is_none_or(|lost| lost < at))
+        let up = self.up.get(&handler.node).copied().flatten();
+        let view = self.views.get(&exchange).zip(up);
+        view.is_some_and(|((at, servers), since)| servers.contains(&handler) && since < *at)
     }
 
     fn kept(
@@ -94,9 +94,12 @@ impl Invariant for StickyKeeps {
             } => return self.kept(event, *exchange, *signature, *handler),
             What::Detached { handler } => self.gone(|pid| pid == *handler),
             What::Ended { .. } => self.gone(|pid| pid.node == event.node),
-            What::Lost { lost } => {
-                self.lost.insert(*lost, event.at);
+            What::Lost { lost, .. } => {
+                self.up.insert(*lost, None);
                 self.gone(|pid| pid.node == *lost);
+            }
+            What::Up { node } => {
+                self.up.entry(*node).or_default().get_or_insert(event.at);
             }
             What::Deleted { exchange } => self.holders.retain(|(id, _), _| id != exchange),
             What::OwnerView { exchange, view, .. } => {
@@ -114,6 +117,8 @@ impl Invariant for StickyKeeps {
 
 #[cfg(test)]
 mod tests {
+    use squall_kernel::id::Boot;
+
     use super::super::story::{at, broken, handler, holds, owner_view, unknown};
     use super::*;
 
@@ -131,12 +136,16 @@ mod tests {
         )
     }
 
+    fn lost(t: u64, node: u64) -> Event {
+        let (lost, before) = (NodeId(node), Boot(2));
+        at(t, 3, What::Lost { lost, before })
+    }
+
     fn served() -> Vec<Event> {
-        vec![
-            owner_view(1, 1, (1, 2), None, &[1, 2]),
-            kept(2, 1, 1),
-            kept(3, 1, 1),
-        ]
+        let up = |n| at(0, 1, What::Up { node: NodeId(n) });
+        let mut story = vec![up(1), up(2), owner_view(1, 1, (1, 2), None, &[1, 2])];
+        story.extend([kept(2, 1, 1), kept(3, 1, 1)]);
+        story
     }
 
     #[test]
@@ -153,7 +162,7 @@ mod tests {
         for gone in [
             at(4, 1, What::Detached { handler: handler(1) }),
             at(4, 1, What::Ended { graceful: false }),
-            at(4, 3, What::Lost { lost: NodeId(1) }),
+            lost(4, 1),
         ] {
             let mut story = served();
             story.extend([gone, kept(5, 2, 2)]);
@@ -165,18 +174,21 @@ mod tests {
     fn what_reaches_a_lost_node_before_it_is_back_is_not_judged() {
         let mut story = served();
         story.extend([
-            at(4, 3, What::Lost { lost: NodeId(1) }),
+            lost(4, 1),
             kept(5, 2, 2),
             kept(6, 1, 1),
             kept(7, 2, 2),
         ]);
         holds(StickyKeeps::default(), &story);
         story.extend([owner_view(8, 1, (1, 4), None, &[1, 2]), kept(9, 1, 1)]);
+        holds(StickyKeeps::default(), &story);
+        let up = at(10, 3, What::Up { node: NodeId(1) });
+        story.extend([up, owner_view(11, 1, (1, 5), None, &[1, 2]), kept(12, 1, 1)]);
         broken(StickyKeeps::default(), &story);
     }
 
     #[test]
     fn without_signatures_nothing_is_said() {
-        unknown(StickyKeeps::default(), &served()[..1]);
+        unknown(StickyKeeps::default(), &served()[..3]);
     }
 }

@@ -47,6 +47,17 @@ impl Change {
         self.lost.iter().any(|(lost, _)| *lost == node)
     }
 
+    /// Nodes that are up now and were not, or were not there.
+    pub fn came_up(&self) -> impl Iterator<Item = NodeId> {
+        let was_up = |id: &NodeId| self.old.nodes.get(id).is_some_and(NodeRecord::is_up);
+        let up = self
+            .new
+            .nodes
+            .values()
+            .filter(move |node| node.is_up() && !was_up(&node.id));
+        up.map(|node| node.id)
+    }
+
     /// The exchange now.
     #[must_use]
     pub fn exchange(&self, id: ExchangeId) -> Option<&ExchangeRecord> {

@@ -131,6 +131,7 @@ impl World {
         for (lost, before) in change.lost_runs() {
             news.push(What::Lost { lost, before });
         }
+        news.extend(change.came_up().map(|node| What::Up { node }));
         for gone in before
             .exchanges
             .keys()
