@@ -125,9 +125,10 @@ impl Script {
 
 /// What the script's value says. An integer or a text is a signature.
 fn answer(value: Dynamic, question: &Question<'_>) -> Result<Routed, Failed> {
-    if let Some(verdict) = value.clone().try_cast::<Verdict>() {
-        return verdict.routed(question);
-    }
+    let value = match value.try_cast_result::<Verdict>() {
+        Ok(verdict) => return verdict.routed(question),
+        Err(value) => value,
+    };
     match signature(&value) {
         Some(signature) => Ok(Routed::to(Choice::Signature(signature))),
         None => Err(Failed(format!(

@@ -37,12 +37,14 @@ fn cluster() -> Arc<Registry> {
             boot: Boot(1),
             mesh_addr: String::new(),
             grpc_addr: String::new(),
+            functions: Vec::new(),
         })
     };
     let declare = Command::Declare {
         name: ExchangeName::new("x").expect("a good name"),
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
+        function: None,
         failover: vec![name(A), name(B)],
         takeover: None,
     };
@@ -140,4 +142,43 @@ fn what_a_weak_owner_knew_is_lost_although_it_lives_on() {
         (Some(A), true)
     );
     assert_eq!(keeper(&first, &back, A), None);
+}
+
+#[test]
+fn a_node_that_comes_up_is_told_once_and_owners_that_changed_are_found_side_by_side() {
+    let mut registry = Registry::default();
+    let mut at = 0;
+    let mut apply = |command: &Command| {
+        at += 1;
+        let before = Arc::new(registry.clone());
+        registry.apply(squall_kernel::id::Revision(at), command);
+        Change::between(before, Arc::new(registry.clone()), NodeId(1))
+    };
+    apply(&Command::Found {
+        cluster: squall_kernel::id::ClusterId(1),
+        profile: squall_kernel::profile::Profile::Lan,
+    });
+    let up = Command::NodeUp(Introduction {
+        id: NodeId(1),
+        name: "a".parse().expect("a good name"),
+        incarnation: squall_kernel::id::Incarnation(1),
+        boot: Boot(1),
+        mesh_addr: "a:1".into(),
+        grpc_addr: "a:2".into(),
+        functions: Vec::new(),
+    });
+    assert_eq!(apply(&up).came_up().collect::<Vec<_>>(), [NodeId(1)]);
+    assert_eq!(apply(&up).came_up().count(), 0);
+    for (name, changed) in [("x", 1), ("y", 2), ("x", 0)] {
+        let declared = apply(&Command::Declare {
+            name: name.parse().expect("a good name"),
+            pattern: squall_kernel::registry::Pattern::RequestResponse,
+            strategy: squall_kernel::registry::Strategy::RoundRobin,
+            function: None,
+            failover: Vec::new(),
+            takeover: None,
+        });
+        let ids: Vec<u32> = declared.owners_changed().map(|record| record.id.0).collect();
+        assert_eq!(ids, if changed == 0 { vec![] } else { vec![changed] });
+    }
 }
