@@ -90,13 +90,6 @@ mod tests {
             mesh_addr: mesh_addr.into(),
             grpc_addr: String::new(),
             functions: Vec::new(),
-            id: NodeId(1),
-            name: NodeName::new("a").unwrap(),
-            incarnation: Incarnation(1),
-            boot: Boot(1),
-            mesh_addr: mesh_addr.into(),
-            grpc_addr: String::new(),
-            functions: Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@ use super::*;
 fn figures(incarnation: u64, begun: u64, ended: u64, open: u64) -> Figures {
     Figures {
         incarnation,
+        owned: None,
         books: Books {
             begun,
             ended,
