@@ -60,6 +60,28 @@ pub const MAILBOX_BOUND: usize = 4096;
 pub const PHI_WINDOW: usize = 64;
 /// Exchanges that send a request on, one to the next: more are a circle.
 pub const REDIRECTS_MAX: u8 = 8;
+/// A routing key travels as a tag; megabytes of key are refused before anything is copied.
+pub const KEY_BYTES_MAX: usize = TAG_BYTES_MAX;
+/// Wildcards in one pattern: each may double the ways through a key.
+pub const KEY_WILDCARDS_MAX: usize = 16;
+/// Different patterns that one exchange has at one node, of its subscribers and of the nodes it serves.
+pub const PATTERNS_PER_EXCHANGE_MAX: usize = 100_000;
+/// Segments of all patterns with wildcards in one trie, those that patterns share counted once: some 50 to 140 MB.
+pub const PATTERN_PLACES_MAX: usize = 500_000;
+/// Subscriptions (connection tag and pattern) of one subscriber.
+pub const PATTERNS_PER_SUBSCRIBER_MAX: usize = 1024;
+/// Subscribers of one exchange on one node: ten times what the largest figure asks for (A34).
+pub const SUBSCRIBERS_PER_NODE_MAX: usize = 100_000;
+/// Subscriptions of one exchange on one node, of some 100 bytes each.
+pub const SUBSCRIPTIONS_PER_NODE_MAX: usize = 1_000_000;
+/// Patterns in one announcement of interest: a megabyte at most, so that a heartbeat behind it is not late.
+pub const INTEREST_PATTERNS_MAX: usize = 4096;
+/// Latest events that a node remembers, so that none arrives twice while its subscriptions go over to another proxy.
+pub const ARRIVALS_MAX: usize = 4096;
+/// Ids in a de-duplication window, of at most 255 bytes each.
+pub const DEDUP_IDS_MAX: usize = 65_536;
+/// Messages that may overtake a waiting one of lower priority in a row.
+pub const OVERTAKEN_MAX: u32 = 64;
 /// Longest deadline of a request, in milliseconds: one hour.
 pub const REQUEST_TIMEOUT_MS_MAX: u32 = 3_600_000;
 
@@ -79,3 +101,11 @@ const _: () = assert!(SCRIPTS_BYTES_MAX * 4 <= SNAPSHOT_BYTES_MAX);
 const _: () = assert!(BINDINGS_MAX * 10 + HANDLERS_PER_EXCHANGE_MAX * 300 < PAYLOAD_BYTES_MAX);
 const _: () = assert!(VOTERS_MAX <= NODES_MAX);
 const _: () = assert!(DRIFT_PPM < 100_000);
+// An announcement of the longest patterns fits a frame.
+const _: () = assert!(INTEREST_PATTERNS_MAX * (KEY_BYTES_MAX + 2) < PAYLOAD_BYTES_MAX);
+// A place for each pattern at least, and numbers of 32 bits for all of them.
+const _: () =
+    assert!(PATTERNS_PER_EXCHANGE_MAX < PATTERN_PLACES_MAX && PATTERN_PLACES_MAX < u32::MAX as usize);
+const _: () = assert!(SUBSCRIPTIONS_PER_NODE_MAX < u32::MAX as usize);
+// The nodes that are interested in a pattern are the bits of one word.
+const _: () = assert!(NODES_MAX <= u64::BITS as usize);

@@ -157,3 +157,23 @@ reasons! {
         TooMany = "too many connections",
     }
 }
+
+reasons! {
+    /// Why a subscription was refused: which bound of `limits` it met.
+    SubscribeRefusal {
+        /// Subscribers of the exchange on this node.
+        Subscribers = "too many subscribers on this node",
+        /// Subscriptions of this subscriber.
+        OfSubscriber = "too many subscriptions of one subscriber",
+        /// Subscriptions of the exchange on this node.
+        OfNode = "too many subscriptions on this node",
+        /// Different patterns of the exchange.
+        PatternsOfExchange = "too many patterns of one exchange",
+        /// Segments of its patterns with wildcards.
+        SegmentsOfExchange = "too many segments in patterns of one exchange",
+        /// The connection tag is too long.
+        ConnectionTag = "connection tag too long",
+        /// More nodes than a cluster has.
+        Nodes = "too many nodes",
+    }
+}

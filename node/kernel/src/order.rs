@@ -1,0 +1,333 @@
+//! The order in which a mailbox gives its messages out, and what happens when it is full: ten priorities, first in first
+//! out within each, a bound, and times to live (B9).
+//!
+//! **Overtaking is bounded**: after [`limits::OVERTAKEN_MAX`] messages in a row that overtook waiting ones of lower
+//! priority, the one of lower priority that has waited longest comes first. So every message comes out, also those of a
+//! priority between two busy ones.
+//!
+//! What does not live here: who waits on a full mailbox, and the wire's place for the priority.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+use crate::time::{Instant, Span};
+
+const LEVELS: usize = 10;
+
+/// From 0, the usual one and lowest, to 9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Priority(u8);
+
+/// A number above 9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("priorities go from 0 to 9, not to {found}")]
+pub struct NoPriority {
+    /// Number given.
+    pub found: u8,
+}
+
+impl Priority {
+    /// Highest.
+    pub const MAX: Self = Self(9);
+
+    /// Checks a number.
+    ///
+    /// # Errors
+    /// [`NoPriority`] above 9.
+    pub const fn new(number: u8) -> Result<Self, NoPriority> {
+        if number > Self::MAX.0 {
+            Err(NoPriority { found: number })
+        } else {
+            Ok(Self(number))
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    fn level(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl TryFrom<u8> for Priority {
+    type Error = NoPriority;
+    fn try_from(number: u8) -> Result<Self, NoPriority> {
+        Self::new(number)
+    }
+}
+
+impl From<Priority> for u8 {
+    fn from(priority: Priority) -> Self {
+        priority.0
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// What a full queue does with one more message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum WhenFull {
+    /// Turns it away.
+    #[default]
+    Reject,
+    /// Drops the oldest of the lowest priority, which is the new one itself when all others are of a higher one.
+    DropOldest,
+    /// Gives it back: whoever brought it waits until there is room.
+    Block,
+}
+
+impl WhenFull {
+    /// The policy's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::DropOldest => "drop-oldest",
+            Self::Block => "block",
+        }
+    }
+}
+
+impl fmt::Display for WhenFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A message that a full queue did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken<T> {
+    /// For good.
+    Rejected(T),
+    /// Bring it again when there is room.
+    Blocked(T),
+}
+
+/// Why a message left the queue without being given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// Its time to live was over.
+    Expired,
+    /// The queue was full.
+    Dropped,
+}
+
+/// What became of all messages so far: `taken` is `given` and `expired` and `dropped` and those still in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Taken in.
+    pub taken: u64,
+    /// Given out.
+    pub given: u64,
+    /// Out of time in the queue.
+    pub expired: u64,
+    /// Dropped to make room, new ones that made none included.
+    pub dropped: u64,
+    /// Turned away.
+    pub rejected: u64,
+    /// Given back.
+    pub blocked: u64,
+}
+
+/// A bounded queue of messages with priorities.
+#[derive(Debug, Clone)]
+pub struct PriorityQueue<T> {
+    levels: [VecDeque<Waiting<T>>; LEVELS],
+    len: usize,
+    bound: usize,
+    when_full: WhenFull,
+    arrivals: u64,
+    overtook: u32,
+    counts: Counts,
+}
+
+#[derive(Debug, Clone)]
+struct Waiting<T> {
+    number: u64,
+    since: Instant,
+    until: Option<Instant>,
+    item: T,
+}
+
+impl<T> PriorityQueue<T> {
+    /// An empty queue for at most `bound` messages; a bound of 0 is one of 1.
+    #[must_use]
+    pub fn new(bound: usize, when_full: WhenFull) -> Self {
+        Self {
+            levels: [const { VecDeque::new() }; LEVELS],
+            len: 0,
+            bound: bound.max(1),
+            when_full,
+            arrivals: 0,
+            overtook: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Messages waiting, those out of time included until they are met.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when none waits.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// True when one more is taken without anything dropped.
+    #[must_use]
+    pub const fn has_room(&self) -> bool {
+        self.len < self.bound
+    }
+
+    /// What became of all messages so far.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How long the message that has waited longest has waited.
+    #[must_use]
+    pub fn oldest_age(&self, now: Instant) -> Option<Span> {
+        let fronts = self.levels.iter().filter_map(VecDeque::front);
+        fronts.map(|waiting| now.since(waiting.since)).max()
+    }
+
+    /// Takes a message in, to be given out before `until`. What leaves the queue for it, itself perhaps, is added to
+    /// `gone`. Before a full queue does what it has to, messages out of time at the front of each priority make room.
+    ///
+    /// # Errors
+    /// [`NotTaken`] with the message, as the queue's policy says.
+    pub fn push(
+        &mut self,
+        now: Instant,
+        priority: Priority,
+        until: Option<Instant>,
+        item: T,
+        gone: &mut Vec<(Gone, T)>,
+    ) -> Result<(), NotTaken<T>> {
+        if !self.has_room() {
+            self.expire_fronts(now, gone);
+        }
+        if !self.has_room() {
+            match self.when_full {
+                WhenFull::Reject => {
+                    self.counts.rejected += 1;
+                    return Err(NotTaken::Rejected(item));
+                }
+                WhenFull::Block => {
+                    self.counts.blocked += 1;
+                    return Err(NotTaken::Blocked(item));
+                }
+                WhenFull::DropOldest => {
+                    if !self.drop_oldest(priority, gone) {
+                        self.counts.taken += 1;
+                        self.counts.dropped += 1;
+                        gone.push((Gone::Dropped, item));
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.counts.taken += 1;
+        self.len += 1;
+        self.arrivals += 1;
+        self.levels[priority.level()].push_back(Waiting {
+            number: self.arrivals,
+            since: now,
+            until,
+            item,
+        });
+        Ok(())
+    }
+
+    /// Gives the next message out. Those found out of time on the way are added to `gone`.
+    pub fn pop(&mut self, now: Instant, gone: &mut Vec<(Gone, T)>) -> Option<T> {
+        self.expire_fronts(now, gone);
+        let highest = self.levels.iter().rposition(|level| !level.is_empty())?;
+        let overtaken = (0..highest)
+            .filter_map(|level| Some((self.levels[level].front()?.number, level)))
+            .min();
+        let level = match overtaken {
+            None => {
+                self.overtook = 0;
+                highest
+            }
+            Some((_, waited_longest)) if self.overtook >= limits::OVERTAKEN_MAX => {
+                self.overtook = 0;
+                waited_longest
+            }
+            Some(_) => {
+                self.overtook += 1;
+                highest
+            }
+        };
+        let waiting = self.levels[level].pop_front()?;
+        self.len -= 1;
+        self.counts.given += 1;
+        Some(waiting.item)
+    }
+
+    /// Empties the queue, highest priority first: its process ends. Times to live and overtaking play no part.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.counts.given += self.len as u64;
+        self.len = 0;
+        let levels = self.levels.iter_mut().rev();
+        levels
+            .flat_map(|level| level.drain(..))
+            .map(|waiting| waiting.item)
+    }
+
+    /// False when all are of a higher priority.
+    fn drop_oldest(&mut self, priority: Priority, gone: &mut Vec<(Gone, T)>) -> bool {
+        let mut up_to_its_own = self.levels.iter_mut().take(priority.level() + 1);
+        let Some(oldest) = up_to_its_own.find_map(VecDeque::pop_front) else {
+            return false;
+        };
+        self.leave(oldest, Gone::Dropped, gone);
+        true
+    }
+
+    fn expire_fronts(&mut self, now: Instant, gone: &mut Vec<(Gone, T)>) {
+        for level in 0..LEVELS {
+            while self.levels[level].front().is_some_and(|it| it.is_over(now)) {
+                let waiting = self.levels[level].pop_front().expect("looked at above");
+                self.leave(waiting, Gone::Expired, gone);
+            }
+        }
+    }
+
+    fn leave(&mut self, waiting: Waiting<T>, why: Gone, gone: &mut Vec<(Gone, T)>) {
+        match why {
+            Gone::Expired => self.counts.expired += 1,
+            Gone::Dropped => self.counts.dropped += 1,
+        }
+        self.len -= 1;
+        gone.push((why, waiting.item));
+    }
+}
+
+impl<T> Waiting<T> {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+#[cfg(test)]
+#[path = "order_test.rs"]
+mod tests;

@@ -1,0 +1,334 @@
+//! The subscriptions of one publish-subscribe exchange at one node, be it the owner, a proxy or a node with subscribers
+//! only: who gets a publish, and what to ask the node above for (A30–A34). A pure state machine.
+//!
+//! Each node announces each pattern once, however many subscribers want it, to one node *above* it: a proxy or the owner.
+//! So a publish goes to each node at most once (invariant I7). Going over to another node above, both send for a while:
+//! the new one confirms before the old one is left, and events that came from both are taken once. What a proxy that is
+//! left has itself not received by then is lost to this node, as is what is on its way under an epoch that is over.
+//!
+//! What does not live here: which node is above (`nearest`), mailboxes, confirms to publishers, and frames. The shell
+//! calls [`Subscriptions::flush`] after each batch of inputs, and says so when a link was made anew.
+
+mod arrivals;
+mod downstream;
+mod fanout;
+mod local;
+mod slab;
+mod step;
+mod table;
+mod upstream;
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use crate::fence::{Fence, Fenced, Pass};
+use crate::id::{Counter, Epoch, Incarnation, LeaderEpoch, MessageId, NodeId, Pid};
+use crate::keys::{Key, KeyPattern};
+use crate::limits;
+use crate::time::Instant;
+
+use arrivals::Arrivals;
+use downstream::Downstreams;
+pub use fanout::{Fanout, LocalCopy};
+use local::{Locals, Subscription};
+pub use step::{Interest, MovedInterest, Stamp, SubscriptionEffect, SubscriptionInput, Upstream};
+use table::Table;
+
+/// Subscriptions of an exchange at one node.
+#[derive(Debug, Clone)]
+pub struct Subscriptions {
+    node: NodeId,
+    incarnation: Incarnation,
+    fence: Fence,
+    epoch: Epoch,
+    upstream: Upstream,
+    /// The node above before this one: its events still count.
+    previous: Option<Previous>,
+    /// Last announcement, to whomever.
+    counter: Counter,
+    /// Last announcement that the node above confirmed.
+    confirmed: Counter,
+    /// The announcement whose confirmation makes the node above the one that serves.
+    joins_at: Counter,
+    table: Table,
+    locals: Locals,
+    downstreams: Downstreams,
+    /// Subscriptions whose pattern the node above has not confirmed.
+    waiting: BTreeSet<Subscription>,
+    arrivals: Arrivals,
+}
+
+/// What an event is to the node it arrived at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// New: route it.
+    First,
+    /// It came before, by another way.
+    Again,
+    /// From a node that does not serve this one any more and has missed that. Give the table its
+    /// [`SubscriptionInput::SnapshotAsked`]: the answer tells it.
+    Stranger,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Previous {
+    node: NodeId,
+    /// It was told that it is left.
+    left: bool,
+}
+
+impl Subscriptions {
+    /// Nothing subscribed, nothing above. Announcements are numbered from the microsecond of `now` on, so that a table
+    /// made anew in the same run is never behind the one before it.
+    #[must_use]
+    pub fn new(now: Instant, node: NodeId, incarnation: Incarnation) -> Self {
+        let start = Counter(now.0);
+        Self {
+            node,
+            incarnation,
+            fence: Fence::default(),
+            epoch: Epoch(0),
+            upstream: Upstream::Nowhere,
+            previous: None,
+            counter: start,
+            confirmed: start,
+            joins_at: start,
+            table: Table::default(),
+            locals: Locals::default(),
+            downstreams: Downstreams::default(),
+            waiting: BTreeSet::new(),
+            arrivals: Arrivals::default(),
+        }
+    }
+
+    /// Takes one input; effects are added to `out`. What changes for the node above is told by [`Self::flush`].
+    pub fn step(&mut self, input: SubscriptionInput, out: &mut Vec<SubscriptionEffect>) {
+        use SubscriptionInput as In;
+        match input {
+            In::Subscribe {
+                subscriber,
+                connection,
+                pattern,
+            } => {
+                self.subscribe(subscriber, &connection, pattern, out);
+            }
+            In::Unsubscribe {
+                subscriber,
+                connection,
+                pattern,
+            } => {
+                let ending = match pattern {
+                    Some(pattern) => {
+                        let found = self.locals.find(&self.table, subscriber, &connection, &pattern);
+                        found.into_iter().collect()
+                    }
+                    None => self.locals.of_connection(subscriber, &connection),
+                };
+                self.end(ending);
+            }
+            In::SubscriberGone { subscriber } => self.end(self.locals.of_subscriber(subscriber)),
+            In::Downstream {
+                node,
+                stamp,
+                interest,
+            } => self.downstream(node, stamp, interest, out),
+            In::NodeLost { node, incarnation } => self.node_lost(node, incarnation),
+            In::Upstream { epoch, upstream } => self.retarget(epoch, upstream, out),
+            In::Relinked { node } | In::SnapshotAsked { by: node } => self.tell(node, out),
+            In::Confirmed { by, stamp } => self.confirmed(by, stamp, out),
+            In::Refused { by, reason, patterns } => self.refused(by, reason, &patterns, out),
+            In::Resume { state } => {
+                let others = state.into_iter().filter(|moved| moved.node != self.node);
+                others.for_each(|moved| self.downstreams.resume(&mut self.table, moved));
+            }
+            In::Settled => self.downstreams.settled(&mut self.table),
+        }
+        if self.upstream == Upstream::Root {
+            self.settle(out);
+        }
+    }
+
+    /// Tells the node above what has changed since the last time: to be called after each batch of inputs, at most some
+    /// milliseconds later.
+    pub fn flush(&mut self, out: &mut Vec<SubscriptionEffect>) {
+        let Upstream::At(to) = self.upstream else {
+            return;
+        };
+        while self.table.has_changes() {
+            self.counter.0 += 1;
+            let (add, remove) = self.table.changes(limits::INTEREST_PATTERNS_MAX, self.counter);
+            self.announce(to, Interest::Delta { add, remove }, out);
+        }
+        self.downstreams.owe(self.counter);
+        self.downstreams.confirm(self.confirmed, out);
+    }
+
+    /// Lets a publish or an event of that epoch through, or refuses it because the epoch is over.
+    ///
+    /// # Errors
+    /// [`Fenced`] with the highest epoch seen.
+    pub fn admit(&mut self, epoch: Epoch) -> Result<Pass, Fenced> {
+        self.fence.pass(epoch, LeaderEpoch(0))
+    }
+
+    /// Whether an event from that node is to be taken.
+    pub fn arrive(&mut self, from: NodeId, publisher: Pid, message: MessageId) -> Arrival {
+        let above = self.upstream == Upstream::At(from);
+        if !above && self.previous.is_none_or(|it| it.node != from) {
+            Arrival::Stranger
+        } else if self.arrivals.first(publisher, message) {
+            Arrival::First
+        } else {
+            Arrival::Again
+        }
+    }
+
+    /// Finds who gets a publish with that key: each local subscriber once, each node once, except the one it came from.
+    pub fn route(&self, _pass: &Pass, key: &Key, except: Option<NodeId>, fanout: &mut Fanout) {
+        let Fanout {
+            walk,
+            nodes,
+            receivers,
+        } = fanout;
+        nodes.clear();
+        receivers.start(&self.locals);
+        let mut mask = 0;
+        self.table.matches(key, walk, |wanted| {
+            mask |= wanted.nodes;
+            for connection in &wanted.connections {
+                receivers.add(&self.locals, *connection);
+            }
+        });
+        self.downstreams.nodes_of(mask, except, nodes);
+    }
+
+    /// What the next owner needs to know, this node's own interest included.
+    #[must_use]
+    pub fn state(&self) -> Vec<MovedInterest> {
+        let mut state = self.downstreams.state(&self.table);
+        let own: Vec<&KeyPattern> = self.table.wanted_here().collect();
+        downstream::moved(self.node, self.incarnation, &own, &mut state);
+        state
+    }
+
+    /// Local subscribers.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.locals.subscribers()
+    }
+
+    /// Their subscriptions: tag and pattern.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.locals.subscriptions()
+    }
+
+    /// Different patterns, of local subscribers and of nodes.
+    #[must_use]
+    pub fn patterns(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Nodes that get their publishes from here.
+    #[must_use]
+    pub fn downstream_nodes(&self) -> usize {
+        self.downstreams.len()
+    }
+
+    /// Where publishes come from.
+    #[must_use]
+    pub const fn upstream(&self) -> Upstream {
+        self.upstream
+    }
+
+    /// Epoch of the exchange, as the registry has it.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn subscribe(
+        &mut self,
+        subscriber: Pid,
+        connection: &bytes::Bytes,
+        pattern: KeyPattern,
+        out: &mut Vec<SubscriptionEffect>,
+    ) {
+        match self
+            .locals
+            .subscribe(&mut self.table, subscriber, connection, &pattern)
+        {
+            Ok(subscription) if self.is_ready(subscription) => out.push(self.ready(subscription)),
+            Ok(subscription) => {
+                self.waiting.insert(subscription);
+            }
+            Err(reason) => out.push(SubscriptionEffect::Refuse {
+                subscriber,
+                connection: connection.clone(),
+                pattern,
+                reason,
+            }),
+        }
+    }
+
+    fn is_ready(&self, (_, pattern): Subscription) -> bool {
+        let announced = self.table.at(pattern).announced;
+        self.upstream == Upstream::Root || announced.is_some_and(|counter| counter <= self.confirmed)
+    }
+
+    fn ready(&self, (connection, pattern): Subscription) -> SubscriptionEffect {
+        let connection = self.locals.connection(connection);
+        SubscriptionEffect::Ready {
+            subscriber: self.locals.pid(connection.subscriber),
+            connection: connection.tag.clone(),
+            pattern: self.table.at(pattern).pattern.clone(),
+        }
+    }
+
+    fn end(&mut self, subscriptions: Vec<Subscription>) {
+        for subscription in subscriptions {
+            self.waiting.remove(&subscription);
+            self.locals.end(&mut self.table, subscription);
+        }
+    }
+
+    fn downstream(
+        &mut self,
+        node: NodeId,
+        stamp: Stamp,
+        interest: Interest,
+        out: &mut Vec<SubscriptionEffect>,
+    ) {
+        // Leaving is no effect to be fenced: it takes place under any epoch, and what the node has announced later stands.
+        let leaves = interest == Interest::Leave;
+        match self.admit(stamp.epoch) {
+            Ok(_pass) => self.downstreams.take(&mut self.table, node, stamp, interest, out),
+            Err(_) if leaves => self.downstreams.take(&mut self.table, node, stamp, interest, out),
+            Err(fenced) => out.push(SubscriptionEffect::Fenced {
+                to: node,
+                seen: fenced.epoch,
+            }),
+        }
+    }
+
+    fn node_lost(&mut self, node: NodeId, incarnation: Incarnation) {
+        self.downstreams.lost(&mut self.table, node, incarnation);
+        // The node above is not dropped here: the registry names another one at once, and until then nothing comes.
+        if self.previous.is_some_and(|it| it.node == node) {
+            self.previous = None;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "subscriptions/bounds_test.rs"]
+mod bounds_tests;
+#[cfg(test)]
+#[path = "subscriptions_test.rs"]
+mod tests;
+#[cfg(test)]
+#[path = "subscriptions/world_test.rs"]
+mod world;
+#[cfg(test)]
+#[path = "subscriptions/runs_test.rs"]
+mod world_tests;
