@@ -260,6 +260,14 @@ impl KeyPattern {
 /// The length comes first: of a megabyte nothing is read or copied.
 fn check(what: What, bytes: &[u8]) -> Result<&str, KeyError> {
     let (len, max) = (bytes.len(), limits::KEY_BYTES_MAX);
+    if len <= max && is_plain(bytes) {
+        return Ok(core::str::from_utf8(bytes).expect("printable ASCII"));
+    }
+    check_in_full(what, bytes)
+}
+
+fn check_in_full(what: What, bytes: &[u8]) -> Result<&str, KeyError> {
+    let (len, max) = (bytes.len(), limits::KEY_BYTES_MAX);
     if len == 0 {
         return Err(KeyError::Empty { what });
     }
@@ -276,6 +284,24 @@ fn check(what: What, bytes: &[u8]) -> Result<&str, KeyError> {
         at += segment.len() + SEPARATOR.len_utf8();
     }
     Ok(text)
+}
+
+/// What nearly all keys are, seen in one pass: printable ASCII without wildcards and without empty segments.
+fn is_plain(bytes: &[u8]) -> bool {
+    let mut before = SEPARATOR as u8;
+    for byte in bytes {
+        let fine = match byte {
+            b'.' => before != SEPARATOR as u8,
+            b'*' | b'#' => false,
+            b' '..=b'~' => true,
+            _ => false,
+        };
+        if !fine {
+            return false;
+        }
+        before = *byte;
+    }
+    before != SEPARATOR as u8
 }
 
 fn check_segment(what: What, segment: &str, start: usize) -> Result<(), KeyError> {

@@ -190,4 +190,11 @@ proptest! {
         }
         let _ = KeyPattern::take(&bytes);
     }
+
+    #[test]
+    fn the_short_way_is_the_long_way(text in "[a~ .*#\t]{1,8}") {
+        let long = check_in_full(What::Key, text.as_bytes());
+        prop_assert_eq!(is_plain(text.as_bytes()), long.is_ok());
+        prop_assert_eq!(check(What::Key, text.as_bytes()), long);
+    }
 }

@@ -68,6 +68,9 @@ pub const KEY_WILDCARDS_MAX: usize = 16;
 pub const PATTERNS_PER_EXCHANGE_MAX: usize = 100_000;
 /// Segments of all patterns with wildcards in one trie, those that patterns share counted once: some 50 to 140 MB.
 pub const PATTERN_PLACES_MAX: usize = 500_000;
+/// Those of them that one hostile key could reach all at once: a match then takes some milliseconds with 128 segments, a
+/// microsecond with five.
+pub const PATTERN_BUSY_PLACES_MAX: usize = 16_384;
 /// Subscriptions (connection tag and pattern) of one subscriber.
 pub const PATTERNS_PER_SUBSCRIBER_MAX: usize = 1024;
 /// Subscribers of one exchange on one node: ten times what the largest figure asks for (A34).

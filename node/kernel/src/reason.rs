@@ -171,6 +171,8 @@ reasons! {
         PatternsOfExchange = "too many patterns of one exchange",
         /// Segments of its patterns with wildcards.
         SegmentsOfExchange = "too many segments in patterns of one exchange",
+        /// Segments of its patterns that are behind several wildcards.
+        WildcardsOfExchange = "too many segments behind several wildcards in patterns of one exchange",
         /// The connection tag is too long.
         ConnectionTag = "connection tag too long",
         /// More nodes than a cluster has.

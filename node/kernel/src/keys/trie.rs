@@ -2,7 +2,11 @@
 //!
 //! Plain keys are in one map. Patterns with wildcards are in a trie of segments that is walked as an automaton: the
 //! places reached so far, once each, however many ways lead there. So a match costs at most segments of the key times
-//! places of the trie, never a power of them; and no more than a few look-ups where patterns are as people write them.
+//! places reached, never a power of them; and no more than a few look-ups where patterns are as people write them.
+//!
+//! How many places one key can reach at the same time depends on the wildcards before them. With a weight of one for `*`
+//! and of two for `#`, those behind a weight of up to two are few for any key; those behind more could be all of them,
+//! and so there is a bound for these alone ([`limits::PATTERN_BUSY_PLACES_MAX`]).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -19,16 +23,31 @@ pub struct KeyTrie<T> {
     exact: BTreeMap<Text, T>,
     nodes: Vec<Node<T>>,
     free: Vec<u32>,
+    /// Patterns in `nodes`.
     wild: usize,
+    /// Places that one key may reach all together.
+    busy: usize,
 }
 
 /// The patterns would take more places than one trie may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("patterns with wildcards take at most {max} segments in all")]
-pub struct TrieFull {
-    /// Bound.
-    pub max: usize,
+pub enum TrieFull {
+    /// In all.
+    #[error("patterns with wildcards have at most {max} segments in all")]
+    Places {
+        /// Bound.
+        max: usize,
+    },
+    /// Behind several wildcards.
+    #[error("at most {max} segments are behind three `*`, two `#` or one of each, in all patterns together")]
+    Busy {
+        /// Bound.
+        max: usize,
+    },
 }
+
+/// Behind more than this one key can reach many places at once.
+const QUIET_WEIGHT_MAX: u32 = 2;
 
 /// What a walk over a trie needs to remember: kept by the caller from match to match, so that none allocates. One may
 /// serve several tries.
@@ -36,9 +55,11 @@ pub struct TrieFull {
 pub struct Walk {
     here: Vec<u32>,
     next: Vec<u32>,
-    /// Places behind a `#`: once reached they stay reached to the key's end.
+    /// Places of a `#` that patterns go on from: once reached they stay reached to the key's end.
     staying: Vec<u32>,
-    /// Per place, the match in which it became one of `staying`.
+    /// Places of a `#` that ends a pattern: whatever follows, it matches.
+    matched: Vec<u32>,
+    /// Per place of a `#`, the match in which it was reached first.
     stays_in: Vec<u32>,
     match_number: u32,
 }
@@ -67,6 +88,7 @@ impl<T> Default for KeyTrie<T> {
             nodes: alloc::vec![Node::new()],
             free: Vec::new(),
             wild: 0,
+            busy: 0,
         }
     }
 }
@@ -107,10 +129,10 @@ impl<T> KeyTrie<T> {
         }
         self.check_room(pattern)?;
         let mut at = ROOT;
-        for segment in pattern.segments() {
+        for (segment, behind) in weighed(pattern) {
             at = match self.node(at).child(segment) {
                 Some(child) => child,
-                None => self.grow(at, segment),
+                None => self.grow(at, segment, behind),
             };
         }
         let before = self.node_mut(at).value.replace(value);
@@ -125,18 +147,19 @@ impl<T> KeyTrie<T> {
         }
         let mut path = Vec::new();
         let mut at = ROOT;
-        for segment in pattern.segments() {
-            path.push((at, segment));
+        for (segment, behind) in weighed(pattern) {
+            path.push((at, segment, behind));
             at = self.node(at).child(segment)?;
         }
         let value = self.node_mut(at).value.take()?;
         self.wild -= 1;
-        for (parent, segment) in path.into_iter().rev() {
+        for (parent, segment, behind) in path.into_iter().rev() {
             if !self.node(at).is_bare() {
                 break;
             }
             self.node_mut(parent).unlink(segment);
             self.free.push(at);
+            self.busy -= usize::from(behind > QUIET_WEIGHT_MAX);
             at = parent;
         }
         Some(value)
@@ -156,11 +179,11 @@ impl<T> KeyTrie<T> {
         core::mem::swap(&mut walk.here, &mut walk.next);
         for segment in key.segments() {
             if walk.here.is_empty() && walk.staying.is_empty() {
-                return;
+                break;
             }
             self.step(segment, walk);
         }
-        for at in walk.staying.iter().chain(&walk.here) {
+        for at in walk.matched.iter().chain(&walk.here) {
             if let Some(value) = &self.node(*at).value {
                 visit(value);
             }
@@ -193,26 +216,38 @@ impl<T> KeyTrie<T> {
             let stays_in = &mut walk.stays_in[any as usize];
             if *stays_in != walk.match_number {
                 *stays_in = walk.match_number;
-                walk.staying.push(any);
+                let node = self.node(any);
+                if node.value.is_some() {
+                    walk.matched.push(any);
+                }
+                if !matches!(node.children, Children::None) {
+                    walk.staying.push(any);
+                }
             }
         }
     }
 
     fn check_room(&self, pattern: &KeyPattern) -> Result<(), TrieFull> {
         let mut at = Some(ROOT);
-        let mut needed = 0;
-        for segment in pattern.segments() {
+        let (mut needed, mut busy) = (0, 0);
+        for (segment, behind) in weighed(pattern) {
             at = at.and_then(|at| self.node(at).child(segment));
             needed += usize::from(at.is_none());
+            busy += usize::from(at.is_none() && behind > QUIET_WEIGHT_MAX);
         }
         let max = limits::PATTERN_PLACES_MAX;
         if self.nodes.len() - self.free.len() + needed > max {
-            return Err(TrieFull { max });
+            return Err(TrieFull::Places { max });
+        }
+        let max = limits::PATTERN_BUSY_PLACES_MAX;
+        if self.busy + busy > max {
+            return Err(TrieFull::Busy { max });
         }
         Ok(())
     }
 
-    fn grow(&mut self, parent: u32, segment: PatternSegment<'_>) -> u32 {
+    fn grow(&mut self, parent: u32, segment: PatternSegment<'_>, behind: u32) -> u32 {
+        self.busy += usize::from(behind > QUIET_WEIGHT_MAX);
         let child = match self.free.pop() {
             Some(child) => {
                 self.nodes[child as usize] = Node::new();
@@ -236,11 +271,26 @@ impl<T> KeyTrie<T> {
     }
 }
 
+/// Segments, each with the weight of the wildcards before it.
+fn weighed(pattern: &KeyPattern) -> impl Iterator<Item = (PatternSegment<'_>, u32)> {
+    let mut weight = 0;
+    pattern.segments().map(move |segment| {
+        let behind = weight;
+        weight += match segment {
+            PatternSegment::Exact(_) => 0,
+            PatternSegment::One => 1,
+            PatternSegment::Any => 2,
+        };
+        (segment, behind)
+    })
+}
+
 impl Walk {
     fn start(&mut self, places: usize) {
         self.here.clear();
         self.next.clear();
         self.staying.clear();
+        self.matched.clear();
         if self.stays_in.len() < places {
             self.stays_in.resize(places, 0);
         }

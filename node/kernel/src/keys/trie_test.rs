@@ -64,7 +64,7 @@ fn what_goes_leaves_no_places_behind() {
             let text = format!("round{round}.*.n{n}.#.end");
             assert_eq!(trie.remove(&pattern(&text)), Some(n));
         }
-        assert_eq!(trie.nodes.len() - trie.free.len(), 1);
+        assert_eq!((trie.nodes.len() - trie.free.len(), trie.busy), (1, 0));
     }
     assert!(trie.nodes.len() <= 3 * 1000 + 3);
 }
@@ -80,7 +80,7 @@ fn places_are_bounded_and_a_refusal_changes_nothing() {
             Err(refused) => break refused,
         }
     };
-    assert_eq!(refused, TrieFull { max: 500_000 });
+    assert_eq!(refused, TrieFull::Places { max: 500_000 });
     assert_eq!((n, trie.len(), trie.get(&long(n))), (4098, 4098, None));
     trie.insert(&pattern("plain"), 0).unwrap();
     assert_eq!(trie.insert(&long(7), 1), Ok(Some(7)));
@@ -96,23 +96,35 @@ fn a_walk_that_has_counted_through_forgets_old_matches() {
     assert_eq!(walk.match_number, 1);
 }
 
-/// Every choice of `*` and text over fifteen segments, each with `#` behind: as many places as possible stay reached.
+/// Every choice of `*` and text, each with `#` and text behind: as many places as possible are reached by one key.
 #[test]
-fn hostile_patterns_cost_no_more_than_their_number() {
+fn hostile_patterns_meet_a_bound_before_they_cost_much() {
     let mut trie = KeyTrie::default();
-    for n in 0u32..1 << 12 {
-        let prefix: Vec<&str> = (0..12)
-            .map(|bit| if n >> bit & 1 == 1 { "*" } else { "a" })
-            .collect();
-        trie.insert(&pattern(&format!("{}.#.z", prefix.join("."))), n)
-            .unwrap();
-    }
+    let hostile = |n: u32| {
+        let choice = |bit: u32| if n >> bit & 1 == 1 { "*" } else { "a" };
+        pattern(&format!(
+            "{}.#.z",
+            (0..15).map(choice).collect::<Vec<_>>().join(".")
+        ))
+    };
+    let taken = (0..1 << 15)
+        .take_while(|n| trie.insert(&hostile(*n), *n).is_ok())
+        .count();
+    assert_eq!(
+        trie.insert(&hostile(u32::try_from(taken).unwrap()), 0),
+        Err(TrieFull::Busy { max: 16_384 })
+    );
+    assert!(trie.busy > 16_000 && taken > 2_000, "{} {taken}", trie.busy);
     let walk = &mut Walk::default();
     let mut shown = 0;
     trie.matches(&key(&["a"; 128].join(".")), walk, |_| shown += 1);
-    assert_eq!((shown, walk.staying.len()), (0, 1 << 12));
+    assert_eq!((shown, walk.staying.len()), (0, taken));
     trie.matches(&key(&format!("{}.z", ["a"; 127].join("."))), walk, |_| shown += 1);
-    assert_eq!(shown, 1 << 12);
+    assert_eq!(shown, taken);
+    for n in 0..100_000 {
+        let many = pattern(&format!("*.eu.device-{n}.*"));
+        trie.insert(&many, n).unwrap();
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::slab::Slab;
 use crate::id::Counter;
-use crate::keys::{Key, KeyPattern, KeyTrie, Walk};
+use crate::keys::{Key, KeyPattern, KeyTrie, TrieFull, Walk};
 use crate::limits;
 use crate::reason::SubscribeRefusal;
 
@@ -89,9 +89,12 @@ impl Table {
             nodes: 0,
             announced: None,
         });
-        if self.trie.insert(pattern, at).is_err() {
+        if let Err(full) = self.trie.insert(pattern, at) {
             self.wanted.remove(at);
-            return Err(SubscribeRefusal::SegmentsOfExchange);
+            return Err(match full {
+                TrieFull::Places { .. } => SubscribeRefusal::SegmentsOfExchange,
+                TrieFull::Busy { .. } => SubscribeRefusal::WildcardsOfExchange,
+            });
         }
         self.dirty.insert(at);
         Ok(at)
