@@ -177,6 +177,11 @@ fn the_node_above_is_told_each_pattern_once() {
     step(&mut it, subscribe(1, "", "a"));
     step(&mut it, unsubscribe(1, "", Some("a")));
     assert_eq!(flush(&mut it), [], "come and gone between two announcements");
+    step(&mut it, subscribe(1, "", "a"));
+    flush(&mut it);
+    step(&mut it, unsubscribe(1, "", Some("a")));
+    step(&mut it, subscribe(2, "", "a"));
+    assert_eq!(flush(&mut it), [], "gone and come again");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use super::SubscriptionEffect as Out;
 use super::SubscriptionInput as In;
 use super::tests::{
-    ABOVE, BELOW, EPOCH, ME, at, below, delta, flush, pattern, pid, route, snapshot, stamp, step, subscribe,
+    ABOVE, BELOW, EPOCH, ME, at, below, confirm, delta, flush, pattern, pid, route, snapshot, stamp, step,
+    subscribe,
 };
 use super::*;
 use crate::reason::SubscribeRefusal;
@@ -257,4 +258,29 @@ fn a_table_made_anew_in_the_same_run_is_heard() {
     };
     assert_eq!(step(&mut owner, input).len(), 1);
     assert_eq!(owner.patterns(), 0);
+}
+
+#[test]
+fn a_node_below_is_confirmed_by_the_node_that_is_above_now() {
+    let mut it = at(Upstream::At(ABOVE));
+    confirm(&mut it, 1);
+    step(&mut it, below(1, snapshot(&["b"])));
+    flush(&mut it);
+    let to = NodeId(7);
+    let over = In::Upstream {
+        epoch: EPOCH,
+        upstream: Upstream::At(to),
+    };
+    step(&mut it, over);
+    assert_eq!(confirm(&mut it, 2), []);
+    assert_eq!(flush(&mut it), []);
+    let by_the_new = In::Confirmed {
+        by: to,
+        stamp: stamp(1, EPOCH, 3),
+    };
+    let confirmed = Out::Confirm {
+        to: BELOW,
+        stamp: stamp(1, EPOCH, 1),
+    };
+    assert_eq!(step(&mut it, by_the_new).first(), Some(&confirmed));
 }
