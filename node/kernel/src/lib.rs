@@ -31,6 +31,7 @@ pub mod reason;
 pub mod registry;
 pub mod spread;
 pub mod subscriptions;
+pub mod tasks;
 pub mod time;
 pub mod view;
 pub mod voters;

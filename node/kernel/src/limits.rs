@@ -56,6 +56,41 @@ pub const OPEN_REQUESTS_MAX: usize = 262_144;
 pub const RECENT_ROUTES_MAX: usize = 4096;
 /// Mailbox of a process unless it asks for another.
 pub const MAILBOX_BOUND: usize = 4096;
+/// Open tasks of one exchange.
+pub const TASKS_MAX: usize = 100_000;
+/// Bytes of one exchange's open tasks: they are held in memory by two nodes, and travel whole to a new backup.
+pub const TASK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Dead letters that an exchange keeps; the oldest make room.
+pub const DEAD_LETTERS_MAX: usize = 1000;
+/// Bytes of the dead letters that an exchange keeps.
+pub const DEAD_LETTER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Finished tasks that an exchange remembers, to know late completions and second submits for what they are: six seconds
+/// at 10 000 tasks a second.
+pub const FINISHED_TASKS_MAX: usize = 65_536;
+/// Changes of a task queue that its backup has not acknowledged; above that it turns tasks away.
+pub const TASK_CHANGES_PENDING_MAX: usize = 16_384;
+/// Entries on their way to a backup.
+pub const TASK_ENTRIES_IN_FLIGHT_MAX: u64 = 1024;
+/// Bytes on their way to a backup, a single larger entry apart.
+pub const TASK_BYTES_IN_FLIGHT_MAX: usize = 1024 * 1024;
+/// Entries in one batch to a backup.
+pub const TASK_BATCH_MAX: u64 = 256;
+/// Tasks for which a scheduler is asked at the same time.
+pub const SCHEDULE_ASKS_MAX: usize = 1024;
+/// Workers named to a scheduler with one question.
+pub const SCHEDULE_CANDIDATES_MAX: usize = 32;
+/// Dead letters passed on in one step.
+pub const FORWARDS_AT_ONCE_MAX: usize = 64;
+/// What a worker says on giving a task back, in bytes.
+pub const GIVE_BACK_TEXT_BYTES_MAX: usize = 256;
+/// Longest wait before a task that was given back is tried again, and longest prolongation of a lease.
+pub const TASK_WAIT_MAX: Span = Span::from_ms(3_600_000);
+/// How long a scheduler has to name a worker.
+pub const SCHEDULE_WAIT: Span = Span::from_ms(250);
+/// Wait before entries that the backup did not acknowledge are sent again.
+pub const TASK_RESEND: Span = Span::from_ms(500);
+/// Wait before a dead letter that was not taken elsewhere is passed on again.
+pub const FORWARD_RESEND: Span = Span::from_ms(2_000);
 /// Samples in a failure detector's window.
 pub const PHI_WINDOW: usize = 64;
 /// Exchanges that send a request on, one to the next: more are a circle.
@@ -112,3 +147,7 @@ const _: () =
 const _: () = assert!(SUBSCRIPTIONS_PER_NODE_MAX < u32::MAX as usize);
 // The nodes that are interested in a pattern are the bits of one word.
 const _: () = assert!(NODES_MAX <= u64::BITS as usize);
+const _: () = assert!(TASK_BATCH_MAX <= TASK_ENTRIES_IN_FLIGHT_MAX);
+const _: () = assert!(PAYLOAD_BYTES_MAX + REASON_BYTES_MAX + 3 * TAG_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
+const _: () = assert!(PAYLOAD_BYTES_MAX <= DEAD_LETTER_BYTES_MAX);
+const _: () = assert!(PAYLOAD_BYTES_MAX <= TASK_BYTES_MAX);

@@ -57,6 +57,10 @@ bugs! {
     AppointDuringLease = "appoint-during-lease",
     /// A request that was delivered and whose fate is unknown is sent again.
     RetryInterrupted = "retry-interrupted",
+    /// A completion counts whatever its lease, and also when there was one before.
+    SecondCompletionAccepted = "second-completion-accepted",
+    /// A submit is acknowledged before the backup holds the task.
+    AcknowledgeTaskBeforeBackup = "acknowledge-task-before-backup",
 }
 
 #[cfg(feature = "planted")]

@@ -125,6 +125,34 @@ reasons! {
 }
 
 reasons! {
+    /// Why a task ended without a completion.
+    DeadReason {
+        /// Its attempts are used up.
+        Attempts = "attempts used up",
+        /// Its deadline passed.
+        Expired = "expired",
+        /// A worker gave it up for good.
+        GivenUp = "given up by its worker",
+    }
+}
+
+reasons! {
+    /// Why the lease of a task ended without a completion.
+    LeaseEnd {
+        /// Its time was up.
+        TimedOut = "lease timed out",
+        /// The worker gave the task back.
+        GivenBack = "given back",
+        /// The worker detached.
+        Detached = "worker detached",
+        /// The worker's node was lost.
+        NodeLost = "worker's node lost",
+        /// After a failover no worker had it in hand.
+        Unclaimed = "in nobody's hand",
+    }
+}
+
+reasons! {
     /// Why a node tells its clients to go elsewhere.
     SentAway {
         /// The node leaves.

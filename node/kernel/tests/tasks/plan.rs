@@ -1,0 +1,80 @@
+//! What a run draws.
+
+use proptest::prelude::*;
+use squall_kernel::tasks::Retry;
+use squall_kernel::time::Span;
+
+use super::world::{BROKERS, Op, Shape, WORKERS};
+
+fn retry() -> impl Strategy<Value = Retry> {
+    prop_oneof![
+        Just(Retry::AtOnce),
+        (1u64..2000).prop_map(|ms| Retry::After(Span::from_ms(ms))),
+        Just(Retry::Backoff),
+        Just(Retry::Never),
+    ]
+}
+
+fn work() -> impl Strategy<Value = Op> {
+    let submit = (
+        0u8..3,
+        0u8..10,
+        proptest::option::weighted(0.2, 1u64..4000),
+        proptest::option::weighted(0.2, 1u64..2000),
+        0u32..4,
+        proptest::option::weighted(0.2, 0u8..3),
+    );
+    prop_oneof![
+        6 => submit.prop_map(|(key, priority, deadline_ms, wait_ms, attempts, unique)| Op::Submit {
+            key,
+            priority,
+            deadline_ms,
+            wait_ms,
+            attempts,
+            unique,
+        }),
+        3 => (0..WORKERS, 0u32..5).prop_map(|(n, credit)| Op::Attach(n, credit)),
+        1 => (0..WORKERS).prop_map(Op::Detach),
+        5 => (0..WORKERS, any::<usize>()).prop_map(|(n, place)| Op::Confirm(n, place)),
+        2 => (0..WORKERS, any::<usize>(), retry()).prop_map(|(n, p, retry)| Op::GiveBack(n, p, retry)),
+        1 => (0..WORKERS, any::<usize>()).prop_map(|(n, place)| Op::Extend(n, place)),
+        2 => any::<usize>().prop_map(Op::StaleConfirm),
+        2 => (any::<usize>(), 0..WORKERS).prop_map(|(place, n)| Op::Schedule(place, n)),
+        1 => any::<usize>().prop_map(Op::Forwarded),
+    ]
+}
+
+fn trouble(disasters: u32) -> impl Strategy<Value = Op> {
+    prop_oneof![
+        2 => Just(Op::LoseBatch),
+        2 => Just(Op::LoseAnswer),
+        1 => any::<bool>().prop_map(Op::Right),
+        disasters => Just(Op::Disaster),
+        6 => Just(Op::KillOwner),
+        1 => Just(Op::KillBackup),
+        4 => Just(Op::Name),
+        2 => (0..BROKERS).prop_map(Op::Return),
+        3 => (0..BROKERS).prop_map(Op::Move),
+    ]
+}
+
+/// A kind of exchange.
+pub(crate) fn shape() -> impl Strategy<Value = Shape> {
+    any::<[bool; 3]>().prop_map(|[ordered, scheduler, forwards]| Shape {
+        ordered,
+        scheduler,
+        forwards,
+    })
+}
+
+/// A list of things that happen; disasters among them, or not.
+pub(crate) fn ops(disasters: bool) -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        10 => work(),
+        7 => (1usize..6).prop_map(Op::Pass),
+        2 => (1u64..1500).prop_map(Op::AdvanceMs),
+        3 => trouble(u32::from(disasters)),
+    ];
+    let rest = proptest::collection::vec(op, 0..120);
+    rest.prop_map(|rest| [Op::Name, Op::Pass(4)].into_iter().chain(rest).collect())
+}
