@@ -79,6 +79,8 @@ pub const TASK_BATCH_MAX: u64 = 256;
 pub const SCHEDULE_ASKS_MAX: usize = 1024;
 /// Workers named to a scheduler with one question.
 pub const SCHEDULE_CANDIDATES_MAX: usize = 32;
+/// Leases and deadlines that end in one step: some milliseconds' work.
+pub const TASK_ENDS_AT_ONCE_MAX: usize = 4096;
 /// Dead letters passed on in one step.
 pub const FORWARDS_AT_ONCE_MAX: usize = 64;
 /// What a worker says on giving a task back, in bytes.

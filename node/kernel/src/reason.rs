@@ -149,6 +149,8 @@ reasons! {
         NodeLost = "worker's node lost",
         /// After a failover no worker had it in hand.
         Unclaimed = "in nobody's hand",
+        /// The task's deadline passed.
+        Expired = "task expired",
     }
 }
 

@@ -41,8 +41,10 @@ fn a_completion_counts_once_and_only_under_the_current_lease() {
     rig.attach(second, 1);
     assert_eq!(
         rig.at(1000),
-        ["deliver 1.1 to <5.1:1> lease 1.2 attempt 2/3 for 1000.000ms"]
-            .map(|line| line.replace("<5.1:1>", "<6.1:1>"))
+        [
+            "end lease 1.1 of 1.1 at <5.1:1>: lease timed out",
+            "deliver 1.1 to <6.1:1> lease 1.2 attempt 2/3 for 1000.000ms"
+        ]
     );
     assert_eq!(
         rig.confirm(1, 1, first),
@@ -80,15 +82,27 @@ fn leases_end_by_time_by_detaching_and_by_the_loss_of_a_node_and_attempts_are_li
     rig.attach(b, 1);
     assert_eq!(
         rig.step(&TaskInput::WorkerDetach { worker: a }),
-        ["deliver 1.1 to <6.1:1> lease 1.2 attempt 2/3 for 1000.000ms"]
+        [
+            "end lease 1.1 of 1.1 at <5.1:1>: worker detached",
+            "deliver 1.1 to <6.1:1> lease 1.2 attempt 2/3 for 1000.000ms"
+        ]
     );
     rig.attach(c, 1);
     assert_eq!(
         rig.step(&TaskInput::NodeLost { node: NodeId(6) }),
-        ["deliver 1.1 to <7.1:1> lease 1.3 attempt 3/3 for 1000.000ms"]
+        [
+            "end lease 1.2 of 1.1 at <6.1:1>: worker's node lost",
+            "deliver 1.1 to <7.1:1> lease 1.3 attempt 3/3 for 1000.000ms"
+        ]
     );
     assert_eq!(rig.at(999), NONE);
-    assert_eq!(rig.at(1000), ["dead letter 1.1: attempts used up"]);
+    assert_eq!(
+        rig.at(1000),
+        [
+            "dead letter 1.1: attempts used up",
+            "end lease 1.3 of 1.1 at <7.1:1>: lease timed out"
+        ]
+    );
     assert_eq!(
         rig.confirm(1, 3, c),
         ["tell <7.1:1> of 1.1 lease 1.3: dead: attempts used up"]
@@ -157,7 +171,10 @@ fn a_lease_that_was_extended_ends_later() {
     assert_eq!(rig.at(1499), NONE);
     assert_eq!(
         rig.at(1500),
-        ["deliver 1.1 to <5.1:1> lease 1.2 attempt 2/3 for 1000.000ms"]
+        [
+            "end lease 1.1 of 1.1 at <5.1:1>: lease timed out",
+            "deliver 1.1 to <5.1:1> lease 1.2 attempt 2/3 for 1000.000ms"
+        ]
     );
 }
 
@@ -172,7 +189,13 @@ fn a_task_past_its_deadline_is_a_dead_letter_waiting_or_in_hand() {
         ["deliver 1.2 to <5.1:1> lease 1.1 attempt 1/3 for 30.000ms"],
         "no lease outlives the deadline"
     );
-    assert_eq!(rig.at(80), ["dead letter 1.2: expired"]);
+    assert_eq!(
+        rig.at(80),
+        [
+            "dead letter 1.2: expired",
+            "end lease 1.1 of 1.2 at <5.1:1>: task expired"
+        ]
+    );
     assert_eq!(
         rig.confirm(2, 1, worker(5, 1)),
         ["tell <5.1:1> of 1.2 lease 1.1: dead: expired"]

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::{
-    Answer, Backup, Change, DeadLetter, DeadReason, Delivery, LeaseEnd, LeaseNo, Right, Span, TaskEffect,
-    TaskId, TaskInput, TaskQueue, limits,
+    Answer, Backup, Change, DeadLetter, Delivery, LeaseEnd, LeaseNo, Right, Span, TaskEffect, TaskId,
+    TaskInput, TaskQueue, limits,
 };
 use crate::id::{NodeId, Pid};
 use crate::time::Instant;
@@ -25,12 +25,14 @@ impl TaskQueue {
     }
 
     fn end_what_is_over(&mut self, now: Instant) {
-        while let Some(task) = self.line.deadline_over(now) {
-            let said = self.said(task);
-            self.bury(now, task, DeadReason::Expired, said);
-        }
-        while let Some(task) = self.line.lease_over(now) {
-            self.end_lease(now, task, LeaseEnd::TimedOut);
+        for _ in 0..limits::TASK_ENDS_AT_ONCE_MAX {
+            if let Some(task) = self.line.deadline_over(now) {
+                self.expire(now, task);
+            } else if let Some(task) = self.line.lease_over(now) {
+                self.end_lease(now, task, LeaseEnd::TimedOut);
+            } else {
+                return;
+            }
         }
     }
 
@@ -68,8 +70,11 @@ impl TaskQueue {
     }
 
     fn forward_again(&mut self, now: Instant) {
-        let waits = self.forward_at.is_none_or(|at| now < at);
-        if waits || self.copying.is_full() || self.copying.backup() == Backup::Awaited {
+        if self.forward_at.is_none_or(|at| now < at) {
+            return;
+        }
+        if self.copying.is_full() || self.copying.backup() == Backup::Awaited {
+            self.forward_at = Some(now + limits::FORWARD_RESEND);
             return;
         }
         let letters: Vec<DeadLetter> = self

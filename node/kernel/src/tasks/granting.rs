@@ -13,7 +13,7 @@ impl TaskQueue {
             self.scheduled(now, task, None);
         }
         while self.may_lease() && self.may_ask() {
-            let Some(task) = self.line.first_ready(|tag| self.pool.has_room(tag)) else {
+            let Some(task) = self.line.first_ready(&self.pool) else {
                 break;
             };
             if self.config.scheduler {

@@ -7,6 +7,7 @@ use core::cmp::Reverse;
 use bytes::Bytes;
 
 use super::number::{Priority, TaskId};
+use super::pool::Pool;
 use super::store::Task;
 use crate::time::Instant;
 
@@ -172,14 +173,17 @@ impl Line {
         }
     }
 
-    /// The first task that may be leased, among those whose group `has_room`.
-    pub(super) fn first_ready(&self, has_room: impl Fn(&Bytes) -> bool) -> Option<TaskId> {
-        let firsts = self
-            .ready
-            .iter()
-            .filter(|(tag, _)| has_room(tag))
-            .filter_map(|(_, ready)| ready.first());
-        firsts.min().map(|(_, id)| *id)
+    /// The first task that may be leased, among those of groups in which a worker has room. Looks through groups that have
+    /// tasks or through those that have room, whichever are fewer.
+    pub(super) fn first_ready(&self, pool: &Pool) -> Option<TaskId> {
+        let first = |tag: &Bytes| self.ready.get(tag)?.first().copied();
+        let rank: Option<Rank> = if self.ready.len() <= pool.groups_with_room().len() {
+            let tags = self.ready.keys();
+            tags.filter(|tag| pool.has_room(tag)).filter_map(first).min()
+        } else {
+            pool.groups_with_room().filter_map(first).min()
+        };
+        rank.map(|(_, id)| id)
     }
 
     /// Tasks whose time has come may be leased.

@@ -1,5 +1,6 @@
 //! A queue changes its owner: in a move, and after the owner was lost.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::replica::OWN_COPY;
@@ -7,6 +8,7 @@ use super::store::Store;
 use super::{
     Change, CopyId, Figures, LeaseNo, QueueState, TaskConfig, TaskEffect, TaskId, TaskQueue, TaskReplica,
 };
+use crate::id::NodeId;
 use crate::time::Instant;
 
 impl TaskQueue {
@@ -119,6 +121,13 @@ impl TaskQueue {
         let forwards = queue.store.dead().any(|letter| letter.to_forward);
         queue.forward_at = forwards.then_some(now);
         queue
+    }
+
+    /// After a failover: nodes of workers that have tasks in hand and have not attached again. Each ends with a `Rolled` or a
+    /// `NodeLost`; for one that is lost already, that has to be told again.
+    #[must_use]
+    pub fn awaited_nodes(&self) -> BTreeSet<NodeId> {
+        self.pool.awaited()
     }
 
     /// The lease under which a task is in hand, or was last.

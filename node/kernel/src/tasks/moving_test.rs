@@ -3,7 +3,7 @@
 use alloc::vec;
 
 use super::*;
-use crate::id::{Epoch, NodeId};
+use crate::id::Epoch;
 use crate::tasks::rig::*;
 use crate::tasks::{Backup, Retry, TaskInput};
 
@@ -48,14 +48,21 @@ fn after_a_failover_a_task_in_nobodys_hand_goes_to_the_next_worker_as_one_more_a
     rig.fail_over();
     rig.backup(Backup::Alone);
     rig.attach(c, 2);
+    assert_eq!(rig.queue.awaited_nodes(), [a.node, b.node].into());
     assert_eq!(
         rig.attach(a, 0),
-        ["deliver 1.1 to <7.1:1> lease 2.1 attempt 2/3 for 1000.000ms"],
+        [
+            "end lease 1.1 of 1.1 at <5.1:1>: in nobody's hand",
+            "deliver 1.1 to <7.1:1> lease 2.1 attempt 2/3 for 1000.000ms"
+        ],
         "its worker does not have it"
     );
     assert_eq!(
         rig.step(&TaskInput::Rolled { node: NodeId(6) }),
-        ["deliver 1.2 to <7.1:1> lease 2.2 attempt 2/3 for 1000.000ms"],
+        [
+            "end lease 1.2 of 1.2 at <6.1:1>: in nobody's hand",
+            "deliver 1.2 to <7.1:1> lease 2.2 attempt 2/3 for 1000.000ms"
+        ],
         "its worker is not there"
     );
     assert_eq!(
@@ -76,7 +83,10 @@ fn after_a_failover_a_lease_ends_at_its_time() {
     assert_eq!(rig.at(999), NONE);
     assert_eq!(
         rig.at(1000),
-        ["deliver 1.1 to <6.1:1> lease 2.1 attempt 2/3 for 1000.000ms"]
+        [
+            "end lease 1.1 of 1.1 at <5.1:1>: lease timed out",
+            "deliver 1.1 to <6.1:1> lease 2.1 attempt 2/3 for 1000.000ms"
+        ]
     );
 }
 
@@ -112,11 +122,17 @@ fn attempts_and_dead_letters_survive_their_owner() {
     rig.backup(Backup::Alone);
     assert_eq!(
         rig.attach(pid, 1),
-        ["deliver 1.2 to <5.1:1> lease 2.1 attempt 2/2 for 1000.000ms"]
+        [
+            "end lease 1.2 of 1.2 at <5.1:1>: in nobody's hand",
+            "deliver 1.2 to <5.1:1> lease 2.1 attempt 2/2 for 1000.000ms"
+        ]
     );
     assert_eq!(
         rig.step(&TaskInput::WorkerDetach { worker: pid }),
-        ["dead letter 1.2: attempts used up"]
+        [
+            "dead letter 1.2: attempts used up",
+            "end lease 2.1 of 1.2 at <5.1:1>: worker detached"
+        ]
     );
     let letters: Vec<_> = rig.queue.dead_letters().map(|l| (l.task.0, l.attempts)).collect();
     assert_eq!(letters, [(EPOCH_1 + 1, 1), (EPOCH_1 + 2, 2)]);

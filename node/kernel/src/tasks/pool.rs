@@ -105,6 +105,17 @@ impl Pool {
         self.free.contains_key(tag)
     }
 
+    /// Groups in which somebody has room.
+    pub(super) fn groups_with_room(&self) -> impl ExactSizeIterator<Item = &Bytes> {
+        self.free.keys()
+    }
+
+    /// Nodes of those who have something in hand and are not attached.
+    pub(super) fn awaited(&self) -> BTreeSet<NodeId> {
+        let awaited = self.hands.keys().filter(|pid| !self.is_attached(**pid));
+        awaited.map(|pid| pid.node).collect()
+    }
+
     /// How many tasks more all workers take.
     pub(super) fn room(&self) -> usize {
         self.room

@@ -95,7 +95,32 @@ impl TaskQueue {
     /// A lease is over without its worker's word: the task goes to another one at once.
     pub(super) fn end_lease(&mut self, now: Instant, task: TaskId, why: LeaseEnd) {
         let said = self.said(task);
-        self.put_back(now, task, why, Span::ZERO, said);
+        self.tell_of_end(task, why, |queue| {
+            queue.put_back(now, task, why, Span::ZERO, said);
+        });
+    }
+
+    /// The task's deadline has passed, in hand or not.
+    pub(super) fn expire(&mut self, now: Instant, task: TaskId) {
+        let said = self.said(task);
+        self.tell_of_end(task, LeaseEnd::Expired, |queue| {
+            queue.bury(now, task, DeadReason::Expired, said);
+        });
+    }
+
+    /// Whoever had the task in hand is told, after the change that ended the lease.
+    fn tell_of_end(&mut self, task: TaskId, why: LeaseEnd, end: impl FnOnce(&mut Self)) {
+        let open = self.store.task(task);
+        let holder = open.and_then(|t| Some((t.holder?.worker, t.lease)));
+        end(self);
+        if let Some((worker, lease)) = holder {
+            self.copying.hold(TaskEffect::LeaseEnded {
+                worker,
+                task,
+                lease,
+                why,
+            });
+        }
     }
 
     fn put_back(&mut self, now: Instant, task: TaskId, why: LeaseEnd, wait: Span, said: String) {

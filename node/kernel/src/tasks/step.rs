@@ -11,7 +11,7 @@ use super::change::{Answer, Batch, Change, DeadLetter, Spec};
 use super::number::{CopyId, LeaseNo, TaskId};
 use crate::exchange::RequestKey;
 use crate::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid};
-use crate::reason::{DeadReason, NoReply};
+use crate::reason::{DeadReason, LeaseEnd, NoReply};
 use crate::time::{Instant, Span};
 
 /// What a queue starts from.
@@ -295,6 +295,17 @@ pub enum TaskEffect {
         /// What became of it.
         result: SettleResult,
     },
+    /// A lease is over, not by its holder's word: a worker that is still there may stop.
+    LeaseEnded {
+        /// Worker.
+        worker: Pid,
+        /// Task.
+        task: TaskId,
+        /// Its lease.
+        lease: LeaseNo,
+        /// Why.
+        why: LeaseEnd,
+    },
     /// A task has ended without a completion. Told again until [`TaskInput::Forwarded`] when it has to be passed on.
     DeadLettered {
         /// The letter.
@@ -349,6 +360,12 @@ impl fmt::Display for TaskEffect {
                 lease,
                 result,
             } => write!(f, "tell {worker} of {task} lease {lease}: {result}"),
+            Self::LeaseEnded {
+                worker,
+                task,
+                lease,
+                why,
+            } => write!(f, "end lease {lease} of {task} at {worker}: {why}"),
             Self::DeadLettered { letter, forward_to } => {
                 write!(f, "dead letter {}: {}", letter.task, letter.reason)?;
                 match forward_to {

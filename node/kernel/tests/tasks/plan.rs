@@ -44,12 +44,13 @@ fn work() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn trouble(disasters: u32) -> impl Strategy<Value = Op> {
+fn trouble(disasters: bool) -> impl Strategy<Value = Op> {
+    let worst = if disasters { Op::Disaster } else { Op::KillOwner };
     prop_oneof![
         2 => Just(Op::LoseBatch),
         2 => Just(Op::LoseAnswer),
         1 => any::<bool>().prop_map(Op::Right),
-        disasters => Just(Op::Disaster),
+        1 => Just(worst),
         6 => Just(Op::KillOwner),
         1 => Just(Op::KillBackup),
         4 => Just(Op::Name),
@@ -73,7 +74,7 @@ pub(crate) fn ops(disasters: bool) -> impl Strategy<Value = Vec<Op>> {
         10 => work(),
         7 => (1usize..6).prop_map(Op::Pass),
         2 => (1u64..1500).prop_map(Op::AdvanceMs),
-        3 => trouble(u32::from(disasters)),
+        3 => trouble(disasters),
     ];
     let rest = proptest::collection::vec(op, 0..120);
     rest.prop_map(|rest| [Op::Name, Op::Pass(4)].into_iter().chain(rest).collect())

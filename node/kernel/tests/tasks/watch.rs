@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use squall_kernel::id::Pid;
-use squall_kernel::tasks::{Delivery, LeaseNo, SettleResult, TaskEffect, TaskId};
+use squall_kernel::id::{NodeId, Pid};
+use squall_kernel::tasks::{Delivery, LeaseNo, SettleResult, TaskEffect, TaskId, TaskQueue};
 
-use super::{Broken, World};
+use super::{Broken, World, config};
 
 impl World {
     pub(super) fn watch(&mut self, effect: TaskEffect) -> Result<(), Broken> {
@@ -32,7 +32,8 @@ impl World {
             }
             TaskEffect::Lost { .. } if self.disasters == 0 => return Err(effect.to_string()),
             TaskEffect::ScheduleAsk { task, .. } => self.asked.push(task),
-            TaskEffect::Refused { .. } | TaskEffect::Lost { .. } => {}
+            // A worker that does not stop is the harder case.
+            TaskEffect::Refused { .. } | TaskEffect::Lost { .. } | TaskEffect::LeaseEnded { .. } => {}
         }
         Ok(())
     }
@@ -108,6 +109,19 @@ impl World {
         Ok(())
     }
 
+    /// What the backup would go on with is what the owner has.
+    fn same_dead_letters(&self) -> Result<(), Broken> {
+        let config = config(NodeId(9), self.queue.epoch().0 + 1, self.shape);
+        let next = TaskQueue::from_replica(config, self.now, self.replica.clone());
+        if next.dead_letters().eq(self.queue.dead_letters()) {
+            return Ok(());
+        }
+        let (has, owner) = (next.view(), self.queue.view());
+        Err(format!(
+            "dead letters differ: the backup {has:?}, the owner {owner:?}"
+        ))
+    }
+
     pub(super) fn judge(&self) -> Result<(), Broken> {
         let letters: BTreeSet<TaskId> = self.queue.dead_letters().map(|l| l.task).collect();
         for task in &self.acknowledged {
@@ -129,6 +143,7 @@ impl World {
                 self.replica.figures()
             ));
         }
+        self.same_dead_letters()?;
         if self.disasters > 0 {
             return Ok(());
         }

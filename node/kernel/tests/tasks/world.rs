@@ -353,7 +353,7 @@ impl World {
             }
             while self.pass()? {}
             let view = self.queue.view();
-            if view.open == 0 && view.pending == 0 && self.in_hand().is_empty() {
+            if view.doubled && view.open == 0 && view.pending == 0 && self.in_hand().is_empty() {
                 return self.judge();
             }
             self.advance(600)?;
