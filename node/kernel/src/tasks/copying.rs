@@ -165,7 +165,6 @@ impl Copying {
     fn durable_alone(&mut self) {
         self.durable = self.version;
         self.alone = Some(self.version);
-        self.exact.clear();
     }
 
     /// A new stream, beginning with a whole copy.
