@@ -179,3 +179,26 @@ fn a_backup_that_knows_a_later_owner_stops_the_earlier_one() {
     assert_eq!(rig.submit(1), NONE);
     assert_eq!(rig.submit(2), ["refuse 9/2: unavailable: moved"]);
 }
+
+#[test]
+fn a_lease_that_ended_before_the_backup_knew_of_it_is_told_to_nobody() {
+    let mut rig = Rig::new(|_| {});
+    let (gone, here) = (worker(5, 1), worker(6, 1));
+    rig.attach(gone, 1);
+    let mut on_its_way = rig.raw(&TaskInput::Submit(submit(1, 1)));
+    on_its_way.extend(rig.raw(&TaskInput::WorkerDetach { worker: gone }));
+    on_its_way.extend(rig.raw(&TaskInput::WorkerAttach {
+        worker: here,
+        service_tag: Bytes::new(),
+        credit: 1,
+        in_hand: vec![],
+    }));
+    assert_eq!(
+        rig.pass_on(on_its_way),
+        [
+            "accept 9/1 as 1.1: two copies",
+            "end lease 1.1 of 1.1 at <5.1:1>: worker detached",
+            "deliver 1.1 to <6.1:1> lease 1.2 attempt 2/3 for 1000.000ms"
+        ]
+    );
+}

@@ -3,7 +3,7 @@
 use alloc::vec;
 
 use super::*;
-use crate::id::Epoch;
+use crate::id::{Epoch, NodeId};
 use crate::tasks::rig::*;
 use crate::tasks::{Backup, Retry, TaskInput};
 
@@ -205,18 +205,64 @@ fn a_queue_that_has_moved_away_refuses_everything_as_moved() {
 #[test]
 fn right_after_a_move_one_lost_node_costs_nothing() {
     let mut rig = Rig::new(|_| {});
-    rig.submit(1);
+    for message in 1..=1000 {
+        rig.submit(message);
+    }
     change_places(&mut rig);
-    let on_its_way = rig.raw(&TaskInput::BackupChanged {
+    let batches = rig.raw(&TaskInput::BackupChanged {
         backup: Backup::On(OWNER),
     });
-    assert!(rig.queue.is_doubled(), "by the old owner's own copy");
-    drop(on_its_way);
+    let TaskEffect::Replicate { batch, .. } = &batches[0] else {
+        panic!("{batches:?}");
+    };
+    rig.replica.take(rig.now, batch);
+    assert!(rig.replica.tasks() < 1000, "the new copy has only begun");
+    assert!(rig.replica.is_whole(), "the old owner's own is still there");
+    assert!(rig.queue.is_doubled());
     rig.fail_over();
-    assert_eq!(rig.backup(Backup::Alone), NONE);
+    assert_eq!(rig.backup(Backup::Alone), NONE, "nothing is lost");
+    assert_eq!(rig.queue.view().open, 1000);
     assert_eq!(
         rig.attach(worker(5, 1), 1),
         ["deliver 1.1 to <5.1:1> lease 3.1 attempt 1/3 for 1000.000ms"]
+    );
+}
+
+#[test]
+fn a_copy_elsewhere_is_not_counted_on_once_the_registry_names_another_node() {
+    let mut rig = Rig::new(|_| {});
+    let state = rig.queue.leave(rig.now);
+    let nodes: Vec<NodeId> = state.copies.iter().map(|(node, _)| *node).collect();
+    assert_eq!(nodes, [BACKUP, OWNER], "both have all of it");
+    let next = TaskConfig {
+        node: NodeId(3),
+        epoch: Epoch(2),
+        ..config(OWNER, 1)
+    };
+    rig.queue = TaskQueue::from_state(next, rig.now, state);
+    let named = |node| TaskInput::BackupChanged {
+        backup: Backup::On(node),
+    };
+    rig.raw(&named(BACKUP));
+    assert!(rig.queue.is_doubled());
+    rig.raw(&TaskInput::NodeLost { node: BACKUP });
+    rig.raw(&named(OWNER));
+    assert!(
+        !rig.queue.is_doubled(),
+        "the old owner dropped its own when the other was named"
+    );
+}
+
+#[test]
+fn a_lease_on_its_way_is_left_alone_when_its_worker_attaches_again() {
+    let mut rig = Rig::new(|_| {});
+    let pid = worker(5, 1);
+    rig.attach(pid, 1);
+    rig.submit(1);
+    assert_eq!(rig.attach(pid, 1), NONE, "this owner told it, or will");
+    assert_eq!(
+        rig.confirm(1, 1, pid),
+        ["tell <5.1:1> of 1.1 lease 1.1: confirmed"]
     );
 }
 

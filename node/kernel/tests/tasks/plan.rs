@@ -23,15 +23,17 @@ fn work() -> impl Strategy<Value = Op> {
         proptest::option::weighted(0.2, 1u64..2000),
         0u32..4,
         proptest::option::weighted(0.2, 0u8..3),
+        any::<bool>(),
     );
     prop_oneof![
-        6 => submit.prop_map(|(key, priority, deadline_ms, wait_ms, attempts, unique)| Op::Submit {
+        6 => submit.prop_map(|(key, priority, deadline_ms, wait_ms, attempts, unique, large)| Op::Submit {
             key,
             priority,
             deadline_ms,
             wait_ms,
             attempts,
             unique,
+            large,
         }),
         3 => (0..WORKERS, 0u32..5).prop_map(|(n, credit)| Op::Attach(n, credit)),
         1 => (0..WORKERS).prop_map(Op::Detach),

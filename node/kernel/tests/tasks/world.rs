@@ -24,6 +24,7 @@ use squall_kernel::time::{Instant, Span};
 pub(crate) const BROKERS: u64 = 4;
 /// Workers, each on a node of its own.
 pub(crate) const WORKERS: u64 = 3;
+const LARGE: &[u8] = &[0; 40_000];
 const FAR: Instant = Instant(u64::MAX / 2);
 
 /// Something that happens.
@@ -36,6 +37,8 @@ pub(crate) enum Op {
         wait_ms: Option<u64>,
         attempts: u32,
         unique: Option<u8>,
+        /// So large that no other entry goes with it.
+        large: bool,
     },
     Attach(u64, u32),
     Detach(u64),
@@ -237,6 +240,7 @@ impl World {
             wait_ms,
             attempts,
             unique,
+            large,
         } = op
         else {
             return Ok(());
@@ -249,7 +253,7 @@ impl World {
             },
             epoch: self.queue.epoch(),
             spec: Spec {
-                payload: Bytes::from_static(b"work"),
+                payload: Bytes::from_static(if *large { LARGE } else { b"work" }),
                 key: Bytes::from(vec![b'k'; usize::from(*key)]),
                 priority: Priority::new(*priority).expect("drawn below ten"),
                 attempts: *attempts,
