@@ -143,8 +143,7 @@ impl Copying {
             return;
         }
         self.backup = backup;
-        self.out.clear();
-        self.whole = false;
+        self.no_stream();
         // A node that the registry does not name drops its copy.
         self.exact.retain(|node, _| backup == Backup::On(*node));
         match backup {
@@ -167,11 +166,16 @@ impl Copying {
         self.alone = Some(self.version);
     }
 
-    /// A new stream, beginning with a whole copy.
-    fn begin(&mut self, now: Instant, node: NodeId, store: &Store) {
-        self.stream.0 += 1;
+    fn no_stream(&mut self) {
+        self.out.clear();
         self.whole = false;
         (self.acknowledged, self.sent, self.bytes_sent) = (EntryNo(0), EntryNo(0), 0);
+    }
+
+    /// A new stream, beginning with a whole copy.
+    fn begin(&mut self, now: Instant, node: NodeId, store: &Store) {
+        self.no_stream();
+        self.stream.0 += 1;
         let keeps = self.exact.get(&node).copied();
         self.out = store
             .copy(now, keeps)

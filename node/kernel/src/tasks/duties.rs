@@ -51,10 +51,12 @@ impl TaskQueue {
         }
     }
 
-    /// The time of a lease runs from here. One that ended while it waited is not told to anybody.
+    /// The time of a lease runs from here. One that ended while it waited, or whose task is about to expire, is not told to
+    /// anybody.
     fn deliver(&mut self, now: Instant, delivery: Delivery) -> Option<TaskEffect> {
         let task = self.store.task(delivery.task)?;
-        if task.lease != delivery.lease || task.holder.is_none() {
+        let expired = task.deadline.is_some_and(|at| at <= now);
+        if task.lease != delivery.lease || task.holder.is_none() || expired {
             return None;
         }
         let length = self.lease_length(now, delivery.task);

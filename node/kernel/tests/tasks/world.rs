@@ -329,6 +329,9 @@ impl World {
         for effect in out {
             self.watch(effect)?;
         }
+        if self.right && self.queue.next_timeout().is_some_and(|at| at <= self.now) {
+            return Err(format!("ticks without end after {input:?}"));
+        }
         match self.backup {
             Backup::On(_) if self.queue.is_doubled() => self.losses = 0,
             Backup::On(_) => {}
