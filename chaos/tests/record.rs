@@ -73,6 +73,7 @@ async fn declare(node: &Node, name: &ExchangeName) {
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
         function: None,
+        settings: squall_kernel::registry::Settings::default(),
         failover,
         takeover: Some(Takeover::Manual),
     };

@@ -70,6 +70,7 @@ impl Rig {
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
             function: None,
+            settings: squall_kernel::registry::Settings::default(),
             failover: Vec::new(),
             takeover: None,
         };

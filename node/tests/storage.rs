@@ -88,6 +88,7 @@ async fn declare(node: &Node, name: &str, owner: &str) -> ExchangeName {
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
         function: None,
+        settings: squall_kernel::registry::Settings::default(),
         failover: vec![NodeName::new(owner).expect("a good name")],
         takeover: None,
     };

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use squall_client::{Client, Declaration};
 use squall_kernel::id::{ExchangeName, FunctionName, NodeName};
 use squall_kernel::limits::SCRIPT_BYTES_MAX;
-use squall_kernel::registry::{Pattern, Refused, RoutingFunction, Strategy, Takeover};
+use squall_kernel::registry::{Pattern, Refused, RoutingFunction, Settings, Strategy, Takeover};
 
 use super::connect::ConnectArgs;
 use super::exit::{Exit, Usage, Worded};
@@ -111,6 +111,7 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
         pattern: Pattern::RequestResponse,
         strategy,
         function,
+        settings: Settings::default(),
         failover,
         takeover,
     };

@@ -172,6 +172,7 @@ impl World {
                 pattern: Pattern::RequestResponse,
                 strategy: exchange.strategy,
                 function: function_of(exchange.strategy),
+                settings: squall_kernel::registry::Settings::default(),
                 failover,
                 takeover: exchange.takeover,
             };

@@ -208,6 +208,7 @@ impl Client {
             pattern,
             strategy,
             function,
+            settings,
             failover,
             takeover,
         } = declaration;
@@ -216,6 +217,7 @@ impl Client {
             pattern,
             strategy,
             function,
+            settings,
             failover,
             takeover,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ExchangeName, NodeName};
-use squall_kernel::registry::{Pattern, RoutingFunction, Strategy, Takeover};
+use squall_kernel::registry::{Pattern, RoutingFunction, Settings, Strategy, Takeover};
 
 use crate::limits;
 
@@ -114,6 +114,8 @@ pub struct Declaration {
     pub strategy: Strategy,
     /// What it asks where a request goes; with the strategies `fun` and `sticky-fun` only, and always.
     pub function: Option<RoutingFunction>,
+    /// Bounds, times and neighbours.
+    pub settings: Settings,
     /// Preferred owners in order; empty lets the cluster choose.
     pub failover: Vec<NodeName>,
     /// What happens when a preferred owner is back; none for the default (`auto`), or for as it is declared already.
@@ -129,6 +131,7 @@ impl Declaration {
             pattern: Pattern::RequestResponse,
             strategy,
             function: None,
+            settings: Settings::default(),
             failover: Vec::new(),
             takeover: None,
         }

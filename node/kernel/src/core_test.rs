@@ -109,6 +109,7 @@ impl Cluster {
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
             function: None,
+            settings: crate::registry::Settings::default(),
             failover: vec![NodeName::new(owner).expect("a good name")],
             takeover: None,
         });

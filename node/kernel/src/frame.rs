@@ -14,7 +14,9 @@ use crate::limits;
 
 mod kind;
 
-pub use kind::{Kind, Priority, Status};
+pub use kind::{Kind, Status};
+
+pub use crate::order::Priority;
 
 /// Bytes before the tags, the length field included.
 pub const HEADER_BYTES: usize = 132;
@@ -200,7 +202,7 @@ impl Frame {
     fn put_fields(&self, seq: LinkSeq, out: &mut BytesMut) {
         let len = |tag: &Bytes| u8::try_from(tag.len()).expect("a tag is at most 255 bytes");
         out.put_u8(self.kind as u8);
-        out.put_u8(if self.trace.sampled { SAMPLED } else { 0 } | self.priority.level() << PRIORITY_SHIFT);
+        out.put_u8(if self.trace.sampled { SAMPLED } else { 0 } | self.priority.number() << PRIORITY_SHIFT);
         out.put_u8(self.status.to_byte());
         for tag in self.tags.all() {
             out.put_u8(len(tag));
@@ -273,7 +275,7 @@ impl Frame {
         let seq = LinkSeq(body.get_u64_le());
         let mut frame = Self {
             status,
-            priority: Priority::new(flags >> PRIORITY_SHIFT).ok_or(FrameError::Malformed)?,
+            priority: Priority::new(flags >> PRIORITY_SHIFT).map_err(|_| FrameError::Malformed)?,
             ..Self::new(kind)
         };
         frame.exchange = ExchangeId(body.get_u32_le());

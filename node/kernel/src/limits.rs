@@ -54,6 +54,8 @@ pub const MOVES_AT_ONCE_MAX: usize = 16;
 pub const OPEN_REQUESTS_MAX: usize = 262_144;
 /// Recent routes an owner remembers, to tell requesters of those that a dead node held.
 pub const RECENT_ROUTES_MAX: usize = 4096;
+/// Exchanges in front of one.
+pub const MIDDLEWARE_MAX: usize = 8;
 /// Mailbox of a process unless it asks for another.
 pub const MAILBOX_BOUND: usize = 4096;
 /// Open tasks of one exchange.

@@ -10,6 +10,7 @@ mod function;
 mod moves;
 mod record;
 mod recover;
+mod settings;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -20,11 +21,13 @@ use crate::id::{
     ClusterId, Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, NodeName, Pid, Revision, Tenure,
 };
 pub use command::{Command, Outcome, Refused};
+use declare::Terms;
 pub use function::RoutingFunction;
 pub use record::{
     Duty, ExchangeRecord, Introduction, LeaderRecord, Moving, NodeLife, NodeRecord, Pattern, Strategy,
     Takeover,
 };
+pub use settings::Settings;
 
 use crate::limits;
 use crate::planted::{self, Bug};
@@ -134,9 +137,18 @@ impl Registry {
                 pattern,
                 strategy,
                 function,
+                settings,
                 failover,
                 takeover,
-            } => self.declare(name, *pattern, *strategy, function.as_ref(), failover, *takeover),
+            } => self.declare(&Terms {
+                name,
+                pattern: *pattern,
+                strategy: *strategy,
+                function: function.as_ref(),
+                settings,
+                failover,
+                takeover: *takeover,
+            }),
             Command::Delete { name } => self.delete(name),
             Command::Recover { cluster, survivor } => self.recover(*cluster, *survivor),
             Command::AppointLeader {

@@ -27,6 +27,7 @@ pub(super) fn declare(exchange: &str, strategy: Strategy, failover: &[&str]) -> 
         pattern: Pattern::RequestResponse,
         strategy,
         function: None,
+        settings: crate::registry::Settings::default(),
         failover: failover
             .iter()
             .map(|n| NodeName::new(n).expect("a good name"))

@@ -45,6 +45,7 @@ fn cluster() -> Arc<Registry> {
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
         function: None,
+        settings: squall_kernel::registry::Settings::default(),
         failover: vec![name(A), name(B)],
         takeover: None,
     };
@@ -175,6 +176,7 @@ fn a_node_that_comes_up_is_told_once_and_owners_that_changed_are_found_side_by_s
             pattern: squall_kernel::registry::Pattern::RequestResponse,
             strategy: squall_kernel::registry::Strategy::RoundRobin,
             function: None,
+            settings: squall_kernel::registry::Settings::default(),
             failover: Vec::new(),
             takeover: None,
         });

@@ -233,6 +233,7 @@ impl Cluster {
             pattern: Pattern::RequestResponse,
             strategy,
             function,
+            settings: squall_kernel::registry::Settings::default(),
             failover,
             takeover: None,
         };

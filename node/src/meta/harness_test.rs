@@ -166,6 +166,7 @@ pub(super) fn declare(name: &str) -> Command {
         pattern: Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
         function: None,
+        settings: squall_kernel::registry::Settings::default(),
         failover: vec![],
         takeover: None,
     }

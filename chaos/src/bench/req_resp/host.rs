@@ -89,6 +89,7 @@ impl Host {
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
             function: None,
+            settings: squall_kernel::registry::Settings::default(),
             failover: vec![owner.clone()],
             takeover: None,
         };

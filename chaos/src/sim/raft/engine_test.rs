@@ -144,6 +144,7 @@ impl Cluster {
             pattern: Pattern::RequestResponse,
             strategy: Strategy::RoundRobin,
             function: None,
+            settings: squall_kernel::registry::Settings::default(),
             failover: vec![],
             takeover: None,
         };

@@ -1,4 +1,4 @@
-//! What a frame is, what a reply says, how urgent a message is: the three closed lists of the header, and their bytes.
+//! What a frame is and what a reply says: the two closed lists of the header, and their bytes.
 
 use crate::reason::NoReply;
 
@@ -109,31 +109,6 @@ impl Status {
     }
 }
 
-/// How urgent a message is, from 0 to 9. Means something only where an exchange keeps priorities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Priority(u8);
-
-impl Priority {
-    /// The most urgent one.
-    pub const MAX: Self = Self(9);
-
-    /// That priority; none above [`Priority::MAX`].
-    #[must_use]
-    pub const fn new(level: u8) -> Option<Self> {
-        if level <= Self::MAX.0 {
-            Some(Self(level))
-        } else {
-            None
-        }
-    }
-
-    /// The number, from 0 to 9.
-    #[must_use]
-    pub const fn level(self) -> u8 {
-        self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,11 +130,5 @@ mod tests {
             assert_eq!(Status::of(status.to_byte()), Some(status));
         }
         assert_eq!(Status::of(255), None);
-    }
-
-    #[test]
-    fn nothing_is_more_urgent_than_nine() {
-        assert_eq!(Priority::new(9), Some(Priority::MAX));
-        assert_eq!(Priority::new(10), None);
     }
 }

@@ -7,6 +7,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::RoutingFunction;
+use super::Settings;
 use super::record::{Introduction, Pattern, Strategy, Takeover};
 use crate::id::{ClusterId, Epoch, ExchangeId, ExchangeName, Incarnation, NodeId, NodeName, Pid, Tenure};
 use crate::profile::Profile;
@@ -51,6 +52,8 @@ pub enum Command {
         strategy: Strategy,
         /// What it asks where a request goes; with `fun` and `sticky-fun` only, and always.
         function: Option<RoutingFunction>,
+        /// Bounds, times and neighbours.
+        settings: Settings,
         /// Preferred owners in order; may be empty.
         failover: Vec<NodeName>,
         /// What happens when a preferred owner is back; none for the default, or for as it is.
@@ -229,6 +232,9 @@ pub enum Refused {
     /// Nobody could take over.
     #[error("no other node can take over from '{0}'")]
     NobodyElse(NodeName),
+    /// The declaration's settings do not fit together.
+    #[error("the exchange's settings: {0}")]
+    Settings(String),
     /// The declaration's function does not fit.
     #[error("the exchange's function: {0}")]
     Function(String),

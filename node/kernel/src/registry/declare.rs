@@ -5,25 +5,30 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{ExchangeRecord, Pattern, Refused, Registry, RoutingFunction, Strategy, Takeover, function};
+use super::{
+    ExchangeRecord, Pattern, Refused, Registry, RoutingFunction, Settings, Strategy, Takeover, function,
+};
 use crate::id::{ExchangeName, NodeName};
 use crate::limits;
 
+/// What is declared.
+pub(super) struct Terms<'a> {
+    pub(super) name: &'a ExchangeName,
+    pub(super) pattern: Pattern,
+    pub(super) strategy: Strategy,
+    pub(super) function: Option<&'a RoutingFunction>,
+    pub(super) settings: &'a Settings,
+    pub(super) failover: &'a [NodeName],
+    pub(super) takeover: Option<Takeover>,
+}
+
 impl Registry {
-    pub(super) fn declare(
-        &mut self,
-        name: &ExchangeName,
-        pattern: Pattern,
-        strategy: Strategy,
-        function: Option<&RoutingFunction>,
-        failover: &[NodeName],
-        takeover: Option<Takeover>,
-    ) -> Result<bool, Refused> {
-        if let Some(existing) = self.exchange(name) {
-            let same = same_declaration(existing, pattern, strategy, function, failover, takeover);
-            return same.map(|()| false);
+    pub(super) fn declare(&mut self, terms: &Terms<'_>) -> Result<bool, Refused> {
+        if let Some(existing) = self.exchange(terms.name) {
+            return same_declaration(existing, terms).map(|()| false);
         }
-        self.check_function(strategy, function)?;
+        self.check_function(terms.strategy, terms.function)?;
+        terms.settings.check(terms.name, terms.pattern)?;
         if self.exchanges.len() >= limits::EXCHANGES_MAX {
             return Err(Refused::Full {
                 what: "exchanges".into(),
@@ -34,12 +39,18 @@ impl Registry {
         let id = self.last_exchange;
         let record = ExchangeRecord {
             id,
-            name: name.clone(),
-            pattern,
-            strategy,
-            function: function.cloned(),
-            failover: failover.iter().take(limits::FAILOVER_LIST_MAX).cloned().collect(),
-            takeover: takeover.unwrap_or_default(),
+            name: terms.name.clone(),
+            pattern: terms.pattern,
+            strategy: terms.strategy,
+            function: terms.function.cloned(),
+            settings: terms.settings.clone(),
+            failover: terms
+                .failover
+                .iter()
+                .take(limits::FAILOVER_LIST_MAX)
+                .cloned()
+                .collect(),
+            takeover: terms.takeover.unwrap_or_default(),
             held: false,
             owner: None,
             epoch: self.epochs_used.owner,
@@ -49,20 +60,22 @@ impl Registry {
             leader_epoch: self.epochs_used.leader,
         };
         self.exchanges.insert(id, record);
-        self.names.insert(name.clone(), id);
+        self.names.insert(terms.name.clone(), id);
         self.assign(id);
         Ok(true)
     }
 }
 
-fn same_declaration(
-    existing: &ExchangeRecord,
-    pattern: Pattern,
-    strategy: Strategy,
-    function: Option<&RoutingFunction>,
-    failover: &[NodeName],
-    takeover: Option<Takeover>,
-) -> Result<(), Refused> {
+fn same_declaration(existing: &ExchangeRecord, terms: &Terms<'_>) -> Result<(), Refused> {
+    let Terms {
+        pattern,
+        strategy,
+        function,
+        settings,
+        failover,
+        takeover,
+        ..
+    } = *terms;
     let differs = |what: &str, existing_is: String, wanted: String| Refused::Differs {
         name: existing.name.clone(),
         what: what.into(),
@@ -89,6 +102,9 @@ fn same_declaration(
             function::told(existing.function.as_ref()),
             function::told(function),
         ));
+    }
+    if existing.settings != *settings {
+        return Err(differs("settings", existing.settings.told(), settings.told()));
     }
     if !failover.is_empty() && existing.failover != failover {
         return Err(differs("failover list", list(&existing.failover), list(failover)));

@@ -18,6 +18,7 @@ fn declare(strategy: Strategy, function: Option<RoutingFunction>) -> Command {
         pattern: Pattern::RequestResponse,
         strategy,
         function,
+        settings: crate::registry::Settings::default(),
         failover: vec![NodeName::new("a").expect("a good name")],
         takeover: None,
     }

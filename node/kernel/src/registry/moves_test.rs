@@ -188,6 +188,7 @@ fn takeover_is_part_of_the_declaration() {
         pattern: crate::registry::Pattern::RequestResponse,
         strategy: Strategy::RoundRobin,
         function: None,
+        settings: crate::registry::Settings::default(),
         failover: alloc::vec![],
         takeover,
     };

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::RoutingFunction;
+use super::{RoutingFunction, Settings};
 use crate::id::{
     Boot, Epoch, ExchangeId, ExchangeName, FunctionName, Incarnation, LeaderEpoch, NodeId, NodeName, Pid,
     Tenure,
@@ -18,21 +18,41 @@ pub enum Pattern {
     /// One request, one reply (several under `default`).
     #[default]
     RequestResponse,
+    /// Published to all subscribers of a key (A108).
+    PublishSubscribe,
+    /// Many publish, the handlers of the exchange take each message in turn of its strategy (A109).
+    InvertedPublishSubscribe,
+    /// Tasks: leased to workers, confirmed or given back (A110).
+    Task,
 }
 
 impl Pattern {
+    /// All patterns, in order.
+    pub const ALL: [Self; 4] = [
+        Self::RequestResponse,
+        Self::PublishSubscribe,
+        Self::InvertedPublishSubscribe,
+        Self::Task,
+    ];
+
     /// The pattern's word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RequestResponse => "request-response",
+            Self::PublishSubscribe => "publish-subscribe",
+            Self::InvertedPublishSubscribe => "inverted-publish-subscribe",
+            Self::Task => "task",
         }
     }
 
     /// The pattern of a word; the empty word is request-response.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        matches!(word, "" | "request-response").then_some(Self::RequestResponse)
+        if word.is_empty() {
+            return Some(Self::RequestResponse);
+        }
+        Self::ALL.into_iter().find(|p| p.as_str() == word)
     }
 }
 
@@ -275,6 +295,8 @@ pub struct ExchangeRecord {
     pub strategy: Strategy,
     /// What it asks where a request goes; with `fun` and `sticky-fun` only, and always.
     pub function: Option<RoutingFunction>,
+    /// Bounds, times and neighbours; fixed for life.
+    pub settings: Settings,
     /// Preferred owners in order.
     pub failover: Vec<NodeName>,
     /// What happens when a preferred owner is back.

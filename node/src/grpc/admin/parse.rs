@@ -3,7 +3,7 @@
 use squall_kernel::id::{ExchangeName, FunctionName, NodeName};
 use squall_kernel::limits as bounds;
 use squall_kernel::registry::{
-    Command, ExchangeRecord, Pattern, Registry, RoutingFunction, Strategy, Takeover,
+    Command, ExchangeRecord, Pattern, Registry, RoutingFunction, Settings, Strategy, Takeover,
 };
 use squall_proto::v1;
 
@@ -25,7 +25,11 @@ impl Declaration {
         let name = exchange_name(&asked.name)?;
         let pattern = Pattern::parse(&asked.pattern).ok_or_else(|| CallError::Invalid {
             field: "pattern",
-            reason: format!("'{}' is none; there is request-response", shown(&asked.pattern)),
+            reason: format!(
+                "'{}' is none; there are {}",
+                shown(&asked.pattern),
+                Pattern::ALL.map(Pattern::as_str).join(", ")
+            ),
         })?;
         let strategy = Strategy::parse(&asked.strategy).ok_or_else(|| CallError::Invalid {
             field: "strategy",
@@ -51,6 +55,7 @@ impl Declaration {
             pattern: self.pattern,
             strategy: self.strategy,
             function: self.function.clone(),
+            settings: Settings::default(),
             failover: self.failover.clone(),
             takeover: self.takeover,
         }
