@@ -12,9 +12,11 @@ mod journal;
 mod manual;
 mod node;
 mod observe;
+mod publish;
 mod reply;
 mod request;
 mod signals;
+mod subscribe;
 mod up;
 mod values;
 
@@ -66,6 +68,10 @@ enum Command {
     Reply(reply::ReplyArgs),
     /// Send requests
     Request(request::RequestArgs),
+    /// Publish to all subscribers of a key
+    Publish(publish::PublishArgs),
+    /// Print what is published
+    Subscribe(subscribe::SubscribeArgs),
     /// Measure this program on this machine
     Bench(bench::BenchArgs),
     /// Replay what a node recorded
@@ -135,6 +141,11 @@ fn run(cli: Cli) -> Result<()> {
         Command::LoadClient(args) => block_on(demo::load_client(args, connect)),
         Command::Exchange(args) => block_on(exchange::run(args, connect)),
         Command::Reply(args) => block_on(reply::run(args, connect)),
+        Command::Subscribe(args) => block_on(subscribe::run(args, connect)),
+        Command::Publish(args) => {
+            let payload = publish::payload(&args)?;
+            block_on(publish::run(args, payload, connect))
+        }
         Command::Request(args) => {
             let payload = request::payload(&args)?;
             block_on(request::run(args, payload, connect))

@@ -20,6 +20,8 @@ mod other_languages;
 mod partition;
 #[path = "e2e/pty.rs"]
 mod pty;
+#[path = "e2e/publishing.rs"]
+mod publishing;
 #[path = "e2e/rig.rs"]
 mod rig;
 #[path = "e2e/terminal.rs"]

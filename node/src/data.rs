@@ -10,7 +10,7 @@ use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::{Boot, ExchangeId, ExchangeName, NodeId, NodeName, Pid};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::reason::NoReply;
-use squall_kernel::registry::{Command, Registry};
+use squall_kernel::registry::{Command, Pattern, Registry};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -22,6 +22,7 @@ use crate::handlers::Handlers;
 use crate::journal::{Fact, Journal};
 use crate::lease::LeaseClock;
 use crate::process::ProcessTable;
+use crate::pubsub::PubSub;
 use crate::router::Router;
 use crate::spans::Sampler;
 use crate::wire::{PeerLink, ReturnPath, Wire, count};
@@ -128,6 +129,8 @@ pub struct DataPlane {
     pub router: Arc<Router>,
     /// Handlers attached through this node.
     pub handlers: Arc<Handlers>,
+    /// Publish-subscribe exchanges.
+    pub pubsub: Arc<PubSub>,
     changing: Mutex<()>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -154,6 +157,7 @@ impl DataPlane {
         let (exchanges, wanted) = Exchanges::new(Arc::clone(&context));
         let router = Arc::new(Router::new(Arc::clone(&context)));
         let handlers = Arc::new(Handlers::new(Arc::clone(&context)));
+        let pubsub = Arc::new(PubSub::new(Arc::clone(&context)));
         let tasks = vec![
             context.runtime.spawn(Arc::clone(&router).keep_time()),
             context.runtime.spawn(Arc::clone(&handlers).keep_attached()),
@@ -165,6 +169,7 @@ impl DataPlane {
             exchanges,
             router,
             handlers,
+            pubsub,
             changing: Mutex::new(()),
             tasks,
         });
@@ -195,6 +200,7 @@ impl DataPlane {
         let change = Change::between(old, Arc::clone(new), self.context.node);
         self.exchanges.registry_changed(&change);
         self.handlers.registry_changed(&change);
+        self.pubsub.registry_changed(&change);
         self.router.registry_changed(&change);
     }
 
@@ -216,15 +222,22 @@ impl DataPlane {
                     tracing::warn!(from = %from, %error, "control frame dropped");
                 }
             },
-            Kind::Ack
-            | Kind::Publish
-            | Kind::Event
-            | Kind::Chunk
-            | Kind::Credit
-            | Kind::Ask
-            | Kind::Tell
-            | Kind::Submit
-            | Kind::Settle => count(&self.context.wire.tally.garbled),
+            Kind::Publish => self.publish(frame),
+            Kind::Event => self.pubsub.event(from, frame),
+            Kind::Ack | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell | Kind::Submit | Kind::Settle => {
+                count(&self.context.wire.tally.garbled);
+            }
+        }
+    }
+
+    /// The owner of a publish-subscribe exchange passes a publish on to subscribers, any other to one handler (A109).
+    fn publish(&self, frame: Frame) {
+        let registry = self.context.registry();
+        let record = registry.exchanges.get(&frame.exchange);
+        if record.is_some_and(|record| record.pattern == Pattern::PublishSubscribe) {
+            self.pubsub.publish(frame);
+        } else {
+            self.exchanges.request(frame);
         }
     }
 
@@ -282,6 +295,7 @@ impl DataPlane {
                 self.handlers
                     .leased(exchange, epoch, handler, leader_epoch, asked_at, remaining);
             }
+            PeerMessage::Subscriptions { exchange, what } => self.pubsub.news(from, exchange, what),
             _ => count(&self.context.wire.tally.garbled),
         }
     }
@@ -290,7 +304,7 @@ impl DataPlane {
     pub fn undeliverable(&self, to: NodeId, frames: Vec<Frame>) {
         for frame in frames {
             match frame.kind {
-                Kind::Request => self.router.undeliverable(frame.message),
+                Kind::Request | Kind::Publish => self.router.undeliverable(frame.message),
                 _ => self.take_back(to, frame, NoReply::Unreachable),
             }
         }
@@ -300,7 +314,7 @@ impl DataPlane {
     pub fn fate_unknown(&self, to: NodeId, frames: Vec<Frame>) {
         for frame in frames {
             match frame.kind {
-                Kind::Request => self.router.interrupt(frame.message),
+                Kind::Request | Kind::Publish => self.router.interrupt(frame.message),
                 _ => self.take_back(to, frame, NoReply::Interrupted),
             }
         }
@@ -316,10 +330,10 @@ impl DataPlane {
             // The requester's node takes a reply once, however often it comes.
             Kind::Reply => self.context.wire.reply(frame),
             Kind::Control => self.control_undeliverable(to, &frame),
+            Kind::Event => self.pubsub.not_delivered(&frame, why),
             Kind::Request
             | Kind::Ack
             | Kind::Publish
-            | Kind::Event
             | Kind::Chunk
             | Kind::Credit
             | Kind::Ask
@@ -337,6 +351,10 @@ impl DataPlane {
                 self.handlers.roll_again(&exchanges);
                 None
             }
+            Ok(PeerMessage::Subscriptions { exchange, .. }) => {
+                self.pubsub.missed(exchange, to);
+                None
+            }
             Ok(PeerMessage::Systems { messages }) => messages.first().map(|(_, message)| message.exchange),
             _ => None,
         };
@@ -348,7 +366,9 @@ impl DataPlane {
     /// Whether what is sent to `node` arrives: requests do not wait on a link that swallows them.
     pub fn reach(&self, node: NodeId, reachable: bool) {
         self.context.wire.reach(node, reachable);
-        if !reachable {
+        if reachable {
+            self.pubsub.relinked(node);
+        } else {
             self.router.unreachable(node);
         }
     }
@@ -371,6 +391,7 @@ impl DataPlane {
         self.exchanges.stop();
         self.handlers.stop();
         self.router.stop();
+        self.pubsub.stop();
         for task in &self.tasks {
             task.abort();
         }

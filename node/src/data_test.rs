@@ -1,4 +1,4 @@
-//! Tests of the data planes of up to three nodes, wired in memory through the real codec. Time is paused: it moves on
+//! Tests of the data planes of up to five nodes, wired in memory through the real codec. Time is paused: it moves on
 //! when nothing else can happen.
 
 #[path = "data_test/cluster.rs"]
@@ -11,6 +11,8 @@ mod grpc_session;
 mod leases;
 #[path = "data_test/moves.rs"]
 mod moves;
+#[path = "data_test/publishing.rs"]
+mod publishing;
 #[path = "data_test/requests.rs"]
 mod requests;
 #[path = "data_test/routing.rs"]

@@ -21,6 +21,7 @@ use crate::functions::Ready;
 use crate::journal::MachineKind;
 use crate::limits::APPOINTMENTS_MAX;
 use crate::process::{Mailbox, ProcessKind, Push, mailbox};
+use crate::pubsub::wants_word;
 use crate::wire::ReturnPath;
 
 mod asking;
@@ -276,7 +277,7 @@ impl Exchanges {
             },
         };
         // Outside the lock: the answer may lead straight into the requester's side of this node.
-        if let Some((frame, reason)) = refused {
+        if let Some((frame, reason)) = refused.filter(|(frame, _)| wants_word(frame)) {
             let from = Pid {
                 node: self.context.node,
                 serial: 0,

@@ -6,11 +6,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use bytes::Bytes;
 use squall_kernel::exchange::Signature;
-use squall_kernel::frame::Frame;
+use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::TAG_BYTES_MAX;
 use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
+use squall_kernel::publishing::{ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::{DetachReason, NoReply};
 
 use crate::data::{Change, DataContext};
@@ -205,10 +207,26 @@ impl Handlers {
             self.given_back(&attachment, &frame);
             return self.refuse(&attachment, &frame, NoReply::Rejected);
         }
+        let confirmed = (frame.count == ONE_WAY_CONFIRMED).then(|| ReturnPath::of(&frame));
+        let frame = Frame {
+            count: confirmed.as_ref().map_or(frame.count, |_| ONE_WAY),
+            ..frame
+        };
         let (frame, reason) = match attachment.sink().deliver(pass, &attachment, frame) {
-            Ok(()) => return attachment.counts().accepted(),
+            Ok(()) => {
+                if let Some(back) = confirmed {
+                    self.context
+                        .wire
+                        .reply(back.reply(attachment.pid(), Status::Reply, Bytes::new()));
+                }
+                return attachment.counts().accepted();
+            }
             Err(Push::Full(frame)) => (frame, NoReply::Rejected),
             Err(Push::Closed(frame)) => (frame, NoReply::Unreachable),
+        };
+        let frame = Frame {
+            count: confirmed.map_or(frame.count, |_| ONE_WAY_CONFIRMED),
+            ..frame
         };
         attachment.give_credit();
         self.given_back(&attachment, &frame);

@@ -18,6 +18,7 @@ pub mod mesh;
 pub mod meta;
 pub mod node;
 pub mod process;
+pub mod pubsub;
 pub mod router;
 pub mod script;
 pub mod session;

@@ -43,9 +43,18 @@ pub const TELL_EVERY: Span = Span::from_ms(10);
 /// Bytes of system messages after which a batch goes at once: with one more of the largest it stays below the bound of
 /// a frame.
 pub const TELL_BYTES: usize = 1024 * 1024;
+/// Subscribers of one session.
+pub const SESSION_SUBSCRIBERS_MAX: usize = 1024;
+/// Publishes that a full mailbox under `block` holds back beside what is in it; what is beyond is turned away.
+pub const PUBLISHES_HELD_MAX: usize = 1024;
+/// How long a new owner of a publish-subscribe exchange waits for the nodes to tell their subscriptions: they are asked
+/// at once, so that only nodes that are gone take so long.
+pub const SUBSCRIPTIONS_SETTLE: Span = Span::from_ms(1_500);
 /// Lines of a journal waiting to be written.
 pub const JOURNAL_QUEUE: usize = 16_384;
 
+// Publishers try again for as long as a new owner may wait.
+const _: () = assert!(SUBSCRIPTIONS_SETTLE.0 < RETRY_FOR.0);
 const _: () = assert!(CREDIT_DEFAULT <= CREDIT_MAX);
 const _: () = assert!(CREDIT_MAX as usize + SESSION_REQUESTS_MAX < SESSION_MAILBOX);
 const _: () = assert!(RETRY_FIRST.0 < RETRY_CAP.0 && RETRY_CAP.0 < RETRY_FOR.0);

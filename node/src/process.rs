@@ -25,6 +25,10 @@ pub enum ProcessKind {
     Session,
     /// Sends requests without a session.
     Requester,
+    /// Keeps the subscriptions of an exchange at this node.
+    Subscriptions,
+    /// Gets publishes, embedded or of a session.
+    Subscriber,
 }
 
 impl ProcessKind {
@@ -36,6 +40,8 @@ impl ProcessKind {
             Self::Handler => "handler",
             Self::Session => "session",
             Self::Requester => "requester",
+            Self::Subscriptions => "subscriptions",
+            Self::Subscriber => "subscriber",
         }
     }
 }

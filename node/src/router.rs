@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
+use squall_kernel::frame::{Frame, Priority, Status, Tags, TraceContext};
 use squall_kernel::id::{ExchangeId, ExchangeName, MessageId, NodeId, Pid};
 use squall_kernel::limits::{
     OPEN_REQUESTS_MAX, PAYLOAD_BYTES_MAX, REDIRECTS_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX,
 };
+use squall_kernel::publishing::Confirm;
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
 use squall_kernel::time::{Instant, Span};
@@ -27,6 +28,7 @@ mod answered;
 mod follow;
 mod open;
 mod outcome;
+mod publishing;
 mod stats;
 
 use open::{Copies, CopyEnd, Open, OpenTable, Stage};
@@ -49,6 +51,19 @@ pub struct Request {
     pub trace: TraceContext,
     /// Process it comes from; order holds per process.
     pub from: Pid,
+    /// Set where it is no request but a publish: the key and the publisher's id are in the tags.
+    pub publish: Option<Publish>,
+}
+
+/// What makes a publish of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Publish {
+    /// What is to be confirmed.
+    pub confirm: Confirm,
+    /// How long it is good for, in milliseconds; 0 for as long as its exchange says.
+    pub ttl_ms: u32,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 impl Request {
@@ -65,6 +80,20 @@ impl Request {
                 node: NodeId(0),
                 serial: 0,
             },
+            publish: None,
+        }
+    }
+
+    /// A publish without tags and trace but the key, under the default timeout.
+    #[must_use]
+    pub fn publish(exchange: ExchangeId, key: Bytes, payload: Bytes, publish: Publish) -> Self {
+        Self {
+            tags: Tags {
+                key,
+                ..Tags::default()
+            },
+            publish: Some(publish),
+            ..Self::new(exchange, payload)
         }
     }
 }
@@ -141,7 +170,7 @@ impl Router {
         let open = self.begun(open);
         if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_REQUESTS_MAX {
             self.end(open, NoReply::Rejected);
-        } else if let Some(what) = oversized(&open.request) {
+        } else if let Some(what) = oversized(&open.request).or_else(|| self.misplaced(&open.request)) {
             let exchange = open.request.exchange;
             self.conclude(open, Outcome::declined(exchange, what));
         } else {
@@ -193,10 +222,13 @@ impl Router {
                 };
                 let key = lane_key(open.request.exchange, open.request.from.serial);
                 open.stage = Stage::Sent { owner, keeper: owner };
+                let unconfirmed = publishing::is_unconfirmed(&open.request);
                 let due = open.deadline;
                 self.table.insert(message, open, due);
                 if let Err(error) = self.context.wire.frame(owner, key, frame) {
                     self.not_sent(message, error);
+                } else if unconfirmed {
+                    self.sent_unconfirmed(message);
                 }
             }
         }
@@ -213,7 +245,7 @@ impl Router {
             trace: open.trace,
             tags: open.request.tags.clone(),
             payload: open.request.payload.clone(),
-            ..Frame::new(Kind::Request)
+            ..publishing::head(open.request.publish)
         }
     }
 
@@ -245,7 +277,7 @@ impl Router {
         let until = *open
             .retry_until
             .get_or_insert((now + RETRY_FOR).min(open.deadline));
-        if now >= until {
+        if now >= until || (open.request.publish.is_some() && *self.context.isolated.borrow()) {
             return self.end(open, reason);
         }
         let due = (now + open.backoff).min(until);
@@ -316,6 +348,7 @@ impl Router {
     }
 
     fn end(&self, open: Open, reason: NoReply) {
+        let reason = self.published_here(&open.request, reason);
         let reason = self.as_told(reason);
         spans::reply_arrived(&open.span, &TraceContext::default(), Status::None(reason));
         let outcome = Outcome::none(open.request.exchange, reason, open.request.tags.request.clone());
@@ -396,7 +429,9 @@ impl Router {
     }
 
     fn tick(&self, now: Instant) {
-        for open in self.table.take_due(now) {
+        let mut due = self.table.take_due(now);
+        due.sort_by_key(|open| open.started);
+        for open in due {
             match open.stage {
                 Stage::Waiting { reason } if open.retry_until.is_some_and(|until| now >= until) => {
                     self.end(open, reason);

@@ -22,6 +22,7 @@ use crate::limits::{
     CREDIT_DEFAULT, CREDIT_MAX, SESSION_HANDLERS_MAX, SESSION_MAILBOX, SESSION_REQUESTS_MAX,
 };
 use crate::process::{Inbox, Mailbox, Process, ProcessKind, Push, mailbox};
+use crate::pubsub::{Subscriber, SubscriberEvent};
 use crate::router::{Outcome, OutcomeSink, ReplyTo, Request};
 use crate::spans;
 use crate::wire::{ReturnPath, count};
@@ -29,9 +30,13 @@ use crate::wire::{ReturnPath, count};
 mod convert;
 mod grpc;
 mod native;
+mod subscribing;
 
 pub use grpc::GrpcSessions;
 pub use native::{NativeConnection, NativeSessions, SessionEnd};
+
+use subscribing::Readable;
+pub(crate) use subscribing::Wanted;
 
 /// What reaches a session.
 pub(crate) enum Event {
@@ -45,6 +50,10 @@ pub(crate) enum Event {
     Outcome { id: u64, outcome: Outcome },
     /// A handler has begun to hold a lease of its leadership.
     Leads { handler: u64 },
+    /// A publish for a subscriber.
+    Published { subscriber: u64, event: SubscriberEvent },
+    /// A subscriber is no more.
+    SubscriberEnded { subscriber: u64, reason: String },
 }
 
 /// The answer to the question how long a handler may count on its leadership: what this node holds for it now.
@@ -81,6 +90,7 @@ struct Entrance {
     requests: AtomicUsize,
     overflowed: AtomicBool,
     overflow: Notify,
+    readable: Readable,
 }
 
 impl Entrance {
@@ -157,6 +167,10 @@ pub(crate) struct Session {
     /// Handlers that asked for a lease which this node does not hold yet, and when by their clock. Bounded by the
     /// handlers.
     asked: HashMap<u64, Instant>,
+    /// By the client's own numbers.
+    subscribers: HashMap<u64, Arc<Subscriber>>,
+    /// Events of subscribers and everything else take turns.
+    subscribers_turn: bool,
 }
 
 impl Session {
@@ -173,6 +187,7 @@ impl Session {
             requests: AtomicUsize::new(0),
             overflowed: AtomicBool::new(false),
             overflow: Notify::new(),
+            readable: Readable::default(),
         });
         Self {
             plane,
@@ -182,6 +197,8 @@ impl Session {
             handlers: HashMap::new(),
             open: HashMap::new(),
             asked: HashMap::new(),
+            subscribers: HashMap::new(),
+            subscribers_turn: false,
         }
     }
 
@@ -200,9 +217,13 @@ impl Session {
             if entrance.overflowed.load(Ordering::Acquire) {
                 return None;
             }
+            if let Some(event) = self.try_next() {
+                return Some(event);
+            }
             let taken = tokio::select! {
                 biased;
                 () = entrance.overflow.notified() => continue,
+                () = entrance.readable.some.notified() => continue,
                 taken = self.inbox.next() => taken,
             };
             let (event, put) = taken.expect("the session itself holds the other end");
@@ -212,8 +233,16 @@ impl Session {
 
     /// The next event, if there is one now.
     pub(crate) fn try_next(&mut self) -> Option<Event> {
-        let (event, put) = self.inbox.try_next()?;
-        Some(self.seen(event, put))
+        self.subscribers_turn = !self.subscribers_turn;
+        if self.subscribers_turn
+            && let Some(event) = self.published()
+        {
+            return Some(event);
+        }
+        match self.inbox.try_next() {
+            Some((event, put)) => Some(self.seen(event, put)),
+            None => self.published(),
+        }
     }
 
     fn seen(&mut self, mut event: Event, put: Instant) -> Event {
@@ -222,7 +251,11 @@ impl Session {
             Event::Outcome { outcome, .. } if !outcome.more => {
                 self.entrance.requests.fetch_sub(1, Ordering::Relaxed);
             }
-            Event::Outcome { .. } | Event::System { .. } | Event::Leads { .. } => {}
+            Event::Outcome { .. }
+            | Event::System { .. }
+            | Event::Leads { .. }
+            | Event::Published { .. }
+            | Event::SubscriberEnded { .. } => {}
             Event::Detached { handler, .. } => {
                 self.handlers.remove(handler);
                 self.asked.remove(handler);
@@ -365,6 +398,7 @@ impl Drop for Session {
         for serial in self.handlers.keys() {
             self.plane.handlers.detach(*serial, DetachReason::ClientGone);
         }
+        self.unsubscribe_all();
         self.inbox.close();
         let wire = &self.plane.context.wire;
         let node = self.plane.context.node;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
 use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
 use squall_kernel::message::{self, PeerMessage};
+use squall_kernel::publishing::{ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::NoReply;
 use squall_kernel::spread::mix;
 
@@ -67,6 +68,8 @@ pub struct Tally {
     pub unclaimed: AtomicU64,
     /// Requests declined because the function of their exchange failed. Their requesters are told.
     pub functions_failed: AtomicU64,
+    /// Events that did not reach a node with subscribers.
+    pub events_lost: AtomicU64,
 }
 
 impl Tally {
@@ -80,6 +83,7 @@ impl Tally {
             &self.garbled,
             &self.expired,
             &self.unclaimed,
+            &self.events_lost,
         ]
         .iter()
         .map(|n| n.load(Relaxed))
@@ -156,7 +160,11 @@ impl Wire {
             self.local().ok_or(LinkError::Down)?.take_in(to, frame);
             return Ok(());
         }
-        if matches!(frame.kind, Kind::Request | Kind::Deliver) && self.swallows(to) {
+        if matches!(
+            frame.kind,
+            Kind::Request | Kind::Deliver | Kind::Publish | Kind::Event
+        ) && self.swallows(to)
+        {
             return Err(LinkError::Down);
         }
         self.link.get().ok_or(LinkError::Down)?.send(to, key, frame)?;
@@ -185,11 +193,21 @@ impl Wire {
 
     /// Sends the end of a request to its requester's node. A reply that cannot be sent is counted; the requester's
     /// deadline ends the request.
-    pub fn reply(&self, frame: Frame) {
+    pub fn reply(&self, mut frame: Frame) {
+        match frame.count {
+            ONE_WAY => return,
+            ONE_WAY_CONFIRMED => frame.count = 0,
+            _ => {}
+        }
         let (to, key) = (frame.origin, frame.message.0);
         if self.frame(to, key, frame).is_err() {
             count(&self.tally.lost_replies);
         }
+    }
+
+    /// Gives a publish that no owner took to the subscribers on this node. False where its exchange has no such thing.
+    pub(crate) fn publish_here(&self, event: Frame) -> bool {
+        self.local().is_some_and(|plane| plane.pubsub.publish_here(event))
     }
 
     fn local(&self) -> Option<Arc<DataPlane>> {

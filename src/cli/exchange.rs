@@ -14,7 +14,9 @@ use clap::{Args, Subcommand};
 use squall_client::{Client, Declaration};
 use squall_kernel::id::{ExchangeName, FunctionName, NodeName};
 use squall_kernel::limits::SCRIPT_BYTES_MAX;
+use squall_kernel::order::WhenFull;
 use squall_kernel::registry::{Pattern, Refused, RoutingFunction, Settings, Strategy, Takeover};
+use squall_kernel::time::Span;
 
 use super::connect::ConnectArgs;
 use super::exit::{Exit, Usage, Worded};
@@ -64,8 +66,25 @@ struct DeclareArgs {
     name: ExchangeName,
     /// How handlers are picked: all of them, in turn, the leader only, in turn with a leader, the same for the same key,
     /// the same for the same signature that a function gives, or whom a function picks
-    #[arg(long, value_parser = values::strategy())]
-    strategy: Strategy,
+    #[arg(long, value_parser = values::strategy(), required_unless_present = "pattern")]
+    #[arg(required_if_eq_any([("pattern", "request-response"), ("pattern", "inverted-publish-subscribe")]))]
+    strategy: Option<Strategy>,
+    /// How messages flow through it; `publish-subscribe` needs no strategy [default: request-response]
+    #[arg(long, value_parser = values::pattern())]
+    pattern: Option<Pattern>,
+    /// Messages that wait for one handler or subscriber at most [default: 4096]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    mailbox: Option<u32>,
+    /// What a full mailbox does with one more message [default: reject]
+    #[arg(long, value_name = "POLICY", value_parser = values::when_full())]
+    when_full: Option<WhenFull>,
+    /// How long a publish is good for when it does not say [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
+    ttl: Option<Duration>,
+    /// How long a publisher's own id is remembered, so that a second publish with it is not published again [default: not
+    /// at all]
+    #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
+    dedup: Option<Duration>,
     /// Script by which it routes (`fun`, `sticky-fun`); `-` reads it from standard input
     #[arg(long, value_name = "FILE", conflicts_with = "function")]
     script: Option<PathBuf>,
@@ -92,14 +111,20 @@ pub(crate) async fn run(args: ExchangeArgs, connect: ConnectArgs) -> Result<()> 
 }
 
 async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) -> Result<()> {
+    let settings = args.settings();
     let DeclareArgs {
         name,
         strategy,
+        pattern,
         script,
         function,
         failover,
         takeover,
+        ..
     } = args;
+    let pattern = pattern.unwrap_or_default();
+    // Where nothing picks handlers, all exchanges have the same strategy, so that declaring again changes nothing.
+    let strategy = strategy.unwrap_or(Strategy::Default);
     let function = match script {
         Some(file) => Some(script_of(&file)?),
         None => function.map(RoutingFunction::Registered),
@@ -108,17 +133,22 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
     warn_of_strangers(&client, &failover)?;
     let declaration = Declaration {
         name: name.clone(),
-        pattern: Pattern::RequestResponse,
+        pattern,
         strategy,
         function,
-        settings: Settings::default(),
+        settings,
         failover,
         takeover,
     };
     let declared = client.declare(declaration, timeout).await;
     client.close().await;
     let declared = declared.with_context(|| format!("exchange '{name}' cannot be declared"))?;
-    let (strategy, revision) = (strategy.as_str(), declared.revision);
+    let revision = declared.revision;
+    let strategy = if picks(pattern) {
+        strategy.as_str()
+    } else {
+        pattern.as_str()
+    };
     if declared.created {
         writeln!(
             stdout(),
@@ -128,6 +158,27 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
         writeln!(stdout(), "exchange {name} was declared already, {strategy}")?;
     }
     Ok(())
+}
+
+impl DeclareArgs {
+    fn settings(&self) -> Settings {
+        let span = |time: Duration| Span(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        Settings {
+            mailbox: self.mailbox,
+            when_full: self.when_full.unwrap_or_default(),
+            ttl: self.ttl.map(span),
+            dedup: self.dedup.map(span),
+            ..Settings::default()
+        }
+    }
+}
+
+/// True where a strategy picks handlers.
+fn picks(pattern: Pattern) -> bool {
+    matches!(
+        pattern,
+        Pattern::RequestResponse | Pattern::InvertedPublishSubscribe
+    )
 }
 
 /// A script, checked before anything is dialled: the cluster would refuse it too, but later.

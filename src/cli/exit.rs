@@ -4,7 +4,9 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use squall_client::{AttachError, CommandError, ConnectError, Ended, Invalid, RequestError};
+use squall_client::{
+    AttachError, CommandError, ConnectError, Ended, Invalid, PublishError, RequestError, SubscribeError,
+};
 
 /// Exit codes, the same for every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +114,8 @@ pub(crate) fn code(error: &anyhow::Error) -> Exit {
             .or_else(|| cause.downcast_ref::<ConnectError>().map(of_connect))
             .or_else(|| cause.downcast_ref::<CommandError>().map(of_command))
             .or_else(|| cause.downcast_ref::<AttachError>().map(of_attach))
+            .or_else(|| cause.downcast_ref::<PublishError>().map(of_publish))
+            .or_else(|| cause.downcast_ref::<SubscribeError>().map(of_subscribe))
             .or_else(|| cause.downcast_ref::<Ended>().map(|_| Exit::Unavailable))
             .or_else(|| cause.downcast_ref::<Invalid>().map(|_| Exit::Usage))
             .or_else(|| cause.downcast_ref::<io::Error>().map(|_| Exit::Usage))
@@ -129,6 +133,25 @@ pub(crate) fn of_request(error: &RequestError) -> Exit {
         RequestError::Rejected => Exit::Rejected,
         RequestError::Interrupted => Exit::Interrupted,
         RequestError::Invalid(_) => Exit::Usage,
+    }
+}
+
+fn of_publish(error: &PublishError) -> Exit {
+    match error {
+        PublishError::Degraded => Exit::Unavailable,
+        PublishError::Partly { why, .. } | PublishError::Failed(why) => of_request(why),
+        PublishError::Key(_) => Exit::Usage,
+    }
+}
+
+fn of_subscribe(error: &SubscribeError) -> Exit {
+    match error {
+        SubscribeError::Ended(Ended::Refused(_)) => Exit::Declined,
+        SubscribeError::Ended(_) => Exit::Unavailable,
+        SubscribeError::Pattern { .. }
+        | SubscribeError::Patterns(_)
+        | SubscribeError::Credit(_)
+        | SubscribeError::Invalid(_) => Exit::Usage,
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use squall_kernel::fault::Share;
+use squall_kernel::order::WhenFull;
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::{Strategy, Takeover};
+use squall_kernel::publishing::Confirm;
+use squall_kernel::registry::{Pattern, Strategy, Takeover};
 use squall_observer::Screen;
 
 /// Units of durations, longest spelling first, with their length in microseconds.
@@ -116,6 +118,28 @@ fn address(text: &str) -> Result<String, String> {
 pub(crate) fn strategy() -> impl TypedValueParser<Value = Strategy> {
     PossibleValuesParser::new(Strategy::ALL.map(Strategy::as_str))
         .map(|word| Strategy::parse(&word).expect("clap lets only strategies through"))
+}
+
+/// Parses the word of an exchange's pattern.
+pub(crate) fn pattern() -> impl TypedValueParser<Value = Pattern> {
+    PossibleValuesParser::new(Pattern::ALL.map(Pattern::as_str))
+        .map(|word| Pattern::parse(&word).expect("clap lets only patterns through"))
+}
+
+/// Parses what a publish is to have confirmed.
+pub(crate) fn confirm() -> impl TypedValueParser<Value = Confirm> {
+    PossibleValuesParser::new(Confirm::ALL.map(Confirm::as_str))
+        .map(|word| Confirm::parse(&word).expect("clap lets only confirms through"))
+}
+
+/// Parses what a full mailbox does.
+pub(crate) fn when_full() -> impl TypedValueParser<Value = WhenFull> {
+    let all = [WhenFull::Reject, WhenFull::DropOldest, WhenFull::Block];
+    PossibleValuesParser::new(all.map(WhenFull::as_str)).map(move |word| {
+        all.into_iter()
+            .find(|policy| policy.as_str() == word)
+            .expect("clap lets only policies through")
+    })
 }
 
 /// Parses the word of a takeover policy.

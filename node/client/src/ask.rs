@@ -17,6 +17,7 @@ use crate::error::{Invalid, RequestError};
 use crate::limits::{OUTCOME_GRACE, REFUSED_RETRY, REPLIES_QUEUE};
 use crate::link::{Link, Peer};
 use crate::options::RequestOptions;
+use crate::publish::Head;
 use crate::replies::{Open, Replies, Reply};
 use crate::state::{Outgoing, Shared, Waiter};
 
@@ -27,6 +28,7 @@ pub(crate) struct Ask {
     payload: Bytes,
     options: RequestOptions,
     deadline: Instant,
+    publish: Option<Head>,
 }
 
 /// Why a call to the node has no answer.
@@ -59,7 +61,44 @@ impl Ask {
             payload,
             options,
             deadline,
+            publish: None,
         })
+    }
+
+    /// The same as a publish.
+    pub(crate) fn publishing(self, head: Head) -> Self {
+        Self {
+            publish: Some(head),
+            ..self
+        }
+    }
+
+    /// True when the number of its exchange is remembered, and may be an old one.
+    pub(crate) fn is_cached(&self, shared: &Shared) -> bool {
+        shared.cached(&self.name).is_some()
+    }
+
+    /// Sends it on the next connection, and waits for nothing.
+    pub(crate) async fn unconfirmed(&self, shared: &Arc<Shared>) -> Result<(), RequestError> {
+        let unreachable = RequestError::Unavailable(NoReply::Unreachable);
+        let exchange = lookup(shared, &self.name, self.deadline).await?;
+        let Ok(peer) = peer(shared, self.deadline).await else {
+            return Err(unreachable);
+        };
+        let left = self
+            .deadline
+            .saturating_duration_since(Instant::now())
+            .as_millis();
+        let frame = Frame {
+            left_ms: u32::try_from(left.max(1)).unwrap_or(u32::MAX),
+            ..self.frame(exchange, MessageId(0))
+        };
+        let generation = peer.generation;
+        let sent = shared.outbound.send(Outgoing::Bound { generation, frame });
+        match timeout_at(self.deadline, sent).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(unreachable),
+        }
     }
 
     /// Asks, and once more when the exchange has another number by now.
@@ -120,18 +159,30 @@ impl Ask {
     }
 
     fn frame(&self, exchange: ExchangeId, message: MessageId) -> Frame {
+        let head = match &self.publish {
+            None => Frame::new(Kind::Request),
+            Some(head) => Frame {
+                signature: head.confirm.number(),
+                credit: head.ttl_ms,
+                priority: head.priority,
+                ..Frame::new(Kind::Publish)
+            },
+        };
         Frame {
             exchange,
             message,
             trace: self.options.trace,
             tags: Tags {
                 request: self.options.request_tag.clone(),
-                connection: Bytes::new(),
+                connection: self
+                    .publish
+                    .as_ref()
+                    .map_or_else(Bytes::new, |head| head.publisher.clone()),
                 service: self.options.service_tag.clone(),
                 key: self.options.key.clone(),
             },
             payload: self.payload.clone(),
-            ..Frame::new(Kind::Request)
+            ..head
         }
     }
 }

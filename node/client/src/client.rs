@@ -19,8 +19,10 @@ use crate::handler::Handler;
 use crate::limits;
 use crate::link::Link;
 use crate::options::{AttachOptions, ConnectOptions, Declaration, RequestOptions};
+use crate::publish::{self, PublishError, PublishOptions, PublishReceipt};
 use crate::replies::{Replies, Reply};
 use crate::state::{Outgoing, Shared};
+use crate::subscription::{self, SubscribeError, SubscribeOptions, Subscription};
 
 /// A connection to a cluster that mends itself. Clones share it; it is closed when the last clone, attachment and open
 /// request is gone.
@@ -153,6 +155,57 @@ impl Client {
         Ask::new(exchange, payload.into(), options)?
             .many(&self.inner.shared)
             .await
+    }
+
+    /// Publishes to all subscribers of a key (A29, A108), or, where the exchange's pattern is inverted publish-subscribe,
+    /// to one handler (A109). What the confirm means is chosen with [`PublishOptions::confirm`].
+    ///
+    /// # Errors
+    /// [`PublishError`]; with [`Confirm::None`](crate::Confirm::None) only what is known before it is sent.
+    ///
+    /// ```no_run
+    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::PublishError> {
+    /// use squall_client::{Confirm, PublishOptions};
+    ///
+    /// let options = PublishOptions { confirm: Confirm::Received, ..PublishOptions::default() };
+    /// let receipt = client.publish("news", "weather.north", "rain", options).await?;
+    /// println!("{} nodes with subscribers have it", receipt.nodes);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish(
+        &self,
+        exchange: &str,
+        key: &str,
+        payload: impl Into<Bytes>,
+        options: PublishOptions,
+    ) -> Result<PublishReceipt, PublishError> {
+        publish::publish(&self.inner.shared, exchange, key, payload.into(), options).await
+    }
+
+    /// Subscribes to keys, or patterns of keys: `*` stands for one segment between dots, `#` for any number of them. Waits
+    /// until everything published from then on comes.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] when a pattern is none, or the node refuses.
+    ///
+    /// ```no_run
+    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::SubscribeError> {
+    /// let mut news = client.subscribe("news", ["weather.#", "sport.*"], Default::default()).await?;
+    /// while let Some(event) = news.next().await {
+    ///     println!("{}: {} bytes", event.key, event.payload.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn subscribe<P: Into<String>>(
+        &self,
+        exchange: &str,
+        patterns: impl IntoIterator<Item = P>,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, SubscribeError> {
+        let patterns = patterns.into_iter().map(Into::into).collect();
+        subscription::subscribe(self.clone(), exchange, patterns, options).await
     }
 
     /// Attaches a handler and waits until it stands. It is attached again by itself after a reconnect, and detached

@@ -258,9 +258,9 @@ impl Connection {
                 Kind::Deliver => self.deliver(frame),
                 Kind::Control => self.message(parse(&frame.payload)?),
                 Kind::Request => return Err(End::Unexpected),
+                Kind::Event => self.shared.subscribers.event(self.generation, frame),
                 Kind::Ack
                 | Kind::Publish
-                | Kind::Event
                 | Kind::Chunk
                 | Kind::Credit
                 | Kind::Ask
@@ -296,6 +296,9 @@ impl Connection {
                 remaining,
                 again,
             } => self.granted(handler, asked_at, leader_epoch, remaining, again),
+            NodeMessage::SubscriberEnded { subscriber, reason } => {
+                self.shared.subscribers.ended(self.generation, subscriber, reason);
+            }
             NodeMessage::Leaving { why } => {
                 tracing::info!(node = %self.dialled.node.name, %why, "sent away");
                 self.leaving = Some(Instant::now());
@@ -307,6 +310,7 @@ impl Connection {
             | NodeMessage::Attached { call, .. }
             | NodeMessage::Refused { call, .. }
             | NodeMessage::Proposed { call, .. }
+            | NodeMessage::Subscribed { call, .. }
             | NodeMessage::Pong { call } => self.shared.answer(self.generation, call, message),
         }
     }

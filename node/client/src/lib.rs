@@ -29,8 +29,10 @@ mod limits;
 mod link;
 pub mod operator;
 pub mod options;
+pub mod publish;
 mod replies;
 mod state;
+pub mod subscription;
 
 pub use attachment::{Attachment, AttachmentCounts};
 pub use client::{Client, Declared};
@@ -42,4 +44,7 @@ pub use leadership::{
 pub use limits::{CREDIT_DEFAULT, CREDIT_MAX};
 pub use operator::{Certificate, Operator, OperatorError};
 pub use options::{AttachOptions, ConnectOptions, Declaration, RequestOptions};
+pub use publish::{PublishError, PublishOptions, PublishReceipt};
 pub use replies::{Replies, Reply};
+pub use squall_kernel::publishing::Confirm;
+pub use subscription::{Event, SubscribeError, SubscribeOptions, Subscription};

@@ -19,6 +19,8 @@ pub(crate) const READ_BYTES: usize = 64 * 1024;
 pub const CREDIT_DEFAULT: u32 = 1024;
 /// Most deliveries a handler takes at once.
 pub const CREDIT_MAX: u32 = 4096;
+/// Most events that wait for one subscription here.
+pub(crate) const SUBSCRIPTION_CREDIT_MAX: u32 = 65_536;
 /// Notices that wait beside the deliveries; when there are more, the handler attaches again for a fresh snapshot.
 pub(crate) const NOTICE_QUEUE: usize = 256;
 /// Replies to one request under `default`: one from each handler, and the end.

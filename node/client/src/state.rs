@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{ClusterId, ExchangeId, ExchangeName, MessageId, NodeId, NodeName, Pid};
 use squall_kernel::limits::NODES_MAX;
@@ -20,6 +21,7 @@ use crate::error::RequestError;
 use crate::limits;
 use crate::link::{Generation, Link, Peer};
 use crate::options::ConnectOptions;
+use crate::subscription::Subscribers;
 
 /// A frame on its way out.
 #[derive(Debug)]
@@ -76,6 +78,9 @@ pub(crate) struct Shared {
     pub(crate) options: ConnectOptions,
     pub(crate) outbound: mpsc::Sender<Outgoing>,
     pub(crate) link: watch::Sender<Link>,
+    pub(crate) subscribers: Subscribers,
+    /// Names this client in its publishes, whatever node they go through.
+    pub(crate) publisher: Bytes,
     state: Mutex<State>,
     last_message: AtomicU64,
     last_call: AtomicU64,
@@ -105,6 +110,8 @@ impl Shared {
             options,
             outbound,
             link: watch::Sender::new(Link::Down(None)),
+            subscribers: Subscribers::default(),
+            publisher: Bytes::copy_from_slice(&rand::random::<u128>().to_le_bytes()),
             state: Mutex::new(State {
                 addresses,
                 ..State::default()

@@ -46,9 +46,10 @@ impl TraceContext {
 /// The tags and the key, each at most [`limits::TAG_BYTES_MAX`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tags {
-    /// Correlates a reply with its request (A28).
+    /// Correlates a reply with its request (A28). Publish: the publisher's own id of it (B10).
     pub request: Bytes,
-    /// Which attachment of a handler (A26).
+    /// Which attachment of a handler or subscriber (A26). Publish: who publishes, where the id is to be the same across
+    /// connections.
     pub connection: Bytes,
     /// Group of handlers (A27).
     pub service: Bytes,
@@ -88,15 +89,18 @@ pub struct Frame {
     /// Milliseconds until the request's deadline; 0 where there is none.
     pub left_ms: u32,
     /// Request, Deliver, Reply: number of this copy under the strategy `default`, from 1. Chunk, Ask, Tell: number of
-    /// this part within its request, from 1. Task frames: number of the attempt, from 1. 0 where there is none.
+    /// this part within its request, from 1. Task frames: number of the attempt, from 1. Event: number of this node among
+    /// those that confirm, from 1. 0 where there is none.
     pub index: u32,
     /// Request, Deliver, Reply: copies under `default`, 0 or 1 elsewhere. Chunk: chunks in all, on the last one; 0
-    /// before. Task frames: attempts allowed.
+    /// before. Task frames: attempts allowed. Event: nodes that confirm.
     pub count: u32,
-    /// Deliver: the signature by which it was routed. Task frames: number of the lease. 0 for none.
+    /// Deliver: the signature by which it was routed. Task frames: number of the lease. Publish, Event: what is to be
+    /// confirmed (`publishing`). 0 for none.
     pub signature: u64,
     /// Request, Deliver: chunks that the requester takes, 0 for a response in one piece. Credit: chunks it takes beyond
-    /// those.
+    /// those. Publish, and Event between nodes: milliseconds that it is good for, 0 for the exchange's default. Event to a
+    /// client: bytes of further tags in front of its payload.
     pub credit: u32,
     /// How urgent it is.
     pub priority: Priority,

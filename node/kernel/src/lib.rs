@@ -27,6 +27,7 @@ pub mod order;
 pub mod planted;
 pub mod profile;
 pub mod promises;
+pub mod publishing;
 pub mod reason;
 pub mod registry;
 pub mod spread;

@@ -8,17 +8,20 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::dedup::DedupState;
 use crate::exchange::{RequestKey, Signature};
 use crate::frame::{Frame, Kind};
 use crate::id::{
     Boot, ClusterId, Counter, Epoch, ExchangeId, ExchangeName, Incarnation, LeaderEpoch, NodeId, Pid,
     Revision, Tenure, Term,
 };
+use crate::keys::KeyPattern;
 use crate::limits;
 use crate::membership::{MemberChange, MemberResult};
 use crate::promises::VotersAt;
-use crate::reason::{DetachReason, Refusal, SentAway};
+use crate::reason::{DetachReason, Refusal, SentAway, SubscribeRefusal};
 use crate::registry::{Command, Introduction, Outcome};
+use crate::subscriptions::{Interest, MovedInterest, Stamp};
 use crate::time::{Instant, Span};
 
 /// Number of a call, chosen by the caller, given back with the answer.
@@ -238,6 +241,57 @@ pub enum PeerMessage {
         /// How long it holds, counted from then and to be shortened by what clocks may differ.
         remaining: Span,
     },
+    /// About the subscriptions of a publish-subscribe exchange.
+    Subscriptions {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// What.
+        what: SubscriptionNews,
+    },
+}
+
+/// What the tables of one exchange's subscriptions say to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubscriptionNews {
+    /// What the sender wants to get.
+    Interest {
+        /// Where this stands among its announcements.
+        stamp: Stamp,
+        /// What.
+        interest: Interest,
+    },
+    /// Announcements up to that one are taken in, here and above.
+    Confirmed {
+        /// The latest.
+        stamp: Stamp,
+    },
+    /// These patterns were not taken in.
+    Refused {
+        /// Why.
+        reason: SubscribeRefusal,
+        /// Patterns.
+        patterns: Vec<KeyPattern>,
+    },
+    /// Tell me all that you want.
+    Asked,
+    /// Answer to `Asked` of a node without a subscriber.
+    Nothing,
+    /// The announcer's epoch is over.
+    Fenced {
+        /// Highest epoch seen.
+        seen: Epoch,
+    },
+    /// From the old owner to the next one, in parts: what it knew.
+    Moved {
+        /// The next owner's epoch.
+        epoch: Epoch,
+        /// Interest of nodes.
+        interest: Vec<MovedInterest>,
+        /// Ids of publishes.
+        ids: DedupState,
+        /// No further part follows.
+        last: bool,
+    },
 }
 
 /// What an exchange's owner knows that the next one needs.
@@ -432,6 +486,33 @@ pub enum ClientMessage {
         /// The client's own clock: given back with the answer.
         asked_at: Instant,
     },
+    /// Subscribes, or adds to a subscriber of this session.
+    Subscribe {
+        /// Number of the call.
+        call: Call,
+        /// Number of the subscriber, chosen by the client: its events carry it.
+        subscriber: u64,
+        /// Exchange.
+        name: ExchangeName,
+        /// Given back with each event that one of these patterns matches.
+        connection_tag: String,
+        /// Patterns; at most [`limits::PATTERNS_PER_SUBSCRIBER_MAX`].
+        patterns: Vec<String>,
+        /// Events that the client takes before it says that it took some.
+        credit: u32,
+    },
+    /// Ends a subscriber.
+    Unsubscribe {
+        /// Its number.
+        subscriber: u64,
+    },
+    /// The client takes that many more events.
+    Took {
+        /// Number of the subscriber.
+        subscriber: u64,
+        /// Events.
+        events: u32,
+    },
 }
 
 /// From a node to a native client. Deliveries come as `Deliver` frames, outcomes as `Reply` frames.
@@ -510,6 +591,22 @@ pub enum NodeMessage {
         remaining: Span,
         /// How soon to ask again at the latest, so that the lease is renewed before it runs out.
         again: Span,
+    },
+    /// Answer to `Subscribe`: all publishes from now on that match come, as `Event` frames.
+    Subscribed {
+        /// Number of the call.
+        call: Call,
+        /// The subscriber's pid.
+        subscriber: Pid,
+        /// The exchange's number.
+        exchange: ExchangeId,
+    },
+    /// A subscriber is no more.
+    SubscriberEnded {
+        /// Its number.
+        subscriber: u64,
+        /// Why, in words.
+        reason: String,
     },
 }
 

@@ -60,6 +60,8 @@ reasons! {
         Fenced = "unavailable: fenced",
         /// No node that is up has the exchange's function.
         NoFunction = "unavailable: no node has its function",
+        /// A publish that no owner took: the subscribers on the publisher's own node got it, and nobody else.
+        Degraded = "degraded: only this node's subscribers",
     }
 }
 

@@ -15,7 +15,7 @@ use squall_kernel::limits::FRAME_BYTES_MAX;
 use squall_kernel::profile::Profile;
 use squall_kernel::reason::{Lost, NoReply, StepDown};
 use squall_kernel::registry::{
-    Command, Introduction, Outcome as Applied, Pattern, Registry, RoutingFunction, Strategy,
+    Command, Introduction, Outcome as Applied, Pattern, Registry, RoutingFunction, Settings, Strategy,
 };
 use squall_kernel::time::{Instant, Span};
 use tokio::runtime::Handle;
@@ -44,6 +44,11 @@ pub(super) struct Net {
 }
 
 impl Net {
+    /// Frames that arrived between all nodes.
+    pub(super) fn all_frames(&self) -> usize {
+        self.arrived.lock().unwrap().values().sum()
+    }
+
     /// Frames that arrived from one node at another.
     pub(super) fn frames(&self, from: usize, to: usize) -> usize {
         let arrived = self.arrived.lock().unwrap();
@@ -100,7 +105,7 @@ pub(super) fn node(n: usize) -> NodeId {
 }
 
 fn node_name(n: usize) -> NodeName {
-    NodeName::new(["a", "b", "c"][n]).unwrap()
+    NodeName::new(["a", "b", "c", "d", "e"][n]).unwrap()
 }
 
 /// Lets everything happen that can happen now: with paused time a millisecond passes when all tasks wait.
@@ -221,6 +226,27 @@ impl Cluster {
         self.declare_with(exchange, strategy, None)
     }
 
+    /// Declares an exchange of another pattern, owned by the first node, then the second, and so on.
+    pub(super) fn declare_pattern(
+        &mut self,
+        exchange: &str,
+        pattern: Pattern,
+        settings: Settings,
+    ) -> ExchangeId {
+        let failover = (0..self.planes.len()).map(node_name).collect();
+        let command = Command::Declare {
+            name: name(exchange),
+            pattern,
+            strategy: Strategy::RoundRobin,
+            function: None,
+            settings,
+            failover,
+            takeover: None,
+        };
+        assert_eq!(self.apply(&command), Applied::Done);
+        self.registry.names[&name(exchange)]
+    }
+
     pub(super) fn declare_with(
         &mut self,
         exchange: &str,
@@ -233,7 +259,7 @@ impl Cluster {
             pattern: Pattern::RequestResponse,
             strategy,
             function,
-            settings: squall_kernel::registry::Settings::default(),
+            settings: Settings::default(),
             failover,
             takeover: None,
         };

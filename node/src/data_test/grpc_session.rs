@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use squall_kernel::registry::Strategy;
+use squall_kernel::registry::{Pattern, Settings, Strategy};
 use squall_proto::v1;
 use squall_proto::v1::client_action::Action;
 use squall_proto::v1::server_event::Event;
@@ -203,4 +203,81 @@ async fn a_stream_that_does_not_begin_with_open_is_refused() {
         .into_inner();
     let error = events.message().await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
+}
+
+fn subscribe(subscriber: u32, exchange: &str, pattern: &str) -> Action {
+    Action::Subscribe(v1::Subscribe {
+        subscriber,
+        exchange: exchange.into(),
+        patterns: vec![pattern.into()],
+        connection_tag: "c".into(),
+        credit: 1,
+    })
+}
+
+fn publish(id: u64, key: &str) -> Action {
+    Action::Publish(v1::Publish {
+        id,
+        exchange: "news".into(),
+        key: key.into(),
+        payload: "rain".into(),
+        confirm: v1::Confirm::Received.into(),
+        message_id: id.to_string(),
+        ..Default::default()
+    })
+}
+
+/// A29 over the session: a subscriber with a credit of one gets the second publish when it has taken the first.
+#[tokio::test]
+async fn a_session_subscribes_and_publishes() {
+    let mut cluster = Cluster::new(2);
+    cluster.declare_pattern("news", Pattern::PublishSubscribe, Settings::default());
+    let (mut there, mut here) = (connect(&cluster, 1).await, connect(&cluster, 0).await);
+    let (mut reader, mut writer) = (Talk::open(&mut there).await, Talk::open(&mut here).await);
+    let (Event::Opened(_), Event::Opened(_)) = (reader.next().await, writer.next().await) else {
+        panic!("not opened")
+    };
+    reader
+        .say(vec![subscribe(1, "news", "a*"), subscribe(2, "news", "a.#")])
+        .await;
+    assert!(
+        matches!(reader.next().await, Event::SubscriberEnded(it) if it.subscriber == 1 && it.reason.contains("alone"))
+    );
+    assert!(matches!(reader.next().await, Event::Subscribed(it) if it.subscriber == 2));
+    writer
+        .say(vec![publish(1, "a.b"), publish(2, "a.c"), publish(3, "a..c")])
+        .await;
+    let mut outcomes = Vec::new();
+    for _ in 0..3 {
+        let Event::Outcome(outcome) = writer.next().await else {
+            panic!("no outcome")
+        };
+        outcomes.push((outcome.id, outcome.kind(), outcome.reply_count));
+    }
+    outcomes.sort_by_key(|(id, ..)| *id);
+    let kinds = [
+        v1::OutcomeKind::Reply,
+        v1::OutcomeKind::Reply,
+        v1::OutcomeKind::Declined,
+    ];
+    assert_eq!(outcomes, [(1, kinds[0], 1), (2, kinds[1], 1), (3, kinds[2], 0)]);
+    for (key, id) in [("a.b", "1"), ("a.c", "2")] {
+        let Event::Published(event) = reader.next().await else {
+            panic!("no publish")
+        };
+        assert_eq!(
+            (event.subscriber, event.key.as_str(), event.message_id.as_str()),
+            (2, key, id)
+        );
+        assert_eq!(
+            (event.connection_tags, &event.payload[..]),
+            (vec!["c".to_owned()], &b"rain"[..])
+        );
+        reader
+            .say(vec![Action::Took(v1::Took {
+                subscriber: 2,
+                events: 1,
+            })])
+            .await;
+    }
 }

@@ -7,14 +7,17 @@ use bytes::Bytes;
 use squall_kernel::exchange::{ExchangeEffect, RequestKey};
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{Counter, Epoch, NodeId, Pid};
+use squall_kernel::limits::REQUEST_TIMEOUT_MS_MAX;
 use squall_kernel::message::{MoveState, PeerMessage, System, SystemMessage};
+use squall_kernel::publishing::{Confirm, ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Command;
 use squall_kernel::time::Span;
 
 use super::run::Running;
+use crate::pubsub::wants_word;
 use crate::spans;
-use crate::wire::{ReturnPath, lane_key};
+use crate::wire::{LinkError, ReturnPath, lane_key};
 
 /// The request that a step is about, and how long it has waited.
 pub(super) type About<'a> = Option<(&'a Frame, Span)>;
@@ -39,7 +42,12 @@ impl Running {
                     signature: signature.map_or(0, |signature| signature.value()),
                     ..frame.clone()
                 };
-                self.deliver(handler, copy, waited);
+                if frame.kind == Kind::Publish {
+                    self.pass_on(handler, copy, frame, waited);
+                } else {
+                    // Its requester has been told.
+                    let _told = self.deliver(handler, copy, waited);
+                }
             }
             ExchangeEffect::Refuse { reason, .. } => self.refuse(asked().0, reason),
             ExchangeEffect::Decline { reason, .. } => {
@@ -131,7 +139,8 @@ impl Running {
         }
     }
 
-    fn deliver(&self, handler: Pid, copy: Frame, waited: Span) {
+    /// The requester is told when it cannot be sent, and so is the caller.
+    fn deliver(&self, handler: Pid, copy: Frame, waited: Span) -> Result<(), LinkError> {
         let span = spans::route_span(&copy.trace, || spans::Route {
             exchange: self.name.as_str(),
             strategy: self.strategy.as_str(),
@@ -150,11 +159,9 @@ impl Running {
             ..copy
         };
         let back = ReturnPath::of(&frame);
-        match self
-            .context
-            .wire
-            .frame(handler.node, lane_key(self.id, handler.serial), frame)
-        {
+        let key = lane_key(self.id, handler.serial);
+        let sent = self.context.wire.frame(handler.node, key, frame);
+        match &sent {
             Ok(()) => {
                 self.process.count_sent(1);
                 self.post.routed.fetch_add(1, Ordering::Relaxed);
@@ -164,13 +171,43 @@ impl Running {
                 .wire
                 .reply(back.none(self.process.pid(), error.reason())),
         }
+        sent
+    }
+
+    /// A publish for one handler (A109): nobody waits for the handler's answer. For as long as it is good for the handler
+    /// may take it up, whatever its publisher waits for.
+    fn pass_on(&self, handler: Pid, copy: Frame, publish: &Frame, waited: Span) {
+        let confirm = Confirm::of(publish.signature);
+        let good_for = match publish.credit {
+            0 => REQUEST_TIMEOUT_MS_MAX,
+            ttl_ms => ttl_ms,
+        };
+        let copy = Frame {
+            index: 0,
+            count: if confirm == Confirm::Received {
+                ONE_WAY_CONFIRMED
+            } else {
+                ONE_WAY
+            },
+            credit: 0,
+            left_ms: good_for,
+            ..copy
+        };
+        let sent = self.deliver(handler, copy, waited);
+        match sent {
+            Ok(()) if confirm == Confirm::Accepted => self.answer(publish, Status::Reply, String::new()),
+            Err(error) if confirm == Confirm::Accepted => self.refuse(publish, error.reason()),
+            Ok(()) | Err(_) => {}
+        }
     }
 
     pub(super) fn refuse(&self, frame: &Frame, reason: NoReply) {
         self.post.refused.fetch_add(1, Ordering::Relaxed);
-        self.context
-            .wire
-            .reply(self.back(frame).none(self.process.pid(), reason));
+        if wants_word(frame) {
+            self.context
+                .wire
+                .reply(self.back(frame).none(self.process.pid(), reason));
+        }
     }
 
     /// An answer of the exchange itself, before the request went to any handler: it comes from no process.
@@ -180,7 +217,9 @@ impl Running {
             serial: 0,
         };
         let answer = self.back(frame).reply(nobody, status, Bytes::from(payload));
-        self.context.wire.reply(answer);
+        if wants_word(frame) {
+            self.context.wire.reply(answer);
+        }
     }
 
     fn back(&self, frame: &Frame) -> ReturnPath {

@@ -18,7 +18,10 @@ impl Router {
                 self.end(open, NoReply::Interrupted);
             }
         }
-        for open in self.table.take_waiting() {
+        let mut waiting = self.table.take_waiting();
+        // As they came: publishes of one publisher should not overtake each other.
+        waiting.sort_by_key(|open| open.started);
+        for open in waiting {
             self.dispatch(open);
         }
         self.stats.keep(|exchange| change.exchange(exchange).is_some());

@@ -35,6 +35,7 @@ pub(super) const fn kind_of(status: Status) -> v1::OutcomeKind {
             | NoReply::Unreachable
             | NoReply::Fenced
             | NoReply::NoFunction => v1::OutcomeKind::Unavailable,
+            NoReply::Degraded => v1::OutcomeKind::Degraded,
         },
     }
 }
@@ -96,6 +97,7 @@ pub(super) fn request(
             node: NodeId(0),
             serial: 0,
         },
+        publish: None,
     }
 }
 
@@ -172,7 +174,7 @@ fn server(server: ServerInfo) -> v1::Server {
 }
 
 /// Tags are bytes on the wire; on this interface they are text.
-fn text(tag: &Bytes) -> String {
+pub(super) fn text(tag: &Bytes) -> String {
     String::from_utf8_lossy(tag).into_owned()
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
 use squall_client::handler::Answer;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ExchangeId, ExchangeName};
@@ -25,7 +27,10 @@ use crate::handlers::embedded::checked;
 use crate::handlers::{HandlerTags, notice_of};
 use crate::limits::{SESSION_BATCH_MAX, SESSION_OUT_MAX, SESSION_SEND_TIMEOUT};
 use crate::process::{Process, ProcessKind};
+use crate::pubsub::SubscribeError;
 use crate::telemetry::context::parse_traceparent;
+
+mod publishing;
 
 /// Bytes of payload in one batch: it stays below the bound of a message with one more event of the largest size.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
@@ -135,6 +140,7 @@ async fn serve(
                 numbers: HashMap::new(),
                 deliveries: HashMap::new(),
                 last: 0,
+                subscribing: FuturesUnordered::new(),
             };
             grpc.run(actions, rest, away).await
         }
@@ -211,6 +217,8 @@ struct Grpc {
     deliveries: HashMap<u64, DeliveryKey>,
     /// Number of the last delivery.
     last: u64,
+    /// Subscriptions that the nodes above have not taken in yet.
+    subscribing: FuturesUnordered<BoxFuture<'static, (u32, Result<String, SubscribeError>)>>,
 }
 
 impl Grpc {
@@ -238,6 +246,7 @@ impl Grpc {
                     Some(next) => self.events(next, &mut events),
                     None => return Err(Status::resource_exhausted("the client does not take what it is sent")),
                 },
+                Some((number, answer)) = self.subscribing.next() => events.push(self.subscribed(number, answer)),
                 why = away.next() => {
                     events.push(event(Out::GoElsewhere(v1::GoElsewhere { why: why.into() })));
                 }
@@ -246,7 +255,7 @@ impl Grpc {
         }
     }
 
-    async fn send(&self, events: Vec<v1::ServerEvent>) -> Result<(), Status> {
+    async fn send(&mut self, events: Vec<v1::ServerEvent>) -> Result<(), Status> {
         if events.is_empty() {
             return Ok(());
         }
@@ -268,6 +277,8 @@ impl Grpc {
                 bytes += frame.payload.len();
             } else if let Event::Outcome { outcome, .. } = &taken {
                 bytes += outcome.payload.len();
+            } else if let Event::Published { event, .. } = &taken {
+                bytes += event.published.payload.len();
             }
             out.extend(self.event(taken));
             next = (out.len() < SESSION_BATCH_MAX && bytes < BATCH_BYTES_MAX)
@@ -306,6 +317,10 @@ impl Grpc {
                 })
             }
             Event::Leads { handler } => self.leadership(handler)?,
+            Event::Published { subscriber, event } => self.published(subscriber, &event)?,
+            Event::SubscriberEnded { subscriber, reason } => {
+                publishing::ended(u32::try_from(subscriber).ok()?, reason)
+            }
             Event::Outcome { id, outcome } => {
                 Out::Outcome(convert::outcome(&self.plane.context, id, outcome))
             }
@@ -365,6 +380,10 @@ impl Grpc {
                 Some(Action::Detach(detach)) => out.extend(self.detach(detach.handler)),
                 Some(Action::Reply(reply)) => self.reply(reply),
                 Some(Action::Request(call)) => out.extend(self.request(call)),
+                Some(Action::Subscribe(subscribe)) => out.extend(self.subscribe(subscribe)),
+                Some(Action::Unsubscribe(it)) => out.extend(self.unsubscribe(it.subscriber)),
+                Some(Action::Publish(publish)) => out.extend(self.publish(publish)),
+                Some(Action::Took(took)) => self.session.took(u64::from(took.subscriber), took.events),
                 Some(Action::LeadershipAsk(ask)) => out.extend(self.leadership_asked(ask)),
                 None => return Err(Status::new(Code::InvalidArgument, "an action of an unknown kind")),
             }

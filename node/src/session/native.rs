@@ -11,17 +11,19 @@ use squall_kernel::frame::{Frame, Kind, Status, Tags};
 use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
 use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
 use squall_kernel::message::{self, Call, ClientMessage, NodeMessage};
+use squall_kernel::publishing::{Confirm, join_tags};
 use squall_kernel::reason::{NoReply, SentAway};
 use squall_kernel::registry::{Command, Introduction};
 use squall_kernel::time::Span;
 use tokio::sync::{mpsc, watch};
 
-use super::{DeliveryKey, Event, Granted, Session};
+use super::{DeliveryKey, Event, Granted, Session, Wanted};
 use crate::data::{DataContext, DataPlane};
 use crate::grpc::Proposer;
 use crate::handlers::HandlerTags;
-use crate::limits::SESSION_SEND_TIMEOUT;
-use crate::router::{Outcome, Request};
+use crate::limits::{SESSION_SEND_TIMEOUT, SESSION_SUBSCRIBERS_MAX};
+use crate::pubsub::{SubscribeError, SubscriberEvent};
+use crate::router::{Outcome, Publish, Request};
 use crate::wire::count;
 
 /// Proposals of one client that are under way at once.
@@ -79,6 +81,7 @@ impl<P: Proposer> NativeSessions<P> {
             out: connection.out,
             proposer: Arc::clone(&self.proposer),
             proposals: FuturesUnordered::new(),
+            subscribing: FuturesUnordered::new(),
         };
         let isolated = self.plane.isolation();
         self.plane
@@ -110,6 +113,8 @@ struct Native<P> {
     out: mpsc::Sender<Frame>,
     proposer: Arc<P>,
     proposals: FuturesUnordered<BoxFuture<'static, NodeMessage>>,
+    /// Subscriptions that the nodes above have not taken in yet.
+    subscribing: FuturesUnordered<BoxFuture<'static, NodeMessage>>,
 }
 
 impl<P: Proposer> Native<P> {
@@ -130,6 +135,7 @@ impl<P: Proposer> Native<P> {
                     None => Err(SessionEnd::Slow),
                 },
                 Some(answer) = self.proposals.next() => self.send(message::control(&answer)).await,
+                Some(answer) = self.subscribing.next() => self.send(message::control(&answer)).await,
                 // A sender that is gone is a node that ends: the connection ends too.
                 changed = leaving.changed() => match changed {
                     Ok(()) => self.send_away(SentAway::Leaving).await,
@@ -160,6 +166,10 @@ impl<P: Proposer> Native<P> {
                 message::control(&NodeMessage::Detached { handler, reason })
             }
             Event::Outcome { id, outcome } => outcome_frame(id, outcome),
+            Event::Published { subscriber, event } => event_frame(subscriber, &event),
+            Event::SubscriberEnded { subscriber, reason } => {
+                message::control(&NodeMessage::SubscriberEnded { subscriber, reason })
+            }
             Event::Leads { handler } => match self.session.leads(handler) {
                 Some(granted) => leadership(granted),
                 None => return Ok(()),
@@ -184,7 +194,7 @@ impl<P: Proposer> Native<P> {
 
     async fn frame(&mut self, frame: Frame) -> Result<(), SessionEnd> {
         match frame.kind {
-            Kind::Request => {
+            Kind::Request | Kind::Publish => {
                 let id = frame.message.0;
                 match self.session.request(id, request_of(frame)) {
                     Some(refused) => self.send(outcome_frame(id, refused)).await,
@@ -208,8 +218,7 @@ impl<P: Proposer> Native<P> {
             },
             Kind::Deliver => Err(SessionEnd::Garbage),
             Kind::Ack => Ok(()),
-            Kind::Publish
-            | Kind::Event
+            Kind::Event
             | Kind::Chunk
             | Kind::Credit
             | Kind::Ask
@@ -253,6 +262,34 @@ impl<P: Proposer> Native<P> {
                 call,
                 members: members(self.session.context()),
             },
+            ClientMessage::Subscribe {
+                call,
+                subscriber,
+                name,
+                connection_tag,
+                patterns,
+                credit,
+            } => {
+                let wanted = Wanted {
+                    number: subscriber,
+                    name: &name,
+                    connection_tag: connection_tag.into(),
+                    patterns: &patterns,
+                    credit,
+                };
+                match self.subscribe(call, wanted) {
+                    Some(refused) => refused,
+                    None => return Ok(()),
+                }
+            }
+            ClientMessage::Unsubscribe { subscriber } => {
+                self.session.unsubscribe(subscriber);
+                return Ok(());
+            }
+            ClientMessage::Took { subscriber, events } => {
+                self.session.took(subscriber, events);
+                return Ok(());
+            }
             ClientMessage::Ping { call } => NodeMessage::Pong { call },
             ClientMessage::LeadershipAsk { handler, asked_at } => {
                 return match self.session.leadership_asked(handler, asked_at) {
@@ -275,6 +312,35 @@ impl<P: Proposer> Native<P> {
                 call,
                 reason: error.to_string(),
             },
+        }
+    }
+
+    /// Subscribes without holding up the session; gives the refusal of what is not even tried.
+    fn subscribe(&mut self, call: Call, wanted: Wanted<'_>) -> Option<NodeMessage> {
+        let refused = move |error: SubscribeError| NodeMessage::Refused {
+            call,
+            reason: error.to_string(),
+        };
+        if self.subscribing.len() >= SESSION_SUBSCRIBERS_MAX {
+            let max = SESSION_SUBSCRIBERS_MAX;
+            return Some(refused(SubscribeError::TooMany { max }));
+        }
+        match self.session.subscribe(wanted) {
+            Err(error) => Some(refused(error)),
+            Ok((subscriber, answer)) => {
+                let answered = async move {
+                    match answer.await.unwrap_or(Err(SubscribeError::Ended)) {
+                        Ok(()) => NodeMessage::Subscribed {
+                            call,
+                            subscriber: subscriber.pid(),
+                            exchange: subscriber.exchange(),
+                        },
+                        Err(error) => refused(error),
+                    }
+                };
+                self.subscribing.push(answered.boxed());
+                None
+            }
         }
     }
 
@@ -325,13 +391,22 @@ fn request_of(frame: Frame) -> Request {
         payload: frame.payload,
         tags: Tags {
             request: frame.tags.request,
-            connection: Bytes::new(),
+            connection: if frame.kind == Kind::Publish {
+                frame.tags.connection
+            } else {
+                Bytes::new()
+            },
             service: frame.tags.service,
             key: frame.tags.key,
         },
         timeout: Span::from_ms(u64::from(frame.left_ms)),
         trace: frame.trace,
         from: frame.from,
+        publish: (frame.kind == Kind::Publish).then(|| Publish {
+            confirm: Confirm::of(frame.signature),
+            ttl_ms: frame.credit,
+            priority: frame.priority,
+        }),
     }
 }
 
@@ -372,6 +447,27 @@ fn leadership(granted: Granted) -> Frame {
         remaining,
         again,
     })
+}
+
+fn event_frame(subscriber: u64, event: &SubscriberEvent) -> Frame {
+    let published = &event.published;
+    let (connection, tags_len, payload) = join_tags(&event.connections, &published.payload);
+    Frame {
+        exchange: published.exchange,
+        to: subscriber,
+        from: published.publisher,
+        credit: tags_len,
+        priority: published.priority,
+        trace: published.trace,
+        tags: Tags {
+            request: published.message_id.clone(),
+            connection,
+            key: published.key.clone(),
+            ..Tags::default()
+        },
+        payload,
+        ..Frame::new(Kind::Event)
+    }
 }
 
 /// A request ends with the frame whose reply index is 0, or when as many frames as its reply count have come.

@@ -1291,7 +1291,7 @@ pub struct ClientBatch {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClientAction {
     /// The action.
-    #[prost(oneof = "client_action::Action", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "client_action::Action", tags = "1, 2, 3, 4, 5, 6, 20, 21, 22, 23")]
     pub action: ::core::option::Option<client_action::Action>,
 }
 /// Nested message and enum types in `ClientAction`.
@@ -1317,7 +1317,93 @@ pub mod client_action {
         /// Asks how long a handler may count on its leadership.
         #[prost(message, tag = "6")]
         LeadershipAsk(super::LeadershipAsk),
+        /// Subscribes to patterns of keys.
+        #[prost(message, tag = "20")]
+        Subscribe(super::Subscribe),
+        /// Ends a subscriber.
+        #[prost(message, tag = "21")]
+        Unsubscribe(super::Unsubscribe),
+        /// Publishes.
+        #[prost(message, tag = "22")]
+        Publish(super::Publish),
+        /// Takes more events.
+        #[prost(message, tag = "23")]
+        Took(super::Took),
     }
+}
+/// Subscribes to patterns of keys of a publish-subscribe exchange. Answered by Subscribed once everything published from
+/// then on comes, or by SubscriberEnded. Once more with the same number, it adds to the subscriber.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Subscribe {
+    /// Chosen by the client: names the subscriber from now on.
+    #[prost(uint32, tag = "1")]
+    pub subscriber: u32,
+    /// Exchange.
+    #[prost(string, tag = "2")]
+    pub exchange: ::prost::alloc::string::String,
+    /// Patterns: segments with dots between them; `*` stands for one segment, `#` for any number.
+    #[prost(string, repeated, tag = "3")]
+    pub patterns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Connection tag: given back with every event that one of these patterns matches.
+    #[prost(string, tag = "4")]
+    pub connection_tag: ::prost::alloc::string::String,
+    /// Events the client takes before it says Took; 0 means 256. Counts with the first Subscribe of a subscriber.
+    #[prost(uint32, tag = "5")]
+    pub credit: u32,
+}
+/// Ends a subscriber.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unsubscribe {
+    /// Number of the subscriber.
+    #[prost(uint32, tag = "1")]
+    pub subscriber: u32,
+}
+/// The client takes that many more events.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Took {
+    /// Number of the subscriber.
+    #[prost(uint32, tag = "1")]
+    pub subscriber: u32,
+    /// Events.
+    #[prost(uint32, tag = "2")]
+    pub events: u32,
+}
+/// A publish. Its confirm comes as RequestOutcome with the same id.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Publish {
+    /// Chosen by the client; given back with the outcome.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Exchange.
+    #[prost(string, tag = "2")]
+    pub exchange: ::prost::alloc::string::String,
+    /// Routing key: segments with dots between them, without wildcards.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+    /// Payload.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub payload: ::prost::bytes::Bytes,
+    /// What is to be confirmed.
+    #[prost(enumeration = "Confirm", tag = "5")]
+    pub confirm: i32,
+    /// Milliseconds it is good for; 0 means as long as its exchange says.
+    #[prost(uint32, tag = "6")]
+    pub ttl_ms: u32,
+    /// From 0, the usual, to 9.
+    #[prost(uint32, tag = "7")]
+    pub priority: u32,
+    /// The publisher's own id of it: within the exchange's window a second one is taken for the first.
+    #[prost(string, tag = "8")]
+    pub message_id: ::prost::alloc::string::String,
+    /// Names the publisher across sessions, for its ids; empty means this session.
+    #[prost(string, tag = "9")]
+    pub publisher: ::prost::alloc::string::String,
+    /// Milliseconds until the confirm is given up; 0 means 5000.
+    #[prost(uint32, tag = "10")]
+    pub timeout_ms: u32,
+    /// W3C trace context; empty means none.
+    #[prost(string, tag = "11")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 /// Opens a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1419,7 +1505,10 @@ pub struct ServerBatch {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerEvent {
     /// The event.
-    #[prost(oneof = "server_event::Event", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(
+        oneof = "server_event::Event",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22"
+    )]
     pub event: ::core::option::Option<server_event::Event>,
 }
 /// Nested message and enum types in `ServerEvent`.
@@ -1454,7 +1543,64 @@ pub mod server_event {
         /// The client is better off with another node.
         #[prost(message, tag = "9")]
         GoElsewhere(super::GoElsewhere),
+        /// A subscriber is subscribed.
+        #[prost(message, tag = "20")]
+        Subscribed(super::Subscribed),
+        /// A publish for a subscriber.
+        #[prost(message, tag = "21")]
+        Published(super::Published),
+        /// A subscriber is no more.
+        #[prost(message, tag = "22")]
+        SubscriberEnded(super::SubscriberEnded),
     }
+}
+/// Answer to Subscribe.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Subscribed {
+    /// Number of the subscriber.
+    #[prost(uint32, tag = "1")]
+    pub subscriber: u32,
+    /// Its pid.
+    #[prost(string, tag = "2")]
+    pub pid: ::prost::alloc::string::String,
+}
+/// A publish that matched.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Published {
+    /// Number of the subscriber.
+    #[prost(uint32, tag = "1")]
+    pub subscriber: u32,
+    /// Exchange.
+    #[prost(string, tag = "2")]
+    pub exchange: ::prost::alloc::string::String,
+    /// Routing key.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+    /// Payload.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub payload: ::prost::bytes::Bytes,
+    /// Connection tags of what it matched, each once.
+    #[prost(string, repeated, tag = "5")]
+    pub connection_tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Pid of the publisher.
+    #[prost(string, tag = "6")]
+    pub publisher: ::prost::alloc::string::String,
+    /// The publisher's own id of it.
+    #[prost(string, tag = "7")]
+    pub message_id: ::prost::alloc::string::String,
+    /// From 0 to 9.
+    #[prost(uint32, tag = "8")]
+    pub priority: u32,
+}
+/// A subscriber is no more: its exchange is, or what it asked for was refused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscriberEnded {
+    /// Number of the subscriber.
+    #[prost(uint32, tag = "1")]
+    pub subscriber: u32,
+    /// Why.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// How long a handler may count on its leadership: the answer to LeadershipAsk. The handler leads from now on until
 /// asked_at_us + remaining_us by its own clock, and not an instant longer, however late it reads this. It ends earlier
@@ -1661,6 +1807,39 @@ pub struct RequestOutcome {
     #[prost(string, tag = "9")]
     pub request_tag: ::prost::alloc::string::String,
 }
+/// What the confirm of a publish says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Confirm {
+    /// The owner of the exchange has taken it.
+    Accepted = 0,
+    /// There is none: the outcome says that it was sent.
+    None = 1,
+    /// Every node with a subscriber has it: one outcome for each of them, or one with reply_count 0 when there is none.
+    Received = 2,
+}
+impl Confirm {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Accepted => "CONFIRM_ACCEPTED",
+            Self::None => "CONFIRM_NONE",
+            Self::Received => "CONFIRM_RECEIVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CONFIRM_ACCEPTED" => Some(Self::Accepted),
+            "CONFIRM_NONE" => Some(Self::None),
+            "CONFIRM_RECEIVED" => Some(Self::Received),
+            _ => None,
+        }
+    }
+}
 /// Why a node sends its clients away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1715,6 +1894,8 @@ pub enum OutcomeKind {
     Unavailable = 6,
     /// Delivered, fate unknown.
     Interrupted = 7,
+    /// A publish that no owner took: only subscribers at the publisher's node got it.
+    Degraded = 8,
 }
 impl OutcomeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1731,6 +1912,7 @@ impl OutcomeKind {
             Self::Rejected => "OUTCOME_KIND_REJECTED",
             Self::Unavailable => "OUTCOME_KIND_UNAVAILABLE",
             Self::Interrupted => "OUTCOME_KIND_INTERRUPTED",
+            Self::Degraded => "OUTCOME_KIND_DEGRADED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1744,6 +1926,7 @@ impl OutcomeKind {
             "OUTCOME_KIND_REJECTED" => Some(Self::Rejected),
             "OUTCOME_KIND_UNAVAILABLE" => Some(Self::Unavailable),
             "OUTCOME_KIND_INTERRUPTED" => Some(Self::Interrupted),
+            "OUTCOME_KIND_DEGRADED" => Some(Self::Degraded),
             _ => None,
         }
     }

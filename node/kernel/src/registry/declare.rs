@@ -29,6 +29,10 @@ impl Registry {
         }
         self.check_function(terms.strategy, terms.function)?;
         terms.settings.check(terms.name, terms.pattern)?;
+        if terms.pattern == Pattern::InvertedPublishSubscribe && terms.strategy == Strategy::Default {
+            let why = "an inverted publish-subscribe exchange gives each publish to one handler: it needs another strategy than default";
+            return Err(Refused::Settings(why.into()));
+        }
         if self.exchanges.len() >= limits::EXCHANGES_MAX {
             return Err(Refused::Full {
                 what: "exchanges".into(),

@@ -1,0 +1,394 @@
+//! Publish-subscribe at one node (A29, A108): one table process for each such exchange that has subscribers here or is
+//! owned here, and the subscribers themselves.
+//!
+//! A publish goes from its publisher's node to the owner, and from there once to each node that has a subscriber for its
+//! key; each node tells the owner each pattern once, however many subscribers want it (A34).
+//!
+//! What does not live here: who matches what (the kernel's `subscriptions`), and the publisher's side (`router`).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::id::{ExchangeId, ExchangeName, Incarnation, NodeId, Pid};
+use squall_kernel::keys::{KeyError, KeyPattern};
+use squall_kernel::limits::{MAILBOX_BOUND, PATTERNS_PER_SUBSCRIBER_MAX, TAG_BYTES_MAX};
+use squall_kernel::message::{PeerMessage, SubscriptionNews};
+use squall_kernel::publishing::Confirm;
+use squall_kernel::reason::{NoReply, SubscribeRefusal};
+use squall_kernel::registry::{ExchangeRecord, Pattern};
+use squall_kernel::time::Instant;
+use tokio::sync::{Notify, oneshot};
+
+use crate::data::{Change, DataContext};
+use crate::process::{Mailbox, ProcessKind, Push, mailbox};
+use crate::wire::{ReturnPath, count};
+
+mod embedded;
+mod fanning;
+mod neighbours;
+mod subscriber;
+mod subscribing;
+mod table;
+
+pub use embedded::Subscription;
+pub(crate) use subscriber::EventSink;
+pub use subscriber::{Published, Subscriber, SubscriberEvent};
+pub(crate) use subscribing::Answer;
+
+use table::Running;
+
+/// Why nobody was subscribed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// There is no such exchange.
+    #[error("there is no exchange '{0}'")]
+    UnknownExchange(ExchangeName),
+    /// Its pattern has no subscribers.
+    #[error("exchange '{name}' is {}: it has no subscribers", pattern.as_str())]
+    Pattern {
+        /// Exchange.
+        name: ExchangeName,
+        /// Its pattern.
+        pattern: Pattern,
+    },
+    /// A pattern that is none.
+    #[error("'{pattern}': {error}")]
+    Key {
+        /// As given.
+        pattern: String,
+        /// What is wrong, and where.
+        error: KeyError,
+    },
+    /// A bound is met.
+    #[error("'{pattern}': {reason}")]
+    Refused {
+        /// The pattern that was refused.
+        pattern: KeyPattern,
+        /// Why.
+        reason: SubscribeRefusal,
+    },
+    /// No pattern, or too many.
+    #[error("a subscriber asks for 1 to {PATTERNS_PER_SUBSCRIBER_MAX} patterns at once, not for {0}")]
+    Patterns(usize),
+    /// The connection tag is too long.
+    #[error("a connection tag has at most {TAG_BYTES_MAX} bytes, this one has {0}")]
+    Tag(usize),
+    /// Too many subscribers of one session.
+    #[error("a session has at most {max} subscribers")]
+    TooMany {
+        /// Bound.
+        max: usize,
+    },
+    /// The process that keeps the exchange's subscriptions has its mailbox full.
+    #[error("overloaded: the subscriptions of the exchange take no more now")]
+    Overloaded,
+    /// The exchange was deleted, or the node ends.
+    #[error("the subscriptions of the exchange have ended")]
+    Ended,
+}
+
+/// What the table of an exchange has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TableFigures {
+    /// Publishes that this node took as owner.
+    pub published: u64,
+    /// Of those, publishes whose id was known.
+    pub duplicates: u64,
+    /// Events sent to other nodes.
+    pub sent: u64,
+    /// Copies put into mailboxes of subscribers here.
+    pub delivered: u64,
+    /// Copies that a full mailbox turned away.
+    pub rejected: u64,
+    /// Events that were fenced, came twice, or came from a node that does not serve this one.
+    pub strange: u64,
+    /// Subscribers here.
+    pub subscribers: u64,
+    /// Different patterns, of subscribers here and of other nodes.
+    pub patterns: u64,
+}
+
+/// What a table's process takes out of its mailbox.
+enum Mail {
+    Publish(Frame),
+    Event(NodeId, Frame),
+    Local(Frame),
+    Subscribe(Subscribing),
+    News(NodeId, SubscriptionNews),
+}
+
+/// A subscriber asks for more.
+struct Subscribing {
+    subscriber: Arc<Subscriber>,
+    connection: Bytes,
+    patterns: Vec<KeyPattern>,
+    answer: oneshot::Sender<Result<(), SubscribeError>>,
+}
+
+/// What must reach a table's process whatever its mailbox holds; each set is bounded by nodes or subscribers.
+#[derive(Default)]
+struct Orders {
+    registry: bool,
+    lost: BTreeSet<(NodeId, Incarnation)>,
+    /// Nodes that may have missed something from here, or from whom something may be missing here.
+    missed: BTreeSet<NodeId>,
+    gone: BTreeSet<Pid>,
+}
+
+#[derive(Default)]
+struct Post {
+    orders: Mutex<Orders>,
+    wake: Notify,
+    stopped: AtomicBool,
+    figures: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    published: AtomicU64,
+    duplicates: AtomicU64,
+    sent: AtomicU64,
+    delivered: AtomicU64,
+    rejected: AtomicU64,
+    strange: AtomicU64,
+    subscribers: AtomicU64,
+    patterns: AtomicU64,
+}
+
+impl Post {
+    fn order(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.notify_one();
+    }
+}
+
+#[derive(Clone)]
+struct Table {
+    mailbox: Mailbox<Mail>,
+    post: Arc<Post>,
+}
+
+/// The publish-subscribe exchanges that this node has something to do with.
+pub struct PubSub {
+    context: Arc<DataContext>,
+    tables: RwLock<HashMap<ExchangeId, Table>>,
+}
+
+impl PubSub {
+    pub(crate) fn new(context: Arc<DataContext>) -> Self {
+        Self {
+            context,
+            tables: RwLock::default(),
+        }
+    }
+
+    /// What the table of an exchange has counted; none where this node has no table of it.
+    #[must_use]
+    pub fn figures(&self, exchange: ExchangeId) -> Option<TableFigures> {
+        let table = self.known(exchange)?;
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let figures = &table.post.figures;
+        Some(TableFigures {
+            published: of(&figures.published),
+            duplicates: of(&figures.duplicates),
+            sent: of(&figures.sent),
+            delivered: of(&figures.delivered),
+            rejected: of(&figures.rejected),
+            strange: of(&figures.strange),
+            subscribers: of(&figures.subscribers),
+            patterns: of(&figures.patterns),
+        })
+    }
+
+    /// Takes in a publish for an exchange that should be owned here.
+    pub(crate) fn publish(&self, frame: Frame) {
+        let refused = match self.table(frame.exchange) {
+            None => Some((frame, NoReply::Moved)),
+            Some(table) => match table.mailbox.push(Mail::Publish(frame)) {
+                Err(Push::Full(Mail::Publish(frame))) => Some((frame, NoReply::Rejected)),
+                Err(Push::Closed(Mail::Publish(frame))) => Some((frame, NoReply::Moved)),
+                _ => None,
+            },
+        };
+        if let Some((frame, reason)) = refused {
+            self.refuse(&frame, reason);
+        }
+    }
+
+    /// Takes in an event from the node above.
+    pub(crate) fn event(&self, from: NodeId, frame: Frame) {
+        let refused = match self.known(frame.exchange) {
+            None => Some((frame, NoReply::NoResponders)),
+            Some(table) => match table.mailbox.push(Mail::Event(from, frame)) {
+                Err(Push::Full(Mail::Event(_, frame))) => Some((frame, NoReply::Rejected)),
+                Err(Push::Closed(Mail::Event(_, frame))) => Some((frame, NoReply::NoResponders)),
+                _ => None,
+            },
+        };
+        if let Some((frame, reason)) = refused {
+            count(&self.context.wire.tally.events_lost);
+            self.refuse(&frame, reason);
+        }
+    }
+
+    /// An event did not arrive, or nobody knows.
+    pub(crate) fn not_delivered(&self, frame: &Frame, reason: NoReply) {
+        count(&self.context.wire.tally.events_lost);
+        self.refuse(frame, reason);
+    }
+
+    /// Gives a publish to the subscribers here only. False when the exchange is no publish-subscribe exchange, or there is
+    /// no room.
+    pub(crate) fn publish_here(&self, event: Frame) -> bool {
+        self.table(event.exchange)
+            .is_some_and(|table| table.mailbox.push(Mail::Local(event)).is_ok())
+    }
+
+    /// Takes in what another node's table says. What finds no room is asked for again.
+    pub(crate) fn news(&self, from: NodeId, exchange: ExchangeId, news: SubscriptionNews) {
+        if let Some(table) = self.known(exchange) {
+            return put_news(&table, from, news);
+        }
+        match news {
+            SubscriptionNews::Interest { .. } | SubscriptionNews::Moved { .. } => {
+                if let Some(table) = self.table(exchange) {
+                    put_news(&table, from, news);
+                }
+            }
+            SubscriptionNews::Asked => {
+                let what = SubscriptionNews::Nothing;
+                // The asker waits no longer than its own time for it.
+                let _asker_goes_on =
+                    self.context
+                        .wire
+                        .message(from, exchange, PeerMessage::Subscriptions { exchange, what });
+            }
+            SubscriptionNews::Confirmed { .. }
+            | SubscriptionNews::Refused { .. }
+            | SubscriptionNews::Nothing
+            | SubscriptionNews::Fenced { .. } => {}
+        }
+    }
+
+    /// Something for that node was lost, or may have been.
+    pub(crate) fn missed(&self, exchange: ExchangeId, node: NodeId) {
+        if let Some(table) = self.known(exchange) {
+            table.post.order(|orders| {
+                orders.missed.insert(node);
+            });
+        }
+    }
+
+    /// What is sent to that node arrives again.
+    pub(crate) fn relinked(&self, node: NodeId) {
+        for table in self.all() {
+            table.post.order(|orders| {
+                orders.missed.insert(node);
+            });
+        }
+    }
+
+    pub(crate) fn registry_changed(&self, change: &Change) {
+        for record in change.owners_changed() {
+            if record.owner == Some(self.context.node) && record.pattern == Pattern::PublishSubscribe {
+                let _begun = self.table(record.id);
+            }
+        }
+        let lost = change.lost.iter().filter_map(|(node, _)| {
+            let run = change.old.nodes.get(node)?.incarnation;
+            Some((*node, run))
+        });
+        let lost: Vec<(NodeId, Incarnation)> = lost.collect();
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        tables.retain(|exchange, table| {
+            table.post.order(|orders| {
+                orders.registry = true;
+                orders.lost.extend(&lost);
+            });
+            change.exchange(*exchange).is_some()
+        });
+    }
+
+    pub(crate) fn stop(&self) {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        for (_, table) in tables.drain() {
+            table.post.stopped.store(true, Ordering::Release);
+            table.post.wake.notify_one();
+        }
+    }
+
+    fn refuse(&self, frame: &Frame, reason: NoReply) {
+        if wants_word(frame) {
+            let from = Pid {
+                node: self.context.node,
+                serial: 0,
+            };
+            self.context.wire.reply(ReturnPath::of(frame).none(from, reason));
+        }
+    }
+
+    fn known(&self, exchange: ExchangeId) -> Option<Table> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.get(&exchange).cloned()
+    }
+
+    fn all(&self) -> Vec<Table> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.values().cloned().collect()
+    }
+
+    /// The table of an exchange, begun when there is none; none for an exchange without subscribers.
+    fn table(&self, exchange: ExchangeId) -> Option<Table> {
+        if let Some(table) = self.known(exchange) {
+            return Some(table);
+        }
+        let registry = self.context.registry_kept();
+        let record = registry.exchanges.get(&exchange)?;
+        if record.pattern != Pattern::PublishSubscribe {
+            return None;
+        }
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let table = tables.entry(exchange).or_insert_with(|| self.begin(record));
+        Some(table.clone())
+    }
+
+    fn begin(&self, record: &ExchangeRecord) -> Table {
+        let context = Arc::clone(&self.context);
+        let now = context.clock.now();
+        let kind = ProcessKind::Subscriptions;
+        let process = context
+            .processes
+            .enter(kind, record.name.as_str(), MAILBOX_BOUND, now);
+        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
+        let post = Arc::new(Post::default());
+        let running = Running::new(&context, record, process, inbox, Arc::clone(&post));
+        context.runtime.spawn(running.run());
+        Table { mailbox, post }
+    }
+}
+
+fn put_news(table: &Table, from: NodeId, news: SubscriptionNews) {
+    if table.mailbox.push(Mail::News(from, news)).is_err() {
+        table.post.order(|orders| {
+            orders.missed.insert(from);
+        });
+    }
+}
+
+/// True where somebody waits to hear what became of it: of a publish when it has any confirm, of an event when each node
+/// confirms, of everything else always.
+pub(crate) fn wants_word(frame: &Frame) -> bool {
+    let confirm = Confirm::of(frame.signature);
+    match frame.kind {
+        Kind::Event => confirm == Confirm::Received,
+        Kind::Publish => confirm != Confirm::None,
+        _ => true,
+    }
+}
+
+fn until(now: Instant, ttl_ms: u32) -> Option<Instant> {
+    (ttl_ms > 0).then(|| now + squall_kernel::time::Span::from_ms(u64::from(ttl_ms)))
+}

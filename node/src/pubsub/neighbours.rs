@@ -1,0 +1,189 @@
+//! What the tables of one exchange on different nodes tell each other: interest up, confirmations down, and all of it to
+//! the next owner.
+//!
+//! What does not live here: what is told (the kernel's machine decides).
+
+use squall_kernel::dedup::{DedupState, DedupWindow};
+use squall_kernel::id::{Epoch, NodeId};
+use squall_kernel::limits::INTEREST_PATTERNS_MAX;
+use squall_kernel::message::{PeerMessage, SubscriptionNews as News};
+use squall_kernel::registry::{ExchangeRecord, Registry};
+use squall_kernel::subscriptions::{
+    Interest, MovedInterest, SubscriptionEffect as Effect, SubscriptionInput as Input,
+};
+
+use super::table::Running;
+use crate::limits::ATTACH_CAP;
+
+impl Running {
+    pub(super) fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Ready {
+                subscriber,
+                connection,
+                pattern,
+            } => self.ready(subscriber, &connection, &pattern),
+            Effect::Refuse {
+                subscriber,
+                connection,
+                pattern,
+                reason,
+            } => self.refused(subscriber, &connection, pattern, reason),
+            Effect::Announce { to, stamp, interest } => self.tell(to, News::Interest { stamp, interest }),
+            Effect::Confirm { to, stamp } => self.tell(to, News::Confirmed { stamp }),
+            Effect::RefuseInterest { to, reason, patterns } => {
+                self.tell(to, News::Refused { reason, patterns });
+            }
+            Effect::AskSnapshot { of } => self.tell(of, News::Asked),
+            Effect::Fenced { to, seen } => self.tell(to, News::Fenced { seen }),
+        }
+    }
+
+    pub(super) fn news(&mut self, from: NodeId, news: News) {
+        match news {
+            News::Interest { stamp, interest } => {
+                let whole = !matches!(interest, Interest::Snapshot { last: false, .. } | Interest::Leave);
+                let heard = whole && self.owns.is_some_and(|epoch| stamp.epoch >= epoch);
+                self.step(Input::Downstream {
+                    node: from,
+                    stamp,
+                    interest,
+                });
+                if heard {
+                    self.awaited.remove(&from);
+                }
+            }
+            News::Confirmed { stamp } => self.step(Input::Confirmed { by: from, stamp }),
+            News::Refused { reason, patterns } => self.step(Input::Refused {
+                by: from,
+                reason,
+                patterns,
+            }),
+            News::Asked => {
+                self.step(Input::SnapshotAsked { by: from });
+                if self.subscribers.is_empty() {
+                    self.tell(from, News::Nothing);
+                }
+            }
+            News::Nothing => {
+                self.awaited.remove(&from);
+            }
+            News::Fenced { seen } => {
+                tracing::debug!(exchange = %self.name, %seen, "the registry here is behind; announced again with it");
+            }
+            News::Moved {
+                epoch,
+                interest,
+                ids,
+                last,
+            } => self.moved_in(epoch, interest, &ids, last),
+        }
+    }
+
+    fn tell(&mut self, to: NodeId, what: News) {
+        let exchange = self.id;
+        let message = PeerMessage::Subscriptions { exchange, what };
+        if self.context.wire.message(to, exchange, message).is_err() {
+            self.miss(to);
+        }
+    }
+
+    /// Something between that node and this one was lost, or may have been.
+    pub(super) fn miss(&mut self, node: NodeId) {
+        let due = self.context.clock.now() + ATTACH_CAP;
+        if node != self.context.node {
+            self.missed.entry(node).or_insert(due);
+        }
+    }
+
+    pub(super) fn mend(&mut self, node: NodeId) {
+        let registry = self.context.registry();
+        if !registry.nodes.get(&node).is_some_and(|node| node.is_up()) {
+            return;
+        }
+        drop(registry);
+        self.step(Input::Relinked { node });
+        self.tell(node, News::Asked);
+    }
+
+    /// From now on all publishes pass through here. Nodes that had subscribers under the owner before are asked for them.
+    pub(super) fn begin_to_own(&mut self, record: &ExchangeRecord, registry: &Registry) {
+        let epoch = record.epoch;
+        self.owns = Some(epoch);
+        self.dedup_window();
+        self.awaited.clear();
+        if epoch <= Epoch(1) || self.resumed == Some(epoch) {
+            return;
+        }
+        let up = registry.nodes.values().filter(|node| node.is_up());
+        self.awaited
+            .extend(up.map(|node| node.id).filter(|node| *node != self.context.node));
+        for node in self.awaited.clone() {
+            self.tell(node, News::Asked);
+        }
+        self.settle_later();
+    }
+
+    pub(super) fn cease_to_own(&mut self) {
+        if self.owns.take().is_some() {
+            self.dedup = None;
+            self.awaited.clear();
+        }
+    }
+
+    fn dedup_window(&mut self) -> Option<&mut DedupWindow> {
+        let span = self.settings.dedup?;
+        Some(self.dedup.get_or_insert_with(|| DedupWindow::new(span)))
+    }
+
+    /// Tells the next owner what is known here, once. What is lost of it is told by the nodes themselves.
+    pub(super) fn hand_off(&mut self, to: NodeId, epoch: Epoch) {
+        if self.handed.replace(epoch) == Some(epoch) {
+            return;
+        }
+        let now = self.context.clock.now();
+        let mut ids = match &self.dedup {
+            Some(window) => window.state(now, INTEREST_PATTERNS_MAX),
+            None => Vec::new(),
+        }
+        .into_iter();
+        let mut interest = self.core.state().into_iter();
+        loop {
+            let (part, these): (Vec<MovedInterest>, DedupState) = (
+                interest.next().into_iter().collect(),
+                ids.next().unwrap_or_default(),
+            );
+            let last = interest.len() == 0 && ids.len() == 0;
+            self.tell(
+                to,
+                News::Moved {
+                    epoch,
+                    interest: part,
+                    ids: these,
+                    last,
+                },
+            );
+            if last {
+                return;
+            }
+        }
+    }
+
+    fn moved_in(&mut self, epoch: Epoch, interest: Vec<MovedInterest>, ids: &DedupState, last: bool) {
+        if self.core.epoch() > epoch {
+            return;
+        }
+        let now = self.context.clock.now();
+        if let Some(window) = self.dedup_window() {
+            window.absorb(now, ids);
+        }
+        self.step(Input::Resume { state: interest });
+        self.settle_later();
+        if last {
+            self.resumed = Some(epoch);
+            if self.owns == Some(epoch) {
+                self.awaited.clear();
+            }
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! A subscriber: a process with a bounded mailbox of its own, emptied by whoever reads it. What a full one does is its
+//! exchange's setting, and touches nobody else (B9).
+//!
+//! What does not live here: readers (`embedded`, the session), and which publish is for whom (`table`).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use squall_kernel::frame::{Priority, Status, TraceContext};
+use squall_kernel::id::{ExchangeId, ExchangeName, Pid};
+use squall_kernel::limits::MAILBOX_BOUND;
+use squall_kernel::order::{Gone, NotTaken, PriorityQueue};
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::{ExchangeRecord, Settings};
+use squall_kernel::time::Instant;
+
+use crate::data::DataContext;
+use crate::limits::PUBLISHES_HELD_MAX;
+use crate::process::{Process, ProcessKind};
+use crate::wire::ReturnPath;
+
+/// A publish as its subscribers see it; they share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Exchange.
+    pub exchange: ExchangeId,
+    /// Routing key.
+    pub key: Bytes,
+    /// Payload.
+    pub payload: Bytes,
+    /// Publisher.
+    pub publisher: Pid,
+    /// The publisher's own id of it; empty without one.
+    pub message_id: Bytes,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Trace it belongs to.
+    pub trace: TraceContext,
+}
+
+/// One copy of a publish, for one subscriber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriberEvent {
+    /// The publish.
+    pub published: Arc<Published>,
+    /// Tags of the attachments that it matched, each once (A26).
+    pub connections: Vec<Bytes>,
+}
+
+/// Reads a subscriber's mailbox, and is told when there is something in it.
+pub(crate) trait EventSink: Send + Sync {
+    /// There is something, or the subscriber has ended. Not told again before it was found empty.
+    fn ready(&self, subscriber: Pid);
+}
+
+/// A subscriber.
+pub struct Subscriber {
+    context: Arc<DataContext>,
+    name: ExchangeName,
+    exchange: ExchangeId,
+    process: Arc<Process>,
+    reader: Box<dyn EventSink>,
+    state: Mutex<State>,
+}
+
+struct State {
+    queue: PriorityQueue<Waiting>,
+    /// What a full mailbox under `block` holds its publishers back with: confirmed only once it is in.
+    held: VecDeque<Held>,
+    /// Events that the reader takes.
+    credit: u32,
+    /// The reader knows that there is something.
+    told: bool,
+    ended: Option<String>,
+}
+
+struct Waiting {
+    event: SubscriberEvent,
+    put: Instant,
+}
+
+struct Held {
+    event: SubscriberEvent,
+    until: Option<Instant>,
+    _receipt: Option<Arc<Receipt>>,
+}
+
+/// The word of this node that a publish is in the mailboxes of all its subscribers here: sent when the last copy is in.
+pub(super) struct Receipt {
+    context: Arc<DataContext>,
+    back: Option<ReturnPath>,
+    from: Pid,
+    failed: AtomicBool,
+}
+
+/// What a mailbox did with a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    Taken,
+    Rejected,
+}
+
+impl Receipt {
+    pub(super) fn new(context: &Arc<DataContext>, back: ReturnPath, from: Pid) -> Arc<Self> {
+        Arc::new(Self {
+            context: Arc::clone(context),
+            back: Some(back),
+            from,
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        let Some(back) = self.back.take() else {
+            return;
+        };
+        let status = if self.failed.load(Ordering::Acquire) {
+            Status::None(NoReply::Rejected)
+        } else {
+            Status::Reply
+        };
+        self.context
+            .wire
+            .reply(back.reply(self.from, status, Bytes::new()));
+    }
+}
+
+impl Subscriber {
+    pub(super) fn new(
+        context: &Arc<DataContext>,
+        record: &ExchangeRecord,
+        credit: u32,
+        reader: Box<dyn EventSink>,
+    ) -> Arc<Self> {
+        let Settings {
+            mailbox, when_full, ..
+        } = record.settings;
+        let bound = mailbox.map_or(MAILBOX_BOUND, |bound| {
+            usize::try_from(bound).unwrap_or(usize::MAX)
+        });
+        let now = context.clock.now();
+        let process = context
+            .processes
+            .enter(ProcessKind::Subscriber, record.name.as_str(), bound, now);
+        Arc::new(Self {
+            context: Arc::clone(context),
+            name: record.name.clone(),
+            exchange: record.id,
+            process,
+            reader,
+            state: Mutex::new(State {
+                queue: PriorityQueue::new(bound, when_full),
+                held: VecDeque::new(),
+                credit,
+                told: false,
+                ended: None,
+            }),
+        })
+    }
+
+    /// Pid.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    /// Its exchange.
+    #[must_use]
+    pub fn exchange(&self) -> ExchangeId {
+        self.exchange
+    }
+
+    /// Its exchange's name.
+    #[must_use]
+    pub fn name(&self) -> &ExchangeName {
+        &self.name
+    }
+
+    /// The reader takes that many more events.
+    pub(crate) fn give_credit(&self, events: u32) {
+        let mut state = self.lock();
+        state.credit = state.credit.saturating_add(events);
+        self.tell(state);
+    }
+
+    /// The next event, if there is one and the reader takes one.
+    pub(crate) fn take(&self) -> Option<SubscriberEvent> {
+        let now = self.context.clock.now();
+        let mut gone = Vec::new();
+        let mut state = self.lock();
+        let taken = match state.credit {
+            0 => None,
+            _ => state.queue.pop(now, &mut gone),
+        };
+        if taken.is_some() {
+            state.credit -= u32::from(state.credit != u32::MAX);
+        } else {
+            state.told = false;
+        }
+        let _confirmed_outside_the_lock = self.let_in(&mut state, now, &mut gone);
+        drop(state);
+        self.count_gone(gone);
+        let waiting = taken?;
+        self.process.count_dequeued(waiting.put);
+        Some(waiting.event)
+    }
+
+    /// Why it is no more, once it is and all that came before was read.
+    pub(crate) fn ended(&self) -> Option<String> {
+        let state = self.lock();
+        state.ended.clone().filter(|_| state.queue.is_empty())
+    }
+
+    pub(super) fn end(&self, why: String) {
+        let mut state = self.lock();
+        let _refused_outside_the_lock = std::mem::take(&mut state.held);
+        state.ended.get_or_insert(why);
+        state.told = true;
+        drop(state);
+        self.reader.ready(self.pid());
+    }
+
+    /// Puts a copy into the mailbox, to be read before `until`.
+    pub(super) fn offer(
+        &self,
+        event: SubscriberEvent,
+        until: Option<Instant>,
+        receipt: Option<&Arc<Receipt>>,
+    ) -> Offered {
+        let now = self.context.clock.now();
+        let mut gone = Vec::new();
+        let mut state = self.lock();
+        let offered = self.put(&mut state, now, event, until, receipt, &mut gone);
+        self.tell(state);
+        self.count_gone(gone);
+        if offered == Offered::Rejected {
+            self.process.count_dropped();
+            if let Some(receipt) = receipt {
+                receipt.fail();
+            }
+        }
+        offered
+    }
+
+    fn put(
+        &self,
+        state: &mut State,
+        now: Instant,
+        event: SubscriberEvent,
+        until: Option<Instant>,
+        receipt: Option<&Arc<Receipt>>,
+        gone: &mut Vec<(Gone, Waiting)>,
+    ) -> Offered {
+        let priority = event.published.priority;
+        let behind = !state.held.is_empty();
+        let blocked = if behind {
+            event
+        } else {
+            match state
+                .queue
+                .push(now, priority, until, Waiting { event, put: now }, gone)
+            {
+                Ok(()) => {
+                    self.process.count_enqueued(now);
+                    return Offered::Taken;
+                }
+                Err(NotTaken::Rejected(_)) => return Offered::Rejected,
+                Err(NotTaken::Blocked(waiting)) => waiting.event,
+            }
+        };
+        if state.held.len() >= PUBLISHES_HELD_MAX {
+            return Offered::Rejected;
+        }
+        state.held.push_back(Held {
+            event: blocked,
+            until,
+            _receipt: receipt.cloned(),
+        });
+        Offered::Taken
+    }
+
+    /// Lets in what was held back, as far as there is room. What it gives confirms when it is dropped.
+    fn let_in(
+        &self,
+        state: &mut State,
+        now: Instant,
+        gone: &mut Vec<(Gone, Waiting)>,
+    ) -> Vec<Option<Arc<Receipt>>> {
+        let mut receipts = Vec::new();
+        while state.queue.has_room() {
+            let Some(Held {
+                event,
+                until,
+                _receipt: receipt,
+            }) = state.held.pop_front()
+            else {
+                break;
+            };
+            let priority = event.published.priority;
+            let waiting = Waiting { event, put: now };
+            if state.queue.push(now, priority, until, waiting, gone).is_ok() {
+                self.process.count_enqueued(now);
+            }
+            receipts.push(receipt);
+        }
+        receipts
+    }
+
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        let something = !state.queue.is_empty() && state.credit > 0;
+        if something && !std::mem::replace(&mut state.told, true) {
+            drop(state);
+            self.reader.ready(self.pid());
+        }
+    }
+
+    /// A new copy that made no room for itself was never counted as in.
+    fn count_gone(&self, gone: Vec<(Gone, Waiting)>) {
+        for (_, waiting) in gone {
+            self.process.count_dequeued(waiting.put);
+            self.process.count_dropped();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber")
+            .field("pid", &self.pid())
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

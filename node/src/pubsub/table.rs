@@ -1,0 +1,343 @@
+//! The process of one exchange's subscriptions at this node: takes from the mailbox, steps the kernel's machine, carries
+//! its effects out, follows the registry.
+//!
+//! What does not live here: where publishes go (`fanning`), and what other nodes' tables say (`neighbours`).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use squall_kernel::dedup::DedupWindow;
+use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid};
+use squall_kernel::keys::KeyPattern;
+use squall_kernel::reason::SubscribeRefusal;
+use squall_kernel::registry::{ExchangeRecord, Settings};
+use squall_kernel::subscriptions::{Fanout, SubscriptionEffect, SubscriptionInput, Subscriptions, Upstream};
+use squall_kernel::time::{Instant, Span};
+use tokio::sync::oneshot;
+
+use super::{Mail, Orders, Post, SubscribeError, Subscriber, Subscribing};
+use crate::data::DataContext;
+use crate::limits::{BATCH_MAX, SUBSCRIPTIONS_SETTLE};
+use crate::process::{Inbox, Process};
+
+pub(super) struct Running {
+    pub(super) core: Subscriptions,
+    pub(super) id: ExchangeId,
+    pub(super) name: ExchangeName,
+    pub(super) settings: Settings,
+    pub(super) context: Arc<DataContext>,
+    pub(super) process: Arc<Process>,
+    pub(super) inbox: Inbox<Mail>,
+    pub(super) post: Arc<Post>,
+    pub(super) subscribers: HashMap<Pid, Arc<Subscriber>>,
+    /// Calls that wait until the nodes above have taken their patterns in.
+    pub(super) pending: HashMap<Pid, Vec<Pending>>,
+    pub(super) effects: Vec<SubscriptionEffect>,
+    pub(super) fanout: Fanout,
+    pub(super) dedup: Option<DedupWindow>,
+    /// The epoch under which this node owns the exchange.
+    pub(super) owns: Option<Epoch>,
+    /// Nodes that a new owner has not heard of: until then publishes wait, for their subscribers would miss them.
+    pub(super) awaited: BTreeSet<NodeId>,
+    pub(super) settles_at: Option<Instant>,
+    /// The epoch for which the owner before has sent all it knew.
+    pub(super) resumed: Option<Epoch>,
+    /// The epoch for which this node has sent what it knew.
+    pub(super) handed: Option<Epoch>,
+    /// Nodes that missed something, and when they are told again.
+    pub(super) missed: BTreeMap<NodeId, Instant>,
+}
+
+/// A call that is not answered yet.
+pub(super) struct Pending {
+    connection: Bytes,
+    left: BTreeSet<KeyPattern>,
+    answer: oneshot::Sender<Result<(), SubscribeError>>,
+}
+
+impl Running {
+    pub(super) fn new(
+        context: &Arc<DataContext>,
+        record: &ExchangeRecord,
+        process: Arc<Process>,
+        inbox: Inbox<Mail>,
+        post: Arc<Post>,
+    ) -> Self {
+        let now = context.clock.now();
+        let registry = context.registry();
+        let incarnation = registry.nodes.get(&context.node).map(|node| node.incarnation);
+        Self {
+            core: Subscriptions::new(now, context.node, incarnation.unwrap_or_default()),
+            id: record.id,
+            name: record.name.clone(),
+            settings: record.settings.clone(),
+            process,
+            inbox,
+            post,
+            subscribers: HashMap::new(),
+            pending: HashMap::new(),
+            effects: Vec::new(),
+            fanout: Fanout::default(),
+            dedup: None,
+            owns: None,
+            awaited: BTreeSet::new(),
+            settles_at: None,
+            resumed: None,
+            handed: None,
+            missed: BTreeMap::new(),
+            context: Arc::clone(context),
+        }
+    }
+
+    /// Runs until the exchange is deleted or the node ends.
+    pub(super) async fn run(mut self) {
+        let post = Arc::clone(&self.post);
+        self.follow_registry();
+        loop {
+            let timeout = self.next_timeout().map(|at| at.since(self.context.clock.now()));
+            let first = tokio::select! {
+                biased;
+                () = post.wake.notified() => None,
+                mail = self.inbox.next() => match mail {
+                    Some(mail) => Some(mail),
+                    None => return,
+                },
+                () = wait(timeout) => None,
+            };
+            let begun = self.context.clock.now();
+            let goes_on = self.carry_out_orders() && !post.stopped.load(Ordering::Acquire);
+            if !goes_on {
+                return self.end_all();
+            }
+            self.take(first);
+            self.tick();
+            self.flush();
+            self.process.count_busy(self.context.clock.now().since(begun));
+            self.show();
+        }
+    }
+
+    fn show(&self) {
+        let figures = &self.post.figures;
+        let store =
+            |counter: &std::sync::atomic::AtomicU64, n: usize| counter.store(n as u64, Ordering::Relaxed);
+        store(&figures.subscribers, self.subscribers.len());
+        store(&figures.patterns, self.core.patterns());
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let missed = self.missed.values().min().copied();
+        [self.settles_at, missed].into_iter().flatten().min()
+    }
+
+    fn tick(&mut self) {
+        let now = self.context.clock.now();
+        if self.settles_at.is_some_and(|at| at <= now) {
+            self.settles_at = None;
+            self.awaited.clear();
+            self.step(SubscriptionInput::Settled);
+        }
+        let due: Vec<NodeId> = self
+            .missed
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(node, _)| *node)
+            .collect();
+        for node in due {
+            self.missed.remove(&node);
+            self.mend(node);
+        }
+    }
+
+    fn take(&mut self, first: Option<(Mail, Instant)>) {
+        let mut next = first;
+        for _ in 0..BATCH_MAX {
+            let Some((mail, put)) = next.take().or_else(|| self.inbox.try_next()) else {
+                return;
+            };
+            match mail {
+                Mail::Publish(frame) => self.publish(frame, put),
+                Mail::Event(from, frame) => self.event(from, frame, put),
+                Mail::Local(frame) => self.publish_locally(&frame),
+                Mail::Subscribe(subscribing) => self.subscribe(subscribing),
+                Mail::News(from, news) => self.news(from, news),
+            }
+        }
+        // What is left is looked at after the orders.
+        self.post.wake.notify_one();
+    }
+
+    /// False when the exchange is no more.
+    fn carry_out_orders(&mut self) -> bool {
+        let orders: Orders =
+            std::mem::take(&mut *self.post.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        for (node, incarnation) in orders.lost {
+            self.missed.remove(&node);
+            self.awaited.remove(&node);
+            self.step(SubscriptionInput::NodeLost { node, incarnation });
+        }
+        if orders.registry && !self.follow_registry() {
+            return false;
+        }
+        for node in orders.missed {
+            self.miss(node);
+        }
+        for subscriber in orders.gone {
+            self.forget(subscriber);
+        }
+        true
+    }
+
+    /// Takes over what the registry says of the exchange. False when it is deleted.
+    fn follow_registry(&mut self) -> bool {
+        let registry = self.context.registry_kept();
+        let Some(record) = registry.exchanges.get(&self.id) else {
+            return false;
+        };
+        let here = self.context.node;
+        let upstream = match record.owner {
+            Some(owner) if owner == here => Upstream::Root,
+            Some(owner) => Upstream::At(owner),
+            None => Upstream::Nowhere,
+        };
+        let epoch = record.epoch;
+        self.step(SubscriptionInput::Upstream { epoch, upstream });
+        match upstream {
+            Upstream::Root if self.owns != Some(epoch) => self.begin_to_own(record, &registry),
+            Upstream::Root => {}
+            Upstream::At(_) | Upstream::Nowhere => self.cease_to_own(),
+        }
+        if let Some(moving) = record.moving.filter(|_| self.owns == Some(epoch)) {
+            self.hand_off(moving.to, moving.epoch);
+        }
+        if upstream == Upstream::Nowhere {
+            self.answer_all();
+        }
+        true
+    }
+
+    fn end_all(&mut self) {
+        for (_, subscriber) in self.subscribers.drain() {
+            subscriber.end("the exchange was deleted".to_owned());
+        }
+    }
+
+    fn forget(&mut self, subscriber: Pid) {
+        self.subscribers.remove(&subscriber);
+        self.pending.remove(&subscriber);
+        self.step(SubscriptionInput::SubscriberGone { subscriber });
+    }
+
+    fn subscribe(&mut self, subscribing: Subscribing) {
+        let Subscribing {
+            subscriber,
+            connection,
+            patterns,
+            answer,
+        } = subscribing;
+        if answer.is_closed() {
+            return;
+        }
+        let pid = subscriber.pid();
+        self.subscribers.insert(pid, subscriber);
+        self.pending.entry(pid).or_default().push(Pending {
+            connection: connection.clone(),
+            left: patterns.iter().cloned().collect(),
+            answer,
+        });
+        for pattern in patterns {
+            self.step(SubscriptionInput::Subscribe {
+                subscriber: pid,
+                connection: connection.clone(),
+                pattern,
+            });
+        }
+        if self.core.upstream() == Upstream::Nowhere {
+            self.answer_all();
+        }
+    }
+
+    /// Nobody is above: what is subscribed gets what is published on this node, and more as soon as there is an owner.
+    fn answer_all(&mut self) {
+        for pending in self.pending.drain().flat_map(|(_, calls)| calls) {
+            let _gone = pending.answer.send(Ok(()));
+        }
+    }
+
+    pub(super) fn ready(&mut self, subscriber: Pid, connection: &Bytes, pattern: &KeyPattern) {
+        let Some(calls) = self.pending.get_mut(&subscriber) else {
+            return;
+        };
+        for call in calls.iter_mut().filter(|call| call.connection == *connection) {
+            call.left.remove(pattern);
+        }
+        for call in calls.extract_if(.., |call| call.left.is_empty()) {
+            let _gone = call.answer.send(Ok(()));
+        }
+        if calls.is_empty() {
+            self.pending.remove(&subscriber);
+        }
+    }
+
+    /// A call that is refused leaves nothing of itself; a subscriber that loses what it had is ended, and told why.
+    pub(super) fn refused(
+        &mut self,
+        subscriber: Pid,
+        connection: &Bytes,
+        pattern: KeyPattern,
+        reason: SubscribeRefusal,
+    ) {
+        let calls = self.pending.get_mut(&subscriber);
+        let call = calls.and_then(|calls| {
+            let place = calls
+                .iter()
+                .position(|call| call.connection == *connection && call.left.contains(&pattern))?;
+            Some(calls.remove(place))
+        });
+        match call {
+            Some(call) => {
+                let _gone = call.answer.send(Err(SubscribeError::Refused { pattern, reason }));
+            }
+            None => {
+                if let Some(known) = self.subscribers.get(&subscriber) {
+                    known.end(format!("'{pattern}': {reason}"));
+                }
+                self.post.order(|orders| {
+                    orders.gone.insert(subscriber);
+                });
+            }
+        }
+    }
+
+    pub(super) fn step(&mut self, input: SubscriptionInput) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.core.step(input, &mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn flush(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.core.flush(&mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+    }
+
+    pub(super) fn settle_later(&mut self) {
+        self.settles_at = Some(self.context.clock.now() + SUBSCRIPTIONS_SETTLE);
+    }
+}
+
+async fn wait(timeout: Option<Span>) {
+    match timeout {
+        Some(span) => tokio::time::sleep(Duration::from_micros(span.0)).await,
+        None => std::future::pending().await,
+    }
+}

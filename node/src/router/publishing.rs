@@ -1,0 +1,99 @@
+//! Publishes on their way from the publisher's node to the owner, beside what they share with requests.
+//!
+//! What does not live here: subscribers and who confirms (`pubsub`).
+
+use squall_kernel::frame::{Frame, Kind, Status};
+use squall_kernel::id::MessageId;
+use squall_kernel::keys::Key;
+use squall_kernel::publishing::Confirm;
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Pattern;
+
+use super::{Outcome, Publish, Request, Router};
+
+impl Router {
+    /// What keeps a request from an exchange whose pattern has no place for it, or a publish from one without a good key.
+    pub(super) fn misplaced(&self, request: &Request) -> Option<String> {
+        let registry = self.context.registry();
+        let record = registry.exchanges.get(&request.exchange)?;
+        let (name, pattern) = (&record.name, record.pattern);
+        let publishes = matches!(
+            pattern,
+            Pattern::PublishSubscribe | Pattern::InvertedPublishSubscribe
+        );
+        match (request.publish, publishes) {
+            (None, true) => Some(format!(
+                "exchange '{name}' is {}: it takes publishes, not requests",
+                pattern.as_str()
+            )),
+            (Some(_), false) => Some(format!(
+                "exchange '{name}' is {}: it takes no publishes",
+                pattern.as_str()
+            )),
+            (Some(_), true) if pattern == Pattern::PublishSubscribe || !request.tags.key.is_empty() => {
+                Key::take(request.tags.key.clone())
+                    .err()
+                    .map(|error| error.to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// Nothing is heard of it any more: whoever waits is told that it was sent.
+    pub(super) fn sent_unconfirmed(&self, message: MessageId) {
+        if let Some(open) = self.table.take(message) {
+            let sent = Outcome {
+                status: Status::Reply,
+                ..Outcome::none(
+                    open.request.exchange,
+                    NoReply::Timeout,
+                    open.request.tags.request.clone(),
+                )
+            };
+            self.conclude(open, sent);
+        }
+    }
+
+    /// A publish that no owner took goes to the subscribers on this node, and is said to be degraded.
+    pub(super) fn published_here(&self, request: &Request, reason: NoReply) -> NoReply {
+        let Some(publish) = request.publish.filter(|_| reason.may_be_sent_again()) else {
+            return reason;
+        };
+        let event = Frame {
+            exchange: request.exchange,
+            message: self.table.next_id(),
+            origin: self.context.node,
+            from: request.from,
+            trace: request.trace,
+            tags: request.tags.clone(),
+            payload: request.payload.clone(),
+            kind: Kind::Event,
+            signature: Confirm::None.number(),
+            ..head(Some(publish))
+        };
+        if self.context.wire.publish_here(event) {
+            NoReply::Degraded
+        } else {
+            reason
+        }
+    }
+}
+
+/// A frame of the right kind, with what a publish carries beside its payload and tags.
+pub(super) fn head(publish: Option<Publish>) -> Frame {
+    match publish {
+        None => Frame::new(Kind::Request),
+        Some(publish) => Frame {
+            signature: publish.confirm.number(),
+            credit: publish.ttl_ms,
+            priority: publish.priority,
+            ..Frame::new(Kind::Publish)
+        },
+    }
+}
+
+pub(super) fn is_unconfirmed(request: &Request) -> bool {
+    request
+        .publish
+        .is_some_and(|publish| publish.confirm == Confirm::None)
+}

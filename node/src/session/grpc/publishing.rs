@@ -1,0 +1,175 @@
+//! Publishing and subscribing in gRPC sessions.
+//!
+//! What does not live here: subscribers of a session (`subscribing`), and the stream.
+
+use bytes::Bytes;
+use futures::FutureExt;
+use squall_kernel::frame::{Priority, Tags};
+use squall_kernel::id::{ExchangeName, NodeId, Pid};
+use squall_kernel::limits::TAG_BYTES_MAX;
+use squall_kernel::publishing::Confirm;
+use squall_kernel::reason::NoReply;
+use squall_kernel::time::Span;
+use squall_proto::v1;
+use squall_proto::v1::server_event::Event as Out;
+
+use super::{Grpc, convert, event, lookup, refused};
+use crate::limits::{CREDIT_DEFAULT, SESSION_SUBSCRIBERS_MAX};
+use crate::pubsub::{SubscribeError, SubscriberEvent};
+use crate::router::{Outcome, Publish, Request};
+use crate::session::Wanted;
+use crate::telemetry::context::parse_traceparent;
+
+impl Grpc {
+    /// Subscribes without holding up the session; gives the refusal of what is not even tried.
+    pub(super) fn subscribe(&mut self, subscribe: v1::Subscribe) -> Option<v1::ServerEvent> {
+        let number = subscribe.subscriber;
+        let name = match ExchangeName::new(&subscribe.exchange) {
+            Ok(name) => name,
+            Err(error) => {
+                return Some(self.not_subscribed(number, format!("'{}': {error}", subscribe.exchange)));
+            }
+        };
+        if self.subscribing.len() >= SESSION_SUBSCRIBERS_MAX {
+            let max = SESSION_SUBSCRIBERS_MAX;
+            return Some(self.not_subscribed(number, SubscribeError::TooMany { max }.to_string()));
+        }
+        let wanted = Wanted {
+            number: u64::from(number),
+            name: &name,
+            connection_tag: Bytes::from(subscribe.connection_tag),
+            patterns: &subscribe.patterns,
+            credit: if subscribe.credit == 0 {
+                CREDIT_DEFAULT
+            } else {
+                subscribe.credit
+            },
+        };
+        match self.session.subscribe(wanted) {
+            Err(error) => Some(self.not_subscribed(number, error.to_string())),
+            Ok((subscriber, answer)) => {
+                let pid = self.plane.context.pid_text(subscriber.pid());
+                let answered = async move {
+                    let answer = answer.await.unwrap_or(Err(SubscribeError::Ended));
+                    (number, answer.map(|()| pid))
+                };
+                self.subscribing.push(answered.boxed());
+                None
+            }
+        }
+    }
+
+    /// The table's answer to a subscribe.
+    pub(super) fn subscribed(
+        &mut self,
+        number: u32,
+        answer: Result<String, SubscribeError>,
+    ) -> v1::ServerEvent {
+        match answer {
+            Ok(pid) => event(Out::Subscribed(v1::Subscribed {
+                subscriber: number,
+                pid,
+            })),
+            Err(error) => self.not_subscribed(number, error.to_string()),
+        }
+    }
+
+    fn not_subscribed(&mut self, number: u32, reason: String) -> v1::ServerEvent {
+        self.session.unsubscribe(u64::from(number));
+        event(ended(number, reason))
+    }
+
+    pub(super) fn unsubscribe(&mut self, number: u32) -> Option<v1::ServerEvent> {
+        let known = self.session.unsubscribe(u64::from(number));
+        (!known).then(|| event(ended(number, format!("there is no subscriber {number}"))))
+    }
+
+    pub(super) fn published(&self, subscriber: u64, taken: &SubscriberEvent) -> Option<Out> {
+        let published = &taken.published;
+        let context = &self.plane.context;
+        let name = context
+            .registry()
+            .exchanges
+            .get(&published.exchange)
+            .map_or_else(String::new, |e| e.name.as_str().to_owned());
+        Some(Out::Published(v1::Published {
+            subscriber: u32::try_from(subscriber).ok()?,
+            exchange: name,
+            key: convert::text(&published.key),
+            payload: published.payload.clone(),
+            connection_tags: taken.connections.iter().map(convert::text).collect(),
+            publisher: context.pid_text(published.publisher),
+            message_id: convert::text(&published.message_id),
+            priority: u32::from(published.priority.number()),
+        }))
+    }
+
+    pub(super) fn publish(&mut self, publish: v1::Publish) -> Option<v1::ServerEvent> {
+        let id = publish.id;
+        let longest = [&publish.key, &publish.message_id, &publish.publisher]
+            .map(String::len)
+            .into_iter()
+            .max()
+            .unwrap_or(0);
+        if longest > TAG_BYTES_MAX {
+            let why = format!("publish {id}: a tag has at most {TAG_BYTES_MAX} bytes, not {longest}");
+            return Some(refused(0, why));
+        }
+        let number = u8::try_from(publish.priority).unwrap_or(u8::MAX);
+        let priority = match Priority::new(number) {
+            Ok(priority) => priority,
+            Err(error) => return Some(refused(0, format!("publish {id}: {error}"))),
+        };
+        let Some(exchange) = lookup(&self.plane, &publish.exchange) else {
+            let unknown = Outcome::none(
+                squall_kernel::id::ExchangeId(0),
+                NoReply::UnknownExchange,
+                Bytes::from(publish.message_id),
+            );
+            return Some(event(Out::Outcome(convert::outcome(
+                &self.plane.context,
+                id,
+                unknown,
+            ))));
+        };
+        let confirm = match publish.confirm() {
+            v1::Confirm::Accepted => Confirm::Accepted,
+            v1::Confirm::None => Confirm::None,
+            v1::Confirm::Received => Confirm::Received,
+        };
+        let request = Request {
+            exchange,
+            payload: publish.payload,
+            tags: Tags {
+                request: Bytes::from(publish.message_id),
+                connection: Bytes::from(publish.publisher),
+                service: Bytes::new(),
+                key: Bytes::from(publish.key),
+            },
+            timeout: Span::from_ms(u64::from(publish.timeout_ms)),
+            trace: parse_traceparent(&publish.traceparent)
+                .ok()
+                .or(self.trace)
+                .unwrap_or_default(),
+            from: Pid {
+                node: NodeId(0),
+                serial: 0,
+            },
+            publish: Some(Publish {
+                confirm,
+                ttl_ms: publish.ttl_ms,
+                priority,
+            }),
+        };
+        let refused = self.session.request(id, request)?;
+        Some(event(Out::Outcome(convert::outcome(
+            &self.plane.context,
+            id,
+            refused,
+        ))))
+    }
+}
+
+pub(super) fn ended(subscriber: u32, reason: String) -> Out {
+    Out::SubscriberEnded(v1::SubscriberEnded { subscriber, reason })
+}
