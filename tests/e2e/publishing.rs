@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use crate::rig::{Cluster, Lines, Process};
+use crate::rig::{Cluster, Lines, Process, owner_in};
 
 /// A subscriber through one node, subscribed when this returns, and what it prints.
 fn subscriber(cluster: &Cluster, node: usize, patterns: &[&str]) -> (Process, Lines) {
@@ -53,6 +53,10 @@ fn publishes_reach_subscribers_on_every_node_before_and_after_the_owner_is_kille
     );
 
     cluster.kill(0);
+    // A publish that was sent to the killed owner ends as interrupted, as it must.
+    cluster.watch("exchanges", |view| {
+        owner_in(view, "news").filter(|(owner, _)| owner != "a")
+    });
     let after = [
         "publish",
         "news",

@@ -1,5 +1,8 @@
 //! Publish-subscribe: who gets a publish, how often, in which order, and what its publisher is told.
 
+#[path = "publishing/moving.rs"]
+mod moving;
+
 use bytes::Bytes;
 use squall_kernel::frame::{Priority, Status};
 use squall_kernel::id::ExchangeId;

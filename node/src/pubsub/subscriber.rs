@@ -63,6 +63,8 @@ pub struct Subscriber {
     exchange: ExchangeId,
     process: Arc<Process>,
     reader: Box<dyn EventSink>,
+    /// Its reader has left: what it asked for and is still under way is not to be subscribed any more.
+    left: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -157,6 +159,7 @@ impl Subscriber {
             exchange: record.id,
             process,
             reader,
+            left: AtomicBool::new(false),
             state: Mutex::new(State {
                 queue: PriorityQueue::new(bound, when_full),
                 held: VecDeque::new(),
@@ -183,6 +186,14 @@ impl Subscriber {
     #[must_use]
     pub fn name(&self) -> &ExchangeName {
         &self.name
+    }
+
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
 
     /// The reader takes that many more events.

@@ -66,6 +66,7 @@ impl PubSub {
 
     /// Ends a subscriber and all its subscriptions.
     pub(crate) fn unsubscribe(&self, subscriber: &Subscriber) {
+        subscriber.leave();
         if let Some(table) = self.known(subscriber.exchange()) {
             table.post.order(|orders| {
                 orders.gone.insert(subscriber.pid());

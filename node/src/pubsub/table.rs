@@ -238,7 +238,7 @@ impl Running {
             patterns,
             answer,
         } = subscribing;
-        if answer.is_closed() {
+        if answer.is_closed() || subscriber.has_left() {
             return;
         }
         let pid = subscriber.pid();
