@@ -17,6 +17,7 @@ mod reply;
 mod request;
 mod signals;
 mod subscribe;
+mod task;
 mod up;
 mod values;
 
@@ -72,6 +73,8 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Print what is published
     Subscribe(subscribe::SubscribeArgs),
+    /// Submit tasks, and work on them
+    Task(task::TaskArgs),
     /// Measure this program on this machine
     Bench(bench::BenchArgs),
     /// Replay what a node recorded
@@ -146,6 +149,7 @@ fn run(cli: Cli) -> Result<()> {
             let payload = publish::payload(&args)?;
             block_on(publish::run(args, payload, connect))
         }
+        Command::Task(args) => block_on(task::run(args, connect)),
         Command::Request(args) => {
             let payload = request::payload(&args)?;
             block_on(request::run(args, payload, connect))

@@ -24,6 +24,8 @@ mod pty;
 mod publishing;
 #[path = "e2e/rig.rs"]
 mod rig;
+#[path = "e2e/tasks.rs"]
+mod tasks;
 #[path = "e2e/terminal.rs"]
 mod terminal;
 #[path = "e2e/tracing.rs"]

@@ -213,6 +213,11 @@ impl DataPlane {
     pub(crate) fn take_in(&self, from: NodeId, frame: Frame) {
         match frame.kind {
             Kind::Request => self.exchanges.request(frame),
+            Kind::Submit => self.exchanges.submit(frame),
+            Kind::Task => self.handlers.task(from, frame),
+            // To a worker it is the owner's answer.
+            Kind::Settle if frame.to != 0 => self.handlers.settled(frame),
+            Kind::Settle => self.exchanges.settle(frame),
             Kind::Deliver => self.handlers.deliver(from, frame),
             Kind::Reply => self.router.reply(frame),
             Kind::Control => match message::parse(&frame.payload) {
@@ -224,7 +229,7 @@ impl DataPlane {
             },
             Kind::Publish => self.publish(frame),
             Kind::Event => self.pubsub.event(from, frame),
-            Kind::Ack | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell | Kind::Submit | Kind::Settle => {
+            Kind::Ack | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => {
                 count(&self.context.wire.tally.garbled);
             }
         }
@@ -275,6 +280,11 @@ impl DataPlane {
                 epoch,
                 state,
             } => self.exchanges.move_in(exchange, epoch, state),
+            part @ PeerMessage::MovePart { .. } => self.exchanges.move_part(part),
+            PeerMessage::TaskBatch { exchange, batch } => self.exchanges.task_batch(from, exchange, &batch),
+            PeerMessage::TaskAnswer { exchange, answer } => {
+                self.exchanges.task_answer(from, exchange, answer);
+            }
             PeerMessage::LeaderLeaseAsk {
                 exchange,
                 epoch,
@@ -304,7 +314,8 @@ impl DataPlane {
     pub fn undeliverable(&self, to: NodeId, frames: Vec<Frame>) {
         for frame in frames {
             match frame.kind {
-                Kind::Request | Kind::Publish => self.router.undeliverable(frame.message),
+                Kind::Request | Kind::Publish | Kind::Submit => self.router.undeliverable(frame.message),
+                Kind::Task => self.exchanges.not_given_out(to, &frame),
                 _ => self.take_back(to, frame, NoReply::Unreachable),
             }
         }
@@ -314,7 +325,7 @@ impl DataPlane {
     pub fn fate_unknown(&self, to: NodeId, frames: Vec<Frame>) {
         for frame in frames {
             match frame.kind {
-                Kind::Request | Kind::Publish => self.router.interrupt(frame.message),
+                Kind::Request | Kind::Publish | Kind::Submit => self.router.interrupt(frame.message),
                 _ => self.take_back(to, frame, NoReply::Interrupted),
             }
         }
@@ -339,7 +350,9 @@ impl DataPlane {
             | Kind::Ask
             | Kind::Tell
             | Kind::Submit
-            | Kind::Settle => {}
+            // Its lease ends by its time, and a worker says again what nobody answers.
+            | Kind::Settle
+            | Kind::Task => {}
         }
     }
 

@@ -19,3 +19,5 @@ mod requests;
 mod routing;
 #[path = "data_test/sessions.rs"]
 mod sessions;
+#[path = "data_test/tasks.rs"]
+mod tasks;

@@ -10,9 +10,10 @@ use squall_kernel::exchange::{Exchange, ExchangeConfig};
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::MAILBOX_BOUND;
-use squall_kernel::message::{Attach, MoveState, PeerMessage};
+use squall_kernel::message::{Attach, MoveState, PeerMessage, Whole};
 use squall_kernel::reason::{DetachReason, NoReply, StepDown};
-use squall_kernel::registry::{Command, ExchangeRecord, LeaderRecord, Moving, Registry};
+use squall_kernel::registry::{Command, ExchangeRecord, LeaderRecord, Moving, Pattern, Registry};
+use squall_kernel::tasks::{Answer, TaskId, TaskInput};
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::{Notify, mpsc};
 
@@ -22,16 +23,21 @@ use crate::journal::MachineKind;
 use crate::limits::APPOINTMENTS_MAX;
 use crate::process::{Mailbox, ProcessKind, Push, mailbox};
 use crate::pubsub::wants_word;
-use crate::wire::ReturnPath;
+use crate::wire::{ReturnPath, lane_key};
 
 mod asking;
 mod effects;
 mod moving;
+mod replicas;
 mod run;
+mod tasks;
 mod telling;
 
 use asking::Asking;
+use replicas::Replicas;
 use run::Running;
+use tasks::not_given_out;
+pub(crate) use tasks::refused_frame;
 use telling::Telling;
 
 /// An owned exchange as the observer sees it.
@@ -82,6 +88,12 @@ enum Mail {
         handler: Pid,
         reason: DetachReason,
     },
+    Submit(Frame),
+    Settle(Frame),
+    TaskAnswer {
+        from: NodeId,
+        answer: Answer,
+    },
     LeaseAsk {
         handler: Pid,
         leader_epoch: LeaderEpoch,
@@ -102,6 +114,12 @@ struct Orders {
     rolled: Vec<NodeId>,
     /// It moves away.
     leave: Option<Moving>,
+    /// Who holds the second copy of its tasks, when it may be another one, or a copy begun anew.
+    backup: Option<Option<NodeId>>,
+    /// Tasks that did not reach their workers. Bounded by the tasks in hand.
+    undelivered: Vec<TaskInput>,
+    /// Dead letters that have arrived where they were passed on to. Bounded by the dead letters.
+    forwarded: Vec<TaskId>,
 }
 
 #[derive(Default)]
@@ -129,6 +147,7 @@ impl Post {
 struct Owned {
     epoch: Epoch,
     leader: Option<LeaderRecord>,
+    backup: Option<NodeId>,
     mailbox: Mailbox<Mail>,
     post: Arc<Post>,
 }
@@ -149,6 +168,9 @@ pub struct Exchanges {
     arriving: Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>,
     /// What was last sent of exchanges that move away, for when a move is cancelled; under the epoch it is kept for.
     departing: Arc<Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>>,
+    /// States that arrive in parts.
+    in_parts: Mutex<HashMap<ExchangeId, (Epoch, Whole)>>,
+    replicas: Arc<Replicas>,
 }
 
 impl Exchanges {
@@ -161,6 +183,8 @@ impl Exchanges {
                 wanted,
                 arriving: Mutex::default(),
                 departing: Arc::default(),
+                in_parts: Mutex::default(),
+                replicas: Arc::default(),
             },
             proposed,
         )
@@ -209,6 +233,8 @@ impl Exchanges {
         if let Some(journal) = &context.journal {
             journal.start(MachineKind::Exchange, &id, now, &config);
         }
+        let mut state = self.arrived(record);
+        let tasks = self.tasks_of(record, now, state.as_mut().and_then(|state| state.tasks.take()));
         let running = Running {
             core: Exchange::new(now, config),
             id: record.id,
@@ -226,11 +252,15 @@ impl Exchanges {
             effects: Vec::new(),
             wanted: self.wanted.clone(),
             departing: Arc::clone(&self.departing),
+            tasks,
+            parts: None,
+            replicas: Arc::clone(&self.replicas),
         };
-        context.runtime.spawn(running.run(self.arrived(record)));
+        context.runtime.spawn(running.run(state, record.backup));
         Owned {
             epoch: record.epoch,
             leader: record.leader,
+            backup: record.backup,
             mailbox,
             post,
         }
@@ -283,6 +313,49 @@ impl Exchanges {
                 serial: 0,
             };
             self.context.wire.reply(ReturnPath::of(&frame).none(from, reason));
+        }
+    }
+
+    /// Takes in a task for an exchange that should be owned here.
+    pub(crate) fn submit(&self, frame: Frame) {
+        let refused = match self.read().get(&frame.exchange) {
+            None => Some((frame, NoReply::Moved)),
+            Some(owned) => match owned.mailbox.push(Mail::Submit(frame)) {
+                Err(Push::Full(Mail::Submit(frame))) => Some((frame, NoReply::Rejected)),
+                Err(Push::Closed(Mail::Submit(frame))) => Some((frame, NoReply::Moved)),
+                _ => None,
+            },
+        };
+        if let Some((frame, reason)) = refused {
+            let from = Pid {
+                node: self.context.node,
+                serial: 0,
+            };
+            self.context.wire.reply(ReturnPath::of(&frame).none(from, reason));
+        }
+    }
+
+    /// Takes in a worker's word about a task.
+    pub(crate) fn settle(&self, frame: Frame) {
+        let refused = match self.read().get(&frame.exchange) {
+            None => Some((frame, NoReply::Moved)),
+            Some(owned) => match owned.mailbox.push(Mail::Settle(frame)) {
+                Err(Push::Full(Mail::Settle(frame))) => Some((frame, NoReply::Rejected)),
+                Err(Push::Closed(Mail::Settle(frame))) => Some((frame, NoReply::Moved)),
+                _ => None,
+            },
+        };
+        if let Some((frame, reason)) = refused {
+            let (to, key) = (frame.from.node, lane_key(frame.exchange, frame.from.serial));
+            let _asked_again = self.context.wire.frame(to, key, refused_frame(&frame, reason));
+        }
+    }
+
+    /// A task certainly did not reach its worker.
+    pub(crate) fn not_given_out(&self, node: NodeId, frame: &Frame) {
+        if let Some(owned) = self.read().get(&frame.exchange) {
+            let word = not_given_out(node, frame);
+            owned.post.order(|orders| orders.undelivered.push(word));
         }
     }
 
@@ -348,12 +421,17 @@ impl Exchanges {
 
     pub(crate) fn registry_changed(&self, change: &Change) {
         self.forget_departed(change);
+        self.drop_replicas(change);
         for (id, owned) in self.write().iter_mut() {
             let Some(record) = change.exchange(*id).filter(|record| record.epoch == owned.epoch) else {
                 continue;
             };
             let leader = (record.leader != owned.leader).then_some(record.leader);
             owned.leader = record.leader;
+            if record.pattern == Pattern::Task && (owned.backup != record.backup || !change.lost.is_empty()) {
+                owned.backup = record.backup;
+                owned.post.order(|orders| orders.backup = Some(record.backup));
+            }
             if leader.is_some() || !change.lost.is_empty() {
                 owned.post.order(|orders| {
                     orders.leader = leader.or(orders.leader.take());

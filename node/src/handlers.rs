@@ -29,6 +29,7 @@ mod leases;
 mod notice;
 mod rolls;
 mod told;
+mod work;
 
 pub use attachment::{Attachment, HandlerSink};
 pub(crate) use caught::catch_now;
@@ -47,6 +48,8 @@ pub struct HandlerTags {
     pub service: String,
     /// Given back with every delivery.
     pub connection: String,
+    /// It takes tasks, and not requests.
+    pub works: bool,
 }
 
 /// Why a handler cannot attach.
@@ -55,6 +58,12 @@ pub enum AttachError {
     /// No exchange of that name.
     #[error("there is no exchange '{0}'")]
     UnknownExchange(ExchangeName),
+    /// The exchange has no tasks.
+    #[error("the exchange '{0}' has the pattern {1}: there are no tasks to work on; attach a handler to it")]
+    NoTasks(ExchangeName, &'static str),
+    /// The exchange has tasks only.
+    #[error("the exchange '{0}' has tasks, not requests: work on it instead of attaching a handler")]
+    TasksOnly(ExchangeName),
     /// A tag is too long.
     #[error("a {what} tag has at most {TAG_BYTES_MAX} bytes, this one has {len}")]
     TagTooLong {
@@ -120,6 +129,7 @@ impl Handlers {
         }
         let exchange = self.context.registry().names.get(name).copied();
         let exchange = exchange.ok_or_else(|| AttachError::UnknownExchange(name.clone()))?;
+        self.check_pattern(exchange, name, &tags)?;
         let attachment = Arc::new(Attachment::new(
             exchange,
             name.clone(),
@@ -340,6 +350,7 @@ impl Handlers {
             service_tag: attachment.tags().service.clone(),
             connection_tag: attachment.tags().connection.clone(),
             bound: attachment.bound(),
+            work: attachment.work(),
         });
         if let Err(error) = self.context.wire.message(owner, attachment.exchange(), message) {
             tracing::debug!(handler = %attachment.pid(), %error, "attachment not sent; it is sent again");

@@ -62,3 +62,14 @@ const _: () = assert!(SESSION_REQUESTS_MAX <= limits::OPEN_REQUESTS_MAX);
 const _: () = assert!(
     TELL_BYTES + limits::HANDLERS_PER_EXCHANGE_MAX * (limits::TAG_BYTES_MAX + 64) < limits::PAYLOAD_BYTES_MAX
 );
+
+/// How often a task is tried when neither it nor its exchange says.
+pub const TASK_ATTEMPTS_DEFAULT: u32 = 5;
+/// How long a worker may keep a task without a word when its exchange does not say.
+pub const TASK_LEASE_DEFAULT: Span = Span::from_ms(30_000);
+/// First wait of a task that its worker gave back; doubles with every attempt.
+pub const TASK_BACKOFF: Span = Span::from_ms(1000);
+/// How long after its completion a submit with the same id is still the same task, when its exchange does not say.
+pub const TASK_UNIQUE_FOR_DEFAULT: Span = Span::from_ms(300_000);
+/// How soon a queue without the right to act is looked at again.
+pub const TASK_LOOK_AGAIN: Span = Span::from_ms(100);

@@ -41,6 +41,10 @@ use stats::{StatsTable, Ticket};
 pub struct Request {
     /// Exchange.
     pub exchange: ExchangeId,
+    /// It is a task for the queue of the exchange; its terms are in the connection tag.
+    pub submit: bool,
+    /// How urgent it is.
+    pub priority: Priority,
     /// Payload.
     pub payload: Bytes,
     /// Tags.
@@ -72,6 +76,8 @@ impl Request {
     pub fn new(exchange: ExchangeId, payload: Bytes) -> Self {
         Self {
             exchange,
+            submit: false,
+            priority: Priority::default(),
             payload,
             tags: Tags::default(),
             timeout: Span::ZERO,
@@ -245,7 +251,7 @@ impl Router {
             trace: open.trace,
             tags: open.request.tags.clone(),
             payload: open.request.payload.clone(),
-            ..publishing::head(open.request.publish)
+            ..publishing::head(&open.request)
         }
     }
 

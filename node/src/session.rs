@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use squall_kernel::fence::Pass;
-use squall_kernel::frame::{Frame, Status};
+use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{ExchangeName, LeaderEpoch, MessageId, NodeId, Pid};
 use squall_kernel::message::SystemMessage;
 use squall_kernel::reason::{DetachReason, NoReply};
@@ -127,6 +127,11 @@ impl HandlerSink for Entrance {
             message: message.clone(),
         })
         .is_ok()
+    }
+
+    fn settled(&self, _handler: &Arc<Attachment>, frame: Frame) {
+        // Without room its worker says it again.
+        let _asked_again = self.push_if_room(Event::Deliver(frame));
     }
 
     fn leads(&self, handler: &Arc<Attachment>) {
@@ -247,7 +252,9 @@ impl Session {
 
     fn seen(&mut self, mut event: Event, put: Instant) -> Event {
         match &mut event {
-            Event::Deliver(frame) => self.delivered(frame, put),
+            Event::Deliver(frame) if frame.kind == Kind::Deliver => self.delivered(frame, put),
+            // A task is in hand at this node until its owner says otherwise.
+            Event::Deliver(_) => {}
             Event::Outcome { outcome, .. } if !outcome.more => {
                 self.entrance.requests.fetch_sub(1, Ordering::Relaxed);
             }
@@ -369,6 +376,13 @@ impl Session {
         context.wire.reply(delivery.back.reply(from, status, payload));
     }
 
+    /// Passes on what a worker of this session says of a task. Gives the answer where it goes nowhere.
+    pub(crate) fn settle(&mut self, frame: Frame) -> Option<Frame> {
+        let worker = self.handlers.get(&frame.from.serial)?;
+        worker.process().count_sent(1);
+        self.plane.handlers.settle(worker, frame)
+    }
+
     /// Sends a request under the client's own id. Gives the outcome when the session has too many open.
     pub(crate) fn request(&mut self, id: u64, request: Request) -> Option<Outcome> {
         let requests = &self.entrance.requests;
@@ -404,7 +418,9 @@ impl Drop for Session {
         let node = self.plane.context.node;
         // What never reached the client was certainly not delivered; what did may have been carried out.
         while let Some((event, _)) = self.inbox.try_next() {
-            if let Event::Deliver(frame) = event {
+            if let Event::Deliver(frame) = event
+                && frame.kind == Kind::Deliver
+            {
                 let handler = Pid {
                     node,
                     serial: frame.to,

@@ -162,7 +162,7 @@ impl Wire {
         }
         if matches!(
             frame.kind,
-            Kind::Request | Kind::Deliver | Kind::Publish | Kind::Event
+            Kind::Request | Kind::Deliver | Kind::Publish | Kind::Event | Kind::Submit | Kind::Task
         ) && self.swallows(to)
         {
             return Err(LinkError::Down);
@@ -210,7 +210,7 @@ impl Wire {
         self.local().is_some_and(|plane| plane.pubsub.publish_here(event))
     }
 
-    fn local(&self) -> Option<Arc<DataPlane>> {
+    pub(crate) fn local(&self) -> Option<Arc<DataPlane>> {
         self.local.get().and_then(Weak::upgrade)
     }
 }

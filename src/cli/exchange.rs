@@ -2,6 +2,7 @@
 
 mod moving;
 mod table;
+mod tasks;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -69,7 +70,8 @@ struct DeclareArgs {
     #[arg(long, value_parser = values::strategy(), required_unless_present = "pattern")]
     #[arg(required_if_eq_any([("pattern", "request-response"), ("pattern", "inverted-publish-subscribe")]))]
     strategy: Option<Strategy>,
-    /// How messages flow through it; `publish-subscribe` needs no strategy [default: request-response]
+    /// How messages flow through it; `publish-subscribe` and `task` (a queue of
+    /// tasks for workers) need no strategy [default: request-response]
     #[arg(long, value_parser = values::pattern())]
     pattern: Option<Pattern>,
     /// Messages that wait for one handler or subscriber at most [default: 4096]
@@ -94,6 +96,8 @@ struct DeclareArgs {
     /// Nodes that should own it, in order of preference [default: the cluster chooses]
     #[arg(long, value_name = "NODE[,NODE…]", value_delimiter = ',')]
     failover: Vec<NodeName>,
+    #[command(flatten)]
+    tasks: tasks::TaskSettings,
     /// What happens when a preferred node is back: the exchange moves back by itself once the node has been well for a
     /// while, or when it is moved without naming a node, or never [default: auto]
     #[arg(long, value_parser = values::takeover())]
@@ -163,13 +167,15 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
 impl DeclareArgs {
     fn settings(&self) -> Settings {
         let span = |time: Duration| Span(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-        Settings {
+        let mut settings = Settings {
             mailbox: self.mailbox,
             when_full: self.when_full.unwrap_or_default(),
             ttl: self.ttl.map(span),
             dedup: self.dedup.map(span),
             ..Settings::default()
-        }
+        };
+        self.tasks.fill(&mut settings);
+        settings
     }
 }
 

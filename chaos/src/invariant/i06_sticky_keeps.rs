@@ -173,12 +173,7 @@ mod tests {
     #[test]
     fn what_reaches_a_lost_node_before_it_is_back_is_not_judged() {
         let mut story = served();
-        story.extend([
-            lost(4, 1),
-            kept(5, 2, 2),
-            kept(6, 1, 1),
-            kept(7, 2, 2),
-        ]);
+        story.extend([lost(4, 1), kept(5, 2, 2), kept(6, 1, 1), kept(7, 2, 2)]);
         holds(StickyKeeps::default(), &story);
         story.extend([owner_view(8, 1, (1, 4), None, &[1, 2]), kept(9, 1, 1)]);
         holds(StickyKeeps::default(), &story);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use squall_kernel::frame::{Frame, Kind, Tags};
+use squall_kernel::frame::{Frame, Kind, Priority, Tags};
 use squall_kernel::id::{ExchangeId, ExchangeName, MessageId};
 use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX};
 use squall_kernel::message::{Call, ClientMessage, NodeMessage, control};
@@ -28,7 +28,19 @@ pub(crate) struct Ask {
     payload: Bytes,
     options: RequestOptions,
     deadline: Instant,
-    publish: Option<Head>,
+    purpose: Purpose,
+}
+
+/// What it is to the node.
+#[derive(Debug, Clone)]
+enum Purpose {
+    Request,
+    Publish(Head),
+    /// A task for the queue of the exchange: its terms, and how urgent it is.
+    Task {
+        terms: Bytes,
+        priority: Priority,
+    },
 }
 
 /// Why a call to the node has no answer.
@@ -61,16 +73,29 @@ impl Ask {
             payload,
             options,
             deadline,
-            publish: None,
+            purpose: Purpose::Request,
         })
     }
 
     /// The same as a publish.
     pub(crate) fn publishing(self, head: Head) -> Self {
         Self {
-            publish: Some(head),
+            purpose: Purpose::Publish(head),
             ..self
         }
+    }
+
+    /// The same as a task for the queue of the exchange.
+    pub(crate) fn into_task(self, terms: Bytes, priority: Priority) -> Self {
+        Self {
+            purpose: Purpose::Task { terms, priority },
+            ..self
+        }
+    }
+
+    /// When it ends as timed out.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// True when the number of its exchange is remembered, and may be an old one.
@@ -159,30 +184,44 @@ impl Ask {
     }
 
     fn frame(&self, exchange: ExchangeId, message: MessageId) -> Frame {
-        let head = match &self.publish {
-            None => Frame::new(Kind::Request),
-            Some(head) => Frame {
-                signature: head.confirm.number(),
-                credit: head.ttl_ms,
-                priority: head.priority,
-                ..Frame::new(Kind::Publish)
-            },
-        };
+        let (connection, head) = self.purpose.head();
         Frame {
             exchange,
             message,
             trace: self.options.trace,
             tags: Tags {
                 request: self.options.request_tag.clone(),
-                connection: self
-                    .publish
-                    .as_ref()
-                    .map_or_else(Bytes::new, |head| head.publisher.clone()),
+                connection,
                 service: self.options.service_tag.clone(),
                 key: self.options.key.clone(),
             },
             payload: self.payload.clone(),
             ..head
+        }
+    }
+}
+
+impl Purpose {
+    /// The connection tag, and a frame of the right kind.
+    fn head(&self) -> (Bytes, Frame) {
+        match self {
+            Self::Request => (Bytes::new(), Frame::new(Kind::Request)),
+            Self::Publish(head) => {
+                let frame = Frame {
+                    signature: head.confirm.number(),
+                    credit: head.ttl_ms,
+                    priority: head.priority,
+                    ..Frame::new(Kind::Publish)
+                };
+                (head.publisher.clone(), frame)
+            }
+            Self::Task { terms, priority } => {
+                let frame = Frame {
+                    priority: *priority,
+                    ..Frame::new(Kind::Submit)
+                };
+                (terms.clone(), frame)
+            }
         }
     }
 }

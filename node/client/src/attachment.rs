@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use squall_kernel::id::{ExchangeName, Pid};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::keeper::Keeper;
-pub(crate) use self::route::{Route, answer};
+pub(crate) use self::route::{Event, Route, Taken, answer};
 use self::worker::Worker;
 use crate::ask::check_tag;
 use crate::client::Client;
@@ -133,19 +133,37 @@ pub(crate) async fn attach(
     options: AttachOptions,
     handler: impl Handler,
 ) -> Result<Attachment, AttachError> {
+    let (shared, of) = (Arc::clone(client.shared()), name.clone());
+    let run = |events, counters, context: Context| {
+        let worker = Worker::new(shared, of, handler, counters, context.changes());
+        tokio::spawn(worker.run(events, context))
+    };
+    begin(client, name, options, false, run).await
+}
+
+/// Attaches a worker: its tasks come out of `run`'s receiver, as deliveries do.
+pub(crate) async fn work(
+    client: Client,
+    name: ExchangeName,
+    options: AttachOptions,
+    run: impl FnOnce(mpsc::Receiver<Event>) -> JoinHandle<()>,
+) -> Result<Attachment, AttachError> {
+    begin(client, name, options, true, |events, _, _| run(events)).await
+}
+
+async fn begin(
+    client: Client,
+    name: ExchangeName,
+    options: AttachOptions,
+    works: bool,
+    run: impl FnOnce(mpsc::Receiver<Event>, Arc<Counters>, Context) -> JoinHandle<()>,
+) -> Result<Attachment, AttachError> {
     check(&options)?;
     let (route, receiver, lost) = Route::new(options.credit);
     let (stop, stopped) = oneshot::channel();
     let counters = Arc::new(Counters::default());
     let shared = Arc::clone(client.shared());
     let context = route.grants().context();
-    let worker = Worker::new(
-        Arc::clone(&shared),
-        name.clone(),
-        handler,
-        Arc::clone(&counters),
-        context.changes(),
-    );
     let status = watch::Sender::new(Standing::Waiting);
     let standing = status.subscribe();
     let keeper = Keeper {
@@ -156,15 +174,17 @@ pub(crate) async fn attach(
         lost,
         status,
         counters: Arc::clone(&counters),
+        works,
     };
+    let worker = run(receiver, Arc::clone(&counters), context.clone());
     let mut attachment = Attachment {
         client,
         stop: Some(stop),
         standing,
         counters,
-        context: context.clone(),
+        context,
         keeper: tokio::spawn(keeper.run(stopped)),
-        worker: tokio::spawn(worker.run(receiver, context)),
+        worker,
     };
     let decided = attachment
         .standing

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use squall_kernel::id::{ExchangeName, Revision};
-use squall_kernel::message::{ClientMessage, NodeMessage, ProposeResult};
+use squall_kernel::message::{ClientMessage, NodeMessage, ProposeResult, Submitted};
 use squall_kernel::registry::{Command, Introduction, Outcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -23,6 +23,7 @@ use crate::publish::{self, PublishError, PublishOptions, PublishReceipt};
 use crate::replies::{Replies, Reply};
 use crate::state::{Outgoing, Shared};
 use crate::subscription::{self, SubscribeError, SubscribeOptions, Subscription};
+use crate::tasks::{self, SubmitOptions, WorkOptions, Worker};
 
 /// A connection to a cluster that mends itself. Clones share it; it is closed when the last clone, attachment and open
 /// request is gone.
@@ -244,6 +245,67 @@ impl Client {
     ) -> Result<Attachment, AttachError> {
         let name = ExchangeName::new(exchange).map_err(Invalid::Name)?;
         attachment::attach(self.clone(), name, options, handler).await
+    }
+
+    /// Submits a task to the queue of an exchange, and waits until it is kept: at two nodes, or at one where there is only
+    /// one ([`Submitted::copies`](squall_kernel::message::Submitted)). From then on it is carried out at least once, and
+    /// completed once, or ends as a dead letter.
+    ///
+    /// Nobody knows whether a submit that was interrupted has arrived: it is sent again, under the same
+    /// [`SubmitOptions::message_id`], until its timeout.
+    ///
+    /// # Errors
+    /// [`RequestError`], as of a request.
+    ///
+    /// ```no_run
+    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::RequestError> {
+    /// use squall_client::SubmitOptions;
+    ///
+    /// let kept = client.submit("mails", "welcome 7", SubmitOptions::default()).await?;
+    /// println!("task {}: {}", kept.task, kept.copies.as_str());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn submit(
+        &self,
+        exchange: &str,
+        payload: impl Into<Bytes>,
+        options: SubmitOptions,
+    ) -> Result<Submitted, RequestError> {
+        tasks::submit(&self.inner.shared, exchange, payload.into(), options).await
+    }
+
+    /// Works on the tasks of an exchange, until the [`Attachment`] is dropped. What the worker returns decides about the
+    /// task; it may also say so itself, and ask for more time.
+    ///
+    /// # Errors
+    /// [`AttachError`], as of a handler; also when the exchange has no tasks.
+    ///
+    /// ```no_run
+    /// use squall_client::{Client, Done, Task, WorkOptions};
+    ///
+    /// # async fn run(client: Client) -> Result<(), squall_client::AttachError> {
+    /// let send = |task: Task| async move {
+    ///     println!("attempt {} of {}", task.attempt(), task.attempts());
+    ///     if task.payload().is_empty() {
+    ///         return Done::give_up("there is nothing to send");
+    ///     }
+    ///     Done::Confirm
+    /// };
+    /// let work = client.work("mails", WorkOptions::default(), send).await?;
+    /// // … until the service ends; what is in hand is finished:
+    /// work.detach().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn work(
+        &self,
+        exchange: &str,
+        options: WorkOptions,
+        worker: impl Worker,
+    ) -> Result<Attachment, AttachError> {
+        let name = ExchangeName::new(exchange).map_err(Invalid::Name)?;
+        tasks::work(self.clone(), name, options, worker).await
     }
 
     /// Declares an exchange. Declaring it again with the same properties changes nothing.

@@ -28,6 +28,7 @@ use crate::error::{ConnectError, Tried};
 use crate::limits;
 use crate::link::{Generation, Link, Peer};
 use crate::state::{Outgoing, Shared};
+use crate::tasks::unseen;
 
 /// Call number of messages whose answer nobody waits for.
 const NO_CALL: u64 = 0;
@@ -256,6 +257,8 @@ impl Connection {
             match frame.kind {
                 Kind::Reply => self.shared.complete(frame),
                 Kind::Deliver => self.deliver(frame),
+                Kind::Task => self.task(frame),
+                Kind::Settle => self.shared.settled(&frame),
                 Kind::Control => self.message(parse(&frame.payload)?),
                 Kind::Request => return Err(End::Unexpected),
                 Kind::Event => self.shared.subscribers.event(self.generation, frame),
@@ -265,8 +268,7 @@ impl Connection {
                 | Kind::Credit
                 | Kind::Ask
                 | Kind::Tell
-                | Kind::Submit
-                | Kind::Settle => {}
+                | Kind::Submit => {}
             }
         }
         Ok(())
@@ -331,6 +333,17 @@ impl Connection {
             Status::None(reason),
             Bytes::new(),
         ));
+    }
+
+    /// Hands a task to its worker, or gives it back: the worker is gone, or takes no more.
+    fn task(&mut self, frame: Frame) {
+        let back = match self.shared.handler(frame.to) {
+            None => Some(frame),
+            Some(route) => route.offer(&self.shared, self.generation, frame),
+        };
+        if let Some(frame) = back {
+            self.send(unseen(&frame));
+        }
     }
 
     fn tick(&mut self) -> Option<End> {

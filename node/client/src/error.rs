@@ -35,6 +35,9 @@ pub enum Invalid {
         /// Its length in bytes.
         len: usize,
     },
+    /// A message id is too long.
+    #[error(transparent)]
+    MessageId(#[from] squall_kernel::message::NotTerms),
     /// The timeout is zero or too long.
     #[error("a timeout lies between 1 ms and {REQUEST_TIMEOUT_MS_MAX} ms, this one is {ms} ms")]
     Timeout {

@@ -33,6 +33,7 @@ pub mod publish;
 mod replies;
 mod state;
 pub mod subscription;
+pub mod tasks;
 
 pub use attachment::{Attachment, AttachmentCounts};
 pub use client::{Client, Declared};
@@ -48,3 +49,4 @@ pub use publish::{PublishError, PublishOptions, PublishReceipt};
 pub use replies::{Replies, Reply};
 pub use squall_kernel::publishing::Confirm;
 pub use subscription::{Event, SubscribeError, SubscribeOptions, Subscription};
+pub use tasks::{Done, SettleError, SubmitOptions, Task, WorkOptions, Worker};

@@ -61,3 +61,10 @@ pub(crate) const REFUSED_RETRY_LAST: Duration = Duration::from_millis(500);
 
 const _: () = assert!(COPY_BYTES_MAX < BATCH_BYTES);
 const _: () = assert!(CREDIT_DEFAULT <= CREDIT_MAX);
+
+/// How soon a worker's word about a task is said again when nobody answers.
+pub(crate) const SETTLE_AGAIN: Duration = Duration::from_millis(500);
+/// How soon it is said again when an owner could not take it.
+pub(crate) const SETTLE_REFUSED: Duration = Duration::from_millis(100);
+/// How long a worker's word is said at most.
+pub(crate) const SETTLE_FOR: Duration = Duration::from_secs(60);

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{ClusterId, ExchangeId, ExchangeName, MessageId, NodeId, NodeName, Pid};
 use squall_kernel::limits::NODES_MAX;
-use squall_kernel::message::{Call, ClientMessage, NodeMessage, control};
+use squall_kernel::message::{Call, ClientMessage, NodeMessage, SettleWord, control, parse};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Introduction;
+use squall_kernel::tasks::SettleResult;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -72,6 +73,25 @@ struct PendingCall {
     route: Option<Arc<Route>>,
 }
 
+/// Whose word about which lease waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Settling {
+    pub(crate) worker: u64,
+    pub(crate) task: u64,
+    pub(crate) lease: u64,
+}
+
+impl Settling {
+    /// Of a frame to the worker: a task, or the answer to its word.
+    pub(crate) fn of(frame: &Frame) -> Self {
+        Self {
+            worker: frame.to,
+            task: frame.message.0,
+            lease: frame.signature,
+        }
+    }
+}
+
 /// What the tasks of one client share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -97,6 +117,7 @@ struct State {
     pending: HashMap<MessageId, Pending>,
     calls: HashMap<Call, PendingCall>,
     names: HashMap<ExchangeName, ExchangeId>,
+    settling: HashMap<Settling, oneshot::Sender<SettleResult>>,
     handlers: HashMap<u64, Arc<Route>>,
     addresses: Addresses,
     members: BTreeMap<NodeId, Introduction>,
@@ -231,6 +252,30 @@ impl Shared {
         }
         drop(state);
         let _gone = pending.answer.send(message);
+    }
+
+    // Tasks.
+
+    /// Opens a worker's word about a task: the answer comes from the owner.
+    pub(crate) fn open_settling(&self, of: Settling) -> oneshot::Receiver<SettleResult> {
+        let (answer, receiver) = oneshot::channel();
+        self.lock().settling.insert(of, answer);
+        receiver
+    }
+
+    pub(crate) fn forget_settling(&self, of: Settling) {
+        self.lock().settling.remove(&of);
+    }
+
+    /// Takes the owner's word about a task. That a lease has ended is told at the next word about it.
+    pub(crate) fn settled(&self, frame: &Frame) {
+        let Ok(SettleWord::Result(result)) = parse(&frame.payload) else {
+            return;
+        };
+        let waiting = self.lock().settling.remove(&Settling::of(frame));
+        if let Some(answer) = waiting {
+            let _gone = answer.send(result);
+        }
     }
 
     // Handlers.
@@ -382,6 +427,7 @@ impl Shared {
             state.pending.drain().partition(|(_, pending)| pending.written);
         state.pending = waiting;
         state.calls.clear();
+        state.settling.clear();
         state.names.clear();
         let lost: Vec<Arc<Route>> = state.handlers.drain().map(|(_, route)| route).collect();
         drop(state);

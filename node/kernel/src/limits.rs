@@ -58,6 +58,8 @@ pub const RECENT_ROUTES_MAX: usize = 4096;
 pub const MIDDLEWARE_MAX: usize = 8;
 /// Mailbox of a process unless it asks for another.
 pub const MAILBOX_BOUND: usize = 4096;
+/// A submitter's own id of a task: it travels in a tag, beside four numbers.
+pub const UNIQUE_BYTES_MAX: usize = 200;
 /// Open tasks of one exchange.
 pub const TASKS_MAX: usize = 100_000;
 /// Bytes of one exchange's open tasks: they are held in memory by two nodes, and travel whole to a new backup.

@@ -22,7 +22,14 @@ use crate::promises::VotersAt;
 use crate::reason::{DetachReason, Refusal, SentAway, SubscribeRefusal};
 use crate::registry::{Command, Introduction, Outcome};
 use crate::subscriptions::{Interest, MovedInterest, Stamp};
+use crate::tasks::{Answer, Batch, QueueState};
 use crate::time::{Instant, Span};
+
+mod parts;
+mod work;
+
+pub use parts::{Parts, Whole};
+pub use work::{NotTerms, SettleWord, Settlement, Submitted, Terms, Work};
 
 /// Number of a call, chosen by the caller, given back with the answer.
 pub type Call = u64;
@@ -248,6 +255,35 @@ pub enum PeerMessage {
         /// What.
         what: SubscriptionNews,
     },
+    /// From the owner of an exchange with tasks to its backup: what has changed.
+    TaskBatch {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Changes.
+        batch: Batch,
+    },
+    /// Answer to `TaskBatch`.
+    TaskAnswer {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// What the backup has.
+        answer: Answer,
+    },
+    /// A part of a `MoveState` that is too large for one message. Parts of another sum belong to another attempt.
+    MovePart {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// The next owner's epoch.
+        epoch: Epoch,
+        /// CRC32C of the whole.
+        sum: u32,
+        /// Which part, from 0.
+        part: u32,
+        /// Parts in all.
+        parts: u32,
+        /// The part's bytes.
+        bytes: Bytes,
+    },
 }
 
 /// What the tables of one exchange's subscriptions say to each other.
@@ -311,6 +347,8 @@ pub struct MoveState {
     pub bindings: Vec<(Pid, Vec<Signature>)>,
     /// Nodes that have not told of all their handlers yet.
     pub awaited: Vec<NodeId>,
+    /// The queue of an exchange with tasks.
+    pub tasks: Option<QueueState>,
 }
 
 /// A request that was passed on, on its way to the next owner.
@@ -343,6 +381,8 @@ pub struct Attach {
     pub connection_tag: String,
     /// Signatures that were delivered to it, at most [`limits::BINDINGS_MAX`].
     pub bound: Vec<Signature>,
+    /// Where it takes tasks, and not requests: its credit, and what it has in hand.
+    pub work: Option<Work>,
 }
 
 /// What became of a proposal.
@@ -454,6 +494,17 @@ pub enum ClientMessage {
         /// Connection tag.
         connection_tag: String,
         /// Deliveries the handler takes at once.
+        credit: u32,
+    },
+    /// Attaches a worker to an exchange with tasks.
+    Work {
+        /// Number of the call.
+        call: Call,
+        /// Exchange.
+        name: ExchangeName,
+        /// Service tag.
+        service_tag: String,
+        /// Tasks it takes in hand at once.
         credit: u32,
     },
     /// Detaches a handler.

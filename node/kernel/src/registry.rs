@@ -3,6 +3,7 @@
 //!
 //! What does not live here: Raft, storage, and who may propose what (see `core`).
 
+mod backup;
 mod command;
 mod declare;
 mod duty;
@@ -83,7 +84,10 @@ impl Registry {
         );
         self.revision = at;
         match self.change(command) {
-            Ok(true) => Outcome::Done,
+            Ok(true) => {
+                self.name_backups();
+                Outcome::Done
+            }
             Ok(false) => Outcome::Unchanged,
             Err(refused) => Outcome::Refused(refused),
         }
@@ -346,7 +350,8 @@ impl Registry {
 
     fn candidate(&self, id: ExchangeId) -> Option<NodeId> {
         let exchange = self.exchanges.get(&id)?;
-        self.preferred(exchange).or_else(|| {
+        let with_tasks = self.fit_backup(exchange);
+        with_tasks.or_else(|| self.preferred(exchange)).or_else(|| {
             let live = self
                 .nodes
                 .values()

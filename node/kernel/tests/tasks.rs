@@ -8,12 +8,16 @@ mod world;
 use std::cell::Cell;
 
 use proptest::prelude::*;
-use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{FileFailurePersistence, RngAlgorithm, TestRng, TestRunner};
 
 use world::{Shape, World};
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    // Beside the sources a failure is kept in `tasks.proptest-regressions`, and tried first from then on.
+    #![proptest_config(ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))),
+        ..ProptestConfig::default()
+    })]
     #[test]
     fn an_acknowledged_task_is_not_lost_with_one_node_and_is_completed_at_most_once(
         shape in plan::shape(),

@@ -340,6 +340,7 @@ impl Cluster {
         let tags = HandlerTags {
             service: service.into(),
             connection: "tag".into(),
+            works: false,
         };
         self.planes[n]
             .handlers

@@ -6,15 +6,16 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use squall_kernel::exchange::{ExchangeEffect, RequestKey};
 use squall_kernel::frame::{Frame, Kind, Status};
-use squall_kernel::id::{Counter, Epoch, NodeId, Pid};
+use squall_kernel::id::{Counter, Epoch, ExchangeId, NodeId, Pid};
 use squall_kernel::limits::REQUEST_TIMEOUT_MS_MAX;
-use squall_kernel::message::{MoveState, PeerMessage, System, SystemMessage};
+use squall_kernel::message::{MoveState, Parts, PeerMessage, System, SystemMessage};
 use squall_kernel::publishing::{Confirm, ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Command;
 use squall_kernel::time::Span;
 
 use super::run::Running;
+use crate::data::DataContext;
 use crate::pubsub::wants_word;
 use crate::spans;
 use crate::wire::{LinkError, ReturnPath, lane_key};
@@ -122,13 +123,21 @@ impl Running {
         }
     }
 
-    fn transfer(&self, to: NodeId, epoch: Epoch, state: MoveState) {
+    fn transfer(&mut self, to: NodeId, epoch: Epoch, mut state: MoveState) {
+        if let Some(parts) = &mut self.parts {
+            return send_parts(&self.context, parts, self.id, to, epoch);
+        }
+        state.tasks = self.tasks.as_ref().and_then(|tasks| tasks.left.clone());
         let exchange = self.id;
         let after_a_cancel = Epoch(epoch.0 + 1);
         self.departing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(exchange, (after_a_cancel, state.clone()));
+        if state.tasks.is_some() {
+            let parts = self.parts.insert(Parts::of(&state));
+            return send_parts(&self.context, parts, exchange, to, epoch);
+        }
         let message = PeerMessage::MoveState {
             exchange,
             epoch,
@@ -211,7 +220,7 @@ impl Running {
     }
 
     /// An answer of the exchange itself, before the request went to any handler: it comes from no process.
-    fn answer(&self, frame: &Frame, status: Status, payload: String) {
+    pub(super) fn answer(&self, frame: &Frame, status: Status, payload: String) {
         let nobody = Pid {
             node: self.context.node,
             serial: 0,
@@ -242,5 +251,18 @@ impl Running {
         self.context
             .wire
             .reply(ReturnPath::of(&empty).none(self.process.pid(), NoReply::Interrupted));
+    }
+}
+
+/// Sends each part once, as far as the link takes them; the next time goes on from there.
+fn send_parts(context: &DataContext, parts: &mut Parts, exchange: ExchangeId, to: NodeId, epoch: Epoch) {
+    for _ in 0..parts.count() {
+        let Some(message) = parts.next(exchange, epoch) else {
+            return;
+        };
+        if let Err(error) = context.wire.message(to, exchange, message) {
+            return tracing::debug!(%exchange, %error, "a part of a state is not sent; it is sent again");
+        }
+        parts.sent();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::MOVES_AT_ONCE_MAX;
-use squall_kernel::message::MoveState;
+use squall_kernel::message::{MoveState, PeerMessage, Whole};
 use squall_kernel::registry::{Command, ExchangeRecord, Moving};
 use squall_kernel::time::Instant;
 
@@ -51,6 +51,38 @@ impl Exchanges {
             .is_err()
         {
             tracing::debug!(%exchange, "the end of a move is not proposed now; the state comes again");
+        }
+    }
+
+    /// Takes in a part of a state. Bounded by the moves to this node, as states are.
+    pub(crate) fn move_part(&self, message: PeerMessage) {
+        let PeerMessage::MovePart {
+            exchange,
+            epoch,
+            sum,
+            part,
+            parts,
+            bytes,
+        } = message
+        else {
+            return;
+        };
+        let state = {
+            let registry = self.context.registry();
+            let mut all = self.in_parts.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|id, (e, _)| registry.exchanges.get(id).is_some_and(|r| r.epoch < *e));
+            let late = registry.exchanges.get(&exchange).is_none_or(|r| r.epoch >= epoch);
+            if late || (all.len() >= ARRIVING_MAX && !all.contains_key(&exchange)) {
+                return;
+            }
+            let (known, whole) = all.entry(exchange).or_default();
+            if *known != epoch {
+                (*known, *whole) = (epoch, Whole::default());
+            }
+            whole.take(sum, part, parts, bytes)
+        };
+        if let Some(state) = state {
+            self.move_in(exchange, epoch, state);
         }
     }
 

@@ -7,16 +7,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use squall_kernel::exchange::{Exchange, ExchangeEffect, ExchangeInput, RequestKey, Signature};
-use squall_kernel::frame::Frame;
+use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
-use squall_kernel::message::MoveState;
+use squall_kernel::message::{MoveState, Parts, Work};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, Moving, Strategy};
+use squall_kernel::tasks::TaskInput;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::mpsc;
 
 use super::asking::Asking;
 use super::effects::About;
+use super::replicas::Replicas;
+use super::tasks::Tasks;
 use super::telling::Telling;
 use super::{Mail, Orders, Post, lives};
 use crate::data::DataContext;
@@ -43,14 +46,20 @@ pub(super) struct Running {
     pub(super) effects: Vec<ExchangeEffect>,
     pub(super) wanted: mpsc::Sender<Command>,
     pub(super) departing: Arc<Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>>,
+    pub(super) tasks: Option<Tasks>,
+    /// What travels in a move, when it is too large for one message.
+    pub(super) parts: Option<Parts>,
+    pub(super) replicas: Arc<Replicas>,
 }
 
 impl Running {
-    /// Runs until it is stopped; `state` is what the owner before knew, when the exchange moved here.
-    pub(super) async fn run(mut self, state: Option<MoveState>) {
+    /// Runs until it is stopped; `state` is what the owner before knew, when the exchange moved here, and `backup` holds
+    /// the second copy of its tasks.
+    pub(super) async fn run(mut self, state: Option<MoveState>, backup: Option<NodeId>) {
         if let Some(state) = state {
             self.resume(state);
         }
+        self.begin_tasks(backup);
         let post = Arc::clone(&self.post);
         loop {
             let timeout = self.next_timeout().map(|at| at.since(self.context.clock.now()));
@@ -98,7 +107,8 @@ impl Running {
 
     fn next_timeout(&self) -> Option<Instant> {
         let missed = self.missed.values().min().copied();
-        [self.core.next_timeout(), missed, self.telling.next_due()]
+        let tasks = self.tasks_timeout();
+        [self.core.next_timeout(), missed, self.telling.next_due(), tasks]
             .into_iter()
             .flatten()
             .min()
@@ -114,6 +124,9 @@ impl Running {
 
     fn tick(&mut self, now: Instant) {
         self.step(now, &ExchangeInput::Tick, None);
+        if self.tasks_timeout().is_some_and(|at| at <= now) {
+            self.task_step(now, &TaskInput::Tick);
+        }
         let due: Vec<NodeId> = self
             .missed
             .iter()
@@ -136,7 +149,7 @@ impl Running {
             .map(|(p, t)| (*p, t.clone()))
             .collect();
         for (handler, service_tag) in there {
-            self.attach(now, handler, service_tag, Vec::new());
+            self.attach(now, handler, service_tag, Vec::new(), None);
         }
     }
 
@@ -153,8 +166,8 @@ impl Running {
 
     fn mail(&mut self, mail: Mail, put: Instant) {
         if self.post.stopped.load(Ordering::Acquire) {
-            // Handlers attach with the next owner by themselves.
-            if let Mail::Request(frame) = mail {
+            // Handlers attach with the next owner by themselves, and workers say again what nobody answers.
+            if let Mail::Request(frame) | Mail::Submit(frame) = mail {
                 self.refuse(&frame, NoReply::Moved);
             }
             return;
@@ -163,11 +176,17 @@ impl Running {
         match mail {
             Mail::Request(frame) => self.request(now, frame, put),
             Mail::Attach(attach) => {
-                self.attach(now, attach.handler, attach.service_tag, attach.bound);
+                self.attach(now, attach.handler, attach.service_tag, attach.bound, attach.work);
             }
             Mail::Detach { handler, reason } => {
                 self.attached.remove(&handler);
                 self.step(now, &ExchangeInput::Detach { handler, reason }, None);
+                self.worker_detached(now, handler);
+            }
+            Mail::Submit(frame) => self.submit(now, &frame),
+            Mail::Settle(frame) => self.settle(now, &frame),
+            Mail::TaskAnswer { from, answer } => {
+                self.task_step(now, &TaskInput::Answered { from, answer });
             }
             Mail::LeaseAsk {
                 handler,
@@ -186,6 +205,10 @@ impl Running {
     }
 
     fn request(&mut self, now: Instant, mut frame: Frame, put: Instant) {
+        if self.tasks.is_some() {
+            let why = format!("the exchange '{}' takes tasks, not requests", self.name);
+            return self.answer(&frame, Status::Declined, why);
+        }
         let lease_until = self.lease_until();
         let routed = self.routed(now, lease_until, &frame);
         if let Some(payload) = routed.payload {
@@ -206,7 +229,7 @@ impl Running {
         self.step(now, &input, Some((&frame, now.since(put))));
     }
 
-    fn lease_until(&self) -> Instant {
+    pub(super) fn lease_until(&self) -> Instant {
         if self.post.paused.load(Ordering::Acquire) {
             Instant(0)
         } else {
@@ -214,7 +237,14 @@ impl Running {
         }
     }
 
-    fn attach(&mut self, now: Instant, handler: Pid, service_tag: String, bound: Vec<Signature>) {
+    fn attach(
+        &mut self,
+        now: Instant,
+        handler: Pid,
+        service_tag: String,
+        bound: Vec<Signature>,
+        work: Option<Work>,
+    ) {
         let input = ExchangeInput::Attach {
             handler,
             service_tag: service_tag.clone(),
@@ -222,7 +252,11 @@ impl Running {
         };
         let before = self.core.handlers();
         self.step(now, &input, None);
-        if self.core.handlers() > before {
+        let new = self.core.handlers() > before;
+        if new || self.attached.contains_key(&handler) {
+            self.worker_attached(now, handler, &service_tag, work);
+        }
+        if new {
             self.attached.insert(handler, service_tag);
         }
     }
@@ -239,11 +273,22 @@ impl Running {
         }
         for node in orders.rolled {
             self.step(now, &ExchangeInput::Roll { node }, None);
+            self.task_step(now, &TaskInput::Rolled { node });
         }
         for node in orders.tell_again {
             self.missed.insert(node, now + ATTACH_CAP);
         }
+        if let Some(backup) = orders.backup {
+            self.backup_named(now, backup);
+        }
+        for word in orders.undelivered {
+            self.task_step(now, &word);
+        }
+        for task in orders.forwarded {
+            self.task_step(now, &TaskInput::Forwarded { task });
+        }
         if let Some(Moving { to, epoch }) = orders.leave {
+            self.leave_tasks(now);
             self.step(now, &ExchangeInput::Leave { to, epoch }, None);
         }
     }
@@ -256,14 +301,15 @@ impl Running {
         let (gone, kept): (BTreeMap<_, _>, _) = all.into_iter().partition(|(pid, _)| pid.node == node);
         self.attached = kept;
         let stays = |pid: &Pid| next_run.is_some_and(|boot| pid.boot() == boot);
-        let back: Vec<(Pid, String, Vec<Signature>)> = gone
+        let back: Vec<(Pid, String, Vec<Signature>, Option<Work>)> = gone
             .into_iter()
             .filter(|(pid, _)| stays(pid))
-            .map(|(pid, tag)| (pid, tag, self.core.bound_to(pid)))
+            .map(|(pid, tag)| (pid, tag, self.core.bound_to(pid), self.work_of(pid)))
             .collect();
         self.step(now, &ExchangeInput::NodeLost { node }, None);
-        for (handler, service_tag, bound) in back {
-            self.attach(now, handler, service_tag, bound);
+        self.task_step(now, &TaskInput::NodeLost { node });
+        for (handler, service_tag, bound, work) in back {
+            self.attach(now, handler, service_tag, bound, work);
         }
     }
 

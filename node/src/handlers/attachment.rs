@@ -1,6 +1,6 @@
 //! One attachment: where its deliveries go, its fence, and how far it has followed the owner's messages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,8 +10,9 @@ use squall_kernel::fence::Pass;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{ExchangeId, ExchangeName, Pid};
 use squall_kernel::limits::BINDINGS_MAX;
-use squall_kernel::message::SystemMessage;
+use squall_kernel::message::{SystemMessage, Work};
 use squall_kernel::reason::DetachReason;
+use squall_kernel::tasks::{LeaseNo, TaskId};
 use squall_kernel::time::Instant;
 use squall_kernel::view::View;
 
@@ -32,6 +33,8 @@ pub trait HandlerSink: Send + Sync {
     fn deliver(&self, pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>>;
     /// Takes a system message. False when there is no room: the handler's view is built anew then.
     fn system(&self, handler: &Arc<Attachment>, message: &SystemMessage) -> bool;
+    /// Takes the owner's word about a task that the worker has, or had, in hand.
+    fn settled(&self, handler: &Arc<Attachment>, frame: Frame);
     /// The handler begins to hold a lease of its leadership. Renewals are not told: they are asked for.
     fn leads(&self, handler: &Arc<Attachment>);
     /// The handler is detached.
@@ -53,6 +56,8 @@ pub struct Attachment {
     bound: Mutex<BTreeSet<Signature>>,
     grants: Grants,
     next_ask: Mutex<Option<Instant>>,
+    /// Tasks that the worker has in hand: what it says to the next owner. Bounded by its credit.
+    in_hand: Mutex<BTreeMap<TaskId, LeaseNo>>,
 }
 
 impl Attachment {
@@ -78,6 +83,7 @@ impl Attachment {
             bound: Mutex::default(),
             grants: Grants::default(),
             next_ask: Mutex::default(),
+            in_hand: Mutex::default(),
         }
     }
 
@@ -164,6 +170,36 @@ impl Attachment {
         for signature in signatures {
             bound.remove(signature);
         }
+    }
+
+    /// What a worker tells the owner of itself; none for a handler of requests.
+    pub(super) fn work(&self) -> Option<Work> {
+        self.tags.works.then(|| Work {
+            credit: self.credit,
+            in_hand: self
+                .in_hand()
+                .iter()
+                .map(|(task, lease)| (*task, *lease))
+                .collect(),
+        })
+    }
+
+    /// Takes a task in hand. Of tasks whose end was never heard the oldest leases make room: they are over.
+    pub(super) fn hold(&self, task: TaskId, lease: LeaseNo) {
+        let mut in_hand = self.in_hand();
+        in_hand.insert(task, lease);
+        if in_hand.len() > self.credit as usize
+            && let Some(oldest) = in_hand
+                .iter()
+                .min_by_key(|(_, lease)| **lease)
+                .map(|(task, _)| *task)
+        {
+            in_hand.remove(&oldest);
+        }
+    }
+
+    pub(super) fn in_hand(&self) -> MutexGuard<'_, BTreeMap<TaskId, LeaseNo>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one of the deliveries the handler accepts at once; false when all are out.

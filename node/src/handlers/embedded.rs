@@ -48,6 +48,9 @@ impl HandlerSink for Mailbox<Mail> {
         self.push(Mail::System(message.clone())).is_ok()
     }
 
+    /// Embedded handlers take no tasks.
+    fn settled(&self, _handler: &Arc<Attachment>, _frame: Frame) {}
+
     /// The handler follows its leadership by itself.
     fn leads(&self, _handler: &Arc<Attachment>) {}
 
@@ -73,6 +76,7 @@ impl Handlers {
             .processes
             .enter(ProcessKind::Handler, exchange.as_str(), MAILBOX_BOUND, now);
         let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
+        let tags = HandlerTags { works: false, ..tags };
         let connection_tag = Bytes::from(tags.connection.clone());
         let attachment = self.attach(exchange, tags, u32::MAX, Arc::clone(&process), Arc::new(mailbox))?;
         let standing = attachment.grants().context();

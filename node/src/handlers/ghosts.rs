@@ -41,7 +41,7 @@ impl Handlers {
         }
     }
 
-    fn deny(&self, owner: NodeId, exchange: ExchangeId, handler: Pid) {
+    pub(super) fn deny(&self, owner: NodeId, exchange: ExchangeId, handler: Pid) {
         let message = PeerMessage::Detach {
             exchange,
             handler,

@@ -9,7 +9,7 @@ use squall_kernel::publishing::Confirm;
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Pattern;
 
-use super::{Outcome, Publish, Request, Router};
+use super::{Outcome, Request, Router};
 
 impl Router {
     /// What keeps a request from an exchange whose pattern has no place for it, or a publish from one without a good key.
@@ -56,9 +56,9 @@ impl Router {
 
     /// A publish that no owner took goes to the subscribers on this node, and is said to be degraded.
     pub(super) fn published_here(&self, request: &Request, reason: NoReply) -> NoReply {
-        let Some(publish) = request.publish.filter(|_| reason.may_be_sent_again()) else {
+        if request.publish.is_none() || !reason.may_be_sent_again() {
             return reason;
-        };
+        }
         let event = Frame {
             exchange: request.exchange,
             message: self.table.next_id(),
@@ -69,7 +69,7 @@ impl Router {
             payload: request.payload.clone(),
             kind: Kind::Event,
             signature: Confirm::None.number(),
-            ..head(Some(publish))
+            ..head(request)
         };
         if self.context.wire.publish_here(event) {
             NoReply::Degraded
@@ -79,15 +79,22 @@ impl Router {
     }
 }
 
-/// A frame of the right kind, with what a publish carries beside its payload and tags.
-pub(super) fn head(publish: Option<Publish>) -> Frame {
-    match publish {
-        None => Frame::new(Kind::Request),
+/// A frame of the right kind, with what a publish or a task carries beside its payload and tags.
+pub(super) fn head(request: &Request) -> Frame {
+    match request.publish {
         Some(publish) => Frame {
             signature: publish.confirm.number(),
             credit: publish.ttl_ms,
             priority: publish.priority,
             ..Frame::new(Kind::Publish)
+        },
+        None => Frame {
+            priority: request.priority,
+            ..Frame::new(if request.submit {
+                Kind::Submit
+            } else {
+                Kind::Request
+            })
         },
     }
 }

@@ -79,8 +79,6 @@ pub(super) fn request(
     metadata: Option<TraceContext>,
 ) -> Request {
     Request {
-        exchange,
-        payload: call.payload,
         tags: Tags {
             request: Bytes::from(call.request_tag),
             connection: Bytes::new(),
@@ -93,11 +91,7 @@ pub(super) fn request(
             .ok()
             .or(metadata)
             .unwrap_or_default(),
-        from: Pid {
-            node: NodeId(0),
-            serial: 0,
-        },
-        publish: None,
+        ..Request::new(exchange, call.payload)
     }
 }
 

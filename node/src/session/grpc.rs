@@ -403,6 +403,7 @@ impl Grpc {
         let tags = HandlerTags {
             service: attach.service_tag,
             connection: attach.connection_tag,
+            works: false,
         };
         match self.session.attach(&name, tags, attach.credit) {
             Ok(attachment) => {

@@ -194,7 +194,7 @@ impl<P: Proposer> Native<P> {
 
     async fn frame(&mut self, frame: Frame) -> Result<(), SessionEnd> {
         match frame.kind {
-            Kind::Request | Kind::Publish => {
+            Kind::Request | Kind::Publish | Kind::Submit => {
                 let id = frame.message.0;
                 match self.session.request(id, request_of(frame)) {
                     Some(refused) => self.send(outcome_frame(id, refused)).await,
@@ -216,15 +216,13 @@ impl<P: Proposer> Native<P> {
                 Ok(message) => self.message(message).await,
                 Err(_) => Err(SessionEnd::Garbage),
             },
-            Kind::Deliver => Err(SessionEnd::Garbage),
+            Kind::Settle => match self.session.settle(frame) {
+                Some(refused) => self.send(refused).await,
+                None => Ok(()),
+            },
+            Kind::Deliver | Kind::Task => Err(SessionEnd::Garbage),
             Kind::Ack => Ok(()),
-            Kind::Event
-            | Kind::Chunk
-            | Kind::Credit
-            | Kind::Ask
-            | Kind::Tell
-            | Kind::Submit
-            | Kind::Settle => {
+            Kind::Event | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => {
                 count(&self.session.context().wire.tally.garbled);
                 Ok(())
             }
@@ -247,6 +245,20 @@ impl<P: Proposer> Native<P> {
                 let tags = HandlerTags {
                     service: service_tag,
                     connection: connection_tag,
+                    works: false,
+                };
+                self.attach(call, &name, tags, credit)
+            }
+            ClientMessage::Work {
+                call,
+                name,
+                service_tag,
+                credit,
+            } => {
+                let tags = HandlerTags {
+                    service: service_tag,
+                    works: true,
+                    ..HandlerTags::default()
                 };
                 self.attach(call, &name, tags, credit)
             }
@@ -387,14 +399,16 @@ fn members(context: &DataContext) -> Vec<Introduction> {
 
 fn request_of(frame: Frame) -> Request {
     Request {
+        submit: frame.kind == Kind::Submit,
+        priority: frame.priority,
         exchange: frame.exchange,
         payload: frame.payload,
         tags: Tags {
             request: frame.tags.request,
-            connection: if frame.kind == Kind::Publish {
-                frame.tags.connection
-            } else {
-                Bytes::new()
+            // Who publishes, or the terms of a task. A request's connection tag is its session's.
+            connection: match frame.kind {
+                Kind::Publish | Kind::Submit => frame.tags.connection,
+                _ => Bytes::new(),
             },
             service: frame.tags.service,
             key: frame.tags.key,

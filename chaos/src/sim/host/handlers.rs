@@ -380,6 +380,7 @@ impl Host {
             handler: self.pid(serial),
             service_tag: attachment.service_tag.clone(),
             connection_tag: String::new(),
+            work: None,
             bound: attachment.bound.iter().copied().collect(),
         });
         let _sent_again = self.message(owner, exchange, &message);

@@ -29,7 +29,8 @@ impl Host {
             | Kind::Ask
             | Kind::Tell
             | Kind::Submit
-            | Kind::Settle => {}
+            | Kind::Settle
+            | Kind::Task => {}
         }
     }
 
@@ -113,7 +114,8 @@ impl Host {
             | Kind::Ask
             | Kind::Tell
             | Kind::Submit
-            | Kind::Settle => {}
+            | Kind::Settle
+            | Kind::Task => {}
         }
     }
 

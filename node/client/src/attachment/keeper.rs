@@ -27,6 +27,8 @@ pub(super) struct Keeper {
     pub(super) lost: mpsc::Receiver<(Generation, Loss)>,
     pub(super) status: watch::Sender<Standing>,
     pub(super) counters: Arc<Counters>,
+    /// It takes tasks, and not requests.
+    pub(super) works: bool,
 }
 
 impl Keeper {
@@ -36,6 +38,10 @@ impl Keeper {
             _ = &mut stopped => Ended::Closed,
             why = self.keep(&mut attached) => why,
         };
+        if self.works {
+            // Its node gives what it has in hand to others as soon as it is gone.
+            self.route.finish().await;
+        }
         // Before the owner hears of it: it may appoint another one at once.
         self.route.grants().give_up();
         if let Some((generation, pid)) = attached {
@@ -105,6 +111,14 @@ impl Keeper {
     }
 
     fn message(&self, call: u64) -> ClientMessage {
+        if self.works {
+            return ClientMessage::Work {
+                call,
+                name: self.name.clone(),
+                service_tag: self.options.service_tag.clone(),
+                credit: self.options.credit,
+            };
+        }
         ClientMessage::Attach {
             call,
             name: self.name.clone(),

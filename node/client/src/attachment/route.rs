@@ -1,6 +1,6 @@
 //! The way from the connection to a handler. What does not live here: who attaches (`keeper`), who handles (`worker`).
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use squall_kernel::frame::{Frame, Kind, Status, Tags};
 use squall_kernel::id::{ClusterId, ExchangeId, NodeId, Pid};
 use squall_kernel::message::{System, SystemMessage};
 use squall_kernel::reason::DetachReason;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::leadership::Grants;
@@ -35,9 +35,9 @@ pub(crate) enum Event {
 /// A delivery that waits for its turn or is being handled.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    pub(super) generation: Generation,
-    pub(super) frame: Frame,
-    pub(super) since: Instant,
+    pub(crate) generation: Generation,
+    pub(crate) frame: Frame,
+    pub(crate) since: Instant,
     _place: Place,
 }
 
@@ -45,12 +45,23 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 struct Place {
     shared: Arc<Shared>,
-    taken: Arc<AtomicU32>,
+    taken: Arc<Out>,
+}
+
+/// What is taken and not answered.
+#[derive(Debug, Default)]
+struct Out {
+    count: AtomicU32,
+    /// Takes no more.
+    finishing: AtomicBool,
+    idle: Notify,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.taken.fetch_sub(1, Ordering::AcqRel);
+        if self.taken.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.taken.idle.notify_one();
+        }
         self.shared.delivery_ended();
     }
 }
@@ -60,7 +71,7 @@ impl Drop for Place {
 pub(crate) struct Route {
     events: mpsc::Sender<Event>,
     lost: mpsc::Sender<(Generation, Loss)>,
-    taken: Arc<AtomicU32>,
+    taken: Arc<Out>,
     credit: u32,
     grants: Arc<Grants>,
     me: Mutex<Option<Pid>>,
@@ -145,12 +156,21 @@ impl Route {
         let _told = self.lost.try_send((generation, loss));
     }
 
+    /// Takes nothing more, and waits until all that was taken has ended.
+    pub(super) async fn finish(&self) {
+        self.taken.finishing.store(true, Ordering::Release);
+        while self.taken.count.load(Ordering::Acquire) > 0 {
+            self.taken.idle.notified().await;
+        }
+    }
+
     /// Takes a delivery in, or gives the frame back when the handler has no credit left.
     pub(crate) fn offer(&self, shared: &Arc<Shared>, generation: Generation, frame: Frame) -> Option<Frame> {
-        if self.taken.load(Ordering::Acquire) >= self.credit {
+        let full = self.taken.count.load(Ordering::Acquire) >= self.credit;
+        if full || self.taken.finishing.load(Ordering::Acquire) {
             return Some(frame);
         }
-        self.taken.fetch_add(1, Ordering::AcqRel);
+        self.taken.count.fetch_add(1, Ordering::AcqRel);
         shared.delivery_taken();
         let place = Place {
             shared: Arc::clone(shared),

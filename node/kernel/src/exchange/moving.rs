@@ -74,6 +74,8 @@ impl Exchange {
                 self.bindings.all()
             },
             awaited: self.awaited.iter().copied().collect(),
+            // The queue stands beside this machine: whoever runs both adds it.
+            tasks: None,
         }
     }
 

@@ -30,13 +30,15 @@ pub enum Kind {
     Tell = 11,
     /// A task on its way to the owner of a task exchange.
     Submit = 12,
-    /// A worker confirms, gives back or extends a task: from its node to the owner.
+    /// A worker confirms, gives back or extends a task: from its node to the owner, and the answer back.
     Settle = 13,
+    /// A task on its way from the owner to its worker.
+    Task = 14,
 }
 
 impl Kind {
     /// All kinds; a kind's byte is its place, from 1.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Control,
         Self::Request,
         Self::Deliver,
@@ -50,6 +52,7 @@ impl Kind {
         Self::Tell,
         Self::Submit,
         Self::Settle,
+        Self::Task,
     ];
 
     pub(super) fn of(byte: u8) -> Option<Self> {
@@ -118,7 +121,7 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::of(kind as u8), Some(kind));
         }
-        assert_eq!((Kind::of(0), Kind::of(14)), (None, None));
+        assert_eq!((Kind::of(0), Kind::of(15)), (None, None));
     }
 
     #[test]

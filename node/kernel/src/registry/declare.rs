@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::{
     ExchangeRecord, Pattern, Refused, Registry, RoutingFunction, Settings, Strategy, Takeover, function,
 };
-use crate::id::{ExchangeName, NodeName};
+use crate::id::{Epoch, ExchangeName, NodeName};
 use crate::limits;
 
 /// What is declared.
@@ -58,6 +58,8 @@ impl Registry {
             held: false,
             owner: None,
             epoch: self.epochs_used.owner,
+            first: Epoch(self.epochs_used.owner.0 + 1),
+            backup: None,
             moving: None,
             kept: false,
             leader: None,

@@ -128,6 +128,10 @@ impl Registry {
         }
         record.moving = None;
         record.kept = true;
+        if record.backup == Some(to) {
+            // It has every task: it keeps them as the second copy.
+            record.backup = record.owner;
+        }
         record.owner = Some(to);
         record.epoch = epoch;
         Ok(true)

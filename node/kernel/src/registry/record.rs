@@ -307,6 +307,10 @@ pub struct ExchangeRecord {
     pub owner: Option<NodeId>,
     /// Epoch of the ownership; before the first owner the highest that an exchange before had.
     pub epoch: Epoch,
+    /// Epoch of its first owner: under a later one there may have been tasks before.
+    pub first: Epoch,
+    /// Who holds the second copy of its tasks; none where it has no tasks, or no other node can.
+    pub backup: Option<NodeId>,
     /// A move under way.
     pub moving: Option<Moving>,
     /// The owner knows what the one before it knew: a move brought it along, or it is the one whose move was cancelled.

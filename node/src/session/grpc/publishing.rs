@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use futures::FutureExt;
 use squall_kernel::frame::{Priority, Tags};
-use squall_kernel::id::{ExchangeName, NodeId, Pid};
+use squall_kernel::id::ExchangeName;
 use squall_kernel::limits::TAG_BYTES_MAX;
 use squall_kernel::publishing::Confirm;
 use squall_kernel::reason::NoReply;
@@ -138,8 +138,6 @@ impl Grpc {
             v1::Confirm::Received => Confirm::Received,
         };
         let request = Request {
-            exchange,
-            payload: publish.payload,
             tags: Tags {
                 request: Bytes::from(publish.message_id),
                 connection: Bytes::from(publish.publisher),
@@ -151,15 +149,12 @@ impl Grpc {
                 .ok()
                 .or(self.trace)
                 .unwrap_or_default(),
-            from: Pid {
-                node: NodeId(0),
-                serial: 0,
-            },
             publish: Some(Publish {
                 confirm,
                 ttl_ms: publish.ttl_ms,
                 priority,
             }),
+            ..Request::new(exchange, publish.payload)
         };
         let refused = self.session.request(id, request)?;
         Some(event(Out::Outcome(convert::outcome(

@@ -1,0 +1,66 @@
+//! Who holds the second copy of an exchange's tasks. Part of every change: the registry that takes a backup's life names the
+//! next one in the same breath, so that "no backup" always means that there is no other node.
+//!
+//! What does not live here: the copy (`tasks`), and who keeps it up to date (the shell).
+
+use alloc::vec::Vec;
+
+use super::{Duty, ExchangeRecord, NodeRecord, Pattern, Registry};
+use crate::id::{ExchangeId, NodeId};
+
+impl Registry {
+    /// Names a backup wherever one is missing: it is gone, or became the owner. One that is up is never replaced, for
+    /// nobody else may have a whole copy; a move to it makes the owner before it the backup (`end_move`).
+    pub(super) fn name_backups(&mut self) {
+        let lacking: Vec<ExchangeId> = self
+            .exchanges
+            .values()
+            .filter(|e| e.pattern == Pattern::Task && self.lacks_backup(e))
+            .map(|e| e.id)
+            .collect();
+        for id in lacking {
+            let next = self.exchanges.get(&id).and_then(|e| self.next_backup(e));
+            if let Some(exchange) = self.exchanges.get_mut(&id) {
+                exchange.backup = next;
+            }
+        }
+    }
+
+    fn lacks_backup(&self, exchange: &ExchangeRecord) -> bool {
+        let up = |node: &NodeId| self.nodes.get(node).is_some_and(NodeRecord::is_up);
+        // Without an owner what a backup has is all there is: it waits to become one.
+        exchange.owner.is_some()
+            && exchange
+                .backup
+                .filter(up)
+                .filter(|b| exchange.owner != Some(*b))
+                .is_none()
+    }
+
+    /// The backup, where it can take over: it has the tasks, which counts more than the failover list.
+    pub(super) fn fit_backup(&self, exchange: &ExchangeRecord) -> Option<NodeId> {
+        let node = self.nodes.get(&exchange.backup?)?;
+        (node.is_up() && node.duty != Duty::Weak && exchange.can_live_on(node)).then_some(node.id)
+    }
+
+    /// The first fit node of the failover list that is not the owner, else the one with least to do.
+    fn next_backup(&self, exchange: &ExchangeRecord) -> Option<NodeId> {
+        let fit = |n: &&NodeRecord| n.may_own() && exchange.owner != Some(n.id) && exchange.can_live_on(n);
+        let listed = exchange.failover.iter();
+        let mut listed = listed.filter_map(|name| self.node_named(name.as_str()));
+        let any = || {
+            let others = self.nodes.values().filter(fit);
+            others.min_by_key(|n| (self.load_of(n.id) + self.copies_at(n.id), n.name.clone()))
+        };
+        listed.find(|n| fit(n)).or_else(any).map(|n| n.id)
+    }
+
+    fn copies_at(&self, node: NodeId) -> usize {
+        let kept = self.exchanges.values().filter(|e| e.backup == Some(node));
+        kept.count()
+    }
+}
+
+#[cfg(test)]
+#[path = "backup_test.rs"]
+mod tests;

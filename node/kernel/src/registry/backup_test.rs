@@ -1,0 +1,93 @@
+//! Tests of who is named as the backup of an exchange with tasks.
+
+use super::super::tests::{Log, lost, name, node};
+use super::super::{Command, Outcome, Pattern, Settings, Strategy};
+use crate::id::{Epoch, ExchangeId, NodeId, NodeName};
+
+fn named(text: &str) -> NodeName {
+    NodeName::new(text).expect("a good name")
+}
+
+/// `x`, with tasks, is owned by node 1 of nodes a, b, c; its list is a, c.
+fn owned_by_a() -> Log {
+    let mut log = Log::of_three();
+    let outcome = log.run(&Command::Declare {
+        name: name("x"),
+        pattern: Pattern::Task,
+        strategy: Strategy::RoundRobin,
+        function: None,
+        settings: Settings::default(),
+        failover: alloc::vec![named("a"), named("c")],
+        takeover: None,
+    });
+    assert_eq!(outcome, Outcome::Done);
+    log
+}
+
+fn stands(log: &Log) -> (Option<NodeId>, Option<NodeId>) {
+    let record = log.0.exchange(&name("x")).expect("declared");
+    (record.owner, record.backup)
+}
+
+#[test]
+fn the_next_node_of_the_list_is_the_backup_and_takes_over() {
+    let mut log = owned_by_a();
+    assert_eq!(stands(&log), (Some(NodeId(1)), Some(NodeId(3))));
+    log.run(&lost(1, 1));
+    assert_eq!(stands(&log), (Some(NodeId(3)), Some(NodeId(2))), "least loaded");
+    log.run(&lost(2, 1));
+    assert_eq!(stands(&log), (Some(NodeId(3)), None), "there is nobody else");
+    log.run(&node(1, "a", 2));
+    assert_eq!(stands(&log), (Some(NodeId(3)), Some(NodeId(1))));
+}
+
+#[test]
+fn a_backup_that_is_up_is_kept_and_outranks_the_failover_list() {
+    let mut log = owned_by_a();
+    log.run(&lost(3, 1));
+    assert_eq!(stands(&log), (Some(NodeId(1)), Some(NodeId(2))));
+    log.run(&node(3, "c", 2));
+    assert_eq!(
+        stands(&log),
+        (Some(NodeId(1)), Some(NodeId(2))),
+        "it has the copy"
+    );
+    log.run(&lost(1, 1));
+    assert_eq!(
+        stands(&log),
+        (Some(NodeId(2)), Some(NodeId(3))),
+        "not c, which has none"
+    );
+}
+
+#[test]
+fn a_move_to_the_backup_makes_the_old_owner_the_backup() {
+    let mut log = owned_by_a();
+    let to = |to: &str| Command::Move {
+        exchange: name("x"),
+        to: Some(named(to)),
+        epoch: None,
+    };
+    let owned = |epoch, to| Command::Owned {
+        exchange: ExchangeId(1),
+        epoch: Epoch(epoch),
+        to: NodeId(to),
+    };
+    log.run(&to("c"));
+    log.run(&owned(2, 3));
+    assert_eq!(stands(&log), (Some(NodeId(3)), Some(NodeId(1))));
+    log.run(&to("b"));
+    log.run(&owned(3, 2));
+    assert_eq!(
+        stands(&log),
+        (Some(NodeId(2)), Some(NodeId(1))),
+        "it keeps its copy"
+    );
+}
+
+#[test]
+fn an_exchange_without_tasks_has_no_backup() {
+    let mut log = Log::of_three();
+    log.run(&super::super::tests::declare("x", Strategy::RoundRobin, &["a"]));
+    assert_eq!(stands(&log), (Some(NodeId(1)), None));
+}

@@ -1,0 +1,426 @@
+//! Tasks across nodes: what was acknowledged survives the loss of one node, and is completed once (A3, A110, B3, I9).
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use squall_kernel::fence::Pass;
+use squall_kernel::frame::{Frame, Kind, Status, Tags};
+use squall_kernel::id::{ExchangeId, NodeName, Pid};
+use squall_kernel::message::{self, SettleWord, Settlement, Submitted, SystemMessage, Terms};
+use squall_kernel::reason::{DeadReason, DetachReason, LeaseEnd};
+use squall_kernel::registry::{Command, Outcome as Applied, Pattern, Settings, Strategy};
+use squall_kernel::tasks::{Copies, LeaseNo, Retry, SettleResult};
+use squall_kernel::time::Span;
+
+use super::cluster::{Cluster, Log, name, node, quiet, reply};
+use crate::handlers::{Attachment, HandlerSink, HandlerTags};
+use crate::process::{ProcessKind, Push};
+use crate::router::{Outcome, Request};
+
+/// What a worker was given, and what it was told.
+#[derive(Default)]
+struct Seen {
+    tasks: Vec<Frame>,
+    words: Vec<SettleWord>,
+}
+
+#[derive(Default)]
+struct Hands(Mutex<Seen>);
+
+impl HandlerSink for Hands {
+    fn deliver(&self, _pass: Pass, _handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
+        assert_eq!(frame.kind, Kind::Task);
+        self.0.lock().unwrap().tasks.push(frame);
+        Ok(())
+    }
+
+    fn settled(&self, _handler: &Arc<Attachment>, frame: Frame) {
+        let word = message::parse(&frame.payload).unwrap();
+        self.0.lock().unwrap().words.push(word);
+    }
+
+    fn system(&self, _handler: &Arc<Attachment>, _message: &SystemMessage) -> bool {
+        true
+    }
+
+    fn leads(&self, _handler: &Arc<Attachment>) {}
+
+    fn detached(&self, _handler: &Arc<Attachment>, _reason: DetachReason) {}
+}
+
+/// A worker at a node, and the hands of its test.
+struct Worker {
+    at: usize,
+    hands: Arc<Hands>,
+    attachment: Arc<Attachment>,
+}
+
+impl Worker {
+    fn attach(cluster: &Cluster, at: usize, credit: u32) -> Self {
+        let plane = &cluster.planes[at];
+        let hands = Arc::new(Hands::default());
+        let now = plane.context.clock.now();
+        let process = plane
+            .context
+            .processes
+            .enter(ProcessKind::Handler, "mails", 8, now);
+        let tags = HandlerTags {
+            works: true,
+            ..HandlerTags::default()
+        };
+        let sink: Arc<dyn HandlerSink> = Arc::<Hands>::clone(&hands);
+        let attachment = plane.handlers.attach(&name("mails"), tags, credit, process, sink);
+        Self {
+            at,
+            hands,
+            attachment: attachment.unwrap(),
+        }
+    }
+
+    /// Payload, attempt and lease of each task it was given.
+    fn given(&self) -> Vec<(String, u32, LeaseNo)> {
+        let seen = self.hands.0.lock().unwrap();
+        let one = |frame: &Frame| {
+            let payload = String::from_utf8(frame.payload.to_vec()).unwrap();
+            (payload, frame.index, LeaseNo(frame.signature))
+        };
+        seen.tasks.iter().map(one).collect()
+    }
+
+    fn words(&self) -> Vec<SettleWord> {
+        std::mem::take(&mut self.hands.0.lock().unwrap().words)
+    }
+
+    /// Says something about the `n`th task it was given, and gives what it is told.
+    async fn say(&self, cluster: &Cluster, n: usize, word: Settlement) -> Vec<SettleWord> {
+        let task = self.hands.0.lock().unwrap().tasks[n].clone();
+        let frame = Frame {
+            message: task.message,
+            signature: task.signature,
+            payload: message::control(&word).payload,
+            ..Frame::new(Kind::Settle)
+        };
+        let refused = cluster.planes[self.at].handlers.settle(&self.attachment, frame);
+        assert_eq!(refused, None);
+        quiet().await;
+        self.words()
+    }
+
+    fn pid(&self) -> Pid {
+        self.attachment.pid()
+    }
+}
+
+fn told(result: SettleResult) -> Vec<SettleWord> {
+    vec![SettleWord::Result(result)]
+}
+
+fn back(retry: Retry) -> Settlement {
+    Settlement::GiveBack {
+        said: "cannot".into(),
+        retry,
+    }
+}
+
+/// `mails` is owned by the first node; the second one is its backup.
+fn declare(cluster: &mut Cluster, settings: Settings) -> ExchangeId {
+    let listed = ["a", "b", "c"].into_iter().take(cluster.planes.len());
+    let command = Command::Declare {
+        name: name("mails"),
+        pattern: Pattern::Task,
+        strategy: Strategy::RoundRobin,
+        function: None,
+        settings,
+        failover: listed.map(|n| NodeName::new(n).unwrap()).collect(),
+        takeover: None,
+    };
+    assert_eq!(cluster.apply(&command), Applied::Done);
+    cluster.registry.names[&name("mails")]
+}
+
+async fn submit(cluster: &Cluster, at: usize, exchange: ExchangeId, payload: &'static str) -> Outcome {
+    submit_as(cluster, at, exchange, payload, "").await
+}
+
+async fn submit_as(
+    cluster: &Cluster,
+    at: usize,
+    exchange: ExchangeId,
+    payload: &'static str,
+    id: &'static str,
+) -> Outcome {
+    let terms = Terms {
+        unique: Bytes::from_static(id.as_bytes()),
+        ..Terms::default()
+    };
+    let request = Request {
+        submit: true,
+        tags: Tags {
+            connection: terms.to_tag().unwrap(),
+            ..Tags::default()
+        },
+        ..Request::new(exchange, Bytes::from_static(payload.as_bytes()))
+    };
+    cluster.planes[at].router.request(request).await
+}
+
+fn kept(outcome: &Outcome) -> Submitted {
+    assert_eq!(outcome.status, Status::Reply, "{}", outcome.reason());
+    message::parse(&outcome.payload).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_kept_at_two_nodes_given_to_one_worker_and_completed_once() {
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    let (one, two) = (Worker::attach(&cluster, 2, 1), Worker::attach(&cluster, 1, 1));
+    quiet().await;
+    let first = kept(&submit_as(&cluster, 2, exchange, "x", "id").await);
+    assert_eq!((first.copies, first.duplicate), (Copies::Two, false));
+    assert_eq!(cluster.planes[1].exchanges.copies(), [(exchange, 1)]);
+    let again = kept(&submit_as(&cluster, 1, exchange, "x", "id").await);
+    assert_eq!((again.task, again.duplicate), (first.task, true));
+    quiet().await;
+    let (holder, other) = if one.given().is_empty() {
+        (two, one)
+    } else {
+        (one, two)
+    };
+    assert_eq!(holder.given().len(), 1);
+    assert!(other.given().is_empty());
+    assert_eq!(
+        holder.say(&cluster, 0, Settlement::Confirm).await,
+        told(SettleResult::Confirmed)
+    );
+    assert_eq!(
+        holder.say(&cluster, 0, Settlement::Confirm).await,
+        told(SettleResult::AlreadyConfirmed)
+    );
+    assert_eq!(cluster.planes[1].exchanges.copies(), [(exchange, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledged_tasks_leases_and_attempts_survive_the_loss_of_the_owner() {
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    let worker = Worker::attach(&cluster, 2, 2);
+    quiet().await;
+    for payload in ["first", "second", "third"] {
+        assert_eq!(
+            kept(&submit(&cluster, 2, exchange, payload).await).copies,
+            Copies::Two
+        );
+    }
+    quiet().await;
+    let before = worker.given();
+    assert_eq!(before.len(), 2, "its credit");
+    cluster.kill(0);
+    cluster.declare_lost(0);
+    quiet().await;
+    assert_eq!(cluster.registry.exchanges[&exchange].owner, Some(node(1)));
+    assert_eq!(cluster.registry.exchanges[&exchange].backup, Some(node(2)));
+    assert_eq!(worker.given(), before, "what is in hand is not given out again");
+    assert_eq!(
+        worker.say(&cluster, 0, Settlement::Confirm).await,
+        told(SettleResult::Confirmed)
+    );
+    assert_eq!(worker.given()[2].0, "third");
+    assert!(
+        worker.given()[2].2 > before[1].2,
+        "later leases are higher, whoever grants them"
+    );
+    assert_eq!(
+        worker.say(&cluster, 1, back(Retry::AtOnce)).await,
+        told(SettleResult::GivenBack)
+    );
+    assert_eq!(worker.given()[3].0, "second");
+    assert_eq!(
+        worker.given()[3].1,
+        2,
+        "the first attempt was at the owner before"
+    );
+    assert_eq!(cluster.planes[2].exchanges.copies(), [(exchange, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_under_a_lease_that_is_over_is_refused() {
+    let mut cluster = Cluster::new(3);
+    let settings = Settings {
+        lease: Some(Span::from_ms(500)),
+        ..Settings::default()
+    };
+    let exchange = declare(&mut cluster, settings);
+    let slow = Worker::attach(&cluster, 2, 1);
+    quiet().await;
+    kept(&submit(&cluster, 2, exchange, "x").await);
+    quiet().await;
+    assert_eq!(slow.given().len(), 1);
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    let seen = slow.given()[1].2;
+    assert_eq!(slow.words(), [SettleWord::Ended(LeaseEnd::TimedOut)]);
+    assert_eq!(
+        slow.say(&cluster, 0, Settlement::Confirm).await,
+        told(SettleResult::Fenced { seen })
+    );
+    let longer = Settlement::Extend {
+        by: Span::from_ms(2000),
+    };
+    assert!(matches!(
+        slow.say(&cluster, 1, longer).await[..],
+        [SettleWord::Result(SettleResult::Extended { .. })]
+    ));
+    tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
+    assert_eq!(
+        slow.say(&cluster, 1, Settlement::Confirm).await,
+        told(SettleResult::Confirmed)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lost_worker_had_goes_to_another_one() {
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    let lost = Worker::attach(&cluster, 2, 1);
+    quiet().await;
+    kept(&submit(&cluster, 0, exchange, "x").await);
+    quiet().await;
+    assert_eq!(lost.given().len(), 1);
+    let other = Worker::attach(&cluster, 1, 1);
+    cluster.kill(2);
+    cluster.declare_lost(2);
+    quiet().await;
+    assert_eq!(other.given()[0].1, 2, "one more attempt");
+    let serial = other.pid().serial;
+    assert!(cluster.planes[1].handlers.detach(serial, DetachReason::Asked));
+    let third = Worker::attach(&cluster, 0, 1);
+    quiet().await;
+    assert_eq!(third.given()[0].1, 3);
+    assert_eq!(
+        third.say(&cluster, 0, Settlement::Confirm).await,
+        told(SettleResult::Confirmed)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_tried_in_vain_is_a_dead_letter_elsewhere() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    cluster.declare("complaints", Strategy::RoundRobin);
+    cluster.attach(2, "complaints", log.handler("clerk"));
+    let settings = Settings {
+        attempts: Some(2),
+        dead_letter: Some(name("complaints")),
+        ..Settings::default()
+    };
+    let exchange = declare(&mut cluster, settings);
+    let worker = Worker::attach(&cluster, 2, 1);
+    quiet().await;
+    kept(&submit(&cluster, 2, exchange, "x").await);
+    quiet().await;
+    worker.say(&cluster, 0, back(Retry::AtOnce)).await;
+    worker.say(&cluster, 1, back(Retry::AtOnce)).await;
+    quiet().await;
+    assert_eq!(worker.given().len(), 2);
+    assert_eq!(log.payloads("clerk"), [Bytes::from_static(b"x")]);
+    assert_eq!(
+        worker.say(&cluster, 1, Settlement::Confirm).await,
+        told(SettleResult::Dead(DeadReason::Attempts))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_another_node_a_task_is_in_a_single_copy_until_there_is_one() {
+    let mut cluster = Cluster::new(2);
+    let exchange = declare(&mut cluster, Settings::default());
+    quiet().await;
+    cluster.kill(1);
+    cluster.declare_lost(1);
+    let alone = kept(&submit(&cluster, 0, exchange, "x").await);
+    assert_eq!(alone.copies, Copies::Single);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_is_lost_is_replaced_before_anything_more_is_acknowledged() {
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    kept(&submit(&cluster, 0, exchange, "x").await);
+    cluster.kill(1);
+    let open = {
+        let router = Arc::clone(&cluster.planes[0].router);
+        let request = Request {
+            submit: true,
+            ..Request::new(exchange, Bytes::from_static(b"y"))
+        };
+        tokio::spawn(async move { router.request(request).await })
+    };
+    quiet().await;
+    assert!(!open.is_finished(), "only the owner has it");
+    cluster.declare_lost(1);
+    assert_eq!(kept(&open.await.unwrap()).copies, Copies::Two);
+    assert_eq!(cluster.planes[2].exchanges.copies(), [(exchange, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_takes_the_queue_along_and_leaves_the_old_owner_with_the_second_copy() {
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    let worker = Worker::attach(&cluster, 2, 1);
+    quiet().await;
+    for payload in ["first", "second"] {
+        kept(&submit(&cluster, 2, exchange, payload).await);
+    }
+    quiet().await;
+    let to = cluster.registry.nodes[&node(1)].name.clone();
+    let epoch = cluster.registry.exchanges[&exchange].epoch;
+    cluster.apply(&Command::Move {
+        exchange: name("mails"),
+        to: Some(to),
+        epoch: None,
+    });
+    let next = squall_kernel::id::Epoch(epoch.0 + 1);
+    cluster.planes[0].exchanges.hand_off(exchange, node(1), next);
+    cluster.appoint().await;
+    let record = &cluster.registry.exchanges[&exchange];
+    assert_eq!((record.owner, record.backup), (Some(node(1)), Some(node(0))));
+    quiet().await;
+    assert_eq!(worker.given().len(), 1, "it stays in hand");
+    assert_eq!(
+        worker.say(&cluster, 0, Settlement::Confirm).await,
+        told(SettleResult::Confirmed)
+    );
+    assert_eq!(worker.given()[1].0, "second");
+    assert_eq!(cluster.planes[0].exchanges.copies(), [(exchange, 1)]);
+    cluster.kill(1);
+    cluster.declare_lost(1);
+    quiet().await;
+    assert_eq!(
+        worker.say(&cluster, 1, Settlement::Confirm).await,
+        told(SettleResult::Confirmed)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_and_requests_are_not_taken_for_each_other() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let orders = cluster.declare("orders", Strategy::RoundRobin);
+    let tasks = declare(&mut cluster, Settings::default());
+    cluster.attach(0, "orders", log.handler("one"));
+    quiet().await;
+    let refused = cluster.request(2, tasks, "x").await;
+    assert_eq!(
+        (refused.status, refused.reason().contains("takes tasks")),
+        (Status::Declined, true)
+    );
+    let refused = submit(&cluster, 2, orders, "x").await;
+    assert_eq!(
+        (refused.status, refused.reason().contains("takes requests")),
+        (Status::Declined, true)
+    );
+    assert_eq!(reply(&cluster.request(2, orders, "x").await), "one");
+    let plane = &cluster.planes[2];
+    let attached = plane
+        .handlers
+        .attach_embedded(&name("mails"), HandlerTags::default(), log.handler("two"));
+    assert!(attached.unwrap_err().to_string().contains("work on it"));
+}

@@ -1,0 +1,74 @@
+//! The second copies of tasks at this node: of each exchange whose backup it is.
+//!
+//! What does not live here: what a copy is (the kernel's `tasks`), and who is the backup (the registry).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use squall_kernel::id::{ExchangeId, NodeId};
+use squall_kernel::message::PeerMessage;
+use squall_kernel::registry::ExchangeRecord;
+use squall_kernel::tasks::{Answer, Batch, TaskReplica};
+
+use super::{Exchanges, Mail};
+use crate::data::Change;
+
+/// Copies by exchange. Bounded by the exchanges whose backup this node is.
+#[derive(Default)]
+pub(super) struct Replicas(Mutex<HashMap<ExchangeId, TaskReplica>>);
+
+impl Replicas {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ExchangeId, TaskReplica>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn remove(&self, exchange: ExchangeId) -> Option<TaskReplica> {
+        self.lock().remove(&exchange)
+    }
+
+    /// What an owner keeps that hands its queue over: it may be the backup then.
+    pub(super) fn keep(&self, exchange: ExchangeId, replica: TaskReplica) {
+        self.lock().insert(exchange, replica);
+    }
+}
+
+impl Exchanges {
+    /// Takes in changes of an exchange whose backup this node is, as far as it knows: else they come again.
+    pub(crate) fn task_batch(&self, from: NodeId, exchange: ExchangeId, batch: &Batch) {
+        let named = {
+            let registry = self.context.registry();
+            let record = registry.exchanges.get(&exchange);
+            record.is_some_and(|e| e.backup == Some(self.context.node))
+        };
+        if !named {
+            return;
+        }
+        let now = self.context.clock.now();
+        let answer = self.replicas.lock().entry(exchange).or_default().take(now, batch);
+        let message = PeerMessage::TaskAnswer { exchange, answer };
+        // Lost, the owner sends the batch again.
+        let _sent_again = self.context.wire.message(from, exchange, message);
+    }
+
+    pub(crate) fn task_answer(&self, from: NodeId, exchange: ExchangeId, answer: Answer) {
+        if let Some(owned) = self.read().get(&exchange) {
+            let _sent_again = owned.mailbox.push(Mail::TaskAnswer { from, answer });
+        }
+    }
+
+    /// A node that is not the backup any more drops its copy. The owner's place is looked at too: one that takes over
+    /// begins with the copy, one that hands over leaves its own.
+    pub(super) fn drop_replicas(&self, change: &Change) {
+        let me = Some(self.context.node);
+        let kept = |e: &ExchangeRecord| e.backup == me || e.owner == me;
+        let mut all = self.replicas.lock();
+        all.retain(|id, _| change.exchange(*id).is_some_and(kept));
+    }
+
+    /// Open tasks in the copies at this node, by exchange.
+    #[must_use]
+    pub fn copies(&self) -> Vec<(ExchangeId, usize)> {
+        let all = self.replicas.lock();
+        all.iter().map(|(id, copy)| (*id, copy.tasks())).collect()
+    }
+}

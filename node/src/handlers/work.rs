@@ -1,0 +1,132 @@
+//! Workers attached through this node: what they have in hand, and what they and their owners say to each other.
+//!
+//! What does not live here: who gets which task, and what becomes of it (the owner's queue decides).
+
+use std::sync::Arc;
+
+use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::id::{ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
+use squall_kernel::message::{self, SettleWord, Settlement};
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Pattern;
+use squall_kernel::tasks::{LeaseNo, Retry, TaskId};
+
+use super::{AttachError, Attachment, HandlerTags, Handlers};
+use crate::exchanges::refused_frame;
+use crate::process::Push;
+use crate::wire::{count, lane_key};
+
+impl Handlers {
+    /// Workers attach where there are tasks, handlers where there are requests.
+    pub(super) fn check_pattern(
+        &self,
+        exchange: ExchangeId,
+        name: &ExchangeName,
+        tags: &HandlerTags,
+    ) -> Result<(), AttachError> {
+        let registry = self.context.registry();
+        match registry.exchanges.get(&exchange).map(|record| record.pattern) {
+            Some(Pattern::Task) if !tags.works => Err(AttachError::TasksOnly(name.clone())),
+            Some(pattern) if pattern != Pattern::Task && tags.works => {
+                Err(AttachError::NoTasks(name.clone(), pattern.as_str()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes in a task for a worker. From here on it is in the worker's hand, whoever owns the exchange.
+    pub(crate) fn task(&self, from: NodeId, frame: Frame) {
+        let attachment = self.read().by_serial.get(&frame.to).cloned();
+        let Some(attachment) = attachment.filter(|a| a.exchange() == frame.exchange && a.tags().works) else {
+            let ghost = Pid {
+                node: self.context.node,
+                serial: frame.to,
+            };
+            return self.deny(from, frame.exchange, ghost);
+        };
+        let (task, lease) = (TaskId(frame.message.0), LeaseNo(frame.signature));
+        let passed = {
+            let mut view = attachment.view();
+            let passed = view.fence(frame.epoch, LeaderEpoch(0));
+            if passed.is_ok() {
+                // Under the same lock: the next owner is told of it, or it does not pass.
+                attachment.hold(task, lease);
+            }
+            passed
+        };
+        // A task of an owner before: its lease is over, or ends by its time.
+        let Ok(pass) = passed else {
+            count(&self.context.wire.tally.fenced);
+            return attachment.counts().fenced();
+        };
+        match attachment.sink().deliver(pass, &attachment, frame) {
+            Ok(()) => attachment.counts().accepted(),
+            Err(Push::Full(frame) | Push::Closed(frame)) => {
+                attachment.process().count_dropped();
+                self.give_back_unseen(&attachment, &frame);
+            }
+        }
+    }
+
+    /// The worker never saw it.
+    fn give_back_unseen(&self, attachment: &Attachment, frame: &Frame) {
+        let word = Settlement::GiveBack {
+            said: String::new(),
+            retry: Retry::Backoff,
+        };
+        let word = Frame {
+            message: frame.message,
+            signature: frame.signature,
+            payload: message::control(&word).payload,
+            ..Frame::new(Kind::Settle)
+        };
+        // Unsaid, the lease ends by its time.
+        let _ends_by_its_time = self.settle(attachment, word);
+    }
+
+    /// Passes on what a worker says. Gives the answer where it cannot.
+    pub(crate) fn settle(&self, worker: &Attachment, frame: Frame) -> Option<Frame> {
+        let exchange = worker.exchange();
+        let (owner, epoch) = {
+            let registry = self.context.registry();
+            let record = registry.exchanges.get(&exchange);
+            (
+                record.and_then(|e| e.owner),
+                record.map(|e| e.epoch).unwrap_or_default(),
+            )
+        };
+        let frame = Frame {
+            exchange,
+            epoch,
+            from: worker.pid(),
+            to: 0,
+            ..frame
+        };
+        let refused = refused_frame(&frame, NoReply::Unreachable);
+        let key = lane_key(exchange, worker.pid().serial);
+        let sent = owner.map(|owner| self.context.wire.frame(owner, key, frame));
+        (!matches!(sent, Some(Ok(())))).then_some(refused)
+    }
+
+    /// The owner's word to a worker.
+    pub(crate) fn settled(&self, frame: Frame) {
+        let Some(attachment) = self.read().by_serial.get(&frame.to).cloned() else {
+            return;
+        };
+        let Ok(word) = message::parse::<SettleWord>(&frame.payload) else {
+            return count(&self.context.wire.tally.garbled);
+        };
+        if word.is_over() {
+            put_down(&attachment, TaskId(frame.message.0), LeaseNo(frame.signature));
+        }
+        attachment.sink().settled(&attachment, frame);
+    }
+}
+
+/// The end of one lease is not that of a later one.
+fn put_down(attachment: &Arc<Attachment>, task: TaskId, lease: LeaseNo) {
+    let mut in_hand = attachment.in_hand();
+    if in_hand.get(&task) == Some(&lease) {
+        in_hand.remove(&task);
+    }
+}
