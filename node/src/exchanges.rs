@@ -13,7 +13,7 @@ use squall_kernel::limits::MAILBOX_BOUND;
 use squall_kernel::message::{Attach, MoveState, PeerMessage, Whole};
 use squall_kernel::reason::{DetachReason, NoReply, StepDown};
 use squall_kernel::registry::{Command, ExchangeRecord, LeaderRecord, Moving, Pattern, Registry};
-use squall_kernel::tasks::{Answer, TaskId, TaskInput};
+use squall_kernel::tasks::{Answer, TaskId, TaskInput, TaskQueue};
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::{Notify, mpsc};
 
@@ -36,8 +36,8 @@ mod telling;
 use asking::Asking;
 use replicas::Replicas;
 use run::Running;
-use tasks::not_given_out;
 pub(crate) use tasks::refused_frame;
+use tasks::{SharedQueue, not_given_out};
 use telling::Telling;
 
 /// An owned exchange as the observer sees it.
@@ -148,6 +148,7 @@ struct Owned {
     epoch: Epoch,
     leader: Option<LeaderRecord>,
     backup: Option<NodeId>,
+    queue: Arc<SharedQueue>,
     mailbox: Mailbox<Mail>,
     post: Arc<Post>,
 }
@@ -198,15 +199,18 @@ impl Exchanges {
             Some(known) if known.epoch == record.epoch => known.post.paused.store(false, Ordering::Release),
             Some(known) if known.epoch > record.epoch => {}
             known => {
-                if let Some(known) = known {
+                let kept = known.and_then(|known| {
                     known.stop();
-                }
-                owned.insert(record.id, self.begin(record, settle));
+                    // A move was cancelled: nobody else has owned it in between.
+                    let cancelled = record.kept && record.epoch.0 == known.epoch.0 + 2;
+                    cancelled.then(|| known.queue.take()).flatten()
+                });
+                owned.insert(record.id, self.begin(record, settle, kept));
             }
         }
     }
 
-    fn begin(&self, record: &ExchangeRecord, settle: Span) -> Owned {
+    fn begin(&self, record: &ExchangeRecord, settle: Span, kept: Option<TaskQueue>) -> Owned {
         let context = Arc::clone(&self.context);
         let now = context.clock.now();
         let config = ExchangeConfig {
@@ -234,7 +238,8 @@ impl Exchanges {
             journal.start(MachineKind::Exchange, &id, now, &config);
         }
         let mut state = self.arrived(record);
-        let tasks = self.tasks_of(record, now, state.as_mut().and_then(|state| state.tasks.take()));
+        let moved = state.as_mut().and_then(|state| state.tasks.take());
+        let tasks = self.tasks_of(record, now, moved, kept);
         let running = Running {
             core: Exchange::new(now, config),
             id: record.id,
@@ -256,11 +261,17 @@ impl Exchanges {
             parts: None,
             replicas: Arc::clone(&self.replicas),
         };
+        let queue = running
+            .tasks
+            .as_ref()
+            .map(|tasks| Arc::clone(&tasks.queue))
+            .unwrap_or_default();
         context.runtime.spawn(running.run(state, record.backup));
         Owned {
             epoch: record.epoch,
             leader: record.leader,
             backup: record.backup,
+            queue,
             mailbox,
             post,
         }
@@ -428,12 +439,16 @@ impl Exchanges {
             };
             let leader = (record.leader != owned.leader).then_some(record.leader);
             owned.leader = record.leader;
-            if record.pattern == Pattern::Task && (owned.backup != record.backup || !change.lost.is_empty()) {
-                owned.backup = record.backup;
-                owned.post.order(|orders| orders.backup = Some(record.backup));
-            }
-            if leader.is_some() || !change.lost.is_empty() {
+            // A backup that was lost and is named again begins anew.
+            let backup =
+                record.pattern == Pattern::Task && (owned.backup != record.backup || !change.lost.is_empty());
+            owned.backup = record.backup;
+            if leader.is_some() || backup || !change.lost.is_empty() {
+                // All in one: the loss of a node comes before what follows from it.
                 owned.post.order(|orders| {
+                    if backup {
+                        orders.backup = Some(record.backup);
+                    }
                     orders.leader = leader.or(orders.leader.take());
                     orders.lost.retain(|(node, _)| !change.is_lost(*node));
                     orders.lost.extend_from_slice(&change.lost);

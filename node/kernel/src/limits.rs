@@ -58,6 +58,8 @@ pub const RECENT_ROUTES_MAX: usize = 4096;
 pub const MIDDLEWARE_MAX: usize = 8;
 /// Mailbox of a process unless it asks for another.
 pub const MAILBOX_BOUND: usize = 4096;
+/// Payload of a task: with what belongs to it, it travels to the backup in one message.
+pub const TASK_PAYLOAD_BYTES_MAX: usize = PAYLOAD_BYTES_MAX - 4096;
 /// A submitter's own id of a task: it travels in a tag, beside four numbers.
 pub const UNIQUE_BYTES_MAX: usize = 200;
 /// Open tasks of one exchange.

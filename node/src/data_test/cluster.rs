@@ -292,6 +292,26 @@ impl Cluster {
         self.planes[n].stop();
     }
 
+    /// The node's process ends, and its next run joins before anybody has missed it.
+    pub(super) fn restart(&mut self, n: usize) {
+        self.planes[n].stop();
+        let others = (self.planes.clone(), self.leases.clone());
+        self.start(n, None);
+        let (plane, lease) = (self.planes.pop(), self.leases.pop());
+        (self.planes, self.leases) = others;
+        self.planes[n] = plane.expect("just started");
+        self.leases[n] = lease.expect("just started");
+        self.apply(&Command::NodeUp(Introduction {
+            id: node(n),
+            name: node_name(n),
+            incarnation: Incarnation(2),
+            boot: Boot(1),
+            mesh_addr: format!("127.0.0.1:74{n}0"),
+            grpc_addr: format!("127.0.0.1:74{n}1"),
+            functions: functions().names(),
+        }));
+    }
+
     pub(super) fn declare_lost(&mut self, n: usize) {
         let tenure = self.registry.nodes[&node(n)].tenure;
         self.apply(&Command::NodeLost {

@@ -424,3 +424,73 @@ async fn tasks_and_requests_are_not_taken_for_each_other() {
         .attach_embedded(&name("mails"), HandlerTags::default(), log.handler("two"));
     assert!(attached.unwrap_err().to_string().contains("work on it"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_move_that_is_cancelled_before_it_began_costs_no_task() {
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    let worker = Worker::attach(&cluster, 1, 1);
+    quiet().await;
+    for payload in ["first", "second"] {
+        kept(&submit(&cluster, 1, exchange, payload).await);
+    }
+    quiet().await;
+    let to = cluster.registry.nodes[&node(2)].name.clone();
+    cluster.apply(&Command::Move {
+        exchange: name("mails"),
+        to: Some(to),
+        epoch: None,
+    });
+    // The next owner is lost before this one was told to hand over.
+    cluster.kill(2);
+    cluster.declare_lost(2);
+    quiet().await;
+    assert_eq!(cluster.registry.exchanges[&exchange].owner, Some(node(0)));
+    assert_eq!(
+        worker.say(&cluster, 0, Settlement::Confirm).await,
+        told(SettleResult::Confirmed)
+    );
+    assert_eq!(worker.given()[1].0, "second");
+    assert_eq!(cluster.planes[1].exchanges.copies(), [(exchange, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_task_reaches_the_backup_and_a_larger_one_is_declined() {
+    use squall_kernel::limits::TASK_PAYLOAD_BYTES_MAX;
+
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    let of = |len| Request {
+        submit: true,
+        tags: Tags {
+            key: Bytes::from(vec![b'k'; 255]),
+            service: Bytes::from(vec![b's'; 255]),
+            ..Tags::default()
+        },
+        ..Request::new(exchange, Bytes::from(vec![0; len]))
+    };
+    let largest = cluster.planes[2].router.request(of(TASK_PAYLOAD_BYTES_MAX)).await;
+    assert_eq!(kept(&largest).copies, Copies::Two);
+    let larger = cluster.planes[2]
+        .router
+        .request(of(TASK_PAYLOAD_BYTES_MAX + 1))
+        .await;
+    assert_eq!(larger.status, Status::Declined);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_starts_anew_gets_a_whole_copy_again() {
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    kept(&submit(&cluster, 0, exchange, "x").await);
+    cluster.cut(1);
+    cluster.restart(1);
+    cluster.heal();
+    quiet().await;
+    assert_eq!(cluster.registry.exchanges[&exchange].backup, Some(node(1)));
+    assert_eq!(
+        kept(&submit(&cluster, 0, exchange, "y").await).copies,
+        Copies::Two
+    );
+    assert_eq!(cluster.planes[1].exchanges.copies(), [(exchange, 2)]);
+}

@@ -230,7 +230,7 @@ impl Running {
     }
 
     pub(super) fn lease_until(&self) -> Instant {
-        if self.post.paused.load(Ordering::Acquire) {
+        if self.post.paused.load(Ordering::Acquire) || self.post.stopped.load(Ordering::Acquire) {
             Instant(0)
         } else {
             self.context.lease.until()

@@ -4,12 +4,13 @@
 //! What does not live here: the queue itself (the kernel's `tasks`), the second copy (`replicas`), workers (`handlers`).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::{Frame, Kind, Priority, Status, Tags};
 use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
+use squall_kernel::limits::TASK_PAYLOAD_BYTES_MAX;
 use squall_kernel::message::{self, PeerMessage, SettleWord, Settlement, Submitted, Terms, Work};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{ExchangeRecord, Pattern};
@@ -28,9 +29,27 @@ use crate::limits::{
 use crate::router::{OutcomeSink, ReplyTo, Request};
 use crate::wire::{ReturnPath, lane_key};
 
+/// The queue of an owned exchange. Empty once the ownership after it, at this very node, has taken it over.
+#[derive(Default)]
+pub(super) struct SharedQueue(Mutex<Option<TaskQueue>>);
+
+impl SharedQueue {
+    fn of(queue: TaskQueue) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(queue))))
+    }
+
+    pub(super) fn take(&self) -> Option<TaskQueue> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<TaskQueue>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The queue of an owned exchange, and what its process keeps beside it.
 pub(super) struct Tasks {
-    pub(super) queue: TaskQueue,
+    pub(super) queue: Arc<SharedQueue>,
     /// Credit of each worker: those of a node's next run are attached again with it.
     credits: BTreeMap<Pid, u32>,
     effects: Vec<TaskEffect>,
@@ -68,6 +87,7 @@ impl Exchanges {
         record: &ExchangeRecord,
         now: Instant,
         state: Option<QueueState>,
+        kept: Option<TaskQueue>,
     ) -> Option<Tasks> {
         // A copy here is out of date from now on, whoever is the backup.
         let replica = self.replicas.remove(record.id);
@@ -75,6 +95,7 @@ impl Exchanges {
             return None;
         }
         let config = config(&self.context, record);
+        let state = state.or_else(|| kept.map(|mut queue| queue.leave(now)));
         let queue = match (state, replica) {
             (Some(state), _) => TaskQueue::from_state(config, now, state),
             (None, Some(replica)) => TaskQueue::from_replica(config, now, replica),
@@ -82,7 +103,7 @@ impl Exchanges {
             (None, None) => TaskQueue::after_loss(config, now, None),
         };
         Some(Tasks {
-            queue,
+            queue: SharedQueue::of(queue),
             credits: BTreeMap::new(),
             effects: Vec::new(),
             ttl: record.settings.ttl,
@@ -108,9 +129,9 @@ impl Running {
         let now = self.context.clock.now();
         let registry = self.context.registry_kept();
         let up = |node: &NodeId| registry.nodes.get(node).is_some_and(|n| n.is_up());
-        let gone: Vec<NodeId> = tasks
-            .queue
-            .awaited_nodes()
+        let awaited = tasks.queue.lock().as_ref().map(TaskQueue::awaited_nodes);
+        let gone: Vec<NodeId> = awaited
+            .unwrap_or_default()
             .into_iter()
             .filter(|n| !up(n))
             .collect();
@@ -136,7 +157,7 @@ impl Running {
 
     /// When the queue wants to be looked at. Without the right to act a tick changes nothing: then a little later.
     pub(super) fn tasks_timeout(&self) -> Option<Instant> {
-        let at = self.tasks.as_ref()?.queue.next_timeout()?;
+        let at = self.tasks.as_ref()?.queue.lock().as_ref()?.next_timeout()?;
         let now = self.context.clock.now();
         Some(if now < self.lease_until() {
             at
@@ -151,8 +172,11 @@ impl Running {
         let Some(tasks) = self.tasks.as_mut().filter(|tasks| tasks.left.is_none()) else {
             return;
         };
-        tasks.left = Some(tasks.queue.leave(now));
-        self.replicas.keep(self.id, tasks.queue.clone().into_replica());
+        let mut queue = tasks.queue.lock();
+        if let Some(queue) = queue.as_mut() {
+            tasks.left = Some(queue.leave(now));
+            self.replicas.keep(self.id, queue.clone().into_replica());
+        }
     }
 
     pub(super) fn submit(&mut self, now: Instant, frame: &Frame) {
@@ -160,6 +184,11 @@ impl Running {
             let why = format!("the exchange '{}' takes requests, not tasks", self.name);
             return self.answer(frame, Status::Declined, why);
         };
+        let len = frame.payload.len();
+        if len > TASK_PAYLOAD_BYTES_MAX {
+            let why = format!("a task has at most {TASK_PAYLOAD_BYTES_MAX} bytes, this one has {len}");
+            return self.answer(frame, Status::Declined, why);
+        }
         let terms = if frame.tags.connection.is_empty() {
             Ok(Terms::default())
         } else {
@@ -251,7 +280,9 @@ impl Running {
         let lease_until = self.lease_until();
         let Some(tasks) = &mut self.tasks else { return };
         let mut effects = std::mem::take(&mut tasks.effects);
-        tasks.queue.step(now, lease_until, input, &mut effects);
+        if let Some(queue) = tasks.queue.lock().as_mut() {
+            queue.step(now, lease_until, input, &mut effects);
+        }
         for effect in effects.drain(..) {
             self.carry_out_task(effect);
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use squall_client::handler::{Notice, NoticeKind, ServerInfo};
 use squall_kernel::frame::{Frame, Status, Tags, TraceContext};
-use squall_kernel::id::{ExchangeId, NodeId, Pid};
+use squall_kernel::id::ExchangeId;
 use squall_kernel::limits::DRIFT_PPM;
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::Span;

@@ -37,7 +37,7 @@ fn the_next_node_of_the_list_is_the_backup_and_takes_over() {
     assert_eq!(stands(&log), (Some(NodeId(3)), Some(NodeId(2))), "least loaded");
     log.run(&lost(2, 1));
     assert_eq!(stands(&log), (Some(NodeId(3)), None), "there is nobody else");
-    log.run(&node(1, "a", 2));
+    log.run(&node(1, "a", 11));
     assert_eq!(stands(&log), (Some(NodeId(3)), Some(NodeId(1))));
 }
 
@@ -46,7 +46,7 @@ fn a_backup_that_is_up_is_kept_and_outranks_the_failover_list() {
     let mut log = owned_by_a();
     log.run(&lost(3, 1));
     assert_eq!(stands(&log), (Some(NodeId(1)), Some(NodeId(2))));
-    log.run(&node(3, "c", 2));
+    log.run(&node(3, "c", 11));
     assert_eq!(
         stands(&log),
         (Some(NodeId(1)), Some(NodeId(2))),
