@@ -118,7 +118,7 @@ async fn what_is_wrong_with_a_declaration_is_named() {
             "strategy: 'lottery\\u{1b}' is none; there are default, round",
         ),
         (declaration("x", ""), "strategy: '' is none"),
-        (pattern, "pattern: 'shout' is none; there is request-response"),
+        (pattern, "pattern: 'shout' is none; there are request-response"),
         (
             failover(&["a", "b", "a"]),
             "failover: node 'a' stands in it twice",
