@@ -329,6 +329,32 @@ async fn a_task_that_is_tried_in_vain_is_a_dead_letter_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_published_where_that_is_what_its_exchange_is_for() {
+    let mut cluster = Cluster::new(2);
+    cluster.declare_pattern("complaints", Pattern::PublishSubscribe, Settings::default());
+    let pubsub = &cluster.planes[1].pubsub;
+    let complaints = name("complaints");
+    let clerk = pubsub.subscribe_embedded(&complaints, "", &["#"]).await;
+    let mut clerk = clerk.unwrap();
+    quiet().await;
+    let settings = Settings {
+        attempts: Some(1),
+        dead_letter: Some(name("complaints")),
+        ..Settings::default()
+    };
+    let exchange = declare(&mut cluster, settings);
+    let worker = Worker::attach(&cluster, 1, 1);
+    quiet().await;
+    kept(&submit(&cluster, 1, exchange, "x").await);
+    quiet().await;
+    worker.say(&cluster, 0, back(Retry::AtOnce)).await;
+    quiet().await;
+    let letter = clerk.next().await.expect("the dead letter").published;
+    assert_eq!(letter.payload, Bytes::from_static(b"x"));
+    assert_eq!(letter.key, Bytes::from_static(b"mails"), "it had no key");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_another_node_a_task_is_in_a_single_copy_until_there_is_one() {
     let mut cluster = Cluster::new(2);
     let exchange = declare(&mut cluster, Settings::default());
