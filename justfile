@@ -40,6 +40,10 @@ sim *ARGS="--tier both --minutes 2":
 sim-test *ARGS:
     cargo test --config .ci/sim.toml -p squall-chaos --features planted --test simulator --test planted {{ARGS}}
 
+# the bugs planted in the queue of tasks
+tasks-test *ARGS:
+    cargo test -p squall-kernel --features planted --test tasks_planted {{ARGS}}
+
 # Jaeger: a `jaeger` on PATH, else the container image; then run a cluster with --otlp http://127.0.0.1:4317
 jaeger:
     @bash dashboards/jaeger.sh
