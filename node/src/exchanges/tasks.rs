@@ -9,17 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::{Frame, Kind, Priority, Status, Tags};
-use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
-use squall_kernel::keys::Key;
+use squall_kernel::id::{MessageId, NodeId, Pid};
 use squall_kernel::limits::TASK_PAYLOAD_BYTES_MAX;
 use squall_kernel::message::{self, PeerMessage, SettleWord, Settlement, Submitted, Terms, Work};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{ExchangeRecord, Pattern};
 use squall_kernel::tasks::{
-    Backup, DeadLetter, Delivery, LeaseNo, QueueState, Retry, SettleResult, Spec, Submit, TaskConfig,
-    TaskEffect, TaskId, TaskInput, TaskQueue,
+    Backup, Delivery, LeaseNo, QueueState, Retry, SettleResult, Spec, Submit, TaskConfig, TaskEffect, TaskId,
+    TaskInput, TaskQueue,
 };
 use squall_kernel::time::{Instant, Span};
+
+mod dead_letters;
 
 use super::run::Running;
 use super::{Exchanges, Post};
@@ -27,7 +28,7 @@ use crate::data::DataContext;
 use crate::limits::{
     TASK_ATTEMPTS_DEFAULT, TASK_BACKOFF, TASK_LEASE_DEFAULT, TASK_LOOK_AGAIN, TASK_UNIQUE_FOR_DEFAULT,
 };
-use crate::router::{OutcomeSink, Publish, ReplyTo, Request};
+use crate::router::OutcomeSink;
 use crate::wire::{ReturnPath, lane_key};
 
 /// The queue of an owned exchange. Empty once the ownership after it, at this very node, has taken it over.
@@ -404,62 +405,6 @@ impl Running {
             ..Frame::new(Kind::Submit)
         };
         ReturnPath::of(&frame)
-    }
-
-    /// The queue says it again until the letter has arrived.
-    fn dead(&self, letter: DeadLetter, forward_to: Option<ExchangeName>) {
-        tracing::info!(exchange = %self.name, task = %letter.task, reason = %letter.reason, "dead letter");
-        let Some(name) = forward_to else { return };
-        let registry = self.context.registry_kept();
-        let (Some(to), Some(plane)) = (registry.exchange(&name), self.context.wire.local()) else {
-            return;
-        };
-        let request = self.passed_on(to, &letter);
-        let sink: Arc<dyn OutcomeSink> = Arc::<Post>::clone(&self.post);
-        plane.router.submit(request, ReplyTo::Sink(sink, letter.task.0));
-    }
-
-    /// A dead letter as its exchange takes it. Its id is the same however often it is sent.
-    fn passed_on(&self, to: &ExchangeRecord, letter: &DeadLetter) -> Request {
-        let spec = &letter.spec;
-        let unique = Bytes::from(format!("dead letter {} {}", self.id, letter.task));
-        let priority = Priority::new(spec.priority.get()).unwrap_or_default();
-        let mut request = Request {
-            priority,
-            tags: Tags {
-                service: spec.service_tag.clone(),
-                key: spec.key.clone(),
-                ..Tags::default()
-            },
-            ..Request::new(to.id, spec.payload.clone())
-        };
-        match to.pattern {
-            Pattern::RequestResponse => {}
-            Pattern::Task => {
-                let terms = Terms {
-                    unique,
-                    ..Terms::default()
-                };
-                request.submit = true;
-                request.tags.connection = terms.to_tag().unwrap_or_default();
-            }
-            Pattern::PublishSubscribe | Pattern::InvertedPublishSubscribe => {
-                request.publish = Some(Publish {
-                    priority,
-                    ..Publish::default()
-                });
-                request.tags.request = unique;
-                request.tags.key = self.key_of(&spec.key);
-            }
-        }
-        request
-    }
-
-    /// A task's key may be anything; that of a publish may not.
-    fn key_of(&self, key: &Bytes) -> Bytes {
-        let named = || Key::new(self.name.as_str());
-        let key = Key::take(key.clone()).or_else(|_| named());
-        key.map_or_else(|_| Bytes::from_static(b"dead-letter"), Bytes::from)
     }
 }
 
