@@ -88,9 +88,9 @@ pub struct Frame {
     pub from: Pid,
     /// Milliseconds until the request's deadline; 0 where there is none.
     pub left_ms: u32,
-    /// Request, Deliver, Reply: number of this copy under the strategy `default`, from 1. Chunk, Ask, Tell: number of
-    /// this part within its request, from 1. Task frames: number of the attempt, from 1. Event: number of this node among
-    /// those that confirm, from 1. 0 where there is none.
+    /// Request from a client: 1 when it answers questions (`Ask`). Request, Deliver, Reply: number of this copy under the
+    /// strategy `default`, from 1. Chunk, Ask, Tell: number of this part within its request, from 1. Task frames: number
+    /// of the attempt, from 1. Event: number of this node among those that confirm, from 1. 0 where there is none.
     pub index: u32,
     /// Request, Deliver, Reply: copies under `default`, 0 or 1 elsewhere. Chunk: chunks in all, on the last one; 0
     /// before. Task frames: attempts allowed. Event: nodes that confirm.

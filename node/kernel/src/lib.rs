@@ -32,6 +32,7 @@ pub mod reason;
 pub mod registry;
 pub mod spread;
 pub mod subscriptions;
+pub mod talk;
 pub mod tasks;
 pub mod time;
 pub mod view;

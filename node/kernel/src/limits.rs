@@ -29,6 +29,12 @@ pub const REASON_BYTES_MAX: usize = 1024;
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest payload: what remains of the frame beside header, tags and a reason.
 pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+/// Largest chunk of a response, question or answer to one.
+pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
+/// Chunks of one response under way: two of the largest frames in all, whatever the requester asks for.
+pub const CHUNK_CREDIT_MAX: u32 = 64;
+/// Questions that a handler asks back within one request: more are a session of their own.
+pub const QUESTIONS_MAX: u32 = 64;
 /// Chunk of a registry snapshot: short enough that a heartbeat behind it is not late.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 64 * 1024;
 /// Largest registry snapshot that is sent: 100 000 exchanges of 600 bytes.
@@ -141,6 +147,7 @@ pub const ATTACH_CAP: Span = Span::from_ms(250);
 pub const DRIFT_PPM: u64 = 10_000;
 
 const _: () = assert!(PAYLOAD_BYTES_MAX + REASON_BYTES_MAX + 4 * TAG_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(CHUNK_BYTES_MAX * CHUNK_CREDIT_MAX as usize <= 2 * FRAME_BYTES_MAX);
 const _: () = assert!(SNAPSHOT_CHUNK_BYTES * 2 < FRAME_BYTES_MAX);
 const _: () = assert!(SCRIPTS_BYTES_MAX * 4 <= SNAPSHOT_BYTES_MAX);
 // A signature takes up to ten bytes in a message, and every handler is named once.

@@ -111,6 +111,42 @@ reasons! {
 }
 
 reasons! {
+    /// What was wrong with a chunk, its credit, a question or an answer: told to whoever sent it, and to nobody else.
+    TalkFault {
+        /// A chunk before this one is missing.
+        Gap = "a chunk before this one is missing",
+        /// That chunk was sent before.
+        Repeated = "that chunk was sent before",
+        /// More chunks than the requester takes now.
+        BeyondCredit = "more chunks than the requester takes",
+        /// A chunk after the last one.
+        AfterLast = "a chunk after the last one",
+        /// The last chunk says how many there are: its own number.
+        WrongCount = "the count of the last chunk is not its number",
+        /// The request is answered, and chunks are missing.
+        Incomplete = "answered without the last chunk",
+        /// A part is above the bound.
+        TooLarge = "a chunk, question or answer above the bound of its size",
+        /// More credit than may be under way, or none.
+        CreditAbuse = "credit above its bound, or none",
+        /// One question at a time.
+        QuestionOpen = "another question is open",
+        /// Questions are numbered from 1.
+        QuestionOrder = "not the number of the next question",
+        /// More questions than one request may bring.
+        TooManyQuestions = "more questions than a request may bring",
+        /// The requester does not answer questions.
+        NoQuestions = "the requester takes no questions",
+        /// An answer to a question that is not open.
+        NoSuchQuestion = "no such question is open",
+        /// It comes from an epoch that is over, or not from the handler that has the request.
+        Fenced = "fenced: another handler or a later epoch has the request",
+        /// The request is unknown, or has ended.
+        Over = "the request is unknown or has ended",
+    }
+}
+
+reasons! {
     /// Why a handler was detached.
     DetachReason {
         /// It asked for it.

@@ -20,9 +20,10 @@ pub enum Kind {
     Publish = 6,
     /// A publish on its way to a node's subscribers.
     Event = 7,
-    /// A part of a response, from the handler's node to the requester's.
+    /// A part of a response, from the handler's node to the requester's. With the status `None` a chunk, a question or an
+    /// answer is one that was refused: it comes back to its sender with what was wrong.
     Chunk = 8,
-    /// More chunks that the requester takes, from its node to the handler's.
+    /// More chunks that the requester takes, from its node to the handler's. With the status `None`: nothing more is taken.
     Credit = 9,
     /// A question back, from the handler's node to the requester's.
     Ask = 10,
