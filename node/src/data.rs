@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{Boot, ExchangeId, ExchangeName, NodeId, NodeName, Pid};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::reason::NoReply;
@@ -25,6 +25,7 @@ use crate::process::ProcessTable;
 use crate::pubsub::PubSub;
 use crate::router::Router;
 use crate::spans::Sampler;
+use crate::talks::{self, Talks};
 use crate::wire::{PeerLink, ReturnPath, Wire, count};
 
 mod change;
@@ -71,6 +72,7 @@ pub struct DataContext {
     pub processes: ProcessTable,
     /// The way to any node.
     pub wire: Wire,
+    pub(crate) talks: Talks,
     pub(crate) journal: Option<Journal>,
     pub(crate) sampler: Sampler,
     pub(crate) functions: functions::Registry,
@@ -148,6 +150,7 @@ impl DataPlane {
             runtime: config.runtime,
             processes: ProcessTable::new(config.node, config.boot),
             wire: Wire::new(config.node),
+            talks: Talks::default(),
             journal: config.journal,
             sampler: config.sampler,
             functions: config.functions,
@@ -201,6 +204,7 @@ impl DataPlane {
         self.exchanges.registry_changed(&change);
         self.handlers.registry_changed(&change);
         self.pubsub.registry_changed(&change);
+        self.context.talks.registry_changed(&change);
         self.router.registry_changed(&change);
     }
 
@@ -220,6 +224,8 @@ impl DataPlane {
             Kind::Settle => self.exchanges.settle(frame),
             Kind::Deliver => self.handlers.deliver(from, frame),
             Kind::Reply => self.router.reply(frame),
+            Kind::Chunk | Kind::Ask if frame.status == Status::Reply => self.router.talked(from, &frame),
+            Kind::Chunk | Kind::Ask | Kind::Credit | Kind::Tell => self.handlers.talk(frame),
             Kind::Control => match message::parse(&frame.payload) {
                 Ok(message) => self.message(from, message),
                 Err(error) => {
@@ -229,9 +235,7 @@ impl DataPlane {
             },
             Kind::Publish => self.publish(frame),
             Kind::Event => self.pubsub.event(from, frame),
-            Kind::Ack | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => {
-                count(&self.context.wire.tally.garbled);
-            }
+            Kind::Ack => count(&self.context.wire.tally.garbled),
         }
     }
 
@@ -342,13 +346,11 @@ impl DataPlane {
             Kind::Reply => self.context.wire.reply(frame),
             Kind::Control => self.control_undeliverable(to, &frame),
             Kind::Event => self.pubsub.not_delivered(&frame, why),
+            Kind::Chunk | Kind::Ask => talks::broken_off(&self.context, &frame),
+            Kind::Credit | Kind::Tell => self.router.untold(&frame),
             Kind::Request
             | Kind::Ack
             | Kind::Publish
-            | Kind::Chunk
-            | Kind::Credit
-            | Kind::Ask
-            | Kind::Tell
             | Kind::Submit
             // Its lease ends by its time, and a worker says again what nobody answers.
             | Kind::Settle

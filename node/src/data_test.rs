@@ -19,5 +19,11 @@ mod requests;
 mod routing;
 #[path = "data_test/sessions.rs"]
 mod sessions;
+#[path = "data_test/talk_faults.rs"]
+mod talk_faults;
+#[path = "data_test/talks.rs"]
+mod talks;
+#[path = "data_test/talks_grpc.rs"]
+mod talks_grpc;
 #[path = "data_test/tasks.rs"]
 mod tasks;

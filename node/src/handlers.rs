@@ -249,6 +249,20 @@ impl Handlers {
             .reply(ReturnPath::of(frame).none(attachment.pid(), reason));
     }
 
+    /// Takes in what a requester says to a handler. One that has answered is told what it did wrong, if anything: credit
+    /// that crossed its answer is nothing to it.
+    pub(crate) fn talk(&self, frame: Frame) {
+        let wrong = matches!(frame.status, Status::None(_)) && !frame.payload.is_empty();
+        let (to, told) = (frame.to, wrong.then(|| frame.clone()));
+        if self.context.talks.hear(frame) {
+            return;
+        }
+        let attachment = self.read().by_serial.get(&to).cloned();
+        if let (Some(attachment), Some(told)) = (attachment, told) {
+            attachment.sink().too_late(&attachment, told);
+        }
+    }
+
     /// Takes in a system message for one handler, or for all of the exchange.
     pub(crate) fn system(&self, from: NodeId, to: Option<Pid>, message: &SystemMessage) {
         self.deny_ghosts(from, message);

@@ -25,5 +25,6 @@ pub mod session;
 mod sources;
 pub mod spans;
 mod system;
+mod talks;
 pub mod telemetry;
 pub mod wire;

@@ -14,6 +14,9 @@ pub const CREDIT_DEFAULT: u32 = 256;
 pub const CREDIT_MAX: u32 = 4096;
 /// Open requests of one session.
 pub const SESSION_REQUESTS_MAX: usize = 4096;
+/// Requests of one session whose responses come in chunks, or whose handlers may ask back: each may hold as many chunks
+/// as its credit says.
+pub const SESSION_TALKS_MAX: usize = 256;
 /// Handlers of one session.
 pub const SESSION_HANDLERS_MAX: usize = 1024;
 /// Mailbox of a session: all its deliveries or all its outcomes at once, and system messages beside them.

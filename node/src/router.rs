@@ -11,6 +11,7 @@ use squall_kernel::id::{ExchangeId, ExchangeName, MessageId};
 use squall_kernel::limits::{OPEN_REQUESTS_MAX, REDIRECTS_MAX, REQUEST_TIMEOUT_MS_MAX};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
+use squall_kernel::talk::RequesterEnd;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +28,7 @@ mod outcome;
 mod publishing;
 mod request;
 mod stats;
+mod talking;
 
 use open::{Copies, CopyEnd, Open, OpenTable, Stage};
 pub use outcome::{Outcome, OutcomeSink, ReplyTo};
@@ -34,6 +36,7 @@ use request::oversized;
 pub use request::{Publish, Request};
 pub use stats::ExchangeStats;
 use stats::{StatsTable, Ticket};
+pub use talking::{Said, TalkId, Talking};
 
 /// The open requests of a node.
 pub struct Router {
@@ -89,7 +92,12 @@ impl Router {
             request.timeout
         };
         let timeout = wanted.min(Span::from_ms(u64::from(REQUEST_TIMEOUT_MS_MAX)));
+        let talk = request
+            .talk
+            .as_ref()
+            .map(|talking| Box::new(RequesterEnd::new(talking.terms)));
         let open = Open {
+            talk,
             trace: spans::context_of(&span, request.trace),
             request,
             reply_to,
@@ -107,7 +115,10 @@ impl Router {
         let open = self.begun(open);
         if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_REQUESTS_MAX {
             self.end(open, NoReply::Rejected);
-        } else if let Some(what) = oversized(&open.request).or_else(|| self.misplaced(&open.request)) {
+        } else if let Some(what) = oversized(&open.request)
+            .or_else(|| self.misplaced(&open.request))
+            .or_else(|| self.out_of_terms(&open.request))
+        {
             let exchange = open.request.exchange;
             self.conclude(open, Outcome::declined(exchange, what));
         } else {
@@ -160,6 +171,9 @@ impl Router {
                 let key = lane_key(open.request.exchange, open.request.from.serial);
                 open.stage = Stage::Sent { owner, keeper: owner };
                 let unconfirmed = publishing::is_unconfirmed(&open.request);
+                if let Some(talk) = &mut open.talk {
+                    talk.sent(epoch);
+                }
                 let due = open.deadline;
                 self.table.insert(message, open, due);
                 if let Err(error) = self.context.wire.frame(owner, key, frame) {
@@ -228,7 +242,12 @@ impl Router {
         if frame.count > 1 {
             return self.copy_ended(frame);
         }
-        match (self.table.take_sent(&frame), frame.status) {
+        let taken = self.table.take_sent(&frame);
+        let frame = match &taken {
+            Some(open) => self.judged(open, frame),
+            None => frame,
+        };
+        match (taken, frame.status) {
             // The owner tells of all recent requests that a lost node had, answered or not.
             (None, Status::None(NoReply::Interrupted)) => {}
             (None, _) => self.too_late(&frame, self.table.is_second(&frame)),
@@ -338,6 +357,7 @@ impl Router {
 
     fn conclude(&self, open: Open, outcome: Outcome) {
         self.ended(open.told, &outcome);
+        self.let_go(&open, &outcome);
         self.open.fetch_sub(1, Ordering::Relaxed);
         open.stats.count(outcome.status);
         open.stats.end(self.context.clock.now(), open.started);

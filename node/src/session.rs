@@ -23,7 +23,7 @@ use crate::limits::{
 };
 use crate::process::{Inbox, Mailbox, Process, ProcessKind, Push, mailbox};
 use crate::pubsub::{Subscriber, SubscriberEvent};
-use crate::router::{Outcome, OutcomeSink, ReplyTo, Request};
+use crate::router::{Outcome, OutcomeSink, Request, Said, TalkId};
 use crate::spans;
 use crate::wire::{ReturnPath, count};
 
@@ -31,8 +31,11 @@ mod convert;
 mod grpc;
 mod native;
 mod subscribing;
+mod talking;
 
 pub use grpc::GrpcSessions;
+use talking::{NodeLine, TalkQueue};
+
 pub use native::{NativeConnection, NativeSessions, SessionEnd};
 
 use subscribing::Readable;
@@ -54,6 +57,10 @@ pub(crate) enum Event {
     Published { subscriber: u64, event: SubscriberEvent },
     /// A subscriber is no more.
     SubscriberEnded { subscriber: u64, reason: String },
+    /// What the handler of a request says before it answers.
+    Said { id: u64, said: Said },
+    /// What a requester says to a handler.
+    Talk(Frame),
 }
 
 /// The answer to the question how long a handler may count on its leadership: what this node holds for it now.
@@ -79,6 +86,10 @@ pub(crate) struct DeliveryKey {
 struct OpenDelivery {
     back: ReturnPath,
     put: Instant,
+    /// Chunks that its requester takes at first.
+    credit: u32,
+    /// What goes between the requester and the handler, once the handler has spoken.
+    line: Option<Arc<NodeLine>>,
     /// Lives until the answer.
     _span: tracing::Span,
 }
@@ -87,6 +98,7 @@ struct OpenDelivery {
 struct Entrance {
     context: Arc<DataContext>,
     mailbox: Mailbox<Event>,
+    talks: Arc<TalkQueue>,
     requests: AtomicUsize,
     overflowed: AtomicBool,
     overflow: Notify,
@@ -134,6 +146,11 @@ impl HandlerSink for Entrance {
         let _asked_again = self.push_if_room(Event::Deliver(frame));
     }
 
+    fn too_late(&self, _handler: &Arc<Attachment>, frame: Frame) {
+        // Without room it goes untold: it was counted.
+        let _counted = self.push_if_room(Event::Talk(frame));
+    }
+
     fn leads(&self, handler: &Arc<Attachment>) {
         // Without room the client is answered when it asks the next time.
         let _asked_again = self.push_if_room(Event::Leads {
@@ -176,6 +193,10 @@ pub(crate) struct Session {
     subscribers: HashMap<u64, Arc<Subscriber>>,
     /// Events of subscribers and everything else take turns.
     subscribers_turn: bool,
+    /// Open requests of the client that have more than one reply, by the client's own ids.
+    talks: HashMap<u64, TalkId>,
+    /// What belongs to talks and everything else take turns.
+    talks_turn: bool,
 }
 
 impl Session {
@@ -189,6 +210,7 @@ impl Session {
         let entrance = Arc::new(Entrance {
             context,
             mailbox,
+            talks: Arc::default(),
             requests: AtomicUsize::new(0),
             overflowed: AtomicBool::new(false),
             overflow: Notify::new(),
@@ -204,6 +226,8 @@ impl Session {
             asked: HashMap::new(),
             subscribers: HashMap::new(),
             subscribers_turn: false,
+            talks: HashMap::new(),
+            talks_turn: false,
         }
     }
 
@@ -229,6 +253,7 @@ impl Session {
                 biased;
                 () = entrance.overflow.notified() => continue,
                 () = entrance.readable.some.notified() => continue,
+                () = entrance.talks.some.notified() => continue,
                 taken = self.inbox.next() => taken,
             };
             let (event, put) = taken.expect("the session itself holds the other end");
@@ -240,14 +265,33 @@ impl Session {
     pub(crate) fn try_next(&mut self) -> Option<Event> {
         self.subscribers_turn = !self.subscribers_turn;
         if self.subscribers_turn
-            && let Some(event) = self.published()
+            && let Some(event) = self.beside()
         {
             return Some(event);
         }
         match self.inbox.try_next() {
             Some((event, put)) => Some(self.seen(event, put)),
-            None => self.published(),
+            None => self.beside(),
         }
+    }
+
+    /// What does not come through the mailbox: publishes and talks in turn.
+    fn beside(&mut self) -> Option<Event> {
+        self.talks_turn = !self.talks_turn;
+        if self.talks_turn {
+            self.talk().or_else(|| self.published())
+        } else {
+            self.published().or_else(|| self.talk())
+        }
+    }
+
+    fn talk(&mut self) -> Option<Event> {
+        let event = self.entrance.talks.pop()?;
+        if let Event::Outcome { id, .. } = &event {
+            self.talks.remove(id);
+        }
+        let now = self.context().clock.now();
+        Some(self.seen(event, now))
     }
 
     fn seen(&mut self, mut event: Event, put: Instant) -> Event {
@@ -262,7 +306,9 @@ impl Session {
             | Event::System { .. }
             | Event::Leads { .. }
             | Event::Published { .. }
-            | Event::SubscriberEnded { .. } => {}
+            | Event::SubscriberEnded { .. }
+            | Event::Said { .. }
+            | Event::Talk(_) => {}
             Event::Detached { handler, .. } => {
                 self.handlers.remove(handler);
                 self.asked.remove(handler);
@@ -289,6 +335,8 @@ impl Session {
             OpenDelivery {
                 back: ReturnPath::of(frame),
                 put,
+                credit: frame.credit,
+                line: None,
                 _span: span,
             },
         );
@@ -356,11 +404,12 @@ impl Session {
         })
     }
 
-    /// Answers a delivery. An answer to nothing that is open is counted and dropped.
-    pub(crate) fn answer(&mut self, key: DeliveryKey, status: Status, payload: Bytes) {
+    /// Answers a delivery. An answer to nothing that is open is counted and refused: false.
+    pub(crate) fn answer(&mut self, key: DeliveryKey, status: Status, payload: Bytes) -> bool {
         let context = Arc::clone(self.context());
         let Some(delivery) = self.open.remove(&key) else {
-            return count(&context.wire.tally.late_replies);
+            count(&context.wire.tally.late_replies);
+            return false;
         };
         if let Some(handler) = self.handlers.get(&key.handler) {
             let now = context.clock.now();
@@ -373,7 +422,12 @@ impl Session {
             node: context.node,
             serial: key.handler,
         };
-        context.wire.reply(delivery.back.reply(from, status, payload));
+        let given_up = delivery.line.as_ref().is_some_and(|line| line.is_over());
+        context.talks.forget(key.into());
+        if !given_up {
+            context.wire.reply(delivery.back.reply(from, status, payload));
+        }
+        true
     }
 
     /// Passes on what a worker of this session says of a task. Gives the answer where it goes nowhere.
@@ -393,15 +447,21 @@ impl Session {
                 request.tags.request,
             ));
         }
-        requests.fetch_add(1, Ordering::Relaxed);
+        let Some(reply_to) = self.reply_to(id, &request) else {
+            return Some(Outcome::none(
+                request.exchange,
+                NoReply::Rejected,
+                request.tags.request,
+            ));
+        };
+        self.entrance.requests.fetch_add(1, Ordering::Relaxed);
         self.process.count_sent(1);
-        let sink: Arc<dyn OutcomeSink> = Arc::<Entrance>::clone(&self.entrance);
         self.plane.router.submit(
             Request {
                 from: self.pid(),
                 ..request
             },
-            ReplyTo::Sink(sink, id),
+            reply_to,
         );
         None
     }
@@ -414,6 +474,7 @@ impl Drop for Session {
         }
         self.unsubscribe_all();
         self.inbox.close();
+        self.give_up_all();
         let wire = &self.plane.context.wire;
         let node = self.plane.context.node;
         // What never reached the client was certainly not delivered; what did may have been carried out.
@@ -429,6 +490,7 @@ impl Drop for Session {
             }
         }
         for (key, delivery) in self.open.drain() {
+            self.plane.context.talks.forget(key.into());
             wire.reply(delivery.back.none(
                 Pid {
                     node,

@@ -66,6 +66,8 @@ pub struct Tally {
     pub expired: AtomicU64,
     /// Outcomes nobody was there to take.
     pub unclaimed: AtomicU64,
+    /// Chunks, credit, questions and answers that broke a rule. Who sent them is told.
+    pub talk_faults: AtomicU64,
     /// Requests declined because the function of their exchange failed. Their requesters are told.
     pub functions_failed: AtomicU64,
     /// Events that did not reach a node with subscribers.
@@ -84,6 +86,7 @@ impl Tally {
             &self.expired,
             &self.unclaimed,
             &self.events_lost,
+            &self.talk_faults,
         ]
         .iter()
         .map(|n| n.load(Relaxed))

@@ -1,7 +1,8 @@
 //! `squall reply`: handlers that echo, or answer with a program's output.
 
 mod lease;
-mod program;
+pub(super) mod program;
+mod talk;
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -40,6 +41,13 @@ pub(crate) struct ReplyArgs {
     /// SQUALL_CONNECTION_TAG, SQUALL_EPOCH and SQUALL_LEADER_EPOCH are set
     #[arg(long, value_name = "PROGRAM [ARGS]", num_args = 1.., allow_hyphen_values = true)]
     cmd: Vec<String>,
+    /// Send every line of the answer as a chunk of its own, to requesters that take chunks
+    #[arg(long)]
+    chunks: bool,
+    /// Ask the requester this before answering. A program finds the answer in SQUALL_ANSWER; with --echo the answer takes
+    /// the payload's place. A requester that does not answer is declined
+    #[arg(long, value_name = "TEXT")]
+    ask: Option<String>,
     /// How long the program may run before it is killed and the request declined
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::some_time)]
     cmd_timeout: Duration,
@@ -64,7 +72,7 @@ pub(crate) async fn run(args: ReplyArgs, connect: ConnectArgs) -> Result<()> {
     let program = if args.echo {
         None
     } else {
-        Some(Program::new(&args.cmd, args.cmd_timeout)?)
+        Some(Program::new("--cmd", &args.cmd, args.cmd_timeout)?)
     };
     let serving = async {
         let client = connect.client("squall reply", CONNECT_WITHIN).await?;
@@ -109,6 +117,8 @@ async fn attach_all(client: &Client, args: &ReplyArgs, program: Option<&Program>
             label: label.clone(),
             program: program.cloned(),
             leases: args.leases,
+            chunks: args.chunks,
+            ask: args.ask.clone(),
         };
         let attached = client
             .attach(args.exchange.as_str(), options.clone(), handler)
@@ -148,13 +158,25 @@ struct Answerer {
     label: String,
     program: Option<Program>,
     leases: bool,
+    chunks: bool,
+    ask: Option<String>,
 }
 
 impl Handler for Answerer {
     async fn handle(&mut self, delivery: Delivery) -> Answer {
-        match &self.program {
-            None => Answer::Reply(delivery.payload),
-            Some(program) => program.answer(&delivery).await,
+        let told = match &self.ask {
+            None => None,
+            Some(question) => match delivery.ask(question.clone()).await {
+                Ok(told) => Some(told),
+                Err(error) => return Answer::Decline(format!("asked back '{question}': {error}")),
+            },
+        };
+        let sender = if self.chunks { delivery.chunks().ok() } else { None };
+        match (&self.program, sender) {
+            (None, None) => Answer::Reply(told.unwrap_or(delivery.payload)),
+            (None, Some(sender)) => talk::echo(&told.unwrap_or(delivery.payload), sender).await,
+            (Some(program), None) => program.answer(&delivery, told.as_ref()).await,
+            (Some(program), Some(sender)) => program.stream(&delivery, told.as_ref(), sender).await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod load;
 mod summary;
+mod talk;
 
 use std::io::{IsTerminal as _, Read as _, Write as _, stdin, stdout};
 use std::time::{Duration, Instant};
@@ -10,9 +11,9 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
-use squall_client::{Client, Reply, RequestError, RequestOptions};
+use squall_client::{CHUNKS_DEFAULT, Client, Reply, RequestError, RequestOptions};
 use squall_kernel::id::ExchangeName;
-use squall_kernel::limits::PAYLOAD_BYTES_MAX;
+use squall_kernel::limits::{CHUNK_CREDIT_MAX, PAYLOAD_BYTES_MAX};
 use squall_kernel::reason::NoReply;
 
 use self::summary::outcome_word;
@@ -53,6 +54,16 @@ pub(crate) struct RequestArgs {
     /// Print the outcome, or the summary, as JSON
     #[arg(long)]
     json: bool,
+    /// Take the response in chunks and print each as it comes; what is not taken holds its handler up
+    #[arg(long, conflicts_with_all = ["count", "in_flight"])]
+    chunks: bool,
+    /// Chunks under way at once
+    #[arg(long, value_name = "N", default_value_t = CHUNKS_DEFAULT, requires = "chunks", value_parser = clap::value_parser!(u32).range(1..=i64::from(CHUNK_CREDIT_MAX)))]
+    credit: u32,
+    /// Answer what the handler asks back with what this program prints; must come last. The question is its standard
+    /// input; when it fails, the question is declined with the first line of its standard error
+    #[arg(long, value_name = "PROGRAM [ARGS]", num_args = 1.., allow_hyphen_values = true, conflicts_with_all = ["count", "in_flight"])]
+    answer: Vec<String>,
 }
 
 impl RequestArgs {
@@ -89,7 +100,9 @@ pub(crate) async fn run(args: RequestArgs, payload: Bytes, connect: ConnectArgs)
         client = connect.client("squall request", CONNECT_WITHIN) => client?,
         () = signals::ended() => return Err(RequestError::Unavailable(NoReply::Unreachable).into()),
     };
-    let result = if args.count > 1 {
+    let result = if args.chunks || !args.answer.is_empty() {
+        talk::run(&client, &args, payload).await
+    } else if args.count > 1 {
         load::run(&client, &args, payload).await
     } else {
         one(&client, &args, payload).await
@@ -105,6 +118,11 @@ async fn one(client: &Client, args: &RequestArgs, payload: Bytes) -> Result<()> 
         // It was sent, and nobody waits for the answer any more.
         () = signals::ended() => Err(RequestError::Interrupted),
     };
+    tell(args, outcome, began)
+}
+
+/// Prints how a request ended.
+fn tell(args: &RequestArgs, outcome: Result<Reply, RequestError>, began: Instant) -> Result<()> {
     if args.json {
         writeln!(stdout(), "{:#}", document(&outcome, began.elapsed()))?;
         return outcome
@@ -112,7 +130,7 @@ async fn one(client: &Client, args: &RequestArgs, payload: Bytes) -> Result<()> 
             .map_err(|error| Quiet(of_request(&error)).into());
     }
     let reply = outcome.map_err(|error| explained(error, &args.exchange))?;
-    print(&reply)
+    print(&reply.payload)
 }
 
 fn explained(error: RequestError, exchange: &ExchangeName) -> anyhow::Error {
@@ -130,14 +148,14 @@ fn explained(error: RequestError, exchange: &ExchangeName) -> anyhow::Error {
     Worded::of(error, hint)
 }
 
-fn print(reply: &Reply) -> Result<()> {
+fn print(payload: &[u8]) -> Result<()> {
     let mut out = stdout().lock();
     if out.is_terminal() {
-        let text = values::for_terminal(&String::from_utf8_lossy(&reply.payload));
+        let text = values::for_terminal(&String::from_utf8_lossy(payload));
         let end = if text.ends_with('\n') { "" } else { "\n" };
         write!(out, "{text}{end}")?;
     } else {
-        out.write_all(&reply.payload)?;
+        out.write_all(payload)?;
     }
     out.flush().context("standard output")
 }

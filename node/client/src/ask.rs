@@ -9,10 +9,13 @@ use squall_kernel::id::{ExchangeId, ExchangeName, MessageId};
 use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX};
 use squall_kernel::message::{Call, ClientMessage, NodeMessage, control};
 use squall_kernel::reason::NoReply;
+use squall_kernel::talk::Terms;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::attachment::Route;
+use crate::chunks::{Answerer, Chunks};
+use crate::client::Client;
 use crate::error::{Invalid, RequestError};
 use crate::limits::{OUTCOME_GRACE, REFUSED_RETRY, REPLIES_QUEUE};
 use crate::link::{Link, Peer};
@@ -34,7 +37,8 @@ pub(crate) struct Ask {
 /// What it is to the node.
 #[derive(Debug, Clone)]
 enum Purpose {
-    Request,
+    /// A request, and what is taken beside one reply.
+    Request(Terms),
     Publish(Head),
     /// A task for the queue of the exchange: its terms, and how urgent it is.
     Task {
@@ -73,7 +77,7 @@ impl Ask {
             payload,
             options,
             deadline,
-            purpose: Purpose::Request,
+            purpose: Purpose::Request(Terms::default()),
         })
     }
 
@@ -124,6 +128,49 @@ impl Ask {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(unreachable),
         }
+    }
+
+    /// Wants its response in chunks.
+    pub(crate) fn chunked(mut self, credit: u32) -> Result<Self, Invalid> {
+        let terms = Terms {
+            credit,
+            questions: false,
+        };
+        if credit == 0 || terms.check().is_err() {
+            return Err(Invalid::Chunks { credit });
+        }
+        self.purpose = Purpose::Request(terms);
+        Ok(self)
+    }
+
+    /// Sends it, and takes chunks and questions as they come.
+    pub(crate) async fn talk(
+        mut self,
+        client: &Client,
+        answerer: Option<Answerer>,
+    ) -> Result<Chunks, RequestError> {
+        let shared = client.shared();
+        let credit = match self.purpose {
+            Purpose::Request(terms) => terms.credit,
+            Purpose::Publish(_) | Purpose::Task { .. } => 0,
+        };
+        let terms = Terms {
+            credit,
+            questions: answerer.is_some(),
+        };
+        self.purpose = Purpose::Request(terms);
+        let exchange = lookup(shared, &self.name, self.deadline).await?;
+        // All chunks that may be under way, a question, a refusal, the end mark and the end.
+        let (sink, receiver) = mpsc::channel(terms.credit as usize + 4);
+        let open = self.send(shared, exchange, Waiter::Talk { sink }).await?;
+        Ok(Chunks::new(
+            client.clone(),
+            open,
+            receiver,
+            self.until(),
+            terms,
+            answerer,
+        ))
     }
 
     /// Asks, and once more when the exchange has another number by now.
@@ -205,7 +252,14 @@ impl Purpose {
     /// The connection tag, and a frame of the right kind.
     fn head(&self) -> (Bytes, Frame) {
         match self {
-            Self::Request => (Bytes::new(), Frame::new(Kind::Request)),
+            Self::Request(terms) => {
+                let frame = Frame {
+                    credit: terms.credit,
+                    index: terms.questions.into(),
+                    ..Frame::new(Kind::Request)
+                };
+                (Bytes::new(), frame)
+            }
             Self::Publish(head) => {
                 let frame = Frame {
                     signature: head.confirm.number(),

@@ -260,15 +260,13 @@ impl Connection {
                 Kind::Task => self.task(frame),
                 Kind::Settle => self.shared.settled(&frame),
                 Kind::Control => self.message(parse(&frame.payload)?),
+                Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell if frame.to == 0 => {
+                    self.shared.talked(frame);
+                }
+                Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => self.shared.lines.hear(&frame),
                 Kind::Request => return Err(End::Unexpected),
                 Kind::Event => self.shared.subscribers.event(self.generation, frame),
-                Kind::Ack
-                | Kind::Publish
-                | Kind::Chunk
-                | Kind::Credit
-                | Kind::Ask
-                | Kind::Tell
-                | Kind::Submit => {}
+                Kind::Ack | Kind::Publish | Kind::Submit => {}
             }
         }
         Ok(())

@@ -4,7 +4,9 @@ use std::fmt;
 
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::NameError;
-use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX};
+use squall_kernel::limits::{
+    CHUNK_CREDIT_MAX, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX,
+};
 use squall_kernel::reason::{DetachReason, NoReply, Refusal};
 use squall_kernel::registry::Refused;
 
@@ -43,6 +45,12 @@ pub enum Invalid {
     Timeout {
         /// Its milliseconds.
         ms: u128,
+    },
+    /// The credit for chunks is zero or too high.
+    #[error("a credit for chunks lies between 1 and {CHUNK_CREDIT_MAX}, this one is {credit}")]
+    Chunks {
+        /// As given.
+        credit: u32,
     },
     /// The credit is zero or too high.
     #[error("a credit lies between 1 and {CREDIT_MAX}, this one is {credit}")]

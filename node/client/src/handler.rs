@@ -6,6 +6,7 @@ use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{Counter, Epoch, ExchangeName, LeaderEpoch};
 
 use crate::leadership::{Context, LeadershipChange};
+use crate::talk::Talk;
 
 /// A request as its handler sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Delivery {
     pub leader_epoch: LeaderEpoch,
     /// Trace context: the parent for spans of the handler.
     pub trace: TraceContext,
+    /// The way back to the requester: see [`Delivery::chunks`] and [`Delivery::ask`].
+    pub talk: Talk,
 }
 
 /// What a handler answers.

@@ -20,6 +20,7 @@ use crate::addresses::Addresses;
 use crate::attachment::Route;
 use crate::error::RequestError;
 use crate::limits;
+use crate::lines::Lines;
 use crate::link::{Generation, Link, Peer};
 use crate::options::ConnectOptions;
 use crate::subscription::Subscribers;
@@ -48,6 +49,8 @@ pub(crate) enum Waiter {
     },
     /// Replies of several handlers; how many are still to come is known with the first.
     Many { sink: mpsc::Sender<Ending>, seen: u32 },
+    /// Chunks and questions of one handler, and the end.
+    Talk { sink: mpsc::Sender<Ending> },
 }
 
 #[derive(Debug)]
@@ -60,9 +63,14 @@ struct Pending {
 impl Waiter {
     /// Counts a reply and tells how many came.
     fn count_one(&mut self) -> u32 {
-        let (Self::One { seen, .. } | Self::Many { seen, .. }) = self;
-        *seen += 1;
-        *seen
+        match self {
+            Self::One { seen, .. } | Self::Many { seen, .. } => {
+                *seen += 1;
+                *seen
+            }
+            // It has one end, whatever its number.
+            Self::Talk { .. } => u32::MAX,
+        }
     }
 }
 
@@ -101,6 +109,7 @@ pub(crate) struct Shared {
     pub(crate) subscribers: Subscribers,
     /// Names this client in its publishes, whatever node they go through.
     pub(crate) publisher: Bytes,
+    pub(crate) lines: Lines,
     state: Mutex<State>,
     last_message: AtomicU64,
     last_call: AtomicU64,
@@ -133,6 +142,7 @@ impl Shared {
             link: watch::Sender::new(Link::Down(None)),
             subscribers: Subscribers::default(),
             publisher: Bytes::copy_from_slice(&rand::random::<u128>().to_le_bytes()),
+            lines: Lines::default(),
             state: Mutex::new(State {
                 addresses,
                 ..State::default()
@@ -212,6 +222,23 @@ impl Shared {
                     state.pending.insert(message, pending);
                 }
             }
+            Waiter::Talk { sink } => {
+                drop(state);
+                let _gone = sink.try_send(ending);
+            }
+        }
+    }
+
+    /// Gives a chunk, a question, or what the node refused, to whoever has that request open. A node that sends more than
+    /// was asked for loses the rest.
+    pub(crate) fn talked(&self, frame: Frame) {
+        let state = self.lock();
+        if let Some(Pending {
+            waiter: Waiter::Talk { sink },
+            ..
+        }) = state.pending.get(&frame.message)
+        {
+            let _full_or_gone = sink.try_send(Ok(frame));
         }
     }
 
@@ -300,6 +327,11 @@ impl Shared {
         {
             tracing::debug!(handler = serial, "no room to say that a handler is gone");
         }
+    }
+
+    /// The connection on which frames go out now; 0 for none.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.live.load(Ordering::Acquire))
     }
 
     /// True while answers to that connection's deliveries can still be written.
@@ -432,6 +464,7 @@ impl Shared {
         let lost: Vec<Arc<Route>> = state.handlers.drain().map(|(_, route)| route).collect();
         drop(state);
         drop(lost);
+        self.lines.close_all();
         end_all(written, &RequestError::Interrupted);
     }
 
@@ -446,7 +479,9 @@ fn end_all(requests: HashMap<MessageId, Pending>, error: &RequestError) {
     for pending in requests.into_values() {
         match pending.waiter {
             Waiter::One { sink, .. } => drop(sink.send(Err(error.clone()))),
-            Waiter::Many { sink, .. } => drop(sink.try_send(Err(error.clone()))),
+            Waiter::Many { sink, .. } | Waiter::Talk { sink } => {
+                drop(sink.try_send(Err(error.clone())));
+            }
         }
     }
 }

@@ -9,3 +9,5 @@ mod handlers;
 mod leases;
 #[path = "client/requests.rs"]
 mod requests;
+#[path = "client/talks.rs"]
+mod talks;

@@ -16,7 +16,7 @@ use tonic::{Code, Request, Streaming};
 use super::cluster::{Cluster, Log};
 use crate::session::GrpcSessions;
 
-async fn connect(cluster: &Cluster, n: usize) -> SessionClient<Channel> {
+pub(super) async fn connect(cluster: &Cluster, n: usize) -> SessionClient<Channel> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let leaving = watch::Sender::new(false);
@@ -28,14 +28,14 @@ async fn connect(cluster: &Cluster, n: usize) -> SessionClient<Channel> {
     SessionClient::connect(format!("http://{address}")).await.unwrap()
 }
 
-struct Talk {
+pub(super) struct Talk {
     actions: mpsc::Sender<v1::ClientBatch>,
     events: Streaming<v1::ServerBatch>,
     ready: std::collections::VecDeque<Event>,
 }
 
 impl Talk {
-    async fn open(client: &mut SessionClient<Channel>) -> Self {
+    pub(super) async fn open(client: &mut SessionClient<Channel>) -> Self {
         let (actions, batches) = mpsc::channel(8);
         let first = Action::Open(v1::OpenSession { name: "test".into() });
         actions.send(batch(vec![first])).await.unwrap();
@@ -51,11 +51,11 @@ impl Talk {
         }
     }
 
-    async fn say(&self, actions: Vec<Action>) {
+    pub(super) async fn say(&self, actions: Vec<Action>) {
         self.actions.send(batch(actions)).await.unwrap();
     }
 
-    async fn next(&mut self) -> Event {
+    pub(super) async fn next(&mut self) -> Event {
         while self.ready.is_empty() {
             let batch = self.events.message().await.unwrap().unwrap();
             self.ready
@@ -73,7 +73,7 @@ fn batch(actions: Vec<Action>) -> v1::ClientBatch {
     v1::ClientBatch { actions }
 }
 
-fn attach(handler: u32, exchange: &str) -> Action {
+pub(super) fn attach(handler: u32, exchange: &str) -> Action {
     Action::Attach(v1::Attach {
         handler,
         exchange: exchange.into(),
@@ -82,7 +82,7 @@ fn attach(handler: u32, exchange: &str) -> Action {
     })
 }
 
-fn call(id: u64, exchange: &str) -> v1::RequestCall {
+pub(super) fn call(id: u64, exchange: &str) -> v1::RequestCall {
     v1::RequestCall {
         id,
         exchange: exchange.into(),

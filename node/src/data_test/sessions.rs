@@ -30,7 +30,7 @@ impl Proposer for Yes {
 }
 
 pub(super) struct Client {
-    frames: mpsc::Sender<Frame>,
+    pub(super) frames: mpsc::Sender<Frame>,
     out: mpsc::Receiver<Frame>,
     _sessions: NativeSessions<Yes>,
     task: tokio::task::JoinHandle<SessionEnd>,
@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// The next delivery or outcome; system messages are passed over.
-    async fn data(&mut self) -> Frame {
+    pub(super) async fn data(&mut self) -> Frame {
         loop {
             let frame = self.frame().await;
             if frame.kind != Kind::Control {
@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    async fn request(&self, id: u64, exchange: ExchangeId) {
+    pub(super) async fn request(&self, id: u64, exchange: ExchangeId) {
         let frame = Frame {
             exchange,
             message: MessageId(id),
@@ -108,7 +108,7 @@ impl Client {
         self.frames.send(frame).await.unwrap();
     }
 
-    async fn answer(&self, delivery: &Frame, status: Status) {
+    pub(super) async fn answer(&self, delivery: &Frame, status: Status) {
         let frame = Frame {
             status,
             message: delivery.message,

@@ -37,6 +37,10 @@ pub trait HandlerSink: Send + Sync {
     fn settled(&self, handler: &Arc<Attachment>, frame: Frame);
     /// The handler begins to hold a lease of its leadership. Renewals are not told: they are asked for.
     fn leads(&self, handler: &Arc<Attachment>);
+    /// The handler answered, or spoke to, a request that has ended or is another's.
+    fn too_late(&self, handler: &Arc<Attachment>, frame: Frame) {
+        let _ = (handler, frame);
+    }
     /// The handler is detached.
     fn detached(&self, handler: &Arc<Attachment>, reason: DetachReason);
 }

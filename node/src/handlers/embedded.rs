@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use squall_client::handler::{Answer, Delivery, Handler};
 use squall_client::leadership::{Changes, Context};
+use squall_client::talk::{Line, Talk};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
@@ -21,6 +22,7 @@ use crate::data::DataContext;
 use crate::limits::{PANIC_WINDOW, PANICS_MAX};
 use crate::process::{Inbox, Mailbox, Process, ProcessKind, Push, mailbox};
 use crate::spans;
+use crate::talks;
 use crate::wire::{ReturnPath, count};
 
 enum Mail {
@@ -91,6 +93,7 @@ impl Handlers {
             panics: 0,
             window: now,
             changes: standing.changes(),
+            carrier: Arc::new(talks::Embedded(Arc::clone(&context))),
             context: Arc::clone(&context),
         };
         context.runtime.spawn(embedded.run(standing));
@@ -108,6 +111,7 @@ struct Embedded<H> {
     panics: u32,
     window: Instant,
     changes: Changes,
+    carrier: Arc<talks::Embedded>,
     context: Arc<DataContext>,
 }
 
@@ -147,6 +151,11 @@ impl<H: Handler> Embedded<H> {
             trace,
             ..ReturnPath::of(&frame)
         };
+        let waited = std::time::Duration::from_micros(self.context.clock.now().since(put).0);
+        let began = tokio::time::Instant::now();
+        let since = began.checked_sub(waited).unwrap_or(began);
+        let carrier = Arc::clone(&self.carrier);
+        let line = Arc::new(Line::new(&frame, self.context.node, since, carrier));
         let delivery = Delivery {
             exchange: self.exchange.clone(),
             payload: frame.payload,
@@ -160,6 +169,7 @@ impl<H: Handler> Embedded<H> {
             epoch: frame.epoch,
             leader_epoch: frame.leader_epoch,
             trace,
+            talk: Talk::new(Arc::clone(&line)),
         };
         // The call itself may panic, not only the future it gives.
         let call = async { self.handler.handle(delivery).await };
@@ -174,7 +184,10 @@ impl<H: Handler> Embedded<H> {
             }
         };
         self.process.count_sent(1);
-        self.context.wire.reply(reply);
+        // One that has given the request up is not there to take the answer.
+        if line.finish(reply.status == Status::Reply).await {
+            self.context.wire.reply(reply);
+        }
     }
 
     fn notice(&mut self, message: &SystemMessage) {

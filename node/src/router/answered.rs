@@ -5,6 +5,7 @@ use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{ExchangeId, MessageId};
 
 use super::{ExchangeStats, Router};
+
 use crate::journal::Fact;
 use crate::wire::count;
 
@@ -18,6 +19,7 @@ impl Router {
     /// An answer to nothing that is out. `second` when another one, or a certain refusal, came before it.
     pub(super) fn too_late(&self, frame: &Frame, second: bool) {
         count(&self.context.wire.tally.late_replies);
+        self.refuse_late(frame);
         self.context.tell(|| Fact::Late {
             message: frame.message,
         });

@@ -8,13 +8,17 @@ use squall_kernel::reason::NoReply;
 
 use super::Router;
 use super::open::{Open, Stage};
+use super::talking::handler_lost;
 use crate::data::Change;
 
 impl Router {
     /// Ends what a lost node holds, and tries again at once what waits.
     pub(crate) fn registry_changed(&self, change: &Change) {
         if change.concerns_requests() {
-            for open in self.table.take_all(|open| !follows(open, change)) {
+            for open in self
+                .table
+                .take_all(|open| !follows(open, change) || handler_lost(open, change))
+            {
                 self.end(open, NoReply::Interrupted);
             }
         }
@@ -29,9 +33,10 @@ impl Router {
 
     /// What is sent to that owner does not arrive any more, or its answers do not: what it had may have been carried out.
     pub(crate) fn unreachable(&self, node: NodeId) {
-        let held = self
-            .table
-            .take_all(|open| matches!(open.stage, Stage::Sent { owner, .. } if owner == node));
+        let held = self.table.take_all(|open| {
+            matches!(open.stage, Stage::Sent { owner, .. } if owner == node)
+                || open.talk.as_ref().is_some_and(|talk| talk.is_with(node))
+        });
         for open in held {
             self.end(open, NoReply::Interrupted);
         }

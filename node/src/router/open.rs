@@ -6,9 +6,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use squall_kernel::frame::{Frame, Status, TraceContext};
+use squall_kernel::frame::{Frame, Kind, Status, TraceContext};
 use squall_kernel::id::{Boot, MessageId, NodeId};
-use squall_kernel::reason::NoReply;
+use squall_kernel::reason::{NoReply, TalkFault};
+use squall_kernel::talk::{RequesterEnd, Speaker, Taken};
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::Notify;
 
@@ -16,6 +17,7 @@ use super::Request;
 use super::answered::Answered;
 use super::outcome::{Outcome, ReplyTo};
 use super::stats::Ticket;
+use super::talking::{Said, is_fenced};
 
 /// Few enough to walk over, enough for the threads of a machine.
 const SHARDS: u64 = 16;
@@ -37,6 +39,8 @@ pub(super) struct Open {
     pub(super) backoff: Span,
     pub(super) stage: Stage,
     pub(super) copies: Copies,
+    /// What goes between requester and handler beside the reply, where the requester takes more.
+    pub(super) talk: Option<Box<RequesterEnd>>,
     /// Exchanges that sent it on.
     pub(super) hops: u8,
     /// Its number in the journal, where one is kept: every try has another one on the wire.
@@ -94,6 +98,16 @@ pub(super) enum CopyEnd {
     More(Option<MessageId>),
     /// It was the last one, or all that is wanted.
     Last(Box<Open>),
+}
+
+/// What a chunk or a question means for its request.
+pub(super) enum Talked {
+    /// The requester has it; the handler may be told of so much more credit.
+    Given { credit: u32 },
+    /// The requester does not get it, and its request goes on.
+    Refused(TalkFault),
+    /// The response cannot be whole any more: the request has ended.
+    Broken(Box<Open>, TalkFault),
 }
 
 /// Message ids are counted, not chosen by anybody else: their low bits spread well enough.
@@ -164,6 +178,9 @@ impl OpenTable {
         if matches!(open.stage, Stage::Waiting { .. }) {
             self.waiting.fetch_add(1, Ordering::Relaxed);
         }
+        if let Some(talking) = &open.request.talk {
+            talking.id.is(id);
+        }
         {
             let mut shard = self.shard(id);
             shard.open.insert(id, open);
@@ -193,7 +210,7 @@ impl OpenTable {
         shard
             .open
             .get(&frame.message)
-            .filter(|open| is_out(open, frame))?;
+            .filter(|open| is_out(open, frame) && !is_fenced(open, frame))?;
         if frame.status != Status::None(NoReply::Interrupted) {
             shard.answered.note(place(frame.message), frame.message);
         }
@@ -243,6 +260,60 @@ impl OpenTable {
         open.stats.count(frame.status);
         open.reply_to.tell(Outcome::of(frame.clone(), true));
         CopyEnd::More(open.told)
+    }
+
+    /// Steps what is between requester and handler of an open request.
+    pub(super) fn talk_of<T>(&self, id: MessageId, step: impl FnOnce(&mut RequesterEnd) -> T) -> Option<T> {
+        let mut shard = self.shard(id);
+        let talk = shard.open.get_mut(&id)?.talk.as_mut()?;
+        Some(step(talk))
+    }
+
+    /// Gives a chunk or a question to its requester.
+    pub(super) fn talk(&self, frame: &Frame) -> Talked {
+        let mut shard = self.shard(frame.message);
+        let Some(open) = shard
+            .open
+            .get_mut(&frame.message)
+            .filter(|open| is_out(open, frame))
+        else {
+            return Talked::Refused(TalkFault::Over);
+        };
+        let asks = frame.kind == Kind::Ask;
+        let Some(talk) = &mut open.talk else {
+            let unwanted = [TalkFault::BeyondCredit, TalkFault::NoQuestions];
+            return Talked::Refused(unwanted[usize::from(asks)]);
+        };
+        let (speaker, len) = (Speaker::of(frame), frame.payload.len());
+        let taken = if asks {
+            let credit = talk.question(speaker, frame.index, len);
+            credit.map(|credit| Taken { give: true, credit })
+        } else {
+            talk.chunk(speaker, frame.index, frame.count, len)
+        };
+        let broken = match taken {
+            Ok(taken) if !taken.give || open.reply_to.say(Said::of(frame)) => {
+                return Talked::Given { credit: taken.credit };
+            }
+            Err(fault) if asks || fault == TalkFault::Fenced => return Talked::Refused(fault),
+            // Nobody is there to take it.
+            Ok(_) => TalkFault::Over,
+            Err(fault) => fault,
+        };
+        let open = shard
+            .open
+            .remove(&frame.message)
+            .expect("found above, under the same lock");
+        Talked::Broken(Box::new(open), broken)
+    }
+
+    /// True when that request is open, and this is not an answer of the handler that has it.
+    pub(super) fn is_fenced(&self, frame: &Frame) -> bool {
+        let shard = self.shard(frame.message);
+        shard
+            .open
+            .get(&frame.message)
+            .is_some_and(|open| is_fenced(open, frame))
     }
 
     pub(super) fn take_all(&self, mut wanted: impl FnMut(&mut Open) -> bool) -> Vec<Open> {

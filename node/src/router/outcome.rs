@@ -9,6 +9,7 @@ use squall_kernel::limits::HANDLERS_PER_EXCHANGE_MAX;
 use squall_kernel::reason::NoReply;
 use tokio::sync::{mpsc, oneshot};
 
+use super::talking::Said;
 use crate::spans;
 
 /// Outcomes of one request: one a handler, and the end.
@@ -90,6 +91,12 @@ impl Outcome {
 pub trait OutcomeSink: Send + Sync {
     /// Takes the outcome of the request submitted under `id`. False when nobody is there to take it.
     fn outcome(&self, id: u64, outcome: Outcome) -> bool;
+
+    /// Takes what a handler says before it answers. False where nobody takes such a thing.
+    fn said(&self, id: u64, said: Said) -> bool {
+        let _ = (id, said);
+        false
+    }
 }
 
 /// Who is told of the outcomes of a request.
@@ -100,6 +107,8 @@ pub enum ReplyTo {
     All(mpsc::Sender<Outcome>),
     /// All outcomes, under the caller's own id.
     Sink(Arc<dyn OutcomeSink>, u64),
+    /// Chunks, questions and the outcome.
+    Talk(mpsc::Sender<Said>),
 }
 
 impl ReplyTo {
@@ -114,6 +123,16 @@ impl ReplyTo {
             Self::First(_) => true,
             Self::All(outcomes) => outcomes.try_send(outcome).is_ok(),
             Self::Sink(sink, id) => sink.outcome(*id, outcome),
+            Self::Talk(said) => said.try_send(Said::End(outcome)).is_ok(),
+        }
+    }
+
+    /// Tells of a chunk or a question. False when nobody takes it.
+    pub(super) fn say(&self, said: Said) -> bool {
+        match self {
+            Self::First(_) | Self::All(_) => false,
+            Self::Sink(sink, id) => sink.said(*id, said),
+            Self::Talk(to) => to.try_send(said).is_ok(),
         }
     }
 

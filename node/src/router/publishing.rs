@@ -90,6 +90,7 @@ pub(super) fn head(request: &Request) -> Frame {
         },
         None => Frame {
             priority: request.priority,
+            credit: request.talk.as_ref().map_or(0, |talking| talking.terms.credit),
             ..Frame::new(if request.submit {
                 Kind::Submit
             } else {

@@ -7,6 +7,8 @@ use squall_kernel::limits::{PAYLOAD_BYTES_MAX, TAG_BYTES_MAX};
 use squall_kernel::publishing::Confirm;
 use squall_kernel::time::Span;
 
+use super::Talking;
+
 /// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -26,6 +28,8 @@ pub struct Request {
     pub trace: TraceContext,
     /// Process it comes from; order holds per process.
     pub from: Pid,
+    /// What the requester takes beside one reply: chunks, questions; none for nothing more.
+    pub talk: Option<Talking>,
     /// Set where it is no request but a publish: the key and the publisher's id are in the tags.
     pub publish: Option<Publish>,
 }
@@ -57,6 +61,7 @@ impl Request {
                 node: NodeId(0),
                 serial: 0,
             },
+            talk: None,
             publish: None,
         }
     }

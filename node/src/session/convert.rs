@@ -6,13 +6,14 @@ use squall_kernel::frame::{Frame, Status, Tags, TraceContext};
 use squall_kernel::id::ExchangeId;
 use squall_kernel::limits::DRIFT_PPM;
 use squall_kernel::reason::NoReply;
+use squall_kernel::talk::Terms;
 use squall_kernel::time::Span;
 use squall_proto::v1;
 use squall_proto::v1::server_event::Event;
 
 use super::Granted;
 use crate::data::DataContext;
-use crate::router::{Outcome, Request};
+use crate::router::{Outcome, Request, Talking};
 use crate::telemetry::context::{format_traceparent, parse_traceparent};
 
 /// The kind of an outcome on the gRPC interface.
@@ -78,6 +79,7 @@ pub(super) fn request(
     exchange: ExchangeId,
     metadata: Option<TraceContext>,
 ) -> Request {
+    let talk = talking(&call);
     Request {
         tags: Tags {
             request: Bytes::from(call.request_tag),
@@ -91,8 +93,21 @@ pub(super) fn request(
             .ok()
             .or(metadata)
             .unwrap_or_default(),
+        talk,
         ..Request::new(exchange, call.payload)
     }
+}
+
+/// What a call wants beside one reply, if anything.
+pub(super) fn talking(call: &v1::RequestCall) -> Option<Talking> {
+    let terms = Terms {
+        credit: call.chunk_credit,
+        questions: call.answers_questions,
+    };
+    (!terms.is_plain()).then(|| Talking {
+        terms,
+        ..Talking::default()
+    })
 }
 
 pub(super) fn delivery(
@@ -111,6 +126,7 @@ pub(super) fn delivery(
         key: text(&frame.tags.key),
         epoch: frame.epoch.0,
         leader_epoch: frame.leader_epoch.0,
+        chunk_credit: frame.credit,
         traceparent: format_traceparent(frame.trace),
         payload: frame.payload,
     }

@@ -11,6 +11,7 @@ use squall_client::handler::Answer;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ExchangeId, ExchangeName};
 use squall_kernel::limits::TAG_BYTES_MAX;
+use squall_kernel::reason::TalkFault;
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 use squall_proto::v1::client_action::Action;
@@ -28,9 +29,11 @@ use crate::handlers::{HandlerTags, notice_of};
 use crate::limits::{SESSION_BATCH_MAX, SESSION_OUT_MAX, SESSION_SEND_TIMEOUT};
 use crate::process::{Process, ProcessKind};
 use crate::pubsub::SubscribeError;
+use crate::router::Said;
 use crate::telemetry::context::parse_traceparent;
 
 mod publishing;
+mod talking;
 
 /// Bytes of payload in one batch: it stays below the bound of a message with one more event of the largest size.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
@@ -96,6 +99,11 @@ impl SessionService for GrpcSessions {
     ) -> Result<Response<v1::RequestOutcome>, Status> {
         let trace = traceparent_of(&request);
         let call = request.into_inner();
+        if convert::talking(&call).is_some() {
+            return Err(Status::failed_precondition(
+                "chunks and questions need a session: see Session.Open",
+            ));
+        }
         let Some(exchange) = lookup(&self.plane, &call.exchange) else {
             return Ok(Response::new(convert::unknown_exchange(&call)));
         };
@@ -139,6 +147,7 @@ async fn serve(
                 serials: HashMap::new(),
                 numbers: HashMap::new(),
                 deliveries: HashMap::new(),
+                talks: HashMap::new(),
                 last: 0,
                 subscribing: FuturesUnordered::new(),
             };
@@ -215,6 +224,8 @@ struct Grpc {
     serials: HashMap<u32, u64>,
     numbers: HashMap<u64, u32>,
     deliveries: HashMap<u64, DeliveryKey>,
+    /// Numbers of those deliveries whose handlers have spoken before they answer.
+    talks: HashMap<DeliveryKey, u64>,
     /// Number of the last delivery.
     last: u64,
     /// Subscriptions that the nodes above have not taken in yet.
@@ -279,6 +290,12 @@ impl Grpc {
                 bytes += outcome.payload.len();
             } else if let Event::Published { event, .. } = &taken {
                 bytes += event.published.payload.len();
+            } else if let Event::Said {
+                said: Said::Chunk { payload, .. } | Said::Question { payload, .. },
+                ..
+            } = &taken
+            {
+                bytes += payload.len();
             }
             out.extend(self.event(taken));
             next = (out.len() < SESSION_BATCH_MAX && bytes < BATCH_BYTES_MAX)
@@ -321,6 +338,8 @@ impl Grpc {
             Event::SubscriberEnded { subscriber, reason } => {
                 publishing::ended(u32::try_from(subscriber).ok()?, reason)
             }
+            Event::Said { id, said } => talking::said(&self.plane.context, id, said)?,
+            Event::Talk(frame) => self.talked(&frame)?,
             Event::Outcome { id, outcome } => {
                 Out::Outcome(convert::outcome(&self.plane.context, id, outcome))
             }
@@ -378,7 +397,12 @@ impl Grpc {
                 }
                 Some(Action::Attach(attach)) => out.push(self.attach(attach)),
                 Some(Action::Detach(detach)) => out.extend(self.detach(detach.handler)),
-                Some(Action::Reply(reply)) => self.reply(reply),
+                Some(Action::Reply(reply)) => out.extend(self.reply(reply)),
+                Some(Action::SendChunk(chunk)) => out.extend(self.send_chunk(chunk)),
+                Some(Action::AskBack(question)) => out.extend(self.ask_back(question)),
+                Some(Action::TakeChunks(take)) => out.extend(self.take_chunks(take)),
+                Some(Action::AnswerQuestion(answer)) => out.extend(self.answer_question(answer)),
+                Some(Action::GiveUp(request)) => self.session.give_up(request.id),
                 Some(Action::Request(call)) => out.extend(self.request(call)),
                 Some(Action::Subscribe(subscribe)) => out.extend(self.subscribe(subscribe)),
                 Some(Action::Unsubscribe(it)) => out.extend(self.unsubscribe(it.subscriber)),
@@ -434,17 +458,20 @@ impl Grpc {
         (!detached).then(|| refused(number, format!("there is no handler {number}")))
     }
 
-    fn reply(&mut self, reply: v1::Reply) {
+    fn reply(&mut self, reply: v1::Reply) -> Option<v1::ServerEvent> {
         let answer = if reply.declined {
             Answer::Decline(reply.reason)
         } else {
             Answer::Reply(reply.payload)
         };
         let (status, payload) = checked(answer);
-        match self.deliveries.remove(&reply.delivery) {
-            Some(key) => self.session.answer(key, status, payload),
-            None => crate::wire::count(&self.plane.context.wire.tally.late_replies),
-        }
+        let Some(key) = self.deliveries.remove(&reply.delivery) else {
+            crate::wire::count(&self.plane.context.wire.tally.late_replies);
+            return Some(talking::refused(reply.delivery, TalkFault::Over));
+        };
+        self.talks.remove(&key);
+        let taken = self.session.answer(key, status, payload);
+        (!taken).then(|| talking::refused(reply.delivery, TalkFault::Over))
     }
 
     fn request(&mut self, call: v1::RequestCall) -> Option<v1::ServerEvent> {

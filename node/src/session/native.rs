@@ -12,18 +12,20 @@ use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
 use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
 use squall_kernel::message::{self, Call, ClientMessage, NodeMessage};
 use squall_kernel::publishing::{Confirm, join_tags};
-use squall_kernel::reason::{NoReply, SentAway};
+use squall_kernel::reason::{NoReply, SentAway, TalkFault};
 use squall_kernel::registry::{Command, Introduction};
+use squall_kernel::talk::{Terms, refusal};
 use squall_kernel::time::Span;
 use tokio::sync::{mpsc, watch};
 
+use super::talking::answered_already;
 use super::{DeliveryKey, Event, Granted, Session, Wanted};
 use crate::data::{DataContext, DataPlane};
 use crate::grpc::Proposer;
 use crate::handlers::HandlerTags;
 use crate::limits::{SESSION_SEND_TIMEOUT, SESSION_SUBSCRIBERS_MAX};
 use crate::pubsub::{SubscribeError, SubscriberEvent};
-use crate::router::{Outcome, Publish, Request};
+use crate::router::{Outcome, Publish, Request, Said, Talking};
 use crate::wire::count;
 
 /// Proposals of one client that are under way at once.
@@ -170,6 +172,11 @@ impl<P: Proposer> Native<P> {
             Event::SubscriberEnded { subscriber, reason } => {
                 message::control(&NodeMessage::SubscriberEnded { subscriber, reason })
             }
+            Event::Said { id, said } => match said_frame(id, said) {
+                Some(frame) => frame,
+                None => return Ok(()),
+            },
+            Event::Talk(frame) => frame,
             Event::Leads { handler } => match self.session.leads(handler) {
                 Some(granted) => leadership(granted),
                 None => return Ok(()),
@@ -209,9 +216,15 @@ impl<P: Proposer> Native<P> {
                     handler,
                 };
                 let (status, payload) = bounded(frame.status, frame.payload);
-                self.session.answer(key, status, payload);
-                Ok(())
+                if self.session.answer(key, status, payload) {
+                    return Ok(());
+                }
+                self.send(answered_already(key)).await
             }
+            Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => match self.talk(&frame) {
+                Ok(()) => Ok(()),
+                Err(fault) => self.send(refusal(&frame, fault)).await,
+            },
             Kind::Control => match message::parse(&frame.payload) {
                 Ok(message) => self.message(message).await,
                 Err(_) => Err(SessionEnd::Garbage),
@@ -222,9 +235,32 @@ impl<P: Proposer> Native<P> {
             },
             Kind::Deliver | Kind::Task => Err(SessionEnd::Garbage),
             Kind::Ack => Ok(()),
-            Kind::Event | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => {
+            Kind::Event => {
                 count(&self.session.context().wire.tally.garbled);
                 Ok(())
+            }
+        }
+    }
+
+    /// Of a handler of the client: chunks and questions. Of the client's own requests: credit, or that it gives them up,
+    /// and answers.
+    fn talk(&mut self, frame: &Frame) -> Result<(), TalkFault> {
+        let (id, payload) = (frame.message.0, frame.payload.clone());
+        match (frame.kind, frame.status) {
+            (Kind::Credit, Status::Reply) => self.session.take_more(id, frame.credit),
+            (Kind::Credit, _) => {
+                self.session.give_up(id);
+                Ok(())
+            }
+            (Kind::Tell, Status::Reply) => self.session.tell(id, frame.index, Status::Reply, payload),
+            (Kind::Tell, _) => self.session.tell(id, frame.index, Status::Declined, payload),
+            (kind, _) => {
+                let key = DeliveryKey {
+                    origin: frame.origin,
+                    message: frame.message,
+                    handler: frame.from.serial,
+                };
+                self.session.speak(key, kind, (frame.index, frame.count), payload)
             }
         }
     }
@@ -421,7 +457,45 @@ fn request_of(frame: Frame) -> Request {
             ttl_ms: frame.credit,
             priority: frame.priority,
         }),
+        talk: talking((frame.kind == Kind::Request).then_some(Terms {
+            credit: frame.credit,
+            questions: frame.index > 0,
+        })),
     }
+}
+
+fn talking(terms: Option<Terms>) -> Option<Talking> {
+    let terms = terms.filter(|terms| !terms.is_plain())?;
+    Some(Talking {
+        terms,
+        ..Talking::default()
+    })
+}
+
+/// What a handler says before it answers; the end comes as an outcome.
+fn said_frame(id: u64, said: Said) -> Option<Frame> {
+    let (kind, index, count, payload, from) = match said {
+        Said::Chunk {
+            index,
+            count,
+            payload,
+            handler,
+        } => (Kind::Chunk, index, count, payload, handler),
+        Said::Question {
+            number,
+            payload,
+            handler,
+        } => (Kind::Ask, number, 0, payload, handler),
+        Said::End(_) => return None,
+    };
+    Some(Frame {
+        message: MessageId(id),
+        index,
+        count,
+        payload,
+        from,
+        ..Frame::new(kind)
+    })
 }
 
 /// An answer within the bounds of the wire, and none that only a node may give.

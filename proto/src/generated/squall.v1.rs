@@ -1291,7 +1291,10 @@ pub struct ClientBatch {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClientAction {
     /// The action.
-    #[prost(oneof = "client_action::Action", tags = "1, 2, 3, 4, 5, 6, 20, 21, 22, 23")]
+    #[prost(
+        oneof = "client_action::Action",
+        tags = "1, 2, 3, 4, 5, 6, 20, 21, 22, 23, 30, 31, 32, 33, 34"
+    )]
     pub action: ::core::option::Option<client_action::Action>,
 }
 /// Nested message and enum types in `ClientAction`.
@@ -1329,6 +1332,21 @@ pub mod client_action {
         /// Takes more events.
         #[prost(message, tag = "23")]
         Took(super::Took),
+        /// A handler sends a chunk of its response.
+        #[prost(message, tag = "30")]
+        SendChunk(super::SendChunk),
+        /// A handler asks its requester back.
+        #[prost(message, tag = "31")]
+        AskBack(super::AskBack),
+        /// A requester takes more chunks.
+        #[prost(message, tag = "32")]
+        TakeChunks(super::TakeChunks),
+        /// A requester answers a question.
+        #[prost(message, tag = "33")]
+        AnswerQuestion(super::AnswerQuestion),
+        /// A requester gives a request up.
+        #[prost(message, tag = "34")]
+        GiveUp(super::GiveUp),
     }
 }
 /// Subscribes to patterns of keys of a publish-subscribe exchange. Answered by Subscribed once everything published from
@@ -1450,7 +1468,8 @@ pub struct Detach {
     #[prost(uint32, tag = "1")]
     pub handler: u32,
 }
-/// Answer to a delivery. A second answer, or one to a finished request, is counted and dropped.
+/// Answer to a delivery. A second answer, or one to a finished request, is counted and refused by TalkRefused. After chunks
+/// it ends the response: a payload that is not empty is the last piece. A response is whole only after its last chunk.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reply {
     /// Number of the delivery.
@@ -1493,6 +1512,160 @@ pub struct RequestCall {
     /// Key: under the strategy `sticky` all requests of one key go to one handler. At most 255 bytes.
     #[prost(string, tag = "8")]
     pub key: ::prost::alloc::string::String,
+    /// Chunks that the client takes before it says TakeChunks, at most 64; 0 for a response in one piece. In a session only.
+    #[prost(uint32, tag = "20")]
+    pub chunk_credit: u32,
+    /// The client answers what the handler asks back. In a session only.
+    #[prost(bool, tag = "21")]
+    pub answers_questions: bool,
+}
+/// A chunk of the response to a delivery, at most 256 KiB. What breaks the rules ends the request as interrupted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendChunk {
+    /// Number of the delivery.
+    #[prost(uint64, tag = "1")]
+    pub delivery: u64,
+    /// Number of the chunk, from 1, without gaps.
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
+    /// True for the last one. A last one that is empty is no chunk but the bare end mark, and needs no credit.
+    #[prost(bool, tag = "3")]
+    pub last: bool,
+    /// Payload.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub payload: ::prost::bytes::Bytes,
+}
+/// A question to the requester of a delivery, one at a time, at most 64. Answered by QuestionAnswered or TalkRefused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskBack {
+    /// Number of the delivery.
+    #[prost(uint64, tag = "1")]
+    pub delivery: u64,
+    /// Number of the question, from 1, without gaps.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// Payload.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: ::prost::bytes::Bytes,
+}
+/// The client takes that many more chunks of the response to a request. No more than 64 may be under way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakeChunks {
+    /// Id of the request.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Chunks.
+    #[prost(uint32, tag = "2")]
+    pub chunks: u32,
+}
+/// Answer to a question.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnswerQuestion {
+    /// Id of the request.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Number of the question.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// Payload of the answer; not used when declined.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: ::prost::bytes::Bytes,
+    /// True to decline the question.
+    #[prost(bool, tag = "4")]
+    pub declined: bool,
+    /// Why it was declined.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Gives up a request that has chunks or questions. It ends as interrupted, and its handler is told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GiveUp {
+    /// Id of the request.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+/// A chunk of the response to a request, in order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResponseChunk {
+    /// Id of the request.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Number of the chunk, from 1.
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
+    /// Chunks in all, on the last one; 0 before, and where a bare end mark follows.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
+    /// Payload.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub payload: ::prost::bytes::Bytes,
+    /// Pid of the handler.
+    #[prost(string, tag = "5")]
+    pub handler: ::prost::alloc::string::String,
+}
+/// A question of the handler of a request: to be answered by AnswerQuestion.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Question {
+    /// Id of the request.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Number of the question, from 1.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// Payload.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: ::prost::bytes::Bytes,
+    /// Pid of the handler.
+    #[prost(string, tag = "4")]
+    pub handler: ::prost::alloc::string::String,
+}
+/// The requester of a delivery takes that many more chunks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoreChunks {
+    /// Number of the delivery.
+    #[prost(uint64, tag = "1")]
+    pub delivery: u64,
+    /// Chunks.
+    #[prost(uint32, tag = "2")]
+    pub chunks: u32,
+}
+/// The requester's answer to a question.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuestionAnswered {
+    /// Number of the delivery.
+    #[prost(uint64, tag = "1")]
+    pub delivery: u64,
+    /// Number of the question.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// Payload of the answer.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: ::prost::bytes::Bytes,
+    /// True when it was declined.
+    #[prost(bool, tag = "4")]
+    pub declined: bool,
+    /// Why it was declined.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// A chunk, credit, question or answer was refused; or the requester of a delivery takes nothing more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TalkRefused {
+    /// Number of the delivery concerned; 0 when it is a request of the client.
+    #[prost(uint64, tag = "1")]
+    pub delivery: u64,
+    /// Id of the request concerned, when it is one of the client's.
+    #[prost(uint64, tag = "2")]
+    pub id: u64,
+    /// Number of the question when only that one was refused, and the rest goes on.
+    #[prost(uint32, tag = "3")]
+    pub question: u32,
+    /// What was wrong.
+    #[prost(enumeration = "TalkFault", tag = "4")]
+    pub fault: i32,
+    /// In words.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Events for a client, in order.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1507,7 +1680,7 @@ pub struct ServerEvent {
     /// The event.
     #[prost(
         oneof = "server_event::Event",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22, 30, 31, 32, 33, 34"
     )]
     pub event: ::core::option::Option<server_event::Event>,
 }
@@ -1552,6 +1725,21 @@ pub mod server_event {
         /// A subscriber is no more.
         #[prost(message, tag = "22")]
         SubscriberEnded(super::SubscriberEnded),
+        /// A chunk of the response to a request.
+        #[prost(message, tag = "30")]
+        Chunk(super::ResponseChunk),
+        /// The handler of a request asks back.
+        #[prost(message, tag = "31")]
+        Question(super::Question),
+        /// The requester of a delivery takes more chunks.
+        #[prost(message, tag = "32")]
+        MoreChunks(super::MoreChunks),
+        /// The requester of a delivery has answered a question.
+        #[prost(message, tag = "33")]
+        QuestionAnswered(super::QuestionAnswered),
+        /// A chunk, credit, question or answer was refused, or nothing more of that kind is taken.
+        #[prost(message, tag = "34")]
+        TalkRefused(super::TalkRefused),
     }
 }
 /// Answer to Subscribe.
@@ -1707,6 +1895,9 @@ pub struct Delivery {
     /// Key of the request.
     #[prost(string, tag = "10")]
     pub key: ::prost::alloc::string::String,
+    /// Chunks that the requester takes before it says that it takes more; 0 for a response in one piece.
+    #[prost(uint32, tag = "20")]
+    pub chunk_credit: u32,
 }
 /// A system message: leadership and membership of an exchange.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1836,6 +2027,91 @@ impl Confirm {
             "CONFIRM_ACCEPTED" => Some(Self::Accepted),
             "CONFIRM_NONE" => Some(Self::None),
             "CONFIRM_RECEIVED" => Some(Self::Received),
+            _ => None,
+        }
+    }
+}
+/// What was wrong with a chunk, its credit, a question or an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TalkFault {
+    /// Not set.
+    Unspecified = 0,
+    /// A chunk before this one is missing.
+    Gap = 1,
+    /// That chunk was sent before.
+    Repeated = 2,
+    /// More chunks than the requester takes now.
+    BeyondCredit = 3,
+    /// A chunk after the last one.
+    AfterLast = 4,
+    /// The last chunk says how many there are: its own number.
+    WrongCount = 5,
+    /// The request is answered, and chunks are missing.
+    Incomplete = 6,
+    /// A part is above the bound.
+    TooLarge = 7,
+    /// More credit than may be under way, or none.
+    CreditAbuse = 8,
+    /// One question at a time.
+    QuestionOpen = 9,
+    /// Questions are numbered from 1.
+    QuestionOrder = 10,
+    /// More questions than one request may bring.
+    TooManyQuestions = 11,
+    /// The requester does not answer questions.
+    NoQuestions = 12,
+    /// An answer to a question that is not open.
+    NoSuchQuestion = 13,
+    /// It comes from an epoch that is over, or not from the handler that has the request.
+    Fenced = 14,
+    /// The request is unknown, or has ended.
+    Over = 15,
+}
+impl TalkFault {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TALK_FAULT_UNSPECIFIED",
+            Self::Gap => "TALK_FAULT_GAP",
+            Self::Repeated => "TALK_FAULT_REPEATED",
+            Self::BeyondCredit => "TALK_FAULT_BEYOND_CREDIT",
+            Self::AfterLast => "TALK_FAULT_AFTER_LAST",
+            Self::WrongCount => "TALK_FAULT_WRONG_COUNT",
+            Self::Incomplete => "TALK_FAULT_INCOMPLETE",
+            Self::TooLarge => "TALK_FAULT_TOO_LARGE",
+            Self::CreditAbuse => "TALK_FAULT_CREDIT_ABUSE",
+            Self::QuestionOpen => "TALK_FAULT_QUESTION_OPEN",
+            Self::QuestionOrder => "TALK_FAULT_QUESTION_ORDER",
+            Self::TooManyQuestions => "TALK_FAULT_TOO_MANY_QUESTIONS",
+            Self::NoQuestions => "TALK_FAULT_NO_QUESTIONS",
+            Self::NoSuchQuestion => "TALK_FAULT_NO_SUCH_QUESTION",
+            Self::Fenced => "TALK_FAULT_FENCED",
+            Self::Over => "TALK_FAULT_OVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TALK_FAULT_UNSPECIFIED" => Some(Self::Unspecified),
+            "TALK_FAULT_GAP" => Some(Self::Gap),
+            "TALK_FAULT_REPEATED" => Some(Self::Repeated),
+            "TALK_FAULT_BEYOND_CREDIT" => Some(Self::BeyondCredit),
+            "TALK_FAULT_AFTER_LAST" => Some(Self::AfterLast),
+            "TALK_FAULT_WRONG_COUNT" => Some(Self::WrongCount),
+            "TALK_FAULT_INCOMPLETE" => Some(Self::Incomplete),
+            "TALK_FAULT_TOO_LARGE" => Some(Self::TooLarge),
+            "TALK_FAULT_CREDIT_ABUSE" => Some(Self::CreditAbuse),
+            "TALK_FAULT_QUESTION_OPEN" => Some(Self::QuestionOpen),
+            "TALK_FAULT_QUESTION_ORDER" => Some(Self::QuestionOrder),
+            "TALK_FAULT_TOO_MANY_QUESTIONS" => Some(Self::TooManyQuestions),
+            "TALK_FAULT_NO_QUESTIONS" => Some(Self::NoQuestions),
+            "TALK_FAULT_NO_SUCH_QUESTION" => Some(Self::NoSuchQuestion),
+            "TALK_FAULT_FENCED" => Some(Self::Fenced),
+            "TALK_FAULT_OVER" => Some(Self::Over),
             _ => None,
         }
     }

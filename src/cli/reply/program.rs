@@ -1,4 +1,4 @@
-//! A program that answers requests: payload in, output out, both bounded.
+//! A program that answers requests, or questions: payload in, output out, both bounded.
 
 use std::io;
 use std::path::Path;
@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 use squall_client::{Answer, Delivery};
+use squall_kernel::id::ExchangeName;
 use squall_kernel::limits::PAYLOAD_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{ChildStderr, ChildStdin, Command};
 use tokio::time::timeout;
 
 use crate::cli::exit::Usage;
@@ -20,10 +21,10 @@ const STDERR_BYTES_MAX: u64 = 4096;
 
 /// A program and its arguments.
 #[derive(Debug, Clone)]
-pub(super) struct Program {
-    name: String,
+pub(in crate::cli) struct Program {
+    pub(super) name: String,
     args: Vec<String>,
-    within: Duration,
+    pub(super) within: Duration,
 }
 
 /// What a run of the program printed.
@@ -36,12 +37,12 @@ struct Output {
 
 impl Program {
     /// Checks that there is such a program.
-    pub(super) fn new(words: &[String], within: Duration) -> Result<Self> {
+    pub(in crate::cli) fn new(flag: &str, words: &[String], within: Duration) -> Result<Self> {
         let (name, args) = words
             .split_first()
-            .ok_or_else(|| Usage("--cmd needs a program".into()))?;
+            .ok_or_else(|| Usage(format!("{flag} needs a program")))?;
         if !exists(name) {
-            return Err(Usage(format!("program '{name}' is not there; check --cmd and PATH")).into());
+            return Err(Usage(format!("program '{name}' is not there; check {flag} and PATH")).into());
         }
         Ok(Self {
             name: name.clone(),
@@ -50,9 +51,21 @@ impl Program {
         })
     }
 
-    /// Runs the program on a delivery.
-    pub(super) async fn answer(&self, delivery: &Delivery) -> Answer {
-        match timeout(self.within, self.run(delivery)).await {
+    /// Runs the program on a delivery, of which the requester has told something more.
+    pub(super) async fn answer(&self, delivery: &Delivery, told: Option<&Bytes>) -> Answer {
+        self.answered(self.command(delivery, told), &delivery.payload)
+            .await
+    }
+
+    /// Runs the program on a question that a handler of the exchange asks back.
+    pub(in crate::cli) async fn answer_question(&self, exchange: &ExchangeName, question: &[u8]) -> Answer {
+        let mut command = self.plain();
+        command.env("SQUALL_EXCHANGE", exchange.as_str());
+        self.answered(command, question).await
+    }
+
+    async fn answered(&self, command: Command, payload: &[u8]) -> Answer {
+        match timeout(self.within, run(command, payload)).await {
             Ok(Ok(output)) => self.judged(output),
             Ok(Err(error)) => Answer::Decline(format!("{}: {error}", self.name)),
             Err(_) => Answer::Decline(format!("{} did not end within {:?}", self.name, self.within)),
@@ -69,56 +82,75 @@ impl Program {
         if output.success {
             return Answer::Reply(Bytes::from(output.stdout));
         }
-        let text = String::from_utf8_lossy(&output.stderr);
+        self.failed(&output.stderr, &output.status)
+    }
+
+    pub(super) fn failed(&self, stderr: &[u8], status: &str) -> Answer {
+        let text = String::from_utf8_lossy(stderr);
         match text.lines().map(str::trim).find(|line| !line.is_empty()) {
             Some(line) => Answer::Decline(line.into()),
-            None => Answer::Decline(format!("{} failed: {}", self.name, output.status)),
+            None => Answer::Decline(format!("{} failed: {status}", self.name)),
         }
     }
 
-    async fn run(&self, delivery: &Delivery) -> io::Result<Output> {
-        let mut child = self.start(delivery)?;
-        let stdin = child.stdin.take();
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let feed = async {
-            if let Some(mut stdin) = stdin {
-                // A program need not read its input.
-                let _unread = stdin.write_all(&delivery.payload).await;
-            }
-        };
-        let output = async {
-            let bytes = read(stdout, PAYLOAD_BYTES_MAX as u64 + 1, Rest::Left).await?;
-            if bytes.len() > PAYLOAD_BYTES_MAX {
-                child.start_kill()?;
-            }
-            Ok(bytes)
-        };
-        let ((), stdout, stderr): ((), io::Result<Vec<u8>>, _) =
-            tokio::join!(feed, output, read(stderr, STDERR_BYTES_MAX, Rest::Drained));
-        let status = child.wait().await?;
-        Ok(Output {
-            success: status.success(),
-            status: status.to_string(),
-            stdout: stdout?,
-            stderr: stderr?,
-        })
-    }
-
-    fn start(&self, delivery: &Delivery) -> io::Result<Child> {
+    pub(super) fn command(&self, delivery: &Delivery, told: Option<&Bytes>) -> Command {
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).replace('\0', "");
-        Command::new(&self.name)
-            .args(&self.args)
+        let mut command = self.plain();
+        command
             .env("SQUALL_EXCHANGE", delivery.exchange.as_str())
             .env("SQUALL_REQUEST_TAG", text(&delivery.request_tag))
             .env("SQUALL_CONNECTION_TAG", text(&delivery.connection_tag))
             .env("SQUALL_EPOCH", delivery.epoch.to_string())
-            .env("SQUALL_LEADER_EPOCH", delivery.leader_epoch.to_string())
+            .env("SQUALL_LEADER_EPOCH", delivery.leader_epoch.to_string());
+        if let Some(told) = told {
+            command.env("SQUALL_ANSWER", text(told));
+        }
+        command
+    }
+
+    fn plain(&self) -> Command {
+        let mut command = Command::new(&self.name);
+        command
+            .args(&self.args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
+            .kill_on_drop(true);
+        command
     }
+}
+
+async fn run(mut command: Command, payload: &[u8]) -> io::Result<Output> {
+    let mut child = command.spawn()?;
+    let feed = feed(child.stdin.take(), payload);
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let output = async {
+        let bytes = read(stdout, PAYLOAD_BYTES_MAX as u64 + 1, Rest::Left).await?;
+        if bytes.len() > PAYLOAD_BYTES_MAX {
+            child.start_kill()?;
+        }
+        Ok(bytes)
+    };
+    let ((), stdout, stderr): ((), io::Result<Vec<u8>>, _) = tokio::join!(feed, output, words(stderr));
+    let status = child.wait().await?;
+    Ok(Output {
+        success: status.success(),
+        status: status.to_string(),
+        stdout: stdout?,
+        stderr: stderr?,
+    })
+}
+
+/// Writes a program's input and closes it. A program need not read it.
+pub(super) async fn feed(stdin: Option<ChildStdin>, payload: &[u8]) {
+    if let Some(mut stdin) = stdin {
+        let _unread = stdin.write_all(payload).await;
+    }
+}
+
+/// The beginning of what a program says on its standard error.
+pub(super) async fn words(stderr: Option<ChildStderr>) -> io::Result<Vec<u8>> {
+    read(stderr, STDERR_BYTES_MAX, Rest::Drained).await
 }
 
 /// What becomes of output beyond the bound.
@@ -150,9 +182,10 @@ fn exists(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use squall_client::Talk;
     use squall_kernel::exchange::RequestKey;
     use squall_kernel::frame::TraceContext;
-    use squall_kernel::id::{Epoch, ExchangeName, LeaderEpoch, MessageId, NodeId};
+    use squall_kernel::id::{Epoch, LeaderEpoch, MessageId, NodeId};
 
     use super::*;
     use crate::cli::exit::{Exit, code};
@@ -172,8 +205,10 @@ mod tests {
             epoch: Epoch(2),
             leader_epoch: LeaderEpoch(3),
             trace: TraceContext::default(),
+            talk: Talk::default(),
         };
-        Program::new(&words, within).unwrap().answer(&delivery).await
+        let program = Program::new("--cmd", &words, within).unwrap();
+        program.answer(&delivery, None).await
     }
 
     #[tokio::test]
@@ -206,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_told_at_once() {
-        let error = Program::new(&["no-such-program".into()], Duration::from_secs(1)).unwrap_err();
+        let error = Program::new("--cmd", &["no-such-program".into()], Duration::from_secs(1)).unwrap_err();
         assert_eq!(code(&error), Exit::Usage);
         assert!(error.to_string().contains("no-such-program"));
     }

@@ -22,7 +22,9 @@ use crate::ask::call;
 use crate::handler::{Answer, Delivery, Handler, Notice, NoticeKind, ServerInfo};
 use crate::leadership::{Changes, Context};
 use crate::limits::NAMES_WITHIN;
+use crate::lines::Connected;
 use crate::state::{Outgoing, Shared};
+use crate::talk::{Line, Talk};
 
 pub(super) struct Worker<H> {
     shared: Arc<Shared>,
@@ -113,12 +115,16 @@ impl<H: Handler> Worker<H> {
             count(&self.counters.expired);
             return;
         }
+        let node = self.me.map_or(NodeId(0), |me| me.pid.node);
         let (status, payload) = if let Some(reason) = self.refusal(&taken) {
             (Status::None(reason), Bytes::new())
         } else {
-            self.handle(frame).await
+            let carrier = Connected::new(&self.shared, taken.generation);
+            let line = Arc::new(Line::new(frame, node, taken.since, carrier));
+            let answer = self.handle(frame, Talk::new(Arc::clone(&line))).await;
+            line.finish(answer.0 == Status::Reply).await;
+            answer
         };
-        let node = self.me.map_or(NodeId(0), |me| me.pid.node);
         let frame = answer(frame, node, status, payload);
         let out = Outgoing::Bound {
             generation: taken.generation,
@@ -143,8 +149,8 @@ impl<H: Handler> Worker<H> {
         })
     }
 
-    async fn handle(&mut self, frame: &Frame) -> (Status, Bytes) {
-        let delivery = self.delivery(frame);
+    async fn handle(&mut self, frame: &Frame, talk: Talk) -> (Status, Bytes) {
+        let delivery = self.delivery(frame, talk);
         let handler = &mut self.handler;
         let answer = AssertUnwindSafe(async move { handler.handle(delivery).await })
             .catch_unwind()
@@ -174,7 +180,7 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    fn delivery(&self, frame: &Frame) -> Delivery {
+    fn delivery(&self, frame: &Frame, talk: Talk) -> Delivery {
         Delivery {
             exchange: self.name.clone(),
             payload: frame.payload.clone(),
@@ -188,6 +194,7 @@ impl<H: Handler> Worker<H> {
             epoch: frame.epoch,
             leader_epoch: frame.leader_epoch,
             trace: frame.trace,
+            talk,
         }
     }
 
