@@ -335,7 +335,7 @@ impl Running {
                 lease,
                 why,
             } => self.tell_worker(worker, task, lease, SettleWord::Ended(why)),
-            TaskEffect::DeadLettered { letter, forward_to } => self.dead(letter, forward_to),
+            TaskEffect::DeadLettered { letter, forward_to } => self.dead(&letter, forward_to),
             // The queue is started without a scheduler.
             TaskEffect::ScheduleAsk { .. } => {}
             TaskEffect::Lost { acknowledged } => {

@@ -18,14 +18,14 @@ use crate::router::{OutcomeSink, Publish, ReplyTo, Request};
 
 impl Running {
     /// The queue says it again until the letter has arrived.
-    pub(super) fn dead(&self, letter: DeadLetter, forward_to: Option<ExchangeName>) {
+    pub(super) fn dead(&self, letter: &DeadLetter, forward_to: Option<ExchangeName>) {
         tracing::info!(exchange = %self.name, task = %letter.task, reason = %letter.reason, "dead letter");
         let Some(name) = forward_to else { return };
         let registry = self.context.registry_kept();
         let (Some(to), Some(plane)) = (registry.exchange(&name), self.context.wire.local()) else {
             return;
         };
-        let request = self.passed_on(to, &letter);
+        let request = self.passed_on(to, letter);
         let sink: Arc<dyn OutcomeSink> = Arc::<Post>::clone(&self.post);
         plane.router.submit(request, ReplyTo::Sink(sink, letter.task.0));
     }
