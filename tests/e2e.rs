@@ -20,6 +20,8 @@ mod moves;
 mod other_languages;
 #[path = "e2e/partition.rs"]
 mod partition;
+#[path = "e2e/proxies.rs"]
+mod proxies;
 #[path = "e2e/pty.rs"]
 mod pty;
 #[path = "e2e/publishing.rs"]

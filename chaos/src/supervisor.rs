@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use squall_kernel::id::ZoneName;
 use squall_kernel::profile::Profile;
 use squall_proto::v1 as proto;
 use tokio::net::UnixListener;
@@ -55,6 +56,8 @@ pub struct SupervisorOptions {
     pub temporary: bool,
     /// Further arguments for every node.
     pub extra_args: Vec<String>,
+    /// Zones of the nodes, in turn; none for nodes without one.
+    pub zones: Vec<ZoneName>,
     /// What happens to a node that ends by itself.
     pub restart: RestartPolicy,
 }
@@ -77,6 +80,7 @@ impl SupervisorOptions {
             journals: false,
             temporary: false,
             extra_args: Vec::new(),
+            zones: Vec::new(),
             restart: RestartPolicy::Never,
         }
     }

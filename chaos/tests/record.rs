@@ -51,6 +51,7 @@ fn start(dir: &Path, name: &str, join: Option<&Node>) -> Node {
         data_workers: 2,
         proofs: Proofs::default(),
         functions: Default::default(),
+        zone: None,
     };
     let data = DataDir::open(dir.join(name)).expect("a fresh directory");
     Node::start(data, options).expect("the node starts")

@@ -418,5 +418,6 @@ fn introduction_of(record: &squall_kernel::registry::NodeRecord) -> Introduction
         mesh_addr: record.mesh_addr.clone(),
         grpc_addr: record.grpc_addr.clone(),
         functions: record.functions.clone(),
+        zone: record.zone.clone(),
     }
 }

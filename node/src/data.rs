@@ -3,6 +3,7 @@
 //!
 //! What does not live here: who owns what (the control plane tells), links (the mesh).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
@@ -11,6 +12,7 @@ use squall_kernel::id::{Boot, ExchangeId, ExchangeName, NodeId, NodeName, Pid};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, Pattern, Registry};
+use squall_kernel::time::Span;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -78,6 +80,8 @@ pub struct DataContext {
     pub(crate) functions: functions::Registry,
     /// Whether this node has been without a lease for long: see [`DataPlane::isolated`].
     pub(crate) isolated: watch::Sender<bool>,
+    /// Round trips to other nodes, where they were measured.
+    round_trips: ArcSwap<BTreeMap<NodeId, Span>>,
     registry: ArcSwap<Registry>,
 }
 
@@ -92,6 +96,11 @@ impl DataContext {
     #[must_use]
     pub fn registry_kept(&self) -> Arc<Registry> {
         self.registry.load_full()
+    }
+
+    /// The usual round trip to a node, where it was measured.
+    pub(crate) fn round_trip(&self, node: NodeId) -> Option<Span> {
+        self.round_trips.load().get(&node).copied()
     }
 
     /// Records something that happened here, where a journal is kept.
@@ -155,6 +164,7 @@ impl DataPlane {
             sampler: config.sampler,
             functions: config.functions,
             isolated: watch::Sender::new(false),
+            round_trips: ArcSwap::default(),
             registry: ArcSwap::default(),
         });
         let (exchanges, wanted) = Exchanges::new(Arc::clone(&context));
@@ -381,11 +391,18 @@ impl DataPlane {
     /// Whether what is sent to `node` arrives: requests do not wait on a link that swallows them.
     pub fn reach(&self, node: NodeId, reachable: bool) {
         self.context.wire.reach(node, reachable);
+        self.pubsub.look_around();
         if reachable {
             self.pubsub.relinked(node);
         } else {
             self.router.unreachable(node);
         }
+    }
+
+    /// Takes in how far other nodes are, for exchanges that have proxies to choose from.
+    pub fn measured(&self, round_trips: BTreeMap<NodeId, Span>) {
+        self.context.round_trips.store(Arc::new(round_trips));
+        self.pubsub.look_around();
     }
 
     /// Whether this node has been without a lease for so long that its clients are better off elsewhere.

@@ -11,6 +11,8 @@ mod grpc_session;
 mod leases;
 #[path = "data_test/moves.rs"]
 mod moves;
+#[path = "data_test/proxies.rs"]
+mod proxies;
 #[path = "data_test/publishing.rs"]
 mod publishing;
 #[path = "data_test/requests.rs"]

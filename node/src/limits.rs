@@ -53,6 +53,11 @@ pub const PUBLISHES_HELD_MAX: usize = 1024;
 /// How long a new owner of a publish-subscribe exchange waits for the nodes to tell their subscriptions: they are asked
 /// at once, so that only nodes that are gone take so long.
 pub const SUBSCRIPTIONS_SETTLE: Span = Span::from_ms(1_500);
+/// How long a node that gets its publishes from elsewhere lets a proxy go on sending: what was on its way through the proxy
+/// is not lost unless its publisher has given up by then.
+pub const LEAVE_AFTER: Span = REQUEST_TIMEOUT_DEFAULT;
+/// Subscribers of one exchange at one node that wait for what its controller says.
+pub const CONTROLLER_ASKED_MAX: u64 = 1024;
 /// Lines of a journal waiting to be written.
 pub const JOURNAL_QUEUE: usize = 16_384;
 

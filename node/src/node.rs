@@ -10,11 +10,11 @@ mod leaving;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::TrySendError;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use squall_kernel::founding::Founding;
-use squall_kernel::id::{ExchangeId, NodeName};
+use squall_kernel::id::{ExchangeId, NodeName, ZoneName};
 use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Introduction, Registry};
 use tokio::net::TcpListener;
@@ -45,6 +45,8 @@ use leaving::{Leave, Leaving};
 const MESH_EVENTS_MAX: usize = 4096;
 /// Connections that may wait for the gRPC server.
 const GRPC_BACKLOG: usize = 128;
+/// How often proxies are chosen by how far they are: round trips are medians of seconds.
+const MEASURED_EVERY: Duration = Duration::from_secs(2);
 /// How long the goodbye may take to leave.
 const FAREWELL: Duration = Duration::from_millis(100);
 /// How long Raft may take to stop and to close its file.
@@ -84,6 +86,8 @@ pub struct NodeOptions {
     pub proofs: Proofs,
     /// Functions by which exchanges may route: those that need one live only on nodes that have it.
     pub functions: functions::Registry,
+    /// Zone of the node.
+    pub zone: Option<ZoneName>,
 }
 
 /// Why a node did not start, or ended by itself.
@@ -343,6 +347,23 @@ fn run(
     outcome
 }
 
+/// Tells the data plane now and then how far the other nodes are, until the node ends.
+async fn keep_near(mut opinion: watch::Receiver<Arc<Opinion>>, plane: Weak<DataPlane>) {
+    while opinion.changed().await.is_ok() {
+        let measured = {
+            let opinion = opinion.borrow_and_update();
+            let peers = opinion.peers.iter();
+            peers
+                .filter_map(|(id, peer)| Some((*id, peer.round_trip?.p50)))
+                .collect()
+        };
+        let Some(plane) = plane.upgrade() else { return };
+        plane.measured(measured);
+        drop(plane);
+        tokio::time::sleep(MEASURED_EVERY).await;
+    }
+}
+
 fn data_runtime(workers: usize) -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     // At least two: one may be blocked by an embedded handler.
@@ -382,6 +403,7 @@ async fn live(
         mesh_addr: address(&mesh_listener, options.listen),
         grpc_addr: address(&grpc_listener, options.grpc),
         functions: options.functions.names(),
+        zone: options.zone.clone(),
     };
     tracing::info!(node = %me.name, mesh = %me.mesh_addr, grpc = %me.grpc_addr, incarnation = %me.incarnation, "starts");
     let (journal, journal_writer) = start_journal(options.journal.as_deref(), &me)?.unzip();
@@ -452,6 +474,7 @@ async fn live(
         Arc::new(proposals.clone()),
     ));
     data.spawn(clients::serve(client_inbox, Arc::clone(&sessions)));
+    data.spawn(keep_near(opinion.clone(), Arc::downgrade(&plane)));
     let (drained_in, drained) = watch::channel(None);
     let sources = Arc::new(NodeSources {
         me: me.clone(),

@@ -2,12 +2,13 @@
 //! owned here, and the subscribers themselves.
 //!
 //! A publish goes from its publisher's node to the owner, and from there once to each node that has a subscriber for its
-//! key; each node tells the owner each pattern once, however many subscribers want it (A34).
+//! key, perhaps through a proxy near that node (A31–A33); each node tells the node above it each pattern once, however many
+//! subscribers want it (A34).
 //!
 //! What does not live here: who matches what (the kernel's `subscriptions`), and the publisher's side (`router`).
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -26,14 +27,19 @@ use crate::data::{Change, DataContext};
 use crate::process::{Mailbox, ProcessKind, Push, mailbox};
 use crate::wire::{ReturnPath, count};
 
+mod controlling;
 mod embedded;
 mod fanning;
+mod figures;
 mod neighbours;
 mod subscriber;
 mod subscribing;
 mod table;
+mod upstream;
 
 pub use embedded::Subscription;
+use figures::Counters;
+pub use figures::TableFigures;
 pub(crate) use subscriber::EventSink;
 pub use subscriber::{Published, Subscriber, SubscriberEvent};
 pub(crate) use subscribing::Answer;
@@ -85,30 +91,19 @@ pub enum SubscribeError {
     /// The process that keeps the exchange's subscriptions has its mailbox full.
     #[error("overloaded: the subscriptions of the exchange take no more now")]
     Overloaded,
+    /// The exchange's controller does not let it, or could not be asked (A5).
+    #[error("'{pattern}': refused by the controller '{controller}': {reason}")]
+    Controller {
+        /// What was asked for.
+        pattern: KeyPattern,
+        /// The controller's exchange.
+        controller: ExchangeName,
+        /// Its reason, or why there is no answer.
+        reason: String,
+    },
     /// The exchange was deleted, or the node ends.
     #[error("the subscriptions of the exchange have ended")]
     Ended,
-}
-
-/// What the table of an exchange has counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TableFigures {
-    /// Publishes that this node took as owner.
-    pub published: u64,
-    /// Of those, publishes whose id was known.
-    pub duplicates: u64,
-    /// Events sent to other nodes.
-    pub sent: u64,
-    /// Copies put into mailboxes of subscribers here.
-    pub delivered: u64,
-    /// Copies that a full mailbox turned away.
-    pub rejected: u64,
-    /// Events that were fenced, came twice, or came from a node that does not serve this one.
-    pub strange: u64,
-    /// Subscribers here.
-    pub subscribers: u64,
-    /// Different patterns, of subscribers here and of other nodes.
-    pub patterns: u64,
 }
 
 /// What a table's process takes out of its mailbox.
@@ -117,6 +112,8 @@ enum Mail {
     Event(NodeId, Frame),
     Local(Frame),
     Subscribe(Subscribing),
+    /// The controller has let it, perhaps with other patterns.
+    Permitted(Subscribing),
     News(NodeId, SubscriptionNews),
 }
 
@@ -144,18 +141,6 @@ struct Post {
     wake: Notify,
     stopped: AtomicBool,
     figures: Counters,
-}
-
-#[derive(Default)]
-struct Counters {
-    published: AtomicU64,
-    duplicates: AtomicU64,
-    sent: AtomicU64,
-    delivered: AtomicU64,
-    rejected: AtomicU64,
-    strange: AtomicU64,
-    subscribers: AtomicU64,
-    patterns: AtomicU64,
 }
 
 impl Post {
@@ -189,18 +174,7 @@ impl PubSub {
     #[must_use]
     pub fn figures(&self, exchange: ExchangeId) -> Option<TableFigures> {
         let table = self.known(exchange)?;
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let figures = &table.post.figures;
-        Some(TableFigures {
-            published: of(&figures.published),
-            duplicates: of(&figures.duplicates),
-            sent: of(&figures.sent),
-            delivered: of(&figures.delivered),
-            rejected: of(&figures.rejected),
-            strange: of(&figures.strange),
-            subscribers: of(&figures.subscribers),
-            patterns: of(&figures.patterns),
-        })
+        Some(table.post.figures.told())
     }
 
     /// Takes in a publish for an exchange that should be owned here.
@@ -258,8 +232,11 @@ impl PubSub {
                     put_news(&table, from, news);
                 }
             }
-            SubscriptionNews::Asked => {
-                let what = SubscriptionNews::Nothing;
+            SubscriptionNews::Asked | SubscriptionNews::Gather { .. } => {
+                let what = match news {
+                    SubscriptionNews::Gather { revision } => SubscriptionNews::Gathered { revision },
+                    _ => SubscriptionNews::Nothing,
+                };
                 // The asker waits no longer than its own time for it.
                 let _asker_goes_on =
                     self.context
@@ -269,6 +246,7 @@ impl PubSub {
             SubscriptionNews::Confirmed { .. }
             | SubscriptionNews::Refused { .. }
             | SubscriptionNews::Nothing
+            | SubscriptionNews::Gathered { .. }
             | SubscriptionNews::Fenced { .. } => {}
         }
     }
@@ -288,6 +266,13 @@ impl PubSub {
             table.post.order(|orders| {
                 orders.missed.insert(node);
             });
+        }
+    }
+
+    /// Nodes are reached that were not, or nearer than before, or the other way round.
+    pub(crate) fn look_around(&self) {
+        for table in self.all() {
+            table.post.order(|orders| orders.registry = true);
         }
     }
 

@@ -289,8 +289,8 @@ impl Router {
         self.conclude(open, outcome);
     }
 
-    fn copy_ended(&self, frame: Frame) {
-        match self.table.end_copy(&frame) {
+    fn copy_ended(&self, mut frame: Frame) {
+        match self.table.end_copy(&mut frame) {
             CopyEnd::Late => self.too_late(&frame, false),
             CopyEnd::Second => self.too_late(&frame, true),
             CopyEnd::More(told) => self.ended(told, &Outcome::of(frame, true)),

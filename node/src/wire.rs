@@ -150,6 +150,11 @@ impl Wire {
                 .contains(&node)
     }
 
+    /// Whether requests to a node are sent, as far as is known.
+    pub(crate) fn reaches(&self, node: NodeId) -> bool {
+        !self.swallows(node)
+    }
+
     pub(crate) fn attach_local(&self, plane: Weak<DataPlane>) {
         self.local.set(plane).expect("a wire is made for one data plane");
     }

@@ -41,6 +41,7 @@ fn options(name: &str) -> NodeOptions {
         data_workers: 2,
         proofs: Proofs::default(),
         functions: Default::default(),
+        zone: None,
     }
 }
 

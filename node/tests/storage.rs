@@ -50,6 +50,7 @@ fn start(dir: DataDir, name: &str, join: &[&Node]) -> Node {
         data_workers: 2,
         proofs: Proofs::default(),
         functions: Default::default(),
+        zone: None,
     };
     Node::start(dir, options).expect("the node starts")
 }

@@ -1,10 +1,11 @@
 //! `squall exchange`: declare, list, show, move, delete.
 
 mod moving;
+mod proxies;
 mod table;
 mod tasks;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Write as _, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use squall_client::operator::Figures;
 use squall_client::{Client, Declaration};
 use squall_kernel::id::{ExchangeName, FunctionName, NodeName};
 use squall_kernel::limits::SCRIPT_BYTES_MAX;
@@ -54,6 +56,8 @@ enum ExchangeCommand {
     },
     /// Move an exchange to another node, and prove that no request was lost or doubled; exit code 0 only then
     Move(moving::MoveArgs),
+    /// Make a node a proxy of a publish-subscribe exchange, or take that from it: nodes near it then get publishes through it
+    Proxy(proxies::ProxyArgs),
     /// Delete an exchange; its handlers are detached
     Delete {
         /// Name of the exchange
@@ -96,6 +100,9 @@ struct DeclareArgs {
     /// Nodes that should own it, in order of preference [default: the cluster chooses]
     #[arg(long, value_name = "NODE[,NODE…]", value_delimiter = ',')]
     failover: Vec<NodeName>,
+    /// Exchange whose leader is asked before anybody subscribes: an exchange with the strategy `consensus`
+    #[arg(long, value_name = "NAME")]
+    controller: Option<ExchangeName>,
     #[command(flatten)]
     tasks: tasks::TaskSettings,
     /// What happens when a preferred node is back: the exchange moves back by itself once the node has been well for a
@@ -110,6 +117,7 @@ pub(crate) async fn run(args: ExchangeArgs, connect: ConnectArgs) -> Result<()> 
         ExchangeCommand::List { json } => list(json, &connect).await,
         ExchangeCommand::Show { name, json } => show(&name, json, &connect).await,
         ExchangeCommand::Move(moved) => moving::run(&moved, &connect, args.timeout).await,
+        ExchangeCommand::Proxy(proxy) => proxies::run(&proxy, &connect).await,
         ExchangeCommand::Delete { name } => delete(&name, &connect, args.timeout).await,
     }
 }
@@ -172,6 +180,7 @@ impl DeclareArgs {
             when_full: self.when_full.unwrap_or_default(),
             ttl: self.ttl.map(span),
             dedup: self.dedup.map(span),
+            controller: self.controller.clone(),
             ..Settings::default()
         };
         self.tasks.fill(&mut settings);
@@ -251,12 +260,17 @@ async fn show(name: &ExchangeName, as_json: bool, connect: &ConnectArgs) -> Resu
         .figures(name.as_str(), &BTreeSet::new())
         .await
         .unwrap_or_default();
-    let owned = figures.into_values().find_map(|at_node| at_node.ok()?.owned);
+    let figures: BTreeMap<String, Figures> = figures
+        .into_iter()
+        .filter_map(|(node, at_node)| Some((node, at_node.ok()?)))
+        .collect();
+    let owned = figures.values().find_map(|at_node| at_node.owned);
+    let passed = proxies::passed(exchange, &figures);
     let mut out = stdout().lock();
     if as_json {
-        writeln!(out, "{:#}", table::object_in_full(exchange, owned))?;
+        writeln!(out, "{:#}", table::object_in_full(exchange, owned, &passed))?;
     } else {
-        write!(out, "{}", table::full(exchange, owned))?;
+        write!(out, "{}", table::full(exchange, owned, &passed))?;
     }
     Ok(())
 }

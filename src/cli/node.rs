@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::{ArgAction, Args, Subcommand};
 use squall_kernel::founding::Founding;
-use squall_kernel::id::NodeName;
+use squall_kernel::id::{NodeName, ZoneName};
 use squall_kernel::profile::Profile;
 use squall_node::datadir::{DataDir, DataDirError};
 use squall_node::death::Proofs;
@@ -56,6 +56,9 @@ struct RunArgs {
     /// Directory that makes this node what it is: its id, its boots, its copy of the registry
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// Zone: nodes of one zone are near each other, and get publishes from a proxy of their zone rather than from elsewhere
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<ZoneName>,
     /// Addresses of other nodes; one is enough
     #[arg(long, value_name = "ADDR[,ADDR…]")]
     join: Vec<Addresses>,
@@ -205,6 +208,7 @@ fn options(args: RunArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
             refused: args.trust_refused,
         },
         functions: Default::default(),
+        zone: args.zone,
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use squall_chaos::supervisor::{RestartPolicy, StartError, SupervisorOptions};
 use squall_chaos::{guard, up};
+use squall_kernel::id::ZoneName;
 use squall_kernel::profile::Profile;
 
 use super::connect::ConnectArgs;
@@ -36,6 +37,9 @@ pub(crate) struct UpArgs {
     /// Times of the cluster
     #[arg(long, default_value = "lan", value_parser = values::profile())]
     profile: Profile,
+    /// Zones of the nodes, in turn: with `x,y` the first node is in x, the second in y, the third in x
+    #[arg(long, value_name = "ZONE[,ZONE…]", value_delimiter = ',')]
+    zones: Vec<ZoneName>,
     /// Further arguments for every node, after `--`
     #[arg(last = true, value_name = "NODE ARGS")]
     node_args: Vec<String>,
@@ -50,6 +54,7 @@ pub(crate) async fn run(args: UpArgs, connect: ConnectArgs) -> Result<()> {
         otlp: args.otlp,
         profile: args.profile,
         extra_args: args.node_args,
+        zones: args.zones,
         restart: if args.restart {
             RestartPolicy::Backoff
         } else {

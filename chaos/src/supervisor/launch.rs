@@ -56,6 +56,10 @@ pub(super) fn arguments(
     option("--cookie-file", &options.data_dir.join("cookie"));
     option("--supervisor", &socket);
     option("--profile", &options.profile.as_str());
+    let number = all.iter().position(|other| other == place).unwrap_or_default();
+    if let Some(zone) = options.zones.iter().cycle().nth(number) {
+        option("--zone", &zone.as_str());
+    }
     let others: Vec<String> = all
         .iter()
         .filter(|other| *other != place)
@@ -160,6 +164,13 @@ mod tests {
              --supervisor /d/supervisor.sock --profile lan --join 127.0.0.1:7410,127.0.0.1:7420 --expect 3 \
              --chaos --end-with-stdin"
         );
+    }
+
+    #[test]
+    fn zones_are_given_in_turn() {
+        let zones = ["x", "y"].map(|zone| squall_kernel::id::ZoneName::new(zone).unwrap());
+        let line = line(3, |options| options.zones = zones.to_vec());
+        assert!(line.contains("--profile lan --zone x --join"), "{line}");
     }
 
     #[test]

@@ -90,6 +90,7 @@ mod tests {
             mesh_addr: mesh_addr.into(),
             grpc_addr: String::new(),
             functions: Vec::new(),
+            zone: None,
         }
     }
 

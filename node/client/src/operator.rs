@@ -14,7 +14,7 @@ use squall_proto::v1::admin_client::AdminClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-pub use certificate::{Answers, Books, Certificate, Doubt, Figures, OwnedFigures};
+pub use certificate::{Answers, Books, Certificate, Doubt, Figures, OwnedFigures, PassedFigures};
 
 /// How long one node may take to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
@@ -124,6 +124,28 @@ impl Operator {
         self.tell(|mut admin| {
             let request = request.clone();
             async move { admin.move_exchange(request).await }
+        })
+        .await
+    }
+
+    /// Makes a node a proxy of a publish-subscribe exchange, or takes that from it.
+    ///
+    /// # Errors
+    /// [`OperatorError`], with the registry's reason.
+    pub async fn set_proxy(
+        &self,
+        name: &str,
+        node: &str,
+        on: bool,
+    ) -> Result<v1::SetProxyResponse, OperatorError> {
+        let request = v1::SetProxyRequest {
+            name: name.into(),
+            node: node.into(),
+            on,
+        };
+        self.tell(|mut admin| {
+            let request = request.clone();
+            async move { admin.set_proxy(request).await }
         })
         .await
     }

@@ -21,6 +21,7 @@ pub(super) fn introduction(id: u64) -> Introduction {
         mesh_addr: String::new(),
         grpc_addr: String::new(),
         functions: Vec::new(),
+        zone: None,
     }
 }
 

@@ -135,6 +135,7 @@ mod tests {
             mesh_addr: String::new(),
             grpc_addr: String::new(),
             functions: Vec::new(),
+            zone: None,
         }
     }
 

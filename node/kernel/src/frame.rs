@@ -90,10 +90,12 @@ pub struct Frame {
     pub left_ms: u32,
     /// Request from a client: 1 when it answers questions (`Ask`). Request, Deliver, Reply: number of this copy under the
     /// strategy `default`, from 1. Chunk, Ask, Tell: number of this part within its request, from 1. Task frames: number
-    /// of the attempt, from 1. Event: number of this node among those that confirm, from 1. 0 where there is none.
+    /// of the attempt, from 1. Event, and a reply to it: place of this node among those that confirm
+    /// (`publishing::Place`). 0 where there is none.
     pub index: u32,
     /// Request, Deliver, Reply: copies under `default`, 0 or 1 elsewhere. Chunk: chunks in all, on the last one; 0
-    /// before. Task frames: attempts allowed. Event: nodes that confirm.
+    /// before. Task frames: attempts allowed. Event, and a reply to it: how often
+    /// that place was divided.
     pub count: u32,
     /// Deliver: the signature by which it was routed. Task frames: number of the lease. Publish, Event: what is to be
     /// confirmed (`publishing`). 0 for none.

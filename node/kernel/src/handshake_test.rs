@@ -21,6 +21,7 @@ fn node(id: u64, name: &str) -> Introduction {
         mesh_addr: format!("127.0.0.1:74{id}0"),
         grpc_addr: format!("127.0.0.1:74{id}1"),
         functions: Vec::new(),
+        zone: None,
     }
 }
 

@@ -245,6 +245,10 @@ name! {
     ExchangeName, "exchange name", limits::EXCHANGE_NAME_BYTES_MAX
 }
 name! {
+    /// Name of a zone: nodes of one are near each other.
+    ZoneName, "zone name", limits::ZONE_NAME_BYTES_MAX
+}
+name! {
     /// Name of a function that nodes are started with.
     FunctionName, "function name", limits::FUNCTION_NAME_BYTES_MAX
 }

@@ -7,6 +7,8 @@ use crate::time::Span;
 pub const NODE_NAME_BYTES_MAX: usize = 64;
 /// As RabbitMQ and AMQP short strings: a length fits one byte.
 pub const EXCHANGE_NAME_BYTES_MAX: usize = 255;
+/// Bytes of the name of a zone.
+pub const ZONE_NAME_BYTES_MAX: usize = 64;
 /// As long as a node's: both stand in the same tables.
 pub const FUNCTION_NAME_BYTES_MAX: usize = 64;
 /// Functions that one node is started with: they travel with its introduction.

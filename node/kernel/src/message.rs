@@ -310,6 +310,16 @@ pub enum SubscriptionNews {
     },
     /// Tell me all that you want.
     Asked,
+    /// From the owner: say `Gathered` once you know that revision, and whatever you want is known here, by whatever way.
+    Gather {
+        /// Revision of the registry in which somebody was lost.
+        revision: Revision,
+    },
+    /// Answer to `Gather`.
+    Gathered {
+        /// The revision that was asked for.
+        revision: Revision,
+    },
     /// Answer to `Asked` of a node without a subscriber.
     Nothing,
     /// The announcer's epoch is over.

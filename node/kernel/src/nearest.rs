@@ -48,6 +48,12 @@ pub struct Nearest {
 }
 
 impl Nearest {
+    /// With a choice that was made before.
+    #[must_use]
+    pub const fn at(current: Option<NodeId>) -> Self {
+        Self { current }
+    }
+
     /// The node chosen last.
     #[must_use]
     pub const fn current(&self) -> Option<NodeId> {

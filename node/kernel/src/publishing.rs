@@ -1,6 +1,8 @@
 //! What a publisher may ask for, and what subscribers' frames carry beside the payload: confirms, and the tags of several
 //! attachments.
 //!
+//! Words of nodes, however many pass a publish on: `places`.
+//!
 //! What does not live here: who gets a publish (`subscriptions`), ids that are taken once (`dedup`).
 
 use alloc::vec::Vec;
@@ -8,6 +10,10 @@ use alloc::vec::Vec;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::limits;
+
+mod places;
+
+pub use places::{Place, Places};
 
 /// Payload of the confirm of a publish whose id was known: it was not published again.
 pub const DUPLICATE: &[u8] = b"duplicate";

@@ -9,6 +9,7 @@ mod declare;
 mod duty;
 mod function;
 mod moves;
+mod proxies;
 mod record;
 mod recover;
 mod settings;
@@ -172,6 +173,7 @@ impl Registry {
                 self.replace_voters_after = *replace_after;
                 Ok(changes)
             }
+            Command::SetProxy { exchange, node, on } => self.set_proxy(exchange, node, *on),
         }
     }
 
@@ -232,6 +234,7 @@ impl Registry {
                 life: NodeLife::Up,
                 duty: Duty::Full,
                 functions: function::bounded(&new.functions),
+                zone: new.zone.clone(),
             },
         );
         self.cancel_moves_to(new.id);

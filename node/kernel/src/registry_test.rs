@@ -14,6 +14,7 @@ pub(super) fn node(id: u64, name: &str, incarnation: u64) -> Command {
         mesh_addr: alloc::format!("127.0.0.1:{}", 7400 + id),
         grpc_addr: alloc::format!("127.0.0.1:{}", 7500 + id),
         functions: Vec::new(),
+        zone: None,
     })
 }
 

@@ -4,7 +4,8 @@
 //! Each node announces each pattern once, however many subscribers want it, to one node *above* it: a proxy or the owner.
 //! So a publish goes to each node at most once (invariant I7). Going over to another node above, both send for a while:
 //! the new one confirms before the old one is left, and events that came from both are taken once. What a proxy that is
-//! left has itself not received by then is lost to this node, as is what is on its way under an epoch that is over.
+//! left has itself not received when it hears of that is lost to this node, wherefore the shell tells it late; so is what is
+//! on its way under an epoch that is over.
 //!
 //! What does not live here: which node is above (`nearest`), mailboxes, confirms to publishers, and frames. The shell
 //! calls [`Subscriptions::flush`] after each batch of inputs, and says so when a link was made anew.
@@ -50,6 +51,8 @@ pub struct Subscriptions {
     confirmed: Counter,
     /// The announcement whose confirmation makes the node above the one that serves.
     joins_at: Counter,
+    /// The last part of the latest snapshot: with its confirmation all that was wanted then is known all the way up.
+    whole_at: Counter,
     table: Table,
     locals: Locals,
     downstreams: Downstreams,
@@ -93,6 +96,7 @@ impl Subscriptions {
             counter: start,
             confirmed: start,
             joins_at: start,
+            whole_at: start,
             table: Table::default(),
             locals: Locals::default(),
             downstreams: Downstreams::default(),
@@ -239,6 +243,18 @@ impl Subscriptions {
     #[must_use]
     pub const fn upstream(&self) -> Upstream {
         self.upstream
+    }
+
+    /// True when the owner sends, by whatever way, all that was wanted here when this node last went over to another one,
+    /// or to another epoch.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self.upstream {
+            _ if self.table.len() == 0 => true,
+            Upstream::Root => true,
+            Upstream::At(_) => self.confirmed >= self.whole_at,
+            Upstream::Nowhere => false,
+        }
     }
 
     /// Epoch of the exchange, as the registry has it.

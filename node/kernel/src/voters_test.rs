@@ -307,6 +307,7 @@ fn a_roll_follows_the_registry() {
             mesh_addr: String::new(),
             grpc_addr: String::new(),
             functions: Vec::new(),
+            zone: None,
         }));
     }
     apply(&Command::Drain {

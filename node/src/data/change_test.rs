@@ -38,6 +38,7 @@ fn cluster() -> Arc<Registry> {
             mesh_addr: String::new(),
             grpc_addr: String::new(),
             functions: Vec::new(),
+            zone: None,
         })
     };
     let declare = Command::Declare {
@@ -167,6 +168,7 @@ fn a_node_that_comes_up_is_told_once_and_owners_that_changed_are_found_side_by_s
         mesh_addr: "a:1".into(),
         grpc_addr: "a:2".into(),
         functions: Vec::new(),
+        zone: None,
     });
     assert_eq!(apply(&up).came_up().collect::<Vec<_>>(), [NodeId(1)]);
     assert_eq!(apply(&up).came_up().count(), 0);

@@ -9,7 +9,7 @@ use squall_client::handler::{Answer, Delivery, Handler, Notice};
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{
     Boot, ClusterId, ExchangeId, ExchangeName, FunctionName, Incarnation, LinkSeq, NodeId, NodeName, Pid,
-    Revision,
+    Revision, ZoneName,
 };
 use squall_kernel::limits::FRAME_BYTES_MAX;
 use squall_kernel::profile::Profile;
@@ -123,8 +123,17 @@ impl Cluster {
         Self::recording(nodes, None)
     }
 
+    /// One node in each of the zones.
+    pub(super) fn in_zones(zones: &[&str]) -> Self {
+        Self::with(zones.len(), None, zones)
+    }
+
     /// The second value of `journal` says which node records.
     pub(super) fn recording(nodes: usize, journal: Option<(&Journal, usize)>) -> Self {
+        Self::with(nodes, journal, &[])
+    }
+
+    fn with(nodes: usize, journal: Option<(&Journal, usize)>, zones: &[&str]) -> Self {
         let mut cluster = Self {
             net: Arc::default(),
             planes: Vec::new(),
@@ -154,6 +163,7 @@ impl Cluster {
                 mesh_addr: format!("127.0.0.1:74{n}0"),
                 grpc_addr: format!("127.0.0.1:74{n}1"),
                 functions: functions().names(),
+                zone: zones.get(n).map(|zone| ZoneName::new(zone).unwrap()),
             }));
         }
         cluster
@@ -309,6 +319,7 @@ impl Cluster {
             mesh_addr: format!("127.0.0.1:74{n}0"),
             grpc_addr: format!("127.0.0.1:74{n}1"),
             functions: functions().names(),
+            zone: self.registry.nodes[&node(n)].zone.clone(),
         }));
     }
 

@@ -152,6 +152,24 @@ impl<P: Proposer + Membership, S: Sources> Admin for AdminService<P, S> {
         Ok(Response::new(begun(&exchange, to, &from, &registry, revision)))
     }
 
+    async fn set_proxy(
+        &self,
+        request: Request<v1::SetProxyRequest>,
+    ) -> Result<Response<v1::SetProxyResponse>, Status> {
+        let asked = request.into_inner();
+        let command = Command::SetProxy {
+            exchange: exchange_name(&asked.name)?,
+            node: node_name(&asked.node)?,
+            on: asked.on,
+        };
+        let (outcome, revision) = self.change(command).await?;
+        self.registry_at(revision).await;
+        Ok(Response::new(v1::SetProxyResponse {
+            changed: outcome == Outcome::Done,
+            revision: revision.0,
+        }))
+    }
+
     async fn exchange_figures(
         &self,
         request: Request<v1::ExchangeFiguresRequest>,

@@ -101,6 +101,7 @@ impl Setup {
             mesh_addr: self.told.unwrap_or(real),
             grpc_addr: String::new(),
             functions: Vec::new(),
+            zone: None,
         };
         let faults = Arc::new(FaultPlane::new(Clock::start()));
         let times = MeshTimes {

@@ -39,7 +39,7 @@ pub(super) enum GreetError {
     Closed,
     /// Another node answers at the address.
     #[error("another node, '{}', answers at its address", .0.name)]
-    Other(Introduction),
+    Other(Box<Introduction>),
     /// One side refused.
     #[error("{refusal}: {detail}")]
     Refused {
@@ -141,7 +141,7 @@ async fn greet(
             .listener()
             .filter(|node| expected.is_some_and(|id| id != node.id))
         {
-            return Err(GreetError::Other(other.clone()));
+            return Err(GreetError::Other(Box::new(other.clone())));
         }
         match step {
             Step::Send(message) => write(wire, &message).await?,

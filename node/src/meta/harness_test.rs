@@ -200,5 +200,6 @@ pub(super) fn introduction(node: &Node, name: &str) -> Command {
         mesh_addr: "127.0.0.1:1".into(),
         grpc_addr: "127.0.0.1:2".into(),
         functions: Vec::new(),
+        zone: None,
     })
 }

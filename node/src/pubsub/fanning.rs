@@ -1,5 +1,5 @@
-//! A publish on its way out: at the owner to each node with a subscriber, one frame a node; at each node into the
-//! mailboxes of its subscribers.
+//! A publish on its way out: at the owner, and at a proxy, to each node with a subscriber, one frame a node; at each node
+//! into the mailboxes of its subscribers.
 //!
 //! What does not live here: who matches (the kernel's machine), and mailboxes (`subscriber`).
 
@@ -12,7 +12,7 @@ use squall_kernel::exchange::Signature;
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{NodeId, Pid};
 use squall_kernel::keys::Key;
-use squall_kernel::publishing::{Confirm, DUPLICATE};
+use squall_kernel::publishing::{Confirm, DUPLICATE, Place};
 use squall_kernel::reason::NoReply;
 use squall_kernel::subscriptions::Arrival;
 use squall_kernel::subscriptions::SubscriptionInput as Input;
@@ -73,30 +73,45 @@ impl Running {
     }
 
     fn fan_out(&mut self, frame: Frame) {
-        let here = !self.fanout.copies().is_empty();
-        let nodes = self.fanout.nodes().to_vec();
+        let receivers = self.receivers();
         let confirmed = Confirm::of(frame.signature) == Confirm::Received;
-        let places = if confirmed {
-            nodes.len() + usize::from(here)
-        } else {
-            0
-        };
-        let places = u32::try_from(places).expect("no more than nodes");
-        if !confirmed || places == 0 {
+        if !confirmed || receivers == 0 {
             self.answer(&frame, Status::Reply, Bytes::new());
         }
-        let mut event = Frame {
+        let event = Frame {
             kind: Kind::Event,
             epoch: self.core.epoch(),
-            count: places,
+            index: 0,
+            count: 0,
             ..frame
         };
-        for node in nodes {
-            event.index += u32::from(confirmed);
-            self.send(node, event.clone());
+        let places = if confirmed { receivers } else { 0 };
+        self.pass_on(&event, &Place::all(places).collect::<Vec<_>>());
+    }
+
+    /// Nodes that get the publish from here, this one included.
+    fn receivers(&self) -> usize {
+        self.fanout.nodes().len() + usize::from(!self.fanout.copies().is_empty())
+    }
+
+    /// One frame to each node, and the copies here; where each node confirms, each has its place.
+    fn pass_on(&mut self, event: &Frame, places: &[Place]) {
+        let mut places = places.iter();
+        let mut placed = |event: &Frame| {
+            let (index, count) = places
+                .next()
+                .map_or((event.index, event.count), |place| place.numbers());
+            Frame {
+                index,
+                count,
+                ..event.clone()
+            }
+        };
+        for node in self.fanout.nodes() {
+            self.send(*node, placed(event));
         }
-        if here {
-            event.index += u32::from(confirmed);
+        if !self.fanout.copies().is_empty() {
+            let event = placed(event);
             self.deliver_here(&event);
         }
     }
@@ -120,7 +135,7 @@ impl Running {
         }
     }
 
-    /// At a node with subscribers, from the one above.
+    /// At a node with subscribers or a proxy, from the one above.
     pub(super) fn event(&mut self, from: NodeId, mut frame: Frame, put: Instant) {
         let Ok(pass) = self.core.admit(frame.epoch) else {
             count(&self.context.wire.tally.fenced);
@@ -155,7 +170,30 @@ impl Running {
         let mut fanout = std::mem::take(&mut self.fanout);
         self.core.route(&pass, &key, Some(from), &mut fanout);
         self.fanout = fanout;
-        self.deliver_here(&frame);
+        count(&self.post.figures.arrived);
+        self.event_arrived(frame);
+    }
+
+    /// To the subscribers here, and to the nodes that get their publishes from this one.
+    fn event_arrived(&mut self, mut frame: Frame) {
+        let receivers = self.receivers();
+        if receivers == 0 && !self.joined {
+            // Meant for the run before this one, and for whom that passed it on to.
+            return self.strange(&frame, NoReply::Moved);
+        }
+        if receivers == 0 {
+            return self.answer(&frame, Status::Reply, Bytes::new());
+        }
+        let places = match Place::of(frame.index, frame.count).divided(receivers) {
+            _ if !wants_word(&frame) => Vec::new(),
+            Some(places) => places,
+            None => {
+                self.answer(&frame, Status::None(NoReply::Interrupted), Bytes::new());
+                frame.signature = Confirm::Accepted.number();
+                Vec::new()
+            }
+        };
+        self.pass_on(&frame, &places);
     }
 
     /// A publish that no owner took.

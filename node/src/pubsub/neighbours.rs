@@ -7,9 +7,9 @@ use squall_kernel::dedup::{DedupState, DedupWindow};
 use squall_kernel::id::{Epoch, NodeId};
 use squall_kernel::limits::INTEREST_PATTERNS_MAX;
 use squall_kernel::message::{PeerMessage, SubscriptionNews as News};
-use squall_kernel::registry::{ExchangeRecord, Registry};
+use squall_kernel::registry::ExchangeRecord;
 use squall_kernel::subscriptions::{
-    Interest, MovedInterest, SubscriptionEffect as Effect, SubscriptionInput as Input,
+    Interest, MovedInterest, Stamp, SubscriptionEffect as Effect, SubscriptionInput as Input, Upstream,
 };
 
 use super::table::Running;
@@ -29,7 +29,7 @@ impl Running {
                 pattern,
                 reason,
             } => self.refused(subscriber, &connection, pattern, reason),
-            Effect::Announce { to, stamp, interest } => self.tell(to, News::Interest { stamp, interest }),
+            Effect::Announce { to, stamp, interest } => self.announce(to, stamp, interest),
             Effect::Confirm { to, stamp } => self.tell(to, News::Confirmed { stamp }),
             Effect::RefuseInterest { to, reason, patterns } => {
                 self.tell(to, News::Refused { reason, patterns });
@@ -42,18 +42,12 @@ impl Running {
     pub(super) fn news(&mut self, from: NodeId, news: News) {
         match news {
             News::Interest { stamp, interest } => {
-                let whole = !matches!(interest, Interest::Snapshot { last: false, .. } | Interest::Leave);
-                let heard = whole && self.owns.is_some_and(|epoch| stamp.epoch >= epoch);
-                self.step(Input::Downstream {
-                    node: from,
-                    stamp,
-                    interest,
-                });
-                if heard {
-                    self.awaited.remove(&from);
-                }
+                self.interest(from, stamp, interest);
             }
-            News::Confirmed { stamp } => self.step(Input::Confirmed { by: from, stamp }),
+            News::Confirmed { stamp } => {
+                self.joined |= self.core.upstream() == Upstream::At(from);
+                self.step(Input::Confirmed { by: from, stamp });
+            }
             News::Refused { reason, patterns } => self.step(Input::Refused {
                 by: from,
                 reason,
@@ -65,8 +59,18 @@ impl Running {
                     self.tell(from, News::Nothing);
                 }
             }
-            News::Nothing => {
-                self.awaited.remove(&from);
+            News::Nothing => {}
+            News::Gather { revision } => {
+                let latest = self.asked.entry(from).or_default();
+                *latest = revision.max(*latest);
+                if self.core.upstream() == Upstream::At(from) {
+                    self.step(Input::SnapshotAsked { by: from });
+                }
+            }
+            News::Gathered { revision } => {
+                if revision >= self.gathering {
+                    self.awaited.remove(&from);
+                }
             }
             News::Fenced { seen } => {
                 tracing::debug!(exchange = %self.name, %seen, "the registry here is behind; announced again with it");
@@ -80,7 +84,24 @@ impl Running {
         }
     }
 
-    fn tell(&mut self, to: NodeId, what: News) {
+    fn interest(&mut self, from: NodeId, stamp: Stamp, interest: Interest) {
+        let registry = self.context.registry();
+        let known = registry.nodes.get(&from).map(|node| node.incarnation);
+        if self.proxied && known.is_none_or(|known| stamp.incarnation > known) {
+            // A run of which the registry does not know here: what the one before passed on would be forgotten before
+            // anybody is asked for it.
+            drop(registry);
+            return self.miss(from);
+        }
+        drop(registry);
+        self.step(Input::Downstream {
+            node: from,
+            stamp,
+            interest,
+        });
+    }
+
+    pub(super) fn tell(&mut self, to: NodeId, what: News) {
         let exchange = self.id;
         let message = PeerMessage::Subscriptions { exchange, what };
         if self.context.wire.message(to, exchange, message).is_err() {
@@ -107,7 +128,7 @@ impl Running {
     }
 
     /// From now on all publishes pass through here. Nodes that had subscribers under the owner before are asked for them.
-    pub(super) fn begin_to_own(&mut self, record: &ExchangeRecord, registry: &Registry) {
+    pub(super) fn begin_to_own(&mut self, record: &ExchangeRecord) {
         let epoch = record.epoch;
         self.owns = Some(epoch);
         self.dedup_window();
@@ -115,13 +136,7 @@ impl Running {
         if epoch <= Epoch(1) || self.resumed == Some(epoch) {
             return;
         }
-        let up = registry.nodes.values().filter(|node| node.is_up());
-        self.awaited
-            .extend(up.map(|node| node.id).filter(|node| *node != self.context.node));
-        for node in self.awaited.clone() {
-            self.tell(node, News::Asked);
-        }
-        self.settle_later();
+        self.gather();
     }
 
     pub(super) fn cease_to_own(&mut self) {

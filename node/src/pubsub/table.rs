@@ -1,7 +1,7 @@
 //! The process of one exchange's subscriptions at this node: takes from the mailbox, steps the kernel's machine, carries
 //! its effects out, follows the registry.
 //!
-//! What does not live here: where publishes go (`fanning`), and what other nodes' tables say (`neighbours`).
+//! What does not live here: where publishes go (`fanning`), which node is above (`upstream`), and what other nodes' tables say (`neighbours`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use squall_kernel::dedup::DedupWindow;
-use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid};
+use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid, Revision};
 use squall_kernel::keys::KeyPattern;
 use squall_kernel::reason::SubscribeRefusal;
 use squall_kernel::registry::{ExchangeRecord, Settings};
-use squall_kernel::subscriptions::{Fanout, SubscriptionEffect, SubscriptionInput, Subscriptions, Upstream};
+use squall_kernel::subscriptions::{
+    Fanout, Stamp, SubscriptionEffect, SubscriptionInput, Subscriptions, Upstream,
+};
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::oneshot;
 
+use super::upstream::Standing;
 use super::{Mail, Orders, Post, SubscribeError, Subscriber, Subscribing};
 use crate::data::DataContext;
 use crate::limits::{BATCH_MAX, SUBSCRIPTIONS_SETTLE};
@@ -49,6 +52,23 @@ pub(super) struct Running {
     pub(super) handed: Option<Epoch>,
     /// Nodes that missed something, and when they are told again.
     pub(super) missed: BTreeMap<NodeId, Instant>,
+    /// The exchange has had proxies: whoever is lost may have passed publishes on.
+    pub(super) proxied: bool,
+    /// The node above has taken something in: what it sends is what is wanted here.
+    pub(super) joined: bool,
+    pub(super) standing: Standing,
+    /// Proxies that this node has got publishes from, and has not left.
+    pub(super) used: BTreeSet<NodeId>,
+    /// Those that it is to leave, when, and what it tells them then.
+    pub(super) leaving: BTreeMap<NodeId, (Instant, Stamp)>,
+    /// As the registry that was followed last had it.
+    pub(super) owner: Option<NodeId>,
+    /// The registry that was followed last.
+    pub(super) followed: Revision,
+    /// The registry under which this node, as owner, has asked all others.
+    pub(super) gathering: Revision,
+    /// Owners that have asked whether this node's subscriptions are known to them.
+    pub(super) asked: BTreeMap<NodeId, Revision>,
 }
 
 /// A call that is not answered yet.
@@ -88,6 +108,15 @@ impl Running {
             resumed: None,
             handed: None,
             missed: BTreeMap::new(),
+            proxied: false,
+            joined: false,
+            standing: Standing::default(),
+            used: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+            owner: None,
+            followed: Revision(0),
+            gathering: Revision(0),
+            asked: BTreeMap::new(),
             context: Arc::clone(context),
         }
     }
@@ -115,6 +144,7 @@ impl Running {
             self.take(first);
             self.tick();
             self.flush();
+            self.keep_near();
             self.process.count_busy(self.context.clock.now().since(begun));
             self.show();
         }
@@ -126,11 +156,13 @@ impl Running {
             |counter: &std::sync::atomic::AtomicU64, n: usize| counter.store(n as u64, Ordering::Relaxed);
         store(&figures.subscribers, self.subscribers.len());
         store(&figures.patterns, self.core.patterns());
+        store(&figures.downstreams, self.core.downstream_nodes());
     }
 
     fn next_timeout(&self) -> Option<Instant> {
         let missed = self.missed.values().min().copied();
-        [self.settles_at, missed].into_iter().flatten().min()
+        let leaving = self.leaving.values().map(|(at, _)| *at).min();
+        [self.settles_at, missed, leaving].into_iter().flatten().min()
     }
 
     fn tick(&mut self) {
@@ -150,6 +182,7 @@ impl Running {
             self.missed.remove(&node);
             self.mend(node);
         }
+        self.leave_late(now);
     }
 
     fn take(&mut self, first: Option<(Mail, Instant)>) {
@@ -163,6 +196,7 @@ impl Running {
                 Mail::Event(from, frame) => self.event(from, frame, put),
                 Mail::Local(frame) => self.publish_locally(&frame),
                 Mail::Subscribe(subscribing) => self.subscribe(subscribing),
+                Mail::Permitted(subscribing) => self.permitted(subscribing),
                 Mail::News(from, news) => self.news(from, news),
             }
         }
@@ -174,14 +208,20 @@ impl Running {
     fn carry_out_orders(&mut self) -> bool {
         let orders: Orders =
             std::mem::take(&mut *self.post.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut lost = Vec::new();
         for (node, incarnation) in orders.lost {
             self.missed.remove(&node);
             self.awaited.remove(&node);
+            self.asked.remove(&node);
+            self.used.remove(&node);
+            self.leaving.remove(&node);
             self.step(SubscriptionInput::NodeLost { node, incarnation });
+            lost.push(node);
         }
         if orders.registry && !self.follow_registry() {
             return false;
         }
+        self.others_lost(&lost);
         for node in orders.missed {
             self.miss(node);
         }
@@ -192,21 +232,20 @@ impl Running {
     }
 
     /// Takes over what the registry says of the exchange. False when it is deleted.
-    fn follow_registry(&mut self) -> bool {
+    pub(super) fn follow_registry(&mut self) -> bool {
         let registry = self.context.registry_kept();
         let Some(record) = registry.exchanges.get(&self.id) else {
             return false;
         };
-        let here = self.context.node;
-        let upstream = match record.owner {
-            Some(owner) if owner == here => Upstream::Root,
-            Some(owner) => Upstream::At(owner),
-            None => Upstream::Nowhere,
-        };
         let epoch = record.epoch;
+        self.followed = registry.revision;
+        self.proxied |= !record.proxies.is_empty();
+        let upstream = self.choose_upstream(record, &registry);
+        self.owner = record.owner;
+        self.joined &= upstream == self.core.upstream();
         self.step(SubscriptionInput::Upstream { epoch, upstream });
         match upstream {
-            Upstream::Root if self.owns != Some(epoch) => self.begin_to_own(record, &registry),
+            Upstream::Root if self.owns != Some(epoch) => self.begin_to_own(record),
             Upstream::Root => {}
             Upstream::At(_) | Upstream::Nowhere => self.cease_to_own(),
         }
@@ -226,12 +265,14 @@ impl Running {
     }
 
     fn forget(&mut self, subscriber: Pid) {
-        self.subscribers.remove(&subscriber);
+        if self.subscribers.remove(&subscriber).is_some() {
+            self.tell_controller_gone(subscriber);
+        }
         self.pending.remove(&subscriber);
         self.step(SubscriptionInput::SubscriberGone { subscriber });
     }
 
-    fn subscribe(&mut self, subscribing: Subscribing) {
+    pub(super) fn permitted(&mut self, subscribing: Subscribing) {
         let Subscribing {
             subscriber,
             connection,

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use squall_kernel::frame::{Frame, Kind, Status, TraceContext};
 use squall_kernel::id::{Boot, MessageId, NodeId};
+use squall_kernel::publishing::{Place, Places};
 use squall_kernel::reason::{NoReply, TalkFault};
 use squall_kernel::talk::{RequesterEnd, Speaker, Taken};
 use squall_kernel::time::{Instant, Span};
@@ -67,6 +68,8 @@ pub(super) enum Stage {
 pub(super) struct Copies {
     ended: Vec<u64>,
     left: Option<u32>,
+    /// Of a publish: nodes divide their places among others.
+    places: Places,
 }
 
 impl Copies {
@@ -84,6 +87,16 @@ impl Copies {
         };
         *word |= bit;
         self.left = Some(self.left.unwrap_or(count).saturating_sub(1));
+        true
+    }
+
+    /// Takes in a node's word on a publish, and gives it the number in which it came. False when it had come before.
+    fn end_place(&mut self, frame: &mut Frame) -> bool {
+        if !self.places.take(Place::of(frame.index, frame.count)) {
+            return false;
+        }
+        (frame.index, frame.count) = (self.places.came(), self.places.known());
+        self.left = Some(u32::from(!self.places.is_whole()));
         true
     }
 }
@@ -237,7 +250,7 @@ impl OpenTable {
     }
 
     /// Ends one copy of a request, and tells of it unless it is the last one.
-    pub(super) fn end_copy(&self, frame: &Frame) -> CopyEnd {
+    pub(super) fn end_copy(&self, frame: &mut Frame) -> CopyEnd {
         let mut shard = self.shard(frame.message);
         let Some(open) = shard
             .open
@@ -246,7 +259,12 @@ impl OpenTable {
         else {
             return CopyEnd::Late;
         };
-        if !open.copies.end(frame.index, frame.count) {
+        let ended = if open.request.publish.is_some() {
+            open.copies.end_place(frame)
+        } else {
+            open.copies.end(frame.index, frame.count)
+        };
+        if !ended {
             let answers = matches!(frame.status, Status::Reply | Status::Declined);
             return if answers { CopyEnd::Second } else { CopyEnd::Late };
         }

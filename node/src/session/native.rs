@@ -429,6 +429,7 @@ fn members(context: &DataContext) -> Vec<Introduction> {
         mesh_addr: n.mesh_addr.clone(),
         grpc_addr: n.grpc_addr.clone(),
         functions: n.functions.clone(),
+        zone: n.zone.clone(),
     })
     .collect()
 }

@@ -19,6 +19,7 @@ pub(super) fn of(
         .owned()
         .into_iter()
         .find(|owned| owned.exchange == id);
+    let table = data.pubsub.figures(id).unwrap_or_default();
     let figures = v1::ExchangeFiguresResponse {
         node: me.name.as_str().to_owned(),
         incarnation: me.incarnation.0,
@@ -28,6 +29,9 @@ pub(super) fn of(
         handlers: here.map_or(0, |owned| owned.handlers),
         bindings: here.map_or(0, |owned| owned.bindings),
         functions_failed: here.map_or(0, |owned| owned.failed),
+        downstreams: table.downstreams,
+        subscribers: table.subscribers,
+        events_sent: table.sent,
         ..v1::ExchangeFiguresResponse::default()
     };
     let Some(stats) = data.router.settled_stats(id) else {

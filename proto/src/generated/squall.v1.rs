@@ -2670,6 +2670,12 @@ pub struct ExchangeInfo {
     /// Hash of the script, 16 hexadecimal digits; empty without one.
     #[prost(string, tag = "16")]
     pub script_hash: ::prost::alloc::string::String,
+    /// Nodes declared as its proxies, by name.
+    #[prost(string, repeated, tag = "17")]
+    pub proxies: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Exchange that is asked before anybody subscribes; empty without one.
+    #[prost(string, tag = "18")]
+    pub controller: ::prost::alloc::string::String,
 }
 /// Asks for all exchanges.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2743,6 +2749,29 @@ pub struct MoveExchangeResponse {
     #[prost(uint64, tag = "4")]
     pub revision: u64,
 }
+/// Makes a node a proxy, or takes that from it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetProxyRequest {
+    /// Name of the exchange.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Name of the node.
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    /// True when it is to be one.
+    #[prost(bool, tag = "3")]
+    pub on: bool,
+}
+/// The node is one, or is none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetProxyResponse {
+    /// False when it was so already.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
+    /// Revision of the registry in which it is so.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+}
 /// Asks for the figures of one exchange.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExchangeFiguresRequest {
@@ -2809,6 +2838,15 @@ pub struct ExchangeFiguresResponse {
     /// Requests declined because the exchange's function failed, since the node owns it.
     #[prost(uint64, tag = "18")]
     pub functions_failed: u64,
+    /// Publish-subscribe: nodes that get their publishes from the answering node.
+    #[prost(uint64, tag = "19")]
+    pub downstreams: u64,
+    /// Publish-subscribe: subscribers at the answering node.
+    #[prost(uint64, tag = "20")]
+    pub subscribers: u64,
+    /// Publish-subscribe: events that the answering node sent to others.
+    #[prost(uint64, tag = "21")]
+    pub events_sent: u64,
 }
 /// Tells a node to hand over.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3075,6 +3113,29 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("squall.v1.Admin", "MoveExchange"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes a node a proxy of a publish-subscribe exchange, or takes that from it. NOT_FOUND and
+        /// FAILED_PRECONDITION say why it cannot.
+        pub async fn set_proxy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetProxyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetProxyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/squall.v1.Admin/SetProxy");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("squall.v1.Admin", "SetProxy"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Figures of an exchange at the answering node alone: ask every node, and add up.
         pub async fn exchange_figures(
             &mut self,
@@ -3288,6 +3349,15 @@ pub mod admin_server {
             request: tonic::Request<super::MoveExchangeRequest>,
         ) -> std::result::Result<
             tonic::Response<super::MoveExchangeResponse>,
+            tonic::Status,
+        >;
+        /// Makes a node a proxy of a publish-subscribe exchange, or takes that from it. NOT_FOUND and
+        /// FAILED_PRECONDITION say why it cannot.
+        async fn set_proxy(
+            &self,
+            request: tonic::Request<super::SetProxyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetProxyResponse>,
             tonic::Status,
         >;
         /// Figures of an exchange at the answering node alone: ask every node, and add up.
@@ -3582,6 +3652,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = MoveExchangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/SetProxy" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetProxySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::SetProxyRequest>
+                    for SetProxySvc<T> {
+                        type Response = super::SetProxyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetProxyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::set_proxy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetProxySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

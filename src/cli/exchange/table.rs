@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 use squall_client::operator::OwnedFigures;
+#[cfg(test)]
+use squall_client::operator::PassedFigures;
 use squall_proto::v1::ExchangeInfo;
 
 use super::super::values::{self, columns};
+use super::proxies::Passes;
 
 pub(super) fn document(exchanges: &[ExchangeInfo], revision: u64) -> Value {
     json!({ "exchanges": exchanges.iter().map(object).collect::<Vec<_>>(), "revision": revision })
@@ -31,7 +34,7 @@ pub(super) fn object(e: &ExchangeInfo) -> Value {
 }
 
 /// With what its owner knows; null where the owner does not answer.
-pub(super) fn object_in_full(e: &ExchangeInfo, owned: Option<OwnedFigures>) -> Value {
+pub(super) fn object_in_full(e: &ExchangeInfo, owned: Option<OwnedFigures>, passed: &[Passes]) -> Value {
     let mut all = object(e);
     let known = |count: fn(OwnedFigures) -> u64| owned.map(count);
     all["script"] = if e.script.is_empty() {
@@ -42,7 +45,37 @@ pub(super) fn object_in_full(e: &ExchangeInfo, owned: Option<OwnedFigures>) -> V
     all["handlers"] = json!(known(|o| o.handlers));
     all["bindings"] = json!(known(|o| o.bindings));
     all["functions_failed"] = json!(known(|o| o.functions_failed));
+    all["controller"] = if e.controller.is_empty() {
+        Value::Null
+    } else {
+        e.controller.clone().into()
+    };
+    all["proxies"] = passed.iter().map(proxy).collect();
     all
+}
+
+/// A proxy, with nulls where it does not answer.
+fn proxy(it: &Passes) -> Value {
+    json!({
+        "node": it.node,
+        "downstreams": it.figures.map(|f| f.downstreams),
+        "subscribers": it.figures.map(|f| f.subscribers),
+        "events_sent": it.figures.map(|f| f.events_sent),
+    })
+}
+
+fn proxies(passed: &[Passes]) -> String {
+    let told = |it: &Passes| {
+        let node = values::for_terminal(&it.node);
+        match it.figures {
+            Some(f) => format!(
+                "{node} (serves {} nodes, {} events sent)",
+                f.downstreams, f.events_sent
+            ),
+            None => format!("{node} (does not answer)"),
+        }
+    };
+    passed.iter().map(told).collect::<Vec<_>>().join(", ")
 }
 
 /// By which function it routes.
@@ -115,7 +148,7 @@ pub(super) fn text(exchanges: &[ExchangeInfo]) -> String {
     columns(&rows)
 }
 
-pub(super) fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>) -> String {
+pub(super) fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>, passed: &[Passes]) -> String {
     let held = if e.held {
         "; an operator moved it here: no takeover until its owner is lost"
     } else {
@@ -125,7 +158,7 @@ pub(super) fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>) -> String {
         remark if remark.is_empty() => remark,
         remark => format!("; {remark}"),
     };
-    let rows = [
+    let mut rows = vec![
         ["exchange".into(), or_dash(&e.name)],
         ["pattern".into(), or_dash(&e.pattern)],
         ["strategy".into(), or_dash(&e.strategy)],
@@ -146,6 +179,12 @@ pub(super) fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>) -> String {
             },
         ],
     ];
+    if !e.controller.is_empty() {
+        rows.push(["controller".into(), or_dash(&e.controller)]);
+    }
+    if !passed.is_empty() {
+        rows.push(["proxies".into(), proxies(passed)]);
+    }
     columns(&rows)
 }
 
@@ -187,7 +226,7 @@ mod tests {
             ..elsewhere
         };
         assert!(text(std::slice::from_ref(&moving)).ends_with("auto      moving to b\n"));
-        assert!(full(&moving, None).contains("owner     c, epoch 3; moving to b\n"));
+        assert!(full(&moving, None, &[]).contains("owner     c, epoch 3; moving to b\n"));
     }
 
     #[test]
@@ -203,14 +242,41 @@ mod tests {
             bindings: 17,
             functions_failed: 2,
         };
-        let text = full(&scripted, Some(owned));
+        let text = full(&scripted, Some(owned), &[]);
         assert!(text.contains("script 00000000deadbeef, 2 lines\n"), "{text}");
         assert!(
             text.contains("3, bindings 17; 2 requests declined because the function failed\n"),
             "{text}"
         );
-        assert!(full(&orders(), None).contains("its owner does not answer"));
-        assert_eq!(object_in_full(&scripted, Some(owned))["bindings"], 17);
+        assert!(full(&orders(), None, &[]).contains("its owner does not answer"));
+        assert_eq!(object_in_full(&scripted, Some(owned), &[])["bindings"], 17);
+    }
+
+    #[test]
+    fn a38_proxies_are_told_with_what_they_pass_on() {
+        let news = ExchangeInfo {
+            proxies: vec!["b".into(), "c".into()],
+            controller: "gate".into(),
+            ..orders()
+        };
+        let figures = Some(PassedFigures {
+            downstreams: 2,
+            subscribers: 0,
+            events_sent: 7,
+        });
+        let passed = [("b", figures), ("c", None)].map(|(node, figures)| Passes {
+            node: node.into(),
+            figures,
+        });
+        let text = full(&news, None, &passed);
+        assert!(
+            text.contains("b (serves 2 nodes, 7 events sent), c (does not answer)\n"),
+            "{text}"
+        );
+        assert!(text.contains("controller  gate\n"), "{text}");
+        let document = object_in_full(&news, None, &passed);
+        assert_eq!(document["proxies"][0]["downstreams"], 2);
+        assert_eq!(document["proxies"][1]["downstreams"], Value::Null);
     }
 
     #[test]

@@ -209,6 +209,7 @@ fn start(options: HostOptions) -> Result<Node, BenchError> {
         data_workers: 0,
         proofs: Proofs::default(),
         functions: Default::default(),
+        zone: None,
     };
     Node::start(dir, options).map_err(|error| BenchError::Node(error.to_string()))
 }

@@ -246,6 +246,7 @@ fn a_node_joins_as_a_learner_and_a_pair_is_promoted() {
             mesh_addr: format!("n{n}"),
             grpc_addr: String::new(),
             functions: Vec::new(),
+            zone: None,
         };
         cluster.engine.admit(id(1), n, introduction);
         cluster.committed(n);

@@ -252,6 +252,7 @@ fn introduction(place: &Place) -> Introduction {
         mesh_addr: format!("{name}:1"),
         grpc_addr: format!("{name}:2"),
         functions: Vec::new(),
+        zone: None,
         name,
         incarnation: place.incarnation,
         boot: Boot(place.run),

@@ -20,6 +20,19 @@ pub struct Figures {
     pub books: Books,
     /// What it knows as the exchange's owner.
     pub owned: Option<OwnedFigures>,
+    /// What it passes on of a publish-subscribe exchange.
+    pub passed: PassedFigures,
+}
+
+/// What a node has of a publish-subscribe exchange, as its owner, as a proxy, or for its own subscribers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PassedFigures {
+    /// Nodes that get their publishes from it.
+    pub downstreams: u64,
+    /// Subscribers there.
+    pub subscribers: u64,
+    /// Events that it sent to other nodes.
+    pub events_sent: u64,
 }
 
 /// What the owner of an exchange knows of it.
@@ -85,6 +98,11 @@ impl From<v1::ExchangeFiguresResponse> for Figures {
                 bindings: f.bindings,
                 functions_failed: f.functions_failed,
             }),
+            passed: PassedFigures {
+                downstreams: f.downstreams,
+                subscribers: f.subscribers,
+                events_sent: f.events_sent,
+            },
         }
     }
 }

@@ -4,6 +4,7 @@ fn figures(incarnation: u64, begun: u64, ended: u64, open: u64) -> Figures {
     Figures {
         incarnation,
         owned: None,
+        passed: PassedFigures::default(),
         books: Books {
             begun,
             ended,

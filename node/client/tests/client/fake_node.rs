@@ -32,6 +32,7 @@ impl FakeNode {
             mesh_addr: listener.local_addr().unwrap().to_string(),
             grpc_addr: String::new(),
             functions: Vec::new(),
+            zone: None,
         };
         Self {
             listener,

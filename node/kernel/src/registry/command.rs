@@ -136,6 +136,15 @@ pub enum Command {
         /// How long.
         replace_after: Option<Span>,
     },
+    /// Makes a node a proxy of a publish-subscribe exchange, or takes that from it (A38).
+    SetProxy {
+        /// Exchange.
+        exchange: ExchangeName,
+        /// Node.
+        node: NodeName,
+        /// It is one from now on.
+        on: bool,
+    },
 }
 
 /// What a command did.
@@ -232,6 +241,14 @@ pub enum Refused {
     /// Nobody could take over.
     #[error("no other node can take over from '{0}'")]
     NobodyElse(NodeName),
+    /// The exchange has no subscribers that a proxy could serve.
+    #[error("exchange '{exchange}' is {}: only publish-subscribe exchanges have proxies", pattern.as_str())]
+    NoProxies {
+        /// Exchange.
+        exchange: ExchangeName,
+        /// Its pattern.
+        pattern: Pattern,
+    },
     /// The declaration's settings do not fit together.
     #[error("the exchange's settings: {0}")]
     Settings(String),
@@ -307,6 +324,7 @@ impl fmt::Display for Command {
                 replace_after: Some(after),
             } => write!(f, "voter-rule replace after {after}"),
             Self::SetVoterRule { replace_after: None } => write!(f, "voter-rule never replace"),
+            Self::SetProxy { exchange, node, on } => write!(f, "set-proxy {node} of {exchange} {on}"),
         }
     }
 }

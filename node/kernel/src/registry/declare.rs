@@ -2,6 +2,7 @@
 //!
 //! What does not live here: who owns it then (`assign`), and what a function must be (`function`).
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -60,6 +61,7 @@ impl Registry {
             epoch: self.epochs_used.owner,
             first: Epoch(self.epochs_used.owner.0 + 1),
             backup: None,
+            proxies: BTreeSet::new(),
             moving: None,
             kept: false,
             leader: None,

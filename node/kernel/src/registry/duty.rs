@@ -71,6 +71,7 @@ impl Registry {
     pub(super) fn forget_node(&mut self, node: NodeId) {
         if let Some(removed) = self.nodes.remove(&node) {
             self.tenures_used = self.tenures_used.max(removed.tenure);
+            self.forget_proxy(node);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the registry holds: members, exchanges, leaders, and the words of patterns and strategies.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{RoutingFunction, Settings};
 use crate::id::{
     Boot, Epoch, ExchangeId, ExchangeName, FunctionName, Incarnation, LeaderEpoch, NodeId, NodeName, Pid,
-    Tenure,
+    Tenure, ZoneName,
 };
 use crate::reason::Lost;
 
@@ -181,6 +182,8 @@ pub struct NodeRecord {
     pub duty: Duty,
     /// Functions it was started with, sorted: exchanges that need another one do not live there.
     pub functions: Vec<FunctionName>,
+    /// Its zone: nodes of one are near each other.
+    pub zone: Option<ZoneName>,
 }
 
 impl NodeRecord {
@@ -226,6 +229,8 @@ pub struct Introduction {
     pub grpc_addr: String,
     /// Functions it was started with.
     pub functions: Vec<FunctionName>,
+    /// The zone it was started in.
+    pub zone: Option<ZoneName>,
 }
 
 /// The leader among an exchange's handlers.
@@ -311,6 +316,8 @@ pub struct ExchangeRecord {
     pub first: Epoch,
     /// Who holds the second copy of its tasks; none where it has no tasks, or no other node can.
     pub backup: Option<NodeId>,
+    /// Nodes that pass its publishes on to others, beside the owner (A31–A33). One that is down comes back as one.
+    pub proxies: BTreeSet<NodeId>,
     /// A move under way.
     pub moving: Option<Moving>,
     /// The owner knows what the one before it knew: a move brought it along, or it is the one whose move was cancelled.

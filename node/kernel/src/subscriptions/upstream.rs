@@ -91,6 +91,7 @@ impl Subscriptions {
             }
             first = false;
         }
+        self.whole_at = self.counter;
         self.downstreams.owe(self.counter);
     }
 

@@ -100,6 +100,7 @@ mod tests {
             mesh_addr: "a:1".into(),
             grpc_addr: "a:2".into(),
             functions: alloc::vec::Vec::new(),
+            zone: None,
         });
         registry.apply(Revision(1), &found);
         registry.apply(Revision(2), &up);

@@ -177,6 +177,13 @@ pub(super) fn info(record: &ExchangeRecord, registry: &Registry) -> v1::Exchange
         function: registered(record.function.as_ref()),
         script: script(record.function.as_ref()).0,
         script_hash: script(record.function.as_ref()).1,
+        proxies: record.proxies.iter().map(|id| node(*id)).collect(),
+        controller: record
+            .settings
+            .controller
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
     }
 }
 

@@ -1,0 +1,169 @@
+//! A34: fifty thousand subscribers on five whole nodes with real links between them, and how many frames one publish costs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use squall_kernel::founding::Founding;
+use squall_kernel::frame::Status;
+use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
+use squall_kernel::message::ProposeResult;
+use squall_kernel::profile::Profile;
+use squall_kernel::publishing::Confirm;
+use squall_kernel::registry::{Command, Outcome, Pattern, Settings, Strategy};
+use squall_kernel::time::Span;
+use squall_node::datadir::DataDir;
+use squall_node::death::Proofs;
+use squall_node::node::{Node, NodeOptions};
+use squall_node::pubsub::Subscription;
+use squall_node::router::{Publish, Request};
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+const SUBSCRIBERS_EACH: usize = 10_000;
+
+fn options(name: &str, join: Vec<String>) -> NodeOptions {
+    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    NodeOptions {
+        name: NodeName::new(name).expect("a good name"),
+        listen: any,
+        grpc: any,
+        founding: if join.is_empty() {
+            Founding::Bootstrap
+        } else {
+            Founding::Wait
+        },
+        join,
+        cookie: b"secret".to_vec(),
+        profile: Profile::Slow,
+        chaos: false,
+        supervisor: String::new(),
+        insecure: false,
+        journal: None,
+        trace_one_in: 0,
+        data_workers: 2,
+        proofs: Proofs::default(),
+        functions: Default::default(),
+        zone: None,
+    }
+}
+
+struct Rig {
+    nodes: Vec<Node>,
+    _dirs: Vec<tempfile::TempDir>,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let (mut nodes, mut dirs): (Vec<Node>, Vec<_>) = (Vec::new(), Vec::new());
+        for name in NAMES {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let data = DataDir::open(dir.path()).expect("a fresh directory");
+            let join = nodes.first().map(|a| a.introduction().mesh_addr.clone());
+            let node = Node::start(data, options(name, join.into_iter().collect())).expect("the node starts");
+            nodes.push(node);
+            dirs.push(dir);
+        }
+        let rig = Self { nodes, _dirs: dirs };
+        for node in &rig.nodes {
+            let mut registry = node.registry();
+            let all_up = registry.wait_for(|r| r.nodes.values().filter(|n| n.is_up()).count() == NAMES.len());
+            all_up.await.expect("the node runs");
+        }
+        rig
+    }
+
+    async fn declare(&self, name: &ExchangeName) -> ExchangeId {
+        let command = Command::Declare {
+            name: name.clone(),
+            pattern: Pattern::PublishSubscribe,
+            strategy: Strategy::Default,
+            function: None,
+            settings: Settings::default(),
+            failover: vec![NodeName::new("a").expect("a good name")],
+            takeover: None,
+        };
+        let result = self.nodes[0].proposals().propose(command).await;
+        let done = matches!(
+            result,
+            ProposeResult::Committed {
+                outcome: Outcome::Done,
+                ..
+            }
+        );
+        assert!(done, "{result:?}");
+        for node in &self.nodes {
+            // The data plane hears of it a moment later; the control side publishes its opinion after that.
+            let mut opinion = node.opinion();
+            let known = opinion.wait_for(|_| node.lookup(name).is_some()).await;
+            known.expect("the node runs");
+        }
+        self.nodes[0].lookup(name).expect("declared")
+    }
+
+    /// Frames of events between nodes so far: as the senders and as the receivers counted them.
+    fn frames(&self, exchange: ExchangeId) -> (u64, u64) {
+        let figures = self
+            .nodes
+            .iter()
+            .filter_map(|n| n.data().pubsub.figures(exchange));
+        figures.fold((0, 0), |(sent, arrived), f| (sent + f.sent, arrived + f.arrived))
+    }
+}
+
+/// How many nodes said that they have it in the mailbox of each subscriber.
+async fn publish(node: &Node, exchange: ExchangeId) -> u32 {
+    let head = Publish {
+        confirm: Confirm::Received,
+        ..Publish::default()
+    };
+    let (key, payload) = (Bytes::from_static(b"weather.north"), Bytes::from_static(b"rain"));
+    let request = Request {
+        timeout: Span::from_ms(30_000),
+        ..Request::publish(exchange, key, payload, head)
+    };
+    let mut outcomes = node.data().router.request_all(request);
+    let mut nodes = 0;
+    while let Some(outcome) = outcomes.recv().await {
+        assert_eq!(outcome.status, Status::Reply, "{}", outcome.reason());
+        nodes += u32::from(outcome.count > 0);
+    }
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a34_one_publish_to_fifty_thousand_subscribers_on_five_nodes_is_four_frames() {
+    let rig = Rig::start().await;
+    let name = ExchangeName::new("news").expect("a good name");
+    let exchange = rig.declare(&name).await;
+    let mut subscribers: Vec<Subscription> = Vec::with_capacity(NAMES.len() * SUBSCRIBERS_EACH);
+    for node in &rig.nodes {
+        let pubsub = Arc::clone(&node.data().pubsub);
+        for _ in 0..SUBSCRIBERS_EACH {
+            let one = pubsub.subscribe_embedded(&name, "", &["weather.*"]).await;
+            subscribers.push(one.expect("subscribed"));
+        }
+    }
+    let before = rig.frames(exchange);
+    assert_eq!(
+        publish(&rig.nodes[2], exchange).await,
+        5,
+        "every subscriber's node"
+    );
+    let after = rig.frames(exchange);
+    let frames = (after.0 - before.0, after.1 - before.1);
+    // With the frame that brings it from its publisher's node to the owner.
+    println!(
+        "A34: {} subscribers on {} nodes, one publish: 1 frame to the owner, {} from it to nodes",
+        subscribers.len(),
+        rig.nodes.len(),
+        frames.0
+    );
+    assert_eq!(frames, (4, 4), "one to each node but the owner");
+    for subscriber in &mut subscribers {
+        let first = subscriber.try_next().map(|event| event.published.payload.clone());
+        assert_eq!(
+            (first, subscriber.try_next()),
+            (Some(Bytes::from_static(b"rain")), None)
+        );
+    }
+}
