@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use squall_kernel::reason::NoReply;
+use squall_kernel::tasks::Copies;
 
-use crate::history::{Answer, Event, Mark, What};
+use crate::history::{Answer, Event, Mark, QueueFrom, TaskEvent, What};
 
 mod scene;
 
@@ -81,6 +82,30 @@ sights! {
     LateAnswer = "a late answer was dropped",
     /// A registry write was acknowledged.
     Acknowledged = "a registry write was acknowledged",
+    /// A completion that counted.
+    TaskCompleted = "a task was completed",
+    /// The same, under an owner after the one that took the task in.
+    TaskOutlivedOwner = "a task was completed under a later owner",
+    /// A completion, or another word, under a lease that was over.
+    StaleLease = "a worker was fenced by a later lease",
+    /// A worker gave a task back.
+    TaskGivenBack = "a task was given back",
+    /// A worker asked for more time.
+    TaskExtended = "a lease of a task was extended",
+    /// A worker said nothing in time.
+    TaskLeaseRanOut = "a lease of a task ran out",
+    /// A task ended without a completion.
+    TaskDied = "a task became a dead letter",
+    /// A task was taken in while there was no second node.
+    SingleCopy = "a task was acknowledged in a single copy",
+    /// A submit had the id of an earlier one.
+    SubmitRepeated = "a submit was taken for an earlier one",
+    /// A backup became the owner.
+    QueueFromCopy = "a backup took a queue over",
+    /// A queue came with a move, or stayed when one was cancelled.
+    QueueMoved = "a queue of tasks moved",
+    /// Owner and backup were lost.
+    QueueLost = "a queue was lost with all its copies",
 }
 
 impl Sight {
@@ -88,6 +113,33 @@ impl Sight {
     pub fn all() -> impl Iterator<Item = Self> {
         let marks = Mark::ALL.iter().copied().map(Self::Mark);
         Self::SHOWN.iter().copied().chain(marks)
+    }
+
+    /// What an event about tasks shows.
+    fn of_task(what: &TaskEvent) -> Option<Self> {
+        Some(match what {
+            TaskEvent::Completed { task, lease, .. } if lease.epoch() > task.epoch() => {
+                Self::TaskOutlivedOwner
+            }
+            TaskEvent::Completed { .. } => Self::TaskCompleted,
+            TaskEvent::Fenced { .. } => Self::StaleLease,
+            TaskEvent::GivenBack { .. } => Self::TaskGivenBack,
+            TaskEvent::Extended { .. } => Self::TaskExtended,
+            TaskEvent::LeaseEnded { timed_out: true, .. } => Self::TaskLeaseRanOut,
+            TaskEvent::Dead { .. } => Self::TaskDied,
+            TaskEvent::Accepted { duplicate: true, .. } => Self::SubmitRepeated,
+            TaskEvent::Accepted {
+                copies: Copies::Single,
+                ..
+            } => Self::SingleCopy,
+            TaskEvent::Begins { from, .. } => match from {
+                QueueFrom::Nothing => return None,
+                QueueFrom::Move => Self::QueueMoved,
+                QueueFrom::Copy => Self::QueueFromCopy,
+                QueueFrom::Loss => Self::QueueLost,
+            },
+            _ => return None,
+        })
     }
 
     /// What a request's end shows.
@@ -186,6 +238,11 @@ impl Looker {
             What::Acknowledged { .. } => coverage.had(Sight::Acknowledged),
             What::Handled { epoch, .. } if epoch.0 > 1 => coverage.had(Sight::HandledAfterFailover),
             What::Ended { graceful: true } => coverage.had(Sight::NodeLeft),
+            What::Task { what, .. } => {
+                if let Some(sight) = Sight::of_task(what) {
+                    coverage.had(sight);
+                }
+            }
             What::Mark(mark) => coverage.had(Sight::Mark(*mark)),
             _ => {}
         }

@@ -13,9 +13,11 @@ use squall_kernel::registry::Strategy;
 use squall_kernel::time::Instant;
 
 mod mark;
+mod task;
 mod words;
 
 pub use mark::Mark;
+pub use task::{QueueFrom, TaskEvent};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,6 +249,13 @@ pub enum What {
         version: (Epoch, Counter),
         /// The view.
         view: View,
+    },
+    /// About the tasks of an exchange.
+    Task {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// What.
+        what: TaskEvent,
     },
     /// The node holds that many things in a bounded place.
     Holds {

@@ -1,10 +1,7 @@
 //! The invariants of the design, each a checker over the history of a run: the same for simulated and live runs, one
 //! event at a time, in bounded memory.
 //!
-//! Not here yet, because what they speak of is not: I7 (one copy for each subscriber) comes
-//! with publish-subscribe, I9 (one accepted completion of a task) with tasks, I10 (order per
-//! publisher and key) with publish-subscribe. What does not live here either: how events are collected, and what a batch
-//! of runs must have been through (`coverage`).
+//! What does not live here: how events are collected, and what a batch of runs must have been through (`coverage`).
 
 use std::fmt;
 
@@ -21,6 +18,7 @@ mod i04_leases_disjoint;
 mod i05_one_outcome;
 mod i06_sticky_keeps;
 mod i08_same_view;
+mod i09_tasks_kept;
 mod i11_round_robin;
 mod i12_acknowledged_survives;
 mod i13_same_revision;
@@ -35,6 +33,7 @@ pub use i04_leases_disjoint::LeasesDisjoint;
 pub use i05_one_outcome::OneOutcome;
 pub use i06_sticky_keeps::StickyKeeps;
 pub use i08_same_view::SameView;
+pub use i09_tasks_kept::TasksKept;
 pub use i11_round_robin::RoundRobin;
 pub use i12_acknowledged_survives::AcknowledgedSurvives;
 pub use i13_same_revision::SameRevision;
@@ -150,6 +149,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(OneOutcome::default()),
         Box::new(StickyKeeps::default()),
         Box::new(SameView::default()),
+        Box::new(TasksKept::default()),
         Box::new(RoundRobin::default()),
         Box::new(AcknowledgedSurvives::default()),
         Box::new(SameRevision::default()),

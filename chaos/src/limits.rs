@@ -49,6 +49,8 @@ pub const GRANTS_REMEMBERED: usize = 65_536;
 pub const HANDLERS_REMEMBERED: usize = 65_536;
 /// Requests that a checker remembers, open ones and ended ones: some seconds of a busy live run.
 pub const REQUESTS_REMEMBERED: usize = 262_144;
+/// Tasks that a checker remembers.
+pub const TASKS_REMEMBERED: usize = 65_536;
 /// Views of owners that a checker remembers to compare those of handlers with.
 pub const VIEWS_REMEMBERED: usize = 16_384;
 /// Periods without a change of handlers, each in one group, over which turns are counted at a time.

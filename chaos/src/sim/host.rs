@@ -10,7 +10,9 @@ mod moving;
 mod output;
 pub(super) mod proposals;
 mod requests;
+mod tasks;
 mod wire;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -39,6 +41,8 @@ use exchanges::Owned;
 use handlers::Handlers;
 use proposals::Proposals;
 use requests::Requests;
+use tasks::Copies;
+use workers::Workers;
 
 /// Proposals under way at one node: many times what any workload asks for at once.
 const PROPOSALS_MAX: usize = 1024;
@@ -56,6 +60,8 @@ pub struct HostConfig {
     pub work: Work,
     /// Numbers for them.
     pub rng: Rng,
+    /// Numbers for workers.
+    pub worker_rng: Rng,
     /// Before it leaves for good it waits until it votes no more.
     pub gives_up_vote: bool,
 }
@@ -82,7 +88,9 @@ pub struct Host {
     arriving: BTreeMap<ExchangeId, (Epoch, MoveState)>,
     /// What was last sent of exchanges that move away, under the epoch it is kept for when the move is cancelled.
     departing: BTreeMap<ExchangeId, (Epoch, MoveState)>,
+    copies: Copies,
     handlers: Handlers,
+    workers: Workers,
     requests: Requests,
     proposals: Proposals,
     joining: control::Joining,
@@ -118,7 +126,9 @@ impl Host {
             owned: BTreeMap::new(),
             arriving: BTreeMap::new(),
             departing: BTreeMap::new(),
+            copies: Copies::default(),
             handlers: Handlers::new(config.me.id, config.me.boot),
+            workers: Workers::default(),
             requests: Requests::new(config.me.boot),
             proposals: Proposals::of_run(config.me.boot),
             joining: control::Joining::default(),
@@ -156,10 +166,11 @@ impl Host {
 
     /// How many things the node holds in places that are bounded.
     #[must_use]
-    pub fn holds(&self) -> [(&'static str, usize, usize); 3] {
+    pub fn holds(&self) -> [(&'static str, usize, usize); 4] {
         [
             ("open requests", self.requests.len(), OPEN_REQUESTS_MAX),
             ("proposals", self.proposals.len(), PROPOSALS_MAX),
+            ("words of workers", self.workers.len(), PROPOSALS_MAX),
             (
                 "deliveries",
                 self.handlers.answering(),
@@ -186,6 +197,7 @@ impl Host {
             Some(self.core.next_timeout()),
             self.owned.values().filter_map(Owned::next_timeout).min(),
             self.handlers.next_timeout(),
+            self.workers.next_timeout(),
             self.requests.next_timeout(),
             self.proposals.next_timeout(),
             self.joining.next_timeout(),
@@ -205,6 +217,7 @@ impl Host {
         }
         self.tick_exchanges(now);
         self.tick_handlers(now);
+        self.tick_workers(now);
         self.tick_requests(now);
         self.tick_proposals(now);
         self.settle(now);
@@ -259,7 +272,8 @@ impl Host {
     pub fn undeliverable(&mut self, now: Instant, to: NodeId, frames: Vec<Frame>) {
         for frame in frames {
             match frame.kind {
-                Kind::Request => self.request_not_sent(now, frame.message, LinkError::Down),
+                Kind::Request | Kind::Submit => self.request_not_sent(now, frame.message, LinkError::Down),
+                Kind::Task => self.not_given_out(now, to, &frame),
                 _ => self.take_back(now, to, frame, NoReply::Unreachable),
             }
         }
@@ -270,7 +284,7 @@ impl Host {
     pub fn fate_unknown(&mut self, now: Instant, to: NodeId, frames: Vec<Frame>) {
         for frame in frames {
             match frame.kind {
-                Kind::Request => self.interrupt_request(now, frame.message),
+                Kind::Request | Kind::Submit => self.interrupt_request(now, frame.message),
                 _ => self.take_back(now, to, frame, NoReply::Interrupted),
             }
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use squall_kernel::id::{ExchangeName, NodeId, NodeName};
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::{Strategy, Takeover};
+use squall_kernel::registry::{Pattern, Settings, Strategy, Takeover};
 use squall_kernel::time::{Instant, Span};
 
 use super::fault::{PlannedFault, Seat};
@@ -77,6 +77,12 @@ pub struct ExchangePlan {
     pub failover: Vec<Seat>,
     /// What happens when a preferred owner is back; none for the default.
     pub takeover: Option<Takeover>,
+    /// How messages flow through it.
+    #[serde(default)]
+    pub pattern: Pattern,
+    /// Its settings.
+    #[serde(default)]
+    pub settings: Settings,
 }
 
 /// A handler.

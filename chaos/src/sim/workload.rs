@@ -12,10 +12,12 @@ mod move_exchange;
 mod remove;
 mod request;
 mod rush;
+mod submit;
 mod voter_rule;
+pub(super) mod work;
 
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
-use squall_kernel::registry::{Command, Pattern, RoutingFunction, Strategy, Takeover};
+use squall_kernel::registry::{Command, RoutingFunction, Strategy, Takeover};
 use squall_kernel::time::{Instant, Span};
 
 use super::fault::Seat;
@@ -169,10 +171,10 @@ impl World {
             let failover: Vec<NodeName> = exchange.failover.iter().map(|seat| self.name(*seat)).collect();
             let command = Command::Declare {
                 name: exchange.name,
-                pattern: Pattern::RequestResponse,
+                pattern: exchange.pattern,
                 strategy: exchange.strategy,
                 function: function_of(exchange.strategy),
-                settings: squall_kernel::registry::Settings::default(),
+                settings: exchange.settings,
                 failover,
                 takeover: exchange.takeover,
             };

@@ -267,6 +267,9 @@ impl World {
                 self.after(EXTENSION, Due::Settle);
                 return true;
             }
+            for seat in self.plan.seats() {
+                self.tell(seat, |host, _| host.tell_queues());
+            }
             self.event_of_all(What::Settled);
             return false;
         }

@@ -52,4 +52,6 @@ pub(crate) const ROWS: &[Row] = &[
     row(Bug::LoseBindingsInCrash, Tier::T1, &[6], (6, 8), 30),
     row(Bug::AppointDuringLease, Tier::T1, &[4], (3, 8), 30),
     row(Bug::RetryInterrupted, Tier::T1, &[5], (1, 8), 30),
+    row(Bug::SecondCompletionAccepted, Tier::T1, &[9], (1, 8), 30),
+    row(Bug::AcknowledgeTaskBeforeBackup, Tier::T1, &[9], (1, 8), 300),
 ];

@@ -233,6 +233,14 @@ impl TaskQueue {
         self.store.dead()
     }
 
+    /// Every task it knows, ascending: open ones, and those whose end it remembers.
+    #[must_use]
+    pub fn known(&self) -> Vec<TaskId> {
+        let mut known: Vec<TaskId> = self.store.known().collect();
+        known.sort_unstable();
+        known
+    }
+
     /// When the queue next needs a `Tick`, if it waits for something. A tick without the right to act changes nothing, so
     /// whoever has lost it ticks when it is back.
     #[must_use]

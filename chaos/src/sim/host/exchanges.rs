@@ -12,9 +12,10 @@ use squall_kernel::exchange::{
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Counter, Epoch, ExchangeId, NodeId, Pid};
 use squall_kernel::limits::ATTACH_CAP;
-use squall_kernel::message::{Attach, PeerMessage};
+use squall_kernel::message::{Attach, PeerMessage, Work};
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::registry::{LeaderRecord, Registry, RoutingFunction};
+use squall_kernel::tasks::TaskInput;
 use squall_kernel::time::{Instant, Span};
 use squall_node::data::Change;
 use squall_node::functions::{Candidate, Question};
@@ -22,6 +23,7 @@ use squall_node::script::Script;
 use squall_node::wire::ReturnPath;
 
 use super::Host;
+use super::tasks::Tasks;
 use crate::history::{Mark, View, What};
 use crate::sim::extract;
 
@@ -37,7 +39,10 @@ pub(super) struct Owned {
     /// The view told last.
     told: Option<(Counter, View)>,
     /// It has begun to hand over: it owns nothing any more.
-    left: bool,
+    pub(super) left: bool,
+    pub(super) tasks: Option<Tasks>,
+    /// Who holds the second copy of its tasks.
+    backup: Option<NodeId>,
     ticked: Option<Instant>,
 }
 
@@ -49,7 +54,9 @@ impl Owned {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         // A tick that changed nothing is not repeated for the same time.
         let core = self.core.next_timeout().filter(|at| Some(*at) != self.ticked);
-        core.into_iter().chain(self.missed.values().min().copied()).min()
+        let tasks = self.tasks.as_ref().and_then(Tasks::next_timeout);
+        let missed = self.missed.values().min().copied();
+        [core, missed, tasks].into_iter().flatten().min()
     }
 
     fn view(&self) -> View {
@@ -65,7 +72,8 @@ type About<'f> = Option<&'f Frame>;
 
 impl Host {
     pub(super) fn own(&mut self, now: Instant, exchange: ExchangeId, epoch: Epoch) {
-        let Some(record) = self.registry.exchanges.get(&exchange) else {
+        let registry = Arc::clone(&self.registry);
+        let Some(record) = registry.exchanges.get(&exchange) else {
             return;
         };
         if self
@@ -86,6 +94,13 @@ impl Host {
             promise: self.times.promise,
         };
         let function = record.function.as_ref().and_then(script_of);
+        let mut state = self.state_for(record);
+        let moved = state.as_mut().and_then(|state| state.tasks.take());
+        // A move was cancelled: nobody else has owned it in between.
+        let cancelled = |owned: &Owned| record.kept && epoch.0 == owned.epoch().0 + 2;
+        let before = self.withdraw(exchange).filter(cancelled);
+        let kept = before.and_then(|owned| owned.tasks).map(Tasks::into_queue);
+        let tasks = self.tasks_of(now, record, moved, kept);
         let owned = Owned {
             leader: record.leader,
             core: Exchange::new(now, config),
@@ -94,12 +109,16 @@ impl Host {
             missed: BTreeMap::new(),
             told: None,
             left: false,
+            tasks,
+            backup: record.backup,
             ticked: None,
         };
-        self.disown(now, exchange);
         self.owned.insert(exchange, owned);
         self.event(What::Own { exchange, epoch });
-        self.resume(now, exchange, epoch);
+        if let Some(state) = state {
+            self.resume(now, exchange, state);
+        }
+        self.begin_tasks(now, exchange, record.backup);
     }
 
     /// From here on it accepts nothing.
@@ -120,10 +139,16 @@ impl Host {
     }
 
     pub(super) fn disown(&mut self, _now: Instant, exchange: ExchangeId) {
-        if let Some(owned) = self.owned.remove(&exchange).filter(|owned| !owned.left) {
+        let _gone = self.withdraw(exchange);
+    }
+
+    fn withdraw(&mut self, exchange: ExchangeId) -> Option<Owned> {
+        let owned = self.owned.remove(&exchange)?;
+        if !owned.left {
             let epoch = owned.epoch();
             self.event(What::Disown { exchange, epoch });
         }
+        Some(owned)
     }
 
     pub(super) fn take_request(&mut self, now: Instant, frame: &Frame) {
@@ -150,7 +175,8 @@ impl Host {
         let (exchange, handler) = (attach.exchange, attach.handler);
         let seen = self.owned.get(&exchange).map(Owned::epoch);
         if seen == Some(attach.epoch) {
-            return self.attach_to(now, exchange, handler, attach.service_tag, attach.bound);
+            let told = (handler, attach.service_tag);
+            return self.attach_to(now, exchange, told, attach.bound, attach.work);
         }
         let refused = PeerMessage::AttachRefused {
             exchange,
@@ -167,6 +193,7 @@ impl Host {
             match self.owned.get(&exchange).map(Owned::epoch) {
                 Some(own) if own == epoch => {
                     self.step_exchange(now, exchange, &ExchangeInput::Roll { node: from }, None);
+                    self.task_step(now, exchange, &TaskInput::Rolled { node: from });
                 }
                 own if own.is_none_or(|own| own < epoch) => early.push((exchange, epoch)),
                 _ => {}
@@ -203,9 +230,9 @@ impl Host {
         &mut self,
         now: Instant,
         exchange: ExchangeId,
-        handler: Pid,
-        service_tag: String,
+        (handler, service_tag): (Pid, String),
         bound: Vec<Signature>,
+        work: Option<Work>,
     ) {
         let input = ExchangeInput::Attach {
             handler,
@@ -213,9 +240,10 @@ impl Host {
             bound,
         };
         if let Some(owned) = self.owned.get_mut(&exchange) {
-            owned.attached.entry(handler).or_insert(service_tag);
+            owned.attached.entry(handler).or_insert(service_tag.clone());
         }
         self.step_exchange(now, exchange, &input, None);
+        self.worker_attached(now, exchange, (handler, service_tag), work);
     }
 
     pub(super) fn take_detach(
@@ -228,6 +256,7 @@ impl Host {
         if let Some(owned) = self.owned.get_mut(&exchange) {
             owned.attached.remove(&handler);
             self.step_exchange(now, exchange, &ExchangeInput::Detach { handler, reason }, None);
+            self.worker_detached(now, exchange, handler);
         }
     }
 
@@ -239,6 +268,7 @@ impl Host {
     }
 
     pub(super) fn exchanges_changed(&mut self, now: Instant, change: &Change) {
+        self.drop_copies(change);
         let ids: Vec<ExchangeId> = self.owned.keys().copied().collect();
         for id in ids {
             let Some(owned) = self.owned.get_mut(&id) else {
@@ -250,11 +280,17 @@ impl Host {
             let leader = record.leader;
             let changed = leader != owned.leader;
             owned.leader = leader;
+            // A backup that was lost and is named again begins anew.
+            let backup = (owned.backup != record.backup || !change.lost.is_empty()).then_some(record.backup);
+            owned.backup = record.backup;
             for (node, next_run) in &change.lost {
                 self.exchange_lost_node(now, id, *node, *next_run);
             }
             if changed {
                 self.step_exchange(now, id, &ExchangeInput::LeaderCommitted { leader }, None);
+            }
+            if let Some(backup) = backup {
+                self.backup_named(now, id, backup);
             }
         }
     }
@@ -278,8 +314,10 @@ impl Host {
             .map(|(pid, tag)| (pid, tag, owned.core.bound_to(pid)))
             .collect();
         self.step_exchange(now, id, &ExchangeInput::NodeLost { node }, None);
+        self.task_step(now, id, &TaskInput::NodeLost { node });
         for (handler, service_tag, bound) in back {
-            self.attach_to(now, id, handler, service_tag, bound);
+            let work = self.work_of(id, handler);
+            self.attach_to(now, id, (handler, service_tag), bound, work);
         }
     }
 
@@ -296,6 +334,7 @@ impl Host {
                 owned.ticked = owned.core.next_timeout();
             }
             self.step_exchange(now, id, &ExchangeInput::Tick, None);
+            self.tick_tasks(now, id);
             self.tell_again(now, id);
         }
     }
@@ -312,7 +351,7 @@ impl Host {
         let there = owned.attached.iter().filter(|(pid, _)| due.contains(&pid.node));
         let there: Vec<(Pid, String)> = there.map(|(pid, tag)| (*pid, tag.clone())).collect();
         for (handler, service_tag) in there {
-            self.attach_to(now, id, handler, service_tag, Vec::new());
+            self.attach_to(now, id, (handler, service_tag), Vec::new(), None);
         }
     }
 
@@ -356,7 +395,7 @@ impl Host {
         });
     }
 
-    fn epoch_of(&self, id: ExchangeId) -> Epoch {
+    pub(super) fn epoch_of(&self, id: ExchangeId) -> Epoch {
         self.owned.get(&id).map_or(Epoch(0), Owned::epoch)
     }
 

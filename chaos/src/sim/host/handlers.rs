@@ -13,12 +13,13 @@ use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::tasks::{LeaseNo, TaskId};
 use squall_kernel::time::{Instant, Span};
 use squall_kernel::view::{Heard, View};
 use squall_node::data::Change;
 use squall_node::wire::ReturnPath;
 
-use super::{Host, Output};
+use super::{Host, Output, workers};
 use crate::history::{Mark, View as Seen, What};
 pub(super) use leases::Lease;
 use view::heard;
@@ -27,12 +28,14 @@ use view::heard;
 pub(super) const CREDIT: usize = 16;
 
 /// A handler.
-struct Attachment {
-    exchange: ExchangeId,
+pub(super) struct Attachment {
+    pub(super) exchange: ExchangeId,
     service_tag: String,
-    view: View,
+    pub(super) view: View,
     /// Signatures delivered to it.
     bound: BTreeSet<Signature>,
+    /// Tasks it has in hand: what it says to the next owner.
+    pub(super) in_hand: BTreeMap<TaskId, LeaseNo>,
     /// What it was told of the others.
     seen: Seen,
     lease: leases::Held,
@@ -46,7 +49,7 @@ pub(super) struct Handlers {
     node: NodeId,
     boot: Boot,
     last: u32,
-    by_serial: BTreeMap<u64, Attachment>,
+    pub(super) by_serial: BTreeMap<u64, Attachment>,
     /// When which unconfirmed attachment is sent again.
     due: BTreeSet<(Instant, u64)>,
     /// Answers under way, by when they are ready and how many came before.
@@ -101,6 +104,7 @@ impl Host {
             service_tag: service_tag.to_owned(),
             view: View::default(),
             bound: BTreeSet::new(),
+            in_hand: BTreeMap::new(),
             seen: Seen::default(),
             lease: leases::Held::default(),
             open: 0,
@@ -135,6 +139,7 @@ impl Host {
                 .answers
                 .retain(|_, answering| answering.serial != serial);
         }
+        self.lay_down(serial);
         let exchange = attachment.exchange;
         let pid = self.pid(serial);
         self.event(What::Detached { handler: pid });
@@ -155,7 +160,7 @@ impl Host {
         self.call_roll_of(now, exchange);
     }
 
-    fn pid(&self, serial: u64) -> Pid {
+    pub(super) fn pid(&self, serial: u64) -> Pid {
         Pid {
             node: self.handlers.node,
             serial,
@@ -255,7 +260,7 @@ impl Host {
         }
     }
 
-    fn deny(&mut self, owner: NodeId, exchange: ExchangeId, handler: Pid) {
+    pub(super) fn deny(&mut self, owner: NodeId, exchange: ExchangeId, handler: Pid) {
         let message = PeerMessage::Detach {
             exchange,
             handler,
@@ -371,6 +376,7 @@ impl Host {
             return;
         };
         let exchange = attachment.exchange;
+        let work = self.works(exchange).then(|| workers::work(attachment));
         let grant = self.registry.exchanges.get(&exchange).map(|e| (e.owner, e.epoch));
         // Without an owner the registry's next change sends it.
         let Some((Some(owner), epoch)) = grant else { return };
@@ -380,7 +386,7 @@ impl Host {
             handler: self.pid(serial),
             service_tag: attachment.service_tag.clone(),
             connection_tag: String::new(),
-            work: None,
+            work,
             bound: attachment.bound.iter().copied().collect(),
         });
         let _sent_again = self.message(owner, exchange, &message);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use squall_kernel::exchange::ExchangeInput;
 use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
-use squall_kernel::message::{MoveState, PeerMessage};
-use squall_kernel::registry::Command;
+use squall_kernel::message::{MoveState, Parts, PeerMessage};
+use squall_kernel::registry::{Command, ExchangeRecord};
 use squall_kernel::time::{Instant, Span};
 
 use super::Host;
@@ -17,12 +17,24 @@ impl Host {
     /// Stops accepting, and sends what is known to the next owner until the registry has it.
     pub(super) fn hand_off(&mut self, now: Instant, exchange: ExchangeId, to: NodeId, epoch: Epoch) {
         self.leave_exchange(exchange);
+        self.leave_tasks(now, exchange);
         self.step_exchange(now, exchange, &ExchangeInput::Leave { to, epoch }, None);
     }
 
-    pub(super) fn send_state(&mut self, to: NodeId, exchange: ExchangeId, epoch: Epoch, state: MoveState) {
+    pub(super) fn send_state(
+        &mut self,
+        to: NodeId,
+        exchange: ExchangeId,
+        epoch: Epoch,
+        mut state: MoveState,
+    ) {
+        let tasks = self.owned.get(&exchange).and_then(|owned| owned.tasks.as_ref());
+        state.tasks = tasks.and_then(|tasks| tasks.left.clone());
         self.departing
             .insert(exchange, (Epoch(epoch.0 + 1), state.clone()));
+        if state.tasks.is_some() {
+            return self.send_parts(to, exchange, epoch, &Parts::of(&state));
+        }
         let message = PeerMessage::MoveState {
             exchange,
             epoch,
@@ -47,19 +59,37 @@ impl Host {
         self.propose(now, Command::Owned { exchange, epoch, to }, false);
     }
 
-    /// The exchange begins here under that epoch: goes on where the old owner stopped, if its state came.
-    pub(super) fn resume(&mut self, now: Instant, exchange: ExchangeId, epoch: Epoch) {
-        let kept = self.registry.exchanges.get(&exchange).is_some_and(|e| e.kept);
-        let departing = self.departing.remove(&exchange).filter(|_| kept);
-        let arriving = self.arriving.remove(&exchange);
+    /// What does not arrive is sent again, with all other parts.
+    fn send_parts(&mut self, to: NodeId, exchange: ExchangeId, epoch: Epoch, parts: &Parts) {
+        let mut parts = parts.clone();
+        for _ in 0..parts.count() {
+            let Some(message) = parts.next(exchange, epoch) else {
+                return;
+            };
+            if self.message(to, exchange, &message).is_err() {
+                return;
+            }
+            parts.sent();
+        }
+    }
+
+    /// The state that came for an exchange which begins here under the record's epoch.
+    pub(super) fn state_for(&mut self, record: &ExchangeRecord) -> Option<MoveState> {
+        let departing = self.departing.remove(&record.id).filter(|_| record.kept);
+        let arriving = self.arriving.remove(&record.id);
         let came = arriving.is_some();
-        let state = arriving.or(departing);
-        let Some((_, state)) = state.filter(|(e, _)| *e == epoch) else {
-            return;
-        };
+        let (epoch, state) = arriving.or(departing)?;
+        if epoch != record.epoch {
+            return None;
+        }
         if came {
             self.event(What::Mark(Mark::MoveDone));
         }
+        Some(state)
+    }
+
+    /// The exchange goes on where the old owner stopped.
+    pub(super) fn resume(&mut self, now: Instant, exchange: ExchangeId, state: MoveState) {
         // Nodes may have been lost while the state was under way.
         let handlers = state.servers.iter().map(|s| s.pid);
         let all = handlers.chain(state.routes.iter().map(|r| r.handler));

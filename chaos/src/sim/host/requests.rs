@@ -7,6 +7,7 @@ use bytes::Bytes;
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
 use squall_kernel::id::{Boot, ExchangeId, MessageId, NodeId, Pid};
+use squall_kernel::message::Terms;
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
 use squall_kernel::time::{Instant, Span};
@@ -28,6 +29,8 @@ struct Open {
     exchange: ExchangeId,
     service_tag: Bytes,
     key: Bytes,
+    /// It is a task, with those terms.
+    submit: Option<Terms>,
     from: Pid,
     deadline: Instant,
     /// End of the tries, from the first refusal on.
@@ -108,12 +111,29 @@ impl Host {
         key: &str,
         timeout: Span,
     ) {
+        self.begin(now, exchange, (service_tag, key), None, timeout);
+    }
+
+    /// A submitter sends a task.
+    pub fn submit(&mut self, now: Instant, exchange: ExchangeId, key: &str, terms: Terms, timeout: Span) {
+        self.begin(now, exchange, ("", key), Some(terms), timeout);
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        (service_tag, key): (&str, &str),
+        submit: Option<Terms>,
+        timeout: Span,
+    ) {
         let first = self.requests.next_id();
         let open = Open {
             first,
             exchange,
             service_tag: Bytes::copy_from_slice(service_tag.as_bytes()),
             key: Bytes::copy_from_slice(key.as_bytes()),
+            submit,
             from: self.nobody(),
             deadline: now + timeout,
             retry_until: None,
@@ -124,10 +144,11 @@ impl Host {
             ended: BTreeSet::new(),
         };
         let strategy = self.registry.exchanges.get(&exchange).map(|e| e.strategy);
+        let many = open.submit.is_none() && strategy == Some(Strategy::Default);
         self.event(What::Begun {
             request: self.key(first),
             exchange,
-            many: strategy == Some(Strategy::Default),
+            many,
         });
         self.dispatch(now, first, open);
         self.settle(now);
@@ -168,6 +189,10 @@ impl Host {
 
     fn frame(&self, now: Instant, open: &Open, message: MessageId) -> Frame {
         let left = open.deadline.since(now).as_ms().max(1);
+        let terms = open
+            .submit
+            .as_ref()
+            .map(|terms| terms.to_tag().expect("short ids"));
         Frame {
             exchange: open.exchange,
             message,
@@ -177,10 +202,15 @@ impl Host {
             tags: Tags {
                 service: open.service_tag.clone(),
                 key: open.key.clone(),
+                connection: terms.unwrap_or_default(),
                 ..Tags::default()
             },
             payload: Bytes::copy_from_slice(&open.first.0.to_le_bytes()),
-            ..Frame::new(Kind::Request)
+            ..Frame::new(if open.submit.is_some() {
+                Kind::Submit
+            } else {
+                Kind::Request
+            })
         }
     }
 

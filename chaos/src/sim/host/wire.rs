@@ -21,16 +21,13 @@ impl Host {
                 let message = message::parse(&frame.payload).expect("nodes of one build speak alike");
                 self.take_message(now, from, message);
             }
-            Kind::Ack
-            | Kind::Publish
-            | Kind::Event
-            | Kind::Chunk
-            | Kind::Credit
-            | Kind::Ask
-            | Kind::Tell
-            | Kind::Submit
-            | Kind::Settle
-            | Kind::Task => {}
+            Kind::Submit => self.take_submit(now, frame),
+            Kind::Task => self.take_task(now, from, frame),
+            // To a worker it is the owner's answer.
+            Kind::Settle if frame.to != 0 => self.take_answer(now, frame),
+            Kind::Settle => self.take_word(now, frame),
+            Kind::Ack | Kind::Publish | Kind::Event | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => {
+            }
         }
     }
 
@@ -62,6 +59,9 @@ impl Host {
                 epoch,
                 state,
             } => self.move_in(now, exchange, epoch, state),
+            PeerMessage::MovePart { .. } => self.move_part(now, message),
+            PeerMessage::TaskBatch { exchange, batch } => self.task_batch(now, from, exchange, &batch),
+            PeerMessage::TaskAnswer { exchange, answer } => self.task_answer(now, from, exchange, answer),
             PeerMessage::LeaderLeaseAsk {
                 exchange,
                 epoch,
@@ -125,7 +125,11 @@ impl Host {
             self.to_self.push_back(frame);
             return Ok(());
         }
-        let swallowed = matches!(frame.kind, Kind::Request | Kind::Deliver) && self.swallowing.contains(&to);
+        let certain = matches!(
+            frame.kind,
+            Kind::Request | Kind::Deliver | Kind::Publish | Kind::Event | Kind::Submit | Kind::Task
+        );
+        let swallowed = certain && self.swallowing.contains(&to);
         if swallowed || !self.lanes.contains(&to) {
             return Err(LinkError::Down);
         }

@@ -1,13 +1,14 @@
 //! Drawing a plan from a seed. Each part has a generator of its own: a change in one part leaves the others as they are.
 
 mod faults;
+mod patterns;
 mod storms;
 mod theme;
 
 use squall_kernel::id::{ExchangeName, NodeId, NodeName};
 use squall_kernel::limits::DRIFT_PPM;
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::{Strategy, Takeover};
+use squall_kernel::registry::{Pattern, Settings, Strategy, Takeover};
 use squall_kernel::time::{Instant, Span};
 
 use super::{Deck, ExchangePlan, HandlerPlan, NodePlan, Plan, Spread, Work};
@@ -40,9 +41,10 @@ pub(super) fn plan(seed: u64, wishes: &Wishes) -> Plan {
     };
     let voters = voters(&mut rng, count);
     let nodes = nodes(&mut Rng::fork(seed, "nodes"), count);
-    let exchanges = exchanges(&mut Rng::fork(seed, "exchanges"), count);
-    let handlers = handlers(&mut Rng::fork(seed, "handlers"), &exchanges, count);
+    let mut exchanges = exchanges(&mut Rng::fork(seed, "exchanges"), count);
+    let mut handlers = handlers(&mut Rng::fork(seed, "handlers"), &exchanges, count);
     let slowness = slowness(profile);
+    patterns::add(seed, (count, slowness), &mut exchanges, &mut handlers);
     let mut rng = Rng::fork(seed, "times");
     let mut plan = Plan {
         seed,
@@ -170,6 +172,8 @@ fn exchanges(rng: &mut Rng, nodes: u64) -> Vec<ExchangePlan> {
                     Some(Takeover::Manual),
                     Some(Takeover::Never),
                 ]),
+                pattern: Pattern::RequestResponse,
+                settings: Settings::default(),
             }
         })
         .collect()

@@ -1,6 +1,7 @@
 //! One more exchange is declared.
 
 use squall_kernel::id::ExchangeName;
+use squall_kernel::registry::{Pattern, Settings};
 
 use super::{Operation, any_strategy, any_takeover};
 use crate::sim::plan::ExchangePlan;
@@ -29,6 +30,8 @@ fn act(world: &mut World, rng: &mut Rng) {
         strategy,
         failover,
         takeover,
+        pattern: Pattern::RequestResponse,
+        settings: Settings::default(),
     };
     deck.exchanges.push((exchange, None));
 }

@@ -1,7 +1,9 @@
 //! A requester somewhere sends a request.
 
 use squall_kernel::id::ExchangeId;
+use squall_kernel::registry::Pattern;
 
+use super::submit;
 use crate::sim::rng::Rng;
 use crate::sim::world::World;
 
@@ -17,6 +19,12 @@ pub(super) fn act(world: &mut World, rng: &mut Rng) {
     let Some((mut exchange, _)) = world.any_exchange(seat, rng) else {
         return;
     };
+    let record = world
+        .host(seat)
+        .and_then(|host| host.registry().exchanges.get(&exchange));
+    if record.is_some_and(|record| record.pattern == Pattern::Task) {
+        return submit::act(world, rng, seat, exchange);
+    }
     if rng.chance(UNKNOWN) {
         exchange = ExchangeId(u32::MAX);
     }

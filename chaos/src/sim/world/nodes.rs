@@ -35,12 +35,14 @@ impl World {
         let me = introduction(place);
         let (id, run, incarnation) = (me.id, place.run, me.incarnation);
         let rng = Rng::fork(seed, &format!("handlers {seat} {run}"));
+        let worker_rng = Rng::fork(seed, &format!("workers {seat} {run}"));
         let config = HostConfig {
             me,
             profile,
             expects,
             work,
             rng,
+            worker_rng,
             gives_up_vote,
         };
         let local = place.clock.local(now);

@@ -82,6 +82,11 @@ impl Store {
         self.open.len()
     }
 
+    /// Open tasks, and those whose end is remembered.
+    pub(super) fn known(&self) -> impl Iterator<Item = TaskId> {
+        self.open.keys().chain(self.finished.keys()).copied()
+    }
+
     pub(super) fn dead(&self) -> impl Iterator<Item = &DeadLetter> {
         self.dead.iter()
     }

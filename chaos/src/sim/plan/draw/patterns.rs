@@ -1,0 +1,73 @@
+//! Exchanges of other patterns than request and response, beside those that were drawn. Each pattern has a generator of its
+//! own: one more changes none of the others.
+
+use squall_kernel::id::ExchangeName;
+use squall_kernel::registry::{Pattern, Settings, Strategy, Takeover};
+use squall_kernel::time::Span;
+
+use super::super::{ExchangePlan, HandlerPlan};
+use crate::sim::fault::Seat;
+use crate::sim::rng::Rng;
+
+/// Clusters with tasks, of a thousand.
+const WITH_TASKS: u32 = 400;
+
+pub(super) fn add(
+    seed: u64,
+    (nodes, slowness): (u64, u64),
+    exchanges: &mut Vec<ExchangePlan>,
+    handlers: &mut Vec<HandlerPlan>,
+) {
+    let mut rng = Rng::fork(seed, "tasks");
+    if rng.chance(WITH_TASKS) {
+        let settings = task_settings(&mut rng, slowness);
+        exchanges.push(exchange(&mut rng, nodes, (Pattern::Task, "t1"), settings));
+        attached(&mut rng, nodes, exchanges.len() - 1, handlers);
+    }
+}
+
+/// Short leases, so that some end by their time; few attempts, so that some are used up.
+fn task_settings(rng: &mut Rng, slowness: u64) -> Settings {
+    Settings {
+        lease: Some(rng.span(Span::from_ms(60 * slowness), Span::from_ms(600 * slowness))),
+        attempts: *rng.pick(&[None, Some(1), Some(2), Some(4)]),
+        ordered: rng.chance(300),
+        dedup: rng
+            .chance(500)
+            .then(|| rng.span(Span::from_ms(500), Span::from_ms(5_000))),
+        ..Settings::default()
+    }
+}
+
+fn exchange(rng: &mut Rng, nodes: u64, (pattern, name): (Pattern, &str), settings: Settings) -> ExchangePlan {
+    let mut failover: Vec<Seat> = seats(nodes).collect();
+    rng.shuffle(&mut failover);
+    failover.truncate(rng.index(failover.len() + 1));
+    ExchangePlan {
+        name: ExchangeName::new(name).expect("letters and digits are a name"),
+        strategy: Strategy::RoundRobin,
+        failover,
+        takeover: *rng.pick(&[
+            None,
+            Some(Takeover::Auto),
+            Some(Takeover::Manual),
+            Some(Takeover::Never),
+        ]),
+        pattern,
+        settings,
+    }
+}
+
+fn attached(rng: &mut Rng, nodes: u64, place: usize, handlers: &mut Vec<HandlerPlan>) {
+    for _ in 0..rng.between(1, 5) {
+        handlers.push(HandlerPlan {
+            exchange: u8::try_from(place).expect("few exchanges"),
+            node: Seat(u8::try_from(rng.below(nodes)).expect("few nodes")),
+            service_tag: String::new(),
+        });
+    }
+}
+
+fn seats(nodes: u64) -> impl Iterator<Item = Seat> {
+    (0..nodes).map(|n| Seat(u8::try_from(n).expect("few nodes")))
+}
