@@ -52,6 +52,6 @@ pub(crate) const ROWS: &[Row] = &[
     row(Bug::LoseBindingsInCrash, Tier::T1, &[6], (6, 8), 30),
     row(Bug::AppointDuringLease, Tier::T1, &[4], (3, 8), 30),
     row(Bug::RetryInterrupted, Tier::T1, &[5], (1, 8), 30),
-    row(Bug::SecondCompletionAccepted, Tier::T1, &[9], (1, 8), 30),
-    row(Bug::AcknowledgeTaskBeforeBackup, Tier::T1, &[9], (1, 8), 300),
+    row(Bug::SecondCompletionAccepted, Tier::T1, &[9], (3, 5), 30),
+    row(Bug::AcknowledgeTaskBeforeBackup, Tier::T1, &[9], (17, 21), 80),
 ];

@@ -316,7 +316,10 @@ impl Registry {
     /// Takes its exchanges from `node` and gives them on, each under a new epoch. The leader stays: the next owner
     /// keeps it when it attaches again.
     fn leave_exchanges_of(&mut self, node: NodeId) {
-        let left: Vec<ExchangeId> = self.owned_by(node).map(|e| e.id).collect();
+        self.leave_exchanges(self.owned_by(node).map(|e| e.id).collect());
+    }
+
+    fn leave_exchanges(&mut self, left: Vec<ExchangeId>) {
         for id in &left {
             if let Some(exchange) = self.exchanges.get_mut(id) {
                 exchange.owner = None;
@@ -348,6 +351,9 @@ impl Registry {
             exchange.held = false;
             exchange.kept = false;
             exchange.epoch.0 += 1;
+        }
+        if self.nodes.get(&owner).is_some_and(|n| n.duty == Duty::Weak) {
+            self.move_tasks_of(owner);
         }
     }
 

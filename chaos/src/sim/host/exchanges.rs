@@ -2,6 +2,7 @@
 //! without mailboxes: a simulated exchange takes each message when it comes.
 
 mod effects;
+mod members;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,8 +13,7 @@ use squall_kernel::exchange::{
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Counter, Epoch, ExchangeId, NodeId, Pid};
 use squall_kernel::limits::ATTACH_CAP;
-use squall_kernel::message::{Attach, PeerMessage, Work};
-use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{LeaderRecord, Registry, RoutingFunction};
 use squall_kernel::tasks::TaskInput;
 use squall_kernel::time::{Instant, Span};
@@ -171,40 +171,6 @@ impl Host {
         self.step_exchange(now, frame.exchange, &input, Some(frame));
     }
 
-    pub(super) fn take_attach(&mut self, now: Instant, from: NodeId, attach: Attach) {
-        let (exchange, handler) = (attach.exchange, attach.handler);
-        let seen = self.owned.get(&exchange).map(Owned::epoch);
-        if seen == Some(attach.epoch) {
-            let told = (handler, attach.service_tag);
-            return self.attach_to(now, exchange, told, attach.bound, attach.work);
-        }
-        let refused = PeerMessage::AttachRefused {
-            exchange,
-            handler,
-            seen: seen.unwrap_or_default(),
-        };
-        let _comes_again_by_itself = self.message(from, exchange, &refused);
-    }
-
-    /// A node has told of all its handlers of these exchanges.
-    pub(super) fn take_roll(&mut self, now: Instant, from: NodeId, exchanges: Vec<(ExchangeId, Epoch)>) {
-        let mut early = Vec::new();
-        for (exchange, epoch) in exchanges {
-            match self.owned.get(&exchange).map(Owned::epoch) {
-                Some(own) if own == epoch => {
-                    self.step_exchange(now, exchange, &ExchangeInput::Roll { node: from }, None);
-                    self.task_step(now, exchange, &TaskInput::Rolled { node: from });
-                }
-                own if own.is_none_or(|own| own < epoch) => early.push((exchange, epoch)),
-                _ => {}
-            }
-        }
-        if let Some((first, _)) = early.first().copied() {
-            let refused = PeerMessage::RollRefused { exchanges: early };
-            let _told_or_lost = self.message(from, first, &refused);
-        }
-    }
-
     /// What the exchange's function makes of a request.
     fn chosen(&self, frame: &Frame) -> Choice {
         let owned = self.owned.get(&frame.exchange);
@@ -224,40 +190,6 @@ impl Host {
             handlers: &Arc::new(handlers.collect()),
         });
         answer.map_or_else(|failed| Choice::Decline(failed.0), |routed| routed.choice)
-    }
-
-    fn attach_to(
-        &mut self,
-        now: Instant,
-        exchange: ExchangeId,
-        (handler, service_tag): (Pid, String),
-        bound: Vec<Signature>,
-        work: Option<Work>,
-    ) {
-        let input = ExchangeInput::Attach {
-            handler,
-            service_tag: service_tag.clone(),
-            bound,
-        };
-        if let Some(owned) = self.owned.get_mut(&exchange) {
-            owned.attached.entry(handler).or_insert(service_tag.clone());
-        }
-        self.step_exchange(now, exchange, &input, None);
-        self.worker_attached(now, exchange, (handler, service_tag), work);
-    }
-
-    pub(super) fn take_detach(
-        &mut self,
-        now: Instant,
-        exchange: ExchangeId,
-        handler: Pid,
-        reason: DetachReason,
-    ) {
-        if let Some(owned) = self.owned.get_mut(&exchange) {
-            owned.attached.remove(&handler);
-            self.step_exchange(now, exchange, &ExchangeInput::Detach { handler, reason }, None);
-            self.worker_detached(now, exchange, handler);
-        }
     }
 
     /// A system message to that node was lost.

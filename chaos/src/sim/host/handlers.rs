@@ -1,6 +1,7 @@
 //! Handlers attached through this node: keeps each attached with the owner of its exchange, and lets deliveries and system
 //! messages through to them. As `squall_node::handlers` does it. A handler does one thing at a time.
 
+mod hearing;
 mod leases;
 mod rolls;
 mod view;
@@ -244,78 +245,6 @@ impl Host {
         let handler = self.pid(frame.to);
         self.deny(from, frame.exchange, handler);
         self.reply(ReturnPath::of(frame).none(handler, NoReply::Unreachable));
-    }
-
-    /// Handlers that are gone, and that an owner still counts.
-    fn deny_ghosts(&mut self, from: NodeId, message: &SystemMessage) {
-        let handlers = &self.handlers;
-        let ghost = |pid: &Pid| {
-            let mine = pid.node == handlers.node && pid.boot() == handlers.boot;
-            mine && !handlers.by_serial.contains_key(&pid.serial)
-        };
-        let ghosts: Vec<Pid> = message.what.serving().filter(ghost).collect();
-        for handler in ghosts {
-            self.event(What::Mark(Mark::GhostDenied));
-            self.deny(from, message.exchange, handler);
-        }
-    }
-
-    pub(super) fn deny(&mut self, owner: NodeId, exchange: ExchangeId, handler: Pid) {
-        let message = PeerMessage::Detach {
-            exchange,
-            handler,
-            reason: DetachReason::ClientGone,
-        };
-        let _told_again_at_the_next_word = self.message(owner, exchange, &message);
-    }
-
-    pub(super) fn take_system(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        to: Option<Pid>,
-        message: &SystemMessage,
-    ) {
-        self.deny_ghosts(from, message);
-        let wanted: Vec<u64> = match to {
-            Some(pid) => vec![pid.serial],
-            None => self
-                .attached()
-                .filter(|(_, exchange)| *exchange == message.exchange)
-                .map(|(serial, _)| serial)
-                .collect(),
-        };
-        for serial in wanted {
-            self.hear(now, serial, message);
-        }
-        self.call_roll_of(now, message.exchange);
-    }
-
-    fn hear(&mut self, now: Instant, serial: u64, message: &SystemMessage) {
-        let pid = self.pid(serial);
-        let Some(attachment) = self.handlers.by_serial.get_mut(&serial) else {
-            return;
-        };
-        match attachment.view.hear(pid, message) {
-            Heard::News => {
-                heard(&mut attachment.seen, &message.what);
-                let told = What::HandlerView {
-                    exchange: message.exchange,
-                    handler: pid,
-                    version: (message.epoch, message.counter),
-                    view: attachment.seen.clone(),
-                };
-                self.event(told);
-                self.lead_or_not(now, serial);
-            }
-            Heard::Gap => {
-                attachment.view.forget();
-                self.count("gaps in a handler's view");
-                self.schedule_attach(now, serial);
-            }
-            Heard::Known => {}
-            Heard::Fenced => self.count("system messages fenced"),
-        }
     }
 
     pub(super) fn attach_refused(&mut self, now: Instant, handler: Pid) {

@@ -5,8 +5,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Duty, ExchangeRecord, NodeRecord, Pattern, Registry};
-use crate::id::{ExchangeId, NodeId};
+use super::{ExchangeRecord, Moving, NodeRecord, Pattern, Registry};
+use crate::id::{Epoch, ExchangeId, NodeId};
 
 impl Registry {
     /// Names a backup wherever one is missing: it is gone, or became the owner. One that is up is never replaced, for
@@ -37,10 +37,31 @@ impl Registry {
                 .is_none()
     }
 
-    /// The backup, where it can take over: it has the tasks, which counts more than the failover list.
+    /// The backup, where it can take over: it has the tasks, which counts more than the failover list, and more than that
+    /// it may be too weak to act. A weak one hands them over at once ([`Self::move_tasks_of`]).
     pub(super) fn fit_backup(&self, exchange: &ExchangeRecord) -> Option<NodeId> {
         let node = self.nodes.get(&exchange.backup?)?;
-        (node.is_up() && node.duty != Duty::Weak && exchange.can_live_on(node)).then_some(node.id)
+        (node.is_up() && exchange.can_live_on(node)).then_some(node.id)
+    }
+
+    /// The tasks of a weak node move to one that can act: taken from it they might be lost, for it lives, and may have the
+    /// only whole copy.
+    pub(super) fn move_tasks_of(&mut self, weak: NodeId) {
+        let here = self.owned_by(weak);
+        let here = here.filter(|e| e.pattern == Pattern::Task && e.moving.is_none());
+        let next = |e: &ExchangeRecord| {
+            let backup = e.backup.and_then(|id| self.nodes.get(&id));
+            let backup = backup.filter(|n| n.may_own() && e.can_live_on(n)).map(|n| n.id);
+            let other = || Some(self.node_named(self.next_owner(e)?.as_str())?.id);
+            backup.or_else(other)
+        };
+        let moves: Vec<_> = here.filter_map(|e| Some((e.id, next(e)?))).collect();
+        for (id, to) in moves {
+            if let Some(exchange) = self.exchanges.get_mut(&id) {
+                let epoch = Epoch(exchange.epoch.0 + 1);
+                exchange.moving = Some(Moving { to, epoch });
+            }
+        }
     }
 
     /// The first fit node of the failover list that is not the owner, else the one with least to do.

@@ -1,8 +1,8 @@
 //! Tests of who is named as the backup of an exchange with tasks.
 
 use super::super::tests::{Log, lost, name, node};
-use super::super::{Command, Outcome, Pattern, Settings, Strategy};
-use crate::id::{Epoch, ExchangeId, NodeId, NodeName};
+use super::super::{Command, Moving, Outcome, Pattern, Settings, Strategy};
+use crate::id::{Epoch, ExchangeId, NodeId, NodeName, Tenure};
 
 fn named(text: &str) -> NodeName {
     NodeName::new(text).expect("a good name")
@@ -90,4 +90,32 @@ fn an_exchange_without_tasks_has_no_backup() {
     let mut log = Log::of_three();
     log.run(&super::super::tests::declare("x", Strategy::RoundRobin, &["a"]));
     assert_eq!(stands(&log), (Some(NodeId(1)), None));
+}
+
+fn weak(node: u64) -> Command {
+    let (node, tenure) = (NodeId(node), Tenure(1));
+    Command::NodeWeak { node, tenure }
+}
+
+fn moves(log: &Log) -> Option<Moving> {
+    log.0.exchange(&name("x")).expect("declared").moving
+}
+
+#[test]
+fn the_tasks_of_a_weak_owner_move_for_it_may_have_the_only_copy() {
+    let mut log = owned_by_a();
+    let (to, epoch) = (NodeId(3), Epoch(2));
+    assert_eq!(log.run(&weak(1)), Outcome::Done);
+    assert_eq!(stands(&log), (Some(NodeId(1)), Some(NodeId(3))));
+    assert_eq!(moves(&log), Some(Moving { to, epoch }));
+}
+
+#[test]
+fn a_weak_backup_has_the_tasks_and_hands_them_on() {
+    let mut log = owned_by_a();
+    assert_eq!(log.run(&weak(3)), Outcome::Done);
+    log.run(&lost(1, 1));
+    let (to, epoch) = (NodeId(2), Epoch(3));
+    assert_eq!(stands(&log), (Some(NodeId(3)), Some(NodeId(2))));
+    assert_eq!(moves(&log), Some(Moving { to, epoch }));
 }

@@ -2,11 +2,11 @@
 //!
 //! What does not live here: who finds a node weak, and voters (they are Raft's members, not the registry's).
 
-use super::{Duty, Refused, Registry};
+use super::{Duty, Pattern, Refused, Registry};
 use crate::id::{NodeId, NodeName, Tenure};
 
 impl Registry {
-    /// As a loss, but the node lives on: its tenure ends and its exchanges leave. Refused when nobody could take them:
+    /// As a loss, but the node lives on: its tenure ends and its exchanges leave; those with tasks move. Refused when nobody could take them:
     /// a weak owner that may become well is better than none.
     pub(super) fn node_weak(&mut self, node: NodeId, tenure: Tenure) -> Result<bool, Refused> {
         let others = self.nodes.values().any(|n| n.id != node && n.may_own());
@@ -23,7 +23,10 @@ impl Registry {
             record.duty = Duty::Weak;
         }
         self.cancel_moves_to(node);
-        self.leave_exchanges_of(node);
+        self.move_tasks_of(node);
+        let others = self.owned_by(node).filter(|e| e.pattern != Pattern::Task);
+        let others = others.map(|e| e.id).collect();
+        self.leave_exchanges(others);
         Ok(true)
     }
 
