@@ -12,18 +12,17 @@ use squall_kernel::exchange::Signature;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
-use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
+use squall_kernel::message::{Attach, PeerMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::tasks::{LeaseNo, TaskId};
 use squall_kernel::time::{Instant, Span};
-use squall_kernel::view::{Heard, View};
+use squall_kernel::view::View;
 use squall_node::data::Change;
 use squall_node::wire::ReturnPath;
 
 use super::{Host, Output, workers};
-use crate::history::{Mark, View as Seen, What};
+use crate::history::{View as Seen, What};
 pub(super) use leases::Lease;
-use view::heard;
 
 /// Deliveries a simulated handler takes at once: few, so that it is sometimes overloaded.
 pub(super) const CREDIT: usize = 16;
