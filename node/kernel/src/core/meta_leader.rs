@@ -10,7 +10,7 @@ use crate::message::PeerMessage;
 use crate::planted::{self, Bug};
 use crate::promises::Gather;
 use crate::reason::Lost;
-use crate::registry::{Command, Duty, ExchangeRecord, NodeRecord, Registry, Takeover};
+use crate::registry::{Command, Duty, ExchangeRecord, NodeRecord, Pattern, Registry, Takeover};
 use crate::time::{Instant, Span};
 
 /// What should become of a node, in the meta leader's eyes.
@@ -250,18 +250,19 @@ impl NodeCore {
         }
     }
 
-    /// Ends moves that last too long, and begins those that draining nodes and takeovers call for.
+    /// Ends moves that last too long, and begins those that draining nodes, weak ones with tasks and takeovers call for.
     fn tend_exchanges(&mut self, now: Instant, registry: &Registry, out: &mut Vec<CoreEffect>) {
         let moving = |e: &&ExchangeRecord| e.moving.is_some();
         let mut under_way = registry.exchanges.values().filter(moving).count();
         let mut tended = alloc::collections::BTreeMap::new();
-        let draining = registry.nodes.values().any(NodeRecord::is_draining);
+        let unfit = |n: &NodeRecord| n.is_draining() || n.duty == Duty::Weak;
+        let unfit = registry.nodes.values().any(unfit);
         // Most exchanges are where they belong: those are passed over at the cost of a comparison.
         let at_home = |e: &ExchangeRecord| {
             let first = e.failover.first();
             first.is_none() || e.owner.and_then(|id| registry.name_of(id)) == first
         };
-        let concerned = |e: &&ExchangeRecord| draining || e.moving.is_some() || !at_home(e);
+        let concerned = |e: &&ExchangeRecord| unfit || e.moving.is_some() || !at_home(e);
         for record in registry.exchanges.values().filter(concerned) {
             let Some(command) = self.tend_exchange(now, registry, record, under_way, &mut tended) else {
                 continue;
@@ -306,10 +307,12 @@ impl NodeCore {
         })
     }
 
-    /// Where an exchange should move to by itself: away from a draining node, or back to a preferred one.
+    /// Where an exchange should move to by itself: away from a draining node, or with its tasks from a weak one, or back to
+    /// a preferred one.
     fn wanted_owner(&self, now: Instant, registry: &Registry, record: &ExchangeRecord) -> Option<NodeId> {
         let owner = registry.nodes.get(&record.owner?)?;
-        if owner.is_draining() {
+        let weak = owner.duty == Duty::Weak && record.pattern == Pattern::Task;
+        if owner.is_draining() || weak {
             let next = registry.next_owner(record)?;
             return registry.node_named(next.as_str()).map(|n| n.id);
         }
