@@ -158,8 +158,8 @@ fn killed_owners_leave_every_invariant_held_and_judged() {
     let report: Value = serde_json::from_str(&said).expect("JSON");
     let verdicts = report["invariants"].as_array().expect("they were judged");
     assert!(verdicts.len() >= 11, "{verdicts:#?}");
-    // Journals do not tell signatures, which I6 speaks of.
-    let judged = |one: &&Value| one["id"] != "I6";
+    // Journals do not tell signatures, which I6 speaks of, and the load has no tasks, which I9 does.
+    let judged = |one: &&Value| one["id"] != "I6" && one["id"] != "I9";
     let mut judged = verdicts.iter().filter(judged);
     assert!(judged.all(|one| one["verdict"] == "ok"), "{verdicts:#?}");
 }
