@@ -9,6 +9,10 @@ mod failover;
 mod grpc_session;
 #[path = "data_test/leases.rs"]
 mod leases;
+#[path = "data_test/middleware.rs"]
+mod middleware;
+#[path = "data_test/middleware_grpc.rs"]
+mod middleware_grpc;
 #[path = "data_test/moves.rs"]
 mod moves;
 #[path = "data_test/proxies.rs"]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use squall_kernel::frame::{Frame, Status, TraceContext};
-use squall_kernel::id::{ExchangeId, ExchangeName, MessageId};
-use squall_kernel::limits::{OPEN_REQUESTS_MAX, REDIRECTS_MAX, REQUEST_TIMEOUT_MS_MAX};
+use bytes::Bytes;
+use squall_kernel::frame::{Frame, Status, Tags, TraceContext};
+use squall_kernel::id::{ExchangeId, MessageId};
+use squall_kernel::limits::{OPEN_REQUESTS_MAX, REQUEST_TIMEOUT_MS_MAX};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
 use squall_kernel::talk::RequesterEnd;
@@ -29,6 +30,7 @@ mod publishing;
 mod request;
 mod stats;
 mod talking;
+mod way;
 
 use open::{Copies, CopyEnd, Open, OpenTable, Stage};
 pub use outcome::{Outcome, OutcomeSink, ReplyTo};
@@ -110,6 +112,8 @@ impl Router {
             stage: Stage::New,
             copies: Copies::default(),
             hops: 0,
+            steps: 0,
+            way: None,
             told: None,
         };
         let open = self.begun(open);
@@ -122,7 +126,7 @@ impl Router {
             let exchange = open.request.exchange;
             self.conclude(open, Outcome::declined(exchange, what));
         } else {
-            self.dispatch(open);
+            self.set_out(open);
         }
     }
 
@@ -154,7 +158,7 @@ impl Router {
             .get(&open.request.exchange)
             .map(|e| (e.owner, e.epoch));
         match grant {
-            None => self.end(open, NoReply::UnknownExchange),
+            None => self.no_exchange(open),
             Some((None, _)) => {
                 let why = self.why_no_owner(open.request.exchange);
                 self.wait(open, why);
@@ -187,7 +191,7 @@ impl Router {
 
     fn frame(&self, open: &Open, message: MessageId) -> Frame {
         let left = open.deadline.since(self.context.clock.now()).as_ms().max(1);
-        Frame {
+        let frame = Frame {
             exchange: open.request.exchange,
             message,
             origin: self.context.node,
@@ -197,6 +201,18 @@ impl Router {
             tags: open.request.tags.clone(),
             payload: open.request.payload.clone(),
             ..publishing::head(&open.request)
+        };
+        let Some(ahead_of) = open.ahead_of() else {
+            return frame;
+        };
+        Frame {
+            ahead: true,
+            credit: 0,
+            tags: Tags {
+                service: Bytes::copy_from_slice(ahead_of.as_str().as_bytes()),
+                ..frame.tags
+            },
+            ..frame
         }
     }
 
@@ -251,9 +267,18 @@ impl Router {
             // The owner tells of all recent requests that a lost node had, answered or not.
             (None, Status::None(NoReply::Interrupted)) => {}
             (None, _) => self.too_late(&frame, self.table.is_second(&frame)),
-            (Some(open), Status::Redirect) => self.redirect(open, &frame),
-            (Some(open), Status::None(reason)) if reason.may_be_sent_again() => self.wait(open, reason),
-            (Some(open), _) => self.conclude_with(open, frame),
+            (Some(open), _) => self.heard(open, frame),
+        }
+    }
+
+    fn heard(&self, open: Open, frame: Frame) {
+        let Some(open) = self.on_its_way(open, &frame) else {
+            return;
+        };
+        match frame.status {
+            Status::Redirect => self.redirect(open, &frame),
+            Status::None(reason) if reason.may_be_sent_again() => self.wait(open, reason),
+            _ => self.conclude_with(open, frame),
         }
     }
 
@@ -266,30 +291,11 @@ impl Router {
         }
     }
 
-    /// The request goes on at the exchange that the frame names.
-    fn redirect(&self, mut open: Open, frame: &Frame) {
-        let name = String::from_utf8_lossy(&frame.payload).into_owned();
-        let to = ExchangeName::new(&name).ok();
-        let to = to.and_then(|name| self.context.registry().names.get(&name).copied());
-        let why = match to {
-            None => format!("sent on to the exchange '{name}', which there is not"),
-            Some(_) if open.hops >= REDIRECTS_MAX => {
-                format!("sent on more than {REDIRECTS_MAX} times, at last to '{name}'")
-            }
-            Some(exchange) => {
-                open.hops += 1;
-                open.request.exchange = exchange;
-                return self.dispatch(open);
-            }
-        };
-        let outcome = Outcome {
-            request_tag: open.request.tags.request.clone(),
-            ..Outcome::declined(frame.exchange, why)
-        };
-        self.conclude(open, outcome);
-    }
-
     fn copy_ended(&self, mut frame: Frame) {
+        if matches!(frame.status, Status::Redirect | Status::Pass | Status::Rewrite) {
+            frame.status = Status::Declined;
+            frame.payload = Bytes::from_static(b"one of several handlers cannot send a request on");
+        }
         match self.table.end_copy(&mut frame) {
             CopyEnd::Late => self.too_late(&frame, false),
             CopyEnd::Second => self.too_late(&frame, true),
@@ -405,8 +411,8 @@ fn ending_of(outcome: &Outcome) -> Ending {
         (Status::Reply, Some(handler)) => Ending::Reply(handler),
         (Status::Declined, Some(handler)) => Ending::Declined(handler),
         (Status::None(reason), _) => Ending::None(reason),
-        // Declined here, before it went to anybody; the other two do not end a request.
-        (Status::Reply | Status::Declined, None) | (Status::Redirect | Status::Pass, _) => {
+        // Declined here, before it went to anybody; the others do not end a request.
+        (Status::Reply | Status::Declined, None) | (Status::Redirect | Status::Pass | Status::Rewrite, _) => {
             Ending::None(NoReply::Rejected)
         }
     }

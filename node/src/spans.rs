@@ -150,6 +150,7 @@ pub const fn status_word(status: Status) -> &'static str {
         Status::Declined => "declined",
         Status::Redirect => "redirect",
         Status::Pass => "pass",
+        Status::Rewrite => "rewrite",
         Status::None(reason) => reason.as_str(),
     }
 }

@@ -100,6 +100,10 @@ struct DeclareArgs {
     /// Nodes that should own it, in order of preference [default: the cluster chooses]
     #[arg(long, value_name = "NODE[,NODE…]", value_delimiter = ',')]
     failover: Vec<NodeName>,
+    /// Exchanges whose handlers see each request before this one's do, in order, and let it through, change it, send it
+    /// elsewhere or decline it; at most 8
+    #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    middleware: Vec<ExchangeName>,
     /// Exchange whose leader is asked before anybody subscribes: an exchange with the strategy `consensus`
     #[arg(long, value_name = "NAME")]
     controller: Option<ExchangeName>,
@@ -181,6 +185,7 @@ impl DeclareArgs {
             ttl: self.ttl.map(span),
             dedup: self.dedup.map(span),
             controller: self.controller.clone(),
+            middleware: self.middleware.clone(),
             ..Settings::default()
         };
         self.tasks.fill(&mut settings);

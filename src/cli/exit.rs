@@ -27,7 +27,7 @@ pub(crate) enum Exit {
     Declined = 6,
     /// Overloaded.
     Rejected = 7,
-    /// Delivered, fate unknown.
+    /// Delivered, fate unknown; or its handler failed over it.
     Interrupted = 8,
 }
 
@@ -131,7 +131,8 @@ pub(crate) fn of_request(error: &RequestError) -> Exit {
         RequestError::Unavailable(_) => Exit::Unavailable,
         RequestError::Declined(_) => Exit::Declined,
         RequestError::Rejected => Exit::Rejected,
-        RequestError::Interrupted => Exit::Interrupted,
+        RequestError::NoMiddleware(_) => Exit::NoResponders,
+        RequestError::Interrupted | RequestError::Failed(_) => Exit::Interrupted,
         RequestError::Invalid(_) => Exit::Usage,
     }
 }
@@ -234,6 +235,8 @@ mod tests {
             ),
             (RequestError::Rejected.into(), 7),
             (RequestError::Interrupted.into(), 8),
+            (RequestError::Failed("at line 3".into()).into(), 8),
+            (RequestError::NoMiddleware("'auth'".into()).into(), 3),
             (CommandError::Unknown("lost".into()).into(), 8),
             (Quiet(Exit::Timeout).into(), 4),
             (io::Error::from(io::ErrorKind::BrokenPipe).into(), 0),

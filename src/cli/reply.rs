@@ -29,7 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Attaches handlers to an exchange and answers requests until it is ended.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[command(group(ArgGroup::new("answer").required(true).args(["echo", "cmd"])))]
+#[command(group(ArgGroup::new("answer").required(true).args(["echo", "cmd", "pass", "redirect", "decline"])))]
 pub(crate) struct ReplyArgs {
     /// Exchange
     exchange: ExchangeName,
@@ -38,9 +38,20 @@ pub(crate) struct ReplyArgs {
     echo: bool,
     /// Answer with what this program prints; must come last. The payload is its standard input; when it fails, the
     /// request is declined with the first line of its standard error. SQUALL_EXCHANGE, SQUALL_REQUEST_TAG,
-    /// SQUALL_CONNECTION_TAG, SQUALL_EPOCH and SQUALL_LEADER_EPOCH are set
+    /// SQUALL_CONNECTION_TAG, SQUALL_EPOCH and SQUALL_LEADER_EPOCH are set. Of a request to another exchange, in front of
+    /// which this one stands, SQUALL_AHEAD_OF names that one: what the program prints takes the payload's place, and when
+    /// it prints nothing the request goes on as it is
     #[arg(long, value_name = "PROGRAM [ARGS]", num_args = 1.., allow_hyphen_values = true)]
     cmd: Vec<String>,
+    /// Let every request through to the exchange in front of which this one stands, and tell of it on standard error
+    #[arg(long)]
+    pass: bool,
+    /// Send every request on to this exchange
+    #[arg(long, value_name = "NAME")]
+    redirect: Option<ExchangeName>,
+    /// Decline every request for this reason
+    #[arg(long, value_name = "REASON")]
+    decline: Option<String>,
     /// Send every line of the answer as a chunk of its own, to requesters that take chunks
     #[arg(long)]
     chunks: bool,
@@ -69,14 +80,10 @@ pub(crate) struct ReplyArgs {
 }
 
 pub(crate) async fn run(args: ReplyArgs, connect: ConnectArgs) -> Result<()> {
-    let program = if args.echo {
-        None
-    } else {
-        Some(Program::new("--cmd", &args.cmd, args.cmd_timeout)?)
-    };
+    let how = args.how()?;
     let serving = async {
         let client = connect.client("squall reply", CONNECT_WITHIN).await?;
-        let attachments = attach_all(&client, &args, program.as_ref()).await?;
+        let attachments = attach_all(&client, &args, &how).await?;
         Ok::<_, anyhow::Error>((client, attachments))
     };
     let (client, mut attachments) = tokio::select! {
@@ -99,7 +106,7 @@ pub(crate) async fn run(args: ReplyArgs, connect: ConnectArgs) -> Result<()> {
     over.map_or(Ok(()), |why| Err(explained(why, &args.exchange)))
 }
 
-async fn attach_all(client: &Client, args: &ReplyArgs, program: Option<&Program>) -> Result<Vec<Attachment>> {
+async fn attach_all(client: &Client, args: &ReplyArgs, how: &How) -> Result<Vec<Attachment>> {
     let options = AttachOptions {
         service_tag: args.service_tag.clone(),
         connection_tag: args.connection_tag.clone(),
@@ -115,7 +122,7 @@ async fn attach_all(client: &Client, args: &ReplyArgs, program: Option<&Program>
         };
         let handler = Answerer {
             label: label.clone(),
-            program: program.cloned(),
+            how: how.clone(),
             leases: args.leases,
             chunks: args.chunks,
             ask: args.ask.clone(),
@@ -153,10 +160,36 @@ impl From<Ended> for AttachEnd {
     }
 }
 
-/// Echoes, or runs a program.
+/// How requests are answered.
+#[derive(Debug, Clone)]
+enum How {
+    Echo,
+    Run(Program),
+    /// All alike.
+    Say(Answer),
+}
+
+impl ReplyArgs {
+    fn how(&self) -> Result<How> {
+        if self.echo {
+            return Ok(How::Echo);
+        }
+        if self.pass {
+            return Ok(How::Say(Answer::Pass));
+        }
+        let redirect = self.redirect.clone().map(Answer::Redirect);
+        let said = redirect.or_else(|| self.decline.clone().map(Answer::Decline));
+        match said {
+            Some(answer) => Ok(How::Say(answer)),
+            None => Ok(How::Run(Program::new("--cmd", &self.cmd, self.cmd_timeout)?)),
+        }
+    }
+}
+
+/// A handler that echoes, runs a program, or says always the same.
 struct Answerer {
     label: String,
-    program: Option<Program>,
+    how: How,
     leases: bool,
     chunks: bool,
     ask: Option<String>,
@@ -172,11 +205,15 @@ impl Handler for Answerer {
             },
         };
         let sender = if self.chunks { delivery.chunks().ok() } else { None };
-        match (&self.program, sender) {
-            (None, None) => Answer::Reply(told.unwrap_or(delivery.payload)),
-            (None, Some(sender)) => talk::echo(&told.unwrap_or(delivery.payload), sender).await,
-            (Some(program), None) => program.answer(&delivery, told.as_ref()).await,
-            (Some(program), Some(sender)) => program.stream(&delivery, told.as_ref(), sender).await,
+        match (&self.how, sender) {
+            (How::Echo, None) => Answer::Reply(told.unwrap_or(delivery.payload)),
+            (How::Echo, Some(sender)) => talk::echo(&told.unwrap_or(delivery.payload), sender).await,
+            (How::Run(program), None) => program.answer(&delivery, told.as_ref()).await,
+            (How::Run(program), Some(sender)) => program.stream(&delivery, told.as_ref(), sender).await,
+            (How::Say(answer), _) => {
+                say(&format!("{}{}", self.label, told_of(&delivery)));
+                answer.clone()
+            }
         }
     }
 
@@ -189,6 +226,21 @@ impl Handler for Answerer {
             say(&format!("{}{line}", self.label));
         }
     }
+}
+
+/// A request, for whoever watches it pass.
+fn told_of(delivery: &Delivery) -> String {
+    let to = delivery.ahead_of.as_ref().unwrap_or(&delivery.exchange);
+    let text = |what: &str, bytes: &[u8]| match bytes {
+        [] => String::new(),
+        bytes => format!(" {what} {}", String::from_utf8_lossy(bytes)),
+    };
+    format!(
+        "request to {to}: {} bytes{}{}",
+        delivery.payload.len(),
+        text("key", &delivery.key),
+        text("tag", &delivery.request_tag)
+    )
 }
 
 /// One line on standard error; with that closed there is nobody to tell.

@@ -134,12 +134,8 @@ pub(crate) fn confirm() -> impl TypedValueParser<Value = Confirm> {
 
 /// Parses what a full mailbox does.
 pub(crate) fn when_full() -> impl TypedValueParser<Value = WhenFull> {
-    let all = [WhenFull::Reject, WhenFull::DropOldest, WhenFull::Block];
-    PossibleValuesParser::new(all.map(WhenFull::as_str)).map(move |word| {
-        all.into_iter()
-            .find(|policy| policy.as_str() == word)
-            .expect("clap lets only policies through")
-    })
+    PossibleValuesParser::new(WhenFull::ALL.map(WhenFull::as_str))
+        .map(|word| WhenFull::parse(&word).expect("clap lets only policies through"))
 }
 
 /// Parses the word of a takeover policy.

@@ -62,7 +62,7 @@ impl Default for OneOutcome {
 fn certainly_not_delivered(answer: &Answer) -> bool {
     match answer {
         Answer::Reply { .. } | Answer::Declined { .. } => false,
-        Answer::None(ended) => !matches!(ended.0, NoReply::Timeout | NoReply::Interrupted),
+        Answer::None(ended) => !matches!(ended.0, NoReply::Timeout | NoReply::Interrupted | NoReply::Failed),
     }
 }
 

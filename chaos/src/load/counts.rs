@@ -154,8 +154,8 @@ impl Counters {
             Some(RequestError::NoResponders) => &self.no_responders,
             Some(RequestError::Declined(_)) => &self.declined,
             Some(RequestError::Rejected) => &self.rejected,
-            Some(RequestError::Unavailable(_)) => &self.unavailable,
-            Some(RequestError::Interrupted) => &self.interrupted,
+            Some(RequestError::Unavailable(_) | RequestError::NoMiddleware(_)) => &self.unavailable,
+            Some(RequestError::Interrupted | RequestError::Failed(_)) => &self.interrupted,
             Some(RequestError::Invalid(_)) => &self.invalid,
         };
         counter.fetch_add(1, Relaxed);

@@ -319,6 +319,10 @@ fn checked(answer: Answer) -> (Status, Bytes) {
             );
             (Status::Declined, Bytes::from(why))
         }
+        Answer::Pass | Answer::Rewrite(_) | Answer::Redirect(_) => (
+            Status::Declined,
+            Bytes::from_static(b"a question is answered or declined"),
+        ),
         Answer::Decline(reason) => {
             let mut reason = Bytes::from(reason);
             reason.truncate(REASON_BYTES_MAX);

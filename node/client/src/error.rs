@@ -78,6 +78,12 @@ pub enum RequestError {
     /// Certainly not delivered.
     #[error("{0}")]
     Unavailable(NoReply),
+    /// The handler panicked over it, or said that it failed; what it had done by then is done.
+    #[error("failed: {0}")]
+    Failed(String),
+    /// A middleware of the exchange cannot be asked, which is named: the exchange certainly did not get the request.
+    #[error("no middleware: {0}")]
+    NoMiddleware(String),
     /// Delivered, fate unknown.
     #[error("interrupted: it was sent, and whether it was carried out is not known")]
     Interrupted,
@@ -93,6 +99,8 @@ impl From<NoReply> for RequestError {
             NoReply::NoResponders => Self::NoResponders,
             NoReply::Rejected => Self::Rejected,
             NoReply::Interrupted => Self::Interrupted,
+            NoReply::Failed => Self::Failed("the handler panicked".into()),
+            NoReply::NoMiddleware => Self::NoMiddleware("it is not known which".into()),
             unavailable => Self::Unavailable(unavailable),
         }
     }
@@ -103,15 +111,21 @@ impl RequestError {
     pub(crate) fn of(frame: &Frame) -> Option<Self> {
         match frame.status {
             Status::Reply => None,
-            Status::Declined => {
-                let reason = &frame.payload[..frame.payload.len().min(REASON_BYTES_MAX)];
-                Some(Self::Declined(String::from_utf8_lossy(reason).into_owned()))
+            Status::Declined => Some(Self::Declined(words(frame))),
+            // A node never sends these to a requester.
+            Status::Redirect | Status::Pass | Status::Rewrite => {
+                Some(Self::Declined("an answer of an unknown kind".into()))
             }
-            // A node never sends these two to a requester.
-            Status::Redirect | Status::Pass => Some(Self::Declined("an answer of an unknown kind".into())),
+            Status::None(NoReply::Failed) => Some(Self::Failed(words(frame))),
+            Status::None(NoReply::NoMiddleware) => Some(Self::NoMiddleware(words(frame))),
             Status::None(reason) => Some(reason.into()),
         }
     }
+}
+
+fn words(frame: &Frame) -> String {
+    let reason = &frame.payload[..frame.payload.len().min(REASON_BYTES_MAX)];
+    String::from_utf8_lossy(reason).into_owned()
 }
 
 /// An address that did not answer, and why.

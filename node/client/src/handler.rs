@@ -1,9 +1,12 @@
 //! The one `Handler` trait, for handlers embedded in a node and for remote ones alike, and what is delivered to them.
 
+use std::any::Any;
+
 use bytes::Bytes;
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{Counter, Epoch, ExchangeName, LeaderEpoch};
+use squall_kernel::limits::REASON_BYTES_MAX;
 
 use crate::leadership::{Context, LeadershipChange};
 use crate::talk::Talk;
@@ -21,6 +24,8 @@ pub struct Delivery {
     pub connection_tag: Bytes,
     /// Key of the request; empty for none.
     pub key: Bytes,
+    /// Exchange that the request is for, where this handler's stands in front of it as middleware (A30): see [`Answer`].
+    pub ahead_of: Option<ExchangeName>,
     /// Identity of the request.
     pub request: RequestKey,
     /// Epoch of the exchange.
@@ -34,12 +39,60 @@ pub struct Delivery {
 }
 
 /// What a handler answers.
+///
+/// A handler of an exchange that others have as middleware gets their requests before they do, with
+/// [`Delivery::ahead_of`] set. It says whether a request goes on:
+///
+/// ```
+/// use squall_client::{Answer, Delivery, Handler};
+///
+/// /// Lets nobody through without a tag, and sends what is large elsewhere.
+/// struct Doorkeeper;
+///
+/// impl Handler for Doorkeeper {
+///     async fn handle(&mut self, delivery: Delivery) -> Answer {
+///         if delivery.request_tag.is_empty() {
+///             return Answer::Decline("who are you?".into());
+///         }
+///         if delivery.payload.len() > 100_000 {
+///             return Answer::Redirect("bulk".parse().expect("a name"));
+///         }
+///         if delivery.payload.is_empty() {
+///             return Answer::Rewrite("nothing said".into());
+///         }
+///         Answer::Pass
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A reply.
+    /// A reply. Not for a request that is for another exchange: it would be taken for that one's, so it is declined.
     Reply(Bytes),
     /// Declined, with a reason of at most 1024 bytes.
     Decline(String),
+    /// The request goes on to the exchange that it is for, as it is.
+    Pass,
+    /// The request goes on to the exchange that it is for, with this payload.
+    Rewrite(Bytes),
+    /// The request goes on at another exchange, and through what stands in front of that one; at most eight times.
+    Redirect(ExchangeName),
+}
+
+/// What a panic said, in at most 1024 bytes.
+#[must_use]
+pub fn panic_words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    cut(text.unwrap_or("without a word").to_owned(), REASON_BYTES_MAX)
+}
+
+/// The longest start of `text` that fits.
+pub(crate) fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
 }
 
 /// Leadership and membership as told to a handler: `$leader`, `$slave_up`, `$slave_down` (A10–A16).
@@ -92,7 +145,7 @@ pub struct ServerInfo {
 }
 
 /// Answers requests. One call at a time per handler; attach several handlers for concurrency. A panic is caught and
-/// counted: the request ends as `interrupted`, the handler goes on by its restart policy, the node lives.
+/// counted: the request ends as `failed` with the panic's words, the handler goes on by its restart policy, the node lives.
 pub trait Handler: Send + 'static {
     /// Takes its context, before anything else: to be kept by a handler that leads, and given to tasks of its own. The
     /// default takes no interest.

@@ -4,12 +4,12 @@
 //! (u8 each) · lengths of the request tag, connection tag, service tag and key (u8 each) · a zero byte · link sequence
 //! (u64) · exchange (u32) · time left in ms (u32) · exchange epoch · leader epoch · message id · origin node ·
 //! destination serial · source node · source serial (u64 each) · trace id (16 bytes) · span id (8 bytes) · index, count
-//! (u32 each) · signature (u64) · credit (u32) · tags · payload. Flags: bit 0 says that the trace is sampled, the four
-//! upper bits are the priority.
+//! (u32 each) · signature (u64) · credit (u32) · tags · payload. Flags: bit 0 says that the trace is sampled, bit 1
+//! that the exchange stands in front of another one, the four upper bits are the priority.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::id::{Epoch, ExchangeId, LeaderEpoch, LinkSeq, MessageId, NodeId, Pid};
+use crate::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, LinkSeq, MessageId, NodeId, Pid};
 use crate::limits;
 
 mod kind;
@@ -22,6 +22,7 @@ pub use crate::order::Priority;
 pub const HEADER_BYTES: usize = 132;
 const LENGTH_BYTES: usize = 4;
 const SAMPLED: u8 = 1;
+const AHEAD: u8 = 2;
 const PRIORITY_SHIFT: u8 = 4;
 
 /// W3C trace context of a message; all zero without one.
@@ -51,7 +52,7 @@ pub struct Tags {
     /// Which attachment of a handler or subscriber (A26). Publish: who publishes, where the id is to be the same across
     /// connections.
     pub connection: Bytes,
-    /// Group of handlers (A27).
+    /// Group of handlers (A27). Of a request that is ahead of another exchange: that one's name; it is for any group.
     pub service: Bytes,
     /// Routing key of a publish; what a sticky exchange keeps together; empty for none.
     pub key: Bytes,
@@ -106,6 +107,8 @@ pub struct Frame {
     pub credit: u32,
     /// How urgent it is.
     pub priority: Priority,
+    /// Request, Deliver: it stands in front of another exchange, as a middleware; that one's name is the service tag.
+    pub ahead: bool,
     /// Trace context.
     pub trace: TraceContext,
     /// Tags.
@@ -167,10 +170,19 @@ impl Frame {
             signature: 0,
             credit: 0,
             priority: Priority::default(),
+            ahead: false,
             trace: TraceContext::default(),
             tags: Tags::default(),
             payload: Bytes::new(),
         }
+    }
+
+    /// Request, Deliver: the exchange that the request is for, where this one's stands in front of it.
+    #[must_use]
+    pub fn ahead_of(&self) -> Option<ExchangeName> {
+        let name = core::str::from_utf8(&self.tags.service).ok();
+        name.filter(|_| self.ahead)
+            .and_then(|name| ExchangeName::new(name).ok())
     }
 
     /// Bytes on the wire.
@@ -208,7 +220,9 @@ impl Frame {
     fn put_fields(&self, seq: LinkSeq, out: &mut BytesMut) {
         let len = |tag: &Bytes| u8::try_from(tag.len()).expect("a tag is at most 255 bytes");
         out.put_u8(self.kind as u8);
-        out.put_u8(if self.trace.sampled { SAMPLED } else { 0 } | self.priority.number() << PRIORITY_SHIFT);
+        let sampled = if self.trace.sampled { SAMPLED } else { 0 };
+        let ahead = if self.ahead { AHEAD } else { 0 };
+        out.put_u8(sampled | ahead | self.priority.number() << PRIORITY_SHIFT);
         out.put_u8(self.status.to_byte());
         for tag in self.tags.all() {
             out.put_u8(len(tag));
@@ -282,6 +296,7 @@ impl Frame {
         let mut frame = Self {
             status,
             priority: Priority::new(flags >> PRIORITY_SHIFT).map_err(|_| FrameError::Malformed)?,
+            ahead: flags & AHEAD != 0,
             ..Self::new(kind)
         };
         frame.exchange = ExchangeId(body.get_u32_le());

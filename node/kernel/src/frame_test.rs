@@ -24,6 +24,7 @@ fn sample() -> Frame {
         signature: 0xfeed_beef,
         credit: 64,
         priority: Priority::new(7).expect("below ten"),
+        ahead: true,
         trace: TraceContext {
             trace_id: [1; 16],
             span_id: [2; 8],

@@ -111,6 +111,9 @@ pub const FORWARD_RESEND: Span = Span::from_ms(2_000);
 pub const PHI_WINDOW: usize = 64;
 /// Exchanges that send a request on, one to the next: more are a circle.
 pub const REDIRECTS_MAX: u8 = 8;
+/// Middleware that one request goes through at most, all exchanges that it is sent on to taken together: two exchanges with
+/// eight each that have one each in front of themselves.
+pub const MIDDLEWARE_STEPS_MAX: u8 = 32;
 /// A routing key travels as a tag; megabytes of key are refused before anything is copied.
 pub const KEY_BYTES_MAX: usize = TAG_BYTES_MAX;
 /// Wildcards in one pattern: each may double the ways through a key.

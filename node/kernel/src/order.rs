@@ -90,6 +90,15 @@ pub enum WhenFull {
 }
 
 impl WhenFull {
+    /// All policies.
+    pub const ALL: [Self; 3] = [Self::Reject, Self::DropOldest, Self::Block];
+
+    /// The policy of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == word)
+    }
+
     /// The policy's word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -62,6 +62,11 @@ reasons! {
         NoFunction = "unavailable: no node has its function",
         /// A publish that no owner took: the subscribers on the publisher's own node got it, and nobody else.
         Degraded = "degraded: only this node's subscribers",
+        /// A middleware of the exchange cannot be asked: the exchange itself certainly did not get the request. Which one,
+        /// and why, is told in words.
+        NoMiddleware = "no middleware",
+        /// The handler panicked over it; what it had done by then is done. The panic's words come along.
+        Failed = "failed",
     }
 }
 

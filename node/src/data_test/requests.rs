@@ -223,22 +223,23 @@ async fn a_decline_names_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_interrupts_its_request_and_nothing_else() {
+async fn a_panic_fails_its_request_with_its_words_and_nothing_else() {
     let mut cluster = Cluster::new(2);
     let log = Log::default();
     let exchange = cluster.declare("orders", Strategy::RoundRobin);
     let pid = cluster.attach(0, "orders", log.handler("on-a"));
     quiet().await;
+    let outcome = cluster.request(1, exchange, "panic").await;
     assert_eq!(
-        cluster.request(1, exchange, "panic").await.status,
-        none(NoReply::Interrupted)
+        (outcome.status, outcome.reason().as_str()),
+        (none(NoReply::Failed), "failed: as asked")
     );
     assert_eq!(reply(&cluster.request(1, exchange, "x").await), "on-a");
     assert_eq!(figures(&cluster, 0, pid).restarts, 1);
     for _ in 0..10 {
         assert_eq!(
             cluster.request(1, exchange, "panic").await.status,
-            none(NoReply::Interrupted)
+            none(NoReply::Failed)
         );
     }
     quiet().await;

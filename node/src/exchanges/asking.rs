@@ -10,7 +10,7 @@ use squall_kernel::frame::Frame;
 use squall_kernel::id::Counter;
 use squall_kernel::time::Instant;
 
-use super::run::Running;
+use super::run::{Running, group};
 use crate::functions::{Candidate, Question, Ready, Routed};
 use crate::wire::count;
 
@@ -43,7 +43,7 @@ impl Running {
         let handlers = self.candidates(&mut asking);
         let answer = asking.function.ask(&Question {
             key: &frame.tags.key,
-            service_tag: &frame.tags.service,
+            service_tag: group(frame),
             request_tag: &frame.tags.request,
             payload: &frame.payload,
             handlers: &handlers,

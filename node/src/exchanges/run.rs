@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use squall_kernel::exchange::{Exchange, ExchangeEffect, ExchangeInput, RequestKey, Signature};
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
@@ -220,7 +221,7 @@ impl Running {
                 message: frame.message,
             },
             epoch: frame.epoch,
-            service_tag: frame.tags.service.clone(),
+            service_tag: group(&frame).clone(),
             key: frame.tags.key.clone(),
             choice: routed.choice,
             deadline: put + Span::from_ms(u64::from(frame.left_ms)),
@@ -324,6 +325,12 @@ impl Running {
         }
         self.effects = effects;
     }
+}
+
+/// The group that a request wants: of one that is ahead of another exchange the service tag says which.
+pub(super) fn group(frame: &Frame) -> &Bytes {
+    static ANY: Bytes = Bytes::new();
+    if frame.ahead { &ANY } else { &frame.tags.service }
 }
 
 async fn wait(timeout: Option<Span>) {

@@ -3,6 +3,7 @@
 
 mod members;
 mod parse;
+mod settings;
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use squall_client::handler::{Answer, Delivery, Handler};
+use squall_client::handler::{Answer, Delivery, Handler, panic_words};
 use squall_client::leadership::{Changes, Context};
 use squall_client::talk::{Line, Talk};
 use squall_kernel::exchange::RequestKey;
@@ -158,9 +158,10 @@ impl<H: Handler> Embedded<H> {
         let line = Arc::new(Line::new(&frame, self.context.node, since, carrier));
         let delivery = Delivery {
             exchange: self.exchange.clone(),
-            payload: frame.payload,
-            request_tag: frame.tags.request,
+            payload: frame.payload.clone(),
+            request_tag: frame.tags.request.clone(),
             connection_tag: self.connection_tag.clone(),
+            ahead_of: frame.ahead_of(),
             key: frame.tags.key.clone(),
             request: RequestKey {
                 origin: frame.origin,
@@ -178,9 +179,9 @@ impl<H: Handler> Embedded<H> {
                 let (status, payload) = checked(answer);
                 back.reply(pid, status, payload)
             }
-            Err(_) => {
+            Err(panic) => {
                 self.panicked();
-                back.none(pid, NoReply::Interrupted)
+                back.reply(pid, Status::None(NoReply::Failed), words(panic_words(&*panic)))
             }
         };
         self.process.count_sent(1);
@@ -221,7 +222,7 @@ impl<H: Handler> Embedded<H> {
 /// An answer within the bounds of the wire.
 pub(crate) fn checked(answer: Answer) -> (Status, Bytes) {
     match answer {
-        Answer::Reply(payload) if payload.len() > PAYLOAD_BYTES_MAX => {
+        Answer::Reply(payload) | Answer::Rewrite(payload) if payload.len() > PAYLOAD_BYTES_MAX => {
             let why = format!(
                 "a reply of {} bytes is above the bound of {PAYLOAD_BYTES_MAX}",
                 payload.len()
@@ -229,11 +230,17 @@ pub(crate) fn checked(answer: Answer) -> (Status, Bytes) {
             (Status::Declined, Bytes::from(why))
         }
         Answer::Reply(payload) => (Status::Reply, payload),
-        Answer::Decline(mut reason) => {
-            while reason.len() > REASON_BYTES_MAX {
-                reason.pop();
-            }
-            (Status::Declined, Bytes::from(reason))
-        }
+        Answer::Rewrite(payload) => (Status::Rewrite, payload),
+        Answer::Pass => (Status::Pass, Bytes::new()),
+        Answer::Redirect(to) => (Status::Redirect, words(to.as_str().to_owned())),
+        Answer::Decline(reason) => (Status::Declined, words(reason)),
     }
+}
+
+/// A reason within the bounds of the wire.
+pub(crate) fn words(mut reason: String) -> Bytes {
+    while reason.len() > REASON_BYTES_MAX {
+        reason.pop();
+    }
+    Bytes::from(reason)
 }

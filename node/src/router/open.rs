@@ -19,6 +19,7 @@ use super::answered::Answered;
 use super::outcome::{Outcome, ReplyTo};
 use super::stats::Ticket;
 use super::talking::{Said, is_fenced};
+use super::way::Way;
 
 /// Few enough to walk over, enough for the threads of a machine.
 const SHARDS: u64 = 16;
@@ -44,6 +45,10 @@ pub(super) struct Open {
     pub(super) talk: Option<Box<RequesterEnd>>,
     /// Exchanges that sent it on.
     pub(super) hops: u8,
+    /// Middleware that it has come to.
+    pub(super) steps: u8,
+    /// What is before it, where its exchange has middleware.
+    pub(super) way: Option<Box<Way>>,
     /// Its number in the journal, where one is kept: every try has another one on the wire.
     pub(super) told: Option<MessageId>,
 }
@@ -298,7 +303,9 @@ impl OpenTable {
             return Talked::Refused(TalkFault::Over);
         };
         let asks = frame.kind == Kind::Ask;
-        let Some(talk) = &mut open.talk else {
+        // A middleware has nothing to say to the requester.
+        let ahead = open.ahead_of().is_some();
+        let Some(talk) = open.talk.as_mut().filter(|_| !ahead) else {
             let unwanted = [TalkFault::BeyondCredit, TalkFault::NoQuestions];
             return Talked::Refused(unwanted[usize::from(asks)]);
         };

@@ -22,7 +22,7 @@ pub struct Outcome {
     pub exchange: ExchangeId,
     /// How.
     pub status: Status,
-    /// Payload of the reply, or why it was declined, as text.
+    /// Payload of the reply, or why it was declined or failed, as text.
     pub payload: Bytes,
     /// Handler that replied or declined.
     pub handler: Option<Pid>,
@@ -82,7 +82,11 @@ impl Outcome {
         match self.status {
             Status::Reply => String::new(),
             Status::Declined => String::from_utf8_lossy(&self.payload).into_owned(),
-            Status::Redirect | Status::Pass | Status::None(_) => spans::status_word(self.status).to_owned(),
+            _ if self.payload.is_empty() => spans::status_word(self.status).to_owned(),
+            _ => {
+                let words = String::from_utf8_lossy(&self.payload);
+                format!("{}: {words}", spans::status_word(self.status))
+            }
         }
     }
 }

@@ -97,10 +97,10 @@ impl Figures {
     pub(super) fn count(&self, status: Status) {
         let counter = match status {
             Status::Reply => &self.replies,
-            // The other two do not end a request; should they, it was turned away.
-            Status::Declined | Status::Redirect | Status::Pass => &self.declined,
+            // The others do not end a request; should they, it was turned away.
+            Status::Declined | Status::Redirect | Status::Pass | Status::Rewrite => &self.declined,
             Status::None(NoReply::Timeout) => &self.timeouts,
-            Status::None(NoReply::Interrupted) => &self.interrupted,
+            Status::None(NoReply::Interrupted | NoReply::Failed) => &self.interrupted,
             Status::None(_) => &self.refused,
         };
         counter.fetch_add(1, Relaxed);

@@ -282,7 +282,7 @@ impl Router {
                 self.refuse(frame.from.node, &frame, fault);
                 true
             }),
-            Status::Redirect | Status::Pass => talk.has_begun(),
+            Status::Redirect | Status::Pass | Status::Rewrite => talk.has_begun(),
             Status::Declined => false,
         };
         if !interrupted {

@@ -1,9 +1,9 @@
 //! Between the session's types and those of the gRPC interface. The one place that says which outcome is which kind.
 
 use bytes::Bytes;
-use squall_client::handler::{Notice, NoticeKind, ServerInfo};
+use squall_client::handler::{Answer, Notice, NoticeKind, ServerInfo};
 use squall_kernel::frame::{Frame, Status, Tags, TraceContext};
-use squall_kernel::id::ExchangeId;
+use squall_kernel::id::{ExchangeId, ExchangeName};
 use squall_kernel::limits::DRIFT_PPM;
 use squall_kernel::reason::NoReply;
 use squall_kernel::talk::Terms;
@@ -13,6 +13,7 @@ use squall_proto::v1::server_event::Event;
 
 use super::Granted;
 use crate::data::DataContext;
+use crate::handlers::embedded::{checked, words};
 use crate::router::{Outcome, Request, Talking};
 use crate::telemetry::context::{format_traceparent, parse_traceparent};
 
@@ -21,7 +22,7 @@ use crate::telemetry::context::{format_traceparent, parse_traceparent};
 pub(super) const fn kind_of(status: Status) -> v1::OutcomeKind {
     match status {
         Status::Reply => v1::OutcomeKind::Reply,
-        Status::Declined | Status::Redirect | Status::Pass => v1::OutcomeKind::Declined,
+        Status::Declined | Status::Redirect | Status::Pass | Status::Rewrite => v1::OutcomeKind::Declined,
         Status::None(reason) => match reason {
             NoReply::Timeout => v1::OutcomeKind::Timeout,
             NoReply::NoResponders => v1::OutcomeKind::NoResponders,
@@ -37,6 +38,8 @@ pub(super) const fn kind_of(status: Status) -> v1::OutcomeKind {
             | NoReply::Fenced
             | NoReply::NoFunction => v1::OutcomeKind::Unavailable,
             NoReply::Degraded => v1::OutcomeKind::Degraded,
+            NoReply::NoMiddleware => v1::OutcomeKind::NoMiddleware,
+            NoReply::Failed => v1::OutcomeKind::Failed,
         },
     }
 }
@@ -124,12 +127,34 @@ pub(super) fn delivery(
         request_tag: text(&frame.tags.request),
         connection_tag: connection_tag.to_owned(),
         key: text(&frame.tags.key),
+        ahead_of: if frame.ahead {
+            text(&frame.tags.service)
+        } else {
+            String::new()
+        },
         epoch: frame.epoch.0,
         leader_epoch: frame.leader_epoch.0,
         chunk_credit: frame.credit,
         traceparent: format_traceparent(frame.trace),
         payload: frame.payload,
     }
+}
+
+/// What a handler answers, within the bounds of the wire.
+pub(super) fn answer(reply: v1::Reply) -> (Status, Bytes) {
+    use v1::Verdict;
+    let answer = match reply.verdict() {
+        Verdict::Answer if reply.declined => Answer::Decline(reply.reason),
+        Verdict::Answer => Answer::Reply(reply.payload),
+        Verdict::Pass => Answer::Pass,
+        Verdict::Rewrite => Answer::Rewrite(reply.payload),
+        Verdict::Redirect => match ExchangeName::new(&reply.redirect_to) {
+            Ok(name) => Answer::Redirect(name),
+            Err(error) => Answer::Decline(format!("sent on to '{}': {error}", reply.redirect_to)),
+        },
+        Verdict::Failed => return (Status::None(NoReply::Failed), words(reply.reason)),
+    };
+    checked(answer)
 }
 
 /// A notice for a client. `lease_left` is zero where this node is not the owner: it knows only its own lease.

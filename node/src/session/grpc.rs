@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use squall_client::handler::Answer;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ExchangeId, ExchangeName};
 use squall_kernel::limits::TAG_BYTES_MAX;
@@ -459,19 +458,15 @@ impl Grpc {
     }
 
     fn reply(&mut self, reply: v1::Reply) -> Option<v1::ServerEvent> {
-        let answer = if reply.declined {
-            Answer::Decline(reply.reason)
-        } else {
-            Answer::Reply(reply.payload)
-        };
-        let (status, payload) = checked(answer);
-        let Some(key) = self.deliveries.remove(&reply.delivery) else {
+        let delivery = reply.delivery;
+        let (status, payload) = convert::answer(reply);
+        let Some(key) = self.deliveries.remove(&delivery) else {
             crate::wire::count(&self.plane.context.wire.tally.late_replies);
-            return Some(talking::refused(reply.delivery, TalkFault::Over));
+            return Some(talking::refused(delivery, TalkFault::Over));
         };
         self.talks.remove(&key);
         let taken = self.session.answer(key, status, payload);
-        (!taken).then(|| talking::refused(reply.delivery, TalkFault::Over))
+        (!taken).then(|| talking::refused(delivery, TalkFault::Over))
     }
 
     fn request(&mut self, call: v1::RequestCall) -> Option<v1::ServerEvent> {

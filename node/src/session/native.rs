@@ -502,19 +502,16 @@ fn said_frame(id: u64, said: Said) -> Option<Frame> {
 /// An answer within the bounds of the wire, and none that only a node may give.
 fn bounded(status: Status, payload: Bytes) -> (Status, Bytes) {
     match status {
-        Status::Reply if payload.len() <= PAYLOAD_BYTES_MAX => (status, payload),
-        Status::Reply => (
+        Status::Reply | Status::Rewrite if payload.len() <= PAYLOAD_BYTES_MAX => (status, payload),
+        Status::Reply | Status::Rewrite => (
             Status::Declined,
             Bytes::from_static(b"the reply is above the bound of a payload"),
         ),
-        Status::Declined => {
+        Status::Pass => (status, Bytes::new()),
+        Status::Declined | Status::Redirect | Status::None(NoReply::Failed) => {
             let len = payload.len().min(REASON_BYTES_MAX);
             (status, payload.slice(..len))
         }
-        Status::Redirect | Status::Pass => (
-            Status::Declined,
-            Bytes::from_static(b"the handler answered with what only a middleware may answer"),
-        ),
         // The handler never saw it; anything else a client says means that nobody knows.
         Status::None(NoReply::Rejected | NoReply::Unreachable) => (status, Bytes::new()),
         Status::None(_) => (Status::None(NoReply::Interrupted), Bytes::new()),

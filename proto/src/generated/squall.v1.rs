@@ -1481,9 +1481,15 @@ pub struct Reply {
     /// True to decline the request.
     #[prost(bool, tag = "3")]
     pub declined: bool,
-    /// Why it was declined.
+    /// Why it was declined, or failed.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// What the handler says where it neither replies nor declines.
+    #[prost(enumeration = "Verdict", tag = "5")]
+    pub verdict: i32,
+    /// Exchange where the request goes on, with VERDICT_REDIRECT.
+    #[prost(string, tag = "6")]
+    pub redirect_to: ::prost::alloc::string::String,
 }
 /// A request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1895,6 +1901,9 @@ pub struct Delivery {
     /// Key of the request.
     #[prost(string, tag = "10")]
     pub key: ::prost::alloc::string::String,
+    /// Exchange that the request is for, where this handler's stands in front of it as middleware; else empty.
+    #[prost(string, tag = "11")]
+    pub ahead_of: ::prost::alloc::string::String,
     /// Chunks that the requester takes before it says that it takes more; 0 for a response in one piece.
     #[prost(uint32, tag = "20")]
     pub chunk_credit: u32,
@@ -2027,6 +2036,47 @@ impl Confirm {
             "CONFIRM_ACCEPTED" => Some(Self::Accepted),
             "CONFIRM_NONE" => Some(Self::None),
             "CONFIRM_RECEIVED" => Some(Self::Received),
+            _ => None,
+        }
+    }
+}
+/// What a handler says of a delivery. The second and the third are for one that is ahead of another exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Verdict {
+    /// It replies, or declines.
+    Answer = 0,
+    /// It lets the request through as it is.
+    Pass = 1,
+    /// It lets the request through with the payload given here.
+    Rewrite = 2,
+    /// It sends the request on to another exchange.
+    Redirect = 3,
+    /// It failed over it, for the reason given here; what it had done by then is done.
+    Failed = 4,
+}
+impl Verdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Answer => "VERDICT_ANSWER",
+            Self::Pass => "VERDICT_PASS",
+            Self::Rewrite => "VERDICT_REWRITE",
+            Self::Redirect => "VERDICT_REDIRECT",
+            Self::Failed => "VERDICT_FAILED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "VERDICT_ANSWER" => Some(Self::Answer),
+            "VERDICT_PASS" => Some(Self::Pass),
+            "VERDICT_REWRITE" => Some(Self::Rewrite),
+            "VERDICT_REDIRECT" => Some(Self::Redirect),
+            "VERDICT_FAILED" => Some(Self::Failed),
             _ => None,
         }
     }
@@ -2172,6 +2222,10 @@ pub enum OutcomeKind {
     Interrupted = 7,
     /// A publish that no owner took: only subscribers at the publisher's node got it.
     Degraded = 8,
+    /// The handler failed over it; what it had done by then is done.
+    Failed = 9,
+    /// A middleware of the exchange cannot be asked, which the reason names: the exchange itself did not get the request.
+    NoMiddleware = 10,
 }
 impl OutcomeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2189,6 +2243,8 @@ impl OutcomeKind {
             Self::Unavailable => "OUTCOME_KIND_UNAVAILABLE",
             Self::Interrupted => "OUTCOME_KIND_INTERRUPTED",
             Self::Degraded => "OUTCOME_KIND_DEGRADED",
+            Self::Failed => "OUTCOME_KIND_FAILED",
+            Self::NoMiddleware => "OUTCOME_KIND_NO_MIDDLEWARE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2203,6 +2259,8 @@ impl OutcomeKind {
             "OUTCOME_KIND_UNAVAILABLE" => Some(Self::Unavailable),
             "OUTCOME_KIND_INTERRUPTED" => Some(Self::Interrupted),
             "OUTCOME_KIND_DEGRADED" => Some(Self::Degraded),
+            "OUTCOME_KIND_FAILED" => Some(Self::Failed),
+            "OUTCOME_KIND_NO_MIDDLEWARE" => Some(Self::NoMiddleware),
             _ => None,
         }
     }
@@ -2605,6 +2663,47 @@ pub struct DeclareExchangeRequest {
     /// Script by which it routes, at most 16384 bytes.
     #[prost(string, tag = "7")]
     pub script: ::prost::alloc::string::String,
+    /// Bounds, times and neighbours; without them all have their defaults.
+    #[prost(message, optional, tag = "8")]
+    pub settings: ::core::option::Option<ExchangeSettings>,
+}
+/// What a declaration fixes beside pattern and strategy. Left out, each means as if nothing was said; one that has no meaning
+/// for the exchange's pattern is refused, except for mailbox, when_full, ttl_ms and dedup_ms.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExchangeSettings {
+    /// Messages that wait for one handler or subscriber at most; 0 for 4096.
+    #[prost(uint32, tag = "1")]
+    pub mailbox: u32,
+    /// What a full mailbox does with one more: "reject", "drop-oldest" or "block"; empty for "reject".
+    #[prost(string, tag = "2")]
+    pub when_full: ::prost::alloc::string::String,
+    /// Milliseconds that a publish or a task is good for when it does not say; 0 for ever.
+    #[prost(uint64, tag = "3")]
+    pub ttl_ms: u64,
+    /// Milliseconds that a publisher's or submitter's own message id is remembered; 0 for not at all.
+    #[prost(uint64, tag = "4")]
+    pub dedup_ms: u64,
+    /// Milliseconds that a worker may keep a task without a word; 0 for 30000.
+    #[prost(uint64, tag = "5")]
+    pub lease_ms: u64,
+    /// How often a task is tried at most, unless it says so itself; 0 for 5.
+    #[prost(uint32, tag = "6")]
+    pub attempts: u32,
+    /// At most one task of each key is in hand at a time.
+    #[prost(bool, tag = "7")]
+    pub ordered: bool,
+    /// Exchange that gets the tasks that are given up; empty for none.
+    #[prost(string, tag = "8")]
+    pub dead_letter: ::prost::alloc::string::String,
+    /// Exchanges whose handlers see a request before this one's do, in order; at most 8.
+    #[prost(string, repeated, tag = "9")]
+    pub middleware: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Exchange whose leader is asked before anybody subscribes; empty for none.
+    #[prost(string, tag = "10")]
+    pub controller: ::prost::alloc::string::String,
+    /// Exchange whose leader chooses the worker of each task; empty for none.
+    #[prost(string, tag = "11")]
+    pub scheduler: ::prost::alloc::string::String,
 }
 /// The exchange is declared.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2676,6 +2775,9 @@ pub struct ExchangeInfo {
     /// Exchange that is asked before anybody subscribes; empty without one.
     #[prost(string, tag = "18")]
     pub controller: ::prost::alloc::string::String,
+    /// As declared.
+    #[prost(message, optional, tag = "19")]
+    pub settings: ::core::option::Option<ExchangeSettings>,
 }
 /// Asks for all exchanges.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

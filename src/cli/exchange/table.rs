@@ -50,6 +50,13 @@ pub(super) fn object_in_full(e: &ExchangeInfo, owned: Option<OwnedFigures>, pass
     } else {
         e.controller.clone().into()
     };
+    let settings = e.settings.clone().unwrap_or_default();
+    all["middleware"] = json!(settings.middleware);
+    all["scheduler"] = if settings.scheduler.is_empty() {
+        Value::Null
+    } else {
+        settings.scheduler.into()
+    };
     all["proxies"] = passed.iter().map(proxy).collect();
     all
 }
@@ -179,6 +186,13 @@ pub(super) fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>, passed: &[Pass
             },
         ],
     ];
+    let settings = e.settings.clone().unwrap_or_default();
+    if !settings.middleware.is_empty() {
+        rows.push(["middleware".into(), or_dash(&settings.middleware.join(", "))]);
+    }
+    if !settings.scheduler.is_empty() {
+        rows.push(["scheduler".into(), or_dash(&settings.scheduler)]);
+    }
     if !e.controller.is_empty() {
         rows.push(["controller".into(), or_dash(&e.controller)]);
     }

@@ -25,6 +25,9 @@ pub(super) struct TaskSettings {
     /// Exchange that gets the tasks that are given up; its own dead letters are kept either way
     #[arg(long, value_name = "NAME")]
     dead_letter: Option<ExchangeName>,
+    /// Exchange whose leader chooses the worker of each task: an exchange with the strategy `consensus`
+    #[arg(long, value_name = "NAME")]
+    scheduler: Option<ExchangeName>,
 }
 
 impl TaskSettings {
@@ -35,5 +38,6 @@ impl TaskSettings {
         settings.attempts = self.attempts;
         settings.ordered = self.ordered;
         settings.dead_letter = self.dead_letter.clone();
+        settings.scheduler = self.scheduler.clone();
     }
 }

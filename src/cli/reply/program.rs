@@ -53,8 +53,13 @@ impl Program {
 
     /// Runs the program on a delivery, of which the requester has told something more.
     pub(super) async fn answer(&self, delivery: &Delivery, told: Option<&Bytes>) -> Answer {
-        self.answered(self.command(delivery, told), &delivery.payload)
-            .await
+        let command = self.command(delivery, told);
+        match self.answered(command, &delivery.payload).await {
+            Answer::Reply(printed) if delivery.ahead_of.is_none() => Answer::Reply(printed),
+            Answer::Reply(printed) if printed.is_empty() => Answer::Pass,
+            Answer::Reply(printed) => Answer::Rewrite(printed),
+            other => other,
+        }
     }
 
     /// Runs the program on a question that a handler of the exchange asks back.
@@ -102,6 +107,9 @@ impl Program {
             .env("SQUALL_CONNECTION_TAG", text(&delivery.connection_tag))
             .env("SQUALL_EPOCH", delivery.epoch.to_string())
             .env("SQUALL_LEADER_EPOCH", delivery.leader_epoch.to_string());
+        if let Some(exchange) = &delivery.ahead_of {
+            command.env("SQUALL_AHEAD_OF", exchange.as_str());
+        }
         if let Some(told) = told {
             command.env("SQUALL_ANSWER", text(told));
         }
@@ -191,6 +199,10 @@ mod tests {
     use crate::cli::exit::{Exit, code};
 
     async fn answer(script: &str, payload: &'static [u8], within: Duration) -> Answer {
+        ahead(None, script, payload, within).await
+    }
+
+    async fn ahead(of: Option<&str>, script: &str, payload: &'static [u8], within: Duration) -> Answer {
         let words = ["sh", "-c", script].map(String::from);
         let delivery = Delivery {
             exchange: ExchangeName::new("orders").unwrap(),
@@ -198,6 +210,7 @@ mod tests {
             request_tag: Bytes::from_static(b"t1"),
             connection_tag: Bytes::new(),
             key: Bytes::new(),
+            ahead_of: of.map(|name| ExchangeName::new(name).unwrap()),
             request: RequestKey {
                 origin: NodeId(1),
                 message: MessageId(1),
@@ -236,6 +249,22 @@ mod tests {
         assert_eq!(
             answer("sleep 60", b"", short).await,
             decline("sh did not end within 50ms")
+        );
+    }
+
+    /// A30: a program as middleware.
+    #[tokio::test]
+    async fn what_a_program_prints_takes_the_payloads_place_and_nothing_lets_it_be() {
+        let long = Duration::from_secs(60);
+        let of = Some("service");
+        assert_eq!(
+            ahead(of, "printf %s \"$SQUALL_AHEAD_OF\"", b"x", long).await,
+            Answer::Rewrite(Bytes::from_static(b"service"))
+        );
+        assert_eq!(ahead(of, "cat >/dev/null", b"x", long).await, Answer::Pass);
+        assert_eq!(
+            ahead(of, "echo not you >&2; exit 1", b"x", long).await,
+            Answer::Decline("not you".into())
         );
     }
 

@@ -22,6 +22,8 @@ pub(crate) fn outcome_word(error: &RequestError) -> &'static str {
         RequestError::Declined(_) => "declined",
         RequestError::Rejected => "rejected",
         RequestError::Interrupted => "interrupted",
+        RequestError::Failed(_) => "failed",
+        RequestError::NoMiddleware(_) => "no_middleware",
         RequestError::Invalid(_) => "invalid",
     }
 }

@@ -151,8 +151,8 @@ pub(super) fn count(outcomes: &mut Outcomes, outcome: &Result<Reply, RequestErro
         Err(RequestError::NoResponders) => &mut outcomes.no_responders,
         Err(RequestError::Declined(_)) => &mut outcomes.declined,
         Err(RequestError::Rejected) => &mut outcomes.rejected,
-        Err(RequestError::Unavailable(_)) => &mut outcomes.unavailable,
-        Err(RequestError::Interrupted) => &mut outcomes.interrupted,
+        Err(RequestError::Unavailable(_) | RequestError::NoMiddleware(_)) => &mut outcomes.unavailable,
+        Err(RequestError::Interrupted | RequestError::Failed(_)) => &mut outcomes.interrupted,
         Err(RequestError::Invalid(_)) => &mut outcomes.invalid,
     };
     *counter += 1;

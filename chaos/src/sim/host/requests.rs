@@ -374,7 +374,9 @@ fn answer(frame: &Frame) -> Answer {
             Answer::None(Ended(NoReply::Rejected))
         }
         Status::Reply => Answer::Reply { handler: frame.from },
-        Status::Declined | Status::Redirect | Status::Pass => Answer::Declined { handler: frame.from },
+        Status::Declined | Status::Redirect | Status::Pass | Status::Rewrite => {
+            Answer::Declined { handler: frame.from }
+        }
         Status::None(reason) => Answer::None(Ended(reason)),
     }
 }

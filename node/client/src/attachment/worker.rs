@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::route::{Event, Taken, answer};
 use super::{Counters, count};
 use crate::ask::call;
-use crate::handler::{Answer, Delivery, Handler, Notice, NoticeKind, ServerInfo};
+use crate::handler::{Answer, Delivery, Handler, Notice, NoticeKind, ServerInfo, cut, panic_words};
 use crate::leadership::{Changes, Context};
 use crate::limits::NAMES_WITHIN;
 use crate::lines::Connected;
@@ -160,7 +160,8 @@ impl<H: Handler> Worker<H> {
                 count(&self.counters.replied);
                 (Status::Reply, payload)
             }
-            Ok(Answer::Reply(payload)) => {
+            Ok(Answer::Rewrite(payload)) if payload.len() <= PAYLOAD_BYTES_MAX => (Status::Rewrite, payload),
+            Ok(Answer::Reply(payload) | Answer::Rewrite(payload)) => {
                 count(&self.counters.declined);
                 let reason = format!(
                     "the reply has {} bytes, at most {PAYLOAD_BYTES_MAX} can be sent",
@@ -168,14 +169,17 @@ impl<H: Handler> Worker<H> {
                 );
                 (Status::Declined, Bytes::from(reason))
             }
+            Ok(Answer::Pass) => (Status::Pass, Bytes::new()),
+            Ok(Answer::Redirect(to)) => (Status::Redirect, Bytes::copy_from_slice(to.as_str().as_bytes())),
             Ok(Answer::Decline(reason)) => {
                 count(&self.counters.declined);
                 (Status::Declined, Bytes::from(cut(reason, REASON_BYTES_MAX)))
             }
-            Err(_panic) => {
+            Err(panic) => {
+                let words = panic_words(&*panic);
                 count(&self.counters.panicked);
-                tracing::error!(exchange = %self.name, "the handler panicked; it goes on with the next request");
-                (Status::None(NoReply::Interrupted), Bytes::new())
+                tracing::error!(exchange = %self.name, words, "the handler panicked; it goes on with the next request");
+                (Status::None(NoReply::Failed), Bytes::from(words))
             }
         }
     }
@@ -187,6 +191,7 @@ impl<H: Handler> Worker<H> {
             request_tag: frame.tags.request.clone(),
             connection_tag: frame.tags.connection.clone(),
             key: frame.tags.key.clone(),
+            ahead_of: frame.ahead_of(),
             request: RequestKey {
                 origin: frame.origin,
                 message: frame.message,
@@ -272,13 +277,4 @@ async fn learn_names(shared: &Shared, what: &System) {
         // Without an answer the pid is shown with the node's number.
         let _unnamed = call(shared, deadline, None, |call| ClientMessage::Members { call }).await;
     }
-}
-
-/// The longest start of `text` that fits.
-fn cut(mut text: String, max: usize) -> String {
-    if text.len() > max {
-        let end = (0..=max).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-        text.truncate(end);
-    }
-    text
 }

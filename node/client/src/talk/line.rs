@@ -239,7 +239,7 @@ fn told(status: Status, frame: &Frame) -> Result<Bytes, TalkError> {
     match status {
         Status::Reply => Ok(frame.payload.clone()),
         Status::None(_) => Err(TalkError::Refused(fault_of(frame))),
-        Status::Declined | Status::Redirect | Status::Pass => {
+        Status::Declined | Status::Redirect | Status::Pass | Status::Rewrite => {
             let reason = &frame.payload[..frame.payload.len().min(REASON_BYTES_MAX)];
             Err(TalkError::Declined(String::from_utf8_lossy(reason).into_owned()))
         }

@@ -73,14 +73,16 @@ pub enum Status {
     Declined,
     /// Not here: the payload is the name of the exchange where the requester's node goes on.
     Redirect,
-    /// A middleware lets the request through: the payload is the request's from now on.
+    /// A middleware lets the request through as it is.
     Pass,
+    /// A middleware lets the request through with another payload: this one is the request's from now on.
+    Rewrite,
     /// No reply will come.
     None(NoReply),
 }
 
 /// First byte of the reasons for no reply.
-const NONE_FROM: u8 = 4;
+const NONE_FROM: u8 = 5;
 
 impl Status {
     pub(super) fn to_byte(self) -> u8 {
@@ -89,6 +91,7 @@ impl Status {
             Self::Declined => 1,
             Self::Redirect => 2,
             Self::Pass => 3,
+            Self::Rewrite => 4,
             Self::None(reason) => {
                 let place = NoReply::ALL
                     .iter()
@@ -105,6 +108,7 @@ impl Status {
             1 => Some(Self::Declined),
             2 => Some(Self::Redirect),
             3 => Some(Self::Pass),
+            4 => Some(Self::Rewrite),
             n => NoReply::ALL
                 .get(usize::from(n - NONE_FROM))
                 .copied()
@@ -127,7 +131,14 @@ mod tests {
 
     #[test]
     fn every_status_survives_the_wire() {
-        for status in [Status::Reply, Status::Declined, Status::Redirect, Status::Pass]
+        let plain = [
+            Status::Reply,
+            Status::Declined,
+            Status::Redirect,
+            Status::Pass,
+            Status::Rewrite,
+        ];
+        for status in plain
             .into_iter()
             .chain(NoReply::ALL.iter().copied().map(Status::None))
         {

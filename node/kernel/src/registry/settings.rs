@@ -33,7 +33,7 @@ pub struct Settings {
     pub ordered: bool,
     /// Where tasks go that are given up; they are kept as dead letters either way.
     pub dead_letter: Option<ExchangeName>,
-    /// Exchanges whose handlers see a request before this one does, in order.
+    /// Exchanges whose handlers see a request before this one does, in order (A30).
     pub middleware: Vec<ExchangeName>,
     /// Exchange whose leader decides who may subscribe (A5).
     pub controller: Option<ExchangeName>,
@@ -75,6 +75,9 @@ impl Settings {
         }
         if self.controller.is_some() && pattern != Pattern::PublishSubscribe {
             return wrong("a controller is for publish-subscribe only");
+        }
+        if !self.middleware.is_empty() && pattern != Pattern::RequestResponse {
+            return wrong("middleware is for request-response only");
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use squall_kernel::registry::{
 };
 use squall_proto::v1;
 
+use super::settings;
 use crate::grpc::status::CallError;
 
 /// A checked declaration.
@@ -16,6 +17,7 @@ pub(super) struct Declaration {
     pattern: Pattern,
     strategy: Strategy,
     function: Option<RoutingFunction>,
+    settings: Settings,
     failover: Vec<NodeName>,
     takeover: Option<Takeover>,
 }
@@ -44,6 +46,7 @@ impl Declaration {
             pattern,
             strategy,
             function: function(asked)?,
+            settings: settings(asked)?,
             failover: failover_list(&asked.failover)?,
             takeover: takeover(&asked.takeover)?,
         })
@@ -55,7 +58,7 @@ impl Declaration {
             pattern: self.pattern,
             strategy: self.strategy,
             function: self.function.clone(),
-            settings: Settings::default(),
+            settings: self.settings.clone(),
             failover: self.failover.clone(),
             takeover: self.takeover,
         }
@@ -72,6 +75,7 @@ impl Declaration {
             function: registered(self.function.as_ref()),
             script: script(self.function.as_ref()).0,
             script_hash: script(self.function.as_ref()).1,
+            settings: Some(settings::told(&self.settings)),
             ..Default::default()
         }
     }
@@ -106,6 +110,13 @@ fn function(asked: &v1::DeclareExchangeRequest) -> Result<Option<RoutingFunction
             Err(invalid("function", both))
         }
     }
+}
+
+fn settings(asked: &v1::DeclareExchangeRequest) -> Result<Settings, CallError> {
+    asked
+        .settings
+        .as_ref()
+        .map_or_else(|| Ok(Settings::default()), settings::parse)
 }
 
 fn takeover(word: &str) -> Result<Option<Takeover>, CallError> {
@@ -147,7 +158,7 @@ fn failover_list(names: &[String]) -> Result<Vec<NodeName>, CallError> {
 }
 
 /// A text of a caller as it can be given back: short and without control characters.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
@@ -184,6 +195,7 @@ pub(super) fn info(record: &ExchangeRecord, registry: &Registry) -> v1::Exchange
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
+        settings: Some(settings::told(&record.settings)),
     }
 }
 
