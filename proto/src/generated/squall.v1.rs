@@ -2912,7 +2912,7 @@ pub struct ExchangeFiguresResponse {
     /// Timed out.
     #[prost(uint64, tag = "9")]
     pub timeouts: u64,
-    /// Delivered, fate unknown.
+    /// Delivered, fate unknown; or their handler failed.
     #[prost(uint64, tag = "10")]
     pub interrupted: u64,
     /// Answers of a handler to a request that another delivery had answered already, or that had been
