@@ -23,6 +23,8 @@ mod publishing;
 mod requests;
 #[path = "data_test/routing.rs"]
 mod routing;
+#[path = "data_test/scheduling.rs"]
+mod scheduling;
 #[path = "data_test/sessions.rs"]
 mod sessions;
 #[path = "data_test/talk_faults.rs"]

@@ -13,7 +13,7 @@ use squall_kernel::limits::MAILBOX_BOUND;
 use squall_kernel::message::{Attach, MoveState, PeerMessage, Whole};
 use squall_kernel::reason::{DetachReason, NoReply, StepDown};
 use squall_kernel::registry::{Command, ExchangeRecord, LeaderRecord, Moving, Pattern, Registry};
-use squall_kernel::tasks::{Answer, TaskId, TaskInput, TaskQueue};
+use squall_kernel::tasks::{Answer, Scheduling, TaskId, TaskInput, TaskQueue};
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::{Notify, mpsc};
 
@@ -59,6 +59,8 @@ pub struct OwnedExchange {
     pub failed: u64,
     /// Signatures bound to handlers.
     pub bindings: u64,
+    /// What became of questions to the scheduler of its tasks.
+    pub scheduling: Scheduling,
     /// True unless the control plane has taken the right to act away.
     pub acting: bool,
 }
@@ -118,6 +120,8 @@ struct Orders {
     backup: Option<Option<NodeId>>,
     /// Tasks that did not reach their workers. Bounded by the tasks in hand.
     undelivered: Vec<TaskInput>,
+    /// What the scheduler says. Bounded by the questions that are open.
+    scheduled: Vec<TaskInput>,
     /// Dead letters that have arrived where they were passed on to. Bounded by the dead letters.
     forwarded: Vec<TaskId>,
 }
@@ -302,6 +306,7 @@ impl Exchanges {
             refused: owned.post.refused.load(Ordering::Relaxed),
             failed: owned.post.failed.load(Ordering::Relaxed),
             bindings: owned.post.bindings.load(Ordering::Relaxed),
+            scheduling: owned.queue.scheduling().unwrap_or_default(),
             acting: !owned.post.paused.load(Ordering::Relaxed),
         };
         self.read().iter().map(row).collect()

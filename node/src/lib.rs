@@ -22,6 +22,7 @@ pub mod pubsub;
 pub mod router;
 pub mod script;
 pub mod session;
+mod singleton;
 mod sources;
 pub mod spans;
 mod system;

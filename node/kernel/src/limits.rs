@@ -103,6 +103,8 @@ pub const GIVE_BACK_TEXT_BYTES_MAX: usize = 256;
 pub const TASK_WAIT_MAX: Span = Span::from_ms(3_600_000);
 /// How long a scheduler has to name a worker.
 pub const SCHEDULE_WAIT: Span = Span::from_ms(250);
+/// Wait before a scheduler that gives a task to nobody is asked again.
+pub const SCHEDULE_PAUSE: Span = Span::from_ms(250);
 /// Wait before entries that the backup did not acknowledge are sent again.
 pub const TASK_RESEND: Span = Span::from_ms(500);
 /// Wait before a dead letter that was not taken elsewhere is passed on again.

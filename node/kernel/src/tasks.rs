@@ -93,8 +93,8 @@ pub use number::{CopyId, EntryNo, LeaseNo, NoPriority, Priority, StreamNo, TaskI
 use pool::Pool;
 pub use replica::TaskReplica;
 pub use step::{
-    Backup, Copies, Delivery, QueueState, Retry, SettleResult, Submit, TaskConfig, TaskEffect, TaskInput,
-    WorkerRecord,
+    Backup, Candidate, Chosen, Copies, Delivery, QueueState, Retry, Scheduling, SettleResult, Submit,
+    TaskConfig, TaskEffect, TaskInput, WhoGets, WorkerRecord,
 };
 use store::Store;
 
@@ -113,6 +113,8 @@ pub struct TaskQueue {
     over: bool,
     /// When dead letters that nobody has taken are passed on again.
     forward_at: Option<Instant>,
+    /// What the scheduler was asked, and said.
+    scheduling: Scheduling,
 }
 
 /// What a queue is like, for people.
@@ -148,6 +150,7 @@ impl TaskQueue {
             copying,
             over: false,
             forward_at: None,
+            scheduling: Scheduling::default(),
             config,
         }
     }
@@ -226,6 +229,12 @@ impl TaskQueue {
             pending,
             waiting,
         }
+    }
+
+    /// What became of questions to the scheduler.
+    #[must_use]
+    pub fn scheduling(&self) -> Scheduling {
+        self.scheduling
     }
 
     /// Dead letters kept, oldest first.

@@ -285,6 +285,60 @@ fn the_worker_with_least_in_hand_gets_the_next_task_within_its_group_and_its_cre
     assert_eq!(rig.queue.pool.in_hand(c), [TaskId(EPOCH_1 + 7)]);
 }
 
+fn says(task: u64, chosen: Chosen) -> TaskInput {
+    TaskInput::Scheduled {
+        task: TaskId(EPOCH_1 + task),
+        chosen,
+    }
+}
+
+/// A4: what a scheduler may say beside a name.
+#[test]
+fn a_scheduler_leaves_it_to_the_owner_or_lets_a_task_wait() {
+    let mut rig = Rig::new(|c| c.scheduler = true);
+    rig.attach(worker(5, 1), 2);
+    rig.submit(1);
+    assert_eq!(rig.step(&says(1, Chosen::Wait)), NONE);
+    assert_eq!(rig.at(249), NONE);
+    assert_eq!(rig.at(250), ["ask who gets 1.1: 1 workers free"], "asked again");
+    assert_eq!(
+        rig.step(&says(1, Chosen::Any)),
+        ["deliver 1.1 to <5.1:1> lease 1.1 attempt 1/3 for 1000.000ms"]
+    );
+    rig.submit(2);
+    assert_eq!(
+        rig.step(&says(2, Chosen::Nothing)),
+        ["deliver 1.2 to <5.1:1> lease 1.2 attempt 1/3 for 1000.000ms"]
+    );
+    assert_eq!(
+        rig.queue.scheduling(),
+        Scheduling {
+            asked: 3,
+            left: 1,
+            waits: 1,
+            unanswered: 1,
+            ..Scheduling::default()
+        }
+    );
+}
+
+/// A4: a task that waits as its scheduler wants does not hold up others.
+#[test]
+fn a_task_that_waits_lets_others_by() {
+    let mut rig = Rig::new(|c| c.scheduler = true);
+    rig.attach(worker(5, 1), 1);
+    rig.submit(1);
+    rig.submit(2);
+    assert_eq!(
+        rig.step(&says(1, Chosen::Wait)),
+        ["ask who gets 1.2: 1 workers free"]
+    );
+    assert_eq!(
+        rig.step(&says(2, Chosen::Any)),
+        ["deliver 1.2 to <5.1:1> lease 1.1 attempt 1/3 for 1000.000ms"]
+    );
+}
+
 #[test]
 fn a_scheduler_names_the_worker_and_a_silent_one_is_not_waited_for() {
     let mut rig = Rig::new(|c| c.scheduler = true);
@@ -298,10 +352,7 @@ fn a_scheduler_names_the_worker_and_a_silent_one_is_not_waited_for() {
             "accept 9/1 as 1.1: two copies"
         ]
     );
-    let scheduled = |task: u64, worker| TaskInput::Scheduled {
-        task: TaskId(EPOCH_1 + task),
-        worker,
-    };
+    let scheduled = |task: u64, worker| says(task, Chosen::Worker(worker));
     assert_eq!(
         rig.step(&scheduled(1, b)),
         ["deliver 1.1 to <6.1:1> lease 1.1 attempt 1/3 for 1000.000ms"]

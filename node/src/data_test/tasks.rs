@@ -49,14 +49,14 @@ impl HandlerSink for Hands {
 }
 
 /// A worker at a node, and the hands of its test.
-struct Worker {
+pub(super) struct Worker {
     at: usize,
     hands: Arc<Hands>,
     attachment: Arc<Attachment>,
 }
 
 impl Worker {
-    fn attach(cluster: &Cluster, at: usize, credit: u32) -> Self {
+    pub(super) fn attach(cluster: &Cluster, at: usize, credit: u32) -> Self {
         let plane = &cluster.planes[at];
         let hands = Arc::new(Hands::default());
         let now = plane.context.clock.now();
@@ -78,7 +78,7 @@ impl Worker {
     }
 
     /// Payload, attempt and lease of each task it was given.
-    fn given(&self) -> Vec<(String, u32, LeaseNo)> {
+    pub(super) fn given(&self) -> Vec<(String, u32, LeaseNo)> {
         let seen = self.hands.0.lock().unwrap();
         let one = |frame: &Frame| {
             let payload = String::from_utf8(frame.payload.to_vec()).unwrap();
@@ -92,7 +92,7 @@ impl Worker {
     }
 
     /// Says something about the `n`th task it was given, and gives what it is told.
-    async fn say(&self, cluster: &Cluster, n: usize, word: Settlement) -> Vec<SettleWord> {
+    pub(super) async fn say(&self, cluster: &Cluster, n: usize, word: Settlement) -> Vec<SettleWord> {
         let task = self.hands.0.lock().unwrap().tasks[n].clone();
         let frame = Frame {
             message: task.message,
@@ -106,7 +106,7 @@ impl Worker {
         self.words()
     }
 
-    fn pid(&self) -> Pid {
+    pub(super) fn pid(&self) -> Pid {
         self.attachment.pid()
     }
 }

@@ -282,7 +282,7 @@ impl Running {
         if let Some(backup) = orders.backup {
             self.backup_named(now, backup);
         }
-        for word in orders.undelivered {
+        for word in orders.undelivered.into_iter().chain(orders.scheduled) {
             self.task_step(now, &word);
         }
         for task in orders.forwarded {

@@ -9,18 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::{Frame, Kind, Priority, Status, Tags};
-use squall_kernel::id::{MessageId, NodeId, Pid};
+use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
 use squall_kernel::limits::TASK_PAYLOAD_BYTES_MAX;
 use squall_kernel::message::{self, PeerMessage, SettleWord, Settlement, Submitted, Terms, Work};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{ExchangeRecord, Pattern};
 use squall_kernel::tasks::{
-    Backup, Delivery, LeaseNo, QueueState, Retry, SettleResult, Spec, Submit, TaskConfig, TaskEffect, TaskId,
-    TaskInput, TaskQueue,
+    Backup, Delivery, LeaseNo, QueueState, Retry, Scheduling, SettleResult, Spec, Submit, TaskConfig,
+    TaskEffect, TaskId, TaskInput, TaskQueue,
 };
 use squall_kernel::time::{Instant, Span};
 
 mod dead_letters;
+mod scheduling;
 
 use super::run::Running;
 use super::{Exchanges, Post};
@@ -44,6 +45,10 @@ impl SharedQueue {
         self.lock().take()
     }
 
+    pub(super) fn scheduling(&self) -> Option<Scheduling> {
+        self.lock().as_ref().map(TaskQueue::scheduling)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<TaskQueue>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -57,6 +62,7 @@ pub(super) struct Tasks {
     effects: Vec<TaskEffect>,
     /// How long a task is good for that does not say.
     ttl: Option<Span>,
+    scheduler: Option<ExchangeName>,
     /// What travels, once it moves away.
     pub(super) left: Option<QueueState>,
 }
@@ -73,7 +79,7 @@ fn config(context: &DataContext, record: &ExchangeRecord) -> TaskConfig {
         backoff: TASK_BACKOFF,
         unique_for: settings.dedup.unwrap_or(TASK_UNIQUE_FOR_DEFAULT),
         dead_letter: settings.dead_letter.clone(),
-        scheduler: false,
+        scheduler: settings.scheduler.is_some(),
     }
 }
 
@@ -109,6 +115,7 @@ impl Exchanges {
             credits: BTreeMap::new(),
             effects: Vec::new(),
             ttl: record.settings.ttl,
+            scheduler: record.settings.scheduler.clone(),
             left: None,
         })
     }
@@ -336,8 +343,7 @@ impl Running {
                 why,
             } => self.tell_worker(worker, task, lease, SettleWord::Ended(why)),
             TaskEffect::DeadLettered { letter, forward_to } => self.dead(&letter, forward_to),
-            // The queue is started without a scheduler.
-            TaskEffect::ScheduleAsk { .. } => {}
+            TaskEffect::ScheduleAsk(ask) => self.ask_scheduler(&ask),
             TaskEffect::Lost { acknowledged } => {
                 let tasks = acknowledged.map_or_else(|| "an unknown number of".into(), |n| n.to_string());
                 tracing::error!(exchange = %self.name, "{tasks} acknowledged tasks were lost with their nodes");

@@ -15,14 +15,14 @@ use squall_kernel::frame::Status;
 use squall_kernel::id::{ExchangeId, ExchangeName, Pid};
 use squall_kernel::keys::KeyPattern;
 use squall_kernel::limits::PATTERNS_PER_SUBSCRIBER_MAX;
-use squall_kernel::registry::{Pattern, Strategy};
 
 use super::table::Running;
 use super::{Mail, Post, PubSub, SubscribeError, Subscribing};
-use crate::data::{DataContext, DataPlane};
+use crate::data::DataContext;
 use crate::limits::CONTROLLER_ASKED_MAX;
 use crate::process::Push;
 use crate::router::Request;
+use crate::singleton::answering;
 
 /// What the controller says to one pattern.
 type Verdict = Result<Vec<KeyPattern>, String>;
@@ -60,7 +60,7 @@ impl Running {
         let Some(plane) = self.context.wire.local() else {
             return;
         };
-        let Ok(exchange) = answering(&plane, controller) else {
+        let Ok(exchange) = answering(&self.context.registry(), controller) else {
             return;
         };
         let who = self.context.pid_text(subscriber);
@@ -135,7 +135,7 @@ impl Question {
 
     async fn verdict(&self, subscribing: &Subscribing, pattern: &KeyPattern) -> Verdict {
         let plane = self.context.wire.local().ok_or("the node ends")?;
-        let exchange = answering(&plane, &self.controller)?;
+        let exchange = answering(&self.context.registry(), &self.controller)?;
         let who = self.context.pid_text(subscribing.subscriber.pid());
         let mut payload = format!("subscribe\t{}\t{who}", self.exchange);
         write!(payload, "\t{pattern}").expect("a text takes it");
@@ -147,17 +147,6 @@ impl Question {
             Status::Reply => read(&outcome.payload, pattern),
             _ => Err(outcome.reason()),
         }
-    }
-}
-
-/// The exchange of the controller, if there is one handler at most that answers.
-fn answering(plane: &DataPlane, controller: &ExchangeName) -> Result<ExchangeId, String> {
-    let registry = plane.context.registry();
-    let record = registry.exchange(controller).ok_or("there is no such exchange")?;
-    if record.pattern == Pattern::RequestResponse && record.strategy == Strategy::Consensus {
-        Ok(record.id)
-    } else {
-        Err("it is no request-response exchange with the strategy consensus".into())
     }
 }
 

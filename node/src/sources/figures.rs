@@ -2,6 +2,7 @@
 
 use squall_kernel::id::ExchangeName;
 use squall_kernel::registry::Introduction;
+use squall_kernel::tasks::Scheduling;
 use squall_proto::v1;
 
 use crate::data::DataPlane;
@@ -29,6 +30,7 @@ pub(super) fn of(
         handlers: here.map_or(0, |owned| owned.handlers),
         bindings: here.map_or(0, |owned| owned.bindings),
         functions_failed: here.map_or(0, |owned| owned.failed),
+        scheduler: here.map(|owned| scheduler(owned.scheduling)),
         downstreams: table.downstreams,
         subscribers: table.subscribers,
         events_sent: table.sent,
@@ -50,4 +52,15 @@ pub(super) fn of(
         late_answers: stats.late,
         ..figures
     })
+}
+
+fn scheduler(said: Scheduling) -> v1::SchedulerFigures {
+    v1::SchedulerFigures {
+        asked: said.asked,
+        followed: said.followed,
+        left: said.left,
+        waits: said.waits,
+        unanswered: said.unanswered,
+        unfit: said.unfit,
+    }
 }

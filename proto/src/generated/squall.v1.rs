@@ -2949,6 +2949,31 @@ pub struct ExchangeFiguresResponse {
     /// Publish-subscribe: events that the answering node sent to others.
     #[prost(uint64, tag = "21")]
     pub events_sent: u64,
+    /// Tasks: what became of questions to the scheduler, since the node owns the exchange; not set elsewhere.
+    #[prost(message, optional, tag = "22")]
+    pub scheduler: ::core::option::Option<SchedulerFigures>,
+}
+/// What became of questions to the scheduler of an exchange with tasks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SchedulerFigures {
+    /// Questions.
+    #[prost(uint64, tag = "1")]
+    pub asked: u64,
+    /// It named a worker, who got the task.
+    #[prost(uint64, tag = "2")]
+    pub followed: u64,
+    /// It left it to the owner.
+    #[prost(uint64, tag = "3")]
+    pub left: u64,
+    /// It wanted to be asked again.
+    #[prost(uint64, tag = "4")]
+    pub waits: u64,
+    /// It gave no answer of use in time: the owner decided.
+    #[prost(uint64, tag = "5")]
+    pub unanswered: u64,
+    /// It named somebody who had no room by then: the owner decided.
+    #[prost(uint64, tag = "6")]
+    pub unfit: u64,
 }
 /// Tells a node to hand over.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -57,6 +57,17 @@ pub(super) fn object_in_full(e: &ExchangeInfo, owned: Option<OwnedFigures>, pass
     } else {
         settings.scheduler.into()
     };
+    all["scheduling"] = owned.map_or(Value::Null, |owned| {
+        let said = owned.scheduling;
+        json!({
+            "asked": said.asked,
+            "followed": said.followed,
+            "left": said.left,
+            "waits": said.waits,
+            "unanswered": said.unanswered,
+            "unfit": said.unfit,
+        })
+    });
     all["proxies"] = passed.iter().map(proxy).collect();
     all
 }
@@ -108,6 +119,19 @@ fn handlers(owned: Option<OwnedFigures>) -> String {
         n => format!("; {n} requests declined because the function failed"),
     };
     format!("{}, bindings {}{failed}", owned.handlers, owned.bindings)
+}
+
+/// Who chooses the worker of a task, and how that went.
+fn scheduler(name: &str, owned: Option<OwnedFigures>) -> String {
+    let name = or_dash(name);
+    let Some(said) = owned.map(|owned| owned.scheduling) else {
+        return name;
+    };
+    let own = said.unanswered + said.unfit;
+    format!(
+        "{name}: asked {} times, named a worker {}, left it to the owner {}, let wait {}; {own} times of no use",
+        said.asked, said.followed, said.left, said.waits
+    )
 }
 
 /// The node it would rather be on.
@@ -191,7 +215,7 @@ pub(super) fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>, passed: &[Pass
         rows.push(["middleware".into(), or_dash(&settings.middleware.join(", "))]);
     }
     if !settings.scheduler.is_empty() {
-        rows.push(["scheduler".into(), or_dash(&settings.scheduler)]);
+        rows.push(["scheduler".into(), scheduler(&settings.scheduler, owned)]);
     }
     if !e.controller.is_empty() {
         rows.push(["controller".into(), or_dash(&e.controller)]);
@@ -255,6 +279,7 @@ mod tests {
             handlers: 3,
             bindings: 17,
             functions_failed: 2,
+            ..OwnedFigures::default()
         };
         let text = full(&scripted, Some(owned), &[]);
         assert!(text.contains("script 00000000deadbeef, 2 lines\n"), "{text}");
@@ -264,6 +289,33 @@ mod tests {
         );
         assert!(full(&orders(), None, &[]).contains("its owner does not answer"));
         assert_eq!(object_in_full(&scripted, Some(owned), &[])["bindings"], 17);
+    }
+
+    /// A4, A30: who stands in front, and who chooses.
+    #[test]
+    fn neighbours_are_told_with_what_the_scheduler_said() {
+        let mails = ExchangeInfo {
+            settings: Some(squall_proto::v1::ExchangeSettings {
+                middleware: vec!["log".into(), "auth".into()],
+                scheduler: "chooser".into(),
+                ..Default::default()
+            }),
+            ..orders()
+        };
+        let mut owned = OwnedFigures::default();
+        owned.scheduling.asked = 7;
+        owned.scheduling.followed = 4;
+        owned.scheduling.unanswered = 2;
+        owned.scheduling.unfit = 1;
+        let text = full(&mails, Some(owned), &[]);
+        assert!(text.contains("middleware  log, auth\n"), "{text}");
+        let told = "chooser: asked 7 times, named a worker 4, left it to the owner 0, let wait 0; 3 times of no use\n";
+        assert!(text.contains(told), "{text}");
+        let document = object_in_full(&mails, Some(owned), &[]);
+        assert_eq!(
+            (&document["scheduler"], &document["scheduling"]["unfit"]),
+            (&json!("chooser"), &json!(1))
+        );
     }
 
     #[test]

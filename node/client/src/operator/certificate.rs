@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use squall_kernel::tasks::Scheduling;
 use squall_proto::v1;
 
 use super::OperatorError;
@@ -44,6 +45,8 @@ pub struct OwnedFigures {
     pub bindings: u64,
     /// Requests declined because the exchange's function failed, since it is owned there.
     pub functions_failed: u64,
+    /// What became of questions to the scheduler of its tasks.
+    pub scheduling: Scheduling,
 }
 
 /// Counts by outcome, of one node or of all.
@@ -97,6 +100,7 @@ impl From<v1::ExchangeFiguresResponse> for Figures {
                 handlers: f.handlers,
                 bindings: f.bindings,
                 functions_failed: f.functions_failed,
+                scheduling: f.scheduler.map(scheduling).unwrap_or_default(),
             }),
             passed: PassedFigures {
                 downstreams: f.downstreams,
@@ -104,6 +108,17 @@ impl From<v1::ExchangeFiguresResponse> for Figures {
                 events_sent: f.events_sent,
             },
         }
+    }
+}
+
+fn scheduling(said: v1::SchedulerFigures) -> Scheduling {
+    Scheduling {
+        asked: said.asked,
+        followed: said.followed,
+        left: said.left,
+        waits: said.waits,
+        unanswered: said.unanswered,
+        unfit: said.unfit,
     }
 }
 

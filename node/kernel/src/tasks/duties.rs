@@ -109,7 +109,7 @@ impl TaskQueue {
             TaskInput::Rolled { node } => self.rolled(now, *node),
             TaskInput::Answered { from, answer } => self.answered(now, *from, *answer),
             TaskInput::BackupChanged { backup } => self.copying.change_backup(now, *backup, &self.store),
-            TaskInput::Scheduled { task, worker } => self.scheduled(now, *task, Some(*worker)),
+            TaskInput::Scheduled { task, chosen } => self.scheduled(now, *task, *chosen),
             TaskInput::Forwarded { task } => self.forwarded(now, *task),
             TaskInput::Tick
             | TaskInput::Submit(_)

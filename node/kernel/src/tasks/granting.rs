@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Backup, Change, Delivery, Right, TaskEffect, TaskId, TaskQueue, limits};
+use super::{Backup, Change, Chosen, Delivery, Right, TaskEffect, TaskId, TaskQueue, WhoGets, limits};
 use crate::id::Pid;
 use crate::time::Instant;
 
@@ -10,7 +10,7 @@ impl TaskQueue {
     /// Tasks in line go to workers with room, or the scheduler is asked who gets them.
     pub(super) fn give_out(&mut self, _right: &Right, now: Instant, out: &mut Vec<TaskEffect>) {
         while let Some(task) = self.line.unanswered(now) {
-            self.scheduled(now, task, None);
+            self.scheduled(now, task, Chosen::Nothing);
         }
         while self.may_lease() && self.may_ask() {
             let Some(task) = self.line.first_ready(&self.pool) else {
@@ -36,29 +36,49 @@ impl TaskQueue {
 
     fn ask(&mut self, now: Instant, task: TaskId) -> Option<TaskEffect> {
         self.line.ask(task, now + limits::SCHEDULE_WAIT);
-        let spec = &self.store.task(task)?.spec;
+        self.scheduling.asked += 1;
+        let open = self.store.task(task)?;
+        let spec = &open.spec;
         let free = self.pool.free(&spec.service_tag);
-        Some(TaskEffect::ScheduleAsk {
+        Some(TaskEffect::ScheduleAsk(WhoGets {
             task,
             key: spec.key.clone(),
-            free: free.take(limits::SCHEDULE_CANDIDATES_MAX).collect(),
-        })
+            service_tag: spec.service_tag.clone(),
+            bytes: spec.payload.len(),
+            attempt: open.attempts + 1,
+            attempts: open.limit(self.config.attempts),
+            free: free
+                .take(limits::SCHEDULE_CANDIDATES_MAX)
+                .map(|worker| self.pool.candidate(worker))
+                .collect(),
+        }))
     }
 
-    /// The scheduler's answer, or that there was none in time. A worker that has no room is no answer.
-    pub(super) fn scheduled(&mut self, now: Instant, task: TaskId, worker: Option<Pid>) {
+    /// The scheduler's answer, or that there was none in time. Only a worker with room gets a task.
+    pub(super) fn scheduled(&mut self, now: Instant, task: TaskId, chosen: Chosen) {
         if !self.line.is_asked(task) {
             return;
+        }
+        if chosen == Chosen::Wait {
+            self.scheduling.waits += 1;
+            return self.line.pause(task, now + limits::SCHEDULE_PAUSE);
         }
         self.place(now, task);
         let Some(open) = self.store.task(task).filter(|_| self.may_lease()) else {
             return;
         };
         let tag = &open.spec.service_tag;
-        match worker.filter(|worker| self.pool.is_free(*worker, tag)) {
-            Some(worker) => self.lease(now, task, worker),
-            None => self.lease_to_first(now, task),
-        }
+        let counted = match chosen {
+            Chosen::Worker(worker) if self.pool.is_free(worker, tag) => {
+                self.scheduling.followed += 1;
+                return self.lease(now, task, worker);
+            }
+            Chosen::Worker(_) => &mut self.scheduling.unfit,
+            Chosen::Any => &mut self.scheduling.left,
+            Chosen::Wait | Chosen::Nothing => &mut self.scheduling.unanswered,
+        };
+        *counted += 1;
+        self.lease_to_first(now, task);
     }
 
     fn lease_to_first(&mut self, now: Instant, task: TaskId) {

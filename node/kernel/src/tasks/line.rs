@@ -199,6 +199,11 @@ impl Line {
         self.relocate(id, Spot::Asked(until));
     }
 
+    /// A task waits until then, as the scheduler wants it.
+    pub(super) fn pause(&mut self, id: TaskId, until: Instant) {
+        self.relocate(id, Spot::Later(until));
+    }
+
     /// Tasks about which the scheduler is asked.
     pub(super) fn asks(&self) -> usize {
         self.asked.len()

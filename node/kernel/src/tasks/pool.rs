@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::number::TaskId;
-use super::step::WorkerRecord;
+use super::step::{Candidate, WorkerRecord};
 use crate::id::{NodeId, Pid};
 use crate::limits;
 
@@ -124,6 +124,16 @@ impl Pool {
     /// Workers of a group with room, in the order in which they should get tasks.
     pub(super) fn free(&self, tag: &Bytes) -> impl Iterator<Item = Pid> {
         self.free.get(tag).into_iter().flatten().map(|(_, _, pid)| *pid)
+    }
+
+    /// A worker as a scheduler sees it.
+    pub(super) fn candidate(&self, worker: Pid) -> Candidate {
+        let count = u32::try_from(self.count(worker)).unwrap_or(u32::MAX);
+        Candidate {
+            worker,
+            in_hand: count,
+            credit: self.workers.get(&worker).map_or(0, |w| w.credit),
+        }
     }
 
     /// That worker is in the group and has room.

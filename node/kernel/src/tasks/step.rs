@@ -158,8 +158,8 @@ pub enum TaskInput {
     Scheduled {
         /// Task.
         task: TaskId,
-        /// Worker.
-        worker: Pid,
+        /// What it says.
+        chosen: Chosen,
     },
     /// A dead letter has arrived where it was passed on to.
     Forwarded {
@@ -168,6 +168,66 @@ pub enum TaskInput {
     },
     /// Time has passed.
     Tick,
+}
+
+/// Which worker gets a task, as a scheduler says (A4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Chosen {
+    /// That one.
+    Worker(Pid),
+    /// Whoever it would be without a scheduler.
+    Any,
+    /// Nobody now: it is asked again a little later.
+    Wait,
+    /// It said nothing of use, or nothing in time.
+    Nothing,
+}
+
+/// What a scheduler is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoGets {
+    /// The task.
+    pub task: TaskId,
+    /// Its key.
+    pub key: Bytes,
+    /// Group of workers that it is for; empty for any.
+    pub service_tag: Bytes,
+    /// Bytes of its payload.
+    pub bytes: usize,
+    /// Which attempt this would be, from 1.
+    pub attempt: u32,
+    /// Attempts allowed.
+    pub attempts: u32,
+    /// Workers with room, those with least in hand first; not all of them when there are many.
+    pub free: Vec<Candidate>,
+}
+
+/// A worker with room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Worker.
+    pub worker: Pid,
+    /// Tasks in its hand.
+    pub in_hand: u32,
+    /// How many it takes.
+    pub credit: u32,
+}
+
+/// What became of questions to the scheduler, since this ownership began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scheduling {
+    /// Questions.
+    pub asked: u64,
+    /// It named a worker, who got the task.
+    pub followed: u64,
+    /// It left it to the owner.
+    pub left: u64,
+    /// It wanted to be asked again.
+    pub waits: u64,
+    /// No answer of use in time: the owner decided.
+    pub unanswered: u64,
+    /// It named somebody without room, or who is no worker: the owner decided.
+    pub unfit: u64,
 }
 
 /// In how many places a task is when it is acknowledged.
@@ -314,14 +374,7 @@ pub enum TaskEffect {
         forward_to: Option<ExchangeName>,
     },
     /// Ask the scheduler which worker gets a task.
-    ScheduleAsk {
-        /// Task.
-        task: TaskId,
-        /// Its key.
-        key: Bytes,
-        /// Workers with room, those with least in hand first; not all of them when there are many.
-        free: Vec<Pid>,
-    },
+    ScheduleAsk(WhoGets),
     /// Acknowledged tasks are gone with their nodes.
     Lost {
         /// How many; `None` where nobody was told.
@@ -373,8 +426,8 @@ impl fmt::Display for TaskEffect {
                     None => Ok(()),
                 }
             }
-            Self::ScheduleAsk { task, free, .. } => {
-                write!(f, "ask who gets {task}: {} workers free", free.len())
+            Self::ScheduleAsk(ask) => {
+                write!(f, "ask who gets {}: {} workers free", ask.task, ask.free.len())
             }
             Self::Lost {
                 acknowledged: Some(n),

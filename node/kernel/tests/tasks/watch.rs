@@ -31,7 +31,7 @@ impl World {
                 self.dead.insert(letter.task);
             }
             TaskEffect::Lost { .. } if self.disasters == 0 => return Err(effect.to_string()),
-            TaskEffect::ScheduleAsk { task, .. } => self.asked.push(task),
+            TaskEffect::ScheduleAsk(ask) => self.asked.push(ask.task),
             // A worker that does not stop is the harder case.
             TaskEffect::Refused { .. } | TaskEffect::Lost { .. } | TaskEffect::LeaseEnded { .. } => {}
         }

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, MessageId, NodeId, Pid};
 use squall_kernel::tasks::{
-    Answer, Backup, Batch, Delivery, LeaseNo, Priority, Retry, Spec, Submit, TaskConfig, TaskId, TaskInput,
-    TaskQueue, TaskReplica,
+    Answer, Backup, Batch, Chosen, Delivery, LeaseNo, Priority, Retry, Spec, Submit, TaskConfig, TaskId,
+    TaskInput, TaskQueue, TaskReplica,
 };
 use squall_kernel::time::{Instant, Span};
 
@@ -206,8 +206,12 @@ impl World {
             Op::Disaster => self.disaster(),
             Op::Schedule(place, n) => match nth(&self.asked, *place) {
                 Some(task) => {
-                    let worker = worker(*n);
-                    self.step(&TaskInput::Scheduled { task, worker })
+                    let chosen = match n % 5 {
+                        0 => Chosen::Wait,
+                        1 => Chosen::Any,
+                        _ => Chosen::Worker(worker(*n)),
+                    };
+                    self.step(&TaskInput::Scheduled { task, chosen })
                 }
                 None => Ok(()),
             },
