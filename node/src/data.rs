@@ -20,7 +20,8 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::exchanges::Exchanges;
 use crate::functions;
-use crate::handlers::Handlers;
+use crate::handlers::{Exits, Handlers};
+use crate::introspect::EventLog;
 use crate::journal::{Fact, Journal};
 use crate::lease::LeaseClock;
 use crate::process::ProcessTable;
@@ -54,6 +55,8 @@ pub struct DataConfig {
     pub sampler: Sampler,
     /// Functions by which exchanges may route.
     pub functions: functions::Registry,
+    /// Where the timeline hears of handlers that panic; none for nowhere.
+    pub events: Option<Arc<EventLog>>,
 }
 
 /// What all parts of the data plane share.
@@ -78,6 +81,7 @@ pub struct DataContext {
     pub(crate) journal: Option<Journal>,
     pub(crate) sampler: Sampler,
     pub(crate) functions: functions::Registry,
+    pub(crate) exits: Exits,
     /// Whether this node has been without a lease for long: see [`DataPlane::isolated`].
     pub(crate) isolated: watch::Sender<bool>,
     /// Round trips to other nodes, where they were measured.
@@ -163,6 +167,7 @@ impl DataPlane {
             journal: config.journal,
             sampler: config.sampler,
             functions: config.functions,
+            exits: Exits::new(config.events),
             isolated: watch::Sender::new(false),
             round_trips: ArcSwap::default(),
             registry: ArcSwap::default(),

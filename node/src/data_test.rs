@@ -27,6 +27,8 @@ mod routing;
 mod scheduling;
 #[path = "data_test/sessions.rs"]
 mod sessions;
+#[path = "data_test/supervision.rs"]
+mod supervision;
 #[path = "data_test/talk_faults.rs"]
 mod talk_faults;
 #[path = "data_test/talks.rs"]

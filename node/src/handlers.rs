@@ -24,6 +24,7 @@ mod caught;
 mod counts;
 mod due;
 pub(crate) mod embedded;
+mod exits;
 mod ghosts;
 mod leases;
 mod notice;
@@ -37,6 +38,7 @@ pub use caught::panics_are_caught;
 use counts::CountsTable;
 pub use counts::DeliveryStats;
 use due::Due;
+pub(crate) use exits::Exits;
 pub use notice::notice_of;
 use rolls::Rolls;
 use squall_kernel::view::Heard;
@@ -174,6 +176,9 @@ impl Handlers {
             };
             // An owner that does not hear of it is told when it next speaks of it.
             let _told_later = self.context.wire.message(owner, exchange, message);
+        }
+        if matches!(reason, DetachReason::Panicked | DetachReason::Done) {
+            self.exited(&attachment, reason.as_str());
         }
         attachment.sink().detached(&attachment, reason);
         self.call_roll_of(attachment.exchange());

@@ -37,10 +37,10 @@ pub const RETRY_FIRST: Span = Span::from_ms(2);
 /// Longest wait between two tries.
 pub const RETRY_CAP: Span = Span::from_ms(50);
 pub use squall_kernel::limits::ATTACH_CAP;
-/// Panics of an embedded handler within [`PANIC_WINDOW`] after which it is detached.
-pub const PANICS_MAX: u32 = 10;
-/// See [`PANICS_MAX`].
-pub const PANIC_WINDOW: Span = Span::from_ms(60_000);
+/// Events of handlers' panics and exits in the timeline within [`EXIT_EVENTS_WINDOW`]; what is beyond is counted.
+pub const EXIT_EVENTS_MAX: u32 = 10;
+/// See [`EXIT_EVENTS_MAX`].
+pub const EXIT_EVENTS_WINDOW: Span = Span::from_ms(10_000);
 /// System messages to a node that come within this time travel together.
 pub const TELL_EVERY: Span = Span::from_ms(10);
 /// Bytes of system messages after which a batch goes at once: with one more of the largest it stays below the bound of

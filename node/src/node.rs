@@ -416,6 +416,7 @@ async fn live(
     let recorder = Recorder::new(journal.clone(), clock);
     let faults = Arc::new(FaultPlane::recorded(clock, recorder.clone()));
     let (plane, wanted) = DataPlane::start(DataConfig {
+        events: Some(Arc::clone(&events)),
         node: me.id,
         boot: me.boot,
         name: me.name.clone(),

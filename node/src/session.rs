@@ -373,8 +373,13 @@ impl Session {
     }
 
     /// Detaches a handler of this session. False when it has none of that serial.
-    pub(crate) fn detach(&mut self, handler: u64) -> bool {
-        self.handlers.contains_key(&handler) && self.plane.handlers.detach(handler, DetachReason::Asked)
+    pub(crate) fn detach(&mut self, handler: u64, reason: DetachReason) -> bool {
+        let reason = match reason {
+            DetachReason::Panicked | DetachReason::Done => reason,
+            // Nothing else is for a client to say.
+            _ => DetachReason::Asked,
+        };
+        self.handlers.contains_key(&handler) && self.plane.handlers.detach(handler, reason)
     }
 
     pub(crate) fn handler(&self, serial: u64) -> Option<&Arc<Attachment>> {
@@ -417,6 +422,10 @@ impl Session {
             handler.process().count_dequeued(delivery.put);
             handler.process().count_busy(now.since(delivery.put));
             handler.process().count_sent(1);
+            if status == Status::None(NoReply::Failed) {
+                handler.process().count_restart();
+                self.plane.handlers.failed(handler, &payload);
+            }
         }
         let from = Pid {
             node: context.node,

@@ -130,6 +130,11 @@ async fn clients_are_middleware_of_each_other() {
     ] {
         assert_eq!(ask(&asking, "orders", payload).await, expected, "{payload}");
     }
+    let events = node.events().read(0).events;
+    let panicked = events.iter().find(|event| event.kind == "handler-panicked");
+    let panicked = panicked.expect("a client's handler's panic is in the timeline");
+    assert!(panicked.text.ends_with("panicked: as asked"), "{}", panicked.text);
+    assert_eq!(panicked.subject, "auth");
     serving.close().await;
     asking.close().await;
     tokio::task::spawn_blocking(move || node.stop())

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use squall_kernel::id::{ExchangeName, Pid};
+use squall_kernel::limits::RESTARTS_MAX;
+use squall_kernel::reason::DetachReason;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -134,8 +136,10 @@ pub(crate) async fn attach(
     handler: impl Handler,
 ) -> Result<Attachment, AttachError> {
     let (shared, of) = (Arc::clone(client.shared()), name.clone());
-    let run = |events, counters, context: Context| {
-        let worker = Worker::new(shared, of, handler, counters, context.changes());
+    let supervision = options.supervision;
+    let run = |events, counters, context: Context, give_up| {
+        let changes = context.changes();
+        let worker = Worker::new(shared, of, handler, counters, changes, supervision, give_up);
         tokio::spawn(worker.run(events, context))
     };
     begin(client, name, options, false, run).await
@@ -148,7 +152,7 @@ pub(crate) async fn work(
     options: AttachOptions,
     run: impl FnOnce(mpsc::Receiver<Event>) -> JoinHandle<()>,
 ) -> Result<Attachment, AttachError> {
-    begin(client, name, options, true, |events, _, _| run(events)).await
+    begin(client, name, options, true, |events, _, _, _| run(events)).await
 }
 
 async fn begin(
@@ -156,11 +160,17 @@ async fn begin(
     name: ExchangeName,
     options: AttachOptions,
     works: bool,
-    run: impl FnOnce(mpsc::Receiver<Event>, Arc<Counters>, Context) -> JoinHandle<()>,
+    run: impl FnOnce(
+        mpsc::Receiver<Event>,
+        Arc<Counters>,
+        Context,
+        oneshot::Sender<DetachReason>,
+    ) -> JoinHandle<()>,
 ) -> Result<Attachment, AttachError> {
     check(&options)?;
     let (route, receiver, lost) = Route::new(options.credit);
     let (stop, stopped) = oneshot::channel();
+    let (give_up, given_up) = oneshot::channel();
     let counters = Arc::new(Counters::default());
     let shared = Arc::clone(client.shared());
     let context = route.grants().context();
@@ -176,14 +186,14 @@ async fn begin(
         counters: Arc::clone(&counters),
         works,
     };
-    let worker = run(receiver, Arc::clone(&counters), context.clone());
+    let worker = run(receiver, Arc::clone(&counters), context.clone(), give_up);
     let mut attachment = Attachment {
         client,
         stop: Some(stop),
         standing,
         counters,
         context,
-        keeper: tokio::spawn(keeper.run(stopped)),
+        keeper: tokio::spawn(keeper.run(stopped, given_up)),
         worker,
     };
     let decided = attachment
@@ -202,6 +212,10 @@ async fn begin(
 fn check(options: &AttachOptions) -> Result<(), Invalid> {
     check_tag("service tag", options.service_tag.len())?;
     check_tag("connection tag", options.connection_tag.len())?;
+    let restarts = options.supervision.restarts;
+    if restarts > RESTARTS_MAX {
+        return Err(Invalid::Restarts { restarts });
+    }
     let credit = options.credit;
     if (1..=CREDIT_MAX).contains(&credit) {
         Ok(())

@@ -5,7 +5,8 @@ use std::fmt;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::NameError;
 use squall_kernel::limits::{
-    CHUNK_CREDIT_MAX, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES_MAX,
+    CHUNK_CREDIT_MAX, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, RESTARTS_MAX,
+    TAG_BYTES_MAX,
 };
 use squall_kernel::reason::{DetachReason, NoReply, Refusal};
 use squall_kernel::registry::Refused;
@@ -51,6 +52,12 @@ pub enum Invalid {
     Chunks {
         /// As given.
         credit: u32,
+    },
+    /// A restart policy allows too many.
+    #[error("a handler is restarted {RESTARTS_MAX} times within a time at most, not {restarts}")]
+    Restarts {
+        /// As given.
+        restarts: u32,
     },
     /// The credit is zero or too high.
     #[error("a credit lies between 1 and {CREDIT_MAX}, this one is {credit}")]

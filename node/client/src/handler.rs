@@ -7,6 +7,7 @@ use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{Counter, Epoch, ExchangeName, LeaderEpoch};
 use squall_kernel::limits::REASON_BYTES_MAX;
+pub use squall_kernel::supervision::{Restart, Supervision};
 
 use crate::leadership::{Context, LeadershipChange};
 use crate::talk::Talk;
@@ -145,7 +146,30 @@ pub struct ServerInfo {
 }
 
 /// Answers requests. One call at a time per handler; attach several handlers for concurrency. A panic is caught and
-/// counted: the request ends as `failed` with the panic's words, the handler goes on by its restart policy, the node lives.
+/// counted: the request ends as `failed` with the panic's words, the handler goes on by its restart policy
+/// ([`Supervision`]), the node lives.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use squall_client::{Answer, Delivery, Handler};
+///
+/// #[derive(Default)]
+/// struct Cache(HashMap<Vec<u8>, u64>);
+///
+/// impl Handler for Cache {
+///     async fn handle(&mut self, delivery: Delivery) -> Answer {
+///         let times = self.0.entry(delivery.key.to_vec()).or_default();
+///         *times += 1;
+///         Answer::Reply(times.to_string().into())
+///     }
+///
+///     /// What a panic left half done is not trusted.
+///     fn restarted(&mut self) {
+///         *self = Self::default();
+///     }
+/// }
+/// ```
 pub trait Handler: Send + 'static {
     /// Takes its context, before anything else: to be kept by a handler that leads, and given to tasks of its own. The
     /// default takes no interest.
@@ -159,6 +183,16 @@ pub trait Handler: Send + 'static {
     /// Takes a notice. The default takes no interest.
     fn notice(&mut self, notice: Notice) {
         drop(notice);
+    }
+
+    /// Is restarted, after a panic or once it was done: puts itself into a state in which it can go on. The default leaves
+    /// everything as it is. A panic in here is one more.
+    fn restarted(&mut self) {}
+
+    /// True when it has done what it was for: asked after each request. What follows is up to its restart policy. By
+    /// default it never has.
+    fn is_done(&self) -> bool {
+        false
     }
 
     /// Takes a change of its leadership. The default takes no interest.

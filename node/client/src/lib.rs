@@ -42,7 +42,7 @@ pub use attachment::{Attachment, AttachmentCounts};
 pub use chunks::{CHUNKS_DEFAULT, Chunk, Chunks};
 pub use client::{Client, Declared};
 pub use error::{AttachError, CommandError, ConnectError, Ended, Invalid, RequestError};
-pub use handler::{Answer, Delivery, Handler, Notice, NoticeKind, ServerInfo};
+pub use handler::{Answer, Delivery, Handler, Notice, NoticeKind, Restart, ServerInfo, Supervision};
 pub use leadership::{
     Context, FencingToken, LeaderGuard, Leadership, LeadershipChange, LeaseOver, NotLeading,
 };

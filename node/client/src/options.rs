@@ -6,6 +6,7 @@ use bytes::Bytes;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ExchangeName, NodeName};
 use squall_kernel::registry::{Pattern, RoutingFunction, Settings, Strategy, Takeover};
+use squall_kernel::supervision::Supervision;
 
 use crate::limits;
 
@@ -90,6 +91,8 @@ pub struct AttachOptions {
     /// How long the node may refuse the attachment, because the exchange is unknown or unavailable, before it ends. The
     /// time without any connection does not count.
     pub wait: Duration,
+    /// What becomes of it after a panic, and when it is done.
+    pub supervision: Supervision,
 }
 
 impl Default for AttachOptions {
@@ -99,6 +102,7 @@ impl Default for AttachOptions {
             connection_tag: String::new(),
             credit: limits::CREDIT_DEFAULT,
             wait: Duration::from_secs(10),
+            supervision: Supervision::default(),
         }
     }
 }

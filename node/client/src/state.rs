@@ -10,7 +10,7 @@ use squall_kernel::frame::Frame;
 use squall_kernel::id::{ClusterId, ExchangeId, ExchangeName, MessageId, NodeId, NodeName, Pid};
 use squall_kernel::limits::NODES_MAX;
 use squall_kernel::message::{Call, ClientMessage, NodeMessage, SettleWord, control, parse};
-use squall_kernel::reason::NoReply;
+use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::registry::Introduction;
 use squall_kernel::tasks::SettleResult;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -263,7 +263,7 @@ impl Shared {
             // An attachment nobody waits for any more: the node is told to forget it.
             if let NodeMessage::Attached { handler, .. } = message {
                 drop(state);
-                self.detach(generation, handler.serial);
+                self.detach(generation, handler.serial, DetachReason::Asked);
             }
             return;
         };
@@ -317,9 +317,12 @@ impl Shared {
 
     /// Forgets a handler and tells the node, if the connection still stands and its queue has room; where it has none,
     /// deliveries to the forgotten handler are turned away.
-    pub(crate) fn detach(&self, generation: Generation, serial: u64) {
+    pub(crate) fn detach(&self, generation: Generation, serial: u64, reason: DetachReason) {
         self.remove_handler(serial);
-        let frame = control(&ClientMessage::Detach { handler: serial });
+        let frame = control(&ClientMessage::Detach {
+            handler: serial,
+            reason,
+        });
         if self
             .outbound
             .try_send(Outgoing::Bound { generation, frame })

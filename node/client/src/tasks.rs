@@ -196,6 +196,7 @@ pub(crate) async fn work(
         connection_tag: String::new(),
         credit: options.credit,
         wait: options.wait,
+        ..AttachOptions::default()
     };
     let crew = Crew::new(Arc::clone(client.shared()), worker);
     attachment::work(client, name, options, |events| tokio::spawn(crew.run(events))).await

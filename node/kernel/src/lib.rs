@@ -32,6 +32,7 @@ pub mod reason;
 pub mod registry;
 pub mod spread;
 pub mod subscriptions;
+pub mod supervision;
 pub mod talk;
 pub mod tasks;
 pub mod time;

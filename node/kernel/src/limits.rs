@@ -99,6 +99,8 @@ pub const TASK_ENDS_AT_ONCE_MAX: usize = 4096;
 pub const FORWARDS_AT_ONCE_MAX: usize = 64;
 /// What a worker says on giving a task back, in bytes.
 pub const GIVE_BACK_TEXT_BYTES_MAX: usize = 256;
+/// Restarts of a handler that are remembered, so the most its policy may allow.
+pub const RESTARTS_MAX: u32 = 1000;
 /// Longest wait before a task that was given back is tried again, and longest prolongation of a lease.
 pub const TASK_WAIT_MAX: Span = Span::from_ms(3_600_000);
 /// How long a scheduler has to name a worker.

@@ -521,6 +521,8 @@ pub enum ClientMessage {
     Detach {
         /// Serial of the handler.
         handler: u64,
+        /// Why: it asks for it, it panicked too often, or it is done.
+        reason: DetachReason,
     },
     /// Declares an exchange, deletes one: any registry command a client may give.
     Propose {

@@ -162,6 +162,8 @@ reasons! {
         ClientGone = "client gone",
         /// It panicked more often than its policy allows.
         Panicked = "panicked",
+        /// It has done what it was for.
+        Done = "done",
         /// Its exchange was deleted.
         ExchangeDeleted = "exchange deleted",
     }

@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::data::{DataConfig, DataPlane};
 use crate::functions::{self, Question, Routed};
 use crate::handlers::HandlerTags;
+use crate::introspect::{EventLog, Wake};
 use crate::journal::Journal;
 use crate::lease::LeaseClock;
 use crate::limits::TELL_EVERY;
@@ -91,6 +92,8 @@ pub(super) struct Cluster {
     pub(super) net: Arc<Net>,
     pub(super) planes: Vec<Arc<DataPlane>>,
     pub(super) leases: Vec<Arc<LeaseClock>>,
+    /// Timelines, in the order in which nodes started.
+    pub(super) events: Vec<Arc<EventLog>>,
     appointments: Vec<mpsc::Receiver<Command>>,
     pub(super) registry: Registry,
     dead: HashSet<NodeId>,
@@ -138,6 +141,7 @@ impl Cluster {
             net: Arc::default(),
             planes: Vec::new(),
             leases: Vec::new(),
+            events: Vec::new(),
             appointments: Vec::new(),
             registry: Registry::default(),
             dead: HashSet::new(),
@@ -172,7 +176,10 @@ impl Cluster {
     fn start(&mut self, n: usize, journal: Option<Journal>) {
         let lease = Arc::new(LeaseClock::default());
         lease.set(Instant(u64::MAX));
+        let events = Arc::new(EventLog::new(Incarnation(1), Wake::default()));
+        self.events.push(Arc::clone(&events));
         let (plane, appointments) = DataPlane::start(DataConfig {
+            events: Some(events),
             functions: functions(),
             node: node(n),
             boot: Boot(1),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use squall_client::handler::{Answer, Delivery, Handler, panic_words};
+use squall_client::handler::{Answer, Delivery, Handler, Supervision, panic_words};
 use squall_client::leadership::{Changes, Context};
 use squall_client::talk::{Line, Talk};
 use squall_kernel::exchange::RequestKey;
@@ -13,13 +13,14 @@ use squall_kernel::id::{ExchangeName, Pid};
 use squall_kernel::limits::{MAILBOX_BOUND, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
 use squall_kernel::message::SystemMessage;
 use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::supervision::{Exit, Supervisor, Verdict};
 use squall_kernel::time::{Instant, Span};
 use tracing::Instrument;
 
 use super::caught::{catch, catch_now};
 use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, notice_of};
 use crate::data::DataContext;
-use crate::limits::{PANIC_WINDOW, PANICS_MAX};
+use crate::journal::Fact;
 use crate::process::{Inbox, Mailbox, Process, ProcessKind, Push, mailbox};
 use crate::spans;
 use crate::talks;
@@ -61,8 +62,8 @@ impl HandlerSink for Mailbox<Mail> {
 }
 
 impl Handlers {
-    /// Attaches a handler that runs inside this node, until it is detached. After a panic it goes on with the next
-    /// delivery; too many of them within a minute detach it.
+    /// Attaches a handler that runs inside this node, until it is detached. After a panic it is restarted; too many of them
+    /// within a minute detach it.
     ///
     /// # Errors
     /// [`AttachError`].
@@ -70,6 +71,20 @@ impl Handlers {
         self: &Arc<Self>,
         exchange: &ExchangeName,
         tags: HandlerTags,
+        handler: impl Handler,
+    ) -> Result<Pid, AttachError> {
+        self.attach_supervised(exchange, tags, Supervision::default(), handler)
+    }
+
+    /// As [`Handlers::attach_embedded`], with a restart policy of its own.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub fn attach_supervised(
+        self: &Arc<Self>,
+        exchange: &ExchangeName,
+        tags: HandlerTags,
+        supervision: Supervision,
         handler: impl Handler,
     ) -> Result<Pid, AttachError> {
         let context = Arc::clone(&self.context);
@@ -90,8 +105,8 @@ impl Handlers {
             process,
             inbox,
             handlers: Arc::downgrade(self),
-            panics: 0,
-            window: now,
+            supervisor: Supervisor::new(supervision),
+            over: false,
             changes: standing.changes(),
             carrier: Arc::new(talks::Embedded(Arc::clone(&context))),
             context: Arc::clone(&context),
@@ -108,8 +123,9 @@ struct Embedded<H> {
     process: Arc<Process>,
     inbox: Inbox<Mail>,
     handlers: Weak<Handlers>,
-    panics: u32,
-    window: Instant,
+    supervisor: Supervisor,
+    /// It is detached for good and not called any more.
+    over: bool,
     changes: Changes,
     carrier: Arc<talks::Embedded>,
     context: Arc<DataContext>,
@@ -138,6 +154,9 @@ impl<H: Handler> Embedded<H> {
     }
 
     async fn deliver(&mut self, frame: Frame, put: Instant) {
+        if self.over {
+            return self.give_back(&frame);
+        }
         if put + Span::from_ms(u64::from(frame.left_ms)) <= self.context.clock.now() {
             // Its requester has given up: work on it would only delay the others.
             return count(&self.context.wire.tally.expired);
@@ -174,21 +193,40 @@ impl<H: Handler> Embedded<H> {
         };
         // The call itself may panic, not only the future it gives.
         let call = async { self.handler.handle(delivery).await };
-        let reply = match catch(call).instrument(span).await {
-            Ok(answer) => {
-                let (status, payload) = checked(answer);
-                back.reply(pid, status, payload)
-            }
+        let (panic, (status, payload)) = match catch(call).instrument(span).await {
+            Ok(answer) => (None, checked(answer)),
             Err(panic) => {
-                self.panicked();
-                back.reply(pid, Status::None(NoReply::Failed), words(panic_words(&*panic)))
+                let panic = panic_words(&*panic);
+                (Some(panic.clone()), (Status::None(NoReply::Failed), words(panic)))
             }
         };
+        let reply = back.reply(pid, status, payload);
         self.process.count_sent(1);
         // One that has given the request up is not there to take the answer.
         if line.finish(reply.status == Status::Reply).await {
             self.context.wire.reply(reply);
         }
+        match panic {
+            Some(words) => self.panicked(&words),
+            None => self.look_if_done(),
+        }
+    }
+
+    /// It was delivered, and will not be handled here.
+    fn give_back(&self, frame: &Frame) {
+        let (pid, request) = (
+            self.process.pid(),
+            RequestKey {
+                origin: frame.origin,
+                message: frame.message,
+            },
+        );
+        self.context.tell(|| Fact::GivenBack {
+            request,
+            handler: pid,
+        });
+        let back = ReturnPath::of(frame).none(pid, NoReply::Unreachable);
+        self.context.wire.reply(back);
     }
 
     fn notice(&mut self, message: &SystemMessage) {
@@ -197,24 +235,52 @@ impl<H: Handler> Embedded<H> {
     }
 
     fn tell(&mut self, call: impl FnOnce(&mut H)) {
-        if catch_now(|| call(&mut self.handler)).is_err() {
-            self.panicked();
+        if self.over {
+            return;
+        }
+        if let Err(panic) = catch_now(|| call(&mut self.handler)) {
+            self.panicked(&panic_words(&*panic));
         }
     }
 
-    fn panicked(&mut self) {
-        self.process.count_restart();
-        let now = self.context.clock.now();
-        if now.since(self.window) > PANIC_WINDOW {
-            (self.window, self.panics) = (now, 0);
+    fn look_if_done(&mut self) {
+        match catch_now(|| self.handler.is_done()) {
+            Ok(false) => {}
+            Ok(true) => self.ended(Exit::Done),
+            Err(panic) => self.panicked(&panic_words(&*panic)),
         }
-        self.panics += 1;
-        let pid = self.process.pid();
-        tracing::warn!(handler = %pid, exchange = %self.exchange, panics = self.panics, "handler panicked");
-        if self.panics > PANICS_MAX
-            && let Some(handlers) = self.handlers.upgrade()
-        {
-            handlers.detach(pid.serial, DetachReason::Panicked);
+    }
+
+    fn panicked(&mut self, words: &str) {
+        self.tell_of_panic(words);
+        self.ended(Exit::Panicked);
+    }
+
+    fn tell_of_panic(&self, words: &str) {
+        if let Some(handlers) = self.handlers.upgrade() {
+            handlers.panicked(self.exchange.as_str(), self.process.pid(), words);
+        }
+    }
+
+    /// What follows from the end of a run, by its policy. A panic while it is restarted is one more.
+    fn ended(&mut self, mut exit: Exit) {
+        while !self.over {
+            match self.supervisor.ended(self.context.clock.now(), exit) {
+                Verdict::Restart => {
+                    self.process.count_restart();
+                    match catch_now(|| self.handler.restarted()) {
+                        Ok(()) => return,
+                        Err(panic) => self.tell_of_panic(&panic_words(&*panic)),
+                    }
+                    exit = Exit::Panicked;
+                }
+                Verdict::Detach(reason) => {
+                    self.over = true;
+                    if let Some(handlers) = self.handlers.upgrade() {
+                        handlers.detach(self.process.pid().serial, reason);
+                    }
+                }
+            }
         }
     }
 }

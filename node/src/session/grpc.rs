@@ -10,7 +10,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ExchangeId, ExchangeName};
 use squall_kernel::limits::TAG_BYTES_MAX;
-use squall_kernel::reason::TalkFault;
+use squall_kernel::reason::{DetachReason, TalkFault};
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 use squall_proto::v1::client_action::Action;
@@ -453,7 +453,7 @@ impl Grpc {
         let detached = self
             .serials
             .get(&number)
-            .is_some_and(|serial| self.session.detach(*serial));
+            .is_some_and(|serial| self.session.detach(*serial, DetachReason::Asked));
         (!detached).then(|| refused(number, format!("there is no handler {number}")))
     }
 

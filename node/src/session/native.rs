@@ -298,8 +298,8 @@ impl<P: Proposer> Native<P> {
                 };
                 self.attach(call, &name, tags, credit)
             }
-            ClientMessage::Detach { handler } => {
-                self.session.detach(handler);
+            ClientMessage::Detach { handler, reason } => {
+                self.session.detach(handler, reason);
                 return Ok(());
             }
             ClientMessage::Propose { call, command } => match self.propose(call, command) {

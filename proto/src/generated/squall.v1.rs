@@ -517,7 +517,7 @@ pub struct Event {
     /// Milliseconds since the Unix epoch.
     #[prost(uint64, tag = "2")]
     pub unix_ms: u64,
-    /// Kind, for example "owner-changed", "link-down", "meta-leader", "fault-set".
+    /// Kind, for example "owner-changed", "link-down", "meta-leader", "fault-set", "handler-panicked", "handler-exited".
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
     /// Exchange, node or fault it is about.

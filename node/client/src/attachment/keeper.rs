@@ -32,10 +32,17 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+    /// Until it is `stopped`, or its worker has given the handler up.
+    pub(super) async fn run(
+        mut self,
+        mut stopped: oneshot::Receiver<()>,
+        mut given_up: oneshot::Receiver<DetachReason>,
+    ) {
         let mut attached = None;
         let why = tokio::select! {
             _ = &mut stopped => Ended::Closed,
+            // One whose sender is gone never gives up.
+            Ok(reason) = &mut given_up => Ended::Detached(reason),
             why = self.keep(&mut attached) => why,
         };
         if self.works {
@@ -45,7 +52,11 @@ impl Keeper {
         // Before the owner hears of it: it may appoint another one at once.
         self.route.grants().give_up();
         if let Some((generation, pid)) = attached {
-            self.shared.detach(generation, pid.serial);
+            let reason = match why {
+                Ended::Detached(reason) => reason,
+                _ => DetachReason::Asked,
+            };
+            self.shared.detach(generation, pid.serial, reason);
         }
         self.status.send_replace(Standing::Ended(why));
     }
@@ -67,11 +78,11 @@ impl Keeper {
                 None => {}
                 Some(Loss::NoticeDropped) => {
                     self.route.grants().give_up();
-                    self.shared.detach(generation, pid.serial);
+                    self.shared.detach(generation, pid.serial, DetachReason::Asked);
                 }
-                Some(Loss::Detached(reason @ (DetachReason::Asked | DetachReason::Panicked))) => {
-                    return Ended::Detached(reason);
-                }
+                Some(Loss::Detached(
+                    reason @ (DetachReason::Asked | DetachReason::Panicked | DetachReason::Done),
+                )) => return Ended::Detached(reason),
                 Some(Loss::Detached(_)) => {}
             }
         }

@@ -12,8 +12,9 @@ use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{ClusterId, Counter, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
 use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
 use squall_kernel::message::{ClientMessage, Server, System, SystemMessage};
-use squall_kernel::reason::NoReply;
-use tokio::sync::mpsc;
+use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::supervision::{Exit, Supervision, Supervisor, Verdict};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::route::{Event, Taken, answer};
@@ -36,6 +37,10 @@ pub(super) struct Worker<H> {
     /// Latest notice told.
     told: (Epoch, Counter),
     changes: Changes,
+    since: Instant,
+    supervisor: Supervisor,
+    /// Told when the handler is given up; it is not called any more then.
+    give_up: Option<oneshot::Sender<DetachReason>>,
 }
 
 /// What the handler is attached as.
@@ -53,6 +58,8 @@ impl<H: Handler> Worker<H> {
         handler: H,
         counters: Arc<Counters>,
         changes: Changes,
+        supervision: Supervision,
+        give_up: oneshot::Sender<DetachReason>,
     ) -> Self {
         let (fence, told) = Default::default();
         Self {
@@ -64,6 +71,9 @@ impl<H: Handler> Worker<H> {
             fence,
             told,
             changes,
+            since: Instant::now(),
+            supervisor: Supervisor::new(supervision),
+            give_up: Some(give_up),
         }
     }
 
@@ -132,11 +142,47 @@ impl<H: Handler> Worker<H> {
         };
         // A closed client has nobody to answer to.
         let _closed = self.shared.outbound.send(out).await;
+        if status == Status::None(NoReply::Failed) {
+            self.ended(Exit::Panicked);
+        } else {
+            self.look_if_done();
+        }
+    }
+
+    /// What follows from the end of a run; once it is given up the handler is not called any more.
+    fn ended(&mut self, mut exit: Exit) {
+        while self.give_up.is_some() {
+            let now = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+            match self.supervisor.ended(squall_kernel::time::Instant(now), exit) {
+                Verdict::Restart if self.call(Handler::restarted).is_some() => return,
+                Verdict::Restart => exit = Exit::Panicked,
+                Verdict::Detach(reason) => {
+                    tracing::error!(exchange = %self.name, %reason, "the handler is detached for good");
+                    let told = self.give_up.take().map(|keeper| keeper.send(reason));
+                    // Without a keeper it is detached already.
+                    let _detached = told;
+                }
+            }
+        }
+    }
+
+    fn look_if_done(&mut self) {
+        if self.give_up.is_none() {
+            return;
+        }
+        match self.call(|handler| handler.is_done()) {
+            Some(false) => {}
+            Some(true) => self.ended(Exit::Done),
+            None => self.ended(Exit::Panicked),
+        }
     }
 
     /// Why a delivery is not handled at all.
     fn refusal(&mut self, taken: &Taken) -> Option<NoReply> {
         let frame = &taken.frame;
+        if self.give_up.is_none() {
+            return Some(NoReply::Unreachable);
+        }
         let current = self.me.is_some_and(|me| me.exchange == frame.exchange);
         if !current || self.fence.pass(frame.epoch, frame.leader_epoch).is_err() {
             count(&self.counters.fenced);
@@ -178,7 +224,7 @@ impl<H: Handler> Worker<H> {
             Err(panic) => {
                 let words = panic_words(&*panic);
                 count(&self.counters.panicked);
-                tracing::error!(exchange = %self.name, words, "the handler panicked; it goes on with the next request");
+                tracing::error!(exchange = %self.name, words, "the handler panicked");
                 (Status::None(NoReply::Failed), Bytes::from(words))
             }
         }
@@ -224,10 +270,19 @@ impl<H: Handler> Worker<H> {
     }
 
     fn tell(&mut self, call: impl FnOnce(&mut H)) {
+        if self.give_up.is_some() && self.call(call).is_none() {
+            self.ended(Exit::Panicked);
+        }
+    }
+
+    /// Calls the handler; none when it panics.
+    fn call<T>(&mut self, call: impl FnOnce(&mut H) -> T) -> Option<T> {
         let handler = &mut self.handler;
-        if catch_unwind(AssertUnwindSafe(move || call(handler))).is_err() {
+        let called = catch_unwind(AssertUnwindSafe(move || call(handler))).ok();
+        if called.is_none() {
             count(&self.counters.panicked);
         }
+        called
     }
 
     fn words(&self, what: System) -> NoticeKind {

@@ -6,11 +6,11 @@ use crate::fake_node::{Conn, EXCHANGE, FakeNode};
 use bytes::Bytes;
 use squall_client::{
     Answer, AttachError, AttachOptions, Attachment, Client, ConnectOptions, Delivery, Ended, Handler, Notice,
-    NoticeKind,
+    NoticeKind, Supervision,
 };
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
 use squall_kernel::id::{Counter, Epoch, LeaderEpoch, MessageId, NodeId, Pid};
-use squall_kernel::message::{ClientMessage, NodeMessage, Server, System, SystemMessage};
+use squall_kernel::message::{ClientMessage, NodeMessage, Server, System, SystemMessage, parse};
 use squall_kernel::reason::{DetachReason, NoReply};
 use tokio::sync::mpsc;
 
@@ -57,12 +57,17 @@ pub(crate) async fn connected(node: &FakeNode) -> (Client, Conn) {
 }
 
 pub(crate) async fn attached() -> Scene {
+    attached_under(Supervision::default()).await
+}
+
+async fn attached_under(supervision: Supervision) -> Scene {
     let node = FakeNode::start("a", 1).await;
     let (client, mut conn) = connected(&node).await;
     let (sender, notices) = mpsc::channel(16);
     let options = AttachOptions {
         service_tag: "eu".into(),
         wait: LONG,
+        supervision,
         ..AttachOptions::default()
     };
     let (attachment, pid) = tokio::join!(
@@ -152,6 +157,41 @@ async fn a_panic_fails_one_request_and_the_handler_goes_on() {
     scene.conn.send(&delivery(SERIAL, 1, b"fine")).await;
     assert_eq!(scene.conn.answer().await.status, Status::Reply);
     assert_eq!(scene.attachment.counts().panicked, 1);
+}
+
+/// Issue 4, supervision: one panic too many, and the handler is detached and stays so; what waits for it goes elsewhere.
+#[tokio::test]
+async fn a_handler_that_panics_too_often_is_detached_for_good() {
+    let once = Supervision {
+        restarts: 1,
+        ..Supervision::default()
+    };
+    let mut scene = attached_under(once).await;
+    for payload in [&b"panic"[..], b"panic", b"waits"] {
+        scene.conn.send(&delivery(SERIAL, 1, payload)).await;
+    }
+    for _ in 0..2 {
+        assert_eq!(scene.conn.answer().await.status, Status::None(NoReply::Failed));
+    }
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let frame = scene.conn.next().await.expect("a frame comes");
+        match frame.kind {
+            Kind::Reply => {
+                assert_eq!(frame.status, Status::None(NoReply::Unreachable), "not handled");
+                told.push("given back");
+            }
+            _ => {
+                if let ClientMessage::Detach { handler, reason } = parse(&frame.payload).unwrap() {
+                    assert_eq!((handler, reason), (SERIAL, DetachReason::Panicked));
+                    told.push("detached");
+                }
+            }
+        }
+    }
+    let ended = scene.attachment.ended().await;
+    assert_eq!(ended, Ended::Detached(DetachReason::Panicked));
+    assert_eq!(scene.attachment.counts().panicked, 2);
 }
 
 #[tokio::test]
@@ -329,7 +369,10 @@ async fn dropping_and_detaching_both_tell_the_node() {
     drop(scene.attachment);
     assert_eq!(
         scene.conn.message().await,
-        ClientMessage::Detach { handler: SERIAL }
+        ClientMessage::Detach {
+            handler: SERIAL,
+            reason: DetachReason::Asked,
+        }
     );
     let (notices, _) = mpsc::channel(1);
     let (attachment, _) = tokio::join!(
@@ -339,7 +382,13 @@ async fn dropping_and_detaching_both_tell_the_node() {
         scene.conn.attach(6)
     );
     let (message, ()) = tokio::join!(scene.conn.message(), attachment.unwrap().detach());
-    assert_eq!(message, ClientMessage::Detach { handler: 6 });
+    assert_eq!(
+        message,
+        ClientMessage::Detach {
+            handler: 6,
+            reason: DetachReason::Asked,
+        }
+    );
     let (end, ()) = tokio::join!(scene.conn.next(), scene.client.close());
     assert_eq!(end, None, "a closed client leaves");
 }

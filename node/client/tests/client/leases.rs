@@ -9,7 +9,7 @@ use squall_client::{
 use squall_kernel::frame::Status;
 use squall_kernel::id::{Counter, Epoch, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::{ClientMessage, NodeMessage, System, SystemMessage};
-use squall_kernel::reason::SentAway;
+use squall_kernel::reason::{DetachReason, SentAway};
 use squall_kernel::time::{Instant, Span};
 
 use crate::fake_node::{Conn, EXCHANGE, FakeNode};
@@ -120,7 +120,10 @@ async fn a_leader_that_detaches_gives_up_before_its_node_hears_of_it() {
     drop(scene.attachment);
     assert_eq!(
         scene.conn.message().await,
-        ClientMessage::Detach { handler: SERIAL }
+        ClientMessage::Detach {
+            handler: SERIAL,
+            reason: DetachReason::Asked,
+        }
     );
     assert_eq!(context.leadership(), None);
 }
