@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::exchanges::Exchanges;
 use crate::functions;
-use crate::handlers::{Exits, Handlers};
+use crate::handlers::{CountsTable, Exits, Handlers};
 use crate::introspect::EventLog;
 use crate::journal::{Fact, Journal};
 use crate::lease::LeaseClock;
@@ -82,6 +82,7 @@ pub struct DataContext {
     pub(crate) sampler: Sampler,
     pub(crate) functions: functions::Registry,
     pub(crate) exits: Exits,
+    pub(crate) counts: CountsTable,
     /// Whether this node has been without a lease for long: see [`DataPlane::isolated`].
     pub(crate) isolated: watch::Sender<bool>,
     /// Round trips to other nodes, where they were measured.
@@ -168,6 +169,7 @@ impl DataPlane {
             sampler: config.sampler,
             functions: config.functions,
             exits: Exits::new(config.events),
+            counts: CountsTable::default(),
             isolated: watch::Sender::new(false),
             round_trips: ArcSwap::default(),
             registry: ArcSwap::default(),

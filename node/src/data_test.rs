@@ -9,6 +9,8 @@ mod failover;
 mod grpc_session;
 #[path = "data_test/leases.rs"]
 mod leases;
+#[path = "data_test/mailboxes.rs"]
+mod mailboxes;
 #[path = "data_test/middleware.rs"]
 mod middleware;
 #[path = "data_test/middleware_grpc.rs"]

@@ -8,12 +8,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use squall_kernel::exchange::Signature;
+use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::TAG_BYTES_MAX;
 use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
 use squall_kernel::publishing::{ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::registry::Pattern;
 
 use crate::data::{Change, DataContext};
 use crate::process::{Process, Push};
@@ -30,18 +32,20 @@ mod leases;
 mod notice;
 mod rolls;
 mod told;
+mod waiting;
 mod work;
 
 pub use attachment::{Attachment, HandlerSink};
 pub(crate) use caught::catch_now;
 pub use caught::panics_are_caught;
-use counts::CountsTable;
-pub use counts::DeliveryStats;
+pub(crate) use counts::{CountsTable, DeliveryCounts};
+pub use counts::{DeliveryStats, MailboxStats};
 use due::Due;
 pub(crate) use exits::Exits;
 pub use notice::notice_of;
 use rolls::Rolls;
 use squall_kernel::view::Heard;
+use waiting::Line;
 
 /// Tags of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -92,7 +96,6 @@ struct Attachments {
 pub struct Handlers {
     context: Arc<DataContext>,
     attachments: RwLock<Attachments>,
-    counts: CountsTable,
     /// When which unconfirmed attachment is sent again.
     due: Due,
     /// When the owner is asked for the lease of which leader.
@@ -105,7 +108,6 @@ impl Handlers {
         Self {
             context,
             attachments: RwLock::default(),
-            counts: CountsTable::default(),
             due: Due::default(),
             asks: Due::default(),
             rolls: Rolls::default(),
@@ -139,7 +141,8 @@ impl Handlers {
             credit,
             process,
             sink,
-            self.counts.of(exchange),
+            self.context.counts.of(exchange),
+            self.line_of(exchange),
         ));
         {
             let mut all = self.write();
@@ -152,6 +155,15 @@ impl Handlers {
         }
         self.send_attach(&attachment);
         Ok(attachment)
+    }
+
+    /// Whether requests to handlers of that exchange wait in a line of their own.
+    fn line_of(&self, exchange: ExchangeId) -> Option<Line> {
+        let registry = self.context.registry();
+        let record = registry.exchanges.get(&exchange)?;
+        (record.pattern != Pattern::Task)
+            .then(|| Line::of(&record.settings))
+            .flatten()
     }
 
     /// Detaches a handler; what was delivered to it can still be answered. False when there is no such handler.
@@ -180,6 +192,7 @@ impl Handlers {
         if matches!(reason, DetachReason::Panicked | DetachReason::Done) {
             self.exited(&attachment, reason.as_str());
         }
+        self.close_line(&attachment);
         attachment.sink().detached(&attachment, reason);
         self.call_roll_of(attachment.exchange());
         true
@@ -217,35 +230,58 @@ impl Handlers {
             attachment.counts().fenced();
             return self.refuse(&attachment, &frame, NoReply::Fenced);
         };
+        if let Some(line) = attachment.line() {
+            return self.line_up(&attachment, line, pass, frame);
+        }
         if !attachment.take_credit() {
+            attachment.counts().rejected();
             attachment.process().count_dropped();
             self.given_back(&attachment, &frame);
             return self.refuse(&attachment, &frame, NoReply::Rejected);
         }
+        match self.hand_over(&attachment, pass, frame) {
+            Ok(confirm) => confirm
+                .into_iter()
+                .for_each(|confirm| self.context.wire.reply(confirm)),
+            Err((frame, reason)) => {
+                self.given_back(&attachment, &frame);
+                self.refuse(&attachment, &frame, reason);
+            }
+        }
+    }
+
+    /// Gives a delivery to a handler that has room for it. What has to be confirmed is confirmed by the frame it gives; one
+    /// that was not taken comes back with the reason.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a delivery that is taken must not cost an allocation"
+    )]
+    fn hand_over(
+        &self,
+        attachment: &Arc<Attachment>,
+        pass: Pass,
+        frame: Frame,
+    ) -> Result<Option<Frame>, (Frame, NoReply)> {
         let confirmed = (frame.count == ONE_WAY_CONFIRMED).then(|| ReturnPath::of(&frame));
         let frame = Frame {
             count: confirmed.as_ref().map_or(frame.count, |_| ONE_WAY),
             ..frame
         };
-        let (frame, reason) = match attachment.sink().deliver(pass, &attachment, frame) {
+        let (frame, reason) = match attachment.sink().deliver(pass, attachment, frame) {
             Ok(()) => {
-                if let Some(back) = confirmed {
-                    self.context
-                        .wire
-                        .reply(back.reply(attachment.pid(), Status::Reply, Bytes::new()));
-                }
-                return attachment.counts().accepted();
+                attachment.counts().accepted();
+                let confirm = |back: ReturnPath| back.reply(attachment.pid(), Status::Reply, Bytes::new());
+                return Ok(confirmed.map(confirm));
             }
             Err(Push::Full(frame)) => (frame, NoReply::Rejected),
             Err(Push::Closed(frame)) => (frame, NoReply::Unreachable),
         };
-        let frame = Frame {
-            count: confirmed.map_or(frame.count, |_| ONE_WAY_CONFIRMED),
-            ..frame
-        };
+        if reason == NoReply::Rejected {
+            attachment.counts().rejected();
+        }
         attachment.give_credit();
-        self.given_back(&attachment, &frame);
-        self.refuse(&attachment, &frame, reason);
+        let count = confirmed.map_or(frame.count, |_| ONE_WAY_CONFIRMED);
+        Err((Frame { count, ..frame }, reason))
     }
 
     fn refuse(&self, attachment: &Attachment, frame: &Frame, reason: NoReply) {
@@ -327,7 +363,9 @@ impl Handlers {
     }
 
     pub(crate) fn registry_changed(&self, change: &Change) {
-        self.counts.keep(|exchange| change.exchange(exchange).is_some());
+        self.context
+            .counts
+            .keep(|exchange| change.exchange(exchange).is_some());
         let all: Vec<Arc<Attachment>> = self.read().by_serial.values().cloned().collect();
         for attachment in all {
             let Some(record) = change.exchange(attachment.exchange()) else {

@@ -37,6 +37,8 @@ pub const RETRY_FIRST: Span = Span::from_ms(2);
 /// Longest wait between two tries.
 pub const RETRY_CAP: Span = Span::from_ms(50);
 pub use squall_kernel::limits::ATTACH_CAP;
+/// Requests that a full mailbox under `block` holds back for one handler; what is beyond is turned away.
+pub const REQUESTS_HELD_MAX: usize = 1024;
 /// Events of handlers' panics and exits in the timeline within [`EXIT_EVENTS_WINDOW`]; what is beyond is counted.
 pub const EXIT_EVENTS_MAX: u32 = 10;
 /// See [`EXIT_EVENTS_MAX`].

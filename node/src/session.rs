@@ -419,6 +419,7 @@ impl Session {
         if let Some(handler) = self.handlers.get(&key.handler) {
             let now = context.clock.now();
             handler.give_credit();
+            self.plane.handlers.next_in_line(handler);
             handler.process().count_dequeued(delivery.put);
             handler.process().count_busy(now.since(delivery.put));
             handler.process().count_sent(1);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
-use squall_client::operator::Figures;
+use squall_client::operator::{Figures, MailboxFigures};
 use squall_client::{Client, Declaration};
 use squall_kernel::id::{ExchangeName, FunctionName, NodeName};
 use squall_kernel::limits::SCRIPT_BYTES_MAX;
@@ -81,7 +81,8 @@ struct DeclareArgs {
     /// Messages that wait for one handler or subscriber at most [default: 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     mailbox: Option<u32>,
-    /// What a full mailbox does with one more message [default: reject]
+    /// What a full mailbox does with one more message: turn it away, drop the oldest of the lowest priority, or hold it back
+    /// [default: reject]
     #[arg(long, value_name = "POLICY", value_parser = values::when_full())]
     when_full: Option<WhenFull>,
     /// How long a publish is good for when it does not say [default: for ever]
@@ -271,11 +272,16 @@ async fn show(name: &ExchangeName, as_json: bool, connect: &ConnectArgs) -> Resu
         .collect();
     let owned = figures.values().find_map(|at_node| at_node.owned);
     let passed = proxies::passed(exchange, &figures);
+    let mailboxes: MailboxFigures = figures.values().map(|at_node| at_node.mailboxes).sum();
     let mut out = stdout().lock();
     if as_json {
-        writeln!(out, "{:#}", table::object_in_full(exchange, owned, &passed))?;
+        writeln!(
+            out,
+            "{:#}",
+            table::object_in_full(exchange, owned, &passed, mailboxes)
+        )?;
     } else {
-        write!(out, "{}", table::full(exchange, owned, &passed))?;
+        write!(out, "{}", table::full(exchange, owned, &passed, mailboxes))?;
     }
     Ok(())
 }

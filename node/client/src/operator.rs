@@ -14,7 +14,9 @@ use squall_proto::v1::admin_client::AdminClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-pub use certificate::{Answers, Books, Certificate, Doubt, Figures, OwnedFigures, PassedFigures};
+pub use certificate::{
+    Answers, Books, Certificate, Doubt, Figures, MailboxFigures, OwnedFigures, PassedFigures,
+};
 
 /// How long one node may take to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);

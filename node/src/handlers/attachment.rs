@@ -18,6 +18,7 @@ use squall_kernel::view::View;
 
 use super::HandlerTags;
 use super::counts::DeliveryCounts;
+use super::waiting::Line;
 use crate::process::{Process, Push};
 
 /// Where the messages of a handler go. Nothing here waits.
@@ -55,6 +56,7 @@ pub struct Attachment {
     process: Arc<Process>,
     sink: Arc<dyn HandlerSink>,
     counts: Arc<DeliveryCounts>,
+    line: Option<Line>,
     view: Mutex<View>,
     /// Signatures delivered to it: what it claims when its exchange has another owner.
     bound: Mutex<BTreeSet<Signature>>,
@@ -65,6 +67,7 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    #[expect(clippy::too_many_arguments, reason = "what a handler is made of, set once")]
     pub(super) fn new(
         exchange: ExchangeId,
         name: ExchangeName,
@@ -73,6 +76,7 @@ impl Attachment {
         process: Arc<Process>,
         sink: Arc<dyn HandlerSink>,
         counts: Arc<DeliveryCounts>,
+        line: Option<Line>,
     ) -> Self {
         Self {
             exchange,
@@ -83,6 +87,7 @@ impl Attachment {
             process,
             sink,
             counts,
+            line,
             view: Mutex::default(),
             bound: Mutex::default(),
             grants: Grants::default(),
@@ -119,6 +124,11 @@ impl Attachment {
     #[must_use]
     pub fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    /// Where deliveries wait that it does not take yet.
+    pub(super) fn line(&self) -> Option<&Line> {
+        self.line.as_ref()
     }
 
     pub(super) fn counts(&self) -> &DeliveryCounts {

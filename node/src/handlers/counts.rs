@@ -1,4 +1,5 @@
-//! Deliveries that handlers of this node accepted, and those refused for their epoch, by exchange.
+//! Deliveries to handlers of this node by exchange: accepted, refused for their epoch; and what the mailboxes of handlers and
+//! subscribers did with what did not fit.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,7 +13,7 @@ impl Handlers {
     /// Deliveries of an exchange to handlers attached through this node.
     #[must_use]
     pub fn deliveries(&self, exchange: ExchangeId) -> DeliveryStats {
-        self.counts.read(exchange)
+        self.context.counts.read(exchange)
     }
 }
 
@@ -23,12 +24,31 @@ pub struct DeliveryStats {
     pub accepted: u64,
     /// Refused because their epoch was over.
     pub fenced: u64,
+    /// What full mailboxes did.
+    pub mailboxes: MailboxStats,
+}
+
+/// What mailboxes of handlers and subscribers did with messages that they did not give out at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MailboxStats {
+    /// Turned away.
+    pub rejected: u64,
+    /// Dropped to make room.
+    pub dropped: u64,
+    /// Out of time while they waited.
+    pub expired: u64,
+    /// Held back until there was room.
+    pub held: u64,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct DeliveryCounts {
+pub(crate) struct DeliveryCounts {
     accepted: AtomicU64,
     fenced: AtomicU64,
+    rejected: AtomicU64,
+    dropped: AtomicU64,
+    expired: AtomicU64,
+    held: AtomicU64,
 }
 
 impl DeliveryCounts {
@@ -39,14 +59,39 @@ impl DeliveryCounts {
     pub(super) fn fenced(&self) {
         self.fenced.fetch_add(1, Relaxed);
     }
+
+    pub(crate) fn rejected(&self) {
+        self.rejected.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn dropped(&self) {
+        self.dropped.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn expired(&self) {
+        self.expired.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn held(&self) {
+        self.held.fetch_add(1, Relaxed);
+    }
+
+    fn mailboxes(&self) -> MailboxStats {
+        MailboxStats {
+            rejected: self.rejected.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            expired: self.expired.load(Relaxed),
+            held: self.held.load(Relaxed),
+        }
+    }
 }
 
 /// Counts by exchange: kept when the last handler goes, so that nothing is forgotten between two looks.
 #[derive(Debug, Default)]
-pub(super) struct CountsTable(RwLock<HashMap<ExchangeId, Arc<DeliveryCounts>>>);
+pub(crate) struct CountsTable(RwLock<HashMap<ExchangeId, Arc<DeliveryCounts>>>);
 
 impl CountsTable {
-    pub(super) fn of(&self, exchange: ExchangeId) -> Arc<DeliveryCounts> {
+    pub(crate) fn of(&self, exchange: ExchangeId) -> Arc<DeliveryCounts> {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(table.entry(exchange).or_default())
     }
@@ -58,6 +103,7 @@ impl CountsTable {
             .map_or_else(DeliveryStats::default, |counts| DeliveryStats {
                 accepted: counts.accepted.load(Relaxed),
                 fenced: counts.fenced.load(Relaxed),
+                mailboxes: counts.mailboxes(),
             })
     }
 

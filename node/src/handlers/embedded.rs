@@ -35,8 +35,10 @@ impl HandlerSink for Mailbox<Mail> {
     fn deliver(&self, _pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
         let pushed = self.push(Mail::Deliver(frame));
         if pushed.is_ok() {
-            // The mailbox is the bound: credit is for handlers across a connection.
-            handler.give_credit();
+            // The mailbox is the bound, unless requests wait in a line: then it takes one at a time.
+            if handler.line().is_none() {
+                handler.give_credit();
+            }
         }
         pushed.map_err(|push| match push {
             Push::Full(Mail::Deliver(frame)) => Push::Full(frame),
@@ -95,7 +97,10 @@ impl Handlers {
         let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
         let tags = HandlerTags { works: false, ..tags };
         let connection_tag = Bytes::from(tags.connection.clone());
-        let attachment = self.attach(exchange, tags, u32::MAX, Arc::clone(&process), Arc::new(mailbox))?;
+        let id = context.registry().names.get(exchange).copied();
+        let waits = id.is_some_and(|id| self.line_of(id).is_some());
+        let credit = if waits { 1 } else { u32::MAX };
+        let attachment = self.attach(exchange, tags, credit, Arc::clone(&process), Arc::new(mailbox))?;
         let standing = attachment.grants().context();
         let pid = process.pid();
         let embedded = Embedded {
@@ -105,6 +110,7 @@ impl Handlers {
             process,
             inbox,
             handlers: Arc::downgrade(self),
+            attachment: Arc::downgrade(&attachment),
             supervisor: Supervisor::new(supervision),
             over: false,
             changes: standing.changes(),
@@ -123,6 +129,8 @@ struct Embedded<H> {
     process: Arc<Process>,
     inbox: Inbox<Mail>,
     handlers: Weak<Handlers>,
+    /// Weak: the attachment holds the mailbox, which ends with it.
+    attachment: Weak<Attachment>,
     supervisor: Supervisor,
     /// It is detached for good and not called any more.
     over: bool,
@@ -146,7 +154,10 @@ impl<H: Handler> Embedded<H> {
             let Some((mail, put)) = mail else { return };
             let begun = self.context.clock.now();
             match mail {
-                Mail::Deliver(frame) => self.deliver(frame, put).await,
+                Mail::Deliver(frame) => {
+                    self.deliver(frame, put).await;
+                    self.take_next();
+                }
                 Mail::System(message) => self.notice(&message),
             }
             self.process.count_busy(self.context.clock.now().since(begun));
@@ -209,6 +220,15 @@ impl<H: Handler> Embedded<H> {
         match panic {
             Some(words) => self.panicked(&words),
             None => self.look_if_done(),
+        }
+    }
+
+    /// Where requests wait in a line, the next one comes.
+    fn take_next(&self) {
+        let attachment = self.attachment.upgrade().filter(|a| a.line().is_some());
+        if let (Some(handlers), Some(attachment)) = (self.handlers.upgrade(), attachment) {
+            attachment.give_credit();
+            handlers.next_in_line(&attachment);
         }
     }
 

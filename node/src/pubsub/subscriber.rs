@@ -18,6 +18,7 @@ use squall_kernel::registry::{ExchangeRecord, Settings};
 use squall_kernel::time::Instant;
 
 use crate::data::DataContext;
+use crate::handlers::DeliveryCounts;
 use crate::limits::PUBLISHES_HELD_MAX;
 use crate::process::{Process, ProcessKind};
 use crate::wire::ReturnPath;
@@ -63,6 +64,8 @@ pub struct Subscriber {
     exchange: ExchangeId,
     process: Arc<Process>,
     reader: Box<dyn EventSink>,
+    /// What mailboxes of its exchange do here.
+    counts: Arc<DeliveryCounts>,
     /// Its reader has left: what it asked for and is still under way is not to be subscribed any more.
     left: AtomicBool,
     state: Mutex<State>,
@@ -159,6 +162,7 @@ impl Subscriber {
             exchange: record.id,
             process,
             reader,
+            counts: context.counts.of(record.id),
             left: AtomicBool::new(false),
             state: Mutex::new(State {
                 queue: PriorityQueue::new(bound, when_full),
@@ -255,6 +259,7 @@ impl Subscriber {
         self.count_gone(gone);
         if offered == Offered::Rejected {
             self.process.count_dropped();
+            self.counts.rejected();
             if let Some(receipt) = receipt {
                 receipt.fail();
             }
@@ -291,6 +296,7 @@ impl Subscriber {
         if state.held.len() >= PUBLISHES_HELD_MAX {
             return Offered::Rejected;
         }
+        self.counts.held();
         state.held.push_back(Held {
             event: blocked,
             until,
@@ -336,7 +342,11 @@ impl Subscriber {
 
     /// A new copy that made no room for itself was never counted as in.
     fn count_gone(&self, gone: Vec<(Gone, Waiting)>) {
-        for (_, waiting) in gone {
+        for (why, waiting) in gone {
+            match why {
+                Gone::Expired => self.counts.expired(),
+                Gone::Dropped => self.counts.dropped(),
+            }
             self.process.count_dequeued(waiting.put);
             self.process.count_dropped();
         }

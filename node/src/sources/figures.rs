@@ -6,6 +6,7 @@ use squall_kernel::tasks::Scheduling;
 use squall_proto::v1;
 
 use crate::data::DataPlane;
+use crate::handlers::MailboxStats;
 
 /// None when there is no such exchange in this node's copy of the registry.
 pub(super) fn of(
@@ -26,6 +27,7 @@ pub(super) fn of(
         incarnation: me.incarnation.0,
         accepted: deliveries.accepted,
         fenced: deliveries.fenced,
+        mailboxes: Some(mailboxes(deliveries.mailboxes)),
         owner: here.is_some(),
         handlers: here.map_or(0, |owned| owned.handlers),
         bindings: here.map_or(0, |owned| owned.bindings),
@@ -52,6 +54,15 @@ pub(super) fn of(
         late_answers: stats.late,
         ..figures
     })
+}
+
+fn mailboxes(did: MailboxStats) -> v1::MailboxFigures {
+    v1::MailboxFigures {
+        rejected: did.rejected,
+        dropped: did.dropped,
+        expired: did.expired,
+        held: did.held,
+    }
 }
 
 fn scheduler(said: Scheduling) -> v1::SchedulerFigures {

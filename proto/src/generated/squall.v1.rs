@@ -2952,6 +2952,25 @@ pub struct ExchangeFiguresResponse {
     /// Tasks: what became of questions to the scheduler, since the node owns the exchange; not set elsewhere.
     #[prost(message, optional, tag = "22")]
     pub scheduler: ::core::option::Option<SchedulerFigures>,
+    /// What mailboxes of handlers and subscribers at the answering node did.
+    #[prost(message, optional, tag = "23")]
+    pub mailboxes: ::core::option::Option<MailboxFigures>,
+}
+/// What mailboxes did with messages that they did not give out at once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxFigures {
+    /// Turned away: full, or the handler took no more.
+    #[prost(uint64, tag = "1")]
+    pub rejected: u64,
+    /// Dropped to make room for a later one.
+    #[prost(uint64, tag = "2")]
+    pub dropped: u64,
+    /// Out of time while they waited.
+    #[prost(uint64, tag = "3")]
+    pub expired: u64,
+    /// Held back until there was room.
+    #[prost(uint64, tag = "4")]
+    pub held: u64,
 }
 /// What became of questions to the scheduler of an exchange with tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

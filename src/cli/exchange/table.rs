@@ -1,10 +1,10 @@
 //! Exchanges as a table, as a document, and one in full.
 
 use serde_json::{Value, json};
-use squall_client::operator::OwnedFigures;
 #[cfg(test)]
 use squall_client::operator::PassedFigures;
-use squall_proto::v1::ExchangeInfo;
+use squall_client::operator::{MailboxFigures, OwnedFigures};
+use squall_proto::v1::{ExchangeInfo, ExchangeSettings};
 
 use super::super::values::{self, columns};
 use super::proxies::Passes;
@@ -34,7 +34,12 @@ pub(super) fn object(e: &ExchangeInfo) -> Value {
 }
 
 /// With what its owner knows; null where the owner does not answer.
-pub(super) fn object_in_full(e: &ExchangeInfo, owned: Option<OwnedFigures>, passed: &[Passes]) -> Value {
+pub(super) fn object_in_full(
+    e: &ExchangeInfo,
+    owned: Option<OwnedFigures>,
+    passed: &[Passes],
+    mailboxes: MailboxFigures,
+) -> Value {
     let mut all = object(e);
     let known = |count: fn(OwnedFigures) -> u64| owned.map(count);
     all["script"] = if e.script.is_empty() {
@@ -55,7 +60,7 @@ pub(super) fn object_in_full(e: &ExchangeInfo, owned: Option<OwnedFigures>, pass
     all["scheduler"] = if settings.scheduler.is_empty() {
         Value::Null
     } else {
-        settings.scheduler.into()
+        settings.scheduler.clone().into()
     };
     all["scheduling"] = owned.map_or(Value::Null, |owned| {
         let said = owned.scheduling;
@@ -67,6 +72,14 @@ pub(super) fn object_in_full(e: &ExchangeInfo, owned: Option<OwnedFigures>, pass
             "unanswered": said.unanswered,
             "unfit": said.unfit,
         })
+    });
+    all["mailboxes"] = json!({
+        "bound": if settings.mailbox == 0 { Value::Null } else { settings.mailbox.into() },
+        "when_full": settings.when_full,
+        "rejected": mailboxes.rejected,
+        "dropped": mailboxes.dropped,
+        "expired": mailboxes.expired,
+        "held": mailboxes.held,
     });
     all["proxies"] = passed.iter().map(proxy).collect();
     all
@@ -119,6 +132,26 @@ fn handlers(owned: Option<OwnedFigures>) -> String {
         n => format!("; {n} requests declined because the function failed"),
     };
     format!("{}, bindings {}{failed}", owned.handlers, owned.bindings)
+}
+
+/// How large mailboxes are, what a full one does, and what they did.
+fn told_of(settings: &ExchangeSettings, did: MailboxFigures) -> String {
+    let bound = match settings.mailbox {
+        0 => String::new(),
+        n => format!("{n} messages, "),
+    };
+    let when_full = match settings.when_full.as_str() {
+        "" => "reject",
+        word => word,
+    };
+    format!(
+        "{bound}{} when full; turned away {}, dropped {}, out of time {}, held back {}",
+        values::for_terminal(when_full),
+        did.rejected,
+        did.dropped,
+        did.expired,
+        did.held
+    )
 }
 
 /// Who chooses the worker of a task, and how that went.
@@ -179,7 +212,12 @@ pub(super) fn text(exchanges: &[ExchangeInfo]) -> String {
     columns(&rows)
 }
 
-pub(super) fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>, passed: &[Passes]) -> String {
+pub(super) fn full(
+    e: &ExchangeInfo,
+    owned: Option<OwnedFigures>,
+    passed: &[Passes],
+    mailboxes: MailboxFigures,
+) -> String {
     let held = if e.held {
         "; an operator moved it here: no takeover until its owner is lost"
     } else {
@@ -211,6 +249,7 @@ pub(super) fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>, passed: &[Pass
         ],
     ];
     let settings = e.settings.clone().unwrap_or_default();
+    rows.push(["mailboxes".into(), told_of(&settings, mailboxes)]);
     if !settings.middleware.is_empty() {
         rows.push(["middleware".into(), or_dash(&settings.middleware.join(", "))]);
     }
@@ -264,7 +303,10 @@ mod tests {
             ..elsewhere
         };
         assert!(text(std::slice::from_ref(&moving)).ends_with("auto      moving to b\n"));
-        assert!(full(&moving, None, &[]).contains("owner     c, epoch 3; moving to b\n"));
+        assert!(
+            full(&moving, None, &[], MailboxFigures::default())
+                .contains("owner     c, epoch 3; moving to b\n")
+        );
     }
 
     #[test]
@@ -281,21 +323,24 @@ mod tests {
             functions_failed: 2,
             ..OwnedFigures::default()
         };
-        let text = full(&scripted, Some(owned), &[]);
+        let text = full(&scripted, Some(owned), &[], MailboxFigures::default());
         assert!(text.contains("script 00000000deadbeef, 2 lines\n"), "{text}");
         assert!(
             text.contains("3, bindings 17; 2 requests declined because the function failed\n"),
             "{text}"
         );
-        assert!(full(&orders(), None, &[]).contains("its owner does not answer"));
-        assert_eq!(object_in_full(&scripted, Some(owned), &[])["bindings"], 17);
+        assert!(full(&orders(), None, &[], MailboxFigures::default()).contains("its owner does not answer"));
+        assert_eq!(
+            object_in_full(&scripted, Some(owned), &[], MailboxFigures::default())["bindings"],
+            17
+        );
     }
 
     /// A4, A30: who stands in front, and who chooses.
     #[test]
     fn neighbours_are_told_with_what_the_scheduler_said() {
         let mails = ExchangeInfo {
-            settings: Some(squall_proto::v1::ExchangeSettings {
+            settings: Some(ExchangeSettings {
                 middleware: vec!["log".into(), "auth".into()],
                 scheduler: "chooser".into(),
                 ..Default::default()
@@ -307,14 +352,42 @@ mod tests {
         owned.scheduling.followed = 4;
         owned.scheduling.unanswered = 2;
         owned.scheduling.unfit = 1;
-        let text = full(&mails, Some(owned), &[]);
+        let text = full(&mails, Some(owned), &[], MailboxFigures::default());
         assert!(text.contains("middleware  log, auth\n"), "{text}");
         let told = "chooser: asked 7 times, named a worker 4, left it to the owner 0, let wait 0; 3 times of no use\n";
         assert!(text.contains(told), "{text}");
-        let document = object_in_full(&mails, Some(owned), &[]);
+        let document = object_in_full(&mails, Some(owned), &[], MailboxFigures::default());
         assert_eq!(
             (&document["scheduler"], &document["scheduling"]["unfit"]),
             (&json!("chooser"), &json!(1))
+        );
+    }
+
+    /// B9: how full mailboxes were.
+    #[test]
+    fn what_mailboxes_did_is_told_by_reason() {
+        let bounded = ExchangeInfo {
+            settings: Some(ExchangeSettings {
+                mailbox: 7,
+                when_full: "drop-oldest".into(),
+                ..Default::default()
+            }),
+            ..orders()
+        };
+        let did = MailboxFigures {
+            rejected: 1,
+            dropped: 2,
+            expired: 3,
+            held: 4,
+        };
+        let text = full(&bounded, None, &[], did);
+        let told =
+            "7 messages, drop-oldest when full; turned away 1, dropped 2, out of time 3, held back 4\n";
+        assert!(text.contains(told), "{text}");
+        let document = object_in_full(&bounded, None, &[], did);
+        assert_eq!(
+            (&document["mailboxes"]["bound"], &document["mailboxes"]["held"]),
+            (&json!(7), &json!(4))
         );
     }
 
@@ -334,13 +407,13 @@ mod tests {
             node: node.into(),
             figures,
         });
-        let text = full(&news, None, &passed);
+        let text = full(&news, None, &passed, MailboxFigures::default());
         assert!(
             text.contains("b (serves 2 nodes, 7 events sent), c (does not answer)\n"),
             "{text}"
         );
         assert!(text.contains("controller  gate\n"), "{text}");
-        let document = object_in_full(&news, None, &passed);
+        let document = object_in_full(&news, None, &passed, MailboxFigures::default());
         assert_eq!(document["proxies"][0]["downstreams"], 2);
         assert_eq!(document["proxies"][1]["downstreams"], Value::Null);
     }

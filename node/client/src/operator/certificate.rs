@@ -23,6 +23,32 @@ pub struct Figures {
     pub owned: Option<OwnedFigures>,
     /// What it passes on of a publish-subscribe exchange.
     pub passed: PassedFigures,
+    /// What mailboxes of its handlers and subscribers did.
+    pub mailboxes: MailboxFigures,
+}
+
+/// What mailboxes did with messages that they did not give out at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MailboxFigures {
+    /// Turned away.
+    pub rejected: u64,
+    /// Dropped to make room.
+    pub dropped: u64,
+    /// Out of time while they waited.
+    pub expired: u64,
+    /// Held back until there was room.
+    pub held: u64,
+}
+
+impl std::iter::Sum for MailboxFigures {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            rejected: sum.rejected + one.rejected,
+            dropped: sum.dropped + one.dropped,
+            expired: sum.expired + one.expired,
+            held: sum.held + one.held,
+        })
+    }
 }
 
 /// What a node has of a publish-subscribe exchange, as its owner, as a proxy, or for its own subscribers.
@@ -107,7 +133,17 @@ impl From<v1::ExchangeFiguresResponse> for Figures {
                 subscribers: f.subscribers,
                 events_sent: f.events_sent,
             },
+            mailboxes: f.mailboxes.map(mailboxes).unwrap_or_default(),
         }
+    }
+}
+
+fn mailboxes(did: v1::MailboxFigures) -> MailboxFigures {
+    MailboxFigures {
+        rejected: did.rejected,
+        dropped: did.dropped,
+        expired: did.expired,
+        held: did.held,
     }
 }
 

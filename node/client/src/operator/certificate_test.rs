@@ -5,6 +5,7 @@ fn figures(incarnation: u64, begun: u64, ended: u64, open: u64) -> Figures {
         incarnation,
         owned: None,
         passed: PassedFigures::default(),
+        mailboxes: MailboxFigures::default(),
         books: Books {
             begun,
             ended,

@@ -1,0 +1,215 @@
+//! Requests that wait at their handler's node while it takes no more: where the exchange was declared with a mailbox of its
+//! own, or with what a full one does (B9). Elsewhere a handler's credit, or the mailbox of one inside the node, is the bound.
+//!
+//! What does not live here: the order and the policies (the kernel's `order`), and subscribers (`pubsub`).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use squall_kernel::fence::Pass;
+use squall_kernel::frame::Frame;
+use squall_kernel::limits::MAILBOX_BOUND;
+use squall_kernel::order::{Gone, NotTaken, PriorityQueue, WhenFull};
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Settings;
+use squall_kernel::time::{Instant, Span};
+
+use super::{Attachment, Handlers};
+use crate::limits::REQUESTS_HELD_MAX;
+
+/// What waits for one handler.
+pub(super) struct Line(Mutex<State>);
+
+struct State {
+    queue: PriorityQueue<Waiting>,
+    /// What a full queue under `block` holds back.
+    held: VecDeque<Waiting>,
+    /// The handler is detached.
+    closed: bool,
+}
+
+struct Waiting {
+    pass: Pass,
+    frame: Frame,
+    put: Instant,
+}
+
+/// Frames that leave the line unhandled, and what is said of each; nothing to requesters whose time is over.
+type Turned = Vec<(Frame, Option<NoReply>)>;
+
+impl Line {
+    /// The line of a handler of such an exchange; none where nothing was said about it.
+    pub(super) fn of(settings: &Settings) -> Option<Self> {
+        if settings.mailbox.is_none() && settings.when_full == WhenFull::default() {
+            return None;
+        }
+        let bound = settings.mailbox.map_or(MAILBOX_BOUND, |bound| {
+            usize::try_from(bound).unwrap_or(usize::MAX)
+        });
+        Some(Self(Mutex::new(State {
+            queue: PriorityQueue::new(bound, settings.when_full),
+            held: VecDeque::new(),
+            closed: false,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn put(&mut self, now: Instant, waiting: Waiting, to: &Attachment, turned: &mut Turned) {
+        if self.closed {
+            return turned.push((waiting.frame, Some(NoReply::Unreachable)));
+        }
+        if !self.held.is_empty() {
+            return self.hold(waiting, to, turned);
+        }
+        let mut gone = Vec::new();
+        let (priority, until) = (waiting.frame.priority, waiting.until());
+        match self.queue.push(now, priority, Some(until), waiting, &mut gone) {
+            Ok(()) => to.process().count_enqueued(now),
+            Err(NotTaken::Rejected(waiting)) => {
+                to.counts().rejected();
+                to.process().count_dropped();
+                turned.push((waiting.frame, Some(NoReply::Rejected)));
+            }
+            Err(NotTaken::Blocked(waiting)) => self.hold(waiting, to, turned),
+        }
+        turn(gone, to, turned);
+    }
+
+    fn hold(&mut self, waiting: Waiting, to: &Attachment, turned: &mut Turned) {
+        if self.held.len() >= REQUESTS_HELD_MAX {
+            to.counts().rejected();
+            to.process().count_dropped();
+            return turned.push((waiting.frame, Some(NoReply::Rejected)));
+        }
+        to.counts().held();
+        self.held.push_back(waiting);
+    }
+
+    fn next(&mut self, now: Instant, to: &Attachment, turned: &mut Turned) -> Option<Waiting> {
+        let mut gone = Vec::new();
+        let mut next = self.queue.pop(now, &mut gone);
+        self.let_in(now, to, &mut gone);
+        if next.is_none() {
+            next = self.queue.pop(now, &mut gone);
+        }
+        turn(gone, to, turned);
+        let next = next?;
+        to.process().count_dequeued(next.put);
+        Some(next)
+    }
+
+    /// What was held back comes in, as far as there is room.
+    fn let_in(&mut self, now: Instant, to: &Attachment, gone: &mut Vec<(Gone, Waiting)>) {
+        while self.queue.has_room() {
+            let Some(waiting) = self.held.pop_front() else {
+                return;
+            };
+            let (priority, until) = (waiting.frame.priority, waiting.until());
+            let taken = self.queue.push(now, priority, Some(until), waiting, gone);
+            if taken.is_ok() {
+                to.process().count_enqueued(now);
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// Its requester waits no longer.
+    fn until(&self) -> Instant {
+        self.put + Span::from_ms(u64::from(self.frame.left_ms))
+    }
+
+    fn taken(self, now: Instant) -> (Pass, Frame) {
+        let waited = u32::try_from(now.since(self.put).as_ms()).unwrap_or(u32::MAX);
+        let frame = Frame {
+            left_ms: self.frame.left_ms.saturating_sub(waited).max(1),
+            ..self.frame
+        };
+        (self.pass, frame)
+    }
+}
+
+fn turn(gone: Vec<(Gone, Waiting)>, to: &Attachment, turned: &mut Turned) {
+    for (why, waiting) in gone {
+        to.process().count_dequeued(waiting.put);
+        to.process().count_dropped();
+        let told = match why {
+            Gone::Expired => {
+                to.counts().expired();
+                None
+            }
+            Gone::Dropped => {
+                to.counts().dropped();
+                Some(NoReply::Rejected)
+            }
+        };
+        turned.push((waiting.frame, told));
+    }
+}
+
+impl Handlers {
+    /// A delivery waits for its turn, which may be now.
+    pub(super) fn line_up(&self, attachment: &Arc<Attachment>, line: &Line, pass: Pass, frame: Frame) {
+        let put = self.context.clock.now();
+        let mut turned = Vec::new();
+        line.lock()
+            .put(put, Waiting { pass, frame, put }, attachment, &mut turned);
+        self.turn_away(attachment, turned);
+        self.next_in_line(attachment);
+    }
+
+    /// The handler takes more: it gets what waits, in order. To be called whenever it was given credit.
+    pub(crate) fn next_in_line(&self, attachment: &Arc<Attachment>) {
+        let Some(line) = attachment.line() else { return };
+        let now = self.context.clock.now();
+        let (mut turned, mut confirms) = (Vec::new(), Vec::new());
+        let mut state = line.lock();
+        while attachment.take_credit() {
+            let Some(next) = state.next(now, attachment, &mut turned) else {
+                attachment.give_credit();
+                break;
+            };
+            let (pass, frame) = next.taken(now);
+            match self.hand_over(attachment, pass, frame) {
+                Ok(confirm) => confirms.extend(confirm),
+                Err((frame, reason)) => {
+                    turned.push((frame, Some(reason)));
+                    break;
+                }
+            }
+        }
+        drop(state);
+        for confirm in confirms {
+            self.context.wire.reply(confirm);
+        }
+        self.turn_away(attachment, turned);
+    }
+
+    /// The handler is detached: what waits for it was not handled and may go to another one.
+    pub(super) fn close_line(&self, attachment: &Arc<Attachment>) {
+        let Some(line) = attachment.line() else { return };
+        let mut state = line.lock();
+        state.closed = true;
+        let held = std::mem::take(&mut state.held);
+        let waiting: Vec<Waiting> = state.queue.drain().chain(held).collect();
+        drop(state);
+        let turned = waiting
+            .into_iter()
+            .map(|waiting| (waiting.frame, Some(NoReply::Unreachable)));
+        self.turn_away(attachment, turned.collect());
+    }
+
+    fn turn_away(&self, attachment: &Attachment, turned: Turned) {
+        for (frame, reason) in turned {
+            self.given_back(attachment, &frame);
+            if let Some(reason) = reason {
+                self.refuse(attachment, &frame, reason);
+            }
+        }
+    }
+}
