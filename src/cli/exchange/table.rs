@@ -305,7 +305,7 @@ mod tests {
         assert!(text(std::slice::from_ref(&moving)).ends_with("auto      moving to b\n"));
         assert!(
             full(&moving, None, &[], MailboxFigures::default())
-                .contains("owner     c, epoch 3; moving to b\n")
+                .contains("owner      c, epoch 3; moving to b\n")
         );
     }
 
