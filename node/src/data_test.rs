@@ -15,6 +15,8 @@ mod mailboxes;
 mod middleware;
 #[path = "data_test/middleware_grpc.rs"]
 mod middleware_grpc;
+#[path = "data_test/middleware_journal.rs"]
+mod middleware_journal;
 #[path = "data_test/moves.rs"]
 mod moves;
 #[path = "data_test/proxies.rs"]

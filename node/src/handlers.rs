@@ -6,24 +6,22 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bytes::Bytes;
 use squall_kernel::exchange::Signature;
-use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::TAG_BYTES_MAX;
 use squall_kernel::message::{Attach, PeerMessage, SystemMessage};
-use squall_kernel::publishing::{ONE_WAY, ONE_WAY_CONFIRMED};
-use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::reason::DetachReason;
 use squall_kernel::registry::Pattern;
 
 use crate::data::{Change, DataContext};
-use crate::process::{Process, Push};
-use crate::wire::{ReturnPath, count};
+use crate::process::Process;
+use crate::wire::count;
 
 mod attachment;
 mod caught;
 mod counts;
+mod delivering;
 mod due;
 pub(crate) mod embedded;
 mod exits;
@@ -218,76 +216,6 @@ impl Handlers {
             }
         }
         Some(attachment)
-    }
-
-    /// Takes in a delivery.
-    pub(crate) fn deliver(&self, from: NodeId, frame: Frame) {
-        let Some(attachment) = self.read().by_serial.get(&frame.to).cloned() else {
-            return self.unknown(from, &frame);
-        };
-        let Ok(pass) = self.pass(&attachment, &frame) else {
-            count(&self.context.wire.tally.fenced);
-            attachment.counts().fenced();
-            return self.refuse(&attachment, &frame, NoReply::Fenced);
-        };
-        if let Some(line) = attachment.line() {
-            return self.line_up(&attachment, line, pass, frame);
-        }
-        if !attachment.take_credit() {
-            attachment.counts().rejected();
-            attachment.process().count_dropped();
-            self.given_back(&attachment, &frame);
-            return self.refuse(&attachment, &frame, NoReply::Rejected);
-        }
-        match self.hand_over(&attachment, pass, frame) {
-            Ok(confirm) => confirm
-                .into_iter()
-                .for_each(|confirm| self.context.wire.reply(confirm)),
-            Err((frame, reason)) => {
-                self.given_back(&attachment, &frame);
-                self.refuse(&attachment, &frame, reason);
-            }
-        }
-    }
-
-    /// Gives a delivery to a handler that has room for it. What has to be confirmed is confirmed by the frame it gives; one
-    /// that was not taken comes back with the reason.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a delivery that is taken must not cost an allocation"
-    )]
-    fn hand_over(
-        &self,
-        attachment: &Arc<Attachment>,
-        pass: Pass,
-        frame: Frame,
-    ) -> Result<Option<Frame>, (Frame, NoReply)> {
-        let confirmed = (frame.count == ONE_WAY_CONFIRMED).then(|| ReturnPath::of(&frame));
-        let frame = Frame {
-            count: confirmed.as_ref().map_or(frame.count, |_| ONE_WAY),
-            ..frame
-        };
-        let (frame, reason) = match attachment.sink().deliver(pass, attachment, frame) {
-            Ok(()) => {
-                attachment.counts().accepted();
-                let confirm = |back: ReturnPath| back.reply(attachment.pid(), Status::Reply, Bytes::new());
-                return Ok(confirmed.map(confirm));
-            }
-            Err(Push::Full(frame)) => (frame, NoReply::Rejected),
-            Err(Push::Closed(frame)) => (frame, NoReply::Unreachable),
-        };
-        if reason == NoReply::Rejected {
-            attachment.counts().rejected();
-        }
-        attachment.give_credit();
-        let count = confirmed.map_or(frame.count, |_| ONE_WAY_CONFIRMED);
-        Err((Frame { count, ..frame }, reason))
-    }
-
-    fn refuse(&self, attachment: &Attachment, frame: &Frame, reason: NoReply) {
-        self.context
-            .wire
-            .reply(ReturnPath::of(frame).none(attachment.pid(), reason));
     }
 
     /// Takes in what a requester says to a handler. One that has answered is told what it did wrong, if anything: credit

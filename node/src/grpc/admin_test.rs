@@ -58,6 +58,57 @@ async fn declaring_twice_changes_nothing_and_declaring_otherwise_is_refused() {
     );
 }
 
+/// A4, A5, A30, B9: whatever the command line can declare, a client of any language can.
+#[tokio::test]
+async fn an_exchange_is_declared_with_all_its_settings_and_tells_them() {
+    let (service, _) = service();
+    let settings = v1::ExchangeSettings {
+        mailbox: 9,
+        when_full: "block".into(),
+        middleware: vec!["log".into(), "auth".into()],
+        ..Default::default()
+    };
+    let with = |settings: v1::ExchangeSettings, pattern: &str, name: &str| v1::DeclareExchangeRequest {
+        pattern: pattern.into(),
+        settings: Some(settings),
+        ..declaration(name, "round-robin")
+    };
+    let declared = declare(&service, with(settings.clone(), "request-response", "orders")).await;
+    let exchange = declared.expect("declared").exchange.expect("an exchange");
+    assert_eq!(exchange.settings, Some(settings));
+    let tasks = v1::ExchangeSettings {
+        when_full: "reject".into(),
+        ttl_ms: 60_000,
+        dedup_ms: 5_000,
+        lease_ms: 30_000,
+        attempts: 4,
+        ordered: true,
+        dead_letter: "complaints".into(),
+        scheduler: "chooser".into(),
+        ..Default::default()
+    };
+    let declared = declare(&service, with(tasks.clone(), "task", "mails")).await;
+    let exchange = declared.expect("declared").exchange.expect("an exchange");
+    assert_eq!(exchange.settings, Some(tasks.clone()));
+    let error = declare(&service, with(tasks, "request-response", "calls"))
+        .await
+        .expect_err("tasks have them");
+    assert!(
+        error.message().contains("are for tasks only"),
+        "{}",
+        error.message()
+    );
+    let odd = v1::ExchangeSettings {
+        when_full: "grow".into(),
+        ..Default::default()
+    };
+    let error = declare(&service, with(odd, "request-response", "calls"))
+        .await
+        .expect_err("no such policy");
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("drop-oldest"), "{}", error.message());
+}
+
 #[tokio::test]
 async fn exchanges_are_listed_by_name_and_deleted_once() {
     let (service, _) = service();
