@@ -17,6 +17,8 @@ mod middleware;
 mod middleware_grpc;
 #[path = "data_test/middleware_journal.rs"]
 mod middleware_journal;
+#[path = "data_test/middleware_trouble.rs"]
+mod middleware_trouble;
 #[path = "data_test/moves.rs"]
 mod moves;
 #[path = "data_test/proxies.rs"]
