@@ -65,12 +65,11 @@ pub struct OwnedExchange {
     pub acting: bool,
 }
 
-/// True while the run of the node that gave the pid out goes on, as the registry has it.
-fn lives(registry: &Registry, pid: Pid) -> bool {
-    registry
-        .nodes
-        .get(&pid.node)
-        .is_some_and(|node| node.is_up() && pid.boot() == node.boot)
+/// True once the run of the node that gave the pid out has ended, as the registry has it. One that follows may not have joined
+/// yet, and has handlers all the same.
+fn has_ended(registry: &Registry, pid: Pid) -> bool {
+    let node = registry.nodes.get(&pid.node);
+    node.is_none_or(|node| pid.boot() < node.first_run())
 }
 
 /// Nodes that may have handlers of an exchange which had another owner before.
@@ -109,7 +108,7 @@ struct Orders {
     /// The registry's leader, when it changed.
     leader: Option<Option<LeaderRecord>>,
     /// Nodes whose run has ended, with the run that follows. Bounded: one entry a node.
-    lost: Vec<(NodeId, Option<Boot>)>,
+    lost: Vec<(NodeId, Boot)>,
     /// Nodes that missed a system message.
     tell_again: Vec<NodeId>,
     /// Nodes that have told of all their handlers: each is attached already.
@@ -224,7 +223,7 @@ impl Exchanges {
             leader: record.leader,
             leader_gone: record
                 .leader
-                .is_some_and(|leader| !lives(&context.registry(), leader.pid)),
+                .is_some_and(|leader| has_ended(&context.registry(), leader.pid)),
             settle,
             awaited: awaited(&context.registry(), record),
             promise: settle,
@@ -456,7 +455,7 @@ impl Exchanges {
                     }
                     orders.leader = leader.or(orders.leader.take());
                     orders.lost.retain(|(node, _)| !change.is_lost(*node));
-                    orders.lost.extend_from_slice(&change.lost);
+                    orders.lost.extend(change.lost_runs());
                 });
             }
         }

@@ -12,7 +12,7 @@ use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
 use squall_kernel::message::{MoveState, Parts, Work};
 use squall_kernel::reason::NoReply;
-use squall_kernel::registry::{Command, Moving, Strategy};
+use squall_kernel::registry::{Command, Moving, NodeRecord, Strategy};
 use squall_kernel::tasks::TaskInput;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ use super::effects::About;
 use super::replicas::Replicas;
 use super::tasks::Tasks;
 use super::telling::Telling;
-use super::{Mail, Orders, Post, lives};
+use super::{Mail, Orders, Post, has_ended};
 use crate::data::DataContext;
 use crate::journal::MachineKind;
 use crate::limits::{ATTACH_CAP, BATCH_MAX};
@@ -94,15 +94,15 @@ impl Running {
         let handlers = state.servers.iter().map(|s| s.pid);
         let gone: BTreeSet<NodeId> = handlers
             .chain(state.routes.iter().map(|r| r.handler))
-            .filter(|pid| !lives(&registry, *pid))
+            .filter(|pid| has_ended(&registry, *pid))
             .map(|pid| pid.node)
             .collect();
         let there = state.servers.iter().map(|s| (s.pid, s.service_tag.clone()));
         self.attached.extend(there);
         self.step(now, &ExchangeInput::Resume { state }, None);
         for node in gone {
-            let boot = registry.nodes.get(&node).filter(|n| n.is_up()).map(|n| n.boot);
-            self.node_lost(now, node, boot);
+            let first = registry.nodes.get(&node).map(NodeRecord::first_run);
+            self.node_lost(now, node, first);
         }
     }
 
@@ -266,8 +266,8 @@ impl Running {
         let orders: Orders =
             std::mem::take(&mut *self.post.orders.lock().unwrap_or_else(PoisonError::into_inner));
         let now = self.context.clock.now();
-        for (node, next_run) in orders.lost {
-            self.node_lost(now, node, next_run);
+        for (node, first_run) in orders.lost {
+            self.node_lost(now, node, Some(first_run));
         }
         if let Some(leader) = orders.leader {
             self.step(now, &ExchangeInput::LeaderCommitted { leader }, None);
@@ -294,14 +294,15 @@ impl Running {
         }
     }
 
-    /// Handlers of the node's next run may have attached before the registry told of the end of the one before.
-    fn node_lost(&mut self, now: Instant, node: NodeId, next_run: Option<Boot>) {
+    /// Runs of a node before `first_run` have ended, all of them when none is told. Handlers of a later one may have attached
+    /// before the registry told of that.
+    fn node_lost(&mut self, now: Instant, node: NodeId, first_run: Option<Boot>) {
         self.missed.remove(&node);
         self.telling.forget(node);
         let all = std::mem::take(&mut self.attached);
         let (gone, kept): (BTreeMap<_, _>, _) = all.into_iter().partition(|(pid, _)| pid.node == node);
         self.attached = kept;
-        let stays = |pid: &Pid| next_run.is_some_and(|boot| pid.boot() == boot);
+        let stays = |pid: &Pid| first_run.is_some_and(|first| pid.boot() >= first);
         let back: Vec<(Pid, String, Vec<Signature>, Option<Work>)> = gone
             .into_iter()
             .filter(|(pid, _)| stays(pid))

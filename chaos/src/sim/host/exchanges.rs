@@ -88,7 +88,7 @@ impl Host {
             strategy: record.strategy,
             epoch,
             leader: record.leader,
-            leader_gone: record.leader.is_some_and(|l| !lives(&self.registry, l.pid)),
+            leader_gone: record.leader.is_some_and(|l| has_ended(&self.registry, l.pid)),
             settle: self.times.promise,
             awaited: awaited(&self.registry, epoch),
             promise: self.times.promise,
@@ -215,8 +215,8 @@ impl Host {
             // A backup that was lost and is named again begins anew.
             let backup = (owned.backup != record.backup || !change.lost.is_empty()).then_some(record.backup);
             owned.backup = record.backup;
-            for (node, next_run) in &change.lost {
-                self.exchange_lost_node(now, id, *node, *next_run);
+            for (node, first_run) in change.lost_runs() {
+                self.exchange_lost_node(now, id, node, Some(first_run));
             }
             if changed {
                 self.step_exchange(now, id, &ExchangeInput::LeaderCommitted { leader }, None);
@@ -227,19 +227,20 @@ impl Host {
         }
     }
 
-    /// Handlers of the node's next run may have attached before the registry told of the end of the one before.
+    /// Runs of a node before `first_run` have ended, all of them when none is told. Handlers of a later one may have attached
+    /// before the registry told of that.
     pub(super) fn exchange_lost_node(
         &mut self,
         now: Instant,
         id: ExchangeId,
         node: NodeId,
-        next_run: Option<Boot>,
+        first_run: Option<Boot>,
     ) {
         let Some(owned) = self.owned.get_mut(&id) else {
             return;
         };
         owned.missed.remove(&node);
-        let stays = |pid: &Pid| next_run.is_some_and(|boot| pid.boot() == boot);
+        let stays = |pid: &Pid| first_run.is_some_and(|first| pid.boot() >= first);
         let gone = extract(&mut owned.attached, |pid, _| pid.node == node).into_iter();
         let back: Vec<(Pid, String, Vec<Signature>)> = gone
             .filter(|(pid, _)| stays(pid))
@@ -357,10 +358,9 @@ fn script_of(function: &RoutingFunction) -> Option<Script> {
     }
 }
 
-/// True while the run of the node that gave the pid out goes on, as the registry has it.
-pub(super) fn lives(registry: &Registry, pid: Pid) -> bool {
-    registry
-        .nodes
-        .get(&pid.node)
-        .is_some_and(|node| node.is_up() && pid.boot() == node.boot)
+/// True once the run of the node that gave the pid out has ended, as the registry has it. One that follows may not have joined
+/// yet, and has handlers all the same.
+pub(super) fn has_ended(registry: &Registry, pid: Pid) -> bool {
+    let node = registry.nodes.get(&pid.node);
+    node.is_none_or(|node| pid.boot() < node.first_run())
 }

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use squall_kernel::exchange::ExchangeInput;
-use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
+use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::{MoveState, Parts, PeerMessage};
-use squall_kernel::registry::{Command, ExchangeRecord};
+use squall_kernel::registry::{Command, ExchangeRecord, NodeRecord};
 use squall_kernel::time::{Instant, Span};
 
 use super::Host;
-use super::exchanges::lives;
+use super::exchanges::has_ended;
 use crate::history::{Mark, What};
 
 impl Host {
@@ -94,7 +94,7 @@ impl Host {
         let handlers = state.servers.iter().map(|s| s.pid);
         let all = handlers.chain(state.routes.iter().map(|r| r.handler));
         let gone: BTreeSet<NodeId> = all
-            .filter(|pid| !lives(&self.registry, *pid))
+            .filter(|pid| has_ended(&self.registry, *pid))
             .map(|pid| pid.node)
             .collect();
         let there: BTreeMap<Pid, String> = state
@@ -105,13 +105,8 @@ impl Host {
         self.adopt(exchange, there);
         self.step_exchange(now, exchange, &ExchangeInput::Resume { state }, None);
         for node in gone {
-            let next_run: Option<Boot> = self
-                .registry
-                .nodes
-                .get(&node)
-                .filter(|n| n.is_up())
-                .map(|n| n.boot);
-            self.exchange_lost_node(now, exchange, node, next_run);
+            let first_run = self.registry.nodes.get(&node).map(NodeRecord::first_run);
+            self.exchange_lost_node(now, exchange, node, first_run);
         }
     }
 

@@ -193,6 +193,12 @@ impl NodeRecord {
         self.life == NodeLife::Up
     }
 
+    /// The first of its runs that has not ended, as far as is told here. A later one than that told of may run already.
+    #[must_use]
+    pub fn first_run(&self) -> Boot {
+        Boot(self.boot.0.saturating_add(u32::from(!self.is_up())))
+    }
+
     /// True when it may be given exchanges.
     #[must_use]
     pub fn may_own(&self) -> bool {
