@@ -295,6 +295,7 @@ impl Handlers {
             .counts
             .keep(|exchange| change.exchange(exchange).is_some());
         let all: Vec<Arc<Attachment>> = self.read().by_serial.values().cloned().collect();
+        let lost = change.was_lost(self.context.node, self.context.boot);
         for attachment in all {
             let Some(record) = change.exchange(attachment.exchange()) else {
                 self.detach(attachment.pid().serial, DetachReason::ExchangeDeleted);
@@ -302,6 +303,10 @@ impl Handlers {
             };
             if change.own_tenure_ended {
                 attachment.view().forget();
+            }
+            if lost {
+                // Its signatures have gone to others since.
+                attachment.unbind_all();
             }
             if change.owner_changed(attachment.exchange()) {
                 // What an earlier owner sends from now on is refused, although the new one has said nothing here yet.

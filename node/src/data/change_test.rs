@@ -23,24 +23,26 @@ fn name(id: NodeId) -> NodeName {
     NodeName::new(&format!("n{}", id.0)).expect("a good name")
 }
 
+fn introduction(id: u64) -> Introduction {
+    Introduction {
+        id: NodeId(id),
+        name: name(NodeId(id)),
+        incarnation: Incarnation(1),
+        boot: Boot(1),
+        mesh_addr: String::new(),
+        grpc_addr: String::new(),
+        functions: Vec::new(),
+        zone: None,
+    }
+}
+
 /// Three nodes; the first owns the exchange.
 fn cluster() -> Arc<Registry> {
     let found = Command::Found {
         cluster: ClusterId(1),
         profile: Profile::Lan,
     };
-    let up = |id: u64| {
-        Command::NodeUp(Introduction {
-            id: NodeId(id),
-            name: name(NodeId(id)),
-            incarnation: Incarnation(1),
-            boot: Boot(1),
-            mesh_addr: String::new(),
-            grpc_addr: String::new(),
-            functions: Vec::new(),
-            zone: None,
-        })
-    };
+    let up = |id: u64| Command::NodeUp(introduction(id));
     let declare = Command::Declare {
         name: ExchangeName::new("x").expect("a good name"),
         pattern: Pattern::RequestResponse,
@@ -185,4 +187,27 @@ fn a_node_that_comes_up_is_told_once_and_owners_that_changed_are_found_side_by_s
         let ids: Vec<u32> = declared.owners_changed().map(|record| record.id.0).collect();
         assert_eq!(ids, if changed == 0 { vec![] } else { vec![changed] });
     }
+}
+
+#[test]
+fn a_run_that_was_lost_is_told_from_one_that_was_weak_also_when_it_has_joined_again() {
+    let before = cluster();
+    let (node, tenure) = (B, before.nodes[&B].tenure);
+    let lost = Command::NodeLost {
+        node,
+        tenure,
+        reason: Lost::Died,
+    };
+    let again = Command::NodeUp(introduction(2));
+    let lost_here = |old: &Arc<Registry>, new: &Arc<Registry>, boot| {
+        Change::between(Arc::clone(old), Arc::clone(new), B).was_lost(B, Boot(boot))
+    };
+    let weak = after(&before, &[Command::NodeWeak { node, tenure }]);
+    assert!(!lost_here(&before, &weak, 1), "a weak node goes on");
+    let down = after(&before, std::slice::from_ref(&lost));
+    assert!(lost_here(&before, &down, 1));
+    assert!(!lost_here(&before, &down, 2), "that was the run before");
+    let back = after(&before, &[lost, again]);
+    assert!(lost_here(&before, &back, 1), "both in one step");
+    assert!(lost_here(&down, &back, 1), "what came in between counts for nothing");
 }

@@ -178,6 +178,11 @@ impl Attachment {
         bound.iter().copied().collect()
     }
 
+    /// Others may have any of them: it claims none.
+    pub(super) fn unbind_all(&self) {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Others have them.
     pub(super) fn unbind(&self, signatures: &[Signature]) {
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);

@@ -254,6 +254,7 @@ impl Host {
 
     pub(super) fn handlers_changed(&mut self, now: Instant, change: &Change) {
         let all: Vec<(u64, ExchangeId)> = self.attached().collect();
+        let lost = change.was_lost(self.id(), self.config.me.boot);
         for (serial, exchange) in all {
             let Some(epoch) = change.exchange(exchange).map(|r| r.epoch) else {
                 self.detach_quietly(now, serial, DetachReason::ExchangeDeleted);
@@ -264,6 +265,10 @@ impl Host {
             };
             if change.own_tenure_ended {
                 attachment.view.forget();
+            }
+            if lost {
+                // Its signatures have gone to others since.
+                attachment.bound.clear();
             }
             if change.owner_changed(exchange) {
                 // What an earlier owner sends from now on is refused, although the new one has said nothing here yet.
