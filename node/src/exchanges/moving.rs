@@ -8,7 +8,7 @@ use std::sync::{MutexGuard, PoisonError};
 use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::MOVES_AT_ONCE_MAX;
 use squall_kernel::message::{MoveState, PeerMessage, Whole};
-use squall_kernel::registry::{Command, ExchangeRecord, Moving};
+use squall_kernel::registry::{Command, ExchangeRecord, Moving, Registry};
 use squall_kernel::time::Instant;
 
 use super::{Exchanges, Mail};
@@ -33,7 +33,7 @@ impl Exchanges {
         {
             let registry = self.context.registry();
             let over = |e: &ExchangeRecord| e.epoch >= epoch;
-            if registry.exchanges.get(&exchange).is_none_or(over) {
+            if registry.exchanges.get(&exchange).is_none_or(over) || !self.is_member(&registry) {
                 return;
             }
             let mut arriving = self.arriving();
@@ -52,6 +52,13 @@ impl Exchanges {
         {
             tracing::debug!(%exchange, "the end of a move is not proposed now; the state comes again");
         }
+    }
+
+    /// True while the registry holds this run of the node for up. What a run takes that has not joined yet is gone with the
+    /// run before it, whose end the registry has still to tell.
+    fn is_member(&self, registry: &Registry) -> bool {
+        let me = registry.nodes.get(&self.context.node);
+        me.is_some_and(|me| me.is_up() && me.boot == self.context.boot)
     }
 
     /// Takes in a part of a state. Bounded by the moves to this node, as states are.

@@ -46,7 +46,10 @@ impl Host {
     /// Takes in the state of an exchange that moves here. Once the registry has noted it, the exchange opens.
     pub(super) fn move_in(&mut self, now: Instant, exchange: ExchangeId, epoch: Epoch, state: MoveState) {
         let registry = &self.registry;
-        if registry.exchanges.get(&exchange).is_none_or(|e| e.epoch >= epoch) {
+        let me = registry.nodes.get(&self.config.me.id);
+        let member = me.is_some_and(|me| me.is_up() && me.boot == self.config.me.boot);
+        if !member || registry.exchanges.get(&exchange).is_none_or(|e| e.epoch >= epoch) {
+            // A run that has not joined yet takes nothing: it would be gone with the run before it.
             return;
         }
         self.arriving
