@@ -65,7 +65,7 @@ enum Command {
     Chaos(chaos::ChaosArgs),
     /// Declare, list, move and delete exchanges
     Exchange(exchange::ExchangeArgs),
-    /// Answer requests: echo them, or run a program
+    /// Answer requests: echo them, run a program, or let them pass, send them on, decline them
     Reply(reply::ReplyArgs),
     /// Send requests
     Request(request::RequestArgs),
