@@ -1,5 +1,7 @@
 //! The real binary, end to end: processes, sockets, signals, a terminal.
 
+#[path = "e2e/bench.rs"]
+mod bench;
 #[path = "e2e/chunks.rs"]
 mod chunks;
 #[path = "e2e/cli.rs"]

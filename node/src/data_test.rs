@@ -1,6 +1,8 @@
 //! Tests of the data planes of up to five nodes, wired in memory through the real codec. Time is paused: it moves on
 //! when nothing else can happen.
 
+#[path = "data_test/bad_input.rs"]
+mod bad_input;
 #[path = "data_test/cluster.rs"]
 mod cluster;
 #[path = "data_test/failover.rs"]

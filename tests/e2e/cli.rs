@@ -96,6 +96,7 @@ fn without_a_cluster_a_client_is_unavailable_and_says_where_it_looked() {
     assert!(error.contains("127.0.0.1:1"), "{error}");
 }
 
+/// A7.
 #[test]
 fn declaring_with_another_strategy_is_refused_by_name() {
     let cluster = Cluster::start(1);

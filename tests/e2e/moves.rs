@@ -51,6 +51,7 @@ fn declare(cluster: &Cluster, exchange: &str, failover: &str) {
     ]);
 }
 
+/// A37.
 #[test]
 fn a_move_under_load_loses_and_doubles_nothing_and_proves_it() {
     let cluster = Cluster::start(3);

@@ -55,6 +55,11 @@ impl Talk {
         self.actions.send(batch(actions)).await.unwrap();
     }
 
+    /// True once the node has ended it, with or without an error.
+    pub(super) async fn is_over(&mut self) -> bool {
+        !matches!(self.events.message().await, Ok(Some(_)))
+    }
+
     pub(super) async fn next(&mut self) -> Event {
         while self.ready.is_empty() {
             let batch = self.events.message().await.unwrap().unwrap();
@@ -91,6 +96,7 @@ pub(super) fn call(id: u64, exchange: &str) -> v1::RequestCall {
     }
 }
 
+/// A8, A21.
 #[tokio::test]
 async fn a_handler_joins_through_the_service_and_leads() {
     let mut cluster = Cluster::new(2);
@@ -205,7 +211,7 @@ async fn a_stream_that_does_not_begin_with_open_is_refused() {
     assert_eq!(error.code(), Code::FailedPrecondition);
 }
 
-fn subscribe(subscriber: u32, exchange: &str, pattern: &str) -> Action {
+pub(super) fn subscribe(subscriber: u32, exchange: &str, pattern: &str) -> Action {
     Action::Subscribe(v1::Subscribe {
         subscriber,
         exchange: exchange.into(),
@@ -215,7 +221,7 @@ fn subscribe(subscriber: u32, exchange: &str, pattern: &str) -> Action {
     })
 }
 
-fn publish(id: u64, key: &str) -> Action {
+pub(super) fn publish(id: u64, key: &str) -> Action {
     Action::Publish(v1::Publish {
         id,
         exchange: "news".into(),
@@ -225,6 +231,42 @@ fn publish(id: u64, key: &str) -> Action {
         message_id: id.to_string(),
         ..Default::default()
     })
+}
+
+/// A1: one process answers a request and publishes, in one session and at the same time.
+#[tokio::test]
+async fn one_service_uses_several_patterns_at_once() {
+    let mut cluster = Cluster::new(2);
+    let greet = cluster.declare("greet", Strategy::RoundRobin);
+    cluster.declare_pattern("news", Pattern::PublishSubscribe, Settings::default());
+    let (mut there, mut here) = (connect(&cluster, 1).await, connect(&cluster, 0).await);
+    let (mut reader, mut service) = (Talk::open(&mut there).await, Talk::open(&mut here).await);
+    let (Event::Opened(_), Event::Opened(_)) = (reader.next().await, service.next().await) else {
+        panic!("not opened")
+    };
+    reader.say(vec![subscribe(2, "news", "a.#")]).await;
+    assert!(matches!(reader.next().await, Event::Subscribed(_)));
+    service.say(vec![attach(7, "greet")]).await;
+    assert!(matches!(service.next().await, Event::Attached(_)));
+    let plane = Arc::clone(&cluster.planes[1]);
+    let asked =
+        tokio::spawn(async move { plane.router.request(super::cluster::asked(greet, "hello")).await });
+    let delivery = loop {
+        if let Event::Delivery(delivery) = service.next().await {
+            break delivery;
+        }
+    };
+    let answer = Action::Reply(v1::Reply {
+        delivery: delivery.delivery,
+        payload: "good day".into(),
+        ..Default::default()
+    });
+    service.say(vec![publish(1, "a.b"), answer]).await;
+    assert!(matches!(reader.next().await, Event::Published(event) if event.key == "a.b"));
+    assert_eq!(asked.await.unwrap().payload, "good day");
+    assert!(
+        matches!(service.next().await, Event::Outcome(outcome) if outcome.kind() == v1::OutcomeKind::Reply)
+    );
 }
 
 /// A29 over the session: a subscriber with a credit of one gets the second publish when it has taken the first.

@@ -57,6 +57,7 @@ fn books(cluster: &Cluster, exchange: ExchangeId, requests: u64, accepted: u64) 
     assert_eq!(deliveries.sum::<u64>(), accepted);
 }
 
+/// A37.
 #[tokio::test(start_paused = true)]
 async fn a_move_under_load_loses_and_doubles_nothing_and_the_turn_goes_on() {
     let mut cluster = Cluster::new(3);

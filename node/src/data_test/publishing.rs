@@ -64,6 +64,7 @@ fn payloads(subscription: &mut Subscription) -> Vec<Bytes> {
         .collect()
 }
 
+/// A26, A29.
 #[tokio::test(start_paused = true)]
 async fn a29_a_publish_reaches_each_subscriber_of_its_key_once_with_all_tags() {
     let mut cluster = Cluster::new(3);

@@ -17,6 +17,7 @@ use super::cluster::{Cluster, Log, asked, none, quiet, reply, told};
 use crate::process::ProcessFigures;
 use crate::router::{ReplyTo, Request};
 
+/// A2, A20, A105: the service is the same on each node, the strategy alone spreads requests.
 #[tokio::test(start_paused = true)]
 async fn round_robin_serves_handlers_on_all_nodes_in_turn() {
     let mut cluster = Cluster::new(3);
@@ -39,6 +40,35 @@ async fn round_robin_serves_handlers_on_all_nodes_in_turn() {
     assert_eq!(cluster.planes[0].exchanges.owned()[0].handlers, 3);
 }
 
+/// A36: handlers are added while requests come, and have their turn from then on; no request is lost over it.
+#[tokio::test(start_paused = true)]
+async fn a_service_grows_by_handlers_that_attach_while_requests_come() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    let names = ["on-a", "on-b", "on-c"];
+    for (n, who) in names.into_iter().enumerate() {
+        cluster.attach(n, "orders", log.handler(who));
+        // Asked at once, whether or not the newcomer has been heard of.
+        assert!(n == 0 || reply(&cluster.request(0, exchange, "meanwhile").await).starts_with("on-"));
+        quiet().await;
+        let before = names.map(|who| log.count(who));
+        for _ in 0..6 {
+            reply(&cluster.request(n, exchange, "hello").await);
+        }
+        let share = 6 / (n + 1);
+        let after = names.map(|who| log.count(who));
+        for (m, (before, after)) in before.into_iter().zip(after).enumerate() {
+            assert_eq!(
+                after - before,
+                if m <= n { share } else { 0 },
+                "handler {m} of {n}"
+            );
+        }
+    }
+}
+
+/// A26, A27, A28.
 #[tokio::test(start_paused = true)]
 async fn a_service_tag_chooses_the_group_and_tags_come_back() {
     let mut cluster = Cluster::new(2);
@@ -76,6 +106,7 @@ async fn a_service_tag_chooses_the_group_and_tags_come_back() {
     assert_eq!(outcome.status, none(NoReply::NoResponders));
 }
 
+/// A21.
 #[tokio::test(start_paused = true)]
 async fn consensus_asks_the_leader_alone_and_the_next_one_after_it() {
     let mut cluster = Cluster::new(3);
@@ -120,6 +151,7 @@ async fn consensus_asks_the_leader_alone_and_the_next_one_after_it() {
     );
 }
 
+/// A19.
 #[tokio::test(start_paused = true)]
 async fn default_gives_each_handlers_answer_and_says_which_is_the_last() {
     let mut cluster = Cluster::new(3);
@@ -167,6 +199,7 @@ async fn default_ends_when_the_last_handler_died() {
     );
 }
 
+/// B1.
 #[tokio::test(start_paused = true)]
 async fn without_handlers_the_answer_comes_at_once() {
     let mut cluster = Cluster::new(2);

@@ -47,6 +47,7 @@ async fn sticky(log: &Log) -> (Cluster, ExchangeId, Vec<String>) {
     (cluster, exchange, bound)
 }
 
+/// A23.
 #[tokio::test(start_paused = true)]
 async fn a_key_keeps_its_handler_and_new_ones_are_spread() {
     let (cluster, exchange, bound) = sticky(&Log::default()).await;
@@ -61,6 +62,7 @@ async fn a_key_keeps_its_handler_and_new_ones_are_spread() {
     assert_eq!(cluster.planes[0].exchanges.owned()[0].bindings, 6);
 }
 
+/// A23.
 #[tokio::test(start_paused = true)]
 async fn over_a_failover_every_key_keeps_its_handler() {
     let log = Log::default();
@@ -112,6 +114,7 @@ async fn over_a_move_every_key_keeps_its_handler() {
     assert_eq!(all(&cluster, exchange).await, bound);
 }
 
+/// A25.
 #[tokio::test(start_paused = true)]
 async fn a_script_picks_rewrites_redirects_and_declines() {
     let mut cluster = Cluster::new(2);
@@ -155,6 +158,7 @@ async fn a_script_picks_rewrites_redirects_and_declines() {
     assert_eq!(orders.failed, 1, "what the script declines itself is no failure");
 }
 
+/// A24.
 #[tokio::test(start_paused = true)]
 async fn a_script_gives_signatures_that_are_kept() {
     let mut cluster = Cluster::new(2);
@@ -171,6 +175,7 @@ async fn a_script_gives_signatures_that_are_kept() {
     assert_eq!(who(&cluster, 0, exchange, "bb").await, second);
 }
 
+/// A24, A25.
 #[tokio::test(start_paused = true)]
 async fn a_registered_function_routes_and_its_panic_declines_one_request() {
     let mut cluster = Cluster::new(2);

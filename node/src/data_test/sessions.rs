@@ -265,6 +265,7 @@ async fn a_client_that_vanishes_interrupts_what_it_had() {
     assert!(cluster.planes[1].handlers.attached().is_empty());
 }
 
+/// B4.
 #[tokio::test(start_paused = true)]
 async fn more_than_the_credit_is_rejected_and_credit_comes_back() {
     let mut cluster = Cluster::new(1);

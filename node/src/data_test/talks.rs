@@ -135,6 +135,7 @@ fn started(strategy: Strategy) -> (Cluster, ExchangeId, Pid, Ends) {
     (cluster, exchange, pid, ends)
 }
 
+/// A106, B4.
 #[tokio::test(start_paused = true)]
 async fn chunks_come_in_order_at_the_requesters_pace() {
     // A106, B4: owner, requester and handler on three nodes.
@@ -196,6 +197,7 @@ async fn who_takes_nothing_holds_its_own_stream_until_its_deadline() {
     );
 }
 
+/// A107.
 #[tokio::test(start_paused = true)]
 async fn a_handler_asks_back_before_it_answers() {
     // A107
@@ -275,6 +277,7 @@ async fn a_handler_stops_when_the_node_of_its_requester_is_lost() {
     assert_eq!(cluster.planes[2].context.talks.count(), 0);
 }
 
+/// A37, A106.
 #[tokio::test(start_paused = true)]
 async fn a_stream_outlives_a_move_of_its_exchange_and_no_failover() {
     // A37: what is under way does not go through the owner.

@@ -75,6 +75,7 @@ impl Pair {
     }
 }
 
+/// A106, A107.
 #[tokio::test]
 async fn chunks_are_paced_and_questions_are_answered() {
     // A106, A107

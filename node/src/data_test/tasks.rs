@@ -169,6 +169,7 @@ fn kept(outcome: &Outcome) -> Submitted {
     message::parse(&outcome.payload).unwrap()
 }
 
+/// A3, A110.
 #[tokio::test(start_paused = true)]
 async fn a_task_is_kept_at_two_nodes_given_to_one_worker_and_completed_once() {
     let mut cluster = Cluster::new(3);
@@ -301,6 +302,7 @@ async fn what_a_lost_worker_had_goes_to_another_one() {
     );
 }
 
+/// A110, B3.
 #[tokio::test(start_paused = true)]
 async fn a_task_that_is_tried_in_vain_is_a_dead_letter_elsewhere() {
     let mut cluster = Cluster::new(3);

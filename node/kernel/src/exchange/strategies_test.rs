@@ -247,6 +247,7 @@ impl Scene {
 }
 
 proptest! {
+    /// A20.
     #[test]
     fn round_robin_differs_by_at_most_one_while_nobody_comes_or_goes(
         events in proptest::collection::vec(event(), 1..120), with_leader: bool
@@ -276,6 +277,7 @@ proptest! {
         }
     }
 
+    /// A19, A27.
     #[test]
     fn default_reaches_everybody_in_the_group_once(events in proptest::collection::vec(event(), 1..80)) {
         let (mut scene, mut fresh) = (Scene::new(Strategy::Default), Fresh::default());
@@ -291,6 +293,7 @@ proptest! {
         }
     }
 
+    /// A21.
     #[test]
     fn consensus_goes_to_the_leader_or_to_nobody(events in proptest::collection::vec(event(), 1..80)) {
         let (mut scene, mut fresh) = (Scene::new(Strategy::Consensus), Fresh::default());
@@ -319,6 +322,7 @@ proptest! {
         }
     }
 
+    /// A23, A24.
     #[test]
     fn a_sticky_signature_keeps_its_handler_while_it_is_attached(
         events in proptest::collection::vec(event(), 1..150), by_function: bool
@@ -352,6 +356,7 @@ proptest! {
         prop_assert_eq!(scene.exchange.bindings(), model.len());
     }
 
+    /// A25.
     #[test]
     fn a_function_gets_whom_it_picks(events in proptest::collection::vec(event(), 1..80)) {
         let (mut scene, mut fresh) = (Scene::new(Strategy::Fun), Fresh::default());
@@ -525,6 +530,7 @@ fn a_function_may_redirect_and_decline_with_its_reason() {
     assert!(matches!(out.as_slice(), [ExchangeEffect::Decline { .. }]));
 }
 
+/// A22.
 #[test]
 fn with_consensus_round_robin_requests_do_not_wait_for_the_appointment() {
     let mut scene = Scene::new(Strategy::ConsensusRoundRobin);

@@ -53,6 +53,7 @@ fn a_function_comes_with_the_strategies_that_need_one_and_only_there() {
     assert_eq!(log.run(&declare(Strategy::Fun, script)), Outcome::Done);
 }
 
+/// A7.
 #[test]
 fn declaring_again_with_another_function_says_which_it_has() {
     let mut log = Log::of_three();
