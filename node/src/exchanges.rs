@@ -311,6 +311,13 @@ impl Exchanges {
         self.read().iter().map(row).collect()
     }
 
+    /// Looks at the tasks of an exchange; none when it is not owned here, or has no tasks. What looks does so briefly: the
+    /// queue stands still meanwhile.
+    pub fn look_at_tasks<T>(&self, exchange: ExchangeId, look: impl FnOnce(&TaskQueue) -> T) -> Option<T> {
+        let queue = Arc::clone(&self.read().get(&exchange)?.queue);
+        queue.look(look)
+    }
+
     /// Takes in a request for an exchange that should be owned here.
     pub(crate) fn request(&self, frame: Frame) {
         let refused = match self.read().get(&frame.exchange) {

@@ -16,6 +16,7 @@ pub mod top;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use squall_kernel::id::{ExchangeName, NodeName, Pid};
+use squall_kernel::tasks::TaskId;
 use squall_proto::v1;
 use tokio::sync::watch;
 
@@ -37,6 +38,33 @@ pub trait Sources: Send + Sync + 'static {
     fn quorum(&self) -> bool;
     /// Figures of an exchange at this node that agree with each other; none when there is no such exchange.
     fn figures(&self, exchange: &ExchangeName) -> Option<v1::ExchangeFiguresResponse>;
+    /// A page of the tasks of an exchange. It looks at the queue itself, which stands still as long: some hundred tasks.
+    ///
+    /// # Errors
+    /// [`NoTasks`] when this node has none of them to show.
+    fn tasks(&self, exchange: &ExchangeName, page: TaskPage) -> Result<v1::ListTasksResponse, NoTasks>;
+}
+
+/// Which tasks to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskPage {
+    /// Dead letters, else open tasks.
+    pub dead: bool,
+    /// Only those after this one; 0 for all.
+    pub after: TaskId,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Why a node shows no tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoTasks {
+    /// There is no such exchange.
+    Unknown,
+    /// The exchange has another pattern, named here.
+    OtherPattern(&'static str),
+    /// Its owner has them: the name of that node, empty while there is none.
+    Elsewhere(String),
 }
 
 /// A process as the table has it, borrowed for the time of one look. Fields as in `v1::ProcessRow`.

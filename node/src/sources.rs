@@ -4,6 +4,7 @@
 //! What does not live here: which rows a watcher wants and what changed (`introspect`).
 
 mod figures;
+mod tasks;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 use crate::control::{Opinion, PeerOpinion};
 use crate::data::DataPlane;
 use crate::exchanges::OwnedExchange;
-use crate::introspect::{KindSet, ProcessView, Sources};
+use crate::introspect::{KindSet, NoTasks, ProcessView, Sources, TaskPage};
 use crate::mesh::{FaultPlane, LinkState, LinkStatus, Mesh};
 use crate::meta::{MetaState, Role};
 use crate::router::ExchangeStats;
@@ -101,6 +102,10 @@ impl Sources for NodeSources {
 
     fn figures(&self, exchange: &ExchangeName) -> Option<v1::ExchangeFiguresResponse> {
         figures::of(&self.me, &self.data, exchange)
+    }
+
+    fn tasks(&self, exchange: &ExchangeName, page: TaskPage) -> Result<v1::ListTasksResponse, NoTasks> {
+        tasks::of(&self.data, exchange, page)
     }
 
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {

@@ -1,5 +1,6 @@
 //! `squall exchange`: declare, list, show, move, delete.
 
+mod flow;
 mod moving;
 mod proxies;
 mod table;
@@ -273,15 +274,23 @@ async fn show(name: &ExchangeName, as_json: bool, connect: &ConnectArgs) -> Resu
     let owned = figures.values().find_map(|at_node| at_node.owned);
     let passed = proxies::passed(exchange, &figures);
     let mailboxes: MailboxFigures = figures.values().map(|at_node| at_node.mailboxes).sum();
+    let mut flow = flow::Flow::of(exchange, &figures);
+    if let flow::Flow::Tasks(queue) = &mut flow {
+        // One task is asked for, and only what comes with it is wanted.
+        let page = operator.tasks(name.as_str(), false, 0, 1).await;
+        *queue = page.ok().and_then(|page| page.figures);
+    }
     let mut out = stdout().lock();
     if as_json {
-        writeln!(
-            out,
-            "{:#}",
-            table::object_in_full(exchange, owned, &passed, mailboxes)
-        )?;
+        let mut document = table::object_in_full(exchange, owned, &passed, mailboxes);
+        flow.tell(&mut document);
+        writeln!(out, "{document:#}")?;
     } else {
-        write!(out, "{}", table::full(exchange, owned, &passed, mailboxes))?;
+        write!(
+            out,
+            "{}",
+            table::full(exchange, owned, &passed, mailboxes, flow.rows())
+        )?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! `squall task`: submit tasks, and work on them.
+//! `squall task`: submit tasks, work on them, look at them.
 
+pub(crate) mod list;
 mod program;
 
 use std::io::{Read as _, Write as _, stdin, stdout};
@@ -26,7 +27,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long tasks in hand may still be finished when the program is asked to end.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// Submits tasks, and works on them.
+/// Submits tasks, works on them, and lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct TaskArgs {
     #[command(subcommand)]
@@ -39,6 +40,10 @@ enum TaskCommand {
     Submit(SubmitArgs),
     /// Work on tasks with a program, until ended
     Work(WorkArgs),
+    /// List the open tasks: what waits, and for what, and what workers have in hand
+    List(list::ListArgs),
+    /// List the dead letters, with why they were given up
+    Dead(list::ListArgs),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -101,6 +106,8 @@ pub(crate) async fn run(args: TaskArgs, connect: ConnectArgs) -> Result<()> {
     match args.command {
         TaskCommand::Submit(args) => submit(args, connect).await,
         TaskCommand::Work(args) => work(args, connect).await,
+        TaskCommand::List(args) => list::run(&args, false, &connect).await,
+        TaskCommand::Dead(args) => list::run(&args, true, &connect).await,
     }
 }
 

@@ -77,6 +77,7 @@ mod replica;
 mod settling;
 mod step;
 mod store;
+mod viewing;
 
 use alloc::vec::Vec;
 
@@ -97,6 +98,7 @@ pub use step::{
     TaskConfig, TaskEffect, TaskInput, WhoGets, WorkerRecord,
 };
 use store::Store;
+pub use viewing::{QueueView, Standing, TaskView};
 
 /// The owner's right to act: only [`TaskQueue::right`] makes it.
 struct Right(());
@@ -115,27 +117,6 @@ pub struct TaskQueue {
     forward_at: Option<Instant>,
     /// What the scheduler was asked, and said.
     scheduling: Scheduling,
-}
-
-/// What a queue is like, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueView {
-    /// What it has been through.
-    pub figures: Figures,
-    /// Open tasks.
-    pub open: usize,
-    /// Dead letters kept.
-    pub dead: usize,
-    /// Workers attached.
-    pub workers: usize,
-    /// Who holds the second copy.
-    pub backup: Backup,
-    /// Every acknowledged task is at two nodes.
-    pub doubled: bool,
-    /// Changes that the backup has not acknowledged.
-    pub pending: u64,
-    /// Effects that wait for that.
-    pub waiting: usize,
 }
 
 impl TaskQueue {
@@ -213,33 +194,6 @@ impl TaskQueue {
     #[must_use]
     pub fn is_doubled(&self) -> bool {
         self.copying.is_doubled()
-    }
-
-    /// What it is like now.
-    #[must_use]
-    pub fn view(&self) -> QueueView {
-        let (pending, waiting) = self.copying.pending();
-        QueueView {
-            figures: self.store.figures,
-            open: self.store.len(),
-            dead: self.store.dead().count(),
-            workers: self.pool.len(),
-            backup: self.copying.backup(),
-            doubled: self.is_doubled(),
-            pending,
-            waiting,
-        }
-    }
-
-    /// What became of questions to the scheduler.
-    #[must_use]
-    pub fn scheduling(&self) -> Scheduling {
-        self.scheduling
-    }
-
-    /// Dead letters kept, oldest first.
-    pub fn dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
-        self.store.dead()
     }
 
     /// Every task it knows, ascending: open ones, and those whose end it remembers.

@@ -46,7 +46,11 @@ impl SharedQueue {
     }
 
     pub(super) fn scheduling(&self) -> Option<Scheduling> {
-        self.lock().as_ref().map(TaskQueue::scheduling)
+        self.look(TaskQueue::scheduling)
+    }
+
+    pub(super) fn look<T>(&self, look: impl FnOnce(&TaskQueue) -> T) -> Option<T> {
+        self.lock().as_ref().map(look)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<TaskQueue>> {

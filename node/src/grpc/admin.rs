@@ -4,6 +4,7 @@
 mod members;
 mod parse;
 mod settings;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -182,6 +183,13 @@ impl<P: Proposer + Membership, S: Sources> Admin for AdminService<P, S> {
             .figures(&name)
             .ok_or_else(|| CallError::from(unknown()))?;
         Ok(Response::new(figures))
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<v1::ListTasksRequest>,
+    ) -> Result<Response<v1::ListTasksResponse>, Status> {
+        Ok(Response::new(self.tasks(request.get_ref())?))
     }
 
     async fn list_nodes(

@@ -401,3 +401,51 @@ async fn figures_are_those_of_the_answering_node() {
     let error = service.exchange_figures(ask("users")).await.expect_err("none");
     assert_eq!(error.code(), Code::NotFound);
 }
+
+#[tokio::test]
+async fn tasks_come_in_bounded_pages_and_a_refusal_says_who_has_them() {
+    let (service, _) = service();
+    let ask = |exchange: &str, limit| {
+        Request::new(v1::ListTasksRequest {
+            exchange: exchange.into(),
+            limit,
+            ..Default::default()
+        })
+    };
+    let page = service.list_tasks(ask("mails", 0)).await.expect("a page");
+    assert_eq!((page.get_ref().tasks.len(), page.get_ref().more), (100, false));
+    let page = service.list_tasks(ask("mails", 1000)).await.expect("a page");
+    assert_eq!(page.get_ref().tasks.len(), 1000);
+    for (name, limit, code, words) in [
+        (
+            "mails",
+            1001,
+            Code::InvalidArgument,
+            "limit: a page has at most 1000 tasks",
+        ),
+        ("a b", 1, Code::InvalidArgument, "name: "),
+        ("users", 1, Code::NotFound, "there is no exchange 'users'"),
+        (
+            "orders",
+            1,
+            Code::FailedPrecondition,
+            "the exchange 'orders' has no tasks",
+        ),
+        (
+            "far",
+            1,
+            Code::FailedPrecondition,
+            "the tasks of 'far' are at its owner, b",
+        ),
+        (
+            "nowhere",
+            1,
+            Code::Unavailable,
+            "not carried out: 'nowhere' has no owner now",
+        ),
+    ] {
+        let error = service.list_tasks(ask(name, limit)).await.expect_err(words);
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.message().starts_with(words), "{error}");
+    }
+}

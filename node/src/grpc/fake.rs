@@ -14,7 +14,7 @@ use squall_proto::v1::{self, Row, RowKind};
 
 use super::*;
 use crate::introspect::rows::key_of;
-use crate::introspect::{KindSet, ProcessView};
+use crate::introspect::{KindSet, NoTasks, ProcessView, TaskPage};
 
 /// Rows and processes as the test sets them.
 #[derive(Debug)]
@@ -78,6 +78,20 @@ impl Sources for FakeNode {
             requests: 7,
             ..Default::default()
         })
+    }
+
+    fn tasks(&self, exchange: &ExchangeName, page: TaskPage) -> Result<v1::ListTasksResponse, NoTasks> {
+        match exchange.as_str() {
+            "mails" => Ok(v1::ListTasksResponse {
+                tasks: vec![v1::TaskInfo::default(); page.limit],
+                more: page.dead,
+                ..Default::default()
+            }),
+            "orders" => Err(NoTasks::OtherPattern("request-response")),
+            "far" => Err(NoTasks::Elsewhere("b".into())),
+            "nowhere" => Err(NoTasks::Elsewhere(String::new())),
+            _ => Err(NoTasks::Unknown),
+        }
     }
 
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {

@@ -16,6 +16,11 @@ pub const STREAMS_MAX: u32 = 256;
 pub const CALLS_MAX: usize = 256;
 /// Watch and event streams of the node at once: each costs a look at all rows four times a second.
 pub const WATCHERS_MAX: usize = 64;
+/// Tasks of one page when nothing else is asked for.
+pub const TASKS_PAGE_DEFAULT: u32 = 100;
+/// Tasks of one page at most: so many keys, tags and words of workers fit a message, and the queue stands still while they
+/// are copied, for less than a millisecond.
+pub const TASKS_PAGE_MAX: u32 = 1000;
 /// Header list of a call.
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Longest call: a request may wait as long as its own timeout, and somewhat for the way.

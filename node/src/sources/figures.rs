@@ -36,6 +36,10 @@ pub(super) fn of(
         downstreams: table.downstreams,
         subscribers: table.subscribers,
         events_sent: table.sent,
+        patterns: table.patterns,
+        published: table.published,
+        duplicates: table.duplicates,
+        delivered: table.delivered,
         ..v1::ExchangeFiguresResponse::default()
     };
     let Some(stats) = data.router.settled_stats(id) else {

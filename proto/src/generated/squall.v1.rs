@@ -2955,6 +2955,18 @@ pub struct ExchangeFiguresResponse {
     /// What mailboxes of handlers and subscribers at the answering node did.
     #[prost(message, optional, tag = "23")]
     pub mailboxes: ::core::option::Option<MailboxFigures>,
+    /// Publish-subscribe: different patterns known to the answering node, of its subscribers and of the nodes it serves.
+    #[prost(uint64, tag = "24")]
+    pub patterns: u64,
+    /// Publish-subscribe: publishes that the answering node took as owner.
+    #[prost(uint64, tag = "25")]
+    pub published: u64,
+    /// Publish-subscribe: of those, publishes whose id was known, and that went no further.
+    #[prost(uint64, tag = "26")]
+    pub duplicates: u64,
+    /// Publish-subscribe: copies put into mailboxes of subscribers at the answering node.
+    #[prost(uint64, tag = "27")]
+    pub delivered: u64,
 }
 /// What mailboxes did with messages that they did not give out at once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2971,6 +2983,129 @@ pub struct MailboxFigures {
     /// Held back until there was room.
     #[prost(uint64, tag = "4")]
     pub held: u64,
+}
+/// What a queue of tasks is like. The last six count since the exchange was declared, over all its owners.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskFigures {
+    /// Open tasks that no worker has in hand.
+    #[prost(uint64, tag = "1")]
+    pub waiting: u64,
+    /// Open tasks that a worker has in hand.
+    #[prost(uint64, tag = "2")]
+    pub in_hand: u64,
+    /// Dead letters kept.
+    #[prost(uint64, tag = "3")]
+    pub dead: u64,
+    /// Workers attached.
+    #[prost(uint64, tag = "4")]
+    pub workers: u64,
+    /// Node with the second copy; empty without one.
+    #[prost(string, tag = "5")]
+    pub backup: ::prost::alloc::string::String,
+    /// True when every acknowledged task is at two nodes.
+    #[prost(bool, tag = "6")]
+    pub doubled: bool,
+    /// Tasks submitted.
+    #[prost(uint64, tag = "7")]
+    pub submitted: u64,
+    /// Tasks completed.
+    #[prost(uint64, tag = "8")]
+    pub completed: u64,
+    /// Leases that ended without a completion.
+    #[prost(uint64, tag = "9")]
+    pub returned: u64,
+    /// Tasks that became dead letters.
+    #[prost(uint64, tag = "10")]
+    pub died: u64,
+    /// Dead letters that are kept no more, because later ones needed the room.
+    #[prost(uint64, tag = "11")]
+    pub dropped: u64,
+    /// Acknowledged tasks lost with their nodes.
+    #[prost(uint64, tag = "12")]
+    pub lost: u64,
+}
+/// Asks for tasks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTasksRequest {
+    /// Name of the exchange.
+    #[prost(string, tag = "1")]
+    pub exchange: ::prost::alloc::string::String,
+    /// True for dead letters, else open tasks.
+    #[prost(bool, tag = "2")]
+    pub dead: bool,
+    /// Only those after this one: the number of the last task of the page before; 0 for the first page.
+    #[prost(uint64, tag = "3")]
+    pub after: u64,
+    /// At most so many, up to 1000; 0 for 100.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+/// A page of tasks: open ones as they were submitted, dead letters as they died. What changes between two pages may be
+/// missing or shown as it was.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTasksResponse {
+    /// The tasks.
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: ::prost::alloc::vec::Vec<TaskInfo>,
+    /// True when others come after these.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+    /// What the queue is like.
+    #[prost(message, optional, tag = "3")]
+    pub figures: ::core::option::Option<TaskFigures>,
+}
+/// A task.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskInfo {
+    /// Number.
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+    /// Number as people read it: the epoch in which it was submitted, a dot, a counter.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// State.
+    #[prost(enumeration = "TaskState", tag = "3")]
+    pub state: i32,
+    /// Key; empty without one.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub key: ::prost::bytes::Bytes,
+    /// Service tag: only workers of this group; empty for all.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub service_tag: ::prost::bytes::Bytes,
+    /// From 0, the usual, to 9.
+    #[prost(uint32, tag = "6")]
+    pub priority: u32,
+    /// Bytes of its payload.
+    #[prost(uint64, tag = "7")]
+    pub payload_bytes: u64,
+    /// Leases it has had.
+    #[prost(uint32, tag = "8")]
+    pub attempts: u32,
+    /// Leases it may have.
+    #[prost(uint32, tag = "9")]
+    pub attempts_max: u32,
+    /// In hand: pid of the worker; empty otherwise.
+    #[prost(string, tag = "10")]
+    pub worker: ::prost::alloc::string::String,
+    /// In hand: the lease as people read it; empty otherwise.
+    #[prost(string, tag = "11")]
+    pub lease: ::prost::alloc::string::String,
+    /// Milliseconds: in hand until the lease ends, later until it may be leased; 0 otherwise, and while its worker has not
+    /// been told of the lease.
+    #[prost(uint64, tag = "12")]
+    pub left_ms: u64,
+    /// Milliseconds until its deadline; 0 without one.
+    #[prost(uint64, tag = "13")]
+    pub deadline_ms: u64,
+    /// What the last worker said that gave it back; empty when none did.
+    #[prost(string, tag = "14")]
+    pub said: ::prost::alloc::string::String,
+    /// Dead letters: why it died.
+    #[prost(string, tag = "15")]
+    pub reason: ::prost::alloc::string::String,
+    /// Dead letters: it has yet to be passed on to the exchange for dead letters.
+    #[prost(bool, tag = "16")]
+    pub to_forward: bool,
 }
 /// What became of questions to the scheduler of an exchange with tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3064,6 +3199,55 @@ pub struct SetVoterRuleResponse {
     /// False when it was so already.
     #[prost(bool, tag = "2")]
     pub changed: bool,
+}
+/// What an open task waits for, or what has become of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TaskState {
+    /// Not set.
+    Unspecified = 0,
+    /// It may be leased: it waits for a worker with room.
+    Ready = 1,
+    /// It may be leased later.
+    Later = 2,
+    /// It waits for an earlier task of its key.
+    Behind = 3,
+    /// The scheduler is asked who gets it.
+    Asked = 4,
+    /// A worker has it in hand.
+    InHand = 5,
+    /// A dead letter.
+    Dead = 6,
+}
+impl TaskState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TASK_STATE_UNSPECIFIED",
+            Self::Ready => "TASK_STATE_READY",
+            Self::Later => "TASK_STATE_LATER",
+            Self::Behind => "TASK_STATE_BEHIND",
+            Self::Asked => "TASK_STATE_ASKED",
+            Self::InHand => "TASK_STATE_IN_HAND",
+            Self::Dead => "TASK_STATE_DEAD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TASK_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TASK_STATE_READY" => Some(Self::Ready),
+            "TASK_STATE_LATER" => Some(Self::Later),
+            "TASK_STATE_BEHIND" => Some(Self::Behind),
+            "TASK_STATE_ASKED" => Some(Self::Asked),
+            "TASK_STATE_IN_HAND" => Some(Self::InHand),
+            "TASK_STATE_DEAD" => Some(Self::Dead),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod admin_client {
@@ -3307,6 +3491,31 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("squall.v1.Admin", "ExchangeFigures"));
             self.inner.unary(req, path, codec).await
         }
+        /// Open tasks or dead letters of an exchange with tasks, in pages. Its owner alone has them: any other node answers
+        /// FAILED_PRECONDITION and names the owner.
+        pub async fn list_tasks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTasksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTasksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/ListTasks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("squall.v1.Admin", "ListTasks"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Lists the members of the cluster as the answering node sees them.
         pub async fn list_nodes(
             &mut self,
@@ -3512,6 +3721,15 @@ pub mod admin_server {
             request: tonic::Request<super::ExchangeFiguresRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ExchangeFiguresResponse>,
+            tonic::Status,
+        >;
+        /// Open tasks or dead letters of an exchange with tasks, in pages. Its owner alone has them: any other node answers
+        /// FAILED_PRECONDITION and names the owner.
+        async fn list_tasks(
+            &self,
+            request: tonic::Request<super::ListTasksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTasksResponse>,
             tonic::Status,
         >;
         /// Lists the members of the cluster as the answering node sees them.
@@ -3886,6 +4104,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExchangeFiguresSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/ListTasks" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTasksSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::ListTasksRequest>
+                    for ListTasksSvc<T> {
+                        type Response = super::ListTasksResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTasksRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::list_tasks(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTasksSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

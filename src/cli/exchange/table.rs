@@ -212,11 +212,13 @@ pub(super) fn text(exchanges: &[ExchangeInfo]) -> String {
     columns(&rows)
 }
 
+/// In full; `more` is what its pattern has beside.
 pub(super) fn full(
     e: &ExchangeInfo,
     owned: Option<OwnedFigures>,
     passed: &[Passes],
     mailboxes: MailboxFigures,
+    more: Vec<[String; 2]>,
 ) -> String {
     let held = if e.held {
         "; an operator moved it here: no takeover until its owner is lost"
@@ -262,12 +264,18 @@ pub(super) fn full(
     if !passed.is_empty() {
         rows.push(["proxies".into(), proxies(passed)]);
     }
+    rows.extend(more);
     columns(&rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What all exchanges have.
+    fn full(e: &ExchangeInfo, owned: Option<OwnedFigures>, passed: &[Passes], did: MailboxFigures) -> String {
+        super::full(e, owned, passed, did, Vec::new())
+    }
 
     fn orders() -> ExchangeInfo {
         ExchangeInfo {

@@ -60,6 +60,14 @@ pub struct PassedFigures {
     pub subscribers: u64,
     /// Events that it sent to other nodes.
     pub events_sent: u64,
+    /// Different patterns it knows, of its subscribers and of the nodes it serves.
+    pub patterns: u64,
+    /// Publishes that it took as owner.
+    pub published: u64,
+    /// Of those, publishes whose id was known.
+    pub duplicates: u64,
+    /// Copies put into mailboxes of its subscribers.
+    pub delivered: u64,
 }
 
 /// What the owner of an exchange knows of it.
@@ -132,6 +140,10 @@ impl From<v1::ExchangeFiguresResponse> for Figures {
                 downstreams: f.downstreams,
                 subscribers: f.subscribers,
                 events_sent: f.events_sent,
+                patterns: f.patterns,
+                published: f.published,
+                duplicates: f.duplicates,
+                delivered: f.delivered,
             },
             mailboxes: f.mailboxes.map(mailboxes).unwrap_or_default(),
         }

@@ -16,7 +16,7 @@ type Rank = (Reverse<Priority>, TaskId);
 
 /// Where a task waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spot {
+pub(super) enum Spot {
     /// May be leased.
     Ready,
     /// May be leased later.
@@ -202,6 +202,11 @@ impl Line {
     /// A task waits until then, as the scheduler wants it.
     pub(super) fn pause(&mut self, id: TaskId, until: Instant) {
         self.relocate(id, Spot::Later(until));
+    }
+
+    /// Where an open task waits.
+    pub(super) fn spot_of(&self, id: TaskId) -> Option<Spot> {
+        self.places.get(&id).map(|place| place.spot)
     }
 
     /// Tasks about which the scheduler is asked.

@@ -5,6 +5,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
+use core::ops::Bound;
 
 use bytes::Bytes;
 
@@ -76,6 +77,12 @@ impl Store {
 
     pub(super) fn open(&self) -> impl Iterator<Item = (TaskId, &Task)> {
         self.open.iter().map(|(id, task)| (*id, task))
+    }
+
+    /// Open tasks after that one, as they were submitted.
+    pub(super) fn open_after(&self, after: TaskId) -> impl Iterator<Item = (TaskId, &Task)> {
+        let range = self.open.range((Bound::Excluded(after), Bound::Unbounded));
+        range.map(|(id, task)| (*id, task))
     }
 
     pub(super) fn len(&self) -> usize {
