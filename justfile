@@ -48,6 +48,10 @@ tasks-test *ARGS:
 jaeger:
     @bash dashboards/jaeger.sh
 
+# an example: WebSocket clients of an exchange (examples/gateway/README.md)
+gateway *ARGS:
+    cargo run --release -p squall-gateway -- {{ARGS}}
+
 # the tests
 test *ARGS:
     cargo test --workspace {{ARGS}}
