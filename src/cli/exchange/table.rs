@@ -410,6 +410,7 @@ mod tests {
             downstreams: 2,
             subscribers: 0,
             events_sent: 7,
+            ..PassedFigures::default()
         });
         let passed = [("b", figures), ("c", None)].map(|(node, figures)| Passes {
             node: node.into(),
