@@ -8,9 +8,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use squall_client::{Client, ConnectOptions, Declaration, RequestOptions};
+use squall_client::{Client, CommandError, ConnectOptions, Declaration, RequestOptions};
 use squall_kernel::id::{ExchangeId, NodeId, Pid};
-use squall_kernel::registry::{Registry, Strategy};
+use squall_kernel::registry::{Refused, Registry, Strategy};
 use squall_node::router::Request;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -195,9 +195,9 @@ impl Ground {
             ..ConnectOptions::new([self.places[0].mesh.to_string()])
         })
         .await?;
-        client
-            .declare(Declaration::new(name(), Strategy::RoundRobin), PATIENCE)
-            .await?;
+        timeout(PATIENCE, declared(&client))
+            .await
+            .map_err(|_| late("the node has founded its cluster"))??;
         let handlers = self.spawn(self.handler_arguments())?;
         Ok(Place {
             requester: Requester::Client(client),
@@ -272,6 +272,19 @@ impl Ground {
             .kill_on_drop(true)
             .spawn();
         spawned.map_err(io_error("a process of the benchmark"))
+    }
+}
+
+/// Declares the exchange. A node takes clients in before it has founded its cluster.
+async fn declared(client: &Client) -> Result<(), BenchError> {
+    let mut look = interval(LOOK);
+    loop {
+        look.tick().await;
+        let declaration = Declaration::new(name(), Strategy::RoundRobin);
+        match client.declare(declaration, PATIENCE).await {
+            Err(CommandError::Refused(Refused::NotFounded)) => {}
+            decided => return Ok(decided.map(drop)?),
+        }
     }
 }
 
