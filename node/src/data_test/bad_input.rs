@@ -114,3 +114,22 @@ async fn a_flood_of_subscribers_meets_the_bound_of_its_session() {
     let mut reader = subscribed(&cluster).await;
     goes_on(&cluster, &mut reader).await;
 }
+
+/// B4: credit that would overflow, and credit for nobody, change nothing for anybody.
+#[tokio::test]
+async fn credit_beyond_all_bounds_changes_nothing() {
+    let cluster = news();
+    let mut reader = subscribed(&cluster).await;
+    let took = |subscriber, events| Action::Took(v1::Took { subscriber, events });
+    reader
+        .say(vec![
+            took(1, u32::MAX),
+            took(1, u32::MAX),
+            took(99, 1),
+            took(1, 0),
+        ])
+        .await;
+    for _ in 0..2 {
+        goes_on(&cluster, &mut reader).await;
+    }
+}
