@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures::{SinkExt as _, StreamExt as _};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use squall_client::{Client, Confirm, ConnectOptions, PublishOptions};
+use squall_client::{
+    Answer, AttachOptions, Client, Confirm, ConnectOptions, Declaration, Delivery, Handler, PublishOptions,
+};
 use squall_kernel::founding::Founding;
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
 use squall_kernel::message::ProposeResult;
@@ -93,6 +95,10 @@ async fn propose(node: &Node, command: registry::Command) {
 
 impl Rig {
     async fn start(more: &[&str]) -> Self {
+        Self::with(Settings::default(), more).await
+    }
+
+    async fn with(settings: Settings, more: &[&str]) -> Self {
         let (a, a_dir) = node("a", None);
         let (b, b_dir) = node("b", Some(a.introduction().mesh_addr.clone()));
         for node in [&a, &b] {
@@ -107,7 +113,7 @@ impl Rig {
             pattern: Pattern::PublishSubscribe,
             strategy: Strategy::Default,
             function: None,
-            settings: Settings::default(),
+            settings,
             failover: vec![owner],
             takeover: None,
         };
@@ -173,13 +179,18 @@ impl Gateway {
             format!("{} {name} {patterns}\n", token.replace(' ', "-"))
         };
         let tokens = line(ALICE, "alice", "weather.#") + line(BOB, "bob", "sport.*,weather.north").as_str();
+        let tokens = file("gateway-tokens", tokens);
+        let who = if more.contains(&"--anyone") {
+            Vec::new()
+        } else {
+            vec!["--tokens".as_ref(), tokens.as_os_str()]
+        };
         let mut process = Command::new(env!("CARGO_BIN_EXE_squall-gateway"))
             .args(["--listen", "127.0.0.1:0", "--exchange", "news"])
             .args(["--connect", &beside.introduction().mesh_addr])
             .arg("--cookie-file")
             .arg(file("gateway-cookie", "secret\n".into()))
-            .arg("--tokens")
-            .arg(file("gateway-tokens", tokens))
+            .args(who)
             .args(more)
             .stdout(Stdio::piped())
             .spawn()
@@ -328,6 +339,64 @@ async fn refusals(rig: &Rig, alice: &mut Guest) {
     let mut large = Guest::connect(&rig.gateway).await;
     large.0.send(Message::text("x".repeat(8192))).await.expect("sent");
     assert_eq!(large.is_left().await.0, CloseCode::Size);
+}
+
+/// Lets subscribers have the weather, and nothing else.
+struct WeatherOnly;
+
+impl Handler for WeatherOnly {
+    async fn handle(&mut self, delivery: Delivery) -> Answer {
+        let asked = String::from_utf8_lossy(&delivery.payload).into_owned();
+        let mut fields = asked.split('\t');
+        let answer = match (fields.next(), fields.nth(2)) {
+            (Some("subscribe"), Some(pattern)) if !pattern.starts_with("weather.") => {
+                "refuse\tonly the weather"
+            }
+            _ => "accept",
+        };
+        Answer::Reply(answer.into())
+    }
+}
+
+/// A5, A35: where anyone may connect, the exchange's controller decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a35_where_anyone_may_connect_the_controller_decides() {
+    let gate = ExchangeName::new("gate").expect("a name");
+    let settings = Settings {
+        controller: Some(gate.clone()),
+        ..Settings::default()
+    };
+    let rig = Rig::with(settings, &["--anyone"]).await;
+    let declaration = Declaration::new(gate, Strategy::Consensus);
+    rig.publisher
+        .declare(declaration, PATIENCE)
+        .await
+        .expect("declared");
+    let attached = rig
+        .publisher
+        .attach("gate", AttachOptions::default(), WeatherOnly)
+        .await;
+    let attachment = attached.expect("attached");
+    let mut guest = Guest::connect(&rig.gateway).await;
+    guest.say(&json!({ "name": "carol" })).await;
+    assert_eq!(guest.hears().await, json!({ "hello": "carol" }));
+    guest.say(&json!({ "subscribe": "sport.#" })).await;
+    let refused = guest.hears().await;
+    assert!(
+        refused["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("only the weather")),
+        "{refused}"
+    );
+    guest.say(&json!({ "subscribe": "weather.#" })).await;
+    assert_eq!(guest.hears().await, json!({ "subscribed": "weather.#" }));
+    rig.publish("weather.north", b"rain".to_vec()).await;
+    assert_eq!(
+        guest.hears().await,
+        event("weather.north", "rain", &["weather.#"])
+    );
+    attachment.detach().await;
+    rig.stop().await;
 }
 
 /// A35, B9: who does not read loses the oldest and is told how many; everybody else has everything.
