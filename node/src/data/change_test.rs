@@ -209,5 +209,8 @@ fn a_run_that_was_lost_is_told_from_one_that_was_weak_also_when_it_has_joined_ag
     assert!(!lost_here(&before, &down, 2), "that was the run before");
     let back = after(&before, &[lost, again]);
     assert!(lost_here(&before, &back, 1), "both in one step");
-    assert!(lost_here(&down, &back, 1), "what came in between counts for nothing");
+    assert!(
+        lost_here(&down, &back, 1),
+        "what came in between counts for nothing"
+    );
 }
