@@ -9,7 +9,7 @@ use std::fmt;
 use squall_kernel::reason::NoReply;
 use squall_kernel::tasks::Copies;
 
-use crate::history::{Answer, Event, Mark, QueueFrom, TaskEvent, What};
+use crate::history::{Answer, Event, Mark, PublishEvent, QueueFrom, TaskEvent, What};
 
 mod scene;
 
@@ -106,6 +106,22 @@ sights! {
     QueueMoved = "a queue of tasks moved",
     /// Owner and backup were lost.
     QueueLost = "a queue was lost with all its copies",
+    /// A copy of a publish reached a subscriber.
+    Published = "a subscriber got a publish",
+    /// The publisher was told what it waited for.
+    PublishConfirmed = "a publish was confirmed",
+    /// An owner after the first one took a publish.
+    PublishedAfterFailover = "a publish was taken under a later epoch",
+    /// The owner knew its id.
+    PublishKnown = "a publish was known by its id",
+    /// An owner knows the ids of the one before.
+    IdsRemembered = "the ids of publishes went to the next owner",
+    /// A publish was tried again, or given to the subscribers of its publisher's node.
+    PublishedAgain = "a publish went out again",
+    /// No owner took it.
+    Degraded = "a publish was degraded",
+    /// A subscriber wants nothing any more.
+    Unsubscribed = "a subscriber unsubscribed",
 }
 
 impl Sight {
@@ -142,6 +158,20 @@ impl Sight {
         })
     }
 
+    /// What an event about publishes shows.
+    const fn of_publish(what: &PublishEvent) -> Option<Self> {
+        Some(match what {
+            PublishEvent::Got { .. } => Self::Published,
+            PublishEvent::Confirmed { .. } => Self::PublishConfirmed,
+            PublishEvent::Taken { known: true, .. } => Self::PublishKnown,
+            PublishEvent::Taken { epoch, .. } if epoch.0 > 1 => Self::PublishedAfterFailover,
+            PublishEvent::Remembers { .. } => Self::IdsRemembered,
+            PublishEvent::Again { .. } => Self::PublishedAgain,
+            PublishEvent::Unsubscribed { .. } => Self::Unsubscribed,
+            _ => return None,
+        })
+    }
+
     /// What a request's end shows.
     fn of(answer: &Answer) -> Self {
         match answer {
@@ -150,6 +180,7 @@ impl Sight {
             Answer::None(ended) => match ended.0 {
                 NoReply::Timeout => Self::TimedOut,
                 NoReply::Interrupted => Self::Interrupted,
+                NoReply::Degraded => Self::Degraded,
                 _ => Self::Unavailable,
             },
         }
@@ -240,6 +271,11 @@ impl Looker {
             What::Ended { graceful: true } => coverage.had(Sight::NodeLeft),
             What::Task { what, .. } => {
                 if let Some(sight) = Sight::of_task(what) {
+                    coverage.had(sight);
+                }
+            }
+            What::Publish { what, .. } => {
+                if let Some(sight) = Sight::of_publish(what) {
                     coverage.had(sight);
                 }
             }

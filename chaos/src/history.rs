@@ -13,10 +13,12 @@ use squall_kernel::registry::Strategy;
 use squall_kernel::time::Instant;
 
 mod mark;
+mod publish;
 mod task;
 mod words;
 
 pub use mark::Mark;
+pub use publish::PublishEvent;
 pub use task::{QueueFrom, TaskEvent};
 
 /// One thing that happened.
@@ -256,6 +258,13 @@ pub enum What {
         exchange: ExchangeId,
         /// What.
         what: TaskEvent,
+    },
+    /// About publishes and subscribers of an exchange.
+    Publish {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// What.
+        what: PublishEvent,
     },
     /// The node holds that many things in a bounded place.
     Holds {

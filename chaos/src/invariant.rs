@@ -17,8 +17,10 @@ mod i03_no_stale_effect;
 mod i04_leases_disjoint;
 mod i05_one_outcome;
 mod i06_sticky_keeps;
+mod i07_one_copy;
 mod i08_same_view;
 mod i09_tasks_kept;
+mod i10_order;
 mod i11_round_robin;
 mod i12_acknowledged_survives;
 mod i13_same_revision;
@@ -32,8 +34,10 @@ pub use i03_no_stale_effect::NoStaleEffect;
 pub use i04_leases_disjoint::LeasesDisjoint;
 pub use i05_one_outcome::OneOutcome;
 pub use i06_sticky_keeps::StickyKeeps;
+pub use i07_one_copy::OneCopy;
 pub use i08_same_view::SameView;
 pub use i09_tasks_kept::TasksKept;
+pub use i10_order::Order;
 pub use i11_round_robin::RoundRobin;
 pub use i12_acknowledged_survives::AcknowledgedSurvives;
 pub use i13_same_revision::SameRevision;
@@ -148,8 +152,10 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(LeasesDisjoint::default()),
         Box::new(OneOutcome::default()),
         Box::new(StickyKeeps::default()),
+        Box::new(OneCopy::default()),
         Box::new(SameView::default()),
         Box::new(TasksKept::default()),
+        Box::new(Order::default()),
         Box::new(RoundRobin::default()),
         Box::new(AcknowledgedSurvives::default()),
         Box::new(SameRevision::default()),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use squall_kernel::frame::{Frame, Kind, Status};
-use squall_kernel::id::{Boot, ExchangeId, ExchangeName, NodeId, NodeName, Pid};
+use squall_kernel::id::{Boot, ExchangeId, ExchangeName, Incarnation, NodeId, NodeName, Pid};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, Pattern, Registry};
@@ -41,6 +41,8 @@ pub struct DataConfig {
     pub node: NodeId,
     /// Which run of its data directory this is.
     pub boot: Boot,
+    /// The same run as the cluster orders it.
+    pub incarnation: Incarnation,
     /// Name of this node.
     pub name: NodeName,
     /// The node's clock.
@@ -65,6 +67,8 @@ pub struct DataContext {
     pub node: NodeId,
     /// Which run of its data directory this is.
     pub boot: Boot,
+    /// The same run as the cluster orders it.
+    pub incarnation: Incarnation,
     /// Name of this node.
     pub name: NodeName,
     /// The node's clock.
@@ -158,6 +162,7 @@ impl DataPlane {
         let context = Arc::new(DataContext {
             node: config.node,
             boot: config.boot,
+            incarnation: config.incarnation,
             name: config.name,
             clock: config.clock,
             lease: config.lease,

@@ -419,6 +419,7 @@ async fn live(
         events: Some(Arc::clone(&events)),
         node: me.id,
         boot: me.boot,
+        incarnation: me.incarnation,
         name: me.name.clone(),
         clock,
         lease: Arc::clone(&lease),

@@ -38,6 +38,7 @@ mod table;
 mod upstream;
 
 pub use embedded::Subscription;
+pub use fanning::publisher_of;
 use figures::Counters;
 pub use figures::TableFigures;
 pub(crate) use subscriber::EventSink;
@@ -129,6 +130,8 @@ struct Subscribing {
 #[derive(Default)]
 struct Orders {
     registry: bool,
+    /// This node was held for lost, perhaps, and is a member again: what it has told the one above is forgotten there.
+    back: bool,
     lost: BTreeSet<(NodeId, Incarnation)>,
     /// Nodes that may have missed something from here, or from whom something may be missing here.
     missed: BTreeSet<NodeId>,
@@ -287,10 +290,13 @@ impl PubSub {
             Some((*node, run))
         });
         let lost: Vec<(NodeId, Incarnation)> = lost.collect();
+        let me = change.new.nodes.get(&self.context.node);
+        let back = change.own_tenure_ended && me.is_some_and(|me| me.is_up());
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         tables.retain(|exchange, table| {
             table.post.order(|orders| {
                 orders.registry = true;
+                orders.back |= back;
                 orders.lost.extend(&lost);
             });
             change.exchange(*exchange).is_some()

@@ -277,7 +277,11 @@ impl Router {
         };
         match frame.status {
             Status::Redirect => self.redirect(open, &frame),
-            Status::None(reason) if reason.may_be_sent_again() => self.wait(open, reason),
+            Status::None(reason)
+                if reason.may_be_sent_again() && !publishing::was_taken(&open.request, &frame) =>
+            {
+                self.wait(open, reason);
+            }
             _ => self.conclude_with(open, frame),
         }
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
 use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
 use squall_kernel::message::{self, PeerMessage};
+use squall_kernel::planted::{self, Bug};
 use squall_kernel::publishing::{ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::NoReply;
 use squall_kernel::spread::mix;
@@ -229,6 +230,18 @@ pub fn lane_key(exchange: ExchangeId, key: u64) -> u64 {
     mix(key
         .wrapping_add(u64::from(exchange.0) << 32)
         .wrapping_add(0x9e37_79b9_7f4a_7c15))
+}
+
+/// The key of an event on its way to a node: what one publisher publishes stays in its order.
+#[must_use]
+pub fn event_key(event: &Frame) -> u64 {
+    let one_lane_for_each = planted::is(Bug::EventsOnAnyLane);
+    let key = if one_lane_for_each {
+        event.message.0
+    } else {
+        event.from.serial
+    };
+    lane_key(event.exchange, key)
 }
 
 /// Where the answer to a request goes, and what it must carry.

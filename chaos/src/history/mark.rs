@@ -56,4 +56,8 @@ marks! {
     LateTimers = "a node found its timers late",
     /// A node found its own round trips too long for the promise.
     Weak = "an owner was too far from the voters",
+    /// A node that got a publish passed it on.
+    ProxyPassedOn = "a publish went through a proxy",
+    /// While a node went over from one to another, a publish came from both.
+    CameByBothWays = "a publish came by two ways",
 }

@@ -121,6 +121,7 @@ impl fmt::Display for What {
                 write!(f, "{handler}'s view of #{exchange} at {epoch}/{counter}: {view}")
             }
             Self::Task { exchange, what } => write!(f, "#{exchange}: {what}"),
+            Self::Publish { exchange, what } => write!(f, "#{exchange}: {what}"),
             Self::Holds { place, count, bound } => write!(f, "{place} holds {count} of {bound}"),
             Self::Fault { id, text, ends_by } => write!(f, "fault {id} until {ends_by}: {text}"),
             Self::FaultOver { id } => write!(f, "fault {id} is over"),

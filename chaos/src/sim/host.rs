@@ -9,6 +9,7 @@ mod handlers;
 mod moving;
 mod output;
 pub(super) mod proposals;
+mod pubsub;
 mod requests;
 mod tasks;
 mod wire;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use squall_kernel::core::{CoreConfig, CoreEffect, CoreInput, MetaView, NodeCore};
+use squall_kernel::exchange::RequestKey;
 use squall_kernel::founding::Neighbour;
 use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::{Epoch, ExchangeId, Incarnation, MessageId, NodeId};
@@ -40,6 +42,8 @@ use crate::history::What;
 use exchanges::Owned;
 use handlers::Handlers;
 use proposals::Proposals;
+use pubsub::Tables;
+pub use requests::Publishing;
 use requests::Requests;
 use tasks::Copies;
 use workers::Workers;
@@ -92,6 +96,7 @@ pub struct Host {
     handlers: Handlers,
     workers: Workers,
     requests: Requests,
+    tables: Tables,
     proposals: Proposals,
     joining: control::Joining,
     attendance: Attendance,
@@ -130,6 +135,7 @@ impl Host {
             handlers: Handlers::new(config.me.id, config.me.boot),
             workers: Workers::default(),
             requests: Requests::new(config.me.boot),
+            tables: Tables::default(),
             proposals: Proposals::of_run(config.me.boot),
             joining: control::Joining::default(),
             attendance: Attendance::default(),
@@ -199,6 +205,7 @@ impl Host {
             self.handlers.next_timeout(),
             self.workers.next_timeout(),
             self.requests.next_timeout(),
+            self.tables.next_timeout(),
             self.proposals.next_timeout(),
             self.joining.next_timeout(),
             self.leaves_by,
@@ -219,6 +226,7 @@ impl Host {
         self.tick_handlers(now);
         self.tick_workers(now);
         self.tick_requests(now);
+        self.tick_tables(now);
         self.tick_proposals(now);
         self.settle(now);
     }
@@ -272,7 +280,9 @@ impl Host {
     pub fn undeliverable(&mut self, now: Instant, to: NodeId, frames: Vec<Frame>) {
         for frame in frames {
             match frame.kind {
-                Kind::Request | Kind::Submit => self.request_not_sent(now, frame.message, LinkError::Down),
+                Kind::Request | Kind::Publish | Kind::Submit => {
+                    self.request_not_sent(now, frame.message, LinkError::Down);
+                }
                 Kind::Task => self.not_given_out(now, to, &frame),
                 _ => self.take_back(now, to, frame, NoReply::Unreachable),
             }
@@ -284,7 +294,7 @@ impl Host {
     pub fn fate_unknown(&mut self, now: Instant, to: NodeId, frames: Vec<Frame>) {
         for frame in frames {
             match frame.kind {
-                Kind::Request | Kind::Submit => self.interrupt_request(now, frame.message),
+                Kind::Request | Kind::Publish | Kind::Submit => self.interrupt_request(now, frame.message),
                 _ => self.take_back(now, to, frame, NoReply::Interrupted),
             }
         }
@@ -306,6 +316,7 @@ impl Host {
         self.attendance.note(now, registry);
         self.exchanges_changed(now, &change);
         self.handlers_changed(now, &change);
+        self.subscriptions_changed(now, &change);
         self.requests_changed(now, &change);
         self.step(now, &CoreInput::Registry(Arc::clone(registry)));
         self.settle(now);
@@ -361,8 +372,13 @@ impl Host {
     /// Delivers what this node sent to itself, then looks after its membership: what a live node does after each input.
     fn settle(&mut self, now: Instant) {
         let me = self.id();
-        while let Some(frame) = self.to_self.pop_front() {
-            self.take_in(now, me, &frame);
+        loop {
+            while let Some(frame) = self.to_self.pop_front() {
+                self.take_in(now, me, &frame);
+            }
+            if !self.finish_table(now) {
+                break;
+            }
         }
         self.work_on_membership(now);
         self.leave_without_vote(now);
@@ -374,6 +390,14 @@ impl Host {
 
     fn count(&mut self, what: &'static str) {
         self.out.push(Output::Count(what));
+    }
+
+    /// By which the history knows a request.
+    fn request_key_of(frame: &Frame) -> RequestKey {
+        RequestKey {
+            origin: frame.origin,
+            message: Self::request_of(frame),
+        }
     }
 
     /// The number by which the history knows a request: that of its first try, carried in the payload.

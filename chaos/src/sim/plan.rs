@@ -34,6 +34,9 @@ pub struct Plan {
     pub exchanges: Vec<ExchangePlan>,
     /// Handlers attached at the beginning.
     pub handlers: Vec<HandlerPlan>,
+    /// Subscribers at the beginning.
+    #[serde(default)]
+    pub subscribers: Vec<SubscriberPlan>,
     /// What is asked of the cluster.
     pub work: Work,
     /// How long a frame travels.
@@ -94,6 +97,29 @@ pub struct HandlerPlan {
     pub node: Seat,
     /// Its service tag; may be empty.
     pub service_tag: String,
+}
+
+/// What subscribers ask for: exact keys, and wildcards that match some of the same.
+pub(super) const SUBSCRIPTIONS: &[&str] = &[
+    "news",
+    "news.north",
+    "weather.south.1",
+    "*.north",
+    "news.*",
+    "weather.#",
+    "#.south",
+    "#",
+];
+
+/// A subscriber.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriberPlan {
+    /// Place of its exchange in the plan.
+    pub exchange: u8,
+    /// Its node.
+    pub node: Seat,
+    /// What it asks for.
+    pub patterns: Vec<String>,
 }
 
 /// What is asked of the cluster.

@@ -9,20 +9,26 @@ mod detach;
 mod drain;
 mod kill_handler;
 mod move_exchange;
+mod publish;
 mod remove;
 mod request;
 mod rush;
+mod set_proxy;
 mod submit;
+pub(super) mod subscribe;
+mod unset_proxy;
+mod unsubscribe;
 mod voter_rule;
 pub(super) mod work;
 
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
-use squall_kernel::registry::{Command, RoutingFunction, Strategy, Takeover};
+use squall_kernel::keys::KeyPattern;
+use squall_kernel::registry::{Command, Pattern, RoutingFunction, Strategy, Takeover};
 use squall_kernel::time::{Instant, Span};
 
 use super::fault::Seat;
 use super::host::Host;
-use super::plan::{self, ExchangePlan, Plan};
+use super::plan::{self, ExchangePlan, Plan, SubscriberPlan};
 use super::rng::Rng;
 use super::world::World;
 
@@ -64,6 +70,14 @@ const OPERATIONS: &[Operation] = &[
     voter_rule::OPERATION,
 ];
 
+/// Those about subscribers and proxies, drawn beside the others where there is an exchange for them.
+const NEWS: &[Operation] = &[
+    subscribe::OPERATION,
+    unsubscribe::OPERATION,
+    set_proxy::OPERATION,
+    unset_proxy::OPERATION,
+];
+
 /// A handler that should be attached.
 #[derive(Debug, Clone)]
 struct Wanted {
@@ -74,12 +88,36 @@ struct Wanted {
     serial: Option<u64>,
 }
 
+/// A subscriber that should be there.
+#[derive(Debug, Clone)]
+struct Subscribing {
+    exchange: ExchangeName,
+    seat: Seat,
+    patterns: Vec<(String, KeyPattern)>,
+    /// Its serial at its node, once it is there.
+    serial: Option<u64>,
+}
+
+impl Subscribing {
+    fn new(exchange: ExchangeName, plan: &SubscriberPlan) -> Self {
+        Self {
+            exchange,
+            seat: plan.node,
+            patterns: subscribe::tagged(&plan.patterns),
+            serial: None,
+        }
+    }
+}
+
 /// What should be there, and the numbers for what comes.
 #[derive(Debug)]
 pub(super) struct Deck {
     rng: Rng,
     exchanges: Vec<(ExchangePlan, Option<Instant>)>,
     handlers: Vec<Wanted>,
+    subscribers: Vec<Subscribing>,
+    /// Numbers for what happens only where there are subscribers, so that nothing else is drawn otherwise for it.
+    news: Rng,
     /// Names given so far.
     named: usize,
 }
@@ -92,8 +130,14 @@ impl Deck {
             service_tag: handler.service_tag.clone(),
             serial: None,
         });
+        let subscribers = plan.subscribers.iter().map(|subscriber| {
+            let exchange = plan.exchanges[usize::from(subscriber.exchange)].name.clone();
+            Subscribing::new(exchange, subscriber)
+        });
         Self {
             rng: Rng::fork(plan.seed, "work"),
+            news: Rng::fork(plan.seed, "news"),
+            subscribers: subscribers.collect(),
             exchanges: plan.exchanges.iter().map(|e| (e.clone(), None)).collect(),
             handlers: handlers.collect(),
             named: plan.exchanges.len(),
@@ -104,6 +148,9 @@ impl Deck {
     pub(super) fn restarted(&mut self, seat: Seat) {
         for handler in self.handlers.iter_mut().filter(|h| h.seat == seat) {
             handler.serial = None;
+        }
+        for subscriber in self.subscribers.iter_mut().filter(|s| s.seat == seat) {
+            subscriber.serial = None;
         }
     }
 }
@@ -122,19 +169,23 @@ impl World {
         let every = self.plan().work.change_every;
         if self.now() < self.plan().last_request_at() {
             let kind = self.plan().work.deck;
-            let all: u64 = OPERATIONS.iter().map(|o| o.weight(kind)).sum();
-            let mut drawn = self.deck().rng.below(all);
-            let operation = OPERATIONS.iter().find(|operation| {
-                let weight = operation.weight(kind);
-                let here = drawn < weight;
-                drawn = drawn.saturating_sub(weight);
-                here
-            });
-            if let Some(operation) = operation {
-                self.with_deck(operation.act);
-            }
+            let mut rng = self.deck().rng.clone();
+            let operation = drawn(OPERATIONS, kind, &mut rng);
+            self.deck().rng = rng;
+            self.with_deck(operation.act);
+            self.news(kind);
             let next = self.deck().rng.span(Span(1), Span(2 * every.0));
             self.operation_after(next);
+        }
+    }
+
+    fn news(&mut self, kind: plan::Deck) {
+        let mut declared = self.deck().exchanges.iter();
+        if declared.any(|(exchange, _)| exchange.pattern == Pattern::PublishSubscribe) {
+            let mut rng = self.deck().news.clone();
+            let operation = drawn(NEWS, kind, &mut rng);
+            (operation.act)(self, &mut rng);
+            self.deck().news = rng;
         }
     }
 
@@ -143,6 +194,7 @@ impl World {
         self.with_deck(|world, rng| {
             world.declare_missing(rng);
             world.attach_missing();
+            world.subscribe_missing();
         });
         self.look_after(LOOK_EVERY);
     }
@@ -203,6 +255,29 @@ impl World {
         }
     }
 
+    fn subscribe_missing(&mut self) {
+        for place in 0..self.deck().subscribers.len() {
+            let wanted = self.deck().subscribers[place].clone();
+            let Some(host) = self.host(wanted.seat) else {
+                continue;
+            };
+            let there = wanted
+                .serial
+                .is_some_and(|serial| host.subscribed().any(|s| s == serial));
+            let exchange = host.registry().exchange(&wanted.exchange).map(|e| e.id);
+            let Some(exchange) = exchange.filter(|_| !there) else {
+                continue;
+            };
+            let mut serial = None;
+            self.tell_running(wanted.seat, |host, now| {
+                serial = host
+                    .subscribe(now, exchange, &wanted.patterns)
+                    .map(|pid| pid.serial);
+            });
+            self.deck().subscribers[place].serial = serial;
+        }
+    }
+
     /// True while there is time enough for a node that is taken down to be missed, come again, and be well.
     fn may_take_down(&mut self) -> bool {
         let plan = self.plan();
@@ -234,6 +309,31 @@ impl World {
             .map(|e| (e.id, e.name.clone()))
             .collect();
         (!known.is_empty()).then(|| rng.pick(&known).clone())
+    }
+}
+
+/// One of them, by their weights.
+fn drawn(operations: &'static [Operation], kind: plan::Deck, rng: &mut Rng) -> &'static Operation {
+    let all: u64 = operations.iter().map(|operation| operation.weight(kind)).sum();
+    let mut drawn = rng.below(all);
+    let found = operations.iter().find(|operation| {
+        let weight = operation.weight(kind);
+        let here = drawn < weight;
+        drawn = drawn.saturating_sub(weight);
+        here
+    });
+    found.expect("the number is below the sum of all weights")
+}
+
+impl World {
+    /// Any exchange of that pattern that a node knows.
+    fn any_of_pattern(&self, seat: Seat, pattern: Pattern, rng: &mut Rng) -> Option<ExchangeName> {
+        let all = self.host(seat)?.registry().exchanges.values();
+        let names: Vec<_> = all
+            .filter(|e| e.pattern == pattern)
+            .map(|e| e.name.clone())
+            .collect();
+        (!names.is_empty()).then(|| rng.pick(&names).clone())
     }
 }
 

@@ -54,4 +54,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(Bug::RetryInterrupted, Tier::T1, &[5], (1, 8), 30),
     row(Bug::SecondCompletionAccepted, Tier::T1, &[9], (3, 5), 30),
     row(Bug::AcknowledgeTaskBeforeBackup, Tier::T1, &[9], (17, 21), 80),
+    row(Bug::TakeEventsTwice, Tier::T1, &[7], (11, 50), 150),
+    row(Bug::LoseIdsInMove, Tier::T1, &[7], (46, 119), 360),
+    row(Bug::EventsOnAnyLane, Tier::T1, &[10], (238, 324), 970),
 ];

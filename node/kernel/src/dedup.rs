@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Pid;
 use crate::limits;
+use crate::planted::{self, Bug};
 use crate::time::{Instant, Span};
 
 /// Whether it was there before.
@@ -126,6 +127,9 @@ impl DedupWindow {
     /// When `ids_max` is zero.
     #[must_use]
     pub fn state(&self, now: Instant, ids_max: usize) -> Vec<DedupState> {
+        if planted::is(Bug::LoseIdsInMove) {
+            return Vec::new();
+        }
         let live: Vec<MovedId> = self
             .order
             .iter()

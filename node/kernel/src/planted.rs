@@ -61,6 +61,12 @@ bugs! {
     SecondCompletionAccepted = "second-completion-accepted",
     /// A submit is acknowledged before the backup holds the task.
     AcknowledgeTaskBeforeBackup = "acknowledge-task-before-backup",
+    /// An event that came by the way before and comes by the new one is taken again.
+    TakeEventsTwice = "take-events-twice",
+    /// A move forgets the ids of publishes: one that is published again is taken for a new one.
+    LoseIdsInMove = "lose-ids-in-move",
+    /// Events of one publisher go by any lane: a later one may overtake.
+    EventsOnAnyLane = "events-on-any-lane",
 }
 
 #[cfg(feature = "planted")]

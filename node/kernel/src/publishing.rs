@@ -8,6 +8,7 @@
 use alloc::vec::Vec;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
@@ -24,7 +25,7 @@ pub const ONE_WAY: u32 = u32::MAX;
 pub const ONE_WAY_CONFIRMED: u32 = u32::MAX - 1;
 
 /// What the confirm of a publish says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Confirm {
     /// Nothing: there is none.
     None,

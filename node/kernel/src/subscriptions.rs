@@ -26,6 +26,7 @@ use crate::fence::{Fence, Fenced, Pass};
 use crate::id::{Counter, Epoch, Incarnation, LeaderEpoch, MessageId, NodeId, Pid};
 use crate::keys::{Key, KeyPattern};
 use crate::limits;
+use crate::planted::{self, Bug};
 use crate::time::Instant;
 
 use arrivals::Arrivals;
@@ -43,6 +44,8 @@ pub struct Subscriptions {
     fence: Fence,
     epoch: Epoch,
     upstream: Upstream,
+    /// The next owner was told all that is known here: what comes now is confirmed by that one, or once the move is cancelled.
+    handed_off: bool,
     /// The node above before this one: its events still count.
     previous: Option<Previous>,
     /// Last announcement, to whomever.
@@ -92,6 +95,7 @@ impl Subscriptions {
             fence: Fence::default(),
             epoch: Epoch(0),
             upstream: Upstream::Nowhere,
+            handed_off: false,
             previous: None,
             counter: start,
             confirmed: start,
@@ -141,13 +145,14 @@ impl Subscriptions {
             In::Relinked { node } | In::SnapshotAsked { by: node } => self.tell(node, out),
             In::Confirmed { by, stamp } => self.confirmed(by, stamp, out),
             In::Refused { by, reason, patterns } => self.refused(by, reason, &patterns, out),
-            In::Resume { state } => {
+            In::Resume { epoch, state } => {
                 let others = state.into_iter().filter(|moved| moved.node != self.node);
-                others.for_each(|moved| self.downstreams.resume(&mut self.table, moved));
+                others.for_each(|moved| self.downstreams.resume(&mut self.table, epoch, moved));
             }
             In::Settled => self.downstreams.settled(&mut self.table),
+            In::HandedOff => self.handed_off = true,
         }
-        if self.upstream == Upstream::Root {
+        if self.confirms_itself() {
             self.settle(out);
         }
     }
@@ -180,7 +185,7 @@ impl Subscriptions {
         let above = self.upstream == Upstream::At(from);
         if !above && self.previous.is_none_or(|it| it.node != from) {
             Arrival::Stranger
-        } else if self.arrivals.first(publisher, message) {
+        } else if self.arrivals.first(publisher, message) || planted::is(Bug::TakeEventsTwice) {
             Arrival::First
         } else {
             Arrival::Again
@@ -239,6 +244,11 @@ impl Subscriptions {
         self.downstreams.len()
     }
 
+    /// Nodes of which only the owner before has told.
+    pub fn unheard(&self) -> impl Iterator<Item = NodeId> {
+        self.downstreams.unheard()
+    }
+
     /// Where publishes come from.
     #[must_use]
     pub const fn upstream(&self) -> Upstream {
@@ -289,7 +299,12 @@ impl Subscriptions {
 
     fn is_ready(&self, (_, pattern): Subscription) -> bool {
         let announced = self.table.at(pattern).announced;
-        self.upstream == Upstream::Root || announced.is_some_and(|counter| counter <= self.confirmed)
+        self.confirms_itself() || announced.is_some_and(|counter| counter <= self.confirmed)
+    }
+
+    /// True at an owner that goes on: nobody above it has to know.
+    fn confirms_itself(&self) -> bool {
+        self.upstream == Upstream::Root && !self.handed_off
     }
 
     fn ready(&self, (connection, pattern): Subscription) -> SubscriptionEffect {

@@ -149,6 +149,7 @@ impl Cluster {
         for n in 0..nodes {
             cluster.start(
                 n,
+                Incarnation(1),
                 journal
                     .filter(|(_, at)| *at == n)
                     .map(|(journal, _)| journal.clone()),
@@ -173,7 +174,7 @@ impl Cluster {
         cluster
     }
 
-    fn start(&mut self, n: usize, journal: Option<Journal>) {
+    fn start(&mut self, n: usize, incarnation: Incarnation, journal: Option<Journal>) {
         let lease = Arc::new(LeaseClock::default());
         lease.set(Instant(u64::MAX));
         let events = Arc::new(EventLog::new(Incarnation(1), Wake::default()));
@@ -183,6 +184,7 @@ impl Cluster {
             functions: functions(),
             node: node(n),
             boot: Boot(1),
+            incarnation,
             name: node_name(n),
             clock: Clock::start(),
             lease: Arc::clone(&lease),
@@ -313,7 +315,7 @@ impl Cluster {
     pub(super) fn restart(&mut self, n: usize) {
         self.planes[n].stop();
         let others = (self.planes.clone(), self.leases.clone());
-        self.start(n, None);
+        self.start(n, Incarnation(2), None);
         let (plane, lease) = (self.planes.pop(), self.leases.pop());
         (self.planes, self.leases) = others;
         self.planes[n] = plane.expect("just started");

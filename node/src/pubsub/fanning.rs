@@ -21,7 +21,7 @@ use squall_kernel::time::Instant;
 use super::subscriber::{Offered, Published, Receipt, SubscriberEvent};
 use super::table::Running;
 use super::{until, wants_word};
-use crate::wire::{ReturnPath, count, lane_key};
+use crate::wire::{ReturnPath, count, event_key};
 
 impl Running {
     /// At the owner.
@@ -39,7 +39,7 @@ impl Running {
             return self.answer(&frame, Status::None(NoReply::Fenced), Bytes::new());
         };
         if let Some(window) = &mut self.dedup
-            && window.seen(now, publisher(&frame), &frame.tags.request) == Seen::Duplicate
+            && window.seen(now, publisher_of(&frame), &frame.tags.request) == Seen::Duplicate
         {
             count(&self.post.figures.duplicates);
             return self.answer(&frame, Status::Reply, Bytes::from_static(DUPLICATE));
@@ -118,7 +118,7 @@ impl Running {
 
     fn send(&self, node: NodeId, event: Frame) {
         let refused = wants_word(&event).then(|| ReturnPath::of(&event));
-        let key = lane_key(self.id, event.from.serial);
+        let key = event_key(&event);
         match self.context.wire.frame(node, key, event) {
             Ok(()) => {
                 count(&self.post.figures.sent);
@@ -256,8 +256,10 @@ impl Running {
     }
 }
 
-/// Whose id it is: the publisher as it names itself, so that it is the same on its next connection; else the process.
-fn publisher(frame: &Frame) -> Pid {
+/// Whose id a publish has: the publisher's as it names itself, so that it is the same on its next connection; else the
+/// process's.
+#[must_use]
+pub fn publisher_of(frame: &Frame) -> Pid {
     let own = &frame.tags.connection;
     if own.is_empty() {
         return Pid {

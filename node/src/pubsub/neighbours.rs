@@ -141,8 +141,12 @@ impl Running {
 
     pub(super) fn cease_to_own(&mut self) {
         if self.owns.take().is_some() {
-            self.dedup = None;
             self.awaited.clear();
+            self.settle_later();
+            // When it comes back at once, the ids may be here before the registry tells that it went.
+            if self.inherits.is_none_or(|inherits| inherits <= self.core.epoch()) {
+                self.dedup = None;
+            }
         }
     }
 
@@ -163,6 +167,7 @@ impl Running {
         }
         .into_iter();
         let mut interest = self.core.state().into_iter();
+        self.step(Input::HandedOff);
         loop {
             let (part, these): (Vec<MovedInterest>, DedupState) = (
                 interest.next().into_iter().collect(),
@@ -188,11 +193,13 @@ impl Running {
         if self.core.epoch() > epoch {
             return;
         }
+        self.inherits = Some(epoch);
         let now = self.context.clock.now();
         if let Some(window) = self.dedup_window() {
             window.absorb(now, ids);
         }
-        self.step(Input::Resume { state: interest });
+        let state = interest;
+        self.step(Input::Resume { epoch, state });
         self.settle_later();
         if last {
             self.resumed = Some(epoch);

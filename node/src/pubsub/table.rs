@@ -46,6 +46,8 @@ pub(super) struct Running {
     /// Nodes that a new owner has not heard of: until then publishes wait, for their subscribers would miss them.
     pub(super) awaited: BTreeSet<NodeId>,
     pub(super) settles_at: Option<Instant>,
+    /// The epoch for which the owner before has sent something of what it knew.
+    pub(super) inherits: Option<Epoch>,
     /// The epoch for which the owner before has sent all it knew.
     pub(super) resumed: Option<Epoch>,
     /// The epoch for which this node has sent what it knew.
@@ -87,10 +89,9 @@ impl Running {
         post: Arc<Post>,
     ) -> Self {
         let now = context.clock.now();
-        let registry = context.registry();
-        let incarnation = registry.nodes.get(&context.node).map(|node| node.incarnation);
         Self {
-            core: Subscriptions::new(now, context.node, incarnation.unwrap_or_default()),
+            // Its own run, which the registry may not know yet: what the run before wanted ends with that one.
+            core: Subscriptions::new(now, context.node, context.incarnation),
             id: record.id,
             name: record.name.clone(),
             settings: record.settings.clone(),
@@ -105,6 +106,7 @@ impl Running {
             owns: None,
             awaited: BTreeSet::new(),
             settles_at: None,
+            inherits: None,
             resumed: None,
             handed: None,
             missed: BTreeMap::new(),
@@ -170,7 +172,10 @@ impl Running {
         if self.settles_at.is_some_and(|at| at <= now) {
             self.settles_at = None;
             self.awaited.clear();
-            self.step(SubscriptionInput::Settled);
+            if self.proxied || self.owns.is_none() {
+                // At an owner without proxies everybody who is up announces itself, however late.
+                self.step(SubscriptionInput::Settled);
+            }
         }
         let due: Vec<NodeId> = self
             .missed
@@ -222,6 +227,11 @@ impl Running {
             return false;
         }
         self.others_lost(&lost);
+        if let Upstream::At(node) = self.core.upstream()
+            && orders.back
+        {
+            self.step(SubscriptionInput::Relinked { node });
+        }
         for node in orders.missed {
             self.miss(node);
         }

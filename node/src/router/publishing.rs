@@ -100,6 +100,12 @@ pub(super) fn head(request: &Request) -> Frame {
     }
 }
 
+/// True when the owner took a publish with an id, and the only node that should get it did not: sent again it would be taken
+/// for known, and confirmed although nobody has it.
+pub(super) fn was_taken(request: &Request, frame: &Frame) -> bool {
+    request.publish.is_some() && !request.tags.request.is_empty() && frame.index > 0
+}
+
 pub(super) fn is_unconfirmed(request: &Request) -> bool {
     request
         .publish

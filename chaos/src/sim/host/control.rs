@@ -99,7 +99,7 @@ impl Host {
                 self.out.push(Output::Transfer { to });
             }
             CoreEffect::HandOff { exchange, to, epoch } => self.hand_off(now, exchange, to, epoch),
-            CoreEffect::Reach { node, reachable } => self.reach(node, reachable),
+            CoreEffect::Reach { node, reachable } => self.reach(now, node, reachable),
             CoreEffect::Isolated { isolated } => {
                 if isolated {
                     self.count("nodes isolated");

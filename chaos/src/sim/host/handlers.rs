@@ -85,6 +85,12 @@ impl Handlers {
         due.into_iter().chain(answer).chain(ask).chain(roll).min()
     }
 
+    /// The pid of one more process of this node.
+    pub(super) fn next_pid(&mut self) -> Pid {
+        self.last += 1;
+        Pid::new(self.node, self.boot, self.last)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_serial.len()
     }
@@ -97,8 +103,7 @@ impl Handlers {
 impl Host {
     /// Attaches a handler through this node.
     pub fn attach(&mut self, now: Instant, exchange: ExchangeId, service_tag: &str) -> Pid {
-        self.handlers.last += 1;
-        let pid = Pid::new(self.handlers.node, self.handlers.boot, self.handlers.last);
+        let pid = self.handlers.next_pid();
         let attachment = Attachment {
             exchange,
             service_tag: service_tag.to_owned(),

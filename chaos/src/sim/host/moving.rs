@@ -158,13 +158,15 @@ impl Host {
     }
 
     /// Requests do not wait on a link that swallows them.
-    pub(super) fn reach(&mut self, node: NodeId, reachable: bool) {
+    pub(super) fn reach(&mut self, now: Instant, node: NodeId, reachable: bool) {
         if reachable {
             self.swallowing.remove(&node);
+            self.look_around(now, Some(node));
         } else {
             self.count("nodes not reached");
             self.swallowing.insert(node);
-            self.interrupt_requests_at(node);
+            self.look_around(now, None);
+            self.interrupt_requests_at(now, node);
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The requester's side: every request that enters the cluster at this node, until its outcome. As `squall_node::router`
 //! does it.
+//!
+//! What does not live here: what only publishes need (`publishing`).
+
+mod publishing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +21,8 @@ use squall_node::wire::{LinkError, lane_key};
 
 use super::Host;
 use crate::history::{Answer, Ended, What};
+use publishing::Published;
+pub use publishing::Publishing;
 
 /// As in the live router: the boot count stands above the count of a run.
 const COUNT_BITS: u32 = 44;
@@ -29,8 +35,7 @@ struct Open {
     exchange: ExchangeId,
     service_tag: Bytes,
     key: Bytes,
-    /// It is a task, with those terms.
-    submit: Option<Terms>,
+    sort: Sort,
     from: Pid,
     deadline: Instant,
     /// End of the tries, from the first refusal on.
@@ -39,6 +44,15 @@ struct Open {
     stage: Stage,
     /// Copies that have ended.
     ended: BTreeSet<u32>,
+}
+
+/// What it is.
+#[derive(Debug)]
+enum Sort {
+    Request,
+    /// A task, with those terms.
+    Submit(Terms),
+    Publish(Published),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,12 +125,12 @@ impl Host {
         key: &str,
         timeout: Span,
     ) {
-        self.begin(now, exchange, (service_tag, key), None, timeout);
+        self.begin(now, exchange, (service_tag, key), Sort::Request, timeout);
     }
 
     /// A submitter sends a task.
     pub fn submit(&mut self, now: Instant, exchange: ExchangeId, key: &str, terms: Terms, timeout: Span) {
-        self.begin(now, exchange, ("", key), Some(terms), timeout);
+        self.begin(now, exchange, ("", key), Sort::Submit(terms), timeout);
     }
 
     fn begin(
@@ -124,17 +138,21 @@ impl Host {
         now: Instant,
         exchange: ExchangeId,
         (service_tag, key): (&str, &str),
-        submit: Option<Terms>,
+        sort: Sort,
         timeout: Span,
     ) {
         let first = self.requests.next_id();
+        let from = match &sort {
+            Sort::Publish(published) => self.publisher(published.publisher()),
+            Sort::Request | Sort::Submit(_) => self.nobody(),
+        };
         let open = Open {
             first,
             exchange,
             service_tag: Bytes::copy_from_slice(service_tag.as_bytes()),
             key: Bytes::copy_from_slice(key.as_bytes()),
-            submit,
-            from: self.nobody(),
+            sort,
+            from,
             deadline: now + timeout,
             retry_until: None,
             backoff: RETRY_FIRST,
@@ -144,12 +162,13 @@ impl Host {
             ended: BTreeSet::new(),
         };
         let strategy = self.registry.exchanges.get(&exchange).map(|e| e.strategy);
-        let many = open.submit.is_none() && strategy == Some(Strategy::Default);
+        let many = matches!(open.sort, Sort::Request) && strategy == Some(Strategy::Default);
         self.event(What::Begun {
             request: self.key(first),
             exchange,
             many,
         });
+        self.tell_begun(&open);
         self.dispatch(now, first, open);
         self.settle(now);
     }
@@ -168,7 +187,7 @@ impl Host {
             .get(&open.exchange)
             .map(|e| (e.owner, e.epoch));
         match grant {
-            None => self.end(&open, NoReply::UnknownExchange),
+            None => self.end(now, &open, NoReply::UnknownExchange),
             Some((None, _)) => self.wait(now, open, NoReply::NoOwner),
             Some((Some(owner), epoch)) => {
                 let frame = Frame {
@@ -182,6 +201,8 @@ impl Host {
                 self.requests.insert(message, open, due);
                 if let Err(error) = self.send(owner, key, frame) {
                     self.request_not_sent(now, message, error);
+                } else {
+                    self.sent_unconfirmed(now, message);
                 }
             }
         }
@@ -189,10 +210,7 @@ impl Host {
 
     fn frame(&self, now: Instant, open: &Open, message: MessageId) -> Frame {
         let left = open.deadline.since(now).as_ms().max(1);
-        let terms = open
-            .submit
-            .as_ref()
-            .map(|terms| terms.to_tag().expect("short ids"));
+        let head = head(open);
         Frame {
             exchange: open.exchange,
             message,
@@ -202,15 +220,10 @@ impl Host {
             tags: Tags {
                 service: open.service_tag.clone(),
                 key: open.key.clone(),
-                connection: terms.unwrap_or_default(),
-                ..Tags::default()
+                ..head.tags
             },
             payload: Bytes::copy_from_slice(&open.first.0.to_le_bytes()),
-            ..Frame::new(if open.submit.is_some() {
-                Kind::Submit
-            } else {
-                Kind::Request
-            })
+            ..head
         }
     }
 
@@ -219,15 +232,15 @@ impl Host {
         if let Some(open) = self.requests.take(message) {
             match error {
                 LinkError::Down => self.wait(now, open, NoReply::Unreachable),
-                LinkError::Full => self.end(&open, NoReply::Rejected),
+                LinkError::Full => self.end(now, &open, NoReply::Rejected),
             }
         }
     }
 
     /// A request frame may have arrived, and nobody can tell.
-    pub(super) fn interrupt_request(&mut self, _now: Instant, message: MessageId) {
+    pub(super) fn interrupt_request(&mut self, now: Instant, message: MessageId) {
         if let Some(open) = self.requests.take(message) {
-            self.end(&open, NoReply::Interrupted);
+            self.end(now, &open, NoReply::Interrupted);
         }
     }
 
@@ -237,7 +250,7 @@ impl Host {
             .retry_until
             .get_or_insert((now + RETRY_FOR).min(open.deadline));
         if now >= until {
-            return self.end(&open, reason);
+            return self.end(now, &open, reason);
         }
         let due = (now + open.backoff).min(until);
         open.backoff = Span((open.backoff.0 * 2).min(RETRY_CAP.0));
@@ -252,14 +265,16 @@ impl Host {
             return self.late(frame);
         }
         if frame.count > 1 {
-            return self.copy_ended(frame);
+            return self.copy_ended(now, frame);
         }
         let Some(open) = self.requests.take(frame.message) else {
             return;
         };
         match frame.status {
-            Status::None(reason) if reason.may_be_sent_again() => self.wait(now, open, reason),
-            _ => self.conclude(&open, frame, false),
+            Status::None(reason) if reason.may_be_sent_again() && !was_taken(&open, frame) => {
+                self.wait(now, open, reason);
+            }
+            _ => self.conclude(now, &open, frame),
         }
     }
 
@@ -269,10 +284,13 @@ impl Host {
         self.event(What::Late { request });
     }
 
-    fn copy_ended(&mut self, frame: &Frame) {
+    fn copy_ended(&mut self, now: Instant, frame: &Frame) {
         let Some(open) = self.requests.open.get_mut(&frame.message) else {
             return;
         };
+        if matches!(open.sort, Sort::Publish(_)) {
+            return self.take_place(now, frame);
+        }
         if !(1..=frame.count).contains(&frame.index) || !open.ended.insert(frame.index) {
             return self.late(frame);
         }
@@ -282,15 +300,17 @@ impl Host {
             return self.tell_outcome(first, exchange, answer(frame), true);
         }
         if let Some(open) = self.requests.take(frame.message) {
-            self.conclude(&open, frame, false);
+            self.conclude(now, &open, frame);
         }
     }
 
-    fn conclude(&mut self, open: &Open, frame: &Frame, more: bool) {
-        self.tell_outcome(open.first, open.exchange, answer(frame), more);
+    fn conclude(&mut self, _now: Instant, open: &Open, frame: &Frame) {
+        self.confirmed(open, frame);
+        self.tell_outcome(open.first, open.exchange, answer(frame), false);
     }
 
-    fn end(&mut self, open: &Open, reason: NoReply) {
+    fn end(&mut self, now: Instant, open: &Open, reason: NoReply) {
+        let reason = self.published_here(now, open, reason);
         self.tell_outcome(open.first, open.exchange, Answer::None(Ended(reason)), false);
     }
 
@@ -308,7 +328,7 @@ impl Host {
     pub(super) fn requests_changed(&mut self, now: Instant, change: &Change) {
         if change.concerns_requests() {
             for open in self.requests.take_all(|open| !follows(open, change)) {
-                self.end(&open, NoReply::Interrupted);
+                self.end(now, &open, NoReply::Interrupted);
             }
         }
         for open in self
@@ -322,21 +342,22 @@ impl Host {
     fn retry(&mut self, now: Instant, open: Open) {
         let request = self.key(open.first);
         self.event(What::Retried { request });
+        self.tell_again_of(&open);
         let message = self.requests.next_id();
         self.dispatch(now, message, open);
     }
 
     /// What is sent to that owner does not arrive any more, or its answers do not: what it had may have been carried out.
-    pub(super) fn interrupt_requests_at(&mut self, node: NodeId) {
+    pub(super) fn interrupt_requests_at(&mut self, now: Instant, node: NodeId) {
         let held = |open: &mut Open| matches!(open.stage, Stage::Sent { owner, .. } if owner == node);
         for open in self.requests.take_all(held) {
-            self.end(&open, NoReply::Interrupted);
+            self.end(now, &open, NoReply::Interrupted);
         }
     }
 
-    pub(super) fn stop_requests(&mut self, _now: Instant) {
+    pub(super) fn stop_requests(&mut self, now: Instant) {
         for open in self.requests.take_all(|_| true) {
-            self.end(&open, NoReply::Interrupted);
+            self.end(now, &open, NoReply::Interrupted);
         }
     }
 
@@ -350,10 +371,10 @@ impl Host {
             };
             match open.stage {
                 Stage::Waiting { reason } if open.retry_until.is_some_and(|until| now >= until) => {
-                    self.end(&open, reason);
+                    self.end(now, &open, reason);
                 }
                 Stage::Waiting { .. } => self.retry(now, open),
-                Stage::Sent { .. } => self.end(&open, NoReply::Timeout),
+                Stage::Sent { .. } => self.end(now, &open, NoReply::Timeout),
             }
         }
     }
@@ -364,6 +385,25 @@ fn follows(open: &mut Open, change: &Change) -> bool {
     match &mut open.stage {
         Stage::Sent { owner, keeper } => change.follow(open.exchange, *owner, keeper),
         Stage::Waiting { .. } => true,
+    }
+}
+
+/// True when the owner took a publish with an id, and the only node that should get it did not: sent again it would be taken
+/// for known.
+fn was_taken(open: &Open, frame: &Frame) -> bool {
+    matches!(&open.sort, Sort::Publish(published) if published.has_id()) && frame.index > 0
+}
+
+/// A frame of the right kind, with what it carries beside payload and key.
+fn head(open: &Open) -> Frame {
+    match &open.sort {
+        Sort::Request => Frame::new(Kind::Request),
+        Sort::Submit(terms) => {
+            let mut frame = Frame::new(Kind::Submit);
+            frame.tags.connection = terms.to_tag().expect("short ids");
+            frame
+        }
+        Sort::Publish(published) => published.head(),
     }
 }
 

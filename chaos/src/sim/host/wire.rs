@@ -26,8 +26,9 @@ impl Host {
             // To a worker it is the owner's answer.
             Kind::Settle if frame.to != 0 => self.take_answer(now, frame),
             Kind::Settle => self.take_word(now, frame),
-            Kind::Ack | Kind::Publish | Kind::Event | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => {
-            }
+            Kind::Publish => self.take_publish(now, frame),
+            Kind::Event => self.take_event(now, from, frame),
+            Kind::Ack | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => {}
         }
     }
 
@@ -84,6 +85,7 @@ impl Host {
                 asked_at,
                 remaining,
             }),
+            PeerMessage::Subscriptions { exchange, what } => self.take_news(now, from, exchange, what),
             PeerMessage::Raft { .. } | PeerMessage::RaftAnswer { .. } => {
                 self.out.push(Output::Raft { from, message });
             }
@@ -103,12 +105,13 @@ impl Host {
             Kind::Control => match message::parse(&frame.payload) {
                 Ok(PeerMessage::System { message, .. }) => self.missed_by(now, message.exchange, to),
                 Ok(PeerMessage::Roll { exchanges }) => self.roll_again(now, &exchanges),
+                Ok(PeerMessage::Subscriptions { exchange, .. }) => self.table_missed(now, exchange, to),
                 _ => {}
             },
+            Kind::Event => self.event_lost(&frame, why),
             Kind::Request
             | Kind::Ack
             | Kind::Publish
-            | Kind::Event
             | Kind::Chunk
             | Kind::Credit
             | Kind::Ask

@@ -45,6 +45,7 @@ pub(super) fn plan(seed: u64, wishes: &Wishes) -> Plan {
     let mut handlers = handlers(&mut Rng::fork(seed, "handlers"), &exchanges, count);
     let slowness = slowness(profile);
     patterns::add(seed, (count, slowness), &mut exchanges, &mut handlers);
+    let subscribers = patterns::add_news(seed, count, &mut exchanges);
     let mut rng = Rng::fork(seed, "times");
     let mut plan = Plan {
         seed,
@@ -53,6 +54,7 @@ pub(super) fn plan(seed: u64, wishes: &Wishes) -> Plan {
         voters,
         exchanges,
         handlers,
+        subscribers,
         work: work(&mut rng, slowness, theme),
         link: link(&mut rng, profile),
         disk: disk(&mut rng),

@@ -1,5 +1,9 @@
 //! One more handler attaches somewhere.
 
+use std::sync::Arc;
+
+use squall_kernel::registry::Pattern;
+
 use super::{HANDLERS_MAX, Operation, Wanted};
 use crate::sim::rng::Rng;
 use crate::sim::world::World;
@@ -18,7 +22,12 @@ fn act(world: &mut World, rng: &mut Rng) {
     let Some((_, exchange)) = world.any_exchange(seat, rng) else {
         return;
     };
-    if world.deck().handlers.len() >= HANDLERS_MAX {
+    let registry = world.host(seat).map(|host| Arc::clone(host.registry()));
+    let record = registry
+        .as_ref()
+        .and_then(|registry| registry.exchange(&exchange));
+    let takes = record.is_some_and(|record| record.pattern != Pattern::PublishSubscribe);
+    if world.deck().handlers.len() >= HANDLERS_MAX || !takes {
         return;
     }
     let service_tag = if rng.chance(200) { "blue" } else { "" };

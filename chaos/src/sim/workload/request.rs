@@ -3,7 +3,7 @@
 use squall_kernel::id::ExchangeId;
 use squall_kernel::registry::Pattern;
 
-use super::submit;
+use super::{publish, submit};
 use crate::sim::rng::Rng;
 use crate::sim::world::World;
 
@@ -22,8 +22,10 @@ pub(super) fn act(world: &mut World, rng: &mut Rng) {
     let record = world
         .host(seat)
         .and_then(|host| host.registry().exchanges.get(&exchange));
-    if record.is_some_and(|record| record.pattern == Pattern::Task) {
-        return submit::act(world, rng, seat, exchange);
+    match record.map(|record| record.pattern) {
+        Some(Pattern::Task) => return submit::act(world, rng, seat, exchange),
+        Some(Pattern::PublishSubscribe) => return publish::act(world, rng, seat, exchange),
+        _ => {}
     }
     if rng.chance(UNKNOWN) {
         exchange = ExchangeId(u32::MAX);

@@ -1,6 +1,6 @@
 //! The world's side of nodes: their runs, their timers, and what they want done.
 
-use squall_kernel::id::{Boot, Incarnation};
+use squall_kernel::id::{Boot, Incarnation, ZoneName};
 use squall_kernel::registry::Introduction;
 use squall_kernel::time::{Instant, Span};
 
@@ -254,7 +254,7 @@ fn introduction(place: &Place) -> Introduction {
         mesh_addr: format!("{name}:1"),
         grpc_addr: format!("{name}:2"),
         functions: Vec::new(),
-        zone: None,
+        zone: ZoneName::new(&format!("z{}", place.plan.machine)).ok(),
         name,
         incarnation: place.incarnation,
         boot: Boot(place.run),

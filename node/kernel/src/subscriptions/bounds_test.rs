@@ -226,14 +226,65 @@ fn a_move_takes_interest_along_until_the_nodes_speak_for_themselves() {
             upstream: Upstream::Root,
         },
     );
-    step(&mut new, In::Resume { state: state.clone() });
+    let epoch = EPOCH;
+    let state_of = state.clone();
+    step(
+        &mut new,
+        In::Resume {
+            epoch,
+            state: state_of,
+        },
+    );
     assert_eq!(route(&mut new, "a", None).1, [ME, BELOW]);
     step(&mut new, below(7, snapshot(&["b"])));
-    step(&mut new, In::Resume { state });
+    step(&mut new, In::Resume { epoch, state });
     assert_eq!(route(&mut new, "a", None).1, [ME], "it has said what it wants");
     step(&mut new, In::Settled);
     assert_eq!(route(&mut new, "a", None).1, []);
     assert_eq!(route(&mut new, "b", None).1, [BELOW]);
+}
+
+#[test]
+fn what_is_left_of_an_earlier_epoch_does_not_hide_what_a_move_brings() {
+    let (epoch, upstream) = (EPOCH, Upstream::Root);
+    let earlier = |counter, interest| In::Downstream {
+        node: BELOW,
+        stamp: stamp(1, Epoch(EPOCH.0 - 2), counter),
+        interest,
+    };
+    let mut it = Subscriptions::new(Instant(0), ME, Incarnation(4));
+    step(&mut it, earlier(1, snapshot(&["a"])));
+    step(&mut it, In::Upstream { epoch, upstream });
+    let patterns = alloc::vec![pattern("b")];
+    let state = alloc::vec![MovedInterest {
+        node: BELOW,
+        incarnation: Incarnation(1),
+        patterns,
+    }];
+    step(&mut it, In::Resume { epoch, state });
+    assert_eq!(route(&mut it, "b", None).1, [BELOW]);
+    step(
+        &mut it,
+        In::Downstream {
+            node: BELOW,
+            stamp: stamp(1, Epoch(EPOCH.0 - 2), 2),
+            interest: Interest::Leave,
+        },
+    );
+    assert_eq!(route(&mut it, "b", None).1, [BELOW], "it left this node long ago");
+}
+
+#[test]
+fn an_owner_that_has_handed_off_confirms_nothing_more_until_the_move_is_over() {
+    let mut it = at(Upstream::Root);
+    assert_eq!(step(&mut it, subscribe(1, "", "a")).len(), 1, "ready at once");
+    step(&mut it, In::HandedOff);
+    assert_eq!(step(&mut it, subscribe(1, "", "b")), []);
+    assert_eq!(step(&mut it, below(1, snapshot(&["c"]))), []);
+    let epoch = Epoch(EPOCH.0 + 2);
+    let upstream = Upstream::Root;
+    let told = step(&mut it, In::Upstream { epoch, upstream });
+    assert_eq!(told.len(), 2, "the move was cancelled: {told:?}");
 }
 
 #[test]

@@ -208,16 +208,35 @@ impl Downstreams {
         state
     }
 
-    /// Takes over what the owner before knew of a node, unless it has announced itself.
-    pub(super) fn resume(&mut self, table: &mut Table, moved: MovedInterest) {
+    /// Takes over what the owner before knew of a node, unless it has announced itself under that epoch. What is left here of
+    /// an earlier one says nothing, and neither does a word of then that comes late.
+    pub(super) fn resume(&mut self, table: &mut Table, epoch: Epoch, moved: MovedInterest) {
         let Some(at) = self.enter(moved.node, moved.incarnation) else {
             return;
         };
         let it = self.nodes.at_mut(at);
-        if matches!(it.state, State::Resumed) {
+        let resumed = Stamp {
+            incarnation: moved.incarnation,
+            epoch,
+            counter: Counter(0),
+        };
+        if it.stamp < resumed {
+            (it.stamp, it.state) = (resumed, State::Resumed);
+            (it.taken, it.owed) = (None, None);
+        }
+        if it.stamp == resumed {
             // What does not fit is refused when the node announces it.
             let _ = it.add(table, bit(at), moved.patterns);
         }
+    }
+
+    /// Nodes that have not announced themselves to this one.
+    pub(super) fn unheard(&self) -> impl Iterator<Item = NodeId> {
+        let resumed = self
+            .nodes
+            .iter()
+            .filter(|(_, it)| matches!(it.state, State::Resumed));
+        resumed.map(|(_, it)| it.node)
     }
 
     /// Whoever has not announced itself by now gets its publishes from elsewhere.

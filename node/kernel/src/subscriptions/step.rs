@@ -122,6 +122,8 @@ pub enum SubscriptionInput {
         /// Where publishes come from.
         upstream: Upstream,
     },
+    /// The next owner is told all that is known here, and this node stops owning the exchange, unless the move is cancelled.
+    HandedOff,
     /// The link to a node was made anew, and what was on its way may be lost.
     Relinked {
         /// Node.
@@ -150,6 +152,8 @@ pub enum SubscriptionInput {
     },
     /// What the owner before knew. It stands until the nodes announce it themselves.
     Resume {
+        /// The epoch that begins with it.
+        epoch: Epoch,
         /// That.
         state: Vec<MovedInterest>,
     },

@@ -18,6 +18,7 @@ impl Subscriptions {
         // Announcements from nodes that know more may have raised the fence beyond this epoch already.
         let _ = self.admit(epoch);
         self.epoch = epoch;
+        self.handed_off = false;
         let before = core::mem::replace(&mut self.upstream, upstream);
         if before != upstream {
             self.go_over(before, out);
@@ -132,7 +133,7 @@ impl Subscriptions {
         self.waiting = waiting;
         let ready: BTreeSet<Subscription> = ready;
         out.extend(ready.into_iter().map(|it| self.ready(it)));
-        if self.upstream == Upstream::Root {
+        if self.confirms_itself() {
             self.downstreams.owe(self.confirmed);
         }
         self.downstreams.confirm(self.confirmed, out);

@@ -5,12 +5,15 @@ use squall_kernel::id::ExchangeName;
 use squall_kernel::registry::{Pattern, Settings, Strategy, Takeover};
 use squall_kernel::time::Span;
 
-use super::super::{ExchangePlan, HandlerPlan};
+use super::super::{ExchangePlan, HandlerPlan, SubscriberPlan};
 use crate::sim::fault::Seat;
 use crate::sim::rng::Rng;
+use crate::sim::workload::subscribe;
 
 /// Clusters with tasks, of a thousand.
 const WITH_TASKS: u32 = 400;
+/// Clusters with subscribers, of a thousand.
+const WITH_SUBSCRIBERS: u32 = 400;
 
 pub(super) fn add(
     seed: u64,
@@ -24,6 +27,31 @@ pub(super) fn add(
         exchanges.push(exchange(&mut rng, nodes, (Pattern::Task, "t1"), settings));
         attached(&mut rng, nodes, exchanges.len() - 1, handlers);
     }
+}
+
+/// An exchange with subscribers, where it is drawn, and those.
+pub(super) fn add_news(seed: u64, nodes: u64, exchanges: &mut Vec<ExchangePlan>) -> Vec<SubscriberPlan> {
+    let mut rng = Rng::fork(seed, "subscribers");
+    if !rng.chance(WITH_SUBSCRIBERS) {
+        return Vec::new();
+    }
+    let settings = Settings {
+        dedup: rng
+            .chance(700)
+            .then(|| rng.span(Span::from_ms(500), Span::from_ms(5_000))),
+        ..Settings::default()
+    };
+    let mut news = exchange(&mut rng, nodes, (Pattern::PublishSubscribe, "p1"), settings);
+    news.strategy = Strategy::Default;
+    exchanges.push(news);
+    let exchange = u8::try_from(exchanges.len() - 1).expect("few exchanges");
+    let count = rng.between(1, 8);
+    let mut subscriber = || SubscriberPlan {
+        exchange,
+        node: Seat(u8::try_from(rng.below(nodes)).expect("few nodes")),
+        patterns: subscribe::patterns(&mut rng),
+    };
+    (0..count).map(|_| subscriber()).collect()
 }
 
 /// Short leases, so that some end by their time; few attempts, so that some are used up.

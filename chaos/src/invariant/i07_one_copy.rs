@@ -1,0 +1,195 @@
+//! I7: a subscriber gets at most one copy of a publish, and frames between nodes = nodes with a subscriber.
+//!
+//! Whatever becomes of owner, proxies and links: nobody gets a publish twice, and an id that the owner remembers is taken
+//! once, by the next owner too where it knows what the one before remembered. One node passes a publish on to another once,
+//! and two do so only where that one goes over from one to the other. No frame goes to a node that never had a subscriber
+//! for it, unless there are proxies or it was to be the owner.
+
+mod ids;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use squall_kernel::exchange::RequestKey;
+use squall_kernel::id::{ExchangeId, NodeId, Pid};
+use squall_kernel::keys::{Key, KeyPattern};
+
+use super::recent::Recent;
+use super::{Breach, Id, Invariant, Verdict};
+use crate::history::{Event, PublishEvent, What};
+use crate::limits::{GRANTS_REMEMBERED, REQUESTS_REMEMBERED};
+use ids::Ids;
+
+/// The subscribers of an exchange.
+#[derive(Debug, Default)]
+struct Subscribers {
+    /// Patterns that nodes ever asked for.
+    asked: BTreeMap<NodeId, BTreeSet<String>>,
+    /// Some node got its publishes from another one than the owner.
+    proxied: bool,
+    /// Nodes that went over from one node to another.
+    went_over: BTreeSet<NodeId>,
+    /// Nodes that were given the exchange, or were to be: such a one wants for a while what the others want.
+    heirs: BTreeSet<NodeId>,
+}
+
+/// The checker of I7.
+#[derive(Debug)]
+pub struct OneCopy {
+    keys: Recent<RequestKey, Key>,
+    got: Recent<(RequestKey, Pid), Event>,
+    /// By publish, from which node to which.
+    passed: Recent<(RequestKey, NodeId), BTreeMap<NodeId, Event>>,
+    subscribers: Recent<ExchangeId, Subscribers>,
+    owners: BTreeMap<ExchangeId, NodeId>,
+    ids: Ids,
+    judged: u64,
+}
+
+impl Default for OneCopy {
+    fn default() -> Self {
+        Self {
+            keys: Recent::new(REQUESTS_REMEMBERED),
+            got: Recent::new(REQUESTS_REMEMBERED),
+            passed: Recent::new(REQUESTS_REMEMBERED),
+            subscribers: Recent::new(GRANTS_REMEMBERED),
+            owners: BTreeMap::new(),
+            ids: Ids::default(),
+            judged: 0,
+        }
+    }
+}
+
+impl OneCopy {
+    fn of(&mut self, exchange: ExchangeId) -> &mut Subscribers {
+        if self.subscribers.get(&exchange).is_none() {
+            self.subscribers.insert(exchange, Subscribers::default());
+        }
+        self.subscribers.get_mut(&exchange).expect("inserted above")
+    }
+
+    fn got(&mut self, event: &Event, publish: RequestKey, subscriber: Pid) -> Result<(), Breach> {
+        self.judged += 1;
+        if let Some(before) = self.got.get(&(publish, subscriber)) {
+            let text = format!("{subscriber} got publish {publish} twice");
+            return Err(Breach::new(self.id(), Some(before), event, text));
+        }
+        self.got.insert((publish, subscriber), event.clone());
+        Ok(())
+    }
+
+    fn passed(
+        &mut self,
+        event: &Event,
+        exchange: ExchangeId,
+        publish: RequestKey,
+        to: NodeId,
+    ) -> Result<(), Breach> {
+        let (id, from) = (self.id(), event.node);
+        let key = self.keys.get(&publish).cloned();
+        let of = self.of(exchange);
+        let went_over = of.went_over.contains(&to);
+        let wants = |key: Key| {
+            let asked = of.asked.get(&to);
+            asked.is_some_and(|asked| {
+                let mut patterns = asked.iter().filter_map(|text| KeyPattern::new(text).ok());
+                patterns.any(|pattern| pattern.matches(&key))
+            })
+        };
+        let passes_on = of.proxied || of.heirs.contains(&to);
+        if !passes_on && key.is_some_and(|key| !wants(key)) {
+            let text = format!(
+                "publish {publish} went to {:x}, which has no subscriber for it",
+                to.0
+            );
+            return Err(Breach::new(id, None, event, text));
+        }
+        if self.passed.get(&(publish, to)).is_none() {
+            self.passed.insert((publish, to), BTreeMap::new());
+        }
+        let frames = self.passed.get_mut(&(publish, to)).expect("inserted above");
+        let other = frames.iter().find(|(sender, _)| **sender != from && !went_over);
+        if let Some(before) = frames.get(&from).or(other.map(|(_, before)| before)) {
+            let text = format!("publish {publish} went to {:x} in two frames", to.0);
+            return Err(Breach::new(id, Some(before), event, text));
+        }
+        frames.insert(from, event.clone());
+        Ok(())
+    }
+
+    /// Nobody has got what is tried again.
+    fn again(&mut self, publish: RequestKey) {
+        self.passed.retain(|(of, _), _| *of != publish);
+    }
+
+    fn above(&mut self, at: NodeId, exchange: ExchangeId, above: Option<NodeId>) {
+        let owner = self.owners.get(&exchange).copied();
+        let of = self.of(exchange);
+        of.went_over.insert(at);
+        of.proxied |= above.is_some() && above != owner;
+    }
+
+    fn publish(&mut self, event: &Event, exchange: ExchangeId, what: &PublishEvent) -> Result<(), Breach> {
+        match what {
+            PublishEvent::Begun { publish, key, .. } => {
+                if let Ok(key) = Key::new(key) {
+                    self.keys.insert(*publish, key);
+                }
+            }
+            PublishEvent::Again { publish } => self.again(*publish),
+            PublishEvent::Taken {
+                epoch,
+                id: Some(id),
+                known,
+                ..
+            } => return self.ids.taken(event, (exchange, *epoch), id, *known),
+            PublishEvent::Remembers { epoch } => self.ids.remembers(exchange, *epoch),
+            PublishEvent::Inherits { .. } => {
+                self.of(exchange).heirs.insert(event.node);
+            }
+            PublishEvent::Passed { publish, to } => return self.passed(event, exchange, *publish, *to),
+            PublishEvent::Got { publish, subscriber } => return self.got(event, *publish, *subscriber),
+            PublishEvent::Asked { pattern, .. } => {
+                let asked = &mut self.of(exchange).asked;
+                asked.entry(event.node).or_default().insert(pattern.clone());
+            }
+            PublishEvent::Above { node } => self.above(event.node, exchange, *node),
+            PublishEvent::Taken { id: None, .. }
+            | PublishEvent::Confirmed { .. }
+            | PublishEvent::Subscribed { .. }
+            | PublishEvent::Unsubscribed { .. }
+            | PublishEvent::Unheard { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for OneCopy {
+    fn id(&self) -> Id {
+        Id(7)
+    }
+
+    fn claim(&self) -> &'static str {
+        "a subscriber gets at most one copy of a publish, and frames between nodes = nodes with a subscriber"
+    }
+
+    fn see(&mut self, event: &Event) -> Result<(), Breach> {
+        match &event.what {
+            What::Publish { exchange, what } => return self.publish(event, *exchange, what),
+            What::Own { exchange, epoch } => self.ids.owned(*exchange, *epoch),
+            What::Granted { exchange, owner, .. } => {
+                self.owners.insert(*exchange, *owner);
+                self.of(*exchange).heirs.insert(*owner);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Verdict {
+        Verdict::judged(self.judged, "nothing was published")
+    }
+}
+
+#[cfg(test)]
+#[path = "i07_one_copy_test.rs"]
+mod tests;
