@@ -1,18 +1,60 @@
-//! The state of a move in pieces: the queue of an exchange with tasks may be larger than a message.
+//! What an exchange's owner hands over when the exchange moves, and how it is cut up where it is larger than a message: the
+//! queue of an exchange with tasks may be.
 //!
-//! What does not live here: sending them, and when (the shell).
+//! What does not live here: sending it, and when (the shell); what the next owner makes of it (`exchange`).
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use super::{MoveState, PeerMessage, parse};
-use crate::id::{Epoch, ExchangeId};
+use super::{PeerMessage, Server, parse};
+use crate::exchange::{RequestKey, Signature};
+use crate::id::{Epoch, ExchangeId, NodeId, Pid};
 use crate::limits::{SNAPSHOT_CHUNK_BYTES, TASK_BYTES_MAX};
+use crate::tasks::QueueState;
+use crate::time::Span;
 
 /// Parts of one state at most: the tasks with what belongs to them, and as much again for everything else.
 const PARTS_MAX: u32 = (4 * TASK_BYTES_MAX / SNAPSHOT_CHUNK_BYTES) as u32;
+
+/// What an exchange's owner knows that the next one needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MoveState {
+    /// Handlers in the order they attached.
+    pub servers: Vec<Server>,
+    /// Per service tag, whose turn it is; the empty tag stands for all.
+    pub turns: Vec<(String, Pid)>,
+    /// Requests passed on lately, so that those of a lost node can be ended.
+    pub routes: Vec<MovedRoute>,
+    /// How long leases granted to the leader may still hold.
+    pub granted: Span,
+    /// To whom they were granted.
+    pub holder: Option<Pid>,
+    /// Which signatures each handler has.
+    pub bindings: Vec<(Pid, Vec<Signature>)>,
+    /// Nodes that have not told of all their handlers yet.
+    pub awaited: Vec<NodeId>,
+    /// The queue of an exchange with tasks.
+    pub tasks: Option<QueueState>,
+}
+
+/// A request that was passed on, on its way to the next owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedRoute {
+    /// Request.
+    pub request: RequestKey,
+    /// Handler that has it.
+    pub handler: Pid,
+    /// Time until its deadline.
+    pub left: Span,
+    /// Number of the copy.
+    pub index: u32,
+    /// Copies delivered.
+    pub count: u32,
+}
 
 /// A state cut up to be sent, each part as often as it takes.
 #[derive(Debug, Clone)]
@@ -97,8 +139,6 @@ impl Whole {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Server;
-    use alloc::string::String;
 
     #[test]
     fn a_state_is_put_together_from_parts_in_any_order() {
