@@ -1,0 +1,51 @@
+//! What a node starts from.
+//!
+//! What does not live here: where it comes from (the command line), and where it goes (`planes`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use squall_kernel::founding::Founding;
+use squall_kernel::id::{NodeName, ZoneName};
+use squall_kernel::profile::Profile;
+
+use crate::death::Proofs;
+use crate::functions;
+
+/// What a node starts from.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Name.
+    pub name: NodeName,
+    /// Address of the mesh; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Address of the gRPC services; port 0 lets the system choose.
+    pub grpc: SocketAddr,
+    /// Addresses of other nodes, host:port.
+    pub join: Vec<String>,
+    /// Secret of the cluster.
+    pub cookie: Vec<u8>,
+    /// What to do with an empty data directory.
+    pub founding: Founding,
+    /// Times for a cluster founded by this node.
+    pub profile: Profile,
+    /// Take faults.
+    pub chaos: bool,
+    /// Unix socket of the supervisor; empty without one.
+    pub supervisor: String,
+    /// Listen beyond loopback without encryption.
+    pub insecure: bool,
+    /// File for the inputs and effects of the kernel; `%n` in its name stands for the node's name, `%i` for the
+    /// incarnation.
+    pub journal: Option<PathBuf>,
+    /// One in so many requests starts a trace; 0 for none.
+    pub trace_one_in: u32,
+    /// Workers of the data runtime; 0 lets the node choose.
+    pub data_workers: usize,
+    /// What proves that another node has ended.
+    pub proofs: Proofs,
+    /// Functions by which exchanges may route: those that need one live only on nodes that have it.
+    pub functions: functions::Registry,
+    /// Zone of the node.
+    pub zone: Option<ZoneName>,
+}
