@@ -23,7 +23,7 @@ use squall_kernel::id::NodeId;
 use squall_kernel::message::PeerMessage;
 use squall_kernel::profile::Profile;
 use squall_kernel::reason::{Refusal, StepDown};
-use squall_kernel::registry::{Command, Introduction, Registry};
+use squall_kernel::registry::{Command, Introduction, NodeRecord, Registry};
 use squall_kernel::time::Instant;
 use squall_kernel::voters::Attendance;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -285,7 +285,9 @@ impl Control {
             self.parts.mesh.set_cluster(cluster);
         }
         let others = registry.nodes.values().filter(|n| n.id != self.parts.me.id);
-        self.parts.mesh.set_peers(others.map(introduction_of).collect());
+        self.parts
+            .mesh
+            .set_peers(others.map(NodeRecord::introduction).collect());
         self.teller.registry(&self.registry, &registry);
         self.attendance.note(self.parts.clock.now(), &registry);
         self.registry = Arc::clone(&registry);
@@ -406,18 +408,5 @@ impl Control {
                 let _ = self.parts.mesh.send_control(*node, &message);
             }
         }
-    }
-}
-
-fn introduction_of(record: &squall_kernel::registry::NodeRecord) -> Introduction {
-    Introduction {
-        id: record.id,
-        name: record.name.clone(),
-        incarnation: record.incarnation,
-        boot: record.boot,
-        mesh_addr: record.mesh_addr.clone(),
-        grpc_addr: record.grpc_addr.clone(),
-        functions: record.functions.clone(),
-        zone: record.zone.clone(),
     }
 }

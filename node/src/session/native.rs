@@ -1,35 +1,29 @@
-//! Sessions of native clients: control messages and frames in, frames out.
+//! Sessions of native clients: their frames in, frames out, until either side ends it.
+//!
+//! What does not live here: what a client asks in control messages (`calls`), and what frames mean to the router (`frames`).
+
+mod calls;
+mod frames;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use squall_kernel::frame::{Frame, Kind, Status, Tags};
-use squall_kernel::id::{ExchangeName, MessageId, NodeId, Pid};
-use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
-use squall_kernel::message::{self, Call, ClientMessage, NodeMessage};
-use squall_kernel::publishing::{Confirm, join_tags};
-use squall_kernel::reason::{NoReply, SentAway, TalkFault};
-use squall_kernel::registry::{Command, Introduction};
-use squall_kernel::talk::{Terms, refusal};
-use squall_kernel::time::Span;
+use squall_kernel::frame::{Frame, Kind, Status};
+use squall_kernel::message::{self, NodeMessage};
+use squall_kernel::reason::{SentAway, TalkFault};
+use squall_kernel::talk::refusal;
 use tokio::sync::{mpsc, watch};
 
+use self::calls::leadership;
+use self::frames::{bounded, delivery_of, event_frame, outcome_frame, request_of, said_frame};
 use super::talking::answered_already;
-use super::{DeliveryKey, Event, Granted, Session, Wanted};
-use crate::data::{DataContext, DataPlane};
+use super::{Event, Session};
+use crate::data::DataPlane;
 use crate::grpc::Proposer;
-use crate::handlers::HandlerTags;
-use crate::limits::{SESSION_SEND_TIMEOUT, SESSION_SUBSCRIBERS_MAX};
-use crate::pubsub::{SubscribeError, SubscriberEvent};
-use crate::router::{Outcome, Publish, Request, Said, Talking};
+use crate::limits::SESSION_SEND_TIMEOUT;
 use crate::wire::count;
-
-/// Proposals of one client that are under way at once.
-const PROPOSALS_MAX: usize = 16;
 
 /// A client's connection as the listener hands it over, after the handshake.
 #[derive(Debug)]
@@ -178,7 +172,7 @@ impl<P: Proposer> Native<P> {
             },
             Event::Talk(frame) => frame,
             Event::Leads { handler } => match self.session.leads(handler) {
-                Some(granted) => leadership(granted),
+                Some(granted) => message::control(&leadership(granted)),
                 None => return Ok(()),
             },
         };
@@ -209,12 +203,7 @@ impl<P: Proposer> Native<P> {
                 }
             }
             Kind::Reply => {
-                let handler = frame.from.serial;
-                let key = DeliveryKey {
-                    origin: frame.origin,
-                    message: frame.message,
-                    handler,
-                };
+                let key = delivery_of(&frame);
                 let (status, payload) = bounded(frame.status, frame.payload);
                 if self.session.answer(key, status, payload) {
                     return Ok(());
@@ -226,7 +215,10 @@ impl<P: Proposer> Native<P> {
                 Err(fault) => self.send(refusal(&frame, fault)).await,
             },
             Kind::Control => match message::parse(&frame.payload) {
-                Ok(message) => self.message(message).await,
+                Ok(message) => match self.call(message) {
+                    Some(answer) => self.send(message::control(&answer)).await,
+                    None => Ok(()),
+                },
                 Err(_) => Err(SessionEnd::Garbage),
             },
             Kind::Settle => match self.session.settle(frame) {
@@ -255,325 +247,9 @@ impl<P: Proposer> Native<P> {
             (Kind::Tell, Status::Reply) => self.session.tell(id, frame.index, Status::Reply, payload),
             (Kind::Tell, _) => self.session.tell(id, frame.index, Status::Declined, payload),
             (kind, _) => {
-                let key = DeliveryKey {
-                    origin: frame.origin,
-                    message: frame.message,
-                    handler: frame.from.serial,
-                };
-                self.session.speak(key, kind, (frame.index, frame.count), payload)
+                let part = (frame.index, frame.count);
+                self.session.speak(delivery_of(frame), kind, part, payload)
             }
         }
-    }
-
-    async fn message(&mut self, message: ClientMessage) -> Result<(), SessionEnd> {
-        let answer = match message {
-            ClientMessage::Lookup { call, name } => {
-                let exchange = self.session.context().registry().names.get(&name).copied();
-                NodeMessage::Found { call, exchange }
-            }
-            ClientMessage::Attach {
-                call,
-                name,
-                service_tag,
-                connection_tag,
-                credit,
-            } => {
-                let tags = HandlerTags {
-                    service: service_tag,
-                    connection: connection_tag,
-                    works: false,
-                };
-                self.attach(call, &name, tags, credit)
-            }
-            ClientMessage::Work {
-                call,
-                name,
-                service_tag,
-                credit,
-            } => {
-                let tags = HandlerTags {
-                    service: service_tag,
-                    works: true,
-                    ..HandlerTags::default()
-                };
-                self.attach(call, &name, tags, credit)
-            }
-            ClientMessage::Detach { handler, reason } => {
-                self.session.detach(handler, reason);
-                return Ok(());
-            }
-            ClientMessage::Propose { call, command } => match self.propose(call, command) {
-                Some(refused) => refused,
-                None => return Ok(()),
-            },
-            ClientMessage::Members { call } => NodeMessage::Members {
-                call,
-                members: members(self.session.context()),
-            },
-            ClientMessage::Subscribe {
-                call,
-                subscriber,
-                name,
-                connection_tag,
-                patterns,
-                credit,
-            } => {
-                let wanted = Wanted {
-                    number: subscriber,
-                    name: &name,
-                    connection_tag: connection_tag.into(),
-                    patterns: &patterns,
-                    credit,
-                };
-                match self.subscribe(call, wanted) {
-                    Some(refused) => refused,
-                    None => return Ok(()),
-                }
-            }
-            ClientMessage::Unsubscribe { subscriber } => {
-                self.session.unsubscribe(subscriber);
-                return Ok(());
-            }
-            ClientMessage::Took { subscriber, events } => {
-                self.session.took(subscriber, events);
-                return Ok(());
-            }
-            ClientMessage::Ping { call } => NodeMessage::Pong { call },
-            ClientMessage::LeadershipAsk { handler, asked_at } => {
-                return match self.session.leadership_asked(handler, asked_at) {
-                    Some(granted) => self.send(leadership(granted)).await,
-                    None => Ok(()),
-                };
-            }
-        };
-        self.send(message::control(&answer)).await
-    }
-
-    fn attach(&mut self, call: Call, name: &ExchangeName, tags: HandlerTags, credit: u32) -> NodeMessage {
-        match self.session.attach(name, tags, credit) {
-            Ok(handler) => NodeMessage::Attached {
-                call,
-                handler: handler.pid(),
-                exchange: handler.exchange(),
-            },
-            Err(error) => NodeMessage::Refused {
-                call,
-                reason: error.to_string(),
-            },
-        }
-    }
-
-    /// Subscribes without holding up the session; gives the refusal of what is not even tried.
-    fn subscribe(&mut self, call: Call, wanted: Wanted<'_>) -> Option<NodeMessage> {
-        let refused = move |error: SubscribeError| NodeMessage::Refused {
-            call,
-            reason: error.to_string(),
-        };
-        if self.subscribing.len() >= SESSION_SUBSCRIBERS_MAX {
-            let max = SESSION_SUBSCRIBERS_MAX;
-            return Some(refused(SubscribeError::TooMany { max }));
-        }
-        match self.session.subscribe(wanted) {
-            Err(error) => Some(refused(error)),
-            Ok((subscriber, answer)) => {
-                let answered = async move {
-                    match answer.await.unwrap_or(Err(SubscribeError::Ended)) {
-                        Ok(()) => NodeMessage::Subscribed {
-                            call,
-                            subscriber: subscriber.pid(),
-                            exchange: subscriber.exchange(),
-                        },
-                        Err(error) => refused(error),
-                    }
-                };
-                self.subscribing.push(answered.boxed());
-                None
-            }
-        }
-    }
-
-    /// Proposes without holding up the session; gives the refusal of what is not proposed.
-    fn propose(&mut self, call: Call, command: Command) -> Option<NodeMessage> {
-        if !matches!(command, Command::Declare { .. } | Command::Delete { .. }) {
-            let reason = "a client may declare and delete exchanges, nothing else".to_owned();
-            return Some(NodeMessage::Refused { call, reason });
-        }
-        if let Err(error) = crate::script::check_command(&command) {
-            let reason = error.to_string();
-            return Some(NodeMessage::Refused { call, reason });
-        }
-        if self.proposals.len() >= PROPOSALS_MAX {
-            let reason = format!("at most {PROPOSALS_MAX} changes of a client are under way at once");
-            return Some(NodeMessage::Refused { call, reason });
-        }
-        let proposer = Arc::clone(&self.proposer);
-        let propose = async move {
-            NodeMessage::Proposed {
-                call,
-                result: proposer.propose(command).await,
-            }
-        };
-        self.proposals.push(propose.boxed());
-        None
-    }
-}
-
-fn members(context: &DataContext) -> Vec<Introduction> {
-    let registry = context.registry();
-    let up = registry.nodes.values().filter(|n| n.is_up());
-    up.map(|n| Introduction {
-        id: n.id,
-        name: n.name.clone(),
-        incarnation: n.incarnation,
-        boot: n.boot,
-        mesh_addr: n.mesh_addr.clone(),
-        grpc_addr: n.grpc_addr.clone(),
-        functions: n.functions.clone(),
-        zone: n.zone.clone(),
-    })
-    .collect()
-}
-
-fn request_of(frame: Frame) -> Request {
-    Request {
-        submit: frame.kind == Kind::Submit,
-        priority: frame.priority,
-        exchange: frame.exchange,
-        payload: frame.payload,
-        tags: Tags {
-            request: frame.tags.request,
-            // Who publishes, or the terms of a task. A request's connection tag is its session's.
-            connection: match frame.kind {
-                Kind::Publish | Kind::Submit => frame.tags.connection,
-                _ => Bytes::new(),
-            },
-            service: frame.tags.service,
-            key: frame.tags.key,
-        },
-        timeout: Span::from_ms(u64::from(frame.left_ms)),
-        trace: frame.trace,
-        from: frame.from,
-        publish: (frame.kind == Kind::Publish).then(|| Publish {
-            confirm: Confirm::of(frame.signature),
-            ttl_ms: frame.credit,
-            priority: frame.priority,
-        }),
-        talk: talking((frame.kind == Kind::Request).then_some(Terms {
-            credit: frame.credit,
-            questions: frame.index > 0,
-        })),
-    }
-}
-
-fn talking(terms: Option<Terms>) -> Option<Talking> {
-    let terms = terms.filter(|terms| !terms.is_plain())?;
-    Some(Talking {
-        terms,
-        ..Talking::default()
-    })
-}
-
-/// What a handler says before it answers; the end comes as an outcome.
-fn said_frame(id: u64, said: Said) -> Option<Frame> {
-    let (kind, index, count, payload, from) = match said {
-        Said::Chunk {
-            index,
-            count,
-            payload,
-            handler,
-        } => (Kind::Chunk, index, count, payload, handler),
-        Said::Question {
-            number,
-            payload,
-            handler,
-        } => (Kind::Ask, number, 0, payload, handler),
-        Said::End(_) => return None,
-    };
-    Some(Frame {
-        message: MessageId(id),
-        index,
-        count,
-        payload,
-        from,
-        ..Frame::new(kind)
-    })
-}
-
-/// An answer within the bounds of the wire, and none that only a node may give.
-fn bounded(status: Status, payload: Bytes) -> (Status, Bytes) {
-    match status {
-        Status::Reply | Status::Rewrite if payload.len() <= PAYLOAD_BYTES_MAX => (status, payload),
-        Status::Reply | Status::Rewrite => (
-            Status::Declined,
-            Bytes::from_static(b"the reply is above the bound of a payload"),
-        ),
-        Status::Pass => (status, Bytes::new()),
-        Status::Declined | Status::Redirect | Status::None(NoReply::Failed) => {
-            let len = payload.len().min(REASON_BYTES_MAX);
-            (status, payload.slice(..len))
-        }
-        // The handler never saw it; anything else a client says means that nobody knows.
-        Status::None(NoReply::Rejected | NoReply::Unreachable) => (status, Bytes::new()),
-        Status::None(_) => (Status::None(NoReply::Interrupted), Bytes::new()),
-    }
-}
-
-fn leadership(granted: Granted) -> Frame {
-    let Granted {
-        handler,
-        asked_at,
-        leader_epoch,
-        remaining,
-        again,
-    } = granted;
-    message::control(&NodeMessage::Leadership {
-        handler,
-        asked_at,
-        leader_epoch,
-        remaining,
-        again,
-    })
-}
-
-fn event_frame(subscriber: u64, event: &SubscriberEvent) -> Frame {
-    let published = &event.published;
-    let (connection, tags_len, payload) = join_tags(&event.connections, &published.payload);
-    Frame {
-        exchange: published.exchange,
-        to: subscriber,
-        from: published.publisher,
-        credit: tags_len,
-        priority: published.priority,
-        trace: published.trace,
-        tags: Tags {
-            request: published.message_id.clone(),
-            connection,
-            key: published.key.clone(),
-            ..Tags::default()
-        },
-        payload,
-        ..Frame::new(Kind::Event)
-    }
-}
-
-/// A request ends with the frame whose reply index is 0, or when as many frames as its reply count have come.
-fn outcome_frame(id: u64, outcome: Outcome) -> Frame {
-    let nobody = Pid {
-        node: NodeId(0),
-        serial: 0,
-    };
-    Frame {
-        status: outcome.status,
-        exchange: outcome.exchange,
-        message: MessageId(id),
-        from: outcome.handler.unwrap_or(nobody),
-        index: outcome.index,
-        count: outcome.count,
-        tags: Tags {
-            request: outcome.request_tag,
-            ..Tags::default()
-        },
-        payload: outcome.payload,
-        ..Frame::new(Kind::Reply)
     }
 }

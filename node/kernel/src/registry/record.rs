@@ -187,6 +187,21 @@ pub struct NodeRecord {
 }
 
 impl NodeRecord {
+    /// What it told of itself when it started.
+    #[must_use]
+    pub fn introduction(&self) -> Introduction {
+        Introduction {
+            id: self.id,
+            name: self.name.clone(),
+            incarnation: self.incarnation,
+            boot: self.boot,
+            mesh_addr: self.mesh_addr.clone(),
+            grpc_addr: self.grpc_addr.clone(),
+            functions: self.functions.clone(),
+            zone: self.zone.clone(),
+        }
+    }
+
     /// True while the registry holds it for alive.
     #[must_use]
     pub fn is_up(&self) -> bool {
