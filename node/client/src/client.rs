@@ -1,24 +1,27 @@
-//! The client: what services hold. What does not live here: the connection (`connection`) and handlers (`attachment`).
+//! The client: what services hold, and what they ask of it. What does not live here: the connection (`connection`), handlers
+//! (`attachment`), and declaring exchanges (`commands`).
+
+mod commands;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use squall_kernel::id::{ExchangeName, Revision};
-use squall_kernel::message::{ClientMessage, NodeMessage, ProposeResult, Submitted};
-use squall_kernel::registry::{Command, Introduction, Outcome};
+use squall_kernel::id::ExchangeName;
+use squall_kernel::message::Submitted;
+use squall_kernel::registry::Introduction;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use crate::ask::{Ask, CallFailed, call, pause};
+pub use self::commands::Declared;
+use crate::ask::Ask;
 use crate::attachment::{self, Attachment};
 use crate::connection::{self, Queue};
-use crate::error::{AttachError, CommandError, ConnectError, Invalid, NO_QUORUM, RequestError};
+use crate::error::{AttachError, ConnectError, Invalid, RequestError};
 use crate::handler::Handler;
 use crate::limits;
 use crate::link::Link;
-use crate::options::{AttachOptions, ConnectOptions, Declaration, RequestOptions};
+use crate::options::{AttachOptions, ConnectOptions, RequestOptions};
 use crate::publish::{self, PublishError, PublishOptions, PublishReceipt};
 use crate::replies::{Replies, Reply};
 use crate::state::{Outgoing, Shared};
@@ -43,15 +46,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.closed.send_replace(true);
     }
-}
-
-/// What a declaration did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Declared {
-    /// False when the exchange was there already, with the same properties.
-    pub created: bool,
-    /// Revision of the registry that has it.
-    pub revision: Revision,
 }
 
 impl Client {
@@ -308,136 +302,18 @@ impl Client {
         tasks::work(self.clone(), name, options, worker).await
     }
 
-    /// Declares an exchange. Declaring it again with the same properties changes nothing.
-    ///
-    /// # Errors
-    /// [`CommandError::Refused`] when it is declared with other properties; the others when the cluster did not answer
-    /// in time, or, before that, when the node has heard no majority of the voters for an election time.
-    pub async fn declare(
-        &self,
-        declaration: Declaration,
-        within: Duration,
-    ) -> Result<Declared, CommandError> {
-        let Declaration {
-            name,
-            pattern,
-            strategy,
-            function,
-            settings,
-            failover,
-            takeover,
-        } = declaration;
-        let command = Command::Declare {
-            name,
-            pattern,
-            strategy,
-            function,
-            settings,
-            failover,
-            takeover,
-        };
-        let (created, revision) = self.propose(&command, within, true).await?;
-        Ok(Declared { created, revision })
-    }
-
-    /// Deletes an exchange and gives the revision of the registry without it.
-    ///
-    /// # Errors
-    /// [`CommandError`], also when there is no such exchange.
-    pub async fn delete(&self, exchange: &str, within: Duration) -> Result<Revision, CommandError> {
-        let name = ExchangeName::new(exchange).map_err(Invalid::Name)?;
-        let (_, revision) = self.propose(&Command::Delete { name }, within, false).await?;
-        Ok(revision)
-    }
-
-    /// Proposes a registry command until the cluster has decided; true when it changed something. Only a command that
-    /// may be repeated is proposed again after its fate got lost.
-    async fn propose(
-        &self,
-        command: &Command,
-        within: Duration,
-        repeatable: bool,
-    ) -> Result<(bool, Revision), CommandError> {
-        let deadline = Instant::now() + within;
-        let mut latest = String::from("no node answers");
-        let mut unknown = false;
-        loop {
-            let ask = |call| ClientMessage::Propose {
-                call,
-                command: command.clone(),
-            };
-            match call(&self.inner.shared, deadline, None, ask).await {
-                Ok(NodeMessage::Proposed {
-                    result: ProposeResult::Committed { outcome, revision },
-                    ..
-                }) => {
-                    return match outcome {
-                        Outcome::Done => Ok((true, revision)),
-                        Outcome::Unchanged => Ok((false, revision)),
-                        Outcome::Refused(refused) => Err(refused.into()),
-                    };
-                }
-                Ok(NodeMessage::Proposed {
-                    result: ProposeResult::Unknown { reason },
-                    ..
-                }) => {
-                    (latest, unknown) = (reason, true);
-                }
-                // Certain, and no matter of waiting: an election was waited for already.
-                Ok(NodeMessage::Proposed {
-                    result: ProposeResult::NoQuorum,
-                    ..
-                }) if !unknown => return Err(CommandError::Unavailable(NO_QUORUM.into())),
-                Ok(NodeMessage::Proposed {
-                    result: ProposeResult::NotLeader { .. } | ProposeResult::NoQuorum,
-                    ..
-                }) => {
-                    latest = "no meta leader".into();
-                }
-                Ok(
-                    NodeMessage::Proposed {
-                        result: ProposeResult::Failed { reason },
-                        ..
-                    }
-                    | NodeMessage::Refused { reason, .. },
-                ) => latest = reason,
-                Ok(_) => latest = "the node answered out of turn".into(),
-                Err(CallFailed::NoAnswer) => (latest, unknown) = ("the node did not answer".into(), true),
-                Err(CallFailed::NotSent) => {}
-                Err(CallFailed::Closed) => {
-                    return Err(CommandError::Unavailable("the client is closed".into()));
-                }
-            }
-            if unknown && (!repeatable || Instant::now() >= deadline) {
-                return Err(CommandError::Unknown(latest));
-            }
-            if !pause(limits::REFUSED_RETRY, deadline).await {
-                let error = if unknown {
-                    CommandError::Unknown
-                } else {
-                    CommandError::Unavailable
-                };
-                return Err(error(latest));
-            }
-        }
-    }
-
     /// The node that the client is connected to now.
     #[must_use]
     pub fn node(&self) -> Option<Introduction> {
-        match &*self.inner.shared.link.borrow() {
-            Link::Up(peer) => Some(peer.node.clone()),
-            Link::Down(_) | Link::Closed => None,
-        }
+        let link = self.inner.shared.link.borrow();
+        link.peer().map(|peer| peer.node.clone())
     }
 
     /// Waits until the client is connected, and tells to which node; `None` when it is closed first.
     pub async fn connected(&self) -> Option<Introduction> {
         let mut link = self.inner.shared.link.subscribe();
-        match &*link.wait_for(|link| !matches!(link, Link::Down(_))).await.ok()? {
-            Link::Up(peer) => Some(peer.node.clone()),
-            Link::Down(_) | Link::Closed => None,
-        }
+        let link = link.wait_for(|link| !matches!(link, Link::Down(_))).await.ok()?;
+        link.peer().map(|peer| peer.node.clone())
     }
 
     /// The members of the cluster as far as the client has learned them.

@@ -29,3 +29,13 @@ pub(crate) enum Link {
     /// The client is closed: there will never be one again.
     Closed,
 }
+
+impl Link {
+    /// Whom the client is connected to, while it is.
+    pub(crate) fn peer(&self) -> Option<&Arc<Peer>> {
+        match self {
+            Self::Up(peer) => Some(peer),
+            Self::Down(_) | Self::Closed => None,
+        }
+    }
+}
