@@ -68,14 +68,16 @@
 mod change;
 mod copying;
 mod duties;
+mod effect;
 mod granting;
+mod input;
 mod line;
 mod moving;
 mod number;
 mod pool;
 mod replica;
+mod scheduling;
 mod settling;
-mod step;
 mod store;
 mod viewing;
 
@@ -89,14 +91,14 @@ use crate::time::{Instant, Span};
 
 pub use change::{Answer, Batch, Change, DeadLetter, End, Figures, FinishedRecord, Spec, TaskRecord};
 use copying::Copying;
+pub use effect::{Copies, Delivery, SettleResult, TaskEffect};
+pub use input::{Backup, Retry, Submit, TaskConfig, TaskInput};
 use line::Line;
+pub use moving::{QueueState, WorkerRecord};
 pub use number::{CopyId, EntryNo, LeaseNo, NoPriority, Priority, StreamNo, TaskId};
 use pool::Pool;
 pub use replica::TaskReplica;
-pub use step::{
-    Backup, Candidate, Chosen, Copies, Delivery, QueueState, Retry, Scheduling, SettleResult, Submit,
-    TaskConfig, TaskEffect, TaskInput, WhoGets, WorkerRecord,
-};
+pub use scheduling::{Candidate, Chosen, Scheduling, WhoGets};
 use store::Store;
 pub use viewing::{QueueView, Standing, TaskView};
 

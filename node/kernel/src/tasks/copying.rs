@@ -8,8 +8,9 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::change::{Answer, Batch, Change};
+use super::effect::{Copies, TaskEffect};
+use super::input::Backup;
 use super::number::{CopyId, EntryNo, StreamNo};
-use super::step::{Backup, Copies, TaskEffect};
 use super::store::Store;
 use crate::id::{Epoch, NodeId};
 use crate::limits;

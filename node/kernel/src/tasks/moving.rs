@@ -1,15 +1,40 @@
-//! A queue changes its owner: in a move, and after the owner was lost.
+//! A queue changes its owner: in a move, with what travels then, and after the owner was lost.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
 use super::replica::OWN_COPY;
 use super::store::Store;
-use super::{
-    Change, CopyId, Figures, LeaseNo, QueueState, TaskConfig, TaskEffect, TaskId, TaskQueue, TaskReplica,
-};
-use crate::id::NodeId;
+use super::{Change, CopyId, Figures, LeaseNo, TaskConfig, TaskEffect, TaskId, TaskQueue, TaskReplica};
+use crate::id::{NodeId, Pid};
 use crate::time::Instant;
+
+/// What travels to the next owner in a move. It may be as large as the queue: cut into pieces to send it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueState {
+    /// The whole queue, as a stream to a backup begins.
+    pub copy: Vec<Change>,
+    /// Workers attached.
+    pub workers: Vec<WorkerRecord>,
+    /// Effects that wait for a backup.
+    pub waiting: Vec<TaskEffect>,
+    /// Copies elsewhere that have everything anybody was told of.
+    pub copies: Vec<(NodeId, CopyId)>,
+}
+
+/// A worker on its way to the next owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// Worker.
+    pub worker: Pid,
+    /// Its group.
+    pub service_tag: Bytes,
+    /// How many tasks it takes in hand.
+    pub credit: u32,
+}
 
 impl TaskQueue {
     /// It moves: from here on everything is refused as moved. What is returned makes the next owner's queue, or this node's

@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::moving::WorkerRecord;
 use super::number::TaskId;
-use super::step::{Candidate, WorkerRecord};
+use super::scheduling::Candidate;
 use crate::id::{NodeId, Pid};
 use crate::limits;
 

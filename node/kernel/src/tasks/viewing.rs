@@ -6,9 +6,9 @@ use alloc::string::String;
 use bytes::Bytes;
 
 use super::change::{DeadLetter, Figures};
+use super::input::Backup;
 use super::line::Spot;
 use super::number::{LeaseNo, Priority, TaskId};
-use super::step::Backup;
 use super::store::Task;
 use super::{Scheduling, TaskQueue};
 use crate::id::Pid;
