@@ -1,44 +1,37 @@
-//! The exchanges this node owns: one process each, started and stopped by the control plane.
+//! The exchanges this node owns: one process each, started and stopped by the control plane, told of the registry, and shown
+//! to observers.
 //!
-//! What does not live here: the decisions (the kernel's `Exchange`), and the requester's side (`router`).
-
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
-use squall_kernel::exchange::{Exchange, ExchangeConfig};
-use squall_kernel::frame::Frame;
-use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
-use squall_kernel::limits::MAILBOX_BOUND;
-use squall_kernel::message::{Attach, MoveState, PeerMessage, Whole};
-use squall_kernel::reason::{DetachReason, NoReply, StepDown};
-use squall_kernel::registry::{Command, ExchangeRecord, LeaderRecord, Moving, Pattern, Registry};
-use squall_kernel::tasks::{Answer, Scheduling, TaskId, TaskInput, TaskQueue};
-use squall_kernel::time::{Instant, Span};
-use tokio::sync::{Notify, mpsc};
-
-use crate::data::{Change, DataContext};
-use crate::functions::Ready;
-use crate::journal::MachineKind;
-use crate::limits::APPOINTMENTS_MAX;
-use crate::process::{Mailbox, ProcessKind, Push, mailbox};
-use crate::pubsub::wants_word;
-use crate::wire::{ReturnPath, lane_key};
+//! What does not live here: the decisions (the kernel's `Exchange`), the requester's side (`router`), how an ownership begins
+//! (`beginning`), and what handlers and requesters send (`incoming`).
 
 mod asking;
+mod beginning;
 mod effects;
+mod incoming;
 mod moving;
+mod post;
 mod replicas;
 mod run;
 mod tasks;
 mod telling;
 
-use asking::Asking;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use squall_kernel::id::{Epoch, ExchangeId, Pid};
+use squall_kernel::message::{MoveState, Whole};
+use squall_kernel::reason::StepDown;
+use squall_kernel::registry::{Command, ExchangeRecord, Pattern};
+use squall_kernel::tasks::{Scheduling, TaskQueue};
+use squall_kernel::time::Span;
+use tokio::sync::mpsc;
+
+use crate::data::{Change, DataContext};
+use crate::limits::APPOINTMENTS_MAX;
+use post::Owned;
 use replicas::Replicas;
-use run::Running;
 pub(crate) use tasks::refused_frame;
-use tasks::{SharedQueue, not_given_out};
-use telling::Telling;
 
 /// An owned exchange as the observer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,104 +56,6 @@ pub struct OwnedExchange {
     pub scheduling: Scheduling,
     /// True unless the control plane has taken the right to act away.
     pub acting: bool,
-}
-
-/// True once the run of the node that gave the pid out has ended, as the registry has it. One that follows may not have joined
-/// yet, and has handlers all the same.
-fn has_ended(registry: &Registry, pid: Pid) -> bool {
-    let node = registry.nodes.get(&pid.node);
-    node.is_none_or(|node| pid.boot() < node.first_run())
-}
-
-/// Nodes that may have handlers of an exchange which had another owner before.
-fn awaited(registry: &Registry, record: &ExchangeRecord) -> Vec<NodeId> {
-    if record.epoch <= Epoch(1) {
-        return Vec::new();
-    }
-    let up = registry.nodes.values().filter(|node| node.is_up());
-    up.map(|node| node.id).collect()
-}
-
-/// What an exchange's process takes out of its mailbox.
-enum Mail {
-    Request(Frame),
-    Attach(Attach),
-    Detach {
-        handler: Pid,
-        reason: DetachReason,
-    },
-    Submit(Frame),
-    Settle(Frame),
-    TaskAnswer {
-        from: NodeId,
-        answer: Answer,
-    },
-    LeaseAsk {
-        handler: Pid,
-        leader_epoch: LeaderEpoch,
-        asked_at: Instant,
-    },
-}
-
-/// What must reach an exchange's process whatever its mailbox holds.
-#[derive(Default)]
-struct Orders {
-    /// The registry's leader, when it changed.
-    leader: Option<Option<LeaderRecord>>,
-    /// Nodes whose run has ended, with the run that follows. Bounded: one entry a node.
-    lost: Vec<(NodeId, Boot)>,
-    /// Nodes that missed a system message.
-    tell_again: Vec<NodeId>,
-    /// Nodes that have told of all their handlers: each is attached already.
-    rolled: Vec<NodeId>,
-    /// It moves away.
-    leave: Option<Moving>,
-    /// Who holds the second copy of its tasks, when it may be another one, or a copy begun anew.
-    backup: Option<Option<NodeId>>,
-    /// Tasks that did not reach their workers. Bounded by the tasks in hand.
-    undelivered: Vec<TaskInput>,
-    /// What the scheduler says. Bounded by the questions that are open.
-    scheduled: Vec<TaskInput>,
-    /// Dead letters that have arrived where they were passed on to. Bounded by the dead letters.
-    forwarded: Vec<TaskId>,
-}
-
-#[derive(Default)]
-struct Post {
-    orders: Mutex<Orders>,
-    wake: Notify,
-    /// Without a lease: refuses requests, keeps its handlers.
-    paused: AtomicBool,
-    /// Somebody else's by now: refuses everything.
-    stopped: AtomicBool,
-    handlers: AtomicU64,
-    routed: AtomicU64,
-    refused: AtomicU64,
-    failed: AtomicU64,
-    bindings: AtomicU64,
-}
-
-impl Post {
-    fn order(&self, change: impl FnOnce(&mut Orders)) {
-        change(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
-        self.wake.notify_one();
-    }
-}
-
-struct Owned {
-    epoch: Epoch,
-    leader: Option<LeaderRecord>,
-    backup: Option<NodeId>,
-    queue: Arc<SharedQueue>,
-    mailbox: Mailbox<Mail>,
-    post: Arc<Post>,
-}
-
-impl Owned {
-    fn stop(&self) {
-        self.post.stopped.store(true, Ordering::Release);
-        self.post.wake.notify_one();
-    }
 }
 
 /// The exchanges this node owns.
@@ -213,73 +108,6 @@ impl Exchanges {
         }
     }
 
-    fn begin(&self, record: &ExchangeRecord, settle: Span, kept: Option<TaskQueue>) -> Owned {
-        let context = Arc::clone(&self.context);
-        let now = context.clock.now();
-        let config = ExchangeConfig {
-            id: record.id,
-            strategy: record.strategy,
-            epoch: record.epoch,
-            leader: record.leader,
-            leader_gone: record
-                .leader
-                .is_some_and(|leader| has_ended(&context.registry(), leader.pid)),
-            settle,
-            awaited: awaited(&context.registry(), record),
-            promise: settle,
-        };
-        let function = record.function.as_ref();
-        let asking = function.map(|function| Asking::new(Ready::of(function, &context.functions)));
-        let process =
-            context
-                .processes
-                .enter(ProcessKind::Exchange, record.name.as_str(), MAILBOX_BOUND, now);
-        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
-        let post = Arc::new(Post::default());
-        let id = format!("{}@{}", record.id, record.epoch);
-        if let Some(journal) = &context.journal {
-            journal.start(MachineKind::Exchange, &id, now, &config);
-        }
-        let mut state = self.arrived(record);
-        let moved = state.as_mut().and_then(|state| state.tasks.take());
-        let tasks = self.tasks_of(record, now, moved, kept);
-        let running = Running {
-            core: Exchange::new(now, config),
-            id: record.id,
-            name: record.name.clone(),
-            strategy: record.strategy,
-            journal_id: id,
-            context: Arc::clone(&context),
-            process,
-            inbox,
-            post: Arc::clone(&post),
-            attached: BTreeMap::new(),
-            asking,
-            missed: BTreeMap::new(),
-            telling: Telling::default(),
-            effects: Vec::new(),
-            wanted: self.wanted.clone(),
-            departing: Arc::clone(&self.departing),
-            tasks,
-            parts: None,
-            replicas: Arc::clone(&self.replicas),
-        };
-        let queue = running
-            .tasks
-            .as_ref()
-            .map(|tasks| Arc::clone(&tasks.queue))
-            .unwrap_or_default();
-        context.runtime.spawn(running.run(state, record.backup));
-        Owned {
-            epoch: record.epoch,
-            leader: record.leader,
-            backup: record.backup,
-            queue,
-            mailbox,
-            post,
-        }
-    }
-
     /// Stops acting for an exchange. When only the lease has ended the process stays, refuses requests, and keeps its
     /// handlers for the next [`Exchanges::own`] under the same epoch.
     pub fn disown(&self, exchange: ExchangeId, why: StepDown) {
@@ -316,129 +144,6 @@ impl Exchanges {
     pub fn look_at_tasks<T>(&self, exchange: ExchangeId, look: impl FnOnce(&TaskQueue) -> T) -> Option<T> {
         let queue = Arc::clone(&self.read().get(&exchange)?.queue);
         queue.look(look)
-    }
-
-    /// Takes in a request for an exchange that should be owned here.
-    pub(crate) fn request(&self, frame: Frame) {
-        let refused = match self.read().get(&frame.exchange) {
-            None => Some((frame, NoReply::Moved)),
-            Some(owned) => match owned.mailbox.push(Mail::Request(frame)) {
-                Err(Push::Full(Mail::Request(frame))) => Some((frame, NoReply::Rejected)),
-                Err(Push::Closed(Mail::Request(frame))) => Some((frame, NoReply::Moved)),
-                _ => None,
-            },
-        };
-        // Outside the lock: the answer may lead straight into the requester's side of this node.
-        if let Some((frame, reason)) = refused.filter(|(frame, _)| wants_word(frame)) {
-            let from = Pid {
-                node: self.context.node,
-                serial: 0,
-            };
-            self.context.wire.reply(ReturnPath::of(&frame).none(from, reason));
-        }
-    }
-
-    /// Takes in a task for an exchange that should be owned here.
-    pub(crate) fn submit(&self, frame: Frame) {
-        let refused = match self.read().get(&frame.exchange) {
-            None => Some((frame, NoReply::Moved)),
-            Some(owned) => match owned.mailbox.push(Mail::Submit(frame)) {
-                Err(Push::Full(Mail::Submit(frame))) => Some((frame, NoReply::Rejected)),
-                Err(Push::Closed(Mail::Submit(frame))) => Some((frame, NoReply::Moved)),
-                _ => None,
-            },
-        };
-        if let Some((frame, reason)) = refused {
-            let from = Pid {
-                node: self.context.node,
-                serial: 0,
-            };
-            self.context.wire.reply(ReturnPath::of(&frame).none(from, reason));
-        }
-    }
-
-    /// Takes in a worker's word about a task.
-    pub(crate) fn settle(&self, frame: Frame) {
-        let refused = match self.read().get(&frame.exchange) {
-            None => Some((frame, NoReply::Moved)),
-            Some(owned) => match owned.mailbox.push(Mail::Settle(frame)) {
-                Err(Push::Full(Mail::Settle(frame))) => Some((frame, NoReply::Rejected)),
-                Err(Push::Closed(Mail::Settle(frame))) => Some((frame, NoReply::Moved)),
-                _ => None,
-            },
-        };
-        if let Some((frame, reason)) = refused {
-            let (to, key) = (frame.from.node, lane_key(frame.exchange, frame.from.serial));
-            let _asked_again = self.context.wire.frame(to, key, refused_frame(&frame, reason));
-        }
-    }
-
-    /// A task certainly did not reach its worker.
-    pub(crate) fn not_given_out(&self, node: NodeId, frame: &Frame) {
-        if let Some(owned) = self.read().get(&frame.exchange) {
-            let word = not_given_out(node, frame);
-            owned.post.order(|orders| orders.undelivered.push(word));
-        }
-    }
-
-    /// Takes in a handler. One that comes under another epoch is refused; one that finds the mailbox full comes again.
-    pub(crate) fn attach(&self, from: NodeId, attach: Attach) {
-        let (exchange, handler) = (attach.exchange, attach.handler);
-        let seen = match self.read().get(&exchange) {
-            Some(owned) if owned.epoch == attach.epoch => {
-                let _comes_again_when_full = owned.mailbox.push(Mail::Attach(attach));
-                return;
-            }
-            owned => owned.map_or(Epoch(0), |o| o.epoch),
-        };
-        let refused = PeerMessage::AttachRefused {
-            exchange,
-            handler,
-            seen,
-        };
-        let _comes_again_by_itself = self.context.wire.message(from, exchange, refused);
-    }
-
-    pub(crate) fn detach(&self, exchange: ExchangeId, handler: Pid, reason: DetachReason) {
-        if let Some(owned) = self.read().get(&exchange) {
-            // A handler that stays in the table because the mailbox was full is found out at its next delivery.
-            let _found_out_later = owned.mailbox.push(Mail::Detach { handler, reason });
-        }
-    }
-
-    /// A node has told of all its handlers of these exchanges. Those that do not begin here before it knows are told again.
-    pub(crate) fn roll(&self, from: NodeId, exchanges: Vec<(ExchangeId, Epoch)>) {
-        let early: Vec<(ExchangeId, Epoch)> = {
-            let owned = self.read();
-            let early = |(exchange, epoch): &(ExchangeId, Epoch)| match owned.get(exchange) {
-                Some(owned) if owned.epoch == *epoch => {
-                    owned.post.order(|orders| {
-                        if !orders.rolled.contains(&from) {
-                            orders.rolled.push(from);
-                        }
-                    });
-                    false
-                }
-                owned => owned.is_none_or(|owned| owned.epoch < *epoch),
-            };
-            exchanges.into_iter().filter(early).collect()
-        };
-        if let Some((exchange, _)) = early.first().copied() {
-            let refused = PeerMessage::RollRefused { exchanges: early };
-            // Lost with its link; so are all promises of that node sooner or later, and its loss ends the waiting.
-            let _told_or_lost = self.context.wire.message(from, exchange, refused);
-        }
-    }
-
-    /// A system message to that node was lost.
-    pub(crate) fn tell_again(&self, exchange: ExchangeId, node: NodeId) {
-        if let Some(owned) = self.read().get(&exchange) {
-            owned.post.order(|orders| {
-                if !orders.tell_again.contains(&node) {
-                    orders.tell_again.push(node);
-                }
-            });
-        }
     }
 
     pub(crate) fn registry_changed(&self, change: &Change) {

@@ -5,13 +5,12 @@
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
-use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
+use squall_kernel::id::{Epoch, ExchangeId, NodeId};
 use squall_kernel::limits::MOVES_AT_ONCE_MAX;
 use squall_kernel::message::{MoveState, PeerMessage, Whole};
 use squall_kernel::registry::{Command, ExchangeRecord, Moving, Registry};
-use squall_kernel::time::Instant;
 
-use super::{Exchanges, Mail};
+use super::Exchanges;
 use crate::data::Change;
 
 /// States that wait for the registry: what moves by itself, and as many that operators move.
@@ -111,24 +110,6 @@ impl Exchanges {
 
     fn departing(&self) -> MutexGuard<'_, HashMap<ExchangeId, (Epoch, MoveState)>> {
         self.departing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A leader's node asks for how long the leader may count on its leadership. Without an answer its lease runs out.
-    pub(crate) fn lease_ask(
-        &self,
-        exchange: ExchangeId,
-        epoch: Epoch,
-        handler: Pid,
-        leader_epoch: LeaderEpoch,
-        asked_at: Instant,
-    ) {
-        if let Some(owned) = self.read().get(&exchange).filter(|o| o.epoch == epoch) {
-            let _asked_again = owned.mailbox.push(Mail::LeaseAsk {
-                handler,
-                leader_epoch,
-                asked_at,
-            });
-        }
     }
 
     fn arriving(&self) -> MutexGuard<'_, HashMap<ExchangeId, (Epoch, MoveState)>> {

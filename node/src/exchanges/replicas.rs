@@ -10,7 +10,8 @@ use squall_kernel::message::PeerMessage;
 use squall_kernel::registry::ExchangeRecord;
 use squall_kernel::tasks::{Answer, Batch, TaskReplica};
 
-use super::{Exchanges, Mail};
+use super::Exchanges;
+use super::post::Mail;
 use crate::data::Change;
 
 /// Copies by exchange. Bounded by the exchanges whose backup this node is.

@@ -18,11 +18,13 @@ use squall_kernel::time::{Instant, Span};
 use tokio::sync::mpsc;
 
 use super::asking::Asking;
+use super::beginning::has_ended;
 use super::effects::About;
+use super::post::{Mail, Orders, Post};
 use super::replicas::Replicas;
 use super::tasks::Tasks;
 use super::telling::Telling;
-use super::{Mail, Orders, Post, has_ended};
+
 use crate::data::DataContext;
 use crate::journal::MachineKind;
 use crate::limits::{ATTACH_CAP, BATCH_MAX};

@@ -5,16 +5,26 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use squall_kernel::frame::{Priority, Tags};
+use squall_kernel::frame::{Priority, Status, Tags};
 use squall_kernel::id::ExchangeName;
 use squall_kernel::keys::Key;
 use squall_kernel::message::Terms;
 use squall_kernel::registry::{ExchangeRecord, Pattern};
-use squall_kernel::tasks::DeadLetter;
+use squall_kernel::tasks::{DeadLetter, TaskId};
 
-use crate::exchanges::Post;
+use crate::exchanges::post::Post;
 use crate::exchanges::run::Running;
-use crate::router::{OutcomeSink, Publish, ReplyTo, Request};
+use crate::router::{Outcome, OutcomeSink, Publish, ReplyTo, Request};
+
+/// A dead letter has arrived, or comes again: it is passed on until it was taken.
+impl OutcomeSink for Post {
+    fn outcome(&self, id: u64, outcome: Outcome) -> bool {
+        if outcome.status == Status::Reply {
+            self.order(|orders| orders.forwarded.push(TaskId(id)));
+        }
+        true
+    }
+}
 
 impl Running {
     /// The queue says it again until the letter has arrived.

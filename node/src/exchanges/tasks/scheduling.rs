@@ -14,7 +14,7 @@ use squall_kernel::id::Pid;
 use squall_kernel::limits::SCHEDULE_WAIT;
 use squall_kernel::tasks::{Chosen, TaskId, TaskInput, WhoGets};
 
-use crate::exchanges::Post;
+use crate::exchanges::post::Post;
 use crate::exchanges::run::Running;
 use crate::router::Request;
 use crate::singleton::answering;

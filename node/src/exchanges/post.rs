@@ -1,0 +1,123 @@
+//! The ways to the process of an owned exchange: a mailbox that may be full, orders that get there whatever it holds, and what
+//! it shows without being asked.
+//!
+//! What does not live here: the process (`run`), and who sends what (`incoming`).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use squall_kernel::frame::Frame;
+use squall_kernel::id::{Boot, Epoch, LeaderEpoch, NodeId, Pid};
+use squall_kernel::message::Attach;
+use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::registry::{LeaderRecord, Moving};
+use squall_kernel::tasks::{Answer, TaskId, TaskInput};
+use squall_kernel::time::Instant;
+use tokio::sync::Notify;
+
+use super::tasks::SharedQueue;
+use crate::process::{Mailbox, Push};
+
+/// An exchange that is owned here, as others on this node reach it.
+pub(super) struct Owned {
+    pub(super) epoch: Epoch,
+    pub(super) leader: Option<LeaderRecord>,
+    pub(super) backup: Option<NodeId>,
+    pub(super) queue: Arc<SharedQueue>,
+    pub(super) mailbox: Mailbox<Mail>,
+    pub(super) post: Arc<Post>,
+}
+
+impl Owned {
+    pub(super) fn stop(&self) {
+        self.post.stopped.store(true, Ordering::Release);
+        self.post.wake.notify_one();
+    }
+
+    /// Puts a frame into the mailbox; gives it back with the reason where it does not go in.
+    pub(super) fn put(&self, frame: Frame, mail: fn(Frame) -> Mail) -> Option<(Frame, NoReply)> {
+        let (back, reason) = match self.mailbox.push(mail(frame)) {
+            Ok(()) => return None,
+            Err(Push::Full(mail)) => (mail, NoReply::Rejected),
+            Err(Push::Closed(mail)) => (mail, NoReply::Moved),
+        };
+        Some((back.into_frame()?, reason))
+    }
+}
+
+/// What an exchange's process takes out of its mailbox.
+pub(super) enum Mail {
+    Request(Frame),
+    Attach(Attach),
+    Detach {
+        handler: Pid,
+        reason: DetachReason,
+    },
+    Submit(Frame),
+    Settle(Frame),
+    TaskAnswer {
+        from: NodeId,
+        answer: Answer,
+    },
+    LeaseAsk {
+        handler: Pid,
+        leader_epoch: LeaderEpoch,
+        asked_at: Instant,
+    },
+}
+
+impl Mail {
+    /// The frame that came, of what somebody waits for an answer to.
+    fn into_frame(self) -> Option<Frame> {
+        match self {
+            Self::Request(frame) | Self::Submit(frame) | Self::Settle(frame) => Some(frame),
+            Self::Attach(_) | Self::Detach { .. } | Self::TaskAnswer { .. } | Self::LeaseAsk { .. } => None,
+        }
+    }
+}
+
+/// What must reach an exchange's process whatever its mailbox holds.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// The registry's leader, when it changed.
+    pub(super) leader: Option<Option<LeaderRecord>>,
+    /// Nodes whose run has ended, with the run that follows. Bounded: one entry a node.
+    pub(super) lost: Vec<(NodeId, Boot)>,
+    /// Nodes that missed a system message.
+    pub(super) tell_again: Vec<NodeId>,
+    /// Nodes that have told of all their handlers: each is attached already.
+    pub(super) rolled: Vec<NodeId>,
+    /// It moves away.
+    pub(super) leave: Option<Moving>,
+    /// Who holds the second copy of its tasks, when it may be another one, or a copy begun anew.
+    pub(super) backup: Option<Option<NodeId>>,
+    /// Tasks that did not reach their workers. Bounded by the tasks in hand.
+    pub(super) undelivered: Vec<TaskInput>,
+    /// What the scheduler says. Bounded by the questions that are open.
+    pub(super) scheduled: Vec<TaskInput>,
+    /// Dead letters that have arrived where they were passed on to. Bounded by the dead letters.
+    pub(super) forwarded: Vec<TaskId>,
+}
+
+/// What others leave for the process, and what it shows them.
+#[derive(Default)]
+pub(super) struct Post {
+    pub(super) orders: Mutex<Orders>,
+    pub(super) wake: Notify,
+    /// Without a lease: refuses requests, keeps its handlers.
+    pub(super) paused: AtomicBool,
+    /// Somebody else's by now: refuses everything.
+    pub(super) stopped: AtomicBool,
+    pub(super) handlers: AtomicU64,
+    pub(super) routed: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) bindings: AtomicU64,
+}
+
+impl Post {
+    pub(super) fn order(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.notify_one();
+    }
+}
