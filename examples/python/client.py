@@ -163,7 +163,8 @@ def subscribe(address, args):
         if kind == "subscribed":
             print(f"subscribed as {event.pid}", file=sys.stderr, flush=True)
         elif kind == "subscriber_ended":
-            raise Over(6, f"refused: {event.reason}")
+            deleted = event.why == messages.SUBSCRIBER_END_EXCHANGE_DELETED
+            raise Over(5, f"ended: {event.reason}") if deleted else Over(6, f"refused: {event.reason}")
         elif kind == "published":
             print(f"{event.key}\t{event.payload.decode(errors='replace')}", flush=True)
             taken += 1
@@ -195,6 +196,9 @@ def serve(address, args):
                     )
                 )
             session.act(reply=messages.Reply(delivery=event.delivery, payload=event.payload.upper()))
+        elif kind == "detached":
+            # For good: the exchange is gone. Who is sent away, or loses the node, hears something else.
+            raise Over(5, f"detached: {event.reason}")
         elif kind == "outcome" and event.kind != messages.OUTCOME_KIND_REPLY:
             print(f"a publish failed: {outcome_words(event)}", file=sys.stderr, flush=True)
     raise Elsewhere("the session ended")

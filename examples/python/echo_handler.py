@@ -97,7 +97,7 @@ class Session:
             pass
 
     def run(self, address) -> str:
-        """Why it ended: `done`, `refused` or `elsewhere`."""
+        """Why it ended: `done`, `refused`, `detached` or `elsewhere`."""
         self.act(open=messages.OpenSession(name="python echo"))
         self.act(attach=messages.Attach(handler=HANDLER, exchange=self.exchange))
         try:
@@ -136,6 +136,9 @@ class Session:
             why = messages.SentAway.Name(event.go_elsewhere.why)
             print(f"sent away: {why}", flush=True)
             return "elsewhere"
+        elif kind == "detached":
+            print(f"detached: {event.detached.reason}", file=sys.stderr)
+            return "detached"
         elif kind == "delivery":
             self.answer(event.delivery)
         return None

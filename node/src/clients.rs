@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::control::Proposals;
 use crate::data::DataPlane;
+use crate::grpc::Proposer;
 use crate::mesh::{ClientConn, FrameReader, FrameWriter, LinkLost};
 use crate::session::{NativeConnection, NativeSessions};
 
@@ -26,8 +27,9 @@ pub(crate) async fn serve(mut clients: mpsc::Receiver<ClientConn>, sessions: Arc
         tracing::debug!(%name, %addr, "client connected");
         let (frames_in, frames) = mpsc::channel(FRAMES_MAX);
         let (out, frames_out) = mpsc::channel(FRAMES_MAX);
+        let last_word = out.clone();
         let session = sessions.serve(NativeConnection { name, frames, out });
-        let reading = tokio::spawn(read(reader, frames_in));
+        let reading = tokio::spawn(read(reader, frames_in, Arc::clone(&sessions), last_word));
         let writing = tokio::spawn(write(writer, frames_out));
         tokio::spawn(async move {
             // However the session ended, its connection ends with it and gives its place back.
@@ -39,7 +41,13 @@ pub(crate) async fn serve(mut clients: mpsc::Receiver<ClientConn>, sessions: Arc
     }
 }
 
-async fn read<R: tokio::io::AsyncRead + Unpin>(mut reader: FrameReader<R>, frames: mpsc::Sender<Frame>) {
+/// Reads until the end, or until what comes is no frame: its client is told so before its session ends.
+pub(crate) async fn read<R: tokio::io::AsyncRead + Unpin, P: Proposer>(
+    mut reader: FrameReader<R>,
+    frames: mpsc::Sender<Frame>,
+    sessions: Arc<NativeSessions<P>>,
+    out: mpsc::Sender<Frame>,
+) {
     loop {
         match reader.next().await {
             Ok(Some((_, frame))) => {
@@ -50,6 +58,10 @@ async fn read<R: tokio::io::AsyncRead + Unpin>(mut reader: FrameReader<R>, frame
             Ok(None) => return,
             Err(error) => {
                 tracing::debug!(%error, "client connection ended");
+                if let Some(told) = sessions.not_a_frame(&error) {
+                    // A client that takes nothing is not told either.
+                    let _not_taken = out.try_send(told);
+                }
                 return;
             }
         }

@@ -5,6 +5,8 @@
 mod bad_input;
 #[path = "data_test/cluster.rs"]
 mod cluster;
+#[path = "data_test/detaching_grpc.rs"]
+mod detaching_grpc;
 #[path = "data_test/failover.rs"]
 mod failover;
 #[path = "data_test/grpc_session.rs"]

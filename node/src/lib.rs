@@ -1,5 +1,6 @@
 //! The tokio shell of a broker node: mesh, meta plane, processes, gRPC services, telemetry, fault shim.
 
+pub mod client_faults;
 mod clients;
 pub mod clock;
 pub mod control;

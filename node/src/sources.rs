@@ -11,11 +11,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use squall_kernel::id::{ExchangeName, NodeId, NodeName};
+use squall_kernel::reason::ClientFault;
 use squall_kernel::registry::{Duty, ExchangeRecord, NodeLife, NodeRecord, Registry};
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 use tokio::sync::watch;
 
+use crate::client_faults::ClientFaults;
 use crate::control::{Opinion, PeerOpinion};
 use crate::data::DataPlane;
 use crate::exchanges::OwnedExchange;
@@ -201,6 +203,7 @@ impl NodeSources {
             timer_late_ms: opinion.timer_late_ms,
             dropped: tally.dropped(),
             os_pid: u64::from(std::process::id()),
+            refusals: refusals(&tally.client_faults),
         }
     }
 
@@ -303,6 +306,14 @@ impl NodeSources {
             })
             .collect()
     }
+}
+
+fn refusals(faults: &ClientFaults) -> Vec<v1::Refusals> {
+    let told = |(fault, count): (ClientFault, u64)| v1::Refusals {
+        reason: fault.as_str().to_owned(),
+        count,
+    };
+    faults.counted().map(told).collect()
 }
 
 fn leader_row(

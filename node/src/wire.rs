@@ -15,6 +15,7 @@ use squall_kernel::publishing::{ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::NoReply;
 use squall_kernel::spread::mix;
 
+use crate::client_faults::ClientFaults;
 use crate::data::DataPlane;
 
 /// The data lanes to the other nodes. Order holds for frames with the same key.
@@ -73,6 +74,8 @@ pub struct Tally {
     pub functions_failed: AtomicU64,
     /// Events that did not reach a node with subscribers.
     pub events_lost: AtomicU64,
+    /// What was refused to clients of this node. They are told, so nothing of it is dropped.
+    pub client_faults: ClientFaults,
 }
 
 impl Tally {

@@ -116,6 +116,7 @@ fn node(cluster: &Cluster, node: &Node, newest: u64, now: Moment) -> NodeFact {
         in_per_s: node.rate_in.per_s(node.taken_ms),
         out_per_s: node.rate_out.per_s(node.taken_ms),
         dropped: row.dropped,
+        refusals: row.refusals.into_iter().map(|it| (it.reason, it.count)).collect(),
         uptime_ms: row.uptime_ms,
         lease_left_ms: if fresh { row.lease_left_ms } else { 0 },
         timer_late_ms: row.timer_late_ms,

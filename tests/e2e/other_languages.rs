@@ -78,7 +78,7 @@ fn a_handler_in_python_joins_through_the_grpc_session() {
 struct Stays {
     process: Process,
     printed: Lines,
-    _told: Lines,
+    told: Lines,
 }
 
 impl Stays {
@@ -90,7 +90,7 @@ impl Stays {
         Self {
             process,
             printed,
-            _told: told,
+            told,
         }
     }
 }
@@ -118,7 +118,7 @@ fn clients_in_python_serve_request_publish_and_subscribe() {
     let args = [&b, "subscribe", "news", "weather.#", "said", "--count", "3"];
     let mut subscriber = Stays::start(&python, &args, "subscribed as <b.");
     let args = [&a, "serve", "greet", "--publish", "news", "said"];
-    let _server = Stays::start(&python, &args, "attached as <a.");
+    let mut server = Stays::start(&python, &args, "attached as <a.");
 
     let reply = python_says(&python, &[&b, "request", "greet", "hello"]);
     assert_eq!(reply, (Some(0), "HELLO".into(), String::new()));
@@ -148,6 +148,11 @@ fn clients_in_python_serve_request_publish_and_subscribe() {
         .find("what Rust published", event("weather.south\tsun"));
     assert!(subscriber.process.0.wait().expect("it ends").success());
     wrong(&python, &a);
+    cluster.ok(&["exchange", "delete", "greet"]);
+    server
+        .told
+        .find("why it is detached", event("detached: exchange deleted"));
+    assert_eq!(server.process.0.wait().expect("it ends").code(), Some(5));
 }
 
 /// Each wrong thing is refused to whoever asks for it, with a code and the reason.

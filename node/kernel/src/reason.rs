@@ -234,6 +234,28 @@ reasons! {
 }
 
 reasons! {
+    /// What was wrong with what a client sent, as its node counts it. The client itself is told in more words.
+    ClientFault {
+        /// A key, pattern, tag or name above its bound.
+        TooLong = "key, pattern, tag or name too long",
+        /// A payload, frame or message above its bound.
+        TooLarge = "payload or frame too large",
+        /// A key, pattern, name or number that is none.
+        Malformed = "malformed key, pattern, name or number",
+        /// More of something than a client, an exchange or a node may have.
+        TooMany = "too many handlers, subscribers, patterns or requests",
+        /// An exchange, handler or subscriber that is not there, or is there already.
+        NotThere = "no such exchange, handler or subscriber",
+        /// The exchange's pattern knows no such thing.
+        WrongPattern = "not with an exchange of that pattern",
+        /// The exchange's controller does not let it.
+        Denied = "refused by a controller",
+        /// Bytes, or an action, that no client sends.
+        Garbage = "not of the protocol",
+    }
+}
+
+reasons! {
     /// Why a subscription was refused: which bound of `limits` it met.
     SubscribeRefusal {
         /// Subscribers of the exchange on this node.

@@ -3,20 +3,32 @@
 //! `script_test`.
 
 use bytes::Bytes;
-use squall_kernel::limits::{FRAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use squall_kernel::limits::{
+    FRAME_BYTES_MAX, PATTERNS_PER_EXCHANGE_MAX, PATTERNS_PER_SUBSCRIBER_MAX, PAYLOAD_BYTES_MAX,
+    SUBSCRIBERS_PER_NODE_MAX,
+};
+use squall_kernel::reason::ClientFault;
 use squall_kernel::registry::{Pattern, Settings};
 use squall_proto::v1;
 use squall_proto::v1::client_action::Action;
 use squall_proto::v1::server_event::Event;
 
-use super::cluster::Cluster;
-use super::grpc_session::{Talk, connect, publish, subscribe};
+use tonic::Code;
+
+use super::cluster::{Cluster, name};
+use super::grpc_session::{Talk, attach, call, connect, publish, subscribe};
 use crate::limits::SESSION_SUBSCRIBERS_MAX;
 
 fn news() -> Cluster {
     let mut cluster = Cluster::new(2);
     cluster.declare_pattern("news", Pattern::PublishSubscribe, Settings::default());
     cluster
+}
+
+/// What a node has refused to clients, by reason.
+fn counted(cluster: &Cluster, n: usize) -> Vec<(ClientFault, u64)> {
+    let tally = &cluster.planes[n].context.wire.tally;
+    tally.client_faults.counted().collect()
 }
 
 async fn open(cluster: &Cluster, n: usize) -> Talk {
@@ -78,6 +90,10 @@ async fn bad_publishes_are_declined_by_name_and_reach_nobody() {
         assert!(outcome.reason.contains(words), "{}", outcome.reason);
     }
     assert_eq!(cluster.planes[0].router.stats()[0].declined, 4, "counted");
+    assert_eq!(
+        counted(&cluster, 0),
+        [(ClientFault::TooLong, 1), (ClientFault::TooLarge, 1)]
+    );
     goes_on(&cluster, &mut reader).await;
 }
 
@@ -88,8 +104,137 @@ async fn a_publish_above_the_cap_of_frames_ends_its_session_alone() {
     let mut reader = subscribed(&cluster).await;
     let mut bad = open(&cluster, 0).await;
     bad.say(vec![large(1, FRAME_BYTES_MAX + 1)]).await;
-    assert!(bad.is_over().await, "its stream has ended");
+    let why = bad.end().await;
+    assert_eq!(why.code(), Code::OutOfRange);
+    assert!(why.message().contains(&FRAME_BYTES_MAX.to_string()), "{why}");
+    assert_eq!(counted(&cluster, 0), [(ClientFault::TooLarge, 1)]);
     goes_on(&cluster, &mut reader).await;
+}
+
+/// The same for a request without a session.
+#[tokio::test]
+async fn a_request_above_the_cap_of_frames_is_refused_with_the_reason() {
+    let cluster = news();
+    let large = v1::RequestCall {
+        payload: Bytes::from(vec![0; FRAME_BYTES_MAX + 1]),
+        ..call(1, "news")
+    };
+    let why = connect(&cluster, 0).await.request(large).await.unwrap_err();
+    assert_eq!(why.code(), Code::OutOfRange);
+    assert_eq!(counted(&cluster, 0), [(ClientFault::TooLarge, 1)]);
+}
+
+/// B6: names, patterns and keys of a megabyte, at the node that is asked.
+#[tokio::test]
+async fn whatever_is_too_long_is_refused_and_counted() {
+    let cluster = news();
+    let mut reader = subscribed(&cluster).await;
+    let mut bad = open(&cluster, 0).await;
+    let long = "k".repeat(1024 * 1024);
+    let keyed = v1::RequestCall {
+        key: long.clone(),
+        ..call(1, "news")
+    };
+    bad.say(vec![
+        subscribe(1, "news", &long),
+        subscribe(2, &long, "a"),
+        attach(3, &long),
+        Action::Request(keyed),
+    ])
+    .await;
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        told.push(match bad.next().await {
+            Event::SubscriberEnded(it) if it.why() == v1::SubscriberEnd::Refused => it.reason,
+            Event::Refused(it) => it.reason,
+            other => panic!("{other:?}"),
+        });
+    }
+    assert!(
+        told.iter()
+            .all(|why| why.len() < 1024 && why.contains("has at most") && why.contains("1048576")),
+        "{told:?}"
+    );
+    assert_eq!(counted(&cluster, 0), [(ClientFault::TooLong, 4)]);
+    goes_on(&cluster, &mut reader).await;
+}
+
+/// B4: the subscribers that an exchange may have at one node, whosever they are. Others have theirs.
+#[tokio::test]
+async fn a_node_has_a_bound_of_subscribers_of_an_exchange() {
+    let mut cluster = news();
+    cluster.declare_pattern("olds", Pattern::PublishSubscribe, Settings::default());
+    let pubsub = &cluster.planes[0].pubsub;
+    let mut first = pubsub
+        .subscribe_embedded(&name("news"), "", &["a.#"])
+        .await
+        .unwrap();
+    let mut crowd = Vec::new();
+    for _ in 1..SUBSCRIBERS_PER_NODE_MAX {
+        crowd.push(
+            pubsub
+                .subscribe_embedded(&name("news"), "", &["b"])
+                .await
+                .unwrap(),
+        );
+    }
+    let mut late = open(&cluster, 0).await;
+    late.say(vec![subscribe(1, "news", "a.#")]).await;
+    let told = late.next().await;
+    assert!(
+        matches!(&told, Event::SubscriberEnded(it) if it.reason == "'a.#': too many subscribers on this node"),
+        "{told:?}"
+    );
+    assert_eq!(counted(&cluster, 0), [(ClientFault::TooMany, 1)]);
+    late.say(vec![subscribe(2, "olds", "a.#")]).await;
+    assert!(matches!(late.next().await, Event::Subscribed(it) if it.subscriber == 2));
+    let mut reader = subscribed(&cluster).await;
+    goes_on(&cluster, &mut reader).await;
+    assert_eq!(first.next().await.unwrap().published.key, "a.good");
+    crowd.pop();
+    late.say(vec![subscribe(3, "news", "a.#")]).await;
+    assert!(
+        matches!(late.next().await, Event::Subscribed(it) if it.subscriber == 3),
+        "its place is free"
+    );
+}
+
+/// B4: the different patterns that an exchange may have, asked for by many.
+#[tokio::test]
+async fn a_node_has_a_bound_of_patterns_of_an_exchange() {
+    let cluster = news();
+    let pubsub = &cluster.planes[0].pubsub;
+    let all: Vec<String> = (0..PATTERNS_PER_EXCHANGE_MAX).map(|n| format!("b.{n}")).collect();
+    let mut crowd = Vec::new();
+    for some in all.chunks(PATTERNS_PER_SUBSCRIBER_MAX) {
+        crowd.push(pubsub.subscribe_embedded(&name("news"), "", some).await.unwrap());
+    }
+    let mut late = open(&cluster, 0).await;
+    late.say(vec![subscribe(1, "news", "a.#")]).await;
+    let told = late.next().await;
+    assert!(
+        matches!(&told, Event::SubscriberEnded(it) if it.reason == "'a.#': too many patterns of one exchange"),
+        "{told:?}"
+    );
+    assert_eq!(counted(&cluster, 0), [(ClientFault::TooMany, 1)]);
+    late.say(vec![subscribe(2, "news", "b.7")]).await;
+    assert!(
+        matches!(late.next().await, Event::Subscribed(it) if it.subscriber == 2),
+        "others have that one already"
+    );
+    late.say(vec![publish(3, "b.7")]).await;
+    let (mut outcome, mut event) = (None, None);
+    while outcome.is_none() || event.is_none() {
+        match late.next().await {
+            Event::Outcome(it) => outcome = Some(it.kind()),
+            Event::Published(it) => event = Some(it.key),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(
+        (outcome, event.as_deref()),
+        (Some(v1::OutcomeKind::Reply), Some("b.7"))
+    );
 }
 
 /// B4: one session has a bounded number of subscribers; the next one is refused, and other sessions have their own.
@@ -111,6 +256,7 @@ async fn a_flood_of_subscribers_meets_the_bound_of_its_session() {
         }
     }
     assert_eq!((stood, refused), (SESSION_SUBSCRIBERS_MAX, BEYOND));
+    assert_eq!(counted(&cluster, 0), [(ClientFault::TooMany, BEYOND as u64)]);
     let mut reader = subscribed(&cluster).await;
     goes_on(&cluster, &mut reader).await;
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::{Channel, Server};
-use tonic::{Code, Request, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::cluster::{Cluster, Log};
 use crate::session::GrpcSessions;
@@ -55,9 +55,9 @@ impl Talk {
         self.actions.send(batch(actions)).await.unwrap();
     }
 
-    /// True once the node has ended it, with or without an error.
-    pub(super) async fn is_over(&mut self) -> bool {
-        !matches!(self.events.message().await, Ok(Some(_)))
+    /// The reason with which the node has ended it.
+    pub(super) async fn end(&mut self) -> Status {
+        self.events.message().await.expect_err("it has ended")
     }
 
     pub(super) async fn next(&mut self) -> Event {

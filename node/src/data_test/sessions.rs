@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
 use squall_kernel::id::{ExchangeId, MessageId, NodeId, Pid, Revision};
+use squall_kernel::limits::{FRAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use squall_kernel::message::{self, ClientMessage, NodeMessage, ProposeResult, System};
-use squall_kernel::reason::NoReply;
-use squall_kernel::registry::{Command, Outcome as Applied, Strategy};
+use squall_kernel::reason::{ClientFault, NoReply};
+use squall_kernel::registry::{Command, Outcome as Applied, Pattern, Settings, Strategy};
 use tokio::sync::mpsc;
 
 use super::cluster::{Cluster, Log, name, node, quiet};
 use crate::grpc::Proposer;
+use crate::mesh::FrameReader;
 use crate::session::{NativeConnection, NativeSessions, SessionEnd};
 
 /// Says yes to everything.
@@ -122,6 +124,12 @@ impl Client {
         };
         self.frames.send(frame).await.unwrap();
     }
+}
+
+/// What the first node has refused to clients, by reason.
+fn counted(cluster: &Cluster) -> Vec<(ClientFault, u64)> {
+    let tally = &cluster.planes[0].context.wire.tally;
+    tally.client_faults.counted().collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,7 +329,72 @@ async fn garbage_ends_the_session_and_only_it() {
         .await
         .unwrap();
     assert_eq!(client.task.await.unwrap(), SessionEnd::Garbage);
+    assert_eq!(counted(&cluster), [(ClientFault::Garbage, 1)]);
     let mut other = Client::connect(&cluster, 0);
     other.say(&ClientMessage::Ping { call: 1 }).await;
     assert_eq!(other.heard().await, NodeMessage::Pong { call: 1 });
+}
+
+/// B6, by raw frames: what the client library would not send.
+#[tokio::test(start_paused = true)]
+async fn what_is_too_long_or_too_large_is_refused_and_counted() {
+    let mut cluster = Cluster::new(1);
+    let orders = cluster.declare("orders", Strategy::RoundRobin);
+    cluster.declare_pattern("news", Pattern::PublishSubscribe, Settings::default());
+    let mut client = Client::connect(&cluster, 0);
+    client
+        .say(&ClientMessage::Subscribe {
+            call: 1,
+            subscriber: 1,
+            name: name("news"),
+            connection_tag: String::new(),
+            patterns: vec!["k".repeat(1024 * 1024)],
+            credit: 1,
+        })
+        .await;
+    let NodeMessage::Refused { call: 1, reason } = client.heard().await else {
+        panic!("not refused")
+    };
+    assert!(
+        reason.ends_with("a pattern has at most 255 bytes, this one has 1048576"),
+        "{reason}"
+    );
+    let large = Frame {
+        exchange: orders,
+        message: MessageId(2),
+        payload: Bytes::from(vec![0; PAYLOAD_BYTES_MAX + 1]),
+        ..Frame::new(Kind::Request)
+    };
+    client.frames.send(large).await.unwrap();
+    let declined = client.data().await;
+    assert_eq!(
+        (declined.message, declined.status),
+        (MessageId(2), Status::Declined)
+    );
+    assert_eq!(
+        counted(&cluster),
+        [(ClientFault::TooLong, 1), (ClientFault::TooLarge, 1)]
+    );
+}
+
+/// B6: of a frame above the cap only the length is looked at. Its client is told why, and that is the last it hears.
+#[tokio::test(start_paused = true)]
+async fn a_frame_above_the_cap_is_refused_and_counted() {
+    let cluster = Cluster::new(1);
+    let sessions = Arc::new(NativeSessions::new(Arc::clone(&cluster.planes[0]), Arc::new(Yes)));
+    let length = u32::try_from(FRAME_BYTES_MAX + 1).unwrap().to_le_bytes();
+    let reader = FrameReader::new(&length[..], BytesMut::new(), FRAME_BYTES_MAX);
+    let (frames, mut taken) = mpsc::channel(1);
+    let (out, mut told) = mpsc::channel(1);
+    crate::clients::read(reader, frames, sessions, out).await;
+    let last = told.recv().await.unwrap();
+    let NodeMessage::Refused { call: 0, reason } = message::parse(&last.payload).unwrap() else {
+        panic!("not refused")
+    };
+    assert!(reason.contains("above the bound of 8388608"), "{reason}");
+    assert!(
+        taken.recv().await.is_none() && told.recv().await.is_none(),
+        "it is over"
+    );
+    assert_eq!(counted(&cluster), [(ClientFault::TooLarge, 1)]);
 }

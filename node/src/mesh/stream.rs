@@ -39,7 +39,7 @@ pub struct FrameReader<R> {
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// A reader of `io`, after the bytes read already, that takes no frame above `max` bytes.
-    pub(super) fn new(io: R, buffer: BytesMut, max: usize) -> Self {
+    pub(crate) fn new(io: R, buffer: BytesMut, max: usize) -> Self {
         Self { io, buffer, max }
     }
 

@@ -5,7 +5,7 @@ use squall_client::handler::{Answer, Notice, NoticeKind, ServerInfo};
 use squall_kernel::frame::{Frame, Status, Tags, TraceContext};
 use squall_kernel::id::{ExchangeId, ExchangeName};
 use squall_kernel::limits::DRIFT_PPM;
-use squall_kernel::reason::NoReply;
+use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::talk::Terms;
 use squall_kernel::time::Span;
 use squall_proto::v1;
@@ -16,6 +16,27 @@ use crate::data::DataContext;
 use crate::handlers::embedded::{checked, words};
 use crate::router::{Outcome, Request, Talking};
 use crate::telemetry::context::{format_traceparent, parse_traceparent};
+
+/// Why a handler was detached, on the gRPC interface.
+pub(super) const fn detach_reason(reason: DetachReason) -> v1::DetachReason {
+    match reason {
+        DetachReason::Asked => v1::DetachReason::Asked,
+        DetachReason::NodeLost => v1::DetachReason::NodeLost,
+        DetachReason::ClientGone => v1::DetachReason::ClientGone,
+        DetachReason::Panicked => v1::DetachReason::Panicked,
+        DetachReason::Done => v1::DetachReason::Done,
+        DetachReason::ExchangeDeleted => v1::DetachReason::ExchangeDeleted,
+    }
+}
+
+/// Why a client detaches its handler: the rest is not for a client to say.
+pub(super) const fn detached_by_client(why: v1::DetachReason) -> DetachReason {
+    match why {
+        v1::DetachReason::Panicked => DetachReason::Panicked,
+        v1::DetachReason::Done => DetachReason::Done,
+        _ => DetachReason::Asked,
+    }
+}
 
 /// The kind of an outcome on the gRPC interface.
 #[must_use]

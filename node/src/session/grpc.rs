@@ -1,41 +1,34 @@
 //! The gRPC `Session` service: sessions for clients in any language, events in batches.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt};
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ExchangeId, ExchangeName};
-use squall_kernel::limits::TAG_BYTES_MAX;
-use squall_kernel::reason::{DetachReason, TalkFault};
-use squall_kernel::time::{Instant, Span};
+use squall_kernel::reason::ClientFault;
 use squall_proto::v1;
 use squall_proto::v1::client_action::Action;
-use squall_proto::v1::server_event::Event as Out;
 use squall_proto::v1::session_server::{Session as SessionService, SessionServer};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::{DeliveryKey, Event, Session, convert};
+use self::capped::Capped;
+use self::stream::Grpc;
+use super::{Session, convert};
+use crate::client_faults::ClientFaults;
 use crate::data::DataPlane;
 use crate::grpc::limits::MESSAGE_BYTES_MAX;
-use crate::handlers::embedded::checked;
-use crate::handlers::{HandlerTags, notice_of};
-use crate::limits::{SESSION_BATCH_MAX, SESSION_OUT_MAX, SESSION_SEND_TIMEOUT};
+use crate::limits::SESSION_OUT_MAX;
 use crate::process::{Process, ProcessKind};
-use crate::pubsub::SubscribeError;
-use crate::router::Said;
 use crate::telemetry::context::parse_traceparent;
 
+mod acting;
+mod capped;
 mod publishing;
+mod stream;
 mod talking;
+mod telling;
 
-/// Bytes of payload in one batch: it stays below the bound of a message with one more event of the largest size.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Longest name of a session, as shown in the list of processes.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -65,10 +58,12 @@ impl GrpcSessions {
 
     /// Ready to be added to a server, its bounds set.
     #[must_use]
-    pub fn into_server(self) -> SessionServer<Self> {
-        SessionServer::new(self)
+    pub fn into_server(self) -> Capped<SessionServer<Self>> {
+        let context = Arc::clone(&self.plane.context);
+        let server = SessionServer::new(self)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(2 * MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(2 * MESSAGE_BYTES_MAX);
+        Capped::new(server, context)
     }
 }
 
@@ -112,6 +107,7 @@ impl SessionService for GrpcSessions {
             from: self.requester.pid(),
             ..convert::request(call, exchange, trace)
         };
+        faults(&self.plane).look_at(&asked);
         let outcome = self.plane.router.request(asked).await;
         Ok(Response::new(convert::outcome(&self.plane.context, id, outcome)))
     }
@@ -120,6 +116,19 @@ impl SessionService for GrpcSessions {
 fn traceparent_of<T>(request: &Request<T>) -> Option<TraceContext> {
     let text = request.metadata().get("traceparent")?.to_str().ok()?;
     parse_traceparent(text).ok()
+}
+
+fn faults(plane: &DataPlane) -> &ClientFaults {
+    &plane.context.wire.tally.client_faults
+}
+
+/// Counts what could not be read: a message above the bound, of which only the length was looked at, or none.
+fn count_unread(faults: &ClientFaults, code: Code) {
+    match code {
+        Code::OutOfRange => faults.count(ClientFault::TooLarge),
+        Code::Internal => faults.count(ClientFault::Garbage),
+        _ => {}
+    }
 }
 
 fn lookup(plane: &DataPlane, exchange: &str) -> Option<ExchangeId> {
@@ -136,27 +145,21 @@ async fn serve(
     trace: Option<TraceContext>,
     away: Away,
 ) {
+    let faults = Arc::clone(&plane.context);
+    // The place of the last word: there is one for the reason also when the client has taken nothing for long.
+    let last_word = out.clone().try_reserve_owned();
     let end = match open(&plane, &mut actions).await {
         Ok((session, rest)) => {
-            let grpc = Grpc {
-                plane,
-                session,
-                out: out.clone(),
-                trace,
-                serials: HashMap::new(),
-                numbers: HashMap::new(),
-                deliveries: HashMap::new(),
-                talks: HashMap::new(),
-                last: 0,
-                subscribing: FuturesUnordered::new(),
-            };
-            grpc.run(actions, rest, away).await
+            Grpc::new(plane, session, out, trace)
+                .run(actions, rest, away)
+                .await
         }
         Err(status) => Err(status),
     };
-    if let Err(status) = end {
-        // A client that takes nothing more does not take the reason either.
-        let _not_taken = out.try_send(Err(status));
+    let Err(status) = end else { return };
+    count_unread(&faults.wire.tally.client_faults, status.code());
+    if let Ok(place) = last_word {
+        place.send(Err(status));
     }
 }
 
@@ -176,11 +179,13 @@ async fn open(
                 return Ok((Session::open(Arc::clone(plane), &open.name), batch.collect()));
             }
             Some(Some(Action::Open(_))) => {
+                faults(plane).count(ClientFault::TooLong);
                 return Err(Status::invalid_argument(format!(
                     "a session's name has at most {NAME_BYTES_MAX} bytes"
                 )));
             }
             Some(_) => {
+                faults(plane).count(ClientFault::Garbage);
                 return Err(Status::failed_precondition(
                     "the first action must be OpenSession",
                 ));
@@ -212,294 +217,4 @@ impl Away {
             }
         }
     }
-}
-
-struct Grpc {
-    plane: Arc<DataPlane>,
-    session: Session,
-    out: mpsc::Sender<Result<v1::ServerBatch, Status>>,
-    trace: Option<TraceContext>,
-    /// Serials of handlers by the client's numbers, and the other way round.
-    serials: HashMap<u32, u64>,
-    numbers: HashMap<u64, u32>,
-    deliveries: HashMap<u64, DeliveryKey>,
-    /// Numbers of those deliveries whose handlers have spoken before they answer.
-    talks: HashMap<DeliveryKey, u64>,
-    /// Number of the last delivery.
-    last: u64,
-    /// Subscriptions that the nodes above have not taken in yet.
-    subscribing: FuturesUnordered<BoxFuture<'static, (u32, Result<String, SubscribeError>)>>,
-}
-
-impl Grpc {
-    async fn run(
-        mut self,
-        mut actions: Streaming<v1::ClientBatch>,
-        first: Vec<v1::ClientAction>,
-        mut away: Away,
-    ) -> Result<(), Status> {
-        let opened = v1::Opened {
-            pid: self.plane.context.pid_text(self.session.pid()),
-            node: self.plane.context.name.as_str().to_owned(),
-        };
-        let mut events = vec![event(Out::Opened(opened))];
-        self.actions(first, &mut events)?;
-        self.send(events).await?;
-        loop {
-            let mut events = Vec::new();
-            tokio::select! {
-                batch = actions.message() => match batch? {
-                    Some(batch) => self.actions(batch.actions, &mut events)?,
-                    None => return Ok(()),
-                },
-                next = self.session.next() => match next {
-                    Some(next) => self.events(next, &mut events),
-                    None => return Err(Status::resource_exhausted("the client does not take what it is sent")),
-                },
-                Some((number, answer)) = self.subscribing.next() => events.push(self.subscribed(number, answer)),
-                why = away.next() => {
-                    events.push(event(Out::GoElsewhere(v1::GoElsewhere { why: why.into() })));
-                }
-            }
-            self.send(events).await?;
-        }
-    }
-
-    async fn send(&mut self, events: Vec<v1::ServerEvent>) -> Result<(), Status> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let patience = Duration::from_micros(SESSION_SEND_TIMEOUT.0);
-        match tokio::time::timeout(patience, self.out.send(Ok(v1::ServerBatch { events }))).await {
-            Ok(sent) => sent.map_err(|_| Status::cancelled("the client is gone")),
-            Err(_) => Err(Status::resource_exhausted(
-                "the client does not take what it is sent",
-            )),
-        }
-    }
-
-    /// Takes what is there, up to a batch.
-    fn events(&mut self, first: Event, out: &mut Vec<v1::ServerEvent>) {
-        let mut next = Some(first);
-        let mut bytes = 0;
-        while let Some(taken) = next {
-            if let Event::Deliver(frame) = &taken {
-                bytes += frame.payload.len();
-            } else if let Event::Outcome { outcome, .. } = &taken {
-                bytes += outcome.payload.len();
-            } else if let Event::Published { event, .. } = &taken {
-                bytes += event.published.payload.len();
-            } else if let Event::Said {
-                said: Said::Chunk { payload, .. } | Said::Question { payload, .. },
-                ..
-            } = &taken
-            {
-                bytes += payload.len();
-            }
-            out.extend(self.event(taken));
-            next = (out.len() < SESSION_BATCH_MAX && bytes < BATCH_BYTES_MAX)
-                .then(|| self.session.try_next())
-                .flatten();
-        }
-    }
-
-    fn event(&mut self, taken: Event) -> Option<v1::ServerEvent> {
-        let out = match taken {
-            Event::Deliver(frame) => self.delivery(frame)?,
-            Event::System { handler, message } => {
-                let number = *self.numbers.get(&handler)?;
-                let attachment = self.session.handler(handler)?;
-                let context = &self.plane.context;
-                let notice = notice_of(context, attachment.pid(), attachment.name(), &message);
-                let owner = context
-                    .registry()
-                    .exchanges
-                    .get(&message.exchange)
-                    .and_then(|e| e.owner);
-                let own = owner == Some(context.node);
-                let left = if own {
-                    context.lease.left(context.clock.now())
-                } else {
-                    Span::ZERO
-                };
-                Out::System(convert::system(number, notice, left))
-            }
-            Event::Detached { handler, reason } => {
-                let number = self.numbers.remove(&handler)?;
-                self.serials.remove(&number);
-                Out::Detached(v1::Detached {
-                    handler: number,
-                    reason: reason.as_str().to_owned(),
-                })
-            }
-            Event::Leads { handler } => self.leadership(handler)?,
-            Event::Published { subscriber, event } => self.published(subscriber, &event)?,
-            Event::SubscriberEnded { subscriber, reason } => {
-                publishing::ended(u32::try_from(subscriber).ok()?, reason)
-            }
-            Event::Said { id, said } => talking::said(&self.plane.context, id, said)?,
-            Event::Talk(frame) => self.talked(&frame)?,
-            Event::Outcome { id, outcome } => {
-                Out::Outcome(convert::outcome(&self.plane.context, id, outcome))
-            }
-        };
-        Some(event(out))
-    }
-
-    /// The answer to a question that waited for the lease.
-    fn leadership(&mut self, handler: u64) -> Option<Out> {
-        let number = *self.numbers.get(&handler)?;
-        let granted = self.session.leads(handler)?;
-        Some(convert::leadership(number, granted))
-    }
-
-    fn leadership_asked(&mut self, ask: v1::LeadershipAsk) -> Option<v1::ServerEvent> {
-        let serial = *self.serials.get(&ask.handler)?;
-        let granted = self.session.leadership_asked(serial, Instant(ask.asked_at_us))?;
-        Some(event(convert::leadership(ask.handler, granted)))
-    }
-
-    fn delivery(&mut self, frame: squall_kernel::frame::Frame) -> Option<Out> {
-        let key = DeliveryKey {
-            origin: frame.origin,
-            message: frame.message,
-            handler: frame.to,
-        };
-        let known = self
-            .numbers
-            .get(&frame.to)
-            .copied()
-            .zip(self.session.handler(frame.to));
-        let Some((number, attachment)) = known else {
-            // Detached while it was on its way: the client has never seen it.
-            let unreachable = squall_kernel::reason::NoReply::Unreachable;
-            self.session
-                .answer(key, squall_kernel::frame::Status::None(unreachable), Bytes::new());
-            return None;
-        };
-        self.last += 1;
-        let (name, tag) = (attachment.name().as_str(), attachment.tags().connection.as_str());
-        let delivery = convert::delivery(frame, self.last, number, name, tag);
-        self.deliveries.insert(self.last, key);
-        Some(Out::Delivery(delivery))
-    }
-
-    fn actions(
-        &mut self,
-        actions: Vec<v1::ClientAction>,
-        out: &mut Vec<v1::ServerEvent>,
-    ) -> Result<(), Status> {
-        for action in actions {
-            match action.action {
-                Some(Action::Open(_)) => {
-                    return Err(Status::failed_precondition("the session is open already"));
-                }
-                Some(Action::Attach(attach)) => out.push(self.attach(attach)),
-                Some(Action::Detach(detach)) => out.extend(self.detach(detach.handler)),
-                Some(Action::Reply(reply)) => out.extend(self.reply(reply)),
-                Some(Action::SendChunk(chunk)) => out.extend(self.send_chunk(chunk)),
-                Some(Action::AskBack(question)) => out.extend(self.ask_back(question)),
-                Some(Action::TakeChunks(take)) => out.extend(self.take_chunks(take)),
-                Some(Action::AnswerQuestion(answer)) => out.extend(self.answer_question(answer)),
-                Some(Action::GiveUp(request)) => self.session.give_up(request.id),
-                Some(Action::Request(call)) => out.extend(self.request(call)),
-                Some(Action::Subscribe(subscribe)) => out.extend(self.subscribe(subscribe)),
-                Some(Action::Unsubscribe(it)) => out.extend(self.unsubscribe(it.subscriber)),
-                Some(Action::Publish(publish)) => out.extend(self.publish(publish)),
-                Some(Action::Took(took)) => self.session.took(u64::from(took.subscriber), took.events),
-                Some(Action::LeadershipAsk(ask)) => out.extend(self.leadership_asked(ask)),
-                None => return Err(Status::new(Code::InvalidArgument, "an action of an unknown kind")),
-            }
-        }
-        Ok(())
-    }
-
-    fn attach(&mut self, attach: v1::Attach) -> v1::ServerEvent {
-        let number = attach.handler;
-        if self.serials.contains_key(&number) {
-            return refused(number, format!("handler {number} is attached already"));
-        }
-        let name = match ExchangeName::new(&attach.exchange) {
-            Ok(name) => name,
-            Err(error) => return refused(number, format!("'{}': {error}", attach.exchange)),
-        };
-        let tags = HandlerTags {
-            service: attach.service_tag,
-            connection: attach.connection_tag,
-            works: false,
-        };
-        match self.session.attach(&name, tags, attach.credit) {
-            Ok(attachment) => {
-                let pid = attachment.pid();
-                self.serials.insert(number, pid.serial);
-                self.numbers.insert(pid.serial, number);
-                let context = &self.plane.context;
-                let epoch = context
-                    .registry()
-                    .exchanges
-                    .get(&attachment.exchange())
-                    .map_or(0, |e| e.epoch.0);
-                event(Out::Attached(v1::Attached {
-                    handler: number,
-                    pid: context.pid_text(pid),
-                    epoch,
-                }))
-            }
-            Err(error) => refused(number, error.to_string()),
-        }
-    }
-
-    fn detach(&mut self, number: u32) -> Option<v1::ServerEvent> {
-        let detached = self
-            .serials
-            .get(&number)
-            .is_some_and(|serial| self.session.detach(*serial, DetachReason::Asked));
-        (!detached).then(|| refused(number, format!("there is no handler {number}")))
-    }
-
-    fn reply(&mut self, reply: v1::Reply) -> Option<v1::ServerEvent> {
-        let delivery = reply.delivery;
-        let (status, payload) = convert::answer(reply);
-        let Some(key) = self.deliveries.remove(&delivery) else {
-            crate::wire::count(&self.plane.context.wire.tally.late_replies);
-            return Some(talking::refused(delivery, TalkFault::Over));
-        };
-        self.talks.remove(&key);
-        let taken = self.session.answer(key, status, payload);
-        (!taken).then(|| talking::refused(delivery, TalkFault::Over))
-    }
-
-    fn request(&mut self, call: v1::RequestCall) -> Option<v1::ServerEvent> {
-        let id = call.id;
-        let longest = [&call.request_tag, &call.service_tag, &call.key]
-            .map(String::len)
-            .into_iter()
-            .max()
-            .unwrap_or(0);
-        if longest > TAG_BYTES_MAX {
-            return Some(refused(
-                0,
-                format!("request {id}: a tag has at most {TAG_BYTES_MAX} bytes, not {longest}"),
-            ));
-        }
-        let Some(exchange) = lookup(&self.plane, &call.exchange) else {
-            return Some(event(Out::Outcome(convert::unknown_exchange(&call))));
-        };
-        let refused = self
-            .session
-            .request(id, convert::request(call, exchange, self.trace))?;
-        Some(event(Out::Outcome(convert::outcome(
-            &self.plane.context,
-            id,
-            refused,
-        ))))
-    }
-}
-
-fn event(event: Out) -> v1::ServerEvent {
-    v1::ServerEvent { event: Some(event) }
-}
-
-fn refused(handler: u32, reason: String) -> v1::ServerEvent {
-    event(Out::Refused(v1::Refused { handler, reason }))
 }

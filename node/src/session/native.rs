@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use squall_kernel::frame::{Frame, Kind, Status};
+use squall_kernel::frame::{Frame, FrameError, Kind, Status};
 use squall_kernel::message::{self, NodeMessage};
-use squall_kernel::reason::{SentAway, TalkFault};
+use squall_kernel::reason::{ClientFault, SentAway, TalkFault};
 use squall_kernel::talk::refusal;
 use tokio::sync::{mpsc, watch};
 
@@ -23,6 +23,7 @@ use super::{Event, Session};
 use crate::data::DataPlane;
 use crate::grpc::Proposer;
 use crate::limits::SESSION_SEND_TIMEOUT;
+use crate::mesh::ReadError;
 use crate::wire::count;
 
 /// A client's connection as the listener hands it over, after the handshake.
@@ -86,6 +87,21 @@ impl<P: Proposer> NativeSessions<P> {
             .spawn(native.run(self.leaving.subscribe(), isolated))
     }
 
+    /// What the node counts of bytes that were no frame, and what their client is told: the last it hears.
+    pub(crate) fn not_a_frame(&self, error: &ReadError) -> Option<Frame> {
+        let ReadError::Frame(error) = error else {
+            return None;
+        };
+        let faults = &self.plane.context.wire.tally.client_faults;
+        faults.count(match error {
+            FrameError::Oversized { .. } => ClientFault::TooLarge,
+            _ => ClientFault::Garbage,
+        });
+        let reason = error.to_string();
+        // It answers no call: those are counted from 1.
+        Some(message::control(&NodeMessage::Refused { call: 0, reason }))
+    }
+
     /// Turns true when the node leaves.
     #[must_use]
     pub fn departure(&self) -> watch::Receiver<bool> {
@@ -146,6 +162,9 @@ impl<P: Proposer> Native<P> {
                 break end;
             }
         };
+        if end == SessionEnd::Garbage {
+            self.session.faults().count(ClientFault::Garbage);
+        }
         tracing::debug!(session = %self.session.pid(), reason = %end, "session ended");
         end
     }
@@ -163,9 +182,9 @@ impl<P: Proposer> Native<P> {
             }
             Event::Outcome { id, outcome } => outcome_frame(id, outcome),
             Event::Published { subscriber, event } => event_frame(subscriber, &event),
-            Event::SubscriberEnded { subscriber, reason } => {
-                message::control(&NodeMessage::SubscriberEnded { subscriber, reason })
-            }
+            Event::SubscriberEnded {
+                subscriber, reason, ..
+            } => message::control(&NodeMessage::SubscriberEnded { subscriber, reason }),
             Event::Said { id, said } => match said_frame(id, said) {
                 Some(frame) => frame,
                 None => return Ok(()),

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
-use squall_kernel::id::{ExchangeName, Pid};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use squall_kernel::id::{ExchangeId, ExchangeName, Pid};
 use tokio::sync::Notify;
 
 use super::{Entrance, Event, Session};
@@ -51,6 +53,9 @@ impl EventSink for Reader {
     }
 }
 
+/// Ends when the nodes above have said whether they take the patterns in.
+pub(crate) type Subscribing = BoxFuture<'static, Result<(Pid, ExchangeId), SubscribeError>>;
+
 /// What a session subscribes to.
 pub(crate) struct Wanted<'a> {
     /// The client's number of the subscriber.
@@ -62,11 +67,23 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Session {
-    /// Subscribes, with a new subscriber or one that is there under that number.
-    pub(crate) fn subscribe(
-        &mut self,
-        wanted: Wanted<'_>,
-    ) -> Result<(Arc<Subscriber>, Answer), SubscribeError> {
+    /// Subscribes, with a new subscriber or one that is there under that number: its pid and exchange, once everything
+    /// that is published from then on reaches it.
+    pub(crate) fn subscribe(&mut self, wanted: Wanted<'_>) -> Result<Subscribing, SubscribeError> {
+        let asked = self.ask_to_subscribe(wanted);
+        let (subscriber, answer) = asked.inspect_err(|error| self.faults().not_subscribed(error))?;
+        let context = Arc::clone(self.context());
+        let subscribed = async move {
+            let answer = answer.await.unwrap_or(Err(SubscribeError::Ended));
+            let faults = &context.wire.tally.client_faults;
+            answer
+                .map(|()| (subscriber.pid(), subscriber.exchange()))
+                .inspect_err(|error| faults.not_subscribed(error))
+        };
+        Ok(subscribed.boxed())
+    }
+
+    fn ask_to_subscribe(&mut self, wanted: Wanted<'_>) -> Result<(Arc<Subscriber>, Answer), SubscribeError> {
         let Wanted {
             number,
             name,
@@ -137,10 +154,12 @@ impl Session {
                 });
             }
             if let Some(reason) = subscriber.ended() {
+                let exchange = subscriber.exchange();
                 self.subscribers.remove(&number);
                 return Some(Event::SubscriberEnded {
                     subscriber: number,
                     reason,
+                    deleted: !self.context().registry().exchanges.contains_key(&exchange),
                 });
             }
         }

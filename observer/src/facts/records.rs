@@ -1,6 +1,8 @@
 //! The records themselves. Their fields are the schema of the headless JSON: a name is never reused for
 //! something else, and a field that goes away raises the schema's version.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::cluster::State;
@@ -46,6 +48,8 @@ pub struct NodeFact {
     pub out_per_s: Option<f64>,
     /// Messages dropped since the start.
     pub dropped: u64,
+    /// What it refused to clients since the start, how often by reason.
+    pub refusals: BTreeMap<String, u64>,
     /// Milliseconds since the start.
     pub uptime_ms: u64,
     /// Milliseconds left of the lease.

@@ -257,6 +257,19 @@ pub struct NodeRow {
     /// Process id of the node in its operating system.
     #[prost(uint64, tag = "23")]
     pub os_pid: u64,
+    /// What this node refused to clients because it broke a rule, since the start; reasons that never occurred are left out.
+    #[prost(message, repeated, tag = "24")]
+    pub refusals: ::prost::alloc::vec::Vec<Refusals>,
+}
+/// How often a node refused something for one reason.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refusals {
+    /// Reason.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// How often.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
 }
 /// A member of the cluster as one node sees it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1467,6 +1480,10 @@ pub struct Detach {
     /// Number of the handler.
     #[prost(uint32, tag = "1")]
     pub handler: u32,
+    /// Why, as the timeline tells it: DETACH_REASON_PANICKED when it failed more often than its supervision allows,
+    /// DETACH_REASON_DONE when it has done what it was for. Anything else means that it was asked for.
+    #[prost(enumeration = "DetachReason", tag = "2")]
+    pub why: i32,
 }
 /// Answer to a delivery. A second answer, or one to a finished request, is counted and refused by TalkRefused. After chunks
 /// it ends the response: a payload that is not empty is the last piece. A response is whole only after its last chunk.
@@ -1713,7 +1730,7 @@ pub mod server_event {
         /// The outcome of a request.
         #[prost(message, tag = "6")]
         Outcome(super::RequestOutcome),
-        /// A handler was detached by the node; it is attached again by itself where possible.
+        /// A handler is detached.
         #[prost(message, tag = "7")]
         Detached(super::Detached),
         /// How long a handler may count on its leadership.
@@ -1786,15 +1803,18 @@ pub struct Published {
     #[prost(uint32, tag = "8")]
     pub priority: u32,
 }
-/// A subscriber is no more: its exchange is, or what it asked for was refused.
+/// A subscriber is no more.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubscriberEnded {
     /// Number of the subscriber.
     #[prost(uint32, tag = "1")]
     pub subscriber: u32,
-    /// Why.
+    /// Why, in words.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(enumeration = "SubscriberEnd", tag = "3")]
+    pub why: i32,
 }
 /// How long a handler may count on its leadership: the answer to LeadershipAsk. The handler leads from now on until
 /// asked_at_us + remaining_us by its own clock, and not an instant longer, however late it reads this. It ends earlier
@@ -1858,15 +1878,18 @@ pub struct Refused {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
-/// A handler was detached by the node.
+/// A handler is detached, by the node or because its client asked for it. For good: one that should go on is attached anew.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Detached {
     /// Number of the handler.
     #[prost(uint32, tag = "1")]
     pub handler: u32,
-    /// Why.
+    /// Why, in words.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(enumeration = "DetachReason", tag = "3")]
+    pub why: i32,
 }
 /// A request for a handler.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2040,6 +2063,55 @@ impl Confirm {
         }
     }
 }
+/// Why a handler was detached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DetachReason {
+    /// Not set.
+    Unspecified = 0,
+    /// Its client asked for it.
+    Asked = 1,
+    /// Its node was lost.
+    NodeLost = 2,
+    /// Its client is gone.
+    ClientGone = 3,
+    /// It failed more often than its supervision allows.
+    Panicked = 4,
+    /// It has done what it was for.
+    Done = 5,
+    /// Its exchange was deleted.
+    ExchangeDeleted = 6,
+}
+impl DetachReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DETACH_REASON_UNSPECIFIED",
+            Self::Asked => "DETACH_REASON_ASKED",
+            Self::NodeLost => "DETACH_REASON_NODE_LOST",
+            Self::ClientGone => "DETACH_REASON_CLIENT_GONE",
+            Self::Panicked => "DETACH_REASON_PANICKED",
+            Self::Done => "DETACH_REASON_DONE",
+            Self::ExchangeDeleted => "DETACH_REASON_EXCHANGE_DELETED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DETACH_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "DETACH_REASON_ASKED" => Some(Self::Asked),
+            "DETACH_REASON_NODE_LOST" => Some(Self::NodeLost),
+            "DETACH_REASON_CLIENT_GONE" => Some(Self::ClientGone),
+            "DETACH_REASON_PANICKED" => Some(Self::Panicked),
+            "DETACH_REASON_DONE" => Some(Self::Done),
+            "DETACH_REASON_EXCHANGE_DELETED" => Some(Self::ExchangeDeleted),
+            _ => None,
+        }
+    }
+}
 /// What a handler says of a delivery. The second and the third are for one that is ahead of another exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2162,6 +2234,39 @@ impl TalkFault {
             "TALK_FAULT_NO_SUCH_QUESTION" => Some(Self::NoSuchQuestion),
             "TALK_FAULT_FENCED" => Some(Self::Fenced),
             "TALK_FAULT_OVER" => Some(Self::Over),
+            _ => None,
+        }
+    }
+}
+/// Why a subscriber is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SubscriberEnd {
+    /// Not set.
+    Unspecified = 0,
+    /// What it asked for was refused: at once, or later by a node above or the exchange's controller.
+    Refused = 1,
+    /// Its exchange is no more.
+    ExchangeDeleted = 2,
+}
+impl SubscriberEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SUBSCRIBER_END_UNSPECIFIED",
+            Self::Refused => "SUBSCRIBER_END_REFUSED",
+            Self::ExchangeDeleted => "SUBSCRIBER_END_EXCHANGE_DELETED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SUBSCRIBER_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "SUBSCRIBER_END_REFUSED" => Some(Self::Refused),
+            "SUBSCRIBER_END_EXCHANGE_DELETED" => Some(Self::ExchangeDeleted),
             _ => None,
         }
     }

@@ -2,18 +2,22 @@
 //!
 //! What does not live here: subscribers of a session (`subscribing`), and the stream.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::FutureExt;
 use squall_kernel::frame::{Priority, Tags};
 use squall_kernel::id::ExchangeName;
 use squall_kernel::limits::TAG_BYTES_MAX;
 use squall_kernel::publishing::Confirm;
-use squall_kernel::reason::NoReply;
+use squall_kernel::reason::{ClientFault, NoReply};
 use squall_kernel::time::Span;
 use squall_proto::v1;
 use squall_proto::v1::server_event::Event as Out;
 
-use super::{Grpc, convert, event, lookup, refused};
+use super::acting::shortened;
+use super::stream::{Grpc, event, refused};
+use super::{convert, lookup};
 use crate::limits::{CREDIT_DEFAULT, SESSION_SUBSCRIBERS_MAX};
 use crate::pubsub::{SubscribeError, SubscriberEvent};
 use crate::router::{Outcome, Publish, Request};
@@ -27,11 +31,14 @@ impl Grpc {
         let name = match ExchangeName::new(&subscribe.exchange) {
             Ok(name) => name,
             Err(error) => {
-                return Some(self.not_subscribed(number, format!("'{}': {error}", subscribe.exchange)));
+                self.session.faults().not_a_name(&error);
+                let why = format!("'{}': {error}", shortened(&subscribe.exchange));
+                return Some(self.not_subscribed(number, why));
             }
         };
         if self.subscribing.len() >= SESSION_SUBSCRIBERS_MAX {
             let max = SESSION_SUBSCRIBERS_MAX;
+            self.session.faults().count(ClientFault::TooMany);
             return Some(self.not_subscribed(number, SubscribeError::TooMany { max }.to_string()));
         }
         let wanted = Wanted {
@@ -47,12 +54,10 @@ impl Grpc {
         };
         match self.session.subscribe(wanted) {
             Err(error) => Some(self.not_subscribed(number, error.to_string())),
-            Ok((subscriber, answer)) => {
-                let pid = self.plane.context.pid_text(subscriber.pid());
-                let answered = async move {
-                    let answer = answer.await.unwrap_or(Err(SubscribeError::Ended));
-                    (number, answer.map(|()| pid))
-                };
+            Ok(subscribing) => {
+                let context = Arc::clone(&self.plane.context);
+                let answered =
+                    subscribing.map(move |done| (number, done.map(|(pid, _)| context.pid_text(pid))));
                 self.subscribing.push(answered.boxed());
                 None
             }
@@ -76,12 +81,16 @@ impl Grpc {
 
     fn not_subscribed(&mut self, number: u32, reason: String) -> v1::ServerEvent {
         self.session.unsubscribe(u64::from(number));
-        event(ended(number, reason))
+        event(ended(number, reason, v1::SubscriberEnd::Refused))
     }
 
     pub(super) fn unsubscribe(&mut self, number: u32) -> Option<v1::ServerEvent> {
         let known = self.session.unsubscribe(u64::from(number));
-        (!known).then(|| event(ended(number, format!("there is no subscriber {number}"))))
+        (!known).then(|| {
+            self.session.faults().count(ClientFault::NotThere);
+            let why = format!("there is no subscriber {number}");
+            event(ended(number, why, v1::SubscriberEnd::Refused))
+        })
     }
 
     pub(super) fn published(&self, subscriber: u64, taken: &SubscriberEvent) -> Option<Out> {
@@ -112,13 +121,17 @@ impl Grpc {
             .max()
             .unwrap_or(0);
         if longest > TAG_BYTES_MAX {
+            self.session.faults().count(ClientFault::TooLong);
             let why = format!("publish {id}: a tag has at most {TAG_BYTES_MAX} bytes, not {longest}");
             return Some(refused(0, why));
         }
         let number = u8::try_from(publish.priority).unwrap_or(u8::MAX);
         let priority = match Priority::new(number) {
             Ok(priority) => priority,
-            Err(error) => return Some(refused(0, format!("publish {id}: {error}"))),
+            Err(error) => {
+                self.session.faults().count(ClientFault::Malformed);
+                return Some(refused(0, format!("publish {id}: {error}")));
+            }
         };
         let Some(exchange) = lookup(&self.plane, &publish.exchange) else {
             let unknown = Outcome::none(
@@ -165,6 +178,10 @@ impl Grpc {
     }
 }
 
-pub(super) fn ended(subscriber: u32, reason: String) -> Out {
-    Out::SubscriberEnded(v1::SubscriberEnded { subscriber, reason })
+pub(super) fn ended(subscriber: u32, reason: String, why: v1::SubscriberEnd) -> Out {
+    Out::SubscriberEnded(v1::SubscriberEnded {
+        subscriber,
+        reason,
+        why: why.into(),
+    })
 }

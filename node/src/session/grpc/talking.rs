@@ -8,9 +8,11 @@ use squall_kernel::talk::fault_of;
 use squall_proto::v1;
 use squall_proto::v1::server_event::Event as Out;
 
-use super::{DeliveryKey, Grpc, checked, event};
+use super::stream::{Grpc, event};
 use crate::data::DataContext;
+use crate::handlers::embedded::checked;
 use crate::router::Said;
+use crate::session::DeliveryKey;
 
 impl Grpc {
     pub(super) fn send_chunk(&mut self, chunk: v1::SendChunk) -> Option<v1::ServerEvent> {

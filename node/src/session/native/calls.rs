@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use squall_kernel::id::ExchangeName;
 use squall_kernel::message::{Call, ClientMessage, NodeMessage};
+use squall_kernel::reason::ClientFault;
 use squall_kernel::registry::{Command, NodeRecord};
 
 use super::Native;
@@ -125,25 +126,23 @@ impl<P: Proposer> Native<P> {
         };
         if self.subscribing.len() >= SESSION_SUBSCRIBERS_MAX {
             let max = SESSION_SUBSCRIBERS_MAX;
+            self.session.faults().count(ClientFault::TooMany);
             return Some(refused(SubscribeError::TooMany { max }));
         }
-        match self.session.subscribe(wanted) {
-            Err(error) => Some(refused(error)),
-            Ok((subscriber, answer)) => {
-                let answered = async move {
-                    match answer.await.unwrap_or(Err(SubscribeError::Ended)) {
-                        Ok(()) => NodeMessage::Subscribed {
-                            call,
-                            subscriber: subscriber.pid(),
-                            exchange: subscriber.exchange(),
-                        },
-                        Err(error) => refused(error),
-                    }
-                };
-                self.subscribing.push(answered.boxed());
-                None
-            }
-        }
+        let subscribing = match self.session.subscribe(wanted) {
+            Ok(subscribing) => subscribing,
+            Err(error) => return Some(refused(error)),
+        };
+        let answered = subscribing.map(move |done| match done {
+            Ok((subscriber, exchange)) => NodeMessage::Subscribed {
+                call,
+                subscriber,
+                exchange,
+            },
+            Err(error) => refused(error),
+        });
+        self.subscribing.push(answered.boxed());
+        None
     }
 
     /// Proposes without holding up the session; gives the refusal of what is not proposed.
