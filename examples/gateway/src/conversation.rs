@@ -2,9 +2,10 @@
 //! (`outbox`), who may have what (`tokens`), and the sockets of all (`main`).
 //!
 //! Texts are JSON. The client begins with `{"token":"…"}`, or `{"name":"…"}` where anyone may connect, and then says
-//! `{"subscribe":"weather.#"}` as often as it likes. It hears `hello`, `subscribed`, `refused`, `event`, `missed` and
-//! `resubscribed`.
+//! `{"subscribe":"weather.#"}` and `{"unsubscribe":"weather.#"}` as often as it likes. It hears `hello`, `subscribed`,
+//! `unsubscribed`, `refused`, `event`, `missed` and `resubscribed`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -120,7 +121,8 @@ async fn talk(socket: &mut Socket, terms: &Terms) -> Leave {
         terms,
         outbox: Outbox::new(terms.queue, terms.when_slow),
         subscription: None,
-        patterns: 0,
+        patterns: BTreeSet::new(),
+        asked_for: BTreeSet::new(),
         times: 1,
         known: who.known,
     };
@@ -170,7 +172,10 @@ struct Conversation<'a> {
     terms: &'a Terms,
     outbox: Outbox,
     subscription: Option<Subscription>,
-    patterns: usize,
+    /// What the client wants.
+    patterns: BTreeSet<String>,
+    /// What the subscription has: the same, and what the client has given up since.
+    asked_for: BTreeSet<String>,
     /// How often the subscription stood when the client was last told.
     times: u64,
     known: Option<&'a Known>,
@@ -217,15 +222,34 @@ impl Conversation<'_> {
             self.outbox
                 .event(json!({ "resubscribed": times - 1 }).to_string())?;
         }
-        Ok(self.outbox.event(text_of(&event))?)
+        match text_of(&event, &self.patterns) {
+            Some(text) => Ok(self.outbox.event(text)?),
+            None => Ok(()),
+        }
     }
 
     async fn said(&mut self, text: &str) {
         let said: Value = serde_json::from_str(text).unwrap_or_default();
-        match said["subscribe"].as_str() {
-            Some(asked) => self.subscribe(asked).await,
-            None => self.refuse("", r#"say {"subscribe":"a pattern"}"#),
+        match (said["subscribe"].as_str(), said["unsubscribe"].as_str()) {
+            (Some(asked), None) => self.subscribe(asked).await,
+            (None, Some(pattern)) => self.unsubscribe(pattern),
+            _ => self.refuse(
+                "",
+                r#"say {"subscribe":"a pattern"} or {"unsubscribe":"a pattern"}"#,
+            ),
         }
+    }
+
+    /// What goes on is what the client still wants; with the last pattern the subscription ends.
+    fn unsubscribe(&mut self, pattern: &str) {
+        if !self.patterns.remove(pattern) {
+            return self.refuse(pattern, "you have not subscribed to it");
+        }
+        if self.patterns.is_empty() {
+            self.subscription = None;
+            self.asked_for.clear();
+        }
+        self.outbox.answer(json!({ "unsubscribed": pattern }).to_string());
     }
 
     async fn subscribe(&mut self, asked: &str) {
@@ -233,7 +257,7 @@ impl Conversation<'_> {
             Ok(pattern) => pattern,
             Err(error) => return self.refuse(asked, &error.to_string()),
         };
-        if self.patterns >= PATTERNS_MAX {
+        if self.patterns.len() >= PATTERNS_MAX && !self.patterns.contains(asked) {
             return self.refuse(asked, &format!("a client has at most {PATTERNS_MAX} patterns"));
         }
         if self.known.is_some_and(|known| !known.may_have(&pattern)) {
@@ -241,26 +265,46 @@ impl Conversation<'_> {
         }
         match self.subscribed(asked).await {
             Ok(()) => {
-                self.patterns += 1;
+                self.patterns.insert(asked.to_owned());
                 self.outbox.answer(json!({ "subscribed": asked }).to_string());
             }
             Err(error) => self.refuse(asked, &format!("{error:#}")),
         }
     }
 
-    /// One subscriber for the whole connection: an event that several of its patterns match comes once.
+    /// One subscriber for the whole connection: an event that several of its patterns match comes once. A node drops
+    /// patterns with their subscriber alone, so one that has too many given up is replaced.
     async fn subscribed(&mut self, pattern: &str) -> Result<()> {
-        if let Some(subscription) = self.subscription.as_ref().filter(|s| s.ended().is_none()) {
-            return Ok(subscription.also(pattern, [pattern]).await?);
+        let standing = self.subscription.as_ref().filter(|s| s.ended().is_none());
+        if standing.is_some() && self.asked_for.contains(pattern) {
+            return Ok(());
         }
+        let Some(subscription) = standing.filter(|_| self.asked_for.len() < PATTERNS_MAX) else {
+            return self.begin_anew(pattern).await;
+        };
+        subscription.also(pattern, [pattern]).await?;
+        self.asked_for.insert(pattern.to_owned());
+        Ok(())
+    }
+
+    /// A subscription to what the client wants, and to `pattern`.
+    async fn begin_anew(&mut self, pattern: &str) -> Result<()> {
         let options = SubscribeOptions {
             connection_tag: pattern.into(),
             ..SubscribeOptions::default()
         };
         let exchange = self.terms.exchange.as_str();
         let subscription = self.terms.client.subscribe(exchange, [pattern], options).await?;
+        for other in &self.patterns {
+            subscription.also(other.as_str(), [other.as_str()]).await?;
+        }
         self.times = subscription.times_subscribed();
-        self.subscription = Some(subscription);
+        if self.subscription.replace(subscription).is_some() {
+            // What the one before had read in is gone with it.
+            self.outbox.answer(json!({ "resubscribed": 1 }).to_string());
+        }
+        self.asked_for = self.patterns.clone();
+        self.asked_for.insert(pattern.to_owned());
         Ok(())
     }
 
@@ -279,16 +323,21 @@ async fn next_of(subscription: &mut Option<Subscription>) -> Option<Event> {
     }
 }
 
-/// The event as the client reads it; a payload that is no text in hexadecimal.
-fn text_of(event: &Event) -> String {
+/// The event as the client reads it, a payload that is no text in hexadecimal; none when the client wants nothing of it
+/// any more.
+fn text_of(event: &Event, wanted: &BTreeSet<String>) -> Option<String> {
     let tags = event.connection_tags.iter();
-    let patterns: Vec<_> = tags.map(|tag| String::from_utf8_lossy(tag)).collect();
+    let patterns = tags.map(|tag| String::from_utf8_lossy(tag));
+    let patterns: Vec<_> = patterns.filter(|it| wanted.contains(it.as_ref())).collect();
+    if patterns.is_empty() {
+        return None;
+    }
     let mut text = json!({ "event": event.key, "patterns": patterns });
     match std::str::from_utf8(&event.payload) {
         Ok(payload) => text["payload"] = payload.into(),
         Err(_) => text["payload_hex"] = hexadecimal(&event.payload).into(),
     }
-    text.to_string()
+    Some(text.to_string())
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -315,13 +364,17 @@ mod tests {
             message_id: Bytes::new(),
             trace: Default::default(),
         };
-        let told: Value = serde_json::from_str(&text_of(&event(b"rain"))).expect("JSON");
+        let wanted = BTreeSet::from(["weather.#".to_owned()]);
+        let told = |payload| -> Value {
+            let text = text_of(&event(payload), &wanted).expect("wanted");
+            serde_json::from_str(&text).expect("JSON")
+        };
         assert_eq!(
-            told,
+            told(b"rain"),
             json!({ "event": "weather.north", "patterns": ["weather.#"], "payload": "rain" })
         );
-        let told: Value = serde_json::from_str(&text_of(&event(&[0xff, 0]))).expect("JSON");
-        assert_eq!(told["payload_hex"], "ff00");
+        assert_eq!(told(&[0xff, 0])["payload_hex"], "ff00");
+        assert_eq!(text_of(&event(b"rain"), &BTreeSet::new()), None, "given up");
     }
 
     #[test]

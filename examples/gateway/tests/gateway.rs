@@ -341,6 +341,65 @@ async fn refusals(rig: &Rig, alice: &mut Guest) {
     assert_eq!(large.is_left().await.0, CloseCode::Size);
 }
 
+/// A35: what a client has given up does not come any more, the rest goes on, and the node hears of the last one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a35_a_client_unsubscribes_from_one_pattern_and_keeps_the_others() {
+    let rig = Rig::start(&[]).await;
+    let mut bob = Guest::subscribed(&rig.gateway, BOB, "bob", "weather.north").await;
+    bob.say(&json!({ "subscribe": "sport.*" })).await;
+    assert_eq!(bob.hears().await, json!({ "subscribed": "sport.*" }));
+    bob.say(&json!({ "unsubscribe": "sport.*" })).await;
+    assert_eq!(bob.hears().await, json!({ "unsubscribed": "sport.*" }));
+    rig.publish("sport.tennis", b"6:4".to_vec()).await;
+    rig.publish("weather.north", b"rain".to_vec()).await;
+    let rain = event("weather.north", "rain", &["weather.north"]);
+    assert_eq!(bob.hears().await, rain, "tennis was given up");
+    for (said, told) in [("subscribe", "subscribed"), ("unsubscribe", "unsubscribed")] {
+        bob.say(&json!({ said: "sport.*" })).await;
+        assert_eq!(
+            bob.hears().await,
+            json!({ told: "sport.*" }),
+            "as often as it likes"
+        );
+    }
+    bob.say(&json!({ "unsubscribe": "sport.*" })).await;
+    let refused = json!({ "refused": "sport.*", "reason": "you have not subscribed to it" });
+    assert_eq!(bob.hears().await, refused);
+    bob.say(&json!({ "unsubscribe": "weather.north" })).await;
+    assert_eq!(bob.hears().await, json!({ "unsubscribed": "weather.north" }));
+    bob.say(&json!({ "subscribe": "sport.*" })).await;
+    assert_eq!(bob.hears().await, json!({ "subscribed": "sport.*" }), "anew");
+    rig.publish("weather.north", b"sun".to_vec()).await;
+    rig.publish("sport.golf", b"72".to_vec()).await;
+    assert_eq!(bob.hears().await, event("sport.golf", "72", &["sport.*"]));
+    rig.stop().await;
+}
+
+/// A35: a client that goes from topic to topic, however many, is told once its subscription begins anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a35_given_up_patterns_are_no_bound_for_new_ones() {
+    const PATTERNS_MAX: usize = 64;
+    let rig = Rig::start(&[]).await;
+    let mut alice = Guest::subscribed(&rig.gateway, ALICE, "alice", "weather.here").await;
+    for n in 1..=PATTERNS_MAX {
+        let pattern = format!("weather.{n}");
+        alice.say(&json!({ "subscribe": pattern })).await;
+        if n == PATTERNS_MAX {
+            assert_eq!(alice.hears().await, json!({ "resubscribed": 1 }));
+        }
+        assert_eq!(alice.hears().await, json!({ "subscribed": pattern }));
+        alice.say(&json!({ "unsubscribe": pattern })).await;
+        assert_eq!(alice.hears().await, json!({ "unsubscribed": pattern }));
+    }
+    rig.publish("weather.1", b"fog".to_vec()).await;
+    rig.publish("weather.here", b"sun".to_vec()).await;
+    assert_eq!(
+        alice.hears().await,
+        event("weather.here", "sun", &["weather.here"])
+    );
+    rig.stop().await;
+}
+
 /// Lets subscribers have the weather, and nothing else.
 struct WeatherOnly;
 
