@@ -1,43 +1,46 @@
 //! The requester's side: every request that enters the cluster at this node, until its one outcome.
 //!
-//! What does not live here: where a request goes among handlers (the exchange on its owner decides).
+//! What does not live here: where a request goes among handlers (the exchange on its owner decides); what waits, and until
+//! when (`timing`); how it is told of its end (`ending`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
-use squall_kernel::frame::{Frame, Status, Tags, TraceContext};
+use squall_kernel::frame::{Frame, Status, Tags};
 use squall_kernel::id::{ExchangeId, MessageId};
 use squall_kernel::limits::{OPEN_REQUESTS_MAX, REQUEST_TIMEOUT_MS_MAX};
 use squall_kernel::reason::NoReply;
-use squall_kernel::registry::Strategy;
 use squall_kernel::talk::RequesterEnd;
-use squall_kernel::time::{Instant, Span};
+use squall_kernel::time::Span;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::data::DataContext;
-use crate::journal::{Ending, Fact};
-use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_CAP, RETRY_FIRST, RETRY_FOR};
+use crate::journal::Fact;
+use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_FIRST};
 use crate::spans;
 use crate::wire::{LinkError, count, lane_key};
 
 mod answered;
+mod ending;
 mod follow;
 mod open;
 mod outcome;
 mod publishing;
 mod request;
 mod stats;
+mod table;
 mod talking;
+mod timing;
 mod way;
 
-use open::{Copies, CopyEnd, Open, OpenTable, Stage};
+use open::{Copies, Open, Stage};
 pub use outcome::{Outcome, OutcomeSink, ReplyTo};
 use request::oversized;
 pub use request::{Publish, Request};
 pub use stats::ExchangeStats;
 use stats::{StatsTable, Ticket};
+use table::{CopyEnd, OpenTable};
 pub use talking::{Said, TalkId, Talking};
 
 /// The open requests of a node.
@@ -237,22 +240,6 @@ impl Router {
         }
     }
 
-    /// Keeps a request that certainly was not delivered, to try it again: a little later, or when the registry
-    /// changes, until its deadline or [`RETRY_FOR`].
-    fn wait(&self, mut open: Open, reason: NoReply) {
-        let now = self.context.clock.now();
-        let until = *open
-            .retry_until
-            .get_or_insert((now + RETRY_FOR).min(open.deadline));
-        if now >= until || (open.request.publish.is_some() && *self.context.isolated.borrow()) {
-            return self.end(open, reason);
-        }
-        let due = (now + open.backoff).min(until);
-        open.backoff = Span((open.backoff.0 * 2).min(RETRY_CAP.0));
-        open.stage = Stage::Waiting { reason };
-        self.table.insert(self.table.next_id(), open, due);
-    }
-
     /// Takes in a reply, or another end of a request or of one of its copies.
     pub(crate) fn reply(&self, frame: Frame) {
         if frame.count > 1 {
@@ -306,125 +293,5 @@ impl Router {
             CopyEnd::More(told) => self.ended(told, &Outcome::of(frame, true)),
             CopyEnd::Last(open) => self.conclude_with(*open, frame),
         }
-    }
-
-    fn conclude_with(&self, open: Open, frame: Frame) {
-        spans::reply_arrived(&open.span, &frame.trace, frame.status);
-        self.conclude(open, Outcome::of(frame, false));
-    }
-
-    fn end(&self, open: Open, reason: NoReply) {
-        let reason = self.published_here(&open.request, reason);
-        let reason = self.as_told(reason);
-        spans::reply_arrived(&open.span, &TraceContext::default(), Status::None(reason));
-        let outcome = Outcome::none(open.request.exchange, reason, open.request.tags.request.clone());
-        self.conclude(open, outcome);
-    }
-
-    /// Gives a request its number in the journal, where one is kept.
-    fn begun(&self, open: Open) -> Open {
-        if self.context.journal.is_none() {
-            return open;
-        }
-        let (request, exchange) = (self.table.next_id(), open.request.exchange);
-        let strategy = self
-            .context
-            .registry()
-            .exchanges
-            .get(&exchange)
-            .map(|e| e.strategy);
-        self.context.tell(|| Fact::Begun {
-            request,
-            exchange,
-            many: strategy == Some(Strategy::Default),
-        });
-        Open {
-            told: Some(request),
-            ..open
-        }
-    }
-
-    fn ended(&self, told: Option<MessageId>, outcome: &Outcome) {
-        if let Some(request) = told {
-            self.context.tell(|| Fact::Outcome {
-                request,
-                exchange: outcome.exchange,
-                ending: ending_of(outcome),
-                more: outcome.more,
-            });
-        }
-    }
-
-    /// On a node without a majority an owner that is not there, or out of reach, means just that.
-    fn as_told(&self, reason: NoReply) -> NoReply {
-        let cut_off = matches!(reason, NoReply::Unreachable | NoReply::NoOwner);
-        if cut_off && *self.context.isolated.borrow() {
-            NoReply::NoQuorum
-        } else {
-            reason
-        }
-    }
-
-    fn conclude(&self, open: Open, outcome: Outcome) {
-        self.ended(open.told, &outcome);
-        self.let_go(&open, &outcome);
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        open.stats.count(outcome.status);
-        open.stats.end(self.context.clock.now(), open.started);
-        count(&self.context.wire.tally.sent_out);
-        if !open.reply_to.finish(outcome) {
-            count(&self.context.wire.tally.unclaimed);
-        }
-    }
-
-    pub(crate) fn stop(&self) {
-        for open in self.table.take_all(|_| true) {
-            self.end(open, NoReply::Interrupted);
-        }
-    }
-
-    /// Ends or tries again what is due, for ever.
-    pub(crate) async fn keep_time(self: Arc<Self>) {
-        loop {
-            let next = self.table.next_due();
-            let left = next.map(|at| Duration::from_micros(at.since(self.context.clock.now()).0));
-            tokio::select! {
-                () = self.table.earlier() => {}
-                () = pause(left) => self.tick(self.context.clock.now()),
-            }
-        }
-    }
-
-    fn tick(&self, now: Instant) {
-        let mut due = self.table.take_due(now);
-        due.sort_by_key(|open| open.started);
-        for open in due {
-            match open.stage {
-                Stage::Waiting { reason } if open.retry_until.is_some_and(|until| now >= until) => {
-                    self.end(open, reason);
-                }
-                Stage::Waiting { .. } => self.dispatch(open),
-                Stage::New | Stage::Sent { .. } => self.end(open, NoReply::Timeout),
-            }
-        }
-    }
-}
-
-fn ending_of(outcome: &Outcome) -> Ending {
-    match (outcome.status, outcome.handler) {
-        (Status::Reply, Some(handler)) => Ending::Reply(handler),
-        (Status::Declined, Some(handler)) => Ending::Declined(handler),
-        (Status::None(reason), _) => Ending::None(reason),
-        // Declined here, before it went to anybody; the others do not end a request.
-        (Status::Reply | Status::Declined, None) | (Status::Redirect | Status::Pass | Status::Rewrite, _) => {
-            Ending::None(NoReply::Rejected)
-        }
-    }
-}
-
-async fn pause(left: Option<Duration>) {
-    match left {
-        Some(left) => tokio::time::sleep(left).await,
-        None => std::future::pending().await,
     }
 }

@@ -14,7 +14,8 @@ use squall_kernel::registry::Strategy;
 use squall_kernel::talk::{RequesterEnd, Speaker, Terms, refusal, stop};
 use tokio::sync::mpsc;
 
-use super::open::{Open, Talked};
+use super::open::Open;
+use super::table::Talked;
 use super::{Outcome, ReplyTo, Request, Router};
 use crate::data::Change;
 use crate::wire::count;

@@ -1,0 +1,106 @@
+//! The one end of each request: told to its requester, counted, traced and put in the journal.
+//!
+//! What does not live here: what ends it (`router`, `timing`), and how the requester takes it (`outcome`).
+
+use std::sync::atomic::Ordering;
+
+use squall_kernel::frame::{Frame, Status, TraceContext};
+use squall_kernel::id::MessageId;
+use squall_kernel::reason::NoReply;
+use squall_kernel::registry::Strategy;
+
+use super::Router;
+use super::open::Open;
+use super::outcome::Outcome;
+use crate::journal::{Ending, Fact};
+use crate::spans;
+use crate::wire::count;
+
+impl Router {
+    pub(super) fn end(&self, open: Open, reason: NoReply) {
+        let reason = self.published_here(&open.request, reason);
+        let reason = self.as_told(reason);
+        spans::reply_arrived(&open.span, &TraceContext::default(), Status::None(reason));
+        let outcome = Outcome::none(open.request.exchange, reason, open.request.tags.request.clone());
+        self.conclude(open, outcome);
+    }
+
+    pub(super) fn conclude_with(&self, open: Open, frame: Frame) {
+        spans::reply_arrived(&open.span, &frame.trace, frame.status);
+        self.conclude(open, Outcome::of(frame, false));
+    }
+
+    pub(super) fn conclude(&self, open: Open, outcome: Outcome) {
+        self.ended(open.told, &outcome);
+        self.let_go(&open, &outcome);
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        open.stats.count(outcome.status);
+        open.stats.end(self.context.clock.now(), open.started);
+        count(&self.context.wire.tally.sent_out);
+        if !open.reply_to.finish(outcome) {
+            count(&self.context.wire.tally.unclaimed);
+        }
+    }
+
+    /// Gives a request its number in the journal, where one is kept.
+    pub(super) fn begun(&self, open: Open) -> Open {
+        if self.context.journal.is_none() {
+            return open;
+        }
+        let (request, exchange) = (self.table.next_id(), open.request.exchange);
+        let strategy = self
+            .context
+            .registry()
+            .exchanges
+            .get(&exchange)
+            .map(|e| e.strategy);
+        self.context.tell(|| Fact::Begun {
+            request,
+            exchange,
+            many: strategy == Some(Strategy::Default),
+        });
+        Open {
+            told: Some(request),
+            ..open
+        }
+    }
+
+    pub(super) fn ended(&self, told: Option<MessageId>, outcome: &Outcome) {
+        if let Some(request) = told {
+            self.context.tell(|| Fact::Outcome {
+                request,
+                exchange: outcome.exchange,
+                ending: ending_of(outcome),
+                more: outcome.more,
+            });
+        }
+    }
+
+    /// On a node without a majority an owner that is not there, or out of reach, means just that.
+    fn as_told(&self, reason: NoReply) -> NoReply {
+        let cut_off = matches!(reason, NoReply::Unreachable | NoReply::NoOwner);
+        if cut_off && *self.context.isolated.borrow() {
+            NoReply::NoQuorum
+        } else {
+            reason
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        for open in self.table.take_all(|_| true) {
+            self.end(open, NoReply::Interrupted);
+        }
+    }
+}
+
+fn ending_of(outcome: &Outcome) -> Ending {
+    match (outcome.status, outcome.handler) {
+        (Status::Reply, Some(handler)) => Ending::Reply(handler),
+        (Status::Declined, Some(handler)) => Ending::Declined(handler),
+        (Status::None(reason), _) => Ending::None(reason),
+        // Declined here, before it went to anybody; the others do not end a request.
+        (Status::Reply | Status::Declined, None) | (Status::Redirect | Status::Pass | Status::Rewrite, _) => {
+            Ending::None(NoReply::Rejected)
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The table of open requests: sharded by message id, each shard with its own list of what is due when. Whoever takes a request
+//! out of it decides how that goes on or ends; so nothing ends twice.
+//!
+//! What does not live here: what a request is (`open`).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use squall_kernel::frame::{Frame, Kind, Status};
+use squall_kernel::id::{Boot, MessageId};
+use squall_kernel::reason::{NoReply, TalkFault};
+use squall_kernel::talk::{RequesterEnd, Speaker, Taken};
+use squall_kernel::time::Instant;
+use tokio::sync::Notify;
+
+use super::answered::Answered;
+use super::open::{Open, Stage, is_out};
+use super::outcome::Outcome;
+use super::talking::{Said, is_fenced};
+
+/// Few enough to walk over, enough for the threads of a machine.
+const SHARDS: u64 = 16;
+/// Bits of a message id that count; the boot count stands above them, so that a reply to an earlier run of the node is
+/// never taken for one to this run. 2^44 last 200 days at a million requests a second.
+const COUNT_BITS: u32 = 44;
+
+/// What the end of a copy means for its request.
+pub(super) enum CopyEnd {
+    /// Nothing: the request or the copy had ended.
+    Late,
+    /// Nothing either, but it had been answered: there was a second delivery.
+    Second,
+    /// Others are still out; the request's number in the journal, where one is kept.
+    More(Option<MessageId>),
+    /// It was the last one, or all that is wanted.
+    Last(Box<Open>),
+}
+
+/// What a chunk or a question means for its request.
+pub(super) enum Talked {
+    /// The requester has it; the handler may be told of so much more credit.
+    Given { credit: u32 },
+    /// The requester does not get it, and its request goes on.
+    Refused(TalkFault),
+    /// The response cannot be whole any more: the request has ended.
+    Broken(Box<Open>, TalkFault),
+}
+
+/// Message ids are counted, not chosen by anybody else: their low bits spread well enough.
+#[derive(Default)]
+pub(super) struct ById(u64);
+
+impl Hasher for ById {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("message ids are hashed as one u64");
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+#[derive(Default)]
+struct Shard {
+    open: HashMap<MessageId, Open, BuildHasherDefault<ById>>,
+    due: BinaryHeap<Reverse<(Instant, MessageId)>>,
+    answered: Answered,
+}
+
+impl Shard {
+    /// Entries of requests that have ended stay until they are due or outnumber the others.
+    fn schedule(&mut self, due: Instant, id: MessageId) {
+        if self.due.len() > 2 * self.open.len() + 64 {
+            let open = &self.open;
+            self.due.retain(|Reverse((_, id))| open.contains_key(id));
+        }
+        self.due.push(Reverse((due, id)));
+    }
+}
+
+/// Open requests by message id.
+pub(super) struct OpenTable {
+    shards: [Mutex<Shard>; SHARDS as usize],
+    last: AtomicU64,
+    waiting: AtomicUsize,
+    next_due: AtomicU64,
+    earlier: Notify,
+}
+
+impl OpenTable {
+    pub(super) fn new(boot: Boot) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            last: AtomicU64::new(u64::from(boot.0) << COUNT_BITS),
+            waiting: AtomicUsize::new(0),
+            next_due: AtomicU64::new(u64::MAX),
+            earlier: Notify::new(),
+        }
+    }
+
+    pub(super) fn next_id(&self) -> MessageId {
+        MessageId(self.last.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn shard(&self, id: MessageId) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[usize::try_from(id.0 % SHARDS).expect("less than SHARDS")])
+    }
+
+    pub(super) fn insert(&self, id: MessageId, open: Open, due: Instant) {
+        if matches!(open.stage, Stage::Waiting { .. }) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(talking) = &open.request.talk {
+            talking.id.is(id);
+        }
+        {
+            let mut shard = self.shard(id);
+            shard.open.insert(id, open);
+            shard.schedule(due, id);
+        }
+        if due.0 < self.next_due.load(Ordering::Acquire) {
+            self.next_due.store(due.0, Ordering::Release);
+            self.earlier.notify_one();
+        }
+    }
+
+    fn removed(&self, open: Open) -> Open {
+        if matches!(open.stage, Stage::Waiting { .. }) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        open
+    }
+
+    pub(super) fn take(&self, id: MessageId) -> Option<Open> {
+        let open = self.shard(id).open.remove(&id);
+        open.map(|open| self.removed(open))
+    }
+
+    /// Takes the request that this frame ends, if it is out.
+    pub(super) fn take_sent(&self, frame: &Frame) -> Option<Open> {
+        let mut shard = self.shard(frame.message);
+        shard
+            .open
+            .get(&frame.message)
+            .filter(|open| is_out(open, frame) && !is_fenced(open, frame))?;
+        if frame.status != Status::None(NoReply::Interrupted) {
+            shard.answered.note(place(frame.message), frame.message);
+        }
+        shard.open.remove(&frame.message)
+    }
+
+    /// Takes a request that certainly was not delivered.
+    pub(super) fn take_undelivered(&self, id: MessageId) -> Option<Open> {
+        let mut shard = self.shard(id);
+        let open = shard.open.remove(&id)?;
+        shard.answered.note(place(id), id);
+        drop(shard);
+        Some(self.removed(open))
+    }
+
+    /// True when this is a handler's answer to a request that had been answered, or certainly had not been delivered.
+    pub(super) fn is_second(&self, frame: &Frame) -> bool {
+        let answers = matches!(frame.status, Status::Reply | Status::Declined);
+        answers
+            && self
+                .shard(frame.message)
+                .answered
+                .has(place(frame.message), frame.message)
+    }
+
+    /// Ends one copy of a request, and tells of it unless it is the last one.
+    pub(super) fn end_copy(&self, frame: &mut Frame) -> CopyEnd {
+        let mut shard = self.shard(frame.message);
+        let Some(open) = shard
+            .open
+            .get_mut(&frame.message)
+            .filter(|open| is_out(open, frame))
+        else {
+            return CopyEnd::Late;
+        };
+        let ended = if open.request.publish.is_some() {
+            open.copies.end_place(frame)
+        } else {
+            open.copies.end(frame.index, frame.count)
+        };
+        if !ended {
+            let answers = matches!(frame.status, Status::Reply | Status::Declined);
+            return if answers { CopyEnd::Second } else { CopyEnd::Late };
+        }
+        if open.copies.left == Some(0) || open.reply_to.suffices(frame.status) {
+            let open = shard
+                .open
+                .remove(&frame.message)
+                .expect("found above, under the same lock");
+            return CopyEnd::Last(Box::new(open));
+        }
+        open.stats.count(frame.status);
+        open.reply_to.tell(Outcome::of(frame.clone(), true));
+        CopyEnd::More(open.told)
+    }
+
+    /// Steps what is between requester and handler of an open request.
+    pub(super) fn talk_of<T>(&self, id: MessageId, step: impl FnOnce(&mut RequesterEnd) -> T) -> Option<T> {
+        let mut shard = self.shard(id);
+        let talk = shard.open.get_mut(&id)?.talk.as_mut()?;
+        Some(step(talk))
+    }
+
+    /// Gives a chunk or a question to its requester.
+    pub(super) fn talk(&self, frame: &Frame) -> Talked {
+        let mut shard = self.shard(frame.message);
+        let Some(open) = shard
+            .open
+            .get_mut(&frame.message)
+            .filter(|open| is_out(open, frame))
+        else {
+            return Talked::Refused(TalkFault::Over);
+        };
+        let asks = frame.kind == Kind::Ask;
+        // A middleware has nothing to say to the requester.
+        let ahead = open.ahead_of().is_some();
+        let Some(talk) = open.talk.as_mut().filter(|_| !ahead) else {
+            let unwanted = [TalkFault::BeyondCredit, TalkFault::NoQuestions];
+            return Talked::Refused(unwanted[usize::from(asks)]);
+        };
+        let (speaker, len) = (Speaker::of(frame), frame.payload.len());
+        let taken = if asks {
+            let credit = talk.question(speaker, frame.index, len);
+            credit.map(|credit| Taken { give: true, credit })
+        } else {
+            talk.chunk(speaker, frame.index, frame.count, len)
+        };
+        let broken = match taken {
+            Ok(taken) if !taken.give || open.reply_to.say(Said::of(frame)) => {
+                return Talked::Given { credit: taken.credit };
+            }
+            Err(fault) if asks || fault == TalkFault::Fenced => return Talked::Refused(fault),
+            // Nobody is there to take it.
+            Ok(_) => TalkFault::Over,
+            Err(fault) => fault,
+        };
+        let open = shard
+            .open
+            .remove(&frame.message)
+            .expect("found above, under the same lock");
+        Talked::Broken(Box::new(open), broken)
+    }
+
+    /// True when that request is open, and this is not an answer of the handler that has it.
+    pub(super) fn is_fenced(&self, frame: &Frame) -> bool {
+        let shard = self.shard(frame.message);
+        shard
+            .open
+            .get(&frame.message)
+            .is_some_and(|open| is_fenced(open, frame))
+    }
+
+    pub(super) fn take_all(&self, mut wanted: impl FnMut(&mut Open) -> bool) -> Vec<Open> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            taken.extend(
+                lock(shard)
+                    .open
+                    .extract_if(|_, open| wanted(open))
+                    .map(|(_, open)| self.removed(open)),
+            );
+        }
+        taken
+    }
+
+    pub(super) fn take_waiting(&self) -> Vec<Open> {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        self.take_all(|open| matches!(open.stage, Stage::Waiting { .. }))
+    }
+
+    pub(super) fn take_due(&self, now: Instant) -> Vec<Open> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            while let Some(Reverse((_, id))) = shard.due.peek().filter(|Reverse((at, _))| *at <= now).copied()
+            {
+                shard.due.pop();
+                taken.extend(shard.open.remove(&id).map(|open| self.removed(open)));
+            }
+        }
+        taken
+    }
+
+    /// When the next request is due. Anything that becomes due earlier from now on ends [`OpenTable::earlier`].
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.next_due.store(u64::MAX, Ordering::Release);
+        let first = |shard: &Mutex<Shard>| lock(shard).due.peek().map(|Reverse((at, _))| *at);
+        let next = self.shards.iter().filter_map(first).min();
+        if let Some(next) = next {
+            self.next_due.fetch_min(next.0, Ordering::AcqRel);
+        }
+        next
+    }
+
+    pub(super) async fn earlier(&self) {
+        self.earlier.notified().await;
+    }
+}
+
+/// Numbers the requests of one shard.
+const fn place(id: MessageId) -> u64 {
+    id.0 / SHARDS
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
