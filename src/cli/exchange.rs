@@ -1,5 +1,6 @@
 //! `squall exchange`: declare, list, show, move, delete.
 
+mod document;
 mod flow;
 mod moving;
 mod proxies;
@@ -247,7 +248,11 @@ async fn list(as_json: bool, connect: &ConnectArgs) -> Result<()> {
     let answer = connect.operator().await?.exchanges().await.map_err(told)?;
     let mut out = stdout().lock();
     if as_json {
-        writeln!(out, "{:#}", table::document(&answer.exchanges, answer.revision))?;
+        writeln!(
+            out,
+            "{:#}",
+            document::document(&answer.exchanges, answer.revision)
+        )?;
     } else {
         write!(out, "{}", table::text(&answer.exchanges))?;
     }
@@ -282,7 +287,7 @@ async fn show(name: &ExchangeName, as_json: bool, connect: &ConnectArgs) -> Resu
     }
     let mut out = stdout().lock();
     if as_json {
-        let mut document = table::object_in_full(exchange, owned, &passed, mailboxes);
+        let mut document = document::object_in_full(exchange, owned, &passed, mailboxes);
         flow.tell(&mut document);
         writeln!(out, "{document:#}")?;
     } else {

@@ -1,99 +1,12 @@
-//! Exchanges as a table, as a document, and one in full.
+//! Exchanges as a table for people, and one in full.
+//!
+//! What does not live here: the same for programs (`document`).
 
-use serde_json::{Value, json};
-#[cfg(test)]
-use squall_client::operator::PassedFigures;
 use squall_client::operator::{MailboxFigures, OwnedFigures};
 use squall_proto::v1::{ExchangeInfo, ExchangeSettings};
 
 use super::super::values::{self, columns};
 use super::proxies::Passes;
-
-pub(super) fn document(exchanges: &[ExchangeInfo], revision: u64) -> Value {
-    json!({ "exchanges": exchanges.iter().map(object).collect::<Vec<_>>(), "revision": revision })
-}
-
-pub(super) fn object(e: &ExchangeInfo) -> Value {
-    let some = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
-    json!({
-        "name": e.name,
-        "pattern": e.pattern,
-        "strategy": e.strategy,
-        "function": some(&e.function),
-        "script_hash": some(&e.script_hash),
-        "owner": some(&e.owner),
-        "epoch": e.epoch,
-        "failover": e.failover,
-        "takeover": e.takeover,
-        "held": e.held,
-        "moving_to": some(&e.moving_to),
-        "prefers": some(prefers(e)),
-        "leader": some(&e.leader),
-        "leader_epoch": e.leader_epoch,
-    })
-}
-
-/// With what its owner knows; null where the owner does not answer.
-pub(super) fn object_in_full(
-    e: &ExchangeInfo,
-    owned: Option<OwnedFigures>,
-    passed: &[Passes],
-    mailboxes: MailboxFigures,
-) -> Value {
-    let mut all = object(e);
-    let known = |count: fn(OwnedFigures) -> u64| owned.map(count);
-    all["script"] = if e.script.is_empty() {
-        Value::Null
-    } else {
-        e.script.clone().into()
-    };
-    all["handlers"] = json!(known(|o| o.handlers));
-    all["bindings"] = json!(known(|o| o.bindings));
-    all["functions_failed"] = json!(known(|o| o.functions_failed));
-    all["controller"] = if e.controller.is_empty() {
-        Value::Null
-    } else {
-        e.controller.clone().into()
-    };
-    let settings = e.settings.clone().unwrap_or_default();
-    all["middleware"] = json!(settings.middleware);
-    all["scheduler"] = if settings.scheduler.is_empty() {
-        Value::Null
-    } else {
-        settings.scheduler.clone().into()
-    };
-    all["scheduling"] = owned.map_or(Value::Null, |owned| {
-        let said = owned.scheduling;
-        json!({
-            "asked": said.asked,
-            "followed": said.followed,
-            "left": said.left,
-            "waits": said.waits,
-            "unanswered": said.unanswered,
-            "unfit": said.unfit,
-        })
-    });
-    all["mailboxes"] = json!({
-        "bound": if settings.mailbox == 0 { Value::Null } else { settings.mailbox.into() },
-        "when_full": settings.when_full,
-        "rejected": mailboxes.rejected,
-        "dropped": mailboxes.dropped,
-        "expired": mailboxes.expired,
-        "held": mailboxes.held,
-    });
-    all["proxies"] = passed.iter().map(proxy).collect();
-    all
-}
-
-/// A proxy, with nulls where it does not answer.
-fn proxy(it: &Passes) -> Value {
-    json!({
-        "node": it.node,
-        "downstreams": it.figures.map(|f| f.downstreams),
-        "subscribers": it.figures.map(|f| f.subscribers),
-        "events_sent": it.figures.map(|f| f.events_sent),
-    })
-}
 
 fn proxies(passed: &[Passes]) -> String {
     let told = |it: &Passes| {
@@ -168,7 +81,7 @@ fn scheduler(name: &str, owned: Option<OwnedFigures>) -> String {
 }
 
 /// The node it would rather be on.
-fn prefers(e: &ExchangeInfo) -> &str {
+pub(super) fn prefers(e: &ExchangeInfo) -> &str {
     if e.preferred == e.owner { "" } else { &e.preferred }
 }
 
@@ -270,6 +183,10 @@ pub(super) fn full(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+    use squall_client::operator::PassedFigures;
+
+    use super::super::document::{object, object_in_full};
     use super::*;
 
     /// What all exchanges have.
@@ -425,19 +342,5 @@ mod tests {
         let document = object_in_full(&news, None, &passed, MailboxFigures::default());
         assert_eq!(document["proxies"][0]["downstreams"], 2);
         assert_eq!(document["proxies"][1]["downstreams"], Value::Null);
-    }
-
-    #[test]
-    fn the_document_has_one_array_and_null_for_nobody() {
-        let document = document(&[orders()], 9);
-        assert_eq!(document["revision"], 9);
-        let orders = &document["exchanges"][0];
-        assert_eq!(
-            (&orders["owner"], &orders["takeover"]),
-            (&json!("b"), &json!("auto"))
-        );
-        for none in ["leader", "moving_to", "prefers"] {
-            assert_eq!(orders[none], Value::Null, "{none}");
-        }
     }
 }
