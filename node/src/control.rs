@@ -1,10 +1,13 @@
 //! The control side of a node: one task that feeds the kernel's `NodeCore`, carries out its effects, and brings the node
 //! into a cluster. It runs on the control thread and never waits for anything but its inputs.
 //!
-//! What does not live here: the decisions (`squall_kernel::core` and `founding`), Raft (`meta`), links (`mesh`).
+//! What does not live here: the decisions (`squall_kernel::core` and `founding`), what each input is to it (`inputs`) and each
+//! effect (`effects`), Raft (`meta`), links (`mesh`).
 
 mod calls;
 mod carrier;
+mod effects;
+mod inputs;
 mod joining;
 mod membership;
 mod opinion;
@@ -22,8 +25,8 @@ use squall_kernel::founding::{Founding, Neighbour};
 use squall_kernel::id::NodeId;
 use squall_kernel::message::PeerMessage;
 use squall_kernel::profile::Profile;
-use squall_kernel::reason::{Refusal, StepDown};
-use squall_kernel::registry::{Command, Introduction, NodeRecord, Registry};
+use squall_kernel::reason::StepDown;
+use squall_kernel::registry::{Command, Introduction, Registry};
 use squall_kernel::time::Instant;
 use squall_kernel::voters::Attendance;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -39,11 +42,8 @@ use crate::introspect::EventLog;
 use crate::journal::{Journal, MachineKind};
 use crate::lease::LeaseClock;
 use crate::mesh::{Mesh, MeshEvent};
-use crate::meta::{Meta, MetaState, Role};
+use crate::meta::{Meta, MetaState};
 use tell::Teller;
-
-/// The lane of heartbeats, promises and Raft.
-const CONTROL_LANE: u8 = 0;
 
 /// The core's id in the journal: there is one in a node.
 const CORE_ID: &str = "core";
@@ -184,215 +184,6 @@ impl Control {
         self.late_ms.note(now, now.since(due));
         self.step(&CoreInput::Tick { due });
         self.publish_opinion();
-    }
-
-    fn mesh_event(&mut self, event: MeshEvent) {
-        match event {
-            MeshEvent::Connected {
-                node,
-                lane,
-                cluster,
-                initialized,
-            } => {
-                // It may have named one since: what comes later is told as an event of its own.
-                let cluster = self.parts.mesh.cluster_of(node.id).or(cluster);
-                let neighbour = Neighbour {
-                    name: node.name.clone(),
-                    cluster,
-                    initialized: initialized || cluster.is_some(),
-                };
-                self.neighbours.insert(node.id, neighbour);
-                self.stranger = None;
-                self.addresses.insert(node.id, node.mesh_addr.clone());
-                if lane == CONTROL_LANE {
-                    self.teller.link(&self.registry, &node, true, "");
-                    self.step(&CoreInput::Connected { node: node.id });
-                    let (meta, id) = (self.parts.meta.clone(), node.id);
-                    tokio::spawn(async move { meta.peer_is_back(id).await });
-                }
-            }
-            MeshEvent::Broken { node, lane, why } => {
-                if lane == CONTROL_LANE {
-                    self.neighbours.remove(&node.id);
-                    self.round_trips.remove(&node.id);
-                    self.teller.link(&self.registry, &node, false, &why);
-                    self.step(&CoreInput::Broken { node: node.id });
-                    self.publish_opinion();
-                }
-            }
-            MeshEvent::Refused {
-                who,
-                refusal,
-                detail,
-                dialled,
-            } => {
-                self.teller.refused(&who, refusal, &detail, dialled);
-                if dialled && refusal == Refusal::Cluster {
-                    self.stranger = Some(tell::other_cluster(&who, &detail));
-                }
-            }
-            MeshEvent::Control { from, message, .. } => self.message(from, message),
-            MeshEvent::Belongs { node, cluster } => {
-                if let Some(neighbour) = self.neighbours.get_mut(&node) {
-                    (neighbour.cluster, neighbour.initialized) = (Some(cluster), true);
-                }
-            }
-            MeshEvent::Died { node, incarnation } => {
-                self.teller.died(&self.registry, node);
-                self.step(&CoreInput::Died { node, incarnation });
-                self.publish_opinion();
-            }
-        }
-    }
-
-    fn message(&mut self, from: NodeId, message: PeerMessage) {
-        match message {
-            PeerMessage::Raft { .. }
-            | PeerMessage::RaftAnswer { .. }
-            | PeerMessage::Propose { .. }
-            | PeerMessage::Join { .. }
-            | PeerMessage::Proposed { .. }
-            | PeerMessage::Members { .. }
-            | PeerMessage::MembersChanged { .. } => self.rpc(from, message),
-            PeerMessage::Heartbeat { .. }
-            | PeerMessage::HeartbeatAck { .. }
-            | PeerMessage::GatherAsk { .. }
-            | PeerMessage::GatherAnswer { .. }
-            | PeerMessage::Obituary { .. }
-            | PeerMessage::Goodbye { .. } => {
-                // A promise must not come from a voter that has told the leader of later voters already.
-                if self.parts.meta.voters_at() != self.meta_view.voters.at {
-                    self.take_meta(&self.parts.meta.state_now());
-                }
-                if let PeerMessage::HeartbeatAck { sent_at, .. } = &message {
-                    let now = self.parts.clock.now();
-                    self.round_trips
-                        .entry(from)
-                        .or_default()
-                        .add(now, now.since(*sent_at));
-                }
-                self.step(&CoreInput::Message { from, message });
-            }
-            // The data plane's own messages travel on data lanes.
-            other => tracing::debug!(%from, ?other, "message on the wrong lane"),
-        }
-    }
-
-    fn registry_changed(&mut self) -> Result<(), ControlError> {
-        let registry = Arc::clone(&self.registry_in.borrow_and_update());
-        if let Some(cluster) = registry.cluster {
-            self.parts.dir.bind_cluster(cluster)?;
-            self.parts.mesh.set_cluster(cluster);
-        }
-        let others = registry.nodes.values().filter(|n| n.id != self.parts.me.id);
-        self.parts
-            .mesh
-            .set_peers(others.map(NodeRecord::introduction).collect());
-        self.teller.registry(&self.registry, &registry);
-        self.attendance.note(self.parts.clock.now(), &registry);
-        self.registry = Arc::clone(&registry);
-        self.parts.data.registry_changed(&registry);
-        self.step(&CoreInput::Registry(registry));
-        self.publish_opinion();
-        Ok(())
-    }
-
-    fn meta_changed(&mut self) -> Result<(), ControlError> {
-        let state = self.meta_in.borrow_and_update().clone();
-        if let Some(failure) = &state.failure {
-            let failed = || ControlError::Meta(failure.clone());
-            return Err(self
-                .parts
-                .meta
-                .write_failure()
-                .map_or_else(failed, ControlError::Disk));
-        }
-        self.take_meta(&state);
-        Ok(())
-    }
-
-    fn take_meta(&mut self, state: &MetaState) {
-        let acts = state.leads(&self.registry.profile.times());
-        let view = MetaView {
-            term: state.term,
-            voters: state.electorate.clone(),
-            leads: state.role == Role::Leader,
-            quorum: acts,
-        };
-        self.teller.meta(state, acts);
-        if view != self.meta_view {
-            self.meta_view = view.clone();
-            self.step(&CoreInput::Meta(view));
-            self.publish_opinion();
-        }
-    }
-
-    /// What owned exchanges want in the registry. Lost proposals are made again by them while they wait.
-    fn propose(&self, wanted: Command) {
-        let proposals = self.parts.proposals.clone();
-        tokio::spawn(async move { proposals.propose(wanted).await });
-    }
-
-    fn carry_out(&mut self, effect: CoreEffect) {
-        match effect {
-            CoreEffect::Send { to, message } => {
-                // A peer that cannot be reached is noticed by its silence.
-                let _ = self.parts.mesh.send_control(to, &message);
-            }
-            CoreEffect::Propose(command) => {
-                self.teller.proposes(&self.registry, &command);
-                let proposals = self.parts.proposals.clone();
-                let voters = self.meta_view.voters.at;
-                tokio::spawn(async move { proposals.verdict(command, voters).await });
-            }
-            CoreEffect::Lease { until } => self.parts.lease.set(until),
-            CoreEffect::LeaseLost => self.teller.lease_lost(self.core_owns()),
-            CoreEffect::Own { exchange, epoch } => {
-                if let Some(record) = self.registry.exchanges.get(&exchange) {
-                    self.parts
-                        .data
-                        .exchanges
-                        .own(record, self.registry.profile.times().promise);
-                    self.teller.own(record, epoch);
-                }
-            }
-            CoreEffect::Disown { exchange, reason } => {
-                self.parts.data.exchanges.disown(exchange, reason);
-                self.teller.disown(&self.registry, exchange, reason);
-            }
-            CoreEffect::Suspect { node, suspect } => self.teller.suspect(&self.registry, node, suspect),
-            CoreEffect::Rejoin => self.joining.introduce_again(),
-            CoreEffect::Elections { allowed } => {
-                self.parts.meta.set_elections(allowed);
-                self.teller.elections(allowed);
-            }
-            CoreEffect::HandOver { to } => {
-                self.teller.hands_over(&self.registry, to);
-                let meta = self.parts.meta.clone();
-                // Whether it took over, Raft's own state tells; the core asks again if it did not.
-                tokio::spawn(async move { meta.transfer_leader(to).await });
-            }
-            CoreEffect::HandOff { exchange, to, epoch } => {
-                self.parts.data.exchanges.hand_off(exchange, to, epoch);
-                self.teller.hands_off(&self.registry, exchange, to);
-            }
-            CoreEffect::Reach { node, reachable } => {
-                self.parts.data.reach(node, reachable);
-                self.teller.reach(&self.registry, node, reachable);
-            }
-            CoreEffect::Isolated { isolated } => {
-                self.parts.data.isolated(isolated);
-                self.teller.isolated(isolated);
-            }
-            CoreEffect::Drained { leave } => {
-                self.teller.drained(leave);
-                self.parts.drained.send_replace(Some(leave));
-            }
-        }
-    }
-
-    fn core_owns(&self) -> usize {
-        self.registry.owned_by(self.parts.me.id).count()
     }
 
     /// Stops acting first, then says so: a goodbye is a proof of death.
