@@ -1,35 +1,22 @@
 //! What operators use: a client of the admin services of a cluster's nodes, over gRPC.
 //!
-//! What does not live here: requests and handlers (`client`), and who decides on what is asked (the registry, the meta
-//! plane).
+//! What does not live here: which node is asked (`asking`), requests and handlers (`client`), and who decides on what is asked
+//! (the registry, the meta plane).
 
+mod asking;
 mod certificate;
 mod tasks;
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::time::Duration;
 
 use squall_proto::v1;
-use squall_proto::v1::admin_client::AdminClient;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-pub use certificate::{
+use self::asking::{ANSWER_WITHIN, Contact, SUSPECT_WITHIN, answered, contact};
+pub use self::certificate::{
     Answers, Books, Certificate, Doubt, Figures, MailboxFigures, OwnedFigures, PassedFigures,
 };
-
-/// How long one node may take to connect.
-const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// How long a change may take: longer than a node looks for the meta leader.
-const CALL_WITHIN: Duration = Duration::from_secs(10);
-/// How long a question may take: it is answered from what the node has at hand.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// The same for a node that others suspect: it may be suspected wrongly, or be reached from here. The silence that makes a
-/// node suspect on one site.
-const SUSPECT_WITHIN: Duration = Duration::from_millis(250);
-/// Room for the list of all exchanges a cluster may have.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Why an operator's call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,13 +49,6 @@ impl From<Status> for OperatorError {
     }
 }
 
-/// A node whose admin service can be asked.
-#[derive(Debug, Clone)]
-struct Contact {
-    addr: String,
-    admin: AdminClient<Channel>,
-}
-
 /// A client of the admin services: asks one node, and the next when that one is gone.
 #[derive(Debug, Clone)]
 pub struct Operator {
@@ -98,8 +78,10 @@ impl Operator {
     /// # Errors
     /// [`OperatorError`].
     pub async fn nodes(&self) -> Result<v1::ListNodesResponse, OperatorError> {
-        self.ask(|mut admin| async move { admin.list_nodes(v1::ListNodesRequest {}).await })
-            .await
+        self.ask(v1::ListNodesRequest {}, |mut admin, request| async move {
+            admin.list_nodes(request).await
+        })
+        .await
     }
 
     /// The exchanges.
@@ -107,8 +89,10 @@ impl Operator {
     /// # Errors
     /// [`OperatorError`].
     pub async fn exchanges(&self) -> Result<v1::ListExchangesResponse, OperatorError> {
-        self.ask(|mut admin| async move { admin.list_exchanges(v1::ListExchangesRequest {}).await })
-            .await
+        self.ask(v1::ListExchangesRequest {}, |mut admin, request| async move {
+            admin.list_exchanges(request).await
+        })
+        .await
     }
 
     /// Begins a move; without a node to the one that the exchange prefers.
@@ -124,9 +108,8 @@ impl Operator {
             name: name.into(),
             node: node.unwrap_or_default().into(),
         };
-        self.tell(|mut admin| {
-            let request = request.clone();
-            async move { admin.move_exchange(request).await }
+        self.tell(request, |mut admin, request| async move {
+            admin.move_exchange(request).await
         })
         .await
     }
@@ -146,9 +129,8 @@ impl Operator {
             node: node.into(),
             on,
         };
-        self.tell(|mut admin| {
-            let request = request.clone();
-            async move { admin.set_proxy(request).await }
+        self.tell(request, |mut admin, request| async move {
+            admin.set_proxy(request).await
         })
         .await
     }
@@ -168,9 +150,8 @@ impl Operator {
             stay,
             anyway,
         };
-        self.tell(|mut admin| {
-            let request = request.clone();
-            async move { admin.drain_node(request).await }
+        self.tell(request, |mut admin, request| async move {
+            admin.drain_node(request).await
         })
         .await
     }
@@ -181,9 +162,8 @@ impl Operator {
     /// [`OperatorError`], with the reason.
     pub async fn remove(&self, node: &str) -> Result<v1::MembersChanged, OperatorError> {
         let request = v1::RemoveNodeRequest { node: node.into() };
-        self.tell(|mut admin| {
-            let request = request.clone();
-            async move { admin.remove_node(request).await }
+        self.tell(request, |mut admin, request| async move {
+            admin.remove_node(request).await
         })
         .await
     }
@@ -194,9 +174,8 @@ impl Operator {
     /// [`OperatorError`], with the reason.
     pub async fn promote(&self, node: &str) -> Result<v1::MembersChanged, OperatorError> {
         let request = v1::PromoteNodeRequest { node: node.into() };
-        self.tell(|mut admin| {
-            let request = request.clone();
-            async move { admin.promote_node(request).await }
+        self.tell(request, |mut admin, request| async move {
+            admin.promote_node(request).await
         })
         .await
     }
@@ -207,9 +186,8 @@ impl Operator {
     /// [`OperatorError`], with the reason.
     pub async fn demote(&self, node: &str) -> Result<v1::MembersChanged, OperatorError> {
         let request = v1::DemoteNodeRequest { node: node.into() };
-        self.tell(|mut admin| {
-            let request = request.clone();
-            async move { admin.demote_node(request).await }
+        self.tell(request, |mut admin, request| async move {
+            admin.demote_node(request).await
         })
         .await
     }
@@ -226,8 +204,10 @@ impl Operator {
         let request = v1::SetVoterRuleRequest {
             replace_after_ms: u64::try_from(ms).unwrap_or(u64::MAX),
         };
-        self.tell(|mut admin| async move { admin.set_voter_rule(request).await })
-            .await
+        self.tell(request, |mut admin, request| async move {
+            admin.set_voter_rule(request).await
+        })
+        .await
     }
 
     /// Figures of an exchange, of every member that is not down, by name: each node is asked itself, all at once. A node
@@ -270,102 +250,6 @@ impl Operator {
             }
         }
     }
-
-    /// Asks the nodes in turn until one answers: for questions, which may be asked twice.
-    async fn ask<T, F>(&self, call: impl Fn(AdminClient<Channel>) -> F) -> Result<T, OperatorError>
-    where
-        F: Future<Output = Result<tonic::Response<T>, Status>>,
-    {
-        let mut tried = Vec::new();
-        for contact in &self.contacts {
-            match answered(ANSWER_WITHIN, call(contact.admin.clone())).await {
-                Err(OperatorError::Unavailable(why) | OperatorError::Unknown(why)) => {
-                    tried.push(format!("{} ({why})", contact.addr));
-                }
-                decided => return decided,
-            }
-        }
-        Err(OperatorError::Unavailable(format!(
-            "no node answers: {}",
-            tried.join(", ")
-        )))
-    }
-
-    /// The same for changes: a node that may have carried it out is the last one asked, and none is asked that does not
-    /// answer a question; it might carry it out when everybody has forgotten it.
-    async fn tell<T, F>(&self, call: impl Fn(AdminClient<Channel>) -> F) -> Result<T, OperatorError>
-    where
-        F: Future<Output = Result<tonic::Response<T>, Status>>,
-    {
-        let mut latest = OperatorError::Unavailable("no node answers".into());
-        for contact in self.capable().await {
-            match answered(CALL_WITHIN, call(contact.admin.clone())).await {
-                Err(gone @ OperatorError::Unavailable(_)) => latest = gone,
-                decided => return decided,
-            }
-        }
-        Err(latest)
-    }
-}
-
-/// How a node may serve a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sight {
-    /// It hears a majority of the voters.
-    Quorum,
-    /// It answers, and hears none.
-    NoQuorum,
-    /// It does not answer.
-    Silent,
-}
-
-impl Operator {
-    /// The nodes to be asked for a change, in their order: those that hear a majority, or else the first that answers at
-    /// all, which says why nothing can be done.
-    async fn capable(&self) -> Vec<&Contact> {
-        let Some((first, others)) = self.contacts.split_first() else {
-            return Vec::new();
-        };
-        let sight = look(first, ANSWER_WITHIN).await;
-        if sight == Sight::Quorum {
-            return self.contacts.iter().collect();
-        }
-        let looks = others.iter().map(|contact| look(contact, SUSPECT_WITHIN));
-        let seen: Vec<Sight> = std::iter::once(sight)
-            .chain(futures::future::join_all(looks).await)
-            .collect();
-        let of = |wanted: Sight| {
-            let pairs = self.contacts.iter().zip(&seen);
-            pairs
-                .filter(move |(_, sight)| **sight == wanted)
-                .map(|(contact, _)| contact)
-        };
-        let mut capable: Vec<&Contact> = of(Sight::Quorum).collect();
-        if capable.is_empty() {
-            capable.extend(of(Sight::NoQuorum).next());
-        }
-        capable
-    }
-}
-
-async fn look(contact: &Contact, within: Duration) -> Sight {
-    let mut admin = contact.admin.clone();
-    match answered(within, admin.list_nodes(v1::ListNodesRequest {})).await {
-        // One that belongs to no cluster yet waits for one.
-        Ok(list) if list.quorum || list.members.is_empty() => Sight::Quorum,
-        Ok(_) => Sight::NoQuorum,
-        Err(_) => Sight::Silent,
-    }
-}
-
-async fn answered<T>(
-    within: Duration,
-    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-) -> Result<T, OperatorError> {
-    match tokio::time::timeout(within, call).await {
-        Ok(answer) => Ok(answer?.into_inner()),
-        Err(_) => Err(OperatorError::Unknown(format!("no answer within {within:?}"))),
-    }
 }
 
 async fn figures_of(addr: String, exchange: &str) -> Result<Figures, OperatorError> {
@@ -376,16 +260,6 @@ async fn figures_of(addr: String, exchange: &str) -> Result<Figures, OperatorErr
     answered(ANSWER_WITHIN, admin.exchange_figures(request))
         .await
         .map(Figures::from)
-}
-
-fn contact(addr: String) -> Result<Contact, OperatorError> {
-    let endpoint = Endpoint::from_shared(format!("http://{addr}"));
-    let endpoint = endpoint.map_err(|_| OperatorError::Invalid(format!("'{addr}' is not an address")))?;
-    let channel = endpoint.connect_timeout(CONNECT_WITHIN).connect_lazy();
-    Ok(Contact {
-        addr,
-        admin: AdminClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
-    })
 }
 
 #[cfg(test)]

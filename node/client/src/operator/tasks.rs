@@ -2,7 +2,8 @@
 
 use squall_proto::v1;
 
-use super::{ANSWER_WITHIN, Operator, OperatorError, answered, contact};
+use super::asking::{ANSWER_WITHIN, answered, contact};
+use super::{Operator, OperatorError};
 
 impl Operator {
     /// A page of the tasks of an exchange, from its owner: open ones, or dead letters, after that number, at most `limit`
@@ -26,9 +27,8 @@ impl Operator {
         let Some(addr) = self.owner_of(exchange).await? else {
             // Whoever answers says why there are none.
             return self
-                .ask(|mut admin| {
-                    let request = request.clone();
-                    async move { admin.list_tasks(request).await }
+                .ask(request, |mut admin, request| async move {
+                    admin.list_tasks(request).await
                 })
                 .await;
         };
