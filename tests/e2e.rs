@@ -6,6 +6,8 @@ mod bench;
 mod chunks;
 #[path = "e2e/cli.rs"]
 mod cli;
+#[path = "e2e/controller.rs"]
+mod controller;
 #[path = "e2e/failover.rs"]
 mod failover;
 #[path = "e2e/founding.rs"]
@@ -16,6 +18,8 @@ mod judged;
 mod leases;
 #[path = "e2e/membership.rs"]
 mod membership;
+#[path = "e2e/middleware.rs"]
+mod middleware;
 #[path = "e2e/moves.rs"]
 mod moves;
 #[path = "e2e/other_languages.rs"]
@@ -30,6 +34,10 @@ mod pty;
 mod publishing;
 #[path = "e2e/rig.rs"]
 mod rig;
+#[path = "e2e/scheduler.rs"]
+mod scheduler;
+#[path = "e2e/supervised.rs"]
+mod supervised;
 #[path = "e2e/tasks.rs"]
 mod tasks;
 #[path = "e2e/terminal.rs"]

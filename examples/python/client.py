@@ -43,7 +43,7 @@ EXIT_CODES = {
     messages.OUTCOME_KIND_INTERRUPTED: 8,
     messages.OUTCOME_KIND_DEGRADED: 5,
     messages.OUTCOME_KIND_FAILED: 8,
-    messages.OUTCOME_KIND_NO_MIDDLEWARE: 5,
+    messages.OUTCOME_KIND_NO_MIDDLEWARE: 3,
 }
 
 

@@ -2,6 +2,7 @@
 
 mod lease;
 pub(super) mod program;
+mod restart;
 mod talk;
 
 use std::io::{self, Write as _};
@@ -9,14 +10,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{ArgGroup, Args};
-use futures::future::{join_all, select_all};
+use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use squall_client::{
     Answer, AttachOptions, Attachment, Client, Delivery, Ended, Handler, LeadershipChange, Notice,
     NoticeKind, ServerInfo,
 };
 use squall_kernel::id::ExchangeName;
+use squall_kernel::reason::DetachReason;
 
-use self::program::Program;
+use self::program::{Crashed, Program};
+use self::restart::{RestartArgs, Turns};
 use super::connect::ConnectArgs;
 use super::exit::{Worded, one_line};
 use super::signals;
@@ -37,7 +41,7 @@ pub(crate) struct ReplyArgs {
     #[arg(long)]
     echo: bool,
     /// Answer with what this program prints; must come last. The payload is its standard input; when it fails, the
-    /// request is declined with the first line of its standard error. SQUALL_EXCHANGE, SQUALL_REQUEST_TAG,
+    /// request is declined with the first line of its standard error; when a signal ends it, the request has failed. SQUALL_EXCHANGE, SQUALL_REQUEST_TAG,
     /// SQUALL_CONNECTION_TAG, SQUALL_EPOCH and SQUALL_LEADER_EPOCH are set. Of a request to another exchange, in front of
     /// which this one stands, SQUALL_AHEAD_OF names that one: what the program prints takes the payload's place, and when
     /// it prints nothing the request goes on as it is
@@ -77,6 +81,8 @@ pub(crate) struct ReplyArgs {
     /// How long to wait for an exchange that is unknown or unavailable
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::some_time)]
     wait: Duration,
+    #[command(flatten)]
+    restart: RestartArgs,
 }
 
 pub(crate) async fn run(args: ReplyArgs, connect: ConnectArgs) -> Result<()> {
@@ -90,14 +96,9 @@ pub(crate) async fn run(args: ReplyArgs, connect: ConnectArgs) -> Result<()> {
         serving = serving => serving?,
         () = signals::ended() => return Ok(()),
     };
-    let over = {
-        let ends = attachments
-            .iter_mut()
-            .map(|attachment| Box::pin(attachment.ended()));
-        tokio::select! {
-            (why, ..) = select_all(ends) => Some(why),
-            () = signals::ended() => None,
-        }
+    let over = tokio::select! {
+        over = all_ended(&mut attachments) => over,
+        () = signals::ended() => None,
     };
     let detached = join_all(attachments.into_iter().map(Attachment::detach));
     // A handler that is still busy is left to its connection's end.
@@ -106,11 +107,29 @@ pub(crate) async fn run(args: ReplyArgs, connect: ConnectArgs) -> Result<()> {
     over.map_or(Ok(()), |why| Err(explained(why, &args.exchange)))
 }
 
+/// Waits until no handler is left, or until one has ended that was not given up by itself; gives the end that is no success.
+async fn all_ended(attachments: &mut [Attachment]) -> Option<Ended> {
+    let mut failed = None;
+    let mut ends: FuturesUnordered<_> = attachments.iter_mut().map(Attachment::ended).collect();
+    while let Some(why) = ends.next().await {
+        match why {
+            Ended::Detached(DetachReason::Done) => say("a handler is done and leaves"),
+            Ended::Detached(DetachReason::Panicked) => {
+                say("a handler has crashed too often and leaves");
+                failed = Some(why);
+            }
+            other => return Some(other),
+        }
+    }
+    failed
+}
+
 async fn attach_all(client: &Client, args: &ReplyArgs, how: &How) -> Result<Vec<Attachment>> {
     let options = AttachOptions {
         service_tag: args.service_tag.clone(),
         connection_tag: args.connection_tag.clone(),
         wait: args.wait,
+        supervision: args.restart.supervision(),
         ..AttachOptions::default()
     };
     let mut attachments = Vec::new();
@@ -126,6 +145,7 @@ async fn attach_all(client: &Client, args: &ReplyArgs, how: &How) -> Result<Vec<
             leases: args.leases,
             chunks: args.chunks,
             ask: args.ask.clone(),
+            turns: args.restart.turns(),
         };
         let attached = client
             .attach(args.exchange.as_str(), options.clone(), handler)
@@ -193,28 +213,27 @@ struct Answerer {
     leases: bool,
     chunks: bool,
     ask: Option<String>,
+    turns: Turns,
 }
 
 impl Handler for Answerer {
     async fn handle(&mut self, delivery: Delivery) -> Answer {
-        let told = match &self.ask {
-            None => None,
-            Some(question) => match delivery.ask(question.clone()).await {
-                Ok(told) => Some(told),
-                Err(error) => return Answer::Decline(format!("asked back '{question}': {error}")),
-            },
-        };
-        let sender = if self.chunks { delivery.chunks().ok() } else { None };
-        match (&self.how, sender) {
-            (How::Echo, None) => Answer::Reply(told.unwrap_or(delivery.payload)),
-            (How::Echo, Some(sender)) => talk::echo(&told.unwrap_or(delivery.payload), sender).await,
-            (How::Run(program), None) => program.answer(&delivery, told.as_ref()).await,
-            (How::Run(program), Some(sender)) => program.stream(&delivery, told.as_ref(), sender).await,
-            (How::Say(answer), _) => {
-                say(&format!("{}{}", self.label, told_of(&delivery)));
-                answer.clone()
-            }
+        self.turns.take();
+        match self.answer(delivery).await {
+            Ok(answer) => answer,
+            // What ends a handler in the library: its request fails with these words, and its policy decides. No bug of
+            // this program, so nothing is reported as one.
+            Err(Crashed(words)) => std::panic::resume_unwind(Box::new(words)),
         }
+    }
+
+    fn restarted(&mut self) {
+        self.turns.begin_anew();
+        say(&format!("{}begins anew", self.label));
+    }
+
+    fn is_done(&self) -> bool {
+        self.turns.are_done()
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -224,6 +243,29 @@ impl Handler for Answerer {
     fn leadership(&mut self, change: LeadershipChange) {
         if let Some(line) = self.leases.then(|| lease::readable(change)).flatten() {
             say(&format!("{}{line}", self.label));
+        }
+    }
+}
+
+impl Answerer {
+    async fn answer(&mut self, delivery: Delivery) -> Result<Answer, Crashed> {
+        let told = match &self.ask {
+            None => None,
+            Some(question) => match delivery.ask(question.clone()).await {
+                Ok(told) => Some(told),
+                Err(error) => return Ok(Answer::Decline(format!("asked back '{question}': {error}"))),
+            },
+        };
+        let sender = if self.chunks { delivery.chunks().ok() } else { None };
+        match (&self.how, sender) {
+            (How::Echo, None) => Ok(Answer::Reply(told.unwrap_or(delivery.payload))),
+            (How::Echo, Some(sender)) => Ok(talk::echo(&told.unwrap_or(delivery.payload), sender).await),
+            (How::Run(program), None) => program.answer(&delivery, told.as_ref()).await,
+            (How::Run(program), Some(sender)) => program.stream(&delivery, told.as_ref(), sender).await,
+            (How::Say(answer), _) => {
+                say(&format!("{}{}", self.label, told_of(&delivery)));
+                Ok(answer.clone())
+            }
         }
     }
 }

@@ -289,7 +289,8 @@ impl Cluster {
         self.attached(self.client_of(nodes, &["reply", exchange, "--echo"]))
     }
 
-    fn attached(&self, mut handler: Command) -> (Process, Lines) {
+    /// A handler that its owner knows when this returns, and what it says.
+    pub(crate) fn attached(&self, mut handler: Command) -> (Process, Lines) {
         let mut process = Process::spawn(handler.stdout(Stdio::null()).stderr(Stdio::piped()));
         let lines = Lines::of(process.0.stderr.take().expect("piped"));
         lines.find("$leader", |line| line.contains("$leader").then_some(()));

@@ -1,8 +1,9 @@
 //! A program that answers requests, or questions: payload in, output out, both bounded.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -27,10 +28,13 @@ pub(in crate::cli) struct Program {
     pub(super) within: Duration,
 }
 
+/// A signal ended the program: it did not choose to fail, and nobody knows how far it had come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct Crashed(pub(in crate::cli) String);
+
 /// What a run of the program printed.
 struct Output {
-    success: bool,
-    status: String,
+    status: ExitStatus,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
@@ -52,50 +56,60 @@ impl Program {
     }
 
     /// Runs the program on a delivery, of which the requester has told something more.
-    pub(super) async fn answer(&self, delivery: &Delivery, told: Option<&Bytes>) -> Answer {
+    pub(super) async fn answer(&self, delivery: &Delivery, told: Option<&Bytes>) -> Result<Answer, Crashed> {
         let command = self.command(delivery, told);
-        match self.answered(command, &delivery.payload).await {
+        Ok(match self.answered(command, &delivery.payload).await? {
             Answer::Reply(printed) if delivery.ahead_of.is_none() => Answer::Reply(printed),
             Answer::Reply(printed) if printed.is_empty() => Answer::Pass,
             Answer::Reply(printed) => Answer::Rewrite(printed),
             other => other,
-        }
+        })
     }
 
     /// Runs the program on a question that a handler of the exchange asks back.
     pub(in crate::cli) async fn answer_question(&self, exchange: &ExchangeName, question: &[u8]) -> Answer {
         let mut command = self.plain();
         command.env("SQUALL_EXCHANGE", exchange.as_str());
-        self.answered(command, question).await
+        let answered = self.answered(command, question).await;
+        answered.unwrap_or_else(|Crashed(words)| Answer::Decline(words))
     }
 
-    async fn answered(&self, command: Command, payload: &[u8]) -> Answer {
+    async fn answered(&self, command: Command, payload: &[u8]) -> Result<Answer, Crashed> {
         match timeout(self.within, run(command, payload)).await {
             Ok(Ok(output)) => self.judged(output),
-            Ok(Err(error)) => Answer::Decline(format!("{}: {error}", self.name)),
-            Err(_) => Answer::Decline(format!("{} did not end within {:?}", self.name, self.within)),
+            Ok(Err(error)) => Ok(Answer::Decline(format!("{}: {error}", self.name))),
+            Err(_) => Ok(self.too_late()),
         }
     }
 
-    fn judged(&self, output: Output) -> Answer {
+    pub(super) fn too_late(&self) -> Answer {
+        Answer::Decline(format!("{} did not end within {:?}", self.name, self.within))
+    }
+
+    fn judged(&self, output: Output) -> Result<Answer, Crashed> {
         if output.stdout.len() > PAYLOAD_BYTES_MAX {
-            return Answer::Decline(format!(
+            return Ok(Answer::Decline(format!(
                 "{} printed more than {PAYLOAD_BYTES_MAX} bytes",
                 self.name
-            ));
+            )));
         }
-        if output.success {
-            return Answer::Reply(Bytes::from(output.stdout));
+        if output.status.success() {
+            return Ok(Answer::Reply(Bytes::from(output.stdout)));
         }
-        self.failed(&output.stderr, &output.status)
+        self.failed(&output.stderr, output.status)
     }
 
-    pub(super) fn failed(&self, stderr: &[u8], status: &str) -> Answer {
+    pub(super) fn failed(&self, stderr: &[u8], status: ExitStatus) -> Result<Answer, Crashed> {
         let text = String::from_utf8_lossy(stderr);
-        match text.lines().map(str::trim).find(|line| !line.is_empty()) {
+        let said = text.lines().map(str::trim).find(|line| !line.is_empty());
+        if status.signal().is_some() {
+            let said = said.map_or_else(String::new, |line| format!(": {line}"));
+            return Err(Crashed(format!("{} was ended by {status}{said}", self.name)));
+        }
+        Ok(match said {
             Some(line) => Answer::Decline(line.into()),
             None => Answer::Decline(format!("{} failed: {status}", self.name)),
-        }
+        })
     }
 
     pub(super) fn command(&self, delivery: &Delivery, told: Option<&Bytes>) -> Command {
@@ -142,8 +156,7 @@ async fn run(mut command: Command, payload: &[u8]) -> io::Result<Output> {
     let ((), stdout, stderr): ((), io::Result<Vec<u8>>, _) = tokio::join!(feed, output, words(stderr));
     let status = child.wait().await?;
     Ok(Output {
-        success: status.success(),
-        status: status.to_string(),
+        status,
         stdout: stdout?,
         stderr: stderr?,
     })
@@ -203,6 +216,15 @@ mod tests {
     }
 
     async fn ahead(of: Option<&str>, script: &str, payload: &'static [u8], within: Duration) -> Answer {
+        run_on(of, script, payload, within).await.unwrap()
+    }
+
+    async fn run_on(
+        of: Option<&str>,
+        script: &str,
+        payload: &'static [u8],
+        within: Duration,
+    ) -> Result<Answer, Crashed> {
         let words = ["sh", "-c", script].map(String::from);
         let delivery = Delivery {
             exchange: ExchangeName::new("orders").unwrap(),
@@ -249,6 +271,23 @@ mod tests {
         assert_eq!(
             answer("sleep 60", b"", short).await,
             decline("sh did not end within 50ms")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_program_that_a_signal_ends_has_crashed() {
+        let long = Duration::from_secs(60);
+        let crashed = run_on(None, "echo out of paper >&2; kill -KILL $$", b"x", long).await;
+        let words = "sh was ended by signal: 9 (SIGKILL): out of paper".to_owned();
+        assert_eq!(crashed, Err(Crashed(words)));
+        let question = ["sh", "-c", "kill -KILL $$"].map(String::from);
+        let program = Program::new("--answer", &question, long).unwrap();
+        let answer = program
+            .answer_question(&ExchangeName::new("orders").unwrap(), b"?")
+            .await;
+        assert_eq!(
+            answer,
+            Answer::Decline("sh was ended by signal: 9 (SIGKILL)".into())
         );
     }
 

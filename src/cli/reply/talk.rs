@@ -8,7 +8,7 @@ use squall_kernel::limits::CHUNK_BYTES_MAX;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::time::timeout;
 
-use super::program::{Program, feed, words};
+use super::program::{Crashed, Program, feed, words};
 
 /// Answers with the lines of the payload.
 pub(super) async fn echo(payload: &Bytes, mut sender: ChunkSender) -> Answer {
@@ -26,11 +26,11 @@ impl Program {
         delivery: &Delivery,
         told: Option<&Bytes>,
         mut sender: ChunkSender,
-    ) -> Answer {
+    ) -> Result<Answer, Crashed> {
         match timeout(self.within, self.run_in_chunks(delivery, told, &mut sender)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Answer::Decline(format!("{}: {error}", self.name)),
-            Err(_) => Answer::Decline(format!("{} did not end within {:?}", self.name, self.within)),
+            Ok(Err(error)) => Ok(Answer::Decline(format!("{}: {error}", self.name))),
+            Err(_) => Ok(self.too_late()),
         }
     }
 
@@ -39,7 +39,7 @@ impl Program {
         delivery: &Delivery,
         told: Option<&Bytes>,
         sender: &mut ChunkSender,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<Result<Answer, Crashed>> {
         let mut child = self.command(delivery, told).spawn()?;
         let feed = feed(child.stdin.take(), &delivery.payload);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -55,9 +55,9 @@ impl Program {
         let status = child.wait().await?;
         sent?;
         if status.success() {
-            return Ok(Answer::Reply(Bytes::new()));
+            return Ok(Ok(Answer::Reply(Bytes::new())));
         }
-        Ok(self.failed(&stderr?, &status.to_string()))
+        Ok(self.failed(&stderr?, status))
     }
 }
 
