@@ -18,6 +18,7 @@ use crate::message::HandshakeMessage;
 use crate::reason::Refusal;
 use crate::registry::Introduction;
 
+mod admission;
 mod machine;
 mod process;
 

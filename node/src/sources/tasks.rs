@@ -6,7 +6,7 @@ use squall_kernel::tasks::{Backup, DeadLetter, QueueView, Standing, TaskQueue, T
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 
-use super::name_or_empty;
+use super::exchanges::name_or_empty;
 use crate::data::DataPlane;
 use crate::introspect::{NoTasks, TaskPage};
 

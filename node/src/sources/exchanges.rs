@@ -1,0 +1,124 @@
+//! The rows of exchanges: what the registry says of each, what this node has of it, and what it would do now.
+//!
+//! What does not live here: counting (`router`, `exchanges`), and one exchange's figures (`figures`).
+
+use std::collections::HashMap;
+
+use squall_kernel::id::{ExchangeId, NodeId};
+use squall_kernel::registry::{ExchangeRecord, Introduction, Registry};
+use squall_kernel::time::Span;
+use squall_proto::v1;
+
+use super::NodeSources;
+use crate::exchanges::OwnedExchange;
+use crate::router::ExchangeStats;
+
+impl NodeSources {
+    pub(super) fn exchange_rows(&self, registry: &Registry) -> Vec<v1::ExchangeRow> {
+        let stats: HashMap<_, _> = self
+            .data
+            .router
+            .stats()
+            .into_iter()
+            .map(|s| (s.exchange, s))
+            .collect();
+        let owned = self.owned();
+        let row = |record: &ExchangeRecord| {
+            self.exchange_row(registry, record, stats.get(&record.id), owned.get(&record.id))
+        };
+        registry.exchanges.values().map(row).collect()
+    }
+
+    fn exchange_row(
+        &self,
+        registry: &Registry,
+        record: &ExchangeRecord,
+        stats: Option<&ExchangeStats>,
+        owned: Option<&OwnedExchange>,
+    ) -> v1::ExchangeRow {
+        let acts = owned.is_some_and(|o| o.acting) && self.data.context.lease.holds(self.now());
+        let mut row = v1::ExchangeRow {
+            name: record.name.as_str().into(),
+            pattern: record.pattern.as_str().into(),
+            strategy: record.strategy.as_str().into(),
+            owner: name_or_empty(registry, record.owner),
+            epoch: record.epoch.0,
+            failover: record.failover.iter().map(|n| n.as_str().to_owned()).collect(),
+            handlers: owned.map_or(0, |o| o.handlers),
+            owned_here: acts,
+            moving_to: name_or_empty(registry, record.moving.map(|m| m.to)),
+            takeover: record.takeover.as_str().into(),
+            prefers: name_or_empty(
+                registry,
+                registry.preferred(record).filter(|id| record.owner != Some(*id)),
+            ),
+            ..v1::ExchangeRow::default()
+        };
+        if let Some(stats) = stats {
+            row.requests = stats.requests;
+            row.replies = stats.replies;
+            row.declined = stats.declined;
+            row.refused = stats.refused + stats.timeouts + stats.interrupted;
+            row.in_flight = stats.in_flight;
+            row.p50_us = stats.p50.0;
+            row.p99_us = stats.p99.0;
+        }
+        row
+    }
+
+    /// What this node would do now: as owner by its own process and lease, as router by where it would send a request.
+    pub(super) fn leader_rows(&self, registry: &Registry) -> Vec<v1::LeaderRow> {
+        let now = self.now();
+        let left = self.data.context.lease.left(now);
+        let owned = self.owned();
+        registry
+            .exchanges
+            .values()
+            .map(|record| leader_row(registry, record, &self.me, owned.get(&record.id), left))
+            .collect()
+    }
+
+    fn owned(&self) -> HashMap<ExchangeId, OwnedExchange> {
+        let owned = self.data.exchanges.owned().into_iter();
+        owned.map(|o| (o.exchange, o)).collect()
+    }
+}
+
+fn leader_row(
+    registry: &Registry,
+    record: &ExchangeRecord,
+    me: &Introduction,
+    owned: Option<&OwnedExchange>,
+    lease_left: Span,
+) -> v1::LeaderRow {
+    let acting = owned.is_some_and(|o| o.acting) && lease_left > Span::ZERO;
+    let role = match (owned, acting) {
+        (Some(_), true) => v1::LeaderRole::Owner,
+        (Some(_), false) => v1::LeaderRole::OwnerNoLease,
+        (None, _) => v1::LeaderRole::Router,
+    };
+    let believed_owner = match role {
+        v1::LeaderRole::Owner => me.name.as_str().to_owned(),
+        v1::LeaderRole::OwnerNoLease => String::new(),
+        _ => name_or_empty(registry, record.owner),
+    };
+    let leader = record.leader;
+    v1::LeaderRow {
+        exchange: record.name.as_str().into(),
+        role: role as i32,
+        epoch: owned.map_or(record.epoch.0, |o| o.epoch.0),
+        leader: leader
+            .map(|l| l.pid.text(&name_or_empty(registry, Some(l.pid.node))))
+            .unwrap_or_default(),
+        leader_epoch: leader.map_or(0, |l| l.epoch.0),
+        believed_owner,
+        lease_left_ms: if acting { lease_left.as_ms() } else { 0 },
+        moving_to: name_or_empty(registry, record.moving.map(|m| m.to)),
+    }
+}
+
+pub(super) fn name_or_empty(registry: &Registry, node: Option<NodeId>) -> String {
+    node.and_then(|id| registry.name_of(id))
+        .map(|n| n.as_str().to_owned())
+        .unwrap_or_default()
+}
