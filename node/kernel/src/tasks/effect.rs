@@ -67,7 +67,8 @@ pub enum TaskEffect {
         /// Why.
         why: LeaseEnd,
     },
-    /// A task has ended without a completion. Told again until [`TaskInput::Forwarded`] when it has to be passed on.
+    /// A task has ended without a completion. Told again until [`TaskInput::Forwarded`](super::TaskInput::Forwarded) when
+    /// it has to be passed on.
     DeadLettered {
         /// The letter.
         letter: DeadLetter,
