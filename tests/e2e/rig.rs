@@ -61,8 +61,18 @@ impl Lines {
     }
 
     /// The first line for which `wanted` gives something.
-    pub(crate) fn find<T>(&self, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn find<T>(&self, what: &str, wanted: impl FnMut(&str) -> Option<T>) -> T {
+        let found = self.find_until(Instant::now() + PATIENCE, what, wanted);
+        found.unwrap_or_else(|seen| panic!("the stream ended without {what}: {:#?}", tail(&seen)))
+    }
+
+    /// The same; gives the lines of a stream that ended without.
+    fn find_until<T>(
+        &self,
+        deadline: Instant,
+        what: &str,
+        mut wanted: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T, Vec<String>> {
         let mut seen = Vec::new();
         loop {
             match self
@@ -70,13 +80,11 @@ impl Lines {
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
                 Ok(line) => match wanted(&line) {
-                    Some(found) => return found,
+                    Some(found) => return Ok(found),
                     None => seen.push(line),
                 },
                 Err(RecvTimeoutError::Timeout) => panic!("no {what} in time; last lines: {:#?}", tail(&seen)),
-                Err(RecvTimeoutError::Disconnected) => {
-                    panic!("the stream ended without {what}: {:#?}", tail(&seen))
-                }
+                Err(RecvTimeoutError::Disconnected) => return Err(seen),
             }
         }
     }
@@ -341,12 +349,22 @@ pub(crate) fn owner_in(view: &Value, exchange: &str) -> Option<(String, u64)> {
     Some((owner.to_owned(), row["epoch"].as_u64()?))
 }
 
+/// Watches a headless view. The observer ends when no node answers within a few seconds: nodes that are still starting, on a
+/// machine that is busy, are asked anew.
 pub(crate) fn watch<T>(command: &mut Command, what: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> T {
-    let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
-    let lines = Lines::of(process.0.stdout.take().expect("piped"));
-    lines.find(what, |line| {
-        wanted(&serde_json::from_str(line).expect("a line of JSON"))
-    })
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+        let lines = Lines::of(process.0.stdout.take().expect("piped"));
+        let found = lines.find_until(deadline, what, |line| {
+            wanted(&serde_json::from_str(line).expect("a line of JSON"))
+        });
+        match found {
+            Ok(found) => return found,
+            Err(seen) if seen.is_empty() && Instant::now() < deadline => {}
+            Err(seen) => panic!("the stream ended without {what}: {:#?}", tail(&seen)),
+        }
+    }
 }
 
 /// True while a process of that id exists.

@@ -1,43 +1,57 @@
 //! Tasks: acknowledged once, carried out although their owner is killed (A3, A110, B3, I9).
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::rig::{Cluster, Lines, PATIENCE, Process};
+use crate::rig::{Cluster, Lines, PATIENCE, Process, owner_in};
+
+/// Submits a task until it is kept, twice. On a busy machine the other nodes may be too slow to be anybody's backup, and the
+/// owner too slow to hold its lease: both are waited for.
+fn kept_twice(cluster: &Cluster, payload: &str, id: &str) {
+    until(cluster, "list", |page| {
+        page["figures"]["backup"].is_string() && page["figures"]["doubled"] == true
+    });
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = cluster.run(&["task", "submit", "mails", payload, "--id", id, "--timeout", "20s"]);
+        let kept = String::from_utf8_lossy(&output.stdout);
+        if output.status.success() {
+            assert!(kept.contains("two copies"), "{kept}");
+            return;
+        }
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(Instant::now() < deadline, "{told}{}", cluster.logs());
+    }
+}
 
 /// A3, A110.
 #[test]
 fn acknowledged_tasks_are_carried_out_although_their_owner_is_killed() {
     let mut cluster = Cluster::start(3);
-    cluster.ok(&[
-        "exchange",
-        "declare",
-        "mails",
-        "--pattern",
-        "task",
-        "--failover",
-        "b,c,a",
-    ]);
-    for payload in ["first\n", "second\n"] {
-        let kept = cluster.ok(&["task", "submit", "mails", payload, "--timeout", "20s"]);
-        assert!(kept.contains("two copies"), "{kept}");
+    let mails = ["exchange", "declare", "mails", "--pattern", "task"];
+    cluster.ok(&[&mails[..], &["--failover", "b,c,a"]].concat());
+    for (payload, id) in [("first\n", "1"), ("second\n", "2")] {
+        kept_twice(&cluster, payload, id);
     }
+    let page = until(&cluster, "list", |page| page["figures"]["doubled"] == true);
+    let backup = page["figures"]["backup"].as_str().expect("a name").to_owned();
     let (owner, epoch) = cluster.owner("mails");
-    assert_eq!(owner, "b");
     cluster.kill(Cluster::index(&owner));
-    let mut worker = Process::spawn(
-        cluster
-            .client(&["task", "work", "mails", "--command", "cat"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null()),
-    );
+    let work = ["task", "work", "mails", "--wait", "60s", "--command", "cat"];
+    let mut worker = Process::spawn(cluster.client(&work).stdout(Stdio::piped()).stderr(Stdio::null()));
     let lines = Lines::of(worker.0.stdout.take().expect("piped"));
-    for payload in ["first", "second"] {
-        lines.find(payload, |line| (line == payload).then_some(()));
-    }
-    let later = cluster.ok(&[
+    // One that is given out again, since its worker's word was lost with an owner, comes later, or twice.
+    let mut missing = BTreeSet::from(["first", "second"]);
+    lines.find("both tasks", |line| {
+        missing.remove(line);
+        missing.is_empty().then_some(())
+    });
+    kept_twice(&cluster, "third\n", "3");
+    lines.find("third", |line| (line == "third").then_some(()));
+    let again = [
         "task",
         "submit",
         "mails",
@@ -45,23 +59,24 @@ fn acknowledged_tasks_are_carried_out_although_their_owner_is_killed() {
         "--id",
         "3",
         "--timeout",
-        "20s",
-    ]);
-    assert!(later.contains("two copies"), "{later}");
-    lines.find("third", |line| (line == "third").then_some(()));
-    let again = cluster.ok(&["task", "submit", "mails", "third\n", "--id", "3"]);
+        "60s",
+    ];
+    let again = cluster.ok(&again);
     assert!(again.contains("submitted before"), "{again}");
-    let (owner, next) = cluster.owner("mails");
-    assert_eq!(owner, "c", "its backup");
-    assert!(next > epoch, "{next} is not above {epoch}");
+    // What a node that lags behind says of the time before is not what is asked.
+    let (next, later) = cluster.watch("exchanges", |view| {
+        owner_in(view, "mails").filter(|(_, now)| *now > epoch)
+    });
+    assert_ne!(next, owner, "that one is dead");
+    // It moves on from an owner that is too slow to hold its lease.
+    assert!(
+        next == backup || later > epoch + 1,
+        "{next} owns it, {backup} had the copy"
+    );
 }
 
 fn listed(cluster: &Cluster, what: &str, more: &[&str]) -> Value {
-    let args: Vec<&str> = ["task", what, "mails", "--json"]
-        .iter()
-        .chain(more)
-        .copied()
-        .collect();
+    let args = [&["task", what, "mails", "--json"][..], more].concat();
     serde_json::from_str(&cluster.ok(&args)).expect("JSON")
 }
 
@@ -73,15 +88,17 @@ fn states(page: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Asks again until the page is as wanted.
+/// Asks again until the page is as wanted. Between two owners there is nobody to ask.
 fn until(cluster: &Cluster, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let page = listed(cluster, what, &[]);
-        if wanted(&page) {
+        let output = cluster.run(&["task", what, "mails", "--json"]);
+        let page = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if output.status.success() && wanted(&page) {
             return page;
         }
-        assert!(Instant::now() < deadline, "{page:#}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(Instant::now() < deadline, "{page:#}{told}");
     }
 }
 

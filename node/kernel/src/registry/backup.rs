@@ -1,5 +1,6 @@
 //! Who holds the second copy of an exchange's tasks. Part of every change: the registry that takes a backup's life names the
-//! next one in the same breath, so that "no backup" always means that there is no other node.
+//! next one in the same breath, so that "no backup" always means that there is no other node that is fit to be one: draining and
+//! weak ones are not.
 //!
 //! What does not live here: the copy (`tasks`), and who keeps it up to date (the shell).
 
