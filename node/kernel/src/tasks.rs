@@ -206,8 +206,8 @@ impl TaskQueue {
         known
     }
 
-    /// When the queue next needs a `Tick`, if it waits for something. A tick without the right to act changes nothing, so
-    /// whoever has lost it ticks when it is back.
+    /// When the queue next needs a `Tick`, if it waits for something. A tick without the right to act changes nothing: then
+    /// one is needed a little later, until the right is back.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         if self.over {

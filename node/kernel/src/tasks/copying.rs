@@ -286,9 +286,14 @@ impl Copying {
         }
     }
 
-    /// When entries have to be sent again.
+    /// When entries have to be sent again; at once when something could go, and did not for want of the right to act.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        (self.sent > self.acknowledged).then_some(self.sent_at + limits::TASK_RESEND)
+        let held_up = self.held.front().is_some_and(|(v, _)| *v <= self.durable);
+        let under_way = self.sent > self.acknowledged;
+        if held_up || (!under_way && !self.out.is_empty()) {
+            return Some(self.sent_at);
+        }
+        under_way.then_some(self.sent_at + limits::TASK_RESEND)
     }
 }
 

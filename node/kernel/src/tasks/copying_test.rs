@@ -31,6 +31,31 @@ fn without_another_node_the_acknowledgement_says_single_copy() {
 }
 
 #[test]
+fn what_could_not_go_without_the_right_to_act_goes_with_the_next_tick() {
+    let mut rig = Rig::without_backup(|_| {});
+    let back = core::mem::replace(&mut rig.lease_until, rig.now);
+    assert_eq!(
+        rig.backup(Backup::On(BACKUP)),
+        NONE,
+        "named while the lease is out"
+    );
+    assert!(
+        rig.queue.next_timeout().is_some_and(|at| at <= rig.now),
+        "looked at again, although nothing else happens"
+    );
+    rig.lease_until = back;
+    assert_eq!(rig.step(&TaskInput::Tick), NONE);
+    assert!(rig.queue.is_doubled() && rig.queue.next_timeout().is_none());
+
+    let sent = rig.raw(&TaskInput::Submit(submit(1, 1)));
+    rig.lease_until = rig.now;
+    assert_eq!(rig.pass_on(sent), NONE, "acknowledged while the lease is out");
+    assert!(rig.queue.next_timeout().is_some_and(|at| at <= rig.now));
+    rig.lease_until = back;
+    assert_eq!(rig.step(&TaskInput::Tick), ["accept 9/1 as 1.1: two copies"]);
+}
+
+#[test]
 fn when_the_backup_is_lost_acknowledgements_wait_for_the_next_one() {
     let mut rig = Rig::new(|_| {});
     let on_its_way = rig.raw(&TaskInput::Submit(submit(1, 1)));
