@@ -3,21 +3,25 @@
 //! Whatever becomes of owner, proxies and links: nobody gets a publish twice, and an id that the owner remembers is taken
 //! once, by the next owner too where it knows what the one before remembered. One node passes a publish on to another once,
 //! and two do so only where that one goes over from one to the other. No frame goes to a node that never had a subscriber
-//! for it, unless there are proxies or it was to be the owner.
+//! for it, unless there are proxies or it was to be the owner. And what is confirmed as received is with every subscriber that
+//! was told, before it was published, that it gets everything.
 
 mod ids;
+mod received;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{ExchangeId, NodeId, Pid};
 use squall_kernel::keys::{Key, KeyPattern};
+use squall_kernel::publishing::Confirm;
 
 use super::recent::Recent;
 use super::{Breach, Id, Invariant, Verdict};
 use crate::history::{Event, PublishEvent, What};
 use crate::limits::{GRANTS_REMEMBERED, REQUESTS_REMEMBERED};
 use ids::Ids;
+use received::Received;
 
 /// The subscribers of an exchange.
 #[derive(Debug, Default)]
@@ -42,6 +46,7 @@ pub struct OneCopy {
     subscribers: Recent<ExchangeId, Subscribers>,
     owners: BTreeMap<ExchangeId, NodeId>,
     ids: Ids,
+    received: Received,
     judged: u64,
 }
 
@@ -54,6 +59,7 @@ impl Default for OneCopy {
             subscribers: Recent::new(GRANTS_REMEMBERED),
             owners: BTreeMap::new(),
             ids: Ids::default(),
+            received: Received::default(),
             judged: 0,
         }
     }
@@ -116,6 +122,15 @@ impl OneCopy {
         Ok(())
     }
 
+    fn confirmed(&mut self, event: &Event, exchange: ExchangeId, publish: RequestKey) -> Result<(), Breach> {
+        let got = |subscriber| self.got.get(&(publish, subscriber)).is_some();
+        let Some((subscriber, told)) = self.received.confirmed(exchange, publish, got) else {
+            return Ok(());
+        };
+        let text = format!("publish {publish} was confirmed as received, and {subscriber} has not got it");
+        Err(Breach::new(self.id(), Some(&told), event, text))
+    }
+
     /// Nobody has got what is tried again.
     fn again(&mut self, publish: RequestKey) {
         self.passed.retain(|(of, _), _| *of != publish);
@@ -130,9 +145,17 @@ impl OneCopy {
 
     fn publish(&mut self, event: &Event, exchange: ExchangeId, what: &PublishEvent) -> Result<(), Breach> {
         match what {
-            PublishEvent::Begun { publish, key, .. } => {
+            PublishEvent::Begun {
+                publish,
+                key,
+                confirm,
+                ..
+            } => {
                 if let Ok(key) = Key::new(key) {
-                    self.keys.insert(*publish, key);
+                    self.keys.insert(*publish, key.clone());
+                    if *confirm == Confirm::Received {
+                        self.received.begun(*publish, key);
+                    }
                 }
             }
             PublishEvent::Again { publish } => self.again(*publish),
@@ -153,11 +176,20 @@ impl OneCopy {
                 asked.entry(event.node).or_default().insert(pattern.clone());
             }
             PublishEvent::Above { node } => self.above(event.node, exchange, *node),
-            PublishEvent::Taken { id: None, .. }
-            | PublishEvent::Confirmed { .. }
-            | PublishEvent::Subscribed { .. }
-            | PublishEvent::Unsubscribed { .. }
-            | PublishEvent::Unheard { .. } => {}
+            PublishEvent::Subscribed { subscriber, pattern } => {
+                self.received.subscribed(event, exchange, *subscriber, pattern);
+            }
+            PublishEvent::Unsubscribed { subscriber } => self.received.unsubscribed(exchange, *subscriber),
+            PublishEvent::Unheard { nodes } => {
+                for node in nodes {
+                    self.received.gone(*node, Some(exchange));
+                }
+            }
+            PublishEvent::Confirmed {
+                publish,
+                known: false,
+            } => return self.confirmed(event, exchange, *publish),
+            PublishEvent::Taken { id: None, .. } | PublishEvent::Confirmed { known: true, .. } => {}
         }
         Ok(())
     }
@@ -173,6 +205,7 @@ impl Invariant for OneCopy {
     }
 
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
+        self.received.goes_on();
         match &event.what {
             What::Publish { exchange, what } => return self.publish(event, *exchange, what),
             What::Own { exchange, epoch } => self.ids.owned(*exchange, *epoch),
@@ -180,6 +213,10 @@ impl Invariant for OneCopy {
                 self.owners.insert(*exchange, *owner);
                 self.of(*exchange).heirs.insert(*owner);
             }
+            What::Ended { .. } => self.received.ended(event.node),
+            What::Lost { lost, .. } => self.received.lost(*lost, event.node),
+            What::Up { node } => self.received.up(*node, event.node),
+            What::Deleted { exchange } => self.received.deleted(*exchange),
             _ => {}
         }
         Ok(())

@@ -121,3 +121,68 @@ fn an_id_is_taken_once_as_long_as_owners_tell_each_other() {
 fn without_publishes_nothing_is_said() {
     unknown(OneCopy::default(), &subscribed());
 }
+
+fn confirmed(ms: u64, known: bool) -> Event {
+    let publish = request(1);
+    news(ms, 9, PublishEvent::Confirmed { publish, known })
+}
+
+#[test]
+fn what_is_confirmed_as_received_is_with_all_who_were_told_before_that_they_get_it() {
+    let story = |more: &[Event]| {
+        let mut story = subscribed();
+        story.extend([begun(3, 1, Confirm::Received), got(4, 1, 1)]);
+        story.extend(more.iter().cloned());
+        story.push(confirmed(6, false));
+        story
+    };
+    let text = broken(OneCopy::default(), &story(&[])).text;
+    assert!(text.contains("has not got it"), "{text}");
+    holds(OneCopy::default(), &story(&[got(5, 1, 2)]));
+    // Told after the publish had begun.
+    let late = PublishEvent::Subscribed {
+        subscriber: handler(3),
+        pattern: "#".to_owned(),
+    };
+    holds(OneCopy::default(), &story(&[got(5, 1, 2), news(5, 3, late)]));
+    // The publisher waited for less, or was told that the id is known.
+    let mut less = subscribed();
+    less.extend([begun(3, 1, Confirm::Accepted), got(4, 1, 1), confirmed(6, false)]);
+    holds(OneCopy::default(), &less);
+    let mut known = subscribed();
+    known.extend([begun(3, 1, Confirm::Received), got(4, 1, 1), confirmed(6, true)]);
+    holds(OneCopy::default(), &known);
+}
+
+#[test]
+fn nothing_is_promised_on_nodes_that_end_or_are_held_for_lost() {
+    let lost = |ms| {
+        let (lost, before) = (NodeId(2), squall_kernel::id::Boot(2));
+        at(ms, 1, What::Lost { lost, before })
+    };
+    let up = |ms| at(ms, 1, What::Up { node: NodeId(2) });
+    let told = |ms| {
+        let (subscriber, pattern) = (handler(2), "#".to_owned());
+        news(ms, 2, PublishEvent::Subscribed { subscriber, pattern })
+    };
+    let published = || {
+        [
+            begun(10, 1, Confirm::Received),
+            got(11, 1, 1),
+            confirmed(12, false),
+        ]
+    };
+    let story = |before: &[Event]| [subscribed(), before.to_vec(), published().to_vec()].concat();
+    broken(OneCopy::default(), &story(&[]));
+    holds(
+        OneCopy::default(),
+        &story(&[at(3, 2, What::Ended { graceful: false })]),
+    );
+    holds(OneCopy::default(), &story(&[lost(3)]));
+    holds(OneCopy::default(), &story(&[lost(3), told(4)]));
+    broken(OneCopy::default(), &story(&[lost(3), up(4), told(5)]));
+    let unheard = PublishEvent::Unheard {
+        nodes: vec![NodeId(2)],
+    };
+    holds(OneCopy::default(), &story(&[news(3, 1, unheard)]));
+}

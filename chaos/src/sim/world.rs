@@ -153,6 +153,8 @@ pub struct World {
     scheduled: u64,
     steps: u64,
     extended: u64,
+    /// When a node started again, last.
+    restarted_at: Instant,
     /// Faults that act now, by their place in the plan, with their beginning.
     active: BTreeMap<usize, Instant>,
     deck: Deck,
@@ -194,6 +196,7 @@ impl World {
             scheduled: 0,
             steps: 0,
             extended: 0,
+            restarted_at: Instant(0),
             active: BTreeMap::new(),
             deck: Deck::new(plan),
             rng: Rng::fork(plan.seed, "world"),
@@ -262,8 +265,9 @@ impl World {
             return false;
         };
         if due == Due::Settle {
-            if (self.moves() || self.writes()) && self.extended < EXTENSIONS_MAX {
-                self.extended += 1;
+            let open = (self.moves() || self.writes()) && self.extended < EXTENSIONS_MAX;
+            if open || self.recovers() {
+                self.extended += u64::from(open);
                 self.after(EXTENSION, Due::Settle);
                 return true;
             }
@@ -281,6 +285,14 @@ impl World {
     fn moves(&self) -> bool {
         let mut hosts = self.places.iter().filter_map(|place| place.host.as_ref());
         hosts.any(|host| host.registry().exchanges.values().any(|e| e.moving.is_some()))
+    }
+
+    /// True while a node that was taken down has not had the time to be well again: one that hands many exchanges over first
+    /// goes late.
+    fn recovers(&self) -> bool {
+        let time = Span(self.plan.liveness.0 / 2);
+        let starts = |Reverse(it): &Reverse<Scheduled>| matches!(it.due, Due::Start(_));
+        self.now < self.restarted_at + time || self.due.iter().any(starts)
     }
 
     /// True while some node has not heard of a registry write that another one has applied.

@@ -44,6 +44,8 @@ pub struct Subscriptions {
     fence: Fence,
     epoch: Epoch,
     upstream: Upstream,
+    /// Some node has got its publishes from here.
+    has_passed_on: bool,
     /// The next owner was told all that is known here: what comes now is confirmed by that one, or once the move is cancelled.
     handed_off: bool,
     /// The node above before this one: its events still count.
@@ -95,6 +97,7 @@ impl Subscriptions {
             fence: Fence::default(),
             epoch: Epoch(0),
             upstream: Upstream::Nowhere,
+            has_passed_on: false,
             handed_off: false,
             previous: None,
             counter: start,
@@ -143,6 +146,7 @@ impl Subscriptions {
             In::NodeLost { node, incarnation } => self.node_lost(node, incarnation),
             In::Upstream { epoch, upstream } => self.retarget(epoch, upstream, out),
             In::Relinked { node } | In::SnapshotAsked { by: node } => self.tell(node, out),
+            In::Forgotten => self.join_again(out),
             In::Confirmed { by, stamp } => self.confirmed(by, stamp, out),
             In::Refused { by, reason, patterns } => self.refused(by, reason, &patterns, out),
             In::Resume { epoch, state } => {
@@ -267,6 +271,19 @@ impl Subscriptions {
         }
     }
 
+    /// True when some node above sends what is wanted here, and has heard of it from this run and since this node was last
+    /// forgotten. What comes before that was meant for whoever was here before, and for nodes that have left since.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        self.confirmed >= self.joins_at || self.previous.is_some_and(|it| !it.left)
+    }
+
+    /// True when some node has got its publishes from here, though it may have left.
+    #[must_use]
+    pub const fn has_passed_on(&self) -> bool {
+        self.has_passed_on
+    }
+
     /// Epoch of the exchange, as the registry has it.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
@@ -332,6 +349,7 @@ impl Subscriptions {
     ) {
         // Leaving is no effect to be fenced: it takes place under any epoch, and what the node has announced later stands.
         let leaves = interest == Interest::Leave;
+        self.has_passed_on |= !leaves;
         match self.admit(stamp.epoch) {
             Ok(_pass) => self.downstreams.take(&mut self.table, node, stamp, interest, out),
             Err(_) if leaves => self.downstreams.take(&mut self.table, node, stamp, interest, out),

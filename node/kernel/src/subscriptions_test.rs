@@ -396,3 +396,41 @@ fn a_node_that_never_served_is_left_at_once() {
         .collect();
     assert_eq!(out, ["announce 1/6/4 to 2: leave"]);
 }
+
+#[test]
+fn a_table_is_joined_once_the_node_above_has_heard_of_it_and_until_it_is_forgotten() {
+    let mut it = at(Upstream::At(ABOVE));
+    assert!(!it.is_joined(), "what comes now is for the run before");
+    confirm(&mut it, 1);
+    assert!(it.is_joined());
+    let over = In::Upstream {
+        epoch: EPOCH,
+        upstream: Upstream::At(NodeId(7)),
+    };
+    let told = step(&mut it, over);
+    assert!(it.is_joined(), "the one before serves on");
+    assert_eq!(told.len(), 1);
+    step(&mut it, In::Forgotten);
+    assert!(!it.is_joined());
+    confirm(&mut it, 9);
+    assert!(!it.is_joined(), "the word of a node that was left");
+    let by_the_new = |counter| In::Confirmed {
+        by: NodeId(7),
+        stamp: stamp(1, EPOCH, counter),
+    };
+    step(&mut it, by_the_new(2));
+    assert!(!it.is_joined(), "of an announcement before that");
+    step(&mut it, by_the_new(3));
+    assert!(it.is_joined());
+}
+
+#[test]
+fn whoever_has_passed_on_is_remembered_when_all_have_left() {
+    let mut it = at(Upstream::At(ABOVE));
+    step(&mut it, below(1, Interest::Leave));
+    assert!(!it.has_passed_on());
+    step(&mut it, below(2, snapshot(&["a"])));
+    step(&mut it, below(2, Interest::Leave));
+    assert_eq!(it.downstream_nodes(), 0);
+    assert!(it.has_passed_on());
+}

@@ -177,9 +177,16 @@ impl Running {
     /// To the subscribers here, and to the nodes that get their publishes from this one.
     fn event_arrived(&mut self, mut frame: Frame) {
         let receivers = self.receivers();
-        if receivers == 0 && !self.joined {
-            // Meant for the run before this one, and for whom that passed it on to.
-            return self.strange(&frame, NoReply::Moved);
+        if !self.vouches() {
+            // Meant for the run before this one, or for nodes that it was passed on to and that have left.
+            let reason = if receivers == 0 {
+                NoReply::Moved
+            } else {
+                NoReply::Interrupted
+            };
+            self.strange(&frame, reason);
+            frame.signature = Confirm::Accepted.number();
+            return self.pass_on(&frame, &[]);
         }
         if receivers == 0 {
             return self.answer(&frame, Status::Reply, Bytes::new());
@@ -194,6 +201,20 @@ impl Running {
             }
         };
         self.pass_on(&frame, &places);
+    }
+
+    /// True when those here, and behind this node, are all that the node above meant. Whoever has passed publishes on may be
+    /// held for lost and not know it: nodes leave it without a word, and what was on its way is not for them any more. It has
+    /// no lease then, until it knows of its next tenure.
+    fn vouches(&self) -> bool {
+        if !self.core.has_passed_on() {
+            return self.core.is_joined();
+        }
+        // The lease first: what it was given for is in the registry by then.
+        let leased = self.context.lease.until() > self.context.clock.now();
+        let registry = self.context.registry();
+        let tenure = registry.nodes.get(&self.context.node).map(|me| me.tenure);
+        leased && tenure == self.tenure && self.core.is_joined()
     }
 
     /// A publish that no owner took.

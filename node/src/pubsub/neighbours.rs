@@ -44,10 +44,7 @@ impl Running {
             News::Interest { stamp, interest } => {
                 self.interest(from, stamp, interest);
             }
-            News::Confirmed { stamp } => {
-                self.joined |= self.core.upstream() == Upstream::At(from);
-                self.step(Input::Confirmed { by: from, stamp });
-            }
+            News::Confirmed { stamp } => self.step(Input::Confirmed { by: from, stamp }),
             News::Refused { reason, patterns } => self.step(Input::Refused {
                 by: from,
                 reason,
@@ -167,6 +164,8 @@ impl Running {
         }
         .into_iter();
         let mut interest = self.core.state().into_iter();
+        // Who has not heard from all nodes leaves it to the next owner to ask them.
+        let whole = self.awaited.is_empty();
         self.step(Input::HandedOff);
         loop {
             let (part, these): (Vec<MovedInterest>, DedupState) = (
@@ -180,7 +179,7 @@ impl Running {
                     epoch,
                     interest: part,
                     ids: these,
-                    last,
+                    last: last && whole,
                 },
             );
             if last {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use squall_kernel::dedup::DedupWindow;
-use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid, Revision};
+use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid, Revision, Tenure};
 use squall_kernel::keys::KeyPattern;
 use squall_kernel::reason::SubscribeRefusal;
 use squall_kernel::registry::{ExchangeRecord, Settings};
@@ -56,8 +56,8 @@ pub(super) struct Running {
     pub(super) missed: BTreeMap<NodeId, Instant>,
     /// The exchange has had proxies: whoever is lost may have passed publishes on.
     pub(super) proxied: bool,
-    /// The node above has taken something in: what it sends is what is wanted here.
-    pub(super) joined: bool,
+    /// This node's tenure, as the registry that was followed last had it.
+    pub(super) tenure: Option<Tenure>,
     pub(super) standing: Standing,
     /// Proxies that this node has got publishes from, and has not left.
     pub(super) used: BTreeSet<NodeId>,
@@ -111,7 +111,7 @@ impl Running {
             handed: None,
             missed: BTreeMap::new(),
             proxied: false,
-            joined: false,
+            tenure: None,
             standing: Standing::default(),
             used: BTreeSet::new(),
             leaving: BTreeMap::new(),
@@ -227,10 +227,8 @@ impl Running {
             return false;
         }
         self.others_lost(&lost);
-        if let Upstream::At(node) = self.core.upstream()
-            && orders.back
-        {
-            self.step(SubscriptionInput::Relinked { node });
+        if orders.back {
+            self.step(SubscriptionInput::Forgotten);
         }
         for node in orders.missed {
             self.miss(node);
@@ -249,10 +247,10 @@ impl Running {
         };
         let epoch = record.epoch;
         self.followed = registry.revision;
+        self.tenure = registry.nodes.get(&self.context.node).map(|me| me.tenure);
         self.proxied |= !record.proxies.is_empty();
         let upstream = self.choose_upstream(record, &registry);
         self.owner = record.owner;
-        self.joined &= upstream == self.core.upstream();
         self.step(SubscriptionInput::Upstream { epoch, upstream });
         match upstream {
             Upstream::Root if self.owns != Some(epoch) => self.begin_to_own(record),

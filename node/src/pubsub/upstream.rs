@@ -29,7 +29,7 @@ impl Running {
         let here = self.context.node;
         let owner = match record.owner {
             None => return Upstream::Nowhere,
-            Some(owner) if owner == here => return Upstream::Root,
+            Some(owner) if owner == here => return self.as_owner(registry),
             Some(owner) => owner,
         };
         let passes_on = record.proxies.contains(&here) || self.core.downstream_nodes() > 0;
@@ -64,6 +64,16 @@ impl Running {
         };
         let chosen = Nearest::at(Some(current)).choose(here, &candidates);
         Upstream::At(chosen.unwrap_or(owner))
+    }
+
+    /// A run that starts with what the one before knew is no owner yet, and may never be.
+    fn as_owner(&self, registry: &Registry) -> Upstream {
+        let me = registry.nodes.get(&self.context.node);
+        if me.is_some_and(|me| me.is_up() && me.incarnation == self.context.incarnation) {
+            Upstream::Root
+        } else {
+            Upstream::Nowhere
+        }
     }
 
     /// Tells the node above what is wanted, or a node that it is left: a proxy not before what is on its way through it is
@@ -129,8 +139,7 @@ impl Running {
         if let Upstream::At(above) = self.core.upstream()
             && lost.contains(&above)
         {
-            self.joined = false;
-            self.step(Input::Relinked { node: above });
+            self.step(Input::Forgotten);
         }
     }
 

@@ -48,7 +48,6 @@ struct Table {
     /// Nodes that missed something, and when they are told again.
     missed: BTreeMap<NodeId, Instant>,
     proxied: bool,
-    joined: bool,
     standing: Standing,
     used: BTreeSet<NodeId>,
     leaving: BTreeMap<NodeId, (Instant, Stamp)>,
@@ -82,7 +81,6 @@ impl Table {
             handed: None,
             missed: BTreeMap::new(),
             proxied: false,
-            joined: false,
             standing: Standing::default(),
             used: BTreeSet::new(),
             leaving: BTreeMap::new(),
@@ -218,10 +216,7 @@ impl Host {
 
     /// A node that was held for lost has told the one above in vain.
     fn announce_anew(&mut self, now: Instant, id: ExchangeId) {
-        let above = self.tables.get(id).map(|table| table.core.upstream());
-        if let Some(Upstream::At(node)) = above {
-            self.table_step(now, id, Input::Relinked { node });
-        }
+        self.table_step(now, id, Input::Forgotten);
     }
 
     fn table_changed(&mut self, now: Instant, id: ExchangeId, lost: &[(NodeId, Incarnation)]) {
@@ -258,7 +253,6 @@ impl Host {
         table.proxied |= !record.proxies.is_empty();
         table.owner = record.owner;
         let before = table.core.upstream();
-        table.joined &= upstream == before;
         if upstream != before {
             let node = match upstream {
                 Upstream::At(node) => Some(node),

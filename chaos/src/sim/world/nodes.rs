@@ -25,6 +25,7 @@ impl World {
             return;
         }
         place.run += 1;
+        let again = place.run > 1;
         let calendar = place.calendar_ms + i64::try_from(now.0 / 1000).expect("a short run");
         let shown = u64::try_from(calendar.max(0)).expect("not negative");
         place.incarnation = Incarnation(shown.max(place.incarnation.0 + 1));
@@ -48,6 +49,9 @@ impl World {
         let local = place.clock.local(now);
         place.host = Some(Host::new(local, config));
         self.event(seat, What::Started { incarnation });
+        if again {
+            self.restarted_at = now;
+        }
         if run > 1 && self.plan.voter_ids().contains(&id) {
             self.event(seat, What::Mark(Mark::VoterRestarted));
         }

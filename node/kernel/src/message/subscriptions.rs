@@ -61,7 +61,7 @@ pub enum SubscriptionNews {
         interest: Vec<MovedInterest>,
         /// Ids of publishes.
         ids: DedupState,
-        /// No further part follows.
+        /// No further part follows, and the owner before had heard from all nodes: the next one need not ask them.
         last: bool,
     },
 }

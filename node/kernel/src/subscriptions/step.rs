@@ -129,6 +129,8 @@ pub enum SubscriptionInput {
         /// Node.
         node: NodeId,
     },
+    /// The node above knows nothing of this one any more: it was lost, or this one was held for lost.
+    Forgotten,
     /// A node asks for a snapshot of what this one wants.
     SnapshotAsked {
         /// Asker.

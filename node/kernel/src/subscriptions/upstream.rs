@@ -70,6 +70,15 @@ impl Subscriptions {
         }
     }
 
+    /// Nodes above know nothing of this one any more.
+    pub(super) fn join_again(&mut self, out: &mut Vec<SubscriptionEffect>) {
+        self.previous = None;
+        if let Upstream::At(node) = self.upstream {
+            self.snapshot(node, out);
+            self.joins_at = self.counter;
+        }
+    }
+
     fn snapshot(&mut self, to: NodeId, out: &mut Vec<SubscriptionEffect>) {
         self.table.unannounce();
         self.downstreams.unowe();

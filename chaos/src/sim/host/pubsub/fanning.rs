@@ -183,14 +183,16 @@ impl Host {
     /// To the subscribers here, and to the nodes that get their publishes from this one.
     fn event_arrived(&mut self, now: Instant, mut frame: Frame) {
         let receivers = self.receivers(frame.exchange);
-        let joined = self
-            .tables
-            .by_exchange
-            .get(&frame.exchange)
-            .is_some_and(|t| t.joined);
-        if receivers == 0 && !joined {
-            // Meant for the run before this one, and for whom that passed it on to.
-            return self.strange(&frame, NoReply::Moved);
+        if !self.vouches(now, frame.exchange) {
+            // Meant for the run before this one, or for nodes that it was passed on to and that have left.
+            let reason = if receivers == 0 {
+                NoReply::Moved
+            } else {
+                NoReply::Interrupted
+            };
+            self.strange(&frame, reason);
+            frame.signature = Confirm::Accepted.number();
+            return self.pass_on(now, &frame, &[]);
         }
         if receivers == 0 {
             return self.answer_publish(&frame, Status::Reply, Bytes::new());
@@ -209,6 +211,12 @@ impl Host {
             self.event(What::Mark(Mark::ProxyPassedOn));
         }
         self.pass_on(now, &frame, &places);
+    }
+
+    /// True when those here, and behind this node, are all that the node above meant.
+    fn vouches(&self, now: Instant, exchange: ExchangeId) -> bool {
+        let core = self.tables.by_exchange.get(&exchange).map(|table| &table.core);
+        core.is_some_and(|core| core.is_joined() && (!core.has_passed_on() || self.lease_until > now))
     }
 
     /// A publish that no owner took. False when the exchange is no publish-subscribe exchange.

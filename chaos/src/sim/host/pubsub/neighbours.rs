@@ -81,10 +81,7 @@ impl Host {
         let Some(table) = self.tables.get(id) else { return };
         match news {
             News::Interest { stamp, interest } => self.interest(now, id, (from, stamp), interest),
-            News::Confirmed { stamp } => {
-                table.joined |= table.core.upstream() == Upstream::At(from);
-                self.table_step(now, id, Input::Confirmed { by: from, stamp });
-            }
+            News::Confirmed { stamp } => self.table_step(now, id, Input::Confirmed { by: from, stamp }),
             News::Refused { reason, patterns } => {
                 let by = from;
                 self.table_step(now, id, Input::Refused { by, reason, patterns });
@@ -203,6 +200,7 @@ impl Host {
             .map_or_else(Vec::new, |window| window.state(now, INTEREST_PATTERNS_MAX))
             .into_iter();
         let mut interest = table.core.state().into_iter();
+        let whole = table.awaited.is_empty();
         self.table_step(now, id, Input::HandedOff);
         loop {
             let part: Vec<MovedInterest> = interest.next().into_iter().collect();
@@ -212,7 +210,7 @@ impl Host {
                 epoch,
                 interest: part,
                 ids: these,
-                last,
+                last: last && whole,
             };
             self.tell_table(now, id, to, news);
             if last {

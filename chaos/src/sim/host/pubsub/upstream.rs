@@ -32,7 +32,7 @@ impl Host {
         };
         let owner = match record.owner {
             None => return Upstream::Nowhere,
-            Some(owner) if owner == me => return Upstream::Root,
+            Some(owner) if owner == me => return self.as_owner(registry),
             Some(owner) => owner,
         };
         let passes_on = record.proxies.contains(&me) || table.core.downstream_nodes() > 0;
@@ -127,6 +127,16 @@ impl Host {
         self.say_gathered(now, id);
     }
 
+    /// A run that starts with what the one before knew is no owner yet, and may never be.
+    fn as_owner(&self, registry: &Registry) -> Upstream {
+        let me = registry.nodes.get(&self.id());
+        if me.is_some_and(|me| me.is_up() && me.incarnation == self.config.me.incarnation) {
+            Upstream::Root
+        } else {
+            Upstream::Nowhere
+        }
+    }
+
     /// Nodes were lost, and with them, perhaps, what they passed on.
     pub(super) fn others_lost(&mut self, now: Instant, id: ExchangeId, lost: &[NodeId]) {
         let Some(table) = self.tables.get(id).filter(|_| !lost.is_empty()) else {
@@ -140,8 +150,7 @@ impl Host {
         if let Upstream::At(above) = table.core.upstream()
             && lost.contains(&above)
         {
-            table.joined = false;
-            self.table_step(now, id, Input::Relinked { node: above });
+            self.table_step(now, id, Input::Forgotten);
         }
     }
 

@@ -1,0 +1,138 @@
+//! What `received` promises: whoever was told that it gets everything, before the publish began, has it when its publisher is
+//! told so.
+//!
+//! Nothing is promised to subscribers on nodes that ended, were held for lost, or were given up waiting for by an owner.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use squall_kernel::exchange::RequestKey;
+use squall_kernel::id::{ExchangeId, NodeId, Pid};
+use squall_kernel::keys::{Key, KeyPattern};
+
+use super::super::recent::Recent;
+use crate::history::Event;
+use crate::limits::{HANDLERS_REMEMBERED, REQUESTS_REMEMBERED};
+
+/// Told to a subscriber that runs.
+#[derive(Debug)]
+struct Promise {
+    /// How many events had been seen.
+    since: u64,
+    pattern: KeyPattern,
+    told: Event,
+}
+
+/// A publish whose publisher waits for that word.
+#[derive(Debug)]
+struct Open {
+    begun: u64,
+    key: Key,
+}
+
+/// Promises to subscribers, and publishes they are for.
+#[derive(Debug)]
+pub(super) struct Received {
+    seen: u64,
+    promises: Recent<(ExchangeId, Pid), Vec<Promise>>,
+    open: Recent<RequestKey, Open>,
+    /// Nodes that are held for lost, by whom.
+    lost: BTreeMap<NodeId, BTreeSet<NodeId>>,
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Self {
+            seen: 0,
+            promises: Recent::new(HANDLERS_REMEMBERED),
+            open: Recent::new(REQUESTS_REMEMBERED),
+            lost: BTreeMap::new(),
+        }
+    }
+}
+
+impl Received {
+    /// One more event happens.
+    pub(super) fn goes_on(&mut self) {
+        self.seen += 1;
+    }
+
+    pub(super) fn begun(&mut self, publish: RequestKey, key: Key) {
+        let begun = self.seen;
+        self.open.insert(publish, Open { begun, key });
+    }
+
+    pub(super) fn subscribed(&mut self, event: &Event, exchange: ExchangeId, subscriber: Pid, pattern: &str) {
+        let pattern = match KeyPattern::new(pattern) {
+            // A node that is held for lost and does not know it says what it cannot keep.
+            Ok(pattern) if !self.lost.contains_key(&event.node) => pattern,
+            _ => return,
+        };
+        let of = (exchange, subscriber);
+        let promise = Promise {
+            since: self.seen,
+            pattern,
+            told: event.clone(),
+        };
+        match self.promises.get_mut(&of) {
+            Some(promises) => promises.push(promise),
+            None => {
+                self.promises.insert(of, vec![promise]);
+            }
+        }
+    }
+
+    pub(super) fn unsubscribed(&mut self, exchange: ExchangeId, subscriber: Pid) {
+        self.promises.remove(&(exchange, subscriber));
+    }
+
+    pub(super) fn lost(&mut self, lost: NodeId, says: NodeId) {
+        self.lost.entry(lost).or_default().insert(says);
+        self.gone(lost, None);
+    }
+
+    pub(super) fn up(&mut self, up: NodeId, says: NodeId) {
+        if let Some(by) = self.lost.get_mut(&up) {
+            by.remove(&says);
+            if by.is_empty() {
+                self.lost.remove(&up);
+            }
+        }
+    }
+
+    /// A run has ended, and with it what it held for true.
+    pub(super) fn ended(&mut self, node: NodeId) {
+        let held: Vec<NodeId> = self.lost.keys().copied().collect();
+        for lost in held {
+            self.up(lost, node);
+        }
+        self.gone(node, None);
+    }
+
+    /// Nothing is promised there any more: on all exchanges, or on one.
+    pub(super) fn gone(&mut self, node: NodeId, exchange: Option<ExchangeId>) {
+        self.promises
+            .retain(|(of, subscriber), _| subscriber.node != node || exchange.is_some_and(|it| it != *of));
+    }
+
+    pub(super) fn deleted(&mut self, exchange: ExchangeId) {
+        self.promises.retain(|(of, _), _| *of != exchange);
+    }
+
+    /// The publisher was told. Gives who should have the publish and has not, and what that one was told.
+    pub(super) fn confirmed(
+        &mut self,
+        exchange: ExchangeId,
+        publish: RequestKey,
+        got: impl Fn(Pid) -> bool,
+    ) -> Option<(Pid, Event)> {
+        let open = self.open.remove(&publish)?;
+        let mut all = self.promises.iter().filter(|((of, _), _)| *of == exchange);
+        all.find_map(|((_, subscriber), promises)| {
+            let mut meant = promises
+                .iter()
+                .filter(|it| it.since < open.begun && it.pattern.matches(&open.key));
+            let promise = meant.next().filter(|_| !got(*subscriber))?;
+            Some((*subscriber, promise.told.clone()))
+        })
+    }
+}
