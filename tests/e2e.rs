@@ -18,6 +18,8 @@ mod judged;
 mod leases;
 #[path = "e2e/membership.rs"]
 mod membership;
+#[path = "e2e/messaging.rs"]
+mod messaging;
 #[path = "e2e/middleware.rs"]
 mod middleware;
 #[path = "e2e/moves.rs"]

@@ -49,27 +49,13 @@ impl ClientFaults {
     }
 
     pub(crate) fn not_attached(&self, error: &AttachError) {
-        self.count(match error {
-            AttachError::TagTooLong { .. } => ClientFault::TooLong,
-            AttachError::TooMany { .. } => ClientFault::TooMany,
-            AttachError::UnknownExchange(_) => ClientFault::NotThere,
-            AttachError::NoTasks(..) | AttachError::TasksOnly(_) => ClientFault::WrongPattern,
-        });
+        self.count(of_attach(error));
     }
 
     pub(crate) fn not_subscribed(&self, error: &SubscribeError) {
-        self.count(match error {
-            SubscribeError::Key { error, .. } => of_key(error),
-            SubscribeError::Tag(_) => ClientFault::TooLong,
-            SubscribeError::Refused { .. } | SubscribeError::Patterns(_) | SubscribeError::TooMany { .. } => {
-                ClientFault::TooMany
-            }
-            SubscribeError::UnknownExchange(_) => ClientFault::NotThere,
-            SubscribeError::Pattern { .. } => ClientFault::WrongPattern,
-            SubscribeError::Controller { .. } => ClientFault::Denied,
-            // No fault of the client.
-            SubscribeError::Overloaded | SubscribeError::Ended => return,
-        });
+        if let Some(fault) = of_subscribe(error) {
+            self.count(fault);
+        }
     }
 
     pub(crate) fn not_a_name(&self, error: &NameError) {
@@ -78,6 +64,33 @@ impl ClientFaults {
             _ => ClientFault::Malformed,
         });
     }
+}
+
+/// What is wrong with an attachment that is refused.
+pub(crate) fn of_attach(error: &AttachError) -> ClientFault {
+    match error {
+        AttachError::TagTooLong { .. } => ClientFault::TooLong,
+        AttachError::TooMany { .. } => ClientFault::TooMany,
+        AttachError::UnknownExchange(_) => ClientFault::NotThere,
+        AttachError::NoTasks(..) | AttachError::TasksOnly(_) | AttachError::PublishesOnly(_) => {
+            ClientFault::WrongPattern
+        }
+    }
+}
+
+/// What is wrong with a subscription that is refused; none where it is no fault of the client.
+pub(crate) fn of_subscribe(error: &SubscribeError) -> Option<ClientFault> {
+    Some(match error {
+        SubscribeError::Key { error, .. } => of_key(error),
+        SubscribeError::Tag(_) => ClientFault::TooLong,
+        SubscribeError::Refused { .. } | SubscribeError::Patterns(_) | SubscribeError::TooMany { .. } => {
+            ClientFault::TooMany
+        }
+        SubscribeError::UnknownExchange(_) => ClientFault::NotThere,
+        SubscribeError::Pattern { .. } => ClientFault::WrongPattern,
+        SubscribeError::Controller { .. } => ClientFault::Denied,
+        SubscribeError::Overloaded | SubscribeError::Ended => return None,
+    })
 }
 
 fn of_key(error: &KeyError) -> ClientFault {

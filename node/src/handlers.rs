@@ -68,6 +68,11 @@ pub enum AttachError {
     /// The exchange has tasks only.
     #[error("the exchange '{0}' has tasks, not requests: work on it instead of attaching a handler")]
     TasksOnly(ExchangeName),
+    /// The exchange has publishes only.
+    #[error(
+        "the exchange '{0}' is publish-subscribe: it has publishes, not requests; subscribe to it instead of attaching a handler"
+    )]
+    PublishesOnly(ExchangeName),
     /// A tag is too long.
     #[error("a {what} tag has at most {TAG_BYTES_MAX} bytes, this one has {len}")]
     TagTooLong {

@@ -175,7 +175,7 @@ fn exchange(cluster: &Cluster, name: &str, splits: &BTreeSet<String>, now: Momen
     Some(ExchangeFact {
         name: name.to_owned(),
         pattern: row.pattern.clone(),
-        strategy: row.strategy.clone(),
+        strategy: (!row.strategy.is_empty()).then(|| row.strategy.clone()),
         owner: filled(&row.owner),
         epoch: row.epoch,
         handlers: owner.map(|(_, e)| e.row.handlers),

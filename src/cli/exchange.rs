@@ -4,6 +4,7 @@ mod document;
 mod flow;
 mod moving;
 mod proxies;
+mod settings;
 mod table;
 mod tasks;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use squall_client::operator::{Figures, MailboxFigures};
-use squall_client::{Client, Declaration};
+use squall_client::{Client, Declaration, OperatorError};
 use squall_kernel::id::{ExchangeName, FunctionName, NodeName};
 use squall_kernel::limits::SCRIPT_BYTES_MAX;
 use squall_kernel::order::WhenFull;
@@ -77,7 +78,7 @@ struct DeclareArgs {
     #[arg(required_if_eq_any([("pattern", "request-response"), ("pattern", "inverted-publish-subscribe")]))]
     strategy: Option<Strategy>,
     /// How messages flow through it; `publish-subscribe` and `task` (a queue of
-    /// tasks for workers) need no strategy [default: request-response]
+    /// tasks for workers) have no strategy [default: request-response]
     #[arg(long, value_parser = values::pattern())]
     pattern: Option<Pattern>,
     /// Messages that wait for one handler or subscriber at most [default: 4096]
@@ -142,6 +143,11 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
         ..
     } = args;
     let pattern = pattern.unwrap_or_default();
+    if let Some(strategy) = strategy.filter(|_| !pattern.has_strategy()) {
+        let (strategy, pattern) = (strategy.as_str(), pattern.as_str());
+        let words = format!("--strategy {strategy} has no meaning with --pattern {pattern}: leave it out");
+        return Err(Usage(words).into());
+    }
     // Where nothing picks handlers, all exchanges have the same strategy, so that declaring again changes nothing.
     let strategy = strategy.unwrap_or(Strategy::Default);
     let function = match script {
@@ -163,7 +169,7 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
     client.close().await;
     let declared = declared.with_context(|| format!("exchange '{name}' cannot be declared"))?;
     let revision = declared.revision;
-    let strategy = if picks(pattern) {
+    let strategy = if pattern.has_strategy() {
         strategy.as_str()
     } else {
         pattern.as_str()
@@ -194,14 +200,6 @@ impl DeclareArgs {
         self.tasks.fill(&mut settings);
         settings
     }
-}
-
-/// True where a strategy picks handlers.
-fn picks(pattern: Pattern) -> bool {
-    matches!(
-        pattern,
-        Pattern::RequestResponse | Pattern::InvertedPublishSubscribe
-    )
 }
 
 /// A script, checked before anything is dialled: the cluster would refuse it too, but later.
@@ -263,11 +261,7 @@ async fn show(name: &ExchangeName, as_json: bool, connect: &ConnectArgs) -> Resu
     let operator = connect.operator().await?;
     let answer = operator.exchanges().await.map_err(told)?;
     let found = answer.exchanges.iter().find(|e| e.name == name.as_str());
-    let unknown = || {
-        let refused = Refused::UnknownExchange(name.as_str().into());
-        Worded::new(refused.to_string(), Exit::Declined)
-    };
-    let exchange = found.ok_or_else(unknown)?;
+    let exchange = found.ok_or_else(|| Worded::new(unknown(name), Exit::Unavailable))?;
     let figures = operator
         .figures(name.as_str(), &BTreeSet::new())
         .await
@@ -298,6 +292,21 @@ async fn show(name: &ExchangeName, as_json: bool, connect: &ConnectArgs) -> Resu
         )?;
     }
     Ok(())
+}
+
+/// What an operator is told of that exchange: one that is not there ends a command as it does everywhere.
+pub(crate) fn told_of(name: &ExchangeName, error: OperatorError) -> anyhow::Error {
+    match error {
+        OperatorError::Refused(words) if words == unknown(name) => {
+            Worded::new(words, Exit::Unavailable).into()
+        }
+        other => told(other),
+    }
+}
+
+/// A node's words for an exchange that is not there.
+fn unknown(name: &ExchangeName) -> String {
+    Refused::UnknownExchange(name.as_str().into()).to_string()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use squall_client::{
     AttachError, CommandError, ConnectError, Ended, Invalid, PublishError, RequestError, SubscribeError,
 };
+use squall_kernel::registry::Refused;
 
 /// Exit codes, the same for every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,13 +18,13 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The arguments, a file, an address or a port cannot be used.
     Usage = 2,
-    /// No handler is attached.
+    /// No handler is attached, to the exchange or to a middleware in front of it.
     NoResponders = 3,
     /// No answer in time.
     Timeout = 4,
-    /// Certainly not delivered.
+    /// Certainly not delivered, or not done; also where there is no such exchange.
     Unavailable = 5,
-    /// A handler, or the registry, declined.
+    /// A handler, a node, a controller or the registry declined.
     Declined = 6,
     /// Overloaded.
     Rejected = 7,
@@ -116,7 +117,7 @@ pub(crate) fn code(error: &anyhow::Error) -> Exit {
             .or_else(|| cause.downcast_ref::<AttachError>().map(of_attach))
             .or_else(|| cause.downcast_ref::<PublishError>().map(of_publish))
             .or_else(|| cause.downcast_ref::<SubscribeError>().map(of_subscribe))
-            .or_else(|| cause.downcast_ref::<Ended>().map(|_| Exit::Unavailable))
+            .or_else(|| cause.downcast_ref::<Ended>().map(of_ended))
             .or_else(|| cause.downcast_ref::<Invalid>().map(|_| Exit::Usage))
             .or_else(|| cause.downcast_ref::<io::Error>().map(|_| Exit::Usage))
     };
@@ -147,12 +148,18 @@ fn of_publish(error: &PublishError) -> Exit {
 
 fn of_subscribe(error: &SubscribeError) -> Exit {
     match error {
-        SubscribeError::Ended(Ended::Refused(_)) => Exit::Declined,
-        SubscribeError::Ended(_) => Exit::Unavailable,
+        SubscribeError::Ended(ended) => of_ended(ended),
         SubscribeError::Pattern { .. }
         | SubscribeError::Patterns(_)
         | SubscribeError::Credit(_)
         | SubscribeError::Invalid(_) => Exit::Usage,
+    }
+}
+
+fn of_ended(ended: &Ended) -> Exit {
+    match ended {
+        Ended::Refused(_) => Exit::Declined,
+        Ended::Unavailable(_) | Ended::Unreachable | Ended::Detached(_) | Ended::Closed => Exit::Unavailable,
     }
 }
 
@@ -172,6 +179,7 @@ fn of_connect(error: &ConnectError) -> Exit {
 
 fn of_command(error: &CommandError) -> Exit {
     match error {
+        CommandError::Refused(Refused::UnknownExchange(_)) => Exit::Unavailable,
         CommandError::Refused(_) => Exit::Declined,
         CommandError::Unavailable(_) => Exit::Unavailable,
         CommandError::Unknown(_) => Exit::Interrupted,
@@ -181,7 +189,7 @@ fn of_command(error: &CommandError) -> Exit {
 
 fn of_attach(error: &AttachError) -> Exit {
     match error {
-        AttachError::Ended(_) => Exit::Unavailable,
+        AttachError::Ended(ended) => of_ended(ended),
         AttachError::Invalid(_) => Exit::Usage,
     }
 }
@@ -198,7 +206,6 @@ mod tests {
     use anyhow::{Context as _, anyhow};
     use squall_kernel::id::{ExchangeName, NodeName};
     use squall_kernel::reason::{DetachReason, NoReply, Refusal};
-    use squall_kernel::registry::Refused;
 
     use super::*;
 
@@ -227,6 +234,19 @@ mod tests {
             (Unavailable("no node".into()).into(), 5),
             (CommandError::Unavailable("no quorum".into()).into(), 5),
             (AttachError::Ended(Ended::Unreachable).into(), 5),
+            (AttachError::Ended(Ended::Refused("tasks only".into())).into(), 6),
+            (
+                SubscribeError::Ended(Ended::Unavailable("no exchange".into())).into(),
+                5,
+            ),
+            (
+                SubscribeError::Ended(Ended::Refused("controller".into())).into(),
+                6,
+            ),
+            (
+                CommandError::Refused(Refused::UnknownExchange("x".into())).into(),
+                5,
+            ),
             (Ended::Detached(DetachReason::Asked).into(), 5),
             (RequestError::Declined("no".into()).into(), 6),
             (

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use squall_client::{Confirm, PublishOptions};
 use squall_kernel::frame::Priority;
 use squall_kernel::id::ExchangeName;
@@ -17,6 +18,10 @@ use super::values;
 
 /// Longest wait for the first connection: a node that is there answers sooner.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
+/// Whose ids those of `--id` are when nothing else is said. All commands have the same, so that an id is known again by the
+/// next one.
+const PUBLISHER: &str = "cli";
 
 /// Publishes to the subscribers of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -37,21 +42,35 @@ pub(crate) struct PublishArgs {
     /// How urgent it is, from 0 to 9
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
     priority: u8,
-    /// Own id of it: within the window of the exchange a second one with the same id is not published again
+    /// Own id of it: within the window of the exchange (`exchange declare --dedup`) a second one with the same id of the
+    /// same publisher is not published again
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     id: String,
+    /// Whose id that is: publishers of different names may use the same ids
+    #[arg(long, value_name = "NAME", default_value = PUBLISHER, requires = "id", value_parser = NonEmptyStringValueParser::new())]
+    publisher: String,
     /// Time until the confirm is given up
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::some_time)]
     timeout: Duration,
 }
 
 impl PublishArgs {
+    /// Without an id there is nothing to be known again by, and each command stands for itself.
+    fn publisher(&self) -> Bytes {
+        if self.id.is_empty() {
+            Bytes::new()
+        } else {
+            Bytes::from(self.publisher.clone())
+        }
+    }
+
     fn options(&self) -> PublishOptions {
         PublishOptions {
             confirm: self.confirm,
             ttl: self.ttl,
             priority: Priority::new(self.priority).expect("clap lets 0 to 9 through"),
             message_id: Bytes::from(self.id.clone()),
+            publisher: self.publisher(),
             timeout: self.timeout,
             ..PublishOptions::default()
         }
@@ -87,7 +106,8 @@ pub(crate) async fn run(args: PublishArgs, payload: Bytes, connect: ConnectArgs)
         Confirm::None => writeln!(out, "sent")?,
         Confirm::Accepted => writeln!(out, "accepted")?,
         Confirm::Received if receipt.nodes == 0 => writeln!(out, "nobody subscribes to {}", args.key)?,
-        Confirm::Received => writeln!(out, "received by {} nodes with subscribers", receipt.nodes)?,
+        Confirm::Received if receipt.nodes == 1 => writeln!(out, "received by 1 node")?,
+        Confirm::Received => writeln!(out, "received by {} nodes", receipt.nodes)?,
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `squall request`: one request, or many with a summary.
 
+mod all;
 mod load;
 mod summary;
 mod talk;
@@ -51,6 +52,10 @@ pub(crate) struct RequestArgs {
     /// Key: under the strategy `sticky` all requests of one key go to one handler
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     key: String,
+    /// Print the replies of all handlers that the request goes to, under the strategy `default`, each with the handler's
+    /// pid and a tab in front. The exit code is 0 when all of them replied, else that of the first other outcome
+    #[arg(long, conflicts_with_all = ["count", "in_flight", "chunks", "answer"])]
+    all: bool,
     /// Print the outcome, or the summary, as JSON
     #[arg(long)]
     json: bool,
@@ -102,6 +107,8 @@ pub(crate) async fn run(args: RequestArgs, payload: Bytes, connect: ConnectArgs)
     };
     let result = if args.chunks || !args.answer.is_empty() {
         talk::run(&client, &args, payload).await
+    } else if args.all {
+        all::run(&client, &args, payload).await
     } else if args.count > 1 {
         load::run(&client, &args, payload).await
     } else {

@@ -110,7 +110,7 @@ fn declaring_with_another_strategy_is_refused_by_name() {
         "{error}"
     );
     let (code, error) = code_and_error(&cluster.run(&["exchange", "delete", "ghosts"]));
-    assert_eq!(code, Some(6), "{error}");
+    assert_eq!(code, Some(5), "{error}");
     assert!(error.contains("ghosts"), "{error}");
 }
 

@@ -193,7 +193,7 @@ fn a_queue_shows_what_waits_what_is_in_hand_and_what_is_dead() {
 fn wrong(cluster: &Cluster) {
     cluster.ok(&["exchange", "declare", "greet", "--strategy", "round-robin"]);
     let table: [(&[&str], i32, &str); 4] = [
-        (&["task", "list", "nothing"], 6, "there is no exchange 'nothing'"),
+        (&["task", "list", "nothing"], 5, "there is no exchange 'nothing'"),
         (
             &["task", "dead", "greet"],
             6,

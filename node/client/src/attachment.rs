@@ -8,6 +8,7 @@ mod worker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use squall_kernel::id::{ExchangeName, Pid};
 use squall_kernel::limits::RESTARTS_MAX;
 use squall_kernel::reason::DetachReason;
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use self::keeper::Keeper;
 pub(crate) use self::route::{Event, Route, Taken, answer};
-use self::worker::Worker;
+use self::worker::{Terms, Worker};
 use crate::ask::check_tag;
 use crate::client::Client;
 use crate::error::{AttachError, Ended, Invalid};
@@ -135,11 +136,15 @@ pub(crate) async fn attach(
     options: AttachOptions,
     handler: impl Handler,
 ) -> Result<Attachment, AttachError> {
-    let (shared, of) = (Arc::clone(client.shared()), name.clone());
-    let supervision = options.supervision;
+    let shared = Arc::clone(client.shared());
+    let terms = Terms {
+        name: name.clone(),
+        connection_tag: Bytes::from(options.connection_tag.clone()),
+        supervision: options.supervision,
+    };
     let run = |events, counters, context: Context, give_up| {
         let changes = context.changes();
-        let worker = Worker::new(shared, of, handler, counters, changes, supervision, give_up);
+        let worker = Worker::new(shared, terms, handler, counters, changes, give_up);
         tokio::spawn(worker.run(events, context))
     };
     begin(client, name, options, false, run).await

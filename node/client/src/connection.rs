@@ -24,7 +24,7 @@ pub(crate) use self::writer::Queue;
 use self::writer::Writer;
 use crate::attachment::answer;
 use crate::backoff::Backoff;
-use crate::error::{ConnectError, Tried};
+use crate::error::{ConnectError, Ended, Tried};
 use crate::limits;
 use crate::link::{Generation, Link, Peer};
 use crate::state::{Outgoing, Shared};
@@ -296,8 +296,19 @@ impl Connection {
                 remaining,
                 again,
             } => self.granted(handler, asked_at, leader_epoch, remaining, again),
-            NodeMessage::SubscriberEnded { subscriber, reason } => {
-                self.shared.subscribers.ended(self.generation, subscriber, reason);
+            NodeMessage::SubscriberEnded {
+                subscriber,
+                reason,
+                deleted,
+            } => {
+                let ended = if deleted {
+                    Ended::Unavailable
+                } else {
+                    Ended::Refused
+                };
+                self.shared
+                    .subscribers
+                    .ended(self.generation, subscriber, ended(reason));
             }
             NodeMessage::Leaving { why } => {
                 tracing::info!(node = %self.dialled.node.name, %why, "sent away");

@@ -8,7 +8,7 @@ use squall_kernel::limits::{
     CHUNK_CREDIT_MAX, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, RESTARTS_MAX,
     TAG_BYTES_MAX,
 };
-use squall_kernel::reason::{DetachReason, NoReply, Refusal};
+use squall_kernel::reason::{ClientFault, DetachReason, NoReply, Refusal};
 use squall_kernel::registry::Refused;
 
 use crate::limits::{ADDRESSES_MAX, CREDIT_MAX};
@@ -213,19 +213,23 @@ pub enum CommandError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttachError {
     /// It ended before it stood.
-    #[error("{0}")]
+    #[error(transparent)]
     Ended(#[from] Ended),
     /// Never sent.
     #[error(transparent)]
     Invalid(#[from] Invalid),
 }
 
-/// Why an attachment is over.
+/// Why an attachment, or a subscription, is over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
-    /// The node refused it for longer than it was to wait.
-    #[error("unavailable: {0}")]
+    /// Refused for what it is, in words: the exchange has another pattern, its controller does not let it, a bound is met.
+    #[error("{0}")]
     Refused(String),
+    /// Nothing is wrong with it, but there is no such exchange, or the node takes nothing now, for longer than it was to
+    /// wait.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
     /// No node was reached for as long as the first attachment was to wait.
     #[error("unavailable: no node answers")]
     Unreachable,
@@ -235,4 +239,14 @@ pub enum Ended {
     /// The client was closed, or the attachment dropped.
     #[error("closed")]
     Closed,
+}
+
+impl Ended {
+    /// A node's refusal.
+    pub(crate) fn refused(reason: String, fault: Option<ClientFault>) -> Self {
+        match fault {
+            None | Some(ClientFault::NotThere) => Self::Unavailable(reason),
+            Some(_) => Self::Refused(reason),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use squall_kernel::frame::{Priority, TraceContext};
-use squall_kernel::keys::{Key, KeyError};
+use squall_kernel::keys::{Key, KeyError, What};
 use squall_kernel::publishing::{Confirm, DUPLICATE};
 use squall_kernel::reason::NoReply;
 
@@ -23,9 +23,12 @@ pub struct PublishOptions {
     pub ttl: Option<Duration>,
     /// How urgent it is: 0, the usual, to 9.
     pub priority: Priority,
-    /// The publisher's own id of it, at most 255 bytes: within the exchange's window a second publish of this client with
-    /// the same id is taken for the first. Empty for none.
+    /// The publisher's own id of it, at most 255 bytes: within the exchange's window a second publish of the same
+    /// publisher with the same id is taken for the first. Empty for none.
     pub message_id: Bytes,
+    /// Whose id that is, at most 255 bytes: the same name in another client, or in a later run of the program, is the same
+    /// publisher. Empty for this client alone, for as long as it lives.
+    pub publisher: Bytes,
     /// Time until the confirm is given up, at most one hour.
     pub timeout: Duration,
     /// Trace the publish belongs to.
@@ -39,6 +42,7 @@ impl Default for PublishOptions {
             ttl: None,
             priority: Priority::default(),
             message_id: Bytes::new(),
+            publisher: Bytes::new(),
             timeout: Duration::from_secs(5),
             trace: TraceContext::default(),
         }
@@ -48,7 +52,8 @@ impl Default for PublishOptions {
 /// What the confirm says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PublishReceipt {
-    /// Nodes that have it for all their subscribers; 0 unless that was to be confirmed.
+    /// Nodes that have it for all their subscribers, the handler's node on an inverted exchange; 0 unless that was to be
+    /// confirmed, or when nobody subscribes.
     pub nodes: u32,
     /// Its id was known: it was published before, and not again.
     pub duplicate: bool,
@@ -96,7 +101,7 @@ impl From<Invalid> for PublishError {
 /// What a publish's frame carries beside that of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
-    /// Who publishes: the same on every connection of this client.
+    /// Who publishes: the same on every connection.
     pub(crate) publisher: Bytes,
     pub(crate) confirm: Confirm,
     pub(crate) ttl_ms: u32,
@@ -111,14 +116,20 @@ pub(crate) async fn publish(
     options: PublishOptions,
 ) -> Result<PublishReceipt, PublishError> {
     check_tag("message id", options.message_id.len())?;
+    check_tag("publisher", options.publisher.len())?;
     // An inverted exchange takes publishes without a key; where one is needed the node says so.
-    let key = if key.is_empty() {
+    let keyless = key.is_empty();
+    let key = if keyless {
         Bytes::new()
     } else {
         Key::new(key)?.into()
     };
     let head = Head {
-        publisher: shared.publisher.clone(),
+        publisher: if options.publisher.is_empty() {
+            shared.publisher.clone()
+        } else {
+            options.publisher
+        },
         confirm: options.confirm,
         ttl_ms: options
             .ttl
@@ -133,13 +144,28 @@ pub(crate) async fn publish(
         trace: options.trace,
     };
     let ask = Ask::new(exchange, payload, request)?.publishing(head);
-    match options.confirm {
+    let published = match options.confirm {
         Confirm::None => {
             ask.unconfirmed(shared).await?;
             Ok(PublishReceipt::default())
         }
-        Confirm::Accepted => Ok(receipt(&ask.one(shared).await?.payload, 0)),
+        Confirm::Accepted => {
+            let accepted = ask.one(shared).await;
+            accepted
+                .map(|reply| receipt(&reply.payload, 0))
+                .map_err(Into::into)
+        }
         Confirm::Received => received(&ask, shared).await,
+    };
+    published.map_err(|error| if keyless { key_needed(error) } else { error })
+}
+
+/// The node's word that a key is needed is the same error as that of any other bad key.
+fn key_needed(error: PublishError) -> PublishError {
+    let needed = KeyError::Empty { what: What::Key };
+    match error {
+        PublishError::Failed(RequestError::Declined(words)) if words == needed.to_string() => needed.into(),
+        other => other,
     }
 }
 

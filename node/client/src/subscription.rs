@@ -66,7 +66,7 @@ pub enum SubscribeError {
     #[error("a credit lies between 1 and {SUBSCRIPTION_CREDIT_MAX}, this one is {0}")]
     Credit(u32),
     /// It ended before it stood.
-    #[error("{0}")]
+    #[error(transparent)]
     Ended(#[from] Ended),
     /// Never sent.
     #[error(transparent)]

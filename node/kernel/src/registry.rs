@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{
     ClusterId, Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, NodeName, Pid, Revision, Tenure,
 };
-pub use command::{Command, Outcome, Refused};
+pub use command::{Command, NoPreferred, Outcome, Refused};
 use declare::Terms;
 pub use function::RoutingFunction;
 pub use record::{

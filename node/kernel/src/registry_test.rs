@@ -1,5 +1,6 @@
 //! Tests of the registry: each is a log and what must have become of it.
 
+use alloc::string::ToString;
 use alloc::vec;
 
 use super::*;
@@ -118,6 +119,38 @@ fn declaring_again_is_harmless_unless_it_differs() {
     assert_eq!(
         (what.as_str(), existing.as_str(), wanted.as_str()),
         ("strategy", "consensus", "default")
+    );
+}
+
+#[test]
+fn other_settings_and_a_strategy_without_a_meaning_are_refused_in_words() {
+    let mut log = Log::of_three();
+    let mails = |strategy, seconds: u64| Command::Declare {
+        name: name("mails"),
+        pattern: Pattern::Task,
+        strategy,
+        function: None,
+        settings: Settings {
+            ttl: Some(crate::time::Span::from_ms(seconds * 1000)),
+            ..Settings::default()
+        },
+        failover: Vec::new(),
+        takeover: None,
+    };
+    let Outcome::Refused(refused) = log.run(&mails(Strategy::RoundRobin, 3)) else {
+        panic!("no strategy picks workers")
+    };
+    assert_eq!(
+        refused.to_string(),
+        "exchange 'mails' is to be task, where no strategy picks handlers: 'round-robin' has no meaning there"
+    );
+    assert_eq!(log.run(&mails(Strategy::Default, 3)), Outcome::Done);
+    let Outcome::Refused(refused) = log.run(&mails(Strategy::Default, 5)) else {
+        panic!("other settings must be refused")
+    };
+    assert_eq!(
+        refused.to_string(),
+        "exchange 'mails' is declared already with ttl '3s', not '5s'"
     );
 }
 

@@ -256,7 +256,11 @@ impl Cluster {
         let command = Command::Declare {
             name: name(exchange),
             pattern,
-            strategy: Strategy::RoundRobin,
+            strategy: if pattern.has_strategy() {
+                Strategy::RoundRobin
+            } else {
+                Strategy::Default
+            },
             function: None,
             settings,
             failover,

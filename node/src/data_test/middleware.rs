@@ -438,7 +438,11 @@ async fn middleware_is_declared_for_requests_only_and_never_for_itself() {
         rig.cluster.apply(&Command::Declare {
             name: name(exchange),
             pattern,
-            strategy: Strategy::RoundRobin,
+            strategy: if pattern.has_strategy() {
+                Strategy::RoundRobin
+            } else {
+                Strategy::Default
+            },
             function: None,
             settings: Settings {
                 middleware,

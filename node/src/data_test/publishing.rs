@@ -355,6 +355,13 @@ async fn a109_an_inverted_publish_goes_to_one_handler_in_turn_and_nobody_answers
             (Status::Reply, Bytes::new()),
             "{confirm:?}"
         );
+        // One node of one has it, where that is what was to be confirmed.
+        let received = u32::from(confirm == Confirm::Received);
+        assert_eq!(
+            (outcome.index, outcome.count),
+            (received, received),
+            "{confirm:?}"
+        );
         quiet().await;
     }
     assert_eq!((log.count("b"), log.count("c")), (2, 2));

@@ -242,7 +242,7 @@ async fn calls_are_answered_by_their_number() {
         credit: 1,
     };
     client.say(&attach(7, "nothing")).await;
-    let NodeMessage::Refused { call: 7, reason } = client.heard().await else {
+    let NodeMessage::Refused { call: 7, reason, .. } = client.heard().await else {
         panic!("not refused")
     };
     assert!(reason.contains("'nothing'"), "{reason}");
@@ -335,6 +335,36 @@ async fn garbage_ends_the_session_and_only_it() {
     assert_eq!(other.heard().await, NodeMessage::Pong { call: 1 });
 }
 
+/// Nobody waits at an exchange that has nothing for it: handlers attach where requests go, and nowhere else.
+#[tokio::test(start_paused = true)]
+async fn a_handler_of_requests_is_refused_where_only_publishes_come() {
+    let mut cluster = Cluster::new(1);
+    cluster.declare_pattern("news", Pattern::PublishSubscribe, Settings::default());
+    let mut client = Client::connect(&cluster, 0);
+    client
+        .say(&ClientMessage::Attach {
+            call: 1,
+            name: name("news"),
+            service_tag: String::new(),
+            connection_tag: String::new(),
+            credit: 1,
+        })
+        .await;
+    let NodeMessage::Refused { call: 1, reason, .. } = client.heard().await else {
+        panic!("not refused")
+    };
+    let words = "the exchange 'news' is publish-subscribe: it has publishes, not requests";
+    assert!(reason.starts_with(words), "{reason}");
+    let counted: Vec<_> = cluster.planes[0]
+        .context
+        .wire
+        .tally
+        .client_faults
+        .counted()
+        .collect();
+    assert_eq!(counted, [(ClientFault::WrongPattern, 1)]);
+}
+
 /// B6, by raw frames: what the client library would not send.
 #[tokio::test(start_paused = true)]
 async fn what_is_too_long_or_too_large_is_refused_and_counted() {
@@ -352,7 +382,7 @@ async fn what_is_too_long_or_too_large_is_refused_and_counted() {
             credit: 1,
         })
         .await;
-    let NodeMessage::Refused { call: 1, reason } = client.heard().await else {
+    let NodeMessage::Refused { call: 1, reason, .. } = client.heard().await else {
         panic!("not refused")
     };
     assert!(
@@ -388,7 +418,7 @@ async fn a_frame_above_the_cap_is_refused_and_counted() {
     let (out, mut told) = mpsc::channel(1);
     crate::clients::read(reader, frames, sessions, out).await;
     let last = told.recv().await.unwrap();
-    let NodeMessage::Refused { call: 0, reason } = message::parse(&last.payload).unwrap() else {
+    let NodeMessage::Refused { call: 0, reason, .. } = message::parse(&last.payload).unwrap() else {
         panic!("not refused")
     };
     assert!(reason.contains("above the bound of 8388608"), "{reason}");

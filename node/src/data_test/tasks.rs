@@ -128,7 +128,7 @@ fn declare(cluster: &mut Cluster, settings: Settings) -> ExchangeId {
     let command = Command::Declare {
         name: name("mails"),
         pattern: Pattern::Task,
-        strategy: Strategy::RoundRobin,
+        strategy: Strategy::Default,
         function: None,
         settings,
         failover: listed.map(|n| NodeName::new(n).unwrap()).collect(),

@@ -71,7 +71,7 @@ async fn an_exchange_is_declared_with_all_its_settings_and_tells_them() {
     let with = |settings: v1::ExchangeSettings, pattern: &str, name: &str| v1::DeclareExchangeRequest {
         pattern: pattern.into(),
         settings: Some(settings),
-        ..declaration(name, "round-robin")
+        ..declaration(name, if pattern == "task" { "" } else { "round-robin" })
     };
     let declared = declare(&service, with(settings.clone(), "request-response", "orders")).await;
     let exchange = declared.expect("declared").exchange.expect("an exchange");
@@ -155,7 +155,15 @@ async fn what_is_wrong_with_a_declaration_is_named() {
         pattern: "shout".into(),
         ..declaration("x", "default")
     };
+    let news = v1::DeclareExchangeRequest {
+        pattern: "publish-subscribe".into(),
+        ..declaration("x", "default")
+    };
     let table = [
+        (
+            news,
+            "strategy: 'default' has no meaning with the pattern publish-subscribe: leave it out",
+        ),
         (
             declaration("", "default"),
             "name: the exchange name needs at least one character",
@@ -181,6 +189,21 @@ async fn what_is_wrong_with_a_declaration_is_named() {
         let error = declare(&service, request).await.expect_err(expected);
         assert_eq!(error.code(), Code::InvalidArgument);
         assert!(error.message().starts_with(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn where_no_strategy_picks_handlers_none_is_taken_and_none_is_told() {
+    let (service, _) = service();
+    let mails = v1::DeclareExchangeRequest {
+        pattern: "task".into(),
+        ..declaration("mails", "")
+    };
+    for created in [true, false] {
+        let declared = declare(&service, mails.clone()).await.expect("declared");
+        assert_eq!(declared.created, created);
+        let mails = declared.exchange.expect("an exchange");
+        assert_eq!((mails.pattern.as_str(), mails.strategy.as_str()), ("task", ""));
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
-use squall_kernel::id::NodeId;
+use squall_kernel::id::{NodeId, Pid};
 use squall_kernel::publishing::{ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::NoReply;
 
@@ -66,7 +66,7 @@ impl Handlers {
         let (frame, reason) = match attachment.sink().deliver(pass, attachment, frame) {
             Ok(()) => {
                 attachment.counts().accepted();
-                let confirm = |back: ReturnPath| back.reply(attachment.pid(), Status::Reply, Bytes::new());
+                let confirm = |back: ReturnPath| received(back, attachment.pid());
                 return Ok(confirmed.map(confirm));
             }
             Err(Push::Full(frame)) => (frame, NoReply::Rejected),
@@ -84,5 +84,14 @@ impl Handlers {
         self.context
             .wire
             .reply(ReturnPath::of(frame).none(attachment.pid(), reason));
+    }
+}
+
+/// The confirm of a publish that one handler's node has: the first node of one, as where several nodes have subscribers.
+fn received(back: ReturnPath, handler: Pid) -> Frame {
+    Frame {
+        index: 1,
+        count: 1,
+        ..back.reply(handler, Status::Reply, Bytes::new())
     }
 }

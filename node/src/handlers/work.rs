@@ -27,6 +27,7 @@ impl Handlers {
         let registry = self.context.registry();
         match registry.exchanges.get(&exchange).map(|record| record.pattern) {
             Some(Pattern::Task) if !tags.works => Err(AttachError::TasksOnly(name.clone())),
+            Some(Pattern::PublishSubscribe) if !tags.works => Err(AttachError::PublishesOnly(name.clone())),
             Some(pattern) if pattern != Pattern::Task && tags.works => {
                 Err(AttachError::NoTasks(name.clone(), pattern.as_str()))
             }

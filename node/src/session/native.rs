@@ -93,13 +93,17 @@ impl<P: Proposer> NativeSessions<P> {
             return None;
         };
         let faults = &self.plane.context.wire.tally.client_faults;
-        faults.count(match error {
+        let fault = match error {
             FrameError::Oversized { .. } => ClientFault::TooLarge,
             _ => ClientFault::Garbage,
-        });
-        let reason = error.to_string();
-        // It answers no call: those are counted from 1.
-        Some(message::control(&NodeMessage::Refused { call: 0, reason }))
+        };
+        faults.count(fault);
+        Some(message::control(&NodeMessage::Refused {
+            // It answers no call: those are counted from 1.
+            call: 0,
+            reason: error.to_string(),
+            fault: Some(fault),
+        }))
     }
 
     /// Turns true when the node leaves.
@@ -183,8 +187,14 @@ impl<P: Proposer> Native<P> {
             Event::Outcome { id, outcome } => outcome_frame(id, outcome),
             Event::Published { subscriber, event } => event_frame(subscriber, &event),
             Event::SubscriberEnded {
-                subscriber, reason, ..
-            } => message::control(&NodeMessage::SubscriberEnded { subscriber, reason }),
+                subscriber,
+                reason,
+                deleted,
+            } => message::control(&NodeMessage::SubscriberEnded {
+                subscriber,
+                reason,
+                deleted,
+            }),
             Event::Said { id, said } => match said_frame(id, said) {
                 Some(frame) => frame,
                 None => return Ok(()),

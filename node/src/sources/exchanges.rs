@@ -40,7 +40,7 @@ impl NodeSources {
         let mut row = v1::ExchangeRow {
             name: record.name.as_str().into(),
             pattern: record.pattern.as_str().into(),
-            strategy: record.strategy.as_str().into(),
+            strategy: record.strategy_word().into(),
             owner: name_or_empty(registry, record.owner),
             epoch: record.epoch.0,
             failover: record.failover.iter().map(|n| n.as_str().to_owned()).collect(),

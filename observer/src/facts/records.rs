@@ -112,8 +112,8 @@ pub struct ExchangeFact {
     pub name: String,
     /// Message pattern.
     pub pattern: String,
-    /// Strategy.
-    pub strategy: String,
+    /// Strategy; none where the pattern has none.
+    pub strategy: Option<String>,
     /// Owner by the newest registry that could be read.
     pub owner: Option<String>,
     /// Its epoch.

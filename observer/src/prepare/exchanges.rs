@@ -88,7 +88,7 @@ fn line(e: &ExchangeFact) -> Line {
         id: RowId::Exchange(e.name.clone()),
         cells: vec![
             Cell::new(e.name.clone()).tone(Tone::Accent),
-            Cell::new(e.strategy.clone()),
+            Cell::new(strategy(e)),
             owner,
             Cell::number(e.epoch as f64, e.epoch.to_string()),
             figure(e.handlers, count),
@@ -105,12 +105,16 @@ fn line(e: &ExchangeFact) -> Line {
     }
 }
 
+fn strategy(e: &ExchangeFact) -> String {
+    e.strategy.clone().unwrap_or_else(|| "–".to_owned())
+}
+
 fn detail(e: &ExchangeFact) -> Detail {
     let or_dash = |v: Option<u64>| v.map_or_else(|| "–".to_owned(), count);
     let owner = e.owner.clone().unwrap_or_else(|| "none".to_owned());
     let mut first = vec![
         ("pattern", e.pattern.clone(), Tone::Plain),
-        ("strategy", e.strategy.clone(), Tone::Plain),
+        ("strategy", strategy(e), Tone::Plain),
         (
             "owner",
             owner,

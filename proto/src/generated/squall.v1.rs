@@ -361,7 +361,7 @@ pub struct ExchangeRow {
     /// Message pattern, for example "request-response".
     #[prost(string, tag = "2")]
     pub pattern: ::prost::alloc::string::String,
-    /// Strategy, for example "round-robin".
+    /// Strategy, for example "round-robin"; empty where the pattern has none.
     #[prost(string, tag = "3")]
     pub strategy: ::prost::alloc::string::String,
     /// Owning node; empty while there is none.
@@ -2749,10 +2749,11 @@ pub struct DeclareExchangeRequest {
     /// Name: 1 to 255 bytes of letters, digits, '.', '\_', '-'.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// Message pattern: "request-response"; empty means that.
+    /// Message pattern: "request-response", "publish-subscribe", "inverted-publish-subscribe" or "task"; empty for the first.
     #[prost(string, tag = "2")]
     pub pattern: ::prost::alloc::string::String,
     /// Strategy: "default", "round-robin", "consensus", "consensus-round-robin", "sticky", "sticky-fun" or "fun".
+    /// To be left out with the patterns "publish-subscribe" and "task", where none picks handlers.
     #[prost(string, tag = "3")]
     pub strategy: ::prost::alloc::string::String,
     /// Failover list: node names in order of preference; empty lets the cluster choose.
@@ -2832,7 +2833,7 @@ pub struct ExchangeInfo {
     /// Message pattern.
     #[prost(string, tag = "2")]
     pub pattern: ::prost::alloc::string::String,
-    /// Strategy.
+    /// Strategy; empty where the pattern has none.
     #[prost(string, tag = "3")]
     pub strategy: ::prost::alloc::string::String,
     /// Owning node; empty while there is none.

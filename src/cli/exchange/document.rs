@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use squall_client::operator::{MailboxFigures, OwnedFigures};
-use squall_proto::v1::ExchangeInfo;
+use squall_proto::v1::{ExchangeInfo, ExchangeSettings};
 
 use super::proxies::Passes;
 use super::table::prefers;
@@ -17,7 +17,7 @@ pub(super) fn object(e: &ExchangeInfo) -> Value {
     json!({
         "name": e.name,
         "pattern": e.pattern,
-        "strategy": e.strategy,
+        "strategy": some(&e.strategy),
         "function": some(&e.function),
         "script_hash": some(&e.script_hash),
         "owner": some(&e.owner),
@@ -49,6 +49,7 @@ pub(super) fn object_in_full(
     let settings = e.settings.clone().unwrap_or_default();
     all["middleware"] = json!(settings.middleware);
     all["scheduler"] = some(&settings.scheduler);
+    all["settings"] = self::settings(&settings);
     all["scheduling"] = owned.map_or(Value::Null, |owned| {
         let said = owned.scheduling;
         json!({
@@ -70,6 +71,24 @@ pub(super) fn object_in_full(
     });
     all["proxies"] = passed.iter().map(proxy).collect();
     all
+}
+
+/// As declared; null where nothing was said, and the default holds.
+fn settings(it: &ExchangeSettings) -> Value {
+    let number = |n: u64| (n > 0).then_some(n);
+    json!({
+        "mailbox": number(it.mailbox.into()),
+        "when_full": it.when_full,
+        "ttl_ms": number(it.ttl_ms),
+        "dedup_ms": number(it.dedup_ms),
+        "lease_ms": number(it.lease_ms),
+        "attempts": number(it.attempts.into()),
+        "ordered": it.ordered,
+        "dead_letter": some(&it.dead_letter),
+        "middleware": it.middleware,
+        "controller": some(&it.controller),
+        "scheduler": some(&it.scheduler),
+    })
 }
 
 /// A proxy, with nulls where it does not answer.

@@ -47,12 +47,12 @@ pub(super) async fn run(args: &MoveArgs, connect: &ConnectArgs, within: Duration
     let operator = connect.operator().await?;
     let name = args.name.as_str();
     let before = operator.figures(name, &BTreeSet::new()).await.map_err(told)?;
-    warn_of_silent(&before)?;
     let started = Instant::now();
     let begun = operator
         .move_exchange(name, args.node.as_ref().map(NodeName::as_str))
         .await
-        .map_err(refused)?;
+        .map_err(|error| refused(&args.name, error))?;
+    warn_of_silent(&before)?;
     let arrived = arrival(&operator, name, &begun, started + within).await;
     let took = started.elapsed();
     let certificate = close_books(&operator, name, &before).await?;
@@ -84,9 +84,12 @@ fn warn_of_silent(before: &Answers) -> Result<()> {
     Ok(())
 }
 
-/// A refused move is a failed one: exit code 1. What nobody could be asked keeps its own code.
-fn refused(error: OperatorError) -> anyhow::Error {
+/// A refused move is a failed one: exit code 1. What nobody could be asked, and what is not there, keeps its own code.
+fn refused(name: &ExchangeName, error: OperatorError) -> anyhow::Error {
     match error {
+        OperatorError::Refused(words) if words == super::unknown(name) => {
+            Worded::new(format!("not moved: {words}"), Exit::Unavailable).into()
+        }
         OperatorError::Refused(words) => Worded::new(format!("not moved: {words}"), Exit::Failed).into(),
         other => told(other),
     }

@@ -5,14 +5,12 @@ use std::io::{Write as _, stdout};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use squall_client::OperatorError;
 use squall_client::operator::{Figures, PassedFigures};
 use squall_kernel::id::{ExchangeName, NodeName};
 use squall_proto::v1::ExchangeInfo;
 
 use super::super::connect::ConnectArgs;
-use super::super::exit::{Exit, Worded};
-use super::super::node::members::told;
+use super::told_of;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct ProxyArgs {
@@ -45,7 +43,7 @@ pub(super) async fn run(args: &ProxyArgs, connect: &ConnectArgs) -> Result<()> {
     let operator = connect.operator().await?;
     let (name, node) = (&args.name, &args.node);
     let set = operator.set_proxy(name.as_str(), node.as_str(), on).await;
-    let set = set.map_err(refused)?;
+    let set = set.map_err(|error| told_of(name, error))?;
     let is = if on { "is a proxy" } else { "is no proxy" };
     let already = if set.changed { "" } else { " already" };
     writeln!(
@@ -54,13 +52,6 @@ pub(super) async fn run(args: &ProxyArgs, connect: &ConnectArgs) -> Result<()> {
         set.revision
     )?;
     Ok(())
-}
-
-fn refused(error: OperatorError) -> anyhow::Error {
-    match error {
-        OperatorError::Refused(words) => Worded::new(words, Exit::Declined).into(),
-        other => told(other),
-    }
 }
 
 /// The owner and the proxies, by name, with what they pass on; nothing of an exchange without proxies.

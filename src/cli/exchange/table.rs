@@ -7,6 +7,7 @@ use squall_proto::v1::{ExchangeInfo, ExchangeSettings};
 
 use super::super::values::{self, columns};
 use super::proxies::Passes;
+use super::settings;
 
 fn proxies(passed: &[Passes]) -> String {
     let told = |it: &Passes| {
@@ -106,12 +107,13 @@ fn remark(e: &ExchangeInfo) -> String {
 
 pub(super) fn text(exchanges: &[ExchangeInfo]) -> String {
     let head = [
-        "NAME", "STRATEGY", "OWNER", "EPOCH", "LEADER", "FAILOVER", "TAKEOVER", "",
+        "NAME", "PATTERN", "STRATEGY", "OWNER", "EPOCH", "LEADER", "FAILOVER", "TAKEOVER", "",
     ]
     .map(String::from);
     let row = |e: &ExchangeInfo| {
         [
             or_dash(&e.name),
+            or_dash(&e.pattern),
             or_dash(&e.strategy),
             or_dash(&e.owner),
             e.epoch.to_string(),
@@ -121,7 +123,7 @@ pub(super) fn text(exchanges: &[ExchangeInfo]) -> String {
             remark(e),
         ]
     };
-    let rows: Vec<[String; 8]> = std::iter::once(head).chain(exchanges.iter().map(row)).collect();
+    let rows: Vec<[String; 9]> = std::iter::once(head).chain(exchanges.iter().map(row)).collect();
     columns(&rows)
 }
 
@@ -165,6 +167,7 @@ pub(super) fn full(
     ];
     let settings = e.settings.clone().unwrap_or_default();
     rows.push(["mailboxes".into(), told_of(&settings, mailboxes)]);
+    rows.extend(settings::rows(e, &settings));
     if !settings.middleware.is_empty() {
         rows.push(["middleware".into(), or_dash(&settings.middleware.join(", "))]);
     }
@@ -210,8 +213,8 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_says_where_there_is_nothing() {
-        let expected = "NAME    STRATEGY   OWNER  EPOCH  LEADER  FAILOVER  TAKEOVER\n\
-                        orders  consensus  b      3      -       b,c       auto\n";
+        let expected = "NAME    PATTERN           STRATEGY   OWNER  EPOCH  LEADER  FAILOVER  TAKEOVER\n\
+                        orders  request-response  consensus  b      3      -       b,c       auto\n";
         assert_eq!(text(&[orders()]), expected);
     }
 

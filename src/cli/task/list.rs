@@ -13,7 +13,7 @@ use squall_kernel::tasks::TaskId;
 use squall_proto::v1::{ListTasksResponse, TaskFigures, TaskInfo, TaskState};
 
 use crate::cli::connect::ConnectArgs;
-use crate::cli::node::members::told;
+use crate::cli::exchange::told_of;
 use crate::cli::values::{columns, for_terminal};
 
 /// Characters of a worker's words in the table; the document has them all.
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &ListArgs, dead: bool, connect: &ConnectArgs) -> R
     let page = operator
         .tasks(args.exchange.as_str(), dead, after, args.limit)
         .await;
-    let page = page.map_err(told)?;
+    let page = page.map_err(|error| told_of(&args.exchange, error))?;
     let mut out = stdout().lock();
     if args.json {
         writeln!(out, "{:#}", document(&args.exchange, &page))?;

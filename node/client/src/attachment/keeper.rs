@@ -92,7 +92,7 @@ impl Keeper {
     /// refusals count.
     async fn attach(&mut self, until: Option<Instant>) -> Result<(Generation, Pid), Ended> {
         let far = Instant::now() + self.options.wait * 1000;
-        let mut refused: Option<(Instant, String)> = None;
+        let mut refused: Option<Instant> = None;
         let mut backoff = Backoff::new(REFUSED_RETRY, REFUSED_RETRY_LAST);
         loop {
             let peer = match ask::peer(&self.shared, until.unwrap_or(far)).await {
@@ -105,14 +105,19 @@ impl Keeper {
             let route = Some(Arc::clone(&self.route));
             match call(&self.shared, deadline, route, |call| self.message(call)).await {
                 Ok(NodeMessage::Attached { handler, .. }) => return Ok((peer.generation, handler)),
-                Ok(NodeMessage::Refused { reason, .. }) => {
-                    let since = refused.take().map_or_else(Instant::now, |(since, _)| since);
+                Ok(NodeMessage::Refused { reason, fault, .. }) => {
+                    let why = Ended::refused(reason, fault);
+                    if until.is_some() && matches!(why, Ended::Refused(_)) {
+                        // It would be refused again.
+                        return Err(why);
+                    }
+                    let since = refused.unwrap_or_else(Instant::now);
                     if since.elapsed() >= self.options.wait
                         || until.is_some_and(|until| Instant::now() >= until)
                     {
-                        return Err(Ended::Refused(reason));
+                        return Err(why);
                     }
-                    refused = Some((since, reason));
+                    refused = Some(since);
                     sleep(backoff.take(rand::random())).await;
                 }
                 Ok(_) | Err(CallFailed::NotSent | CallFailed::NoAnswer) => {}

@@ -27,9 +27,19 @@ use crate::lines::Connected;
 use crate::state::{Outgoing, Shared};
 use crate::talk::{Line, Talk};
 
+/// What a handler is run by, of all that it was attached with.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub(super) name: ExchangeName,
+    /// Given to the handler with every delivery (A26): the way of a delivery does not carry it.
+    pub(super) connection_tag: Bytes,
+    pub(super) supervision: Supervision,
+}
+
 pub(super) struct Worker<H> {
     shared: Arc<Shared>,
     name: ExchangeName,
+    connection_tag: Bytes,
     handler: H,
     counters: Arc<Counters>,
     me: Option<Me>,
@@ -54,17 +64,17 @@ struct Me {
 impl<H: Handler> Worker<H> {
     pub(super) fn new(
         shared: Arc<Shared>,
-        name: ExchangeName,
+        terms: Terms,
         handler: H,
         counters: Arc<Counters>,
         changes: Changes,
-        supervision: Supervision,
         give_up: oneshot::Sender<DetachReason>,
     ) -> Self {
         let (fence, told) = Default::default();
         Self {
             shared,
-            name,
+            name: terms.name,
+            connection_tag: terms.connection_tag,
             handler,
             counters,
             me: None,
@@ -72,7 +82,7 @@ impl<H: Handler> Worker<H> {
             told,
             changes,
             since: Instant::now(),
-            supervisor: Supervisor::new(supervision),
+            supervisor: Supervisor::new(terms.supervision),
             give_up: Some(give_up),
         }
     }
@@ -235,7 +245,7 @@ impl<H: Handler> Worker<H> {
             exchange: self.name.clone(),
             payload: frame.payload.clone(),
             request_tag: frame.tags.request.clone(),
-            connection_tag: frame.tags.connection.clone(),
+            connection_tag: self.connection_tag.clone(),
             key: frame.tags.key.clone(),
             ahead_of: frame.ahead_of(),
             request: RequestKey {

@@ -36,7 +36,7 @@ pub(super) struct Keeper {
     pub(super) options: SubscribeOptions,
     pub(super) wanted: Arc<Mutex<Vec<Wanted>>>,
     pub(super) asked: mpsc::Receiver<Ask>,
-    pub(super) ended: mpsc::Receiver<(Generation, String)>,
+    pub(super) ended: mpsc::Receiver<(Generation, Ended)>,
     pub(super) status: watch::Sender<Standing>,
 }
 
@@ -119,7 +119,7 @@ impl Keeper {
         };
         match call(&self.shared, deadline, None, message).await {
             Ok(NodeMessage::Subscribed { .. }) => Ok(()),
-            Ok(NodeMessage::Refused { reason, .. }) => Err(Some(Ended::Refused(reason))),
+            Ok(NodeMessage::Refused { reason, fault, .. }) => Err(Some(Ended::refused(reason, fault))),
             Ok(_) | Err(CallFailed::NotSent | CallFailed::NoAnswer) => Err(None),
             Err(CallFailed::Closed) => Err(Some(Ended::Closed)),
         }
@@ -137,7 +137,7 @@ impl Keeper {
             let ask = tokio::select! {
                 () = &mut gone => return Ok(()),
                 ended = self.ended.recv() => match ended {
-                    Some((of, reason)) if of == generation => return Err(Ended::Refused(reason)),
+                    Some((of, why)) if of == generation => return Err(why),
                     Some(_) => None,
                     None => return Err(Ended::Closed),
                 },

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use squall_kernel::frame::Frame;
 use tokio::sync::mpsc;
 
+use crate::error::Ended;
 use crate::link::Generation;
 
 /// An event, and the connection that brought it.
@@ -19,11 +20,11 @@ pub(super) struct Taken {
 #[derive(Debug)]
 pub(super) struct Route {
     events: mpsc::Sender<Taken>,
-    ended: mpsc::Sender<(Generation, String)>,
+    ended: mpsc::Sender<(Generation, Ended)>,
 }
 
 impl Route {
-    pub(super) fn new(credit: u32) -> (Self, mpsc::Receiver<Taken>, mpsc::Receiver<(Generation, String)>) {
+    pub(super) fn new(credit: u32) -> (Self, mpsc::Receiver<Taken>, mpsc::Receiver<(Generation, Ended)>) {
         // What the connection before brought may still be unread.
         let (events, read) = mpsc::channel(2 * credit as usize);
         let (ended, over) = mpsc::channel(1);
@@ -69,10 +70,10 @@ impl Subscribers {
     }
 
     /// The node has ended a subscriber.
-    pub(crate) fn ended(&self, generation: Generation, id: u64, reason: String) {
+    pub(crate) fn ended(&self, generation: Generation, id: u64, why: Ended) {
         if let Some(route) = self.lock().routes.get(&id) {
             // It is told already.
-            let _told = route.ended.try_send((generation, reason));
+            let _told = route.ended.try_send((generation, why));
         }
     }
 

@@ -11,7 +11,7 @@ use squall_client::{
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
 use squall_kernel::id::{Counter, Epoch, LeaderEpoch, MessageId, NodeId, Pid};
 use squall_kernel::message::{ClientMessage, NodeMessage, Server, System, SystemMessage, parse};
-use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::reason::{ClientFault, DetachReason, NoReply};
 use tokio::sync::mpsc;
 
 /// Process 5 of the node's first run.
@@ -28,6 +28,7 @@ impl Handler for Parrot {
         match delivery.payload.as_ref() {
             b"decline" => Answer::Decline("no".into()),
             b"panic" => panic!("asked to"),
+            b"tags" => Answer::Reply([delivery.connection_tag, delivery.request_tag].concat().into()),
             _ => Answer::Reply(delivery.payload),
         }
     }
@@ -66,6 +67,7 @@ async fn attached_under(supervision: Supervision) -> Scene {
     let (sender, notices) = mpsc::channel(16);
     let options = AttachOptions {
         service_tag: "eu".into(),
+        connection_tag: "left ".into(),
         wait: LONG,
         supervision,
         ..AttachOptions::default()
@@ -127,6 +129,14 @@ async fn a_delivery_is_answered_with_its_identity_and_epochs() {
         (answer.status, answer.payload.as_ref()),
         (Status::Declined, &b"no"[..])
     );
+}
+
+/// A26, A28: what came through which attachment, and whose request it is.
+#[tokio::test]
+async fn a26_a_delivery_has_the_connection_tag_of_its_attachment() {
+    let mut scene = attached().await;
+    scene.conn.send(&delivery(SERIAL, 1, b"tags")).await;
+    assert_eq!(&scene.conn.answer().await.payload[..], b"left tag");
 }
 
 #[tokio::test]
@@ -328,6 +338,7 @@ async fn a_handler_detached_by_its_exchange_attaches_again_when_it_is_back() {
         .tell(&NodeMessage::Refused {
             call,
             reason: "unknown exchange".into(),
+            fault: Some(ClientFault::NotThere),
         })
         .await;
     scene.conn.attach(6).await;
@@ -350,6 +361,7 @@ async fn an_exchange_that_stays_unknown_ends_the_attachment_with_the_reason() {
                 conn.tell(&NodeMessage::Refused {
                     call,
                     reason: "unknown exchange".into(),
+                    fault: Some(ClientFault::NotThere),
                 })
                 .await;
             }
@@ -357,10 +369,37 @@ async fn an_exchange_that_stays_unknown_ends_the_attachment_with_the_reason() {
     };
     tokio::select! {
         result = client.attach("orders", options, Parrot { notices }) => {
-            assert_eq!(result.unwrap_err(), AttachError::Ended(Ended::Refused("unknown exchange".into())));
+            assert_eq!(result.unwrap_err(), AttachError::Ended(Ended::Unavailable("unknown exchange".into())));
         }
         () = refusing => panic!("the client left"),
     }
+}
+
+/// What would be refused again is not tried again.
+#[tokio::test]
+async fn an_exchange_of_another_pattern_ends_the_attachment_at_once() {
+    let node = FakeNode::start("a", 1).await;
+    let (client, mut conn) = connected(&node).await;
+    let (notices, _) = mpsc::channel(1);
+    let options = AttachOptions {
+        wait: LONG,
+        ..AttachOptions::default()
+    };
+    let refuse = async {
+        let ClientMessage::Attach { call, .. } = conn.message().await else {
+            panic!("not an attachment")
+        };
+        conn.tell(&NodeMessage::Refused {
+            call,
+            reason: "it has tasks".into(),
+            fault: Some(ClientFault::WrongPattern),
+        })
+        .await;
+    };
+    let (attached, ()) = tokio::join!(client.attach("orders", options, Parrot { notices }), refuse);
+    let error = attached.unwrap_err();
+    assert_eq!(error, AttachError::Ended(Ended::Refused("it has tasks".into())));
+    assert_eq!(error.to_string(), "it has tasks");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Call, ProposeResult, SystemMessage};
 use crate::id::{ExchangeId, ExchangeName, LeaderEpoch, Pid};
-use crate::reason::{DetachReason, SentAway};
+use crate::reason::{ClientFault, DetachReason, SentAway};
 use crate::registry::{Command, Introduction};
 use crate::time::{Instant, Span};
 
@@ -131,8 +131,10 @@ pub enum NodeMessage {
     Refused {
         /// Number of the call.
         call: Call,
-        /// Why.
+        /// Why, in words.
         reason: String,
+        /// What was wrong with it; none where nothing was, and it may be taken at another time.
+        fault: Option<ClientFault>,
     },
     /// Answer to `Propose`.
     Proposed {
@@ -200,5 +202,7 @@ pub enum NodeMessage {
         subscriber: u64,
         /// Why, in words.
         reason: String,
+        /// Its exchange is no more; else what it asked for was refused.
+        deleted: bool,
     },
 }

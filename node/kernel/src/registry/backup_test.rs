@@ -14,7 +14,7 @@ fn owned_by_a() -> Log {
     let outcome = log.run(&Command::Declare {
         name: name("x"),
         pattern: Pattern::Task,
-        strategy: Strategy::RoundRobin,
+        strategy: Strategy::Default,
         function: None,
         settings: Settings::default(),
         failover: alloc::vec![named("a"), named("c")],

@@ -263,6 +263,42 @@ pub enum Refused {
         /// The bound.
         max: u64,
     },
+    /// A strategy where none picks handlers.
+    #[error("exchange '{exchange}' is to be {}, where no strategy picks handlers: '{}' has no meaning there", pattern.as_str(), strategy.as_str())]
+    NoStrategy {
+        /// Exchange.
+        exchange: ExchangeName,
+        /// Its pattern.
+        pattern: Pattern,
+        /// As asked.
+        strategy: Strategy,
+    },
+    /// A move to the preferred node, and there is none.
+    #[error("'{exchange}' has no node to move to: {why}; name one")]
+    NoPreferred {
+        /// Exchange.
+        exchange: ExchangeName,
+        /// Why.
+        why: NoPreferred,
+    },
+}
+
+/// Why there is no node that an exchange should rather be on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoPreferred {
+    /// It was declared without a failover list.
+    NoList,
+    /// Nobody of its list can own it now.
+    NobodyFit,
+}
+
+impl fmt::Display for NoPreferred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoList => "it has no failover list",
+            Self::NobodyFit => "no node of its failover list can own it now",
+        })
+    }
 }
 
 impl Command {

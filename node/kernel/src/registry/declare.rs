@@ -28,6 +28,13 @@ impl Registry {
         if let Some(existing) = self.exchange(terms.name) {
             return same_declaration(existing, terms).map(|()| false);
         }
+        if !terms.pattern.has_strategy() && terms.strategy != Strategy::Default {
+            return Err(Refused::NoStrategy {
+                exchange: terms.name.clone(),
+                pattern: terms.pattern,
+                strategy: terms.strategy,
+            });
+        }
         self.check_function(terms.strategy, terms.function)?;
         terms.settings.check(terms.name, terms.pattern)?;
         if terms.pattern == Pattern::InvertedPublishSubscribe && terms.strategy == Strategy::Default {
@@ -112,7 +119,8 @@ fn same_declaration(existing: &ExchangeRecord, terms: &Terms<'_>) -> Result<(), 
         ));
     }
     if existing.settings != *settings {
-        return Err(differs("settings", existing.settings.told(), settings.told()));
+        let (what, existing_is, wanted) = existing.settings.differences(settings);
+        return Err(differs(&what, existing_is, wanted));
     }
     if !failover.is_empty() && existing.failover != failover {
         return Err(differs("failover list", list(&existing.failover), list(failover)));

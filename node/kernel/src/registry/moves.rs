@@ -3,7 +3,7 @@
 //!
 //! What does not live here: the state that travels (`exchange`), and who proposes what and when (`core`).
 
-use super::{ExchangeRecord, Moving, NodeRecord, Refused, Registry};
+use super::{ExchangeRecord, Moving, NoPreferred, NodeRecord, Refused, Registry};
 use crate::id::{Epoch, ExchangeId, ExchangeName, NodeId, NodeName};
 
 impl ExchangeRecord {
@@ -84,7 +84,7 @@ impl Registry {
             None => self
                 .preferred(record)
                 .and_then(|id| self.nodes.get(&id))
-                .ok_or_else(|| Refused::UnknownNodeName("none of its failover list is fit".into()))?,
+                .ok_or_else(|| no_preferred(record))?,
         };
         if !node.is_up() {
             return Err(Refused::NodeDown(node.name.clone()));
@@ -161,6 +161,17 @@ impl Registry {
             Some(moving) if moving.epoch == epoch => Ok(record),
             _ => Err(Refused::Fenced { seen: record.epoch.0 }),
         }
+    }
+}
+
+fn no_preferred(record: &ExchangeRecord) -> Refused {
+    Refused::NoPreferred {
+        exchange: record.name.clone(),
+        why: if record.failover.is_empty() {
+            NoPreferred::NoList
+        } else {
+            NoPreferred::NobodyFit
+        },
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tests of moves, drains and weak nodes in the registry.
 
+use alloc::string::ToString as _;
+
 use super::super::tests::{Log, declare, lost, name, node};
 use super::super::{Command, Duty, Outcome, Refused, Takeover};
 use crate::id::{Epoch, ExchangeId, NodeId, NodeName, Tenure};
@@ -76,6 +78,30 @@ fn a_move_that_cannot_be_is_refused_with_the_reason() {
     };
     let mut log = owned_by_a();
     assert_eq!(log.run(&stale), Outcome::Refused(Refused::Fenced { seen: 1 }));
+}
+
+#[test]
+fn a_move_without_a_node_needs_a_list_with_somebody_fit() {
+    let preferred = |exchange: &str| Command::Move {
+        exchange: name(exchange),
+        to: None,
+        epoch: None,
+    };
+    let mut log = owned_by_a();
+    log.run(&declare("y", Strategy::RoundRobin, &[]));
+    log.run(&declare("z", Strategy::RoundRobin, &["gone"]));
+    let mut why = |exchange: &str| match log.run(&preferred(exchange)) {
+        Outcome::Refused(refused) => refused.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        why("y"),
+        "'y' has no node to move to: it has no failover list; name one"
+    );
+    assert_eq!(
+        why("z"),
+        "'z' has no node to move to: no node of its failover list can own it now; name one"
+    );
 }
 
 #[test]

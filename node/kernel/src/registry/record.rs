@@ -47,6 +47,12 @@ impl Pattern {
         }
     }
 
+    /// True where a strategy picks handlers. Elsewhere exchanges have [`Strategy::Default`], which then says nothing.
+    #[must_use]
+    pub const fn has_strategy(self) -> bool {
+        matches!(self, Self::RequestResponse | Self::InvertedPublishSubscribe)
+    }
+
     /// The pattern of a word; the empty word is request-response.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
@@ -347,4 +353,16 @@ pub struct ExchangeRecord {
     pub leader: Option<LeaderRecord>,
     /// Highest leader epoch given out, here or by an exchange that was deleted before this one was declared.
     pub leader_epoch: LeaderEpoch,
+}
+
+impl ExchangeRecord {
+    /// The strategy's word; empty where none picks handlers.
+    #[must_use]
+    pub const fn strategy_word(&self) -> &'static str {
+        if self.pattern.has_strategy() {
+            self.strategy.as_str()
+        } else {
+            ""
+        }
+    }
 }

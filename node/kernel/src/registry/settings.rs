@@ -2,6 +2,7 @@
 //!
 //! What does not live here: what each of them does (`order`, `dedup`, `tasks`, the shell).
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -82,8 +83,100 @@ impl Settings {
         Ok(())
     }
 
-    /// In words, for whoever declares it again with others.
-    pub(super) fn told(&self) -> String {
-        alloc::format!("{self:?}")
+    /// What differs between these, which an exchange has, and those that are wanted: which of them, what each is, and what
+    /// it was to be. In the words of whoever declares it, such as `ttl`, `3s`, `5s`.
+    pub(super) fn differences(&self, wanted: &Self) -> (String, String, String) {
+        let pairs = self.told().into_iter().zip(wanted.told());
+        let differing: Vec<_> = pairs.filter(|((_, is), (_, wanted))| is != wanted).collect();
+        if let [((name, is), (_, wanted))] = differing.as_slice() {
+            return ((*name).to_string(), is.clone(), wanted.clone());
+        }
+        let list = |all: Vec<String>| all.join(", ");
+        let is = differing.iter().map(|((name, is), _)| format!("{name} {is}"));
+        let wanted = differing
+            .iter()
+            .map(|(_, (name, wanted))| format!("{name} {wanted}"));
+        ("settings".into(), list(is.collect()), list(wanted.collect()))
+    }
+
+    /// Every setting by the name of its option, with its value; what was left out differs from any value.
+    fn told(&self) -> [(&'static str, String); 11] {
+        let span = |time: Option<Span>| time.map_or_else(unset, in_units);
+        let number = |n: Option<u32>| n.map_or_else(unset, |n| n.to_string());
+        let exchange = |name: &Option<ExchangeName>| name.as_ref().map_or_else(unset, ToString::to_string);
+        let middleware: Vec<&str> = self.middleware.iter().map(ExchangeName::as_str).collect();
+        [
+            ("mailbox", number(self.mailbox)),
+            ("when-full", self.when_full.as_str().into()),
+            ("ttl", span(self.ttl)),
+            ("dedup", span(self.dedup)),
+            ("lease", span(self.lease)),
+            ("attempts", number(self.attempts)),
+            ("ordered", if self.ordered { "yes" } else { "no" }.into()),
+            ("dead-letter", exchange(&self.dead_letter)),
+            (
+                "middleware",
+                if middleware.is_empty() {
+                    unset()
+                } else {
+                    middleware.join(",")
+                },
+            ),
+            ("controller", exchange(&self.controller)),
+            ("scheduler", exchange(&self.scheduler)),
+        ]
+    }
+}
+
+fn unset() -> String {
+    "left out".into()
+}
+
+/// A time as it is written at the command line: in the largest unit of which it is a whole number.
+fn in_units(time: Span) -> String {
+    let units = [
+        ("h", 3_600_000_000),
+        ("m", 60_000_000),
+        ("s", 1_000_000),
+        ("ms", 1000),
+    ];
+    let whole = units
+        .into_iter()
+        .find(|(_, length)| time.0 > 0 && time.0.is_multiple_of(*length));
+    match whole {
+        Some((unit, length)) => format!("{}{unit}", time.0 / length),
+        None => format!("{}us", time.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_told_and_in_the_words_of_the_command_line() {
+        let ttl = |ms| Settings {
+            ttl: Some(Span::from_ms(ms)),
+            mailbox: Some(7),
+            ..Settings::default()
+        };
+        let told = |(what, is, wanted): (String, String, String)| format!("{what} '{is}', not '{wanted}'");
+        assert_eq!(told(ttl(3000).differences(&ttl(5000))), "ttl '3s', not '5s'");
+        let name = |text| ExchangeName::new(text).expect("a good name");
+        let other = Settings {
+            ttl: None,
+            lease: Some(Span(90_000_500)),
+            when_full: WhenFull::DropOldest,
+            middleware: vec![name("log"), name("auth")],
+            ordered: true,
+            ..ttl(1)
+        };
+        assert_eq!(
+            told(ttl(120_000).differences(&other)),
+            "settings 'when-full reject, ttl 2m, lease left out, ordered no, middleware left out', \
+             not 'when-full drop-oldest, ttl left out, lease 90000500us, ordered yes, middleware log,auth'"
+        );
     }
 }

@@ -33,14 +33,7 @@ impl Declaration {
                 Pattern::ALL.map(Pattern::as_str).join(", ")
             ),
         })?;
-        let strategy = Strategy::parse(&asked.strategy).ok_or_else(|| CallError::Invalid {
-            field: "strategy",
-            reason: format!(
-                "'{}' is none; there are {}",
-                shown(&asked.strategy),
-                Strategy::ALL.map(Strategy::as_str).join(", ")
-            ),
-        })?;
+        let strategy = strategy(&asked.strategy, pattern)?;
         Ok(Self {
             name,
             pattern,
@@ -69,7 +62,11 @@ impl Declaration {
         v1::ExchangeInfo {
             name: self.name.to_string(),
             pattern: self.pattern.as_str().to_owned(),
-            strategy: self.strategy.as_str().to_owned(),
+            strategy: if self.pattern.has_strategy() {
+                self.strategy.as_str().to_owned()
+            } else {
+                String::new()
+            },
             failover: self.failover.iter().map(ToString::to_string).collect(),
             takeover: self.takeover.unwrap_or_default().as_str().to_owned(),
             function: registered(self.function.as_ref()),
@@ -79,6 +76,29 @@ impl Declaration {
             ..Default::default()
         }
     }
+}
+
+/// Left out where no strategy picks handlers, given everywhere else.
+fn strategy(word: &str, pattern: Pattern) -> Result<Strategy, CallError> {
+    let invalid = |reason| CallError::Invalid {
+        field: "strategy",
+        reason,
+    };
+    if !pattern.has_strategy() {
+        let (word, pattern) = (shown(word), pattern.as_str());
+        let none = || format!("'{word}' has no meaning with the pattern {pattern}: leave it out");
+        return word
+            .is_empty()
+            .then_some(Strategy::Default)
+            .ok_or_else(|| invalid(none()));
+    }
+    Strategy::parse(word).ok_or_else(|| {
+        invalid(format!(
+            "'{}' is none; there are {}",
+            shown(word),
+            Strategy::ALL.map(Strategy::as_str).join(", ")
+        ))
+    })
 }
 
 pub(super) fn exchange_name(text: &str) -> Result<ExchangeName, CallError> {
@@ -171,7 +191,7 @@ pub(super) fn info(record: &ExchangeRecord, registry: &Registry) -> v1::Exchange
     v1::ExchangeInfo {
         name: record.name.to_string(),
         pattern: record.pattern.as_str().to_owned(),
-        strategy: record.strategy.as_str().to_owned(),
+        strategy: record.strategy_word().to_owned(),
         owner: record.owner.map(node).unwrap_or_default(),
         epoch: record.epoch.0,
         failover: record.failover.iter().map(ToString::to_string).collect(),

@@ -12,6 +12,7 @@ use squall_kernel::reason::ClientFault;
 use squall_kernel::registry::{Command, NodeRecord};
 
 use super::Native;
+use crate::client_faults::{of_attach, of_subscribe};
 use crate::grpc::Proposer;
 use crate::handlers::HandlerTags;
 use crate::limits::SESSION_SUBSCRIBERS_MAX;
@@ -114,6 +115,7 @@ impl<P: Proposer> Native<P> {
             Err(error) => NodeMessage::Refused {
                 call,
                 reason: error.to_string(),
+                fault: Some(of_attach(&error)),
             },
         }
     }
@@ -123,6 +125,7 @@ impl<P: Proposer> Native<P> {
         let refused = move |error: SubscribeError| NodeMessage::Refused {
             call,
             reason: error.to_string(),
+            fault: of_subscribe(&error),
         };
         if self.subscribing.len() >= SESSION_SUBSCRIBERS_MAX {
             let max = SESSION_SUBSCRIBERS_MAX;
@@ -147,17 +150,20 @@ impl<P: Proposer> Native<P> {
 
     /// Proposes without holding up the session; gives the refusal of what is not proposed.
     fn propose(&mut self, call: Call, command: Command) -> Option<NodeMessage> {
+        let refused = |reason: String, fault| {
+            let fault = Some(fault);
+            Some(NodeMessage::Refused { call, reason, fault })
+        };
         if !matches!(command, Command::Declare { .. } | Command::Delete { .. }) {
             let reason = "a client may declare and delete exchanges, nothing else".to_owned();
-            return Some(NodeMessage::Refused { call, reason });
+            return refused(reason, ClientFault::Garbage);
         }
         if let Err(error) = crate::script::check_command(&command) {
-            let reason = error.to_string();
-            return Some(NodeMessage::Refused { call, reason });
+            return refused(error.to_string(), ClientFault::Malformed);
         }
         if self.proposals.len() >= PROPOSALS_MAX {
             let reason = format!("at most {PROPOSALS_MAX} changes of a client are under way at once");
-            return Some(NodeMessage::Refused { call, reason });
+            return refused(reason, ClientFault::TooMany);
         }
         let proposer = Arc::clone(&self.proposer);
         let propose = async move {

@@ -41,8 +41,7 @@ pub(super) fn add_news(seed: u64, nodes: u64, exchanges: &mut Vec<ExchangePlan>)
             .then(|| rng.span(Span::from_ms(500), Span::from_ms(5_000))),
         ..Settings::default()
     };
-    let mut news = exchange(&mut rng, nodes, (Pattern::PublishSubscribe, "p1"), settings);
-    news.strategy = Strategy::Default;
+    let news = exchange(&mut rng, nodes, (Pattern::PublishSubscribe, "p1"), settings);
     exchanges.push(news);
     let exchange = u8::try_from(exchanges.len() - 1).expect("few exchanges");
     let count = rng.between(1, 8);
@@ -73,7 +72,11 @@ fn exchange(rng: &mut Rng, nodes: u64, (pattern, name): (Pattern, &str), setting
     failover.truncate(rng.index(failover.len() + 1));
     ExchangePlan {
         name: ExchangeName::new(name).expect("letters and digits are a name"),
-        strategy: Strategy::RoundRobin,
+        strategy: if pattern.has_strategy() {
+            Strategy::RoundRobin
+        } else {
+            Strategy::Default
+        },
         failover,
         takeover: *rng.pick(&[
             None,
