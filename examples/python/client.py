@@ -163,8 +163,9 @@ def subscribe(address, args):
         if kind == "subscribed":
             print(f"subscribed as {event.pid}", file=sys.stderr, flush=True)
         elif kind == "subscriber_ended":
-            deleted = event.why == messages.SUBSCRIBER_END_EXCHANGE_DELETED
-            raise Over(5, f"ended: {event.reason}") if deleted else Over(6, f"refused: {event.reason}")
+            if event.why == messages.SUBSCRIBER_END_REFUSED:
+                raise Over(6, f"refused: {event.reason}")
+            raise Over(5, f"unavailable: {event.reason}")
         elif kind == "published":
             print(f"{event.key}\t{event.payload.decode(errors='replace')}", flush=True)
             taken += 1
@@ -186,7 +187,7 @@ def serve(address, args):
         if kind == "attached":
             print(f"attached as {event.pid}", file=sys.stderr, flush=True)
         elif kind == "refused":
-            raise Over(6, f"refused: {event.reason}")
+            raise Over(5 if event.unknown_exchange else 6, f"refused: {event.reason}")
         elif kind == "delivery":
             if args.publish:
                 exchange, key = args.publish

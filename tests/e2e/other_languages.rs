@@ -158,11 +158,26 @@ fn clients_in_python_serve_request_publish_and_subscribe() {
 /// Each wrong thing is refused to whoever asks for it, with a code and the reason.
 fn wrong(python: &str, node: &str) {
     let huge = "k".repeat(256);
-    let table: [(&[&str], i32, &str); 4] = [
+    let table: [(&[&str], i32, &str); 7] = [
         (&["subscribe", "news", "a..b"], 6, "refused: "),
         (&["publish", "news", "a.*", "x"], 6, "declined: "),
         (&["publish", "news", &huge, "x"], 6, "refused: publish 1: "),
         (&["request", "nothing", "x"], 5, "unavailable: "),
+        (
+            &["subscribe", "nothing", "a"],
+            5,
+            "unavailable: there is no exchange 'nothing'",
+        ),
+        (
+            &["serve", "nothing"],
+            5,
+            "refused: there is no exchange 'nothing'",
+        ),
+        (
+            &["serve", "news"],
+            6,
+            "refused: the exchange 'news' is publish-subscribe",
+        ),
     ];
     for (args, code, words) in table {
         let args: Vec<&str> = std::iter::once(node).chain(args.iter().copied()).collect();

@@ -8,7 +8,7 @@ use squall_kernel::limits::{
     SUBSCRIBERS_PER_NODE_MAX,
 };
 use squall_kernel::reason::ClientFault;
-use squall_kernel::registry::{Pattern, Settings};
+use squall_kernel::registry::{Pattern, Settings, Strategy};
 use squall_proto::v1;
 use squall_proto::v1::client_action::Action;
 use squall_proto::v1::server_event::Event;
@@ -95,6 +95,66 @@ async fn bad_publishes_are_declined_by_name_and_reach_nobody() {
         [(ClientFault::TooLong, 1), (ClientFault::TooLarge, 1)]
     );
     goes_on(&cluster, &mut reader).await;
+}
+
+/// Numbers that stand for nothing are refused and not taken for others; a delivery is open until it is answered properly.
+#[tokio::test]
+async fn unknown_numbers_and_names_of_a_megabyte_are_refused_in_few_words() {
+    let mut cluster = news();
+    cluster.declare("orders", Strategy::RoundRobin);
+    let mut bad = open(&cluster, 0).await;
+    let Action::Publish(mut wild) = publish(1, "a.b") else {
+        panic!("a publish")
+    };
+    wild.confirm = 99;
+    bad.say(vec![Action::Publish(wild)]).await;
+    assert_eq!(
+        reason_of(bad.next().await),
+        "publish 1: invalid argument: there is no confirm 99"
+    );
+    bad.say(vec![Action::Request(call(2, &"x".repeat(1024 * 1024)))])
+        .await;
+    let Event::Outcome(outcome) = bad.next().await else {
+        panic!("no outcome")
+    };
+    assert_eq!(outcome.kind(), v1::OutcomeKind::Unavailable);
+    assert!(outcome.reason.len() < 128, "{} bytes", outcome.reason.len());
+
+    bad.say(vec![attach(1, "orders")]).await;
+    assert!(matches!(bad.next().await, Event::Attached(_)));
+    let mut asks = open(&cluster, 1).await;
+    asks.say(vec![Action::Request(call(3, "orders"))]).await;
+    let delivery = loop {
+        match bad.next().await {
+            Event::Delivery(delivery) => break delivery.delivery,
+            Event::System(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    let reply = |verdict| {
+        Action::Reply(v1::Reply {
+            delivery,
+            verdict,
+            payload: "good day".into(),
+            ..v1::Reply::default()
+        })
+    };
+    bad.say(vec![reply(77)]).await;
+    let words = format!("delivery {delivery}: invalid argument: there is no verdict 77");
+    assert_eq!(reason_of(bad.next().await), words);
+    bad.say(vec![reply(0)]).await;
+    let Event::Outcome(outcome) = asks.next().await else {
+        panic!("no outcome")
+    };
+    assert_eq!(outcome.payload, "good day");
+    assert_eq!(counted(&cluster, 0), [(ClientFault::Malformed, 2)]);
+}
+
+fn reason_of(event: Event) -> String {
+    match event {
+        Event::Refused(refused) => refused.reason,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A publish larger than any frame is not even read: its session ends, with the reason, and no other one.

@@ -92,7 +92,7 @@ pub(super) fn unknown_exchange(call: &v1::RequestCall) -> v1::RequestOutcome {
     v1::RequestOutcome {
         id: call.id,
         kind: kind_of(status).into(),
-        reason: format!("{} '{}'", NoReply::UnknownExchange, call.exchange),
+        reason: format!("{} '{}'", NoReply::UnknownExchange, shortened(&call.exchange)),
         request_tag: call.request_tag.clone(),
         ..v1::RequestOutcome::default()
     }
@@ -161,17 +161,20 @@ pub(super) fn delivery(
     }
 }
 
-/// What a handler answers, within the bounds of the wire.
-pub(super) fn answer(reply: v1::Reply) -> (Status, Bytes) {
+/// What a handler answers, within the bounds of the wire; `verdict` is the reply's.
+pub(super) fn answer(verdict: v1::Verdict, reply: v1::Reply) -> (Status, Bytes) {
     use v1::Verdict;
-    let answer = match reply.verdict() {
+    let answer = match verdict {
         Verdict::Answer if reply.declined => Answer::Decline(reply.reason),
         Verdict::Answer => Answer::Reply(reply.payload),
         Verdict::Pass => Answer::Pass,
         Verdict::Rewrite => Answer::Rewrite(reply.payload),
         Verdict::Redirect => match ExchangeName::new(&reply.redirect_to) {
             Ok(name) => Answer::Redirect(name),
-            Err(error) => Answer::Decline(format!("sent on to '{}': {error}", reply.redirect_to)),
+            Err(error) => {
+                let to = shortened(&reply.redirect_to);
+                Answer::Decline(format!("sent on to '{to}': {error}"))
+            }
         },
         Verdict::Failed => return (Status::None(NoReply::Failed), words(reply.reason)),
     };
@@ -229,6 +232,22 @@ fn server(server: ServerInfo) -> v1::Server {
     }
 }
 
+/// Characters of what a client gave that are said back to it.
+const SHOWN_MAX: usize = 64;
+
+/// The beginning of what a client gave: a megabyte of it is not sent back.
+pub(super) fn shortened(text: &str) -> String {
+    text.chars().take(SHOWN_MAX).collect()
+}
+
+/// What a client means by a number of a closed list.
+///
+/// # Errors
+/// Says which number it is that stands for nothing.
+pub(super) fn known<T: TryFrom<i32>>(what: &str, number: i32) -> Result<T, String> {
+    T::try_from(number).map_err(|_| format!("invalid argument: there is no {what} {number}"))
+}
+
 /// Tags are bytes on the wire; on this interface they are text.
 pub(super) fn text(tag: &Bytes) -> String {
     String::from_utf8_lossy(tag).into_owned()
@@ -237,6 +256,18 @@ pub(super) fn text(tag: &Bytes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_gave_is_not_said_back_in_full_and_unknown_numbers_are_none() {
+        let call = v1::RequestCall {
+            exchange: "x".repeat(1024 * 1024),
+            ..v1::RequestCall::default()
+        };
+        assert!(unknown_exchange(&call).reason.len() < 128);
+        assert_eq!(known::<v1::Confirm>("confirm", 2), Ok(v1::Confirm::Received));
+        let unknown = known::<v1::Verdict>("verdict", 77);
+        assert_eq!(unknown, Err("invalid argument: there is no verdict 77".into()));
+    }
 
     #[test]
     fn every_reason_that_says_unavailable_is_unavailable() {

@@ -1877,6 +1877,9 @@ pub struct Refused {
     /// Why.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// True when there is no such exchange: it may be declared, and the action taken at another time.
+    #[prost(bool, tag = "3")]
+    pub unknown_exchange: bool,
 }
 /// A handler is detached, by the node or because its client asked for it. For good: one that should go on is attached anew.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2248,6 +2251,8 @@ pub enum SubscriberEnd {
     Refused = 1,
     /// Its exchange is no more.
     ExchangeDeleted = 2,
+    /// There is no such exchange.
+    UnknownExchange = 3,
 }
 impl SubscriberEnd {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2259,6 +2264,7 @@ impl SubscriberEnd {
             Self::Unspecified => "SUBSCRIBER_END_UNSPECIFIED",
             Self::Refused => "SUBSCRIBER_END_REFUSED",
             Self::ExchangeDeleted => "SUBSCRIBER_END_EXCHANGE_DELETED",
+            Self::UnknownExchange => "SUBSCRIBER_END_UNKNOWN_EXCHANGE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2267,6 +2273,7 @@ impl SubscriberEnd {
             "SUBSCRIBER_END_UNSPECIFIED" => Some(Self::Unspecified),
             "SUBSCRIBER_END_REFUSED" => Some(Self::Refused),
             "SUBSCRIBER_END_EXCHANGE_DELETED" => Some(Self::ExchangeDeleted),
+            "SUBSCRIBER_END_UNKNOWN_EXCHANGE" => Some(Self::UnknownExchange),
             _ => None,
         }
     }

@@ -12,10 +12,7 @@ use tonic::Status;
 
 use super::stream::{Grpc, event, refused};
 use super::{convert, lookup, talking};
-use crate::handlers::HandlerTags;
-
-/// Characters of what a client gave that are said back to it.
-const SHOWN_MAX: usize = 64;
+use crate::handlers::{AttachError, HandlerTags};
 
 impl Grpc {
     /// Carries actions out, in order; ends the session when one is none.
@@ -31,7 +28,7 @@ impl Grpc {
                     return Err(Status::failed_precondition("the session is open already"));
                 }
                 Some(Action::Attach(attach)) => out.push(self.attach(attach)),
-                Some(Action::Detach(detach)) => out.extend(self.detach(detach.handler, detach.why())),
+                Some(Action::Detach(detach)) => out.extend(self.detach(detach.handler, detach.why)),
                 Some(Action::Reply(reply)) => out.extend(self.reply(reply)),
                 Some(Action::SendChunk(chunk)) => out.extend(self.send_chunk(chunk)),
                 Some(Action::AskBack(question)) => out.extend(self.ask_back(question)),
@@ -63,7 +60,10 @@ impl Grpc {
             Ok(name) => name,
             Err(error) => {
                 self.session.faults().not_a_name(&error);
-                return refused(number, format!("'{}': {error}", shortened(&attach.exchange)));
+                return refused(
+                    number,
+                    format!("'{}': {error}", convert::shortened(&attach.exchange)),
+                );
             }
         };
         let tags = HandlerTags {
@@ -88,12 +88,22 @@ impl Grpc {
                     epoch,
                 }))
             }
-            Err(error) => refused(number, error.to_string()),
+            Err(error) => event(Out::Refused(v1::Refused {
+                handler: number,
+                reason: error.to_string(),
+                unknown_exchange: matches!(error, AttachError::UnknownExchange(_)),
+            })),
         }
     }
 
-    fn detach(&mut self, number: u32, why: v1::DetachReason) -> Option<v1::ServerEvent> {
-        let reason = convert::detached_by_client(why);
+    fn detach(&mut self, number: u32, why: i32) -> Option<v1::ServerEvent> {
+        let reason = match convert::known("reason to detach", why) {
+            Ok(why) => convert::detached_by_client(why),
+            Err(words) => {
+                self.session.faults().count(ClientFault::Malformed);
+                return Some(refused(number, format!("handler {number}: {words}")));
+            }
+        };
         let detached = self
             .serials
             .get(&number)
@@ -112,7 +122,15 @@ impl Grpc {
 
     fn reply(&mut self, reply: v1::Reply) -> Option<v1::ServerEvent> {
         let delivery = reply.delivery;
-        let (status, payload) = convert::answer(reply);
+        let verdict = match convert::known("verdict", reply.verdict) {
+            Ok(verdict) => verdict,
+            // The delivery stays open: it can still be answered.
+            Err(words) => {
+                self.session.faults().count(ClientFault::Malformed);
+                return Some(refused(0, format!("delivery {delivery}: {words}")));
+            }
+        };
+        let (status, payload) = convert::answer(verdict, reply);
         let Some(key) = self.deliveries.remove(&delivery) else {
             crate::wire::count(&self.plane.context.wire.tally.late_replies);
             return Some(talking::refused(delivery, TalkFault::Over));
@@ -148,9 +166,4 @@ impl Grpc {
             refused,
         ))))
     }
-}
-
-/// The beginning of what a client gave: a megabyte of it is not sent back.
-pub(super) fn shortened(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).collect()
 }

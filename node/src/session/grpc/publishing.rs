@@ -15,7 +15,6 @@ use squall_kernel::time::Span;
 use squall_proto::v1;
 use squall_proto::v1::server_event::Event as Out;
 
-use super::acting::shortened;
 use super::stream::{Grpc, event, refused};
 use super::{convert, lookup};
 use crate::limits::{CREDIT_DEFAULT, SESSION_SUBSCRIBERS_MAX};
@@ -32,14 +31,14 @@ impl Grpc {
             Ok(name) => name,
             Err(error) => {
                 self.session.faults().not_a_name(&error);
-                let why = format!("'{}': {error}", shortened(&subscribe.exchange));
-                return Some(self.not_subscribed(number, why));
+                let why = format!("'{}': {error}", convert::shortened(&subscribe.exchange));
+                return Some(self.no_subscriber(number, why, v1::SubscriberEnd::Refused));
             }
         };
         if self.subscribing.len() >= SESSION_SUBSCRIBERS_MAX {
             let max = SESSION_SUBSCRIBERS_MAX;
             self.session.faults().count(ClientFault::TooMany);
-            return Some(self.not_subscribed(number, SubscribeError::TooMany { max }.to_string()));
+            return Some(self.not_subscribed(number, &SubscribeError::TooMany { max }));
         }
         let wanted = Wanted {
             number: u64::from(number),
@@ -53,7 +52,7 @@ impl Grpc {
             },
         };
         match self.session.subscribe(wanted) {
-            Err(error) => Some(self.not_subscribed(number, error.to_string())),
+            Err(error) => Some(self.not_subscribed(number, &error)),
             Ok(subscribing) => {
                 let context = Arc::clone(&self.plane.context);
                 let answered =
@@ -75,13 +74,21 @@ impl Grpc {
                 subscriber: number,
                 pid,
             })),
-            Err(error) => self.not_subscribed(number, error.to_string()),
+            Err(error) => self.not_subscribed(number, &error),
         }
     }
 
-    fn not_subscribed(&mut self, number: u32, reason: String) -> v1::ServerEvent {
+    fn not_subscribed(&mut self, number: u32, error: &SubscribeError) -> v1::ServerEvent {
+        let why = match error {
+            SubscribeError::UnknownExchange(_) => v1::SubscriberEnd::UnknownExchange,
+            _ => v1::SubscriberEnd::Refused,
+        };
+        self.no_subscriber(number, error.to_string(), why)
+    }
+
+    fn no_subscriber(&mut self, number: u32, reason: String, why: v1::SubscriberEnd) -> v1::ServerEvent {
         self.session.unsubscribe(u64::from(number));
-        event(ended(number, reason, v1::SubscriberEnd::Refused))
+        event(ended(number, reason, why))
     }
 
     pub(super) fn unsubscribe(&mut self, number: u32) -> Option<v1::ServerEvent> {
@@ -133,6 +140,15 @@ impl Grpc {
                 return Some(refused(0, format!("publish {id}: {error}")));
             }
         };
+        let confirm = match convert::known("confirm", publish.confirm) {
+            Ok(v1::Confirm::Accepted) => Confirm::Accepted,
+            Ok(v1::Confirm::None) => Confirm::None,
+            Ok(v1::Confirm::Received) => Confirm::Received,
+            Err(words) => {
+                self.session.faults().count(ClientFault::Malformed);
+                return Some(refused(0, format!("publish {id}: {words}")));
+            }
+        };
         let Some(exchange) = lookup(&self.plane, &publish.exchange) else {
             let unknown = Outcome::none(
                 squall_kernel::id::ExchangeId(0),
@@ -144,11 +160,6 @@ impl Grpc {
                 id,
                 unknown,
             ))));
-        };
-        let confirm = match publish.confirm() {
-            v1::Confirm::Accepted => Confirm::Accepted,
-            v1::Confirm::None => Confirm::None,
-            v1::Confirm::Received => Confirm::Received,
         };
         let request = Request {
             tags: Tags {

@@ -140,5 +140,9 @@ pub(super) fn event(event: Out) -> v1::ServerEvent {
 }
 
 pub(super) fn refused(handler: u32, reason: String) -> v1::ServerEvent {
-    event(Out::Refused(v1::Refused { handler, reason }))
+    event(Out::Refused(v1::Refused {
+        handler,
+        reason,
+        unknown_exchange: false,
+    }))
 }

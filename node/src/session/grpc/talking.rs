@@ -73,7 +73,11 @@ impl Grpc {
             // It was answered: all that is left to say is that the answer was not taken.
             let handler = self.numbers.get(&frame.to).copied()?;
             let reason = fault_of(frame).as_str().to_owned();
-            return Some(Out::Refused(v1::Refused { handler, reason }));
+            return Some(Out::Refused(v1::Refused {
+                handler,
+                reason,
+                unknown_exchange: false,
+            }));
         };
         Some(match (frame.kind, frame.status) {
             (Kind::Credit, Status::Reply) => Out::MoreChunks(v1::MoreChunks {
