@@ -11,7 +11,7 @@ use bytes::Bytes;
 use squall_kernel::exchange::{Choice, Signature};
 use squall_kernel::id::{FunctionName, Pid};
 use squall_kernel::limits::{FUNCTIONS_PER_NODE_MAX, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
-use squall_kernel::registry::RoutingFunction;
+use squall_kernel::registry::{RoutingFunction, Strategy};
 
 use crate::handlers::catch_now;
 use crate::script::Script;
@@ -89,6 +89,28 @@ impl Routed {
         }
         reason.truncate(len);
         Self::to(Choice::Decline(reason))
+    }
+
+    /// Itself, where it is an answer that the strategy can use.
+    pub(crate) fn fitting(self, strategy: Strategy) -> Result<Self, Failed> {
+        let given = match &self.choice {
+            Choice::Decline(_) | Choice::Redirect(_) => return Ok(self),
+            Choice::Signature(_) if strategy.is_sticky() => return Ok(self),
+            Choice::Pick(_) | Choice::Group(_) if !strategy.is_sticky() => return Ok(self),
+            Choice::None => "nothing",
+            Choice::Signature(_) => "a signature (an integer or a text)",
+            Choice::Pick(_) => "a handler (pick)",
+            Choice::Group(_) => "a group",
+        };
+        let wanted = if strategy.is_sticky() {
+            "a signature (an integer or a text)"
+        } else {
+            "pick or group"
+        };
+        Err(Failed(format!(
+            "the exchange's function gave {given}; under '{}' it gives {wanted}, redirect or decline",
+            strategy.as_str()
+        )))
     }
 
     /// With another payload.
@@ -270,6 +292,24 @@ mod tests {
         functions.register(name("huge"), huge).unwrap();
         let huge = Ready::of(&RoutingFunction::Registered(name("huge")), &functions);
         assert!(ask(&huge).is_err());
+    }
+
+    #[test]
+    fn an_answer_of_the_wrong_kind_is_named_with_what_is_expected() {
+        let said = |routed: Routed, strategy| routed.fitting(strategy).unwrap_err().0;
+        let signature = "the exchange's function gave a signature (an integer or a text); under 'fun' it gives pick or \
+                         group, redirect or decline";
+        assert_eq!(said(Routed::signature(7), Strategy::Fun), signature);
+        let group = "the exchange's function gave a group; under 'sticky-fun' it gives a signature (an integer or a \
+                     text), redirect or decline";
+        assert_eq!(said(Routed::group("eu"), Strategy::StickyFun), group);
+        for (fits, strategy) in [
+            (Routed::signature(7), Strategy::StickyFun),
+            (Routed::group("eu"), Strategy::Fun),
+            (Routed::decline("no"), Strategy::StickyFun),
+        ] {
+            assert_eq!(fits.clone().fitting(strategy), Ok(fits));
+        }
     }
 
     #[test]

@@ -1,24 +1,31 @@
 //! Scripts by which exchanges route (`fun`, `sticky-fun`): compiled once per exchange, run once per request, in a fresh
-//! scope, with no way to reach anything but the question. Each run is bounded by operations, depth and sizes, never by a
-//! clock: the same question gives the same answer on every node.
+//! scope, with no way to reach anything but the question. Each run is bounded by operations, depth and sizes, so that the
+//! same question gives the same answer on every node; the bound of processor time behind these is there for what nobody
+//! thought of.
 //!
 //! The words of a script are described in docs/messaging.md. What does not live here: what becomes of the answer.
 
 use std::sync::OnceLock;
 
-use rhai::{AST, Blob, Dynamic, Engine, ParseError, Scope};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, ParseError, Position, Scope};
 use squall_kernel::exchange::{Choice, Signature};
 use squall_kernel::limits::SCRIPT_BYTES_MAX;
 use squall_kernel::registry::{Command, RoutingFunction};
 
 use crate::functions::{Failed, Question, Routed};
 
+mod budget;
 mod handlers;
 mod language;
+mod payload;
+mod shape;
 mod verdict;
 
+pub use budget::{OPERATIONS_MAX, TIME_MAX};
 use handlers::Handlers;
-pub use language::{CALLS_MAX, OPERATIONS_MAX, PAYLOAD_SEEN_MAX};
+pub use language::CALLS_MAX;
+pub use payload::PAYLOAD_SEEN_MAX;
+use payload::Payload;
 use verdict::Verdict;
 
 /// Why a script is refused at its declaration.
@@ -41,6 +48,9 @@ pub enum ScriptError {
         what: String,
     },
 }
+
+/// What is said of `a[0] = 1` and its like.
+const PART_ASSIGNED: &str = "only a variable as a whole is assigned to, not a part of it";
 
 /// Says whether a text is a script that an exchange can be declared with.
 ///
@@ -67,7 +77,7 @@ pub(crate) fn check_command(command: &Command) -> Result<(), ScriptError> {
 /// A compiled script.
 pub struct Script {
     tree: AST,
-    /// It asks for the payload, which is a copy.
+    /// It speaks of the payload.
     wants_payload: bool,
 }
 
@@ -80,11 +90,14 @@ impl Script {
         if source.len() > SCRIPT_BYTES_MAX {
             return Err(ScriptError::TooLong { len: source.len() });
         }
-        let tree = engine().compile(source).map_err(|error| broken(&error))?;
-        Ok(Self {
-            tree,
-            wants_payload: mentions(source, "payload"),
-        })
+        let tree = engine().compile(source).map_err(|error| unreadable(&error))?;
+        match shape::assigned_part(&tree) {
+            Some(position) => Err(broken(position, PART_ASSIGNED.into())),
+            None => Ok(Self {
+                tree,
+                wants_payload: mentions(source, "payload"),
+            }),
+        }
     }
 
     /// Runs it.
@@ -92,35 +105,45 @@ impl Script {
     /// # Errors
     /// [`Failed`] when it fails, meets a bound, or says nothing of use: the request is declined then.
     pub fn route(&self, question: &Question<'_>) -> Result<Routed, Failed> {
-        let mut scope = self.scope(question);
+        let mut scope = scope(question, self.wants_payload);
+        budget::begin();
         let value = engine()
             .eval_ast_with_scope::<Dynamic>(&mut scope, &self.tree)
-            .map_err(|error| Failed(format!("the exchange's script failed: {error}")))?;
+            .map_err(|error| failed(&error))?;
         answer(value, question)
     }
+}
 
-    fn scope(&self, question: &Question<'_>) -> Scope<'static> {
-        let mut scope = Scope::new();
-        for (name, bytes) in [
-            ("key", question.key),
-            ("service_tag", question.service_tag),
-            ("request_tag", question.request_tag),
-        ] {
-            scope.push_constant(name, String::from_utf8_lossy(bytes).into_owned());
-        }
-        let len = i64::try_from(question.payload.len()).expect("a payload is a few megabytes");
-        scope.push_constant("payload_len", len);
-        scope.push_constant("handlers", Handlers::of(question.handlers));
-        if self.wants_payload {
-            let payload = if question.payload.len() <= PAYLOAD_SEEN_MAX {
-                Dynamic::from_blob(question.payload.to_vec())
-            } else {
-                Dynamic::UNIT
-            };
-            scope.push_constant_dynamic("payload", payload);
-        }
-        scope
+fn scope(question: &Question<'_>, with_payload: bool) -> Scope<'static> {
+    let mut scope = Scope::new();
+    for (name, bytes) in [
+        ("key", question.key),
+        ("service_tag", question.service_tag),
+        ("request_tag", question.request_tag),
+    ] {
+        scope.push_constant(name, String::from_utf8_lossy(bytes).into_owned());
     }
+    let len = i64::try_from(question.payload.len()).expect("a payload is a few megabytes");
+    scope.push_constant("payload_len", len);
+    scope.push_constant("handlers", Handlers::of(question.handlers));
+    if !with_payload {
+        return scope;
+    }
+    let payload = if question.payload.len() <= PAYLOAD_SEEN_MAX {
+        Dynamic::from(Payload::new(question.payload.clone()))
+    } else {
+        Dynamic::UNIT
+    };
+    scope.push_constant_dynamic("payload", payload);
+    scope
+}
+
+fn failed(error: &EvalAltResult) -> Failed {
+    let why = match error.unwrap_inner() {
+        EvalAltResult::ErrorTerminated(why, position) => format!("{why} ({position})"),
+        _ => error.to_string(),
+    };
+    Failed(format!("the exchange's script failed: {why}"))
 }
 
 /// What the script's value says. An integer or a text is a signature.
@@ -146,27 +169,19 @@ fn signature(value: &Dynamic) -> Option<Signature> {
     Some(Signature::of_key(text.as_bytes()))
 }
 
-/// The payload that a value stands for.
-fn bytes_of(value: Dynamic) -> Option<Blob> {
-    match value.try_cast_result::<Blob>() {
-        Ok(blob) => Some(blob),
-        Err(other) => other
-            .into_immutable_string()
-            .ok()
-            .map(|text| text.as_bytes().to_vec()),
-    }
+fn unreadable(error: &ParseError) -> ScriptError {
+    broken(error.position(), error.err_type().to_string())
 }
 
-fn broken(error: &ParseError) -> ScriptError {
-    let position = error.position();
+fn broken(position: Position, what: String) -> ScriptError {
     ScriptError::Broken {
         line: position.line().unwrap_or(1),
         column: position.position().unwrap_or(1),
-        what: error.err_type().to_string(),
+        what,
     }
 }
 
-/// True when the word stands in the text: perhaps in a comment, which costs a copy and nothing else.
+/// True when the word stands in the text: perhaps in a comment, which costs little.
 fn mentions(source: &str, word: &str) -> bool {
     source
         .split(|c: char| !(c.is_alphanumeric() || c == '_'))

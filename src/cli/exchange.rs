@@ -10,7 +10,7 @@ mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read as _, Write as _, stderr, stdin, stdout};
+use std::io::{self, Read, Write as _, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use squall_kernel::limits::SCRIPT_BYTES_MAX;
 use squall_kernel::order::WhenFull;
 use squall_kernel::registry::{Pattern, Refused, RoutingFunction, Settings, Strategy, Takeover};
 use squall_kernel::time::Span;
+use squall_node::script::{self, ScriptError};
 
 use super::connect::ConnectArgs;
 use super::exit::{Exit, Usage, Worded};
@@ -202,19 +203,39 @@ impl DeclareArgs {
     }
 }
 
+/// How far the length of something that is no script is counted: a gigabyte is long enough to be refused.
+const COUNTED_MAX: u64 = 1024 * 1024 * 1024;
+
 /// A script, checked before anything is dialled: the cluster would refuse it too, but later.
 fn script_of(file: &Path) -> Result<RoutingFunction> {
     let shown = file.display();
-    let mut source = String::new();
-    let limit = SCRIPT_BYTES_MAX as u64 + 1;
     let read = if file == Path::new("-") {
-        stdin().lock().take(limit).read_to_string(&mut source)
+        read_script(stdin().lock())
     } else {
-        File::open(file).and_then(|opened| opened.take(limit).read_to_string(&mut source))
+        File::open(file).and_then(read_script)
     };
-    read.map_err(|error| Usage(format!("the script {shown} cannot be read: {error}")))?;
-    squall_node::script::check(&source).map_err(|error| Usage(format!("{shown}: {error}")))?;
+    let source = read
+        .map_err(|error| Usage(format!("the script {shown} cannot be read: {error}")))?
+        .map_err(|error| Usage(format!("{shown}: {error}")))?;
+    script::check(&source).map_err(|error| Usage(format!("{shown}: {error}")))?;
     Ok(RoutingFunction::script(&source))
+}
+
+/// A script that is too long is not kept, only counted.
+fn read_script(mut from: impl Read) -> io::Result<Result<String, ScriptError>> {
+    let mut source = Vec::new();
+    from.by_ref()
+        .take(SCRIPT_BYTES_MAX as u64)
+        .read_to_end(&mut source)?;
+    let more = io::copy(&mut from.take(COUNTED_MAX), &mut io::sink())?;
+    if more > 0 {
+        let len = source
+            .len()
+            .saturating_add(usize::try_from(more).unwrap_or(usize::MAX));
+        return Ok(Err(ScriptError::TooLong { len }));
+    }
+    let text = String::from_utf8(source).map_err(|error| io::Error::other(error.utf8_error()))?;
+    Ok(Ok(text))
 }
 
 /// A node that is not there yet may come; a slip of the pen never does.
@@ -323,5 +344,13 @@ mod tests {
             .map(NodeName::as_str)
             .collect();
         assert_eq!(strange, ["x"]);
+    }
+
+    #[test]
+    fn a_script_that_is_too_long_is_told_its_own_size() {
+        let said = |len: usize| read_script(io::repeat(b' ').take(len as u64)).unwrap();
+        assert_eq!(said(20_000), Err(ScriptError::TooLong { len: 20_000 }));
+        assert_eq!(said(SCRIPT_BYTES_MAX), Ok(" ".repeat(SCRIPT_BYTES_MAX)));
+        assert!(read_script([0xff].as_slice()).is_err());
     }
 }

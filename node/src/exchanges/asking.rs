@@ -41,7 +41,7 @@ impl Running {
             return Routed::to(Choice::None);
         };
         let handlers = self.candidates(&mut asking);
-        let answer = asking.function.ask(&Question {
+        let answered = asking.function.ask(&Question {
             key: &frame.tags.key,
             service_tag: group(frame),
             request_tag: &frame.tags.request,
@@ -49,6 +49,7 @@ impl Running {
             handlers: &handlers,
         });
         self.asking = Some(asking);
+        let answer = answered.and_then(|routed| routed.fitting(self.strategy));
         answer.unwrap_or_else(|failed| {
             self.post.failed.fetch_add(1, Ordering::Relaxed);
             count(&self.context.wire.tally.functions_failed);

@@ -6,14 +6,16 @@ use rhai::{Dynamic, Engine, EvalAltResult, INT, ImmutableString};
 use squall_kernel::exchange::{Choice, Signature};
 use squall_kernel::id::ExchangeName;
 
-use super::{bytes_of, signature};
+use super::budget::spend;
+use super::payload::Payload;
+use super::signature;
 use crate::functions::{Failed, Question, Routed};
 
 /// A verdict, as a value of the script.
 #[derive(Debug, Clone)]
 pub(super) struct Verdict {
     to: To,
-    payload: Option<Bytes>,
+    payload: Option<Payload>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,21 +63,26 @@ impl Verdict {
         };
         Ok(Routed {
             choice,
-            payload: self.payload,
+            payload: self.payload.map(|payload| payload.join()),
         })
     }
 }
 
 fn signed(value: &Dynamic) -> Result<To, Box<EvalAltResult>> {
+    spend(value.as_immutable_string_ref().map_or(0, |text| text.len()) * 2);
     signature(value)
         .map(To::Signature)
         .ok_or_else(|| "a signature is an integer or a text".into())
 }
 
-fn payload(value: Dynamic) -> Result<Option<Bytes>, Box<EvalAltResult>> {
-    bytes_of(value)
-        .map(|bytes| Some(Bytes::from(bytes)))
-        .ok_or_else(|| "a payload is a blob or a text".into())
+fn payload(value: Dynamic) -> Result<Option<Payload>, Box<EvalAltResult>> {
+    match value.try_cast_result::<Payload>() {
+        Ok(payload) => Ok(Some(payload)),
+        Err(other) => match other.as_immutable_string_ref() {
+            Ok(text) => Ok(Some(Payload::of_text(&text))),
+            Err(_) => Err("a payload is the request's, parts of it, and texts".into()),
+        },
+    }
 }
 
 pub(super) fn register(engine: &mut Engine) {
