@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use squall_kernel::id::{Boot, ExchangeId, ExchangeName, Incarnation, NodeId, NodeName};
 use squall_kernel::registry::{Command, Registry};
 use squall_kernel::time::Span;
+use squall_proto::v1::Severity;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -18,8 +19,8 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::exchanges::Exchanges;
 use crate::functions;
-use crate::handlers::{CountsTable, Exits, Handlers};
-use crate::introspect::EventLog;
+use crate::handlers::{CountsTable, Handlers};
+use crate::introspect::{EventLog, Paced};
 use crate::journal::Journal;
 use crate::lease::LeaseClock;
 use crate::process::ProcessTable;
@@ -58,7 +59,7 @@ pub struct DataConfig {
     pub sampler: Sampler,
     /// Functions by which exchanges may route.
     pub functions: functions::Registry,
-    /// Where the timeline hears of handlers that panic; none for nowhere.
+    /// Where the timeline hears of handlers that panic and of lost tasks; none for nowhere.
     pub events: Option<Arc<EventLog>>,
 }
 
@@ -96,7 +97,8 @@ impl DataPlane {
             journal: config.journal,
             sampler: config.sampler,
             functions: config.functions,
-            exits: Exits::new(config.events),
+            exits: Paced::new(config.events.clone(), Severity::Notice, "exits"),
+            losses: Paced::new(config.events, Severity::Alert, "losses"),
             counts: CountsTable::default(),
             isolated: watch::Sender::new(false),
             round_trips: ArcSwap::default(),

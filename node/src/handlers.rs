@@ -39,7 +39,6 @@ pub use caught::panics_are_caught;
 pub(crate) use counts::{CountsTable, DeliveryCounts};
 pub use counts::{DeliveryStats, MailboxStats};
 use due::Due;
-pub(crate) use exits::Exits;
 pub use notice::notice_of;
 use rolls::Rolls;
 use squall_kernel::view::Heard;

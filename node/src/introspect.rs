@@ -10,6 +10,7 @@ pub mod interest;
 pub mod kinds;
 pub mod limits;
 pub mod pace;
+mod paced;
 pub mod rows;
 pub mod top;
 
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 
 pub use events::EventLog;
 pub use kinds::KindSet;
+pub(crate) use paced::Paced;
 
 /// Where the rows come from. Every call is a cheap read of atomics and snapshots: it takes no lock that message
 /// traffic holds, and sends no process a message.

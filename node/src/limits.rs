@@ -39,10 +39,11 @@ pub const RETRY_CAP: Span = Span::from_ms(50);
 pub use squall_kernel::limits::ATTACH_CAP;
 /// Requests that a full mailbox under `block` holds back for one handler; what is beyond is turned away.
 pub const REQUESTS_HELD_MAX: usize = 1024;
-/// Events of handlers' panics and exits in the timeline within [`EXIT_EVENTS_WINDOW`]; what is beyond is counted.
-pub const EXIT_EVENTS_MAX: u32 = 10;
-/// See [`EXIT_EVENTS_MAX`].
-pub const EXIT_EVENTS_WINDOW: Span = Span::from_ms(10_000);
+/// Events of handlers' panics and exits, and of lost tasks, in the timeline within [`PACED_EVENTS_WINDOW`]; what is beyond
+/// is counted.
+pub const PACED_EVENTS_MAX: u32 = 10;
+/// See [`PACED_EVENTS_MAX`].
+pub const PACED_EVENTS_WINDOW: Span = Span::from_ms(10_000);
 /// System messages to a node that come within this time travel together.
 pub const TELL_EVERY: Span = Span::from_ms(10);
 /// Bytes of system messages after which a batch goes at once: with one more of the largest it stays below the bound of

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::keeper::Keeper;
-pub(crate) use self::route::{Event, Route, Taken, answer};
+pub(crate) use self::route::{Event, Place, Route, Taken, answer};
 use self::worker::{Terms, Worker};
 use crate::ask::check_tag;
 use crate::client::Client;

@@ -17,7 +17,6 @@ use squall_kernel::frame::Frame;
 use squall_kernel::id::{ClusterId, ExchangeId, ExchangeName, MessageId, NodeId, NodeName};
 use squall_kernel::message::Call;
 use squall_kernel::registry::Introduction;
-use squall_kernel::tasks::SettleResult;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -28,8 +27,8 @@ use crate::lines::Lines;
 use crate::link::{Generation, Link, Peer};
 use crate::options::ConnectOptions;
 use crate::subscription::Subscribers;
-use calls::PendingCall;
 pub(crate) use calls::Settling;
+use calls::{PendingCall, PendingWord};
 use requests::Pending;
 pub(crate) use requests::{Ending, Waiter};
 
@@ -70,7 +69,7 @@ struct State {
     pending: HashMap<MessageId, Pending>,
     calls: HashMap<Call, PendingCall>,
     names: HashMap<ExchangeName, ExchangeId>,
-    settling: HashMap<Settling, oneshot::Sender<SettleResult>>,
+    settling: HashMap<Settling, PendingWord>,
     handlers: HashMap<u64, Arc<Route>>,
     addresses: Addresses,
     members: BTreeMap<NodeId, Introduction>,

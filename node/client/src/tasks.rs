@@ -206,7 +206,7 @@ pub(crate) async fn work(
 pub(crate) fn unseen(task: &Frame) -> Frame {
     let word = Settlement::GiveBack {
         said: String::new(),
-        retry: Retry::AtOnce,
+        retry: Retry::Unseen,
     };
     word_about(task, &word)
 }

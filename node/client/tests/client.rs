@@ -11,3 +11,5 @@ mod leases;
 mod requests;
 #[path = "client/talks.rs"]
 mod talks;
+#[path = "client/works.rs"]
+mod works;

@@ -105,6 +105,8 @@ pub const RESTARTS_MAX: u32 = 1000;
 pub const TASK_WAIT_MAX: Span = Span::from_ms(3_600_000);
 /// How long a scheduler has to name a worker.
 pub const SCHEDULE_WAIT: Span = Span::from_ms(250);
+/// How long a worker gets no task that had no room for one, or was not reached: so long its queue counts it as full.
+pub const UNSEEN_PAUSE: Span = Span::from_ms(100);
 /// Wait before a scheduler that gives a task to nobody is asked again.
 pub const SCHEDULE_PAUSE: Span = Span::from_ms(250);
 /// Wait before entries that the backup did not acknowledge are sent again.

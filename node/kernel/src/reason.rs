@@ -196,6 +196,8 @@ reasons! {
         Unclaimed = "in nobody's hand",
         /// The task's deadline passed.
         Expired = "task expired",
+        /// The worker had no room for it, or was not reached.
+        Unseen = "never seen",
     }
 }
 

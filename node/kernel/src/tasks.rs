@@ -217,6 +217,7 @@ impl TaskQueue {
             self.line.next_timeout(),
             self.copying.next_timeout(),
             self.forward_at,
+            self.pool.next_timeout(),
         ]
         .into_iter()
         .flatten()

@@ -152,6 +152,64 @@ fn a_task_given_back_waits_as_long_as_its_worker_says() {
 }
 
 #[test]
+fn a_task_that_its_worker_never_saw_is_no_attempt_and_the_worker_is_left_alone() {
+    let mut rig = Rig::new(|c| c.attempts = 1);
+    let (pid, other) = (worker(5, 1), worker(6, 1));
+    rig.attach(pid, 1);
+    rig.submit(1);
+    rig.submit(2);
+    assert_eq!(
+        rig.give_back(1, 1, pid, Retry::Unseen),
+        ["tell <5.1:1> of 1.1 lease 1.1: given back"],
+        "neither this task nor the other one goes to a worker without room"
+    );
+    assert_eq!(rig.queue.next_timeout(), Some(ms(100)));
+    assert_eq!(
+        rig.attach(other, 1),
+        ["deliver 1.1 to <6.1:1> lease 1.2 attempt 1/1 for 1000.000ms"]
+    );
+    assert_eq!(
+        rig.at(100),
+        ["deliver 1.2 to <5.1:1> lease 1.3 attempt 1/1 for 1000.000ms"]
+    );
+    rig.step(&TaskInput::Extend {
+        task: TaskId(EPOCH_1 + 1),
+        lease: LeaseNo(EPOCH_1 + 2),
+        worker: other,
+        by: Span::from_ms(100_000),
+    });
+    // For good: whatever the worker says, there is one lease in each pause, and none of them counts.
+    for n in 1..=50 {
+        let again = rig.give_back(2, 2 + n, pid, Retry::Unseen);
+        assert_eq!(again.len(), 1, "{again:?}");
+        assert_eq!(rig.at(100 + 100 * n).len(), 1);
+    }
+    let figures = rig.queue.view().figures;
+    assert_eq!((figures.dead, figures.leased, figures.returned), (0, 53, 51));
+    assert_eq!(rig.replica.figures(), Some(figures));
+    assert_eq!(
+        rig.confirm(2, 53, pid),
+        ["tell <5.1:1> of 1.2 lease 1.53: confirmed"]
+    );
+}
+
+#[test]
+fn a_worker_that_attaches_again_is_not_left_alone_any_more() {
+    let mut rig = Rig::new(|_| {});
+    let pid = worker(5, 1);
+    rig.attach(pid, 1);
+    rig.submit(1);
+    rig.give_back(1, 1, pid, Retry::Unseen);
+    assert_eq!(
+        rig.attach(pid, 1),
+        ["deliver 1.1 to <5.1:1> lease 1.2 attempt 1/3 for 1000.000ms"]
+    );
+    rig.give_back(1, 2, pid, Retry::Unseen);
+    rig.step(&TaskInput::WorkerDetach { worker: pid });
+    assert_eq!(rig.queue.next_timeout(), None, "who is gone is not waited for");
+}
+
+#[test]
 fn a_lease_that_was_extended_ends_later() {
     let mut rig = Rig::new(|_| {});
     let pid = worker(5, 1);

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::functions;
-use crate::handlers::{CountsTable, Exits};
+use crate::handlers::CountsTable;
+use crate::introspect::Paced;
 use crate::journal::{Fact, Journal};
 use crate::lease::LeaseClock;
 use crate::process::ProcessTable;
@@ -46,7 +47,8 @@ pub struct DataContext {
     pub(crate) journal: Option<Journal>,
     pub(crate) sampler: Sampler,
     pub(crate) functions: functions::Registry,
-    pub(crate) exits: Exits,
+    pub(crate) exits: Paced,
+    pub(crate) losses: Paced,
     pub(crate) counts: CountsTable,
     /// Whether this node has been without a lease for long: see [`DataPlane::isolated`].
     pub(crate) isolated: watch::Sender<bool>,

@@ -388,6 +388,35 @@ async fn a_backup_that_is_lost_is_replaced_before_anything_more_is_acknowledged(
     assert_eq!(cluster.planes[2].exchanges.copies(), [(exchange, 2)]);
 }
 
+/// What is lost is in the timeline and in the figures, also where nobody is left who knows how much it was.
+#[tokio::test(start_paused = true)]
+async fn tasks_that_are_lost_with_both_nodes_are_told_in_the_timeline_and_counted() {
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    kept(&submit(&cluster, 0, exchange, "x").await);
+    cluster.kill(0);
+    cluster.kill(1);
+    cluster.declare_lost(0);
+    cluster.declare_lost(1);
+    quiet().await;
+    let events = cluster.events[2].read(0).events;
+    let told: Vec<(&str, &str, u64)> = events
+        .iter()
+        .map(|event| (event.kind.as_str(), event.subject.as_str(), event.epoch))
+        .collect();
+    let epoch = cluster.registry.exchanges[&exchange].epoch.0;
+    assert_eq!(told, [("tasks-lost", "mails", epoch)]);
+    assert!(
+        events[0].text.contains("nobody is left who knows how many"),
+        "{}",
+        events[0].text
+    );
+    let figures = cluster.planes[2]
+        .exchanges
+        .look_at_tasks(exchange, |queue| queue.view().figures);
+    assert_eq!(figures.map(|told| (told.lost, told.lost_unknown)), Some((0, 1)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_move_takes_the_queue_along_and_leaves_the_old_owner_with_the_second_copy() {
     let mut cluster = Cluster::new(3);

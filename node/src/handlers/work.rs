@@ -73,7 +73,7 @@ impl Handlers {
     fn give_back_unseen(&self, attachment: &Attachment, frame: &Frame) {
         let word = Settlement::GiveBack {
             said: String::new(),
-            retry: Retry::Backoff,
+            retry: Retry::Unseen,
         };
         let word = Frame {
             message: frame.message,

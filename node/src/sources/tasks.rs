@@ -128,5 +128,6 @@ fn figures(registry: &Registry, view: &QueueView) -> v1::TaskFigures {
         died: view.figures.dead,
         dropped: view.figures.dropped,
         lost: view.figures.lost,
+        lost_unknown: view.figures.lost_unknown,
     }
 }

@@ -3097,7 +3097,7 @@ pub struct MailboxFigures {
     #[prost(uint64, tag = "4")]
     pub held: u64,
 }
-/// What a queue of tasks is like. The last six count since the exchange was declared, over all its owners.
+/// What a queue of tasks is like. The last seven count since the exchange was declared, over all its owners.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TaskFigures {
     /// Open tasks that no worker has in hand.
@@ -3133,9 +3133,12 @@ pub struct TaskFigures {
     /// Dead letters that are kept no more, because later ones needed the room.
     #[prost(uint64, tag = "11")]
     pub dropped: u64,
-    /// Acknowledged tasks lost with their nodes.
+    /// Acknowledged tasks lost with their nodes, as far as their number is known.
     #[prost(uint64, tag = "12")]
     pub lost: u64,
+    /// How often all tasks were lost with their nodes, and nobody was left who knew how many.
+    #[prost(uint64, tag = "13")]
+    pub lost_unknown: u64,
 }
 /// Asks for tasks.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

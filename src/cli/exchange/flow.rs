@@ -108,10 +108,15 @@ fn published(all: PassedFigures) -> String {
 }
 
 fn history(queue: &TaskFigures) -> String {
-    format!(
+    let told = format!(
         "{} submitted, {} completed, {} leases without a completion, {} dead ({} kept no more), {} lost with their nodes",
         queue.submitted, queue.completed, queue.returned, queue.died, queue.dropped, queue.lost
-    )
+    );
+    match queue.lost_unknown {
+        0 => told,
+        1 => format!("{told}, and once all there were, nobody knows how many"),
+        times => format!("{told}, and {times} times all there were, nobody knows how many"),
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +180,13 @@ mod tests {
         assert!(
             flow.rows()[1][1].starts_with("9 submitted")
                 && flow.rows()[1][1].ends_with("1 lost with their nodes")
+        );
+        let all_lost = history(&TaskFigures {
+            lost_unknown: 1,
+            ..TaskFigures::default()
+        });
+        assert!(
+            all_lost.ends_with("0 lost with their nodes, and once all there were, nobody knows how many")
         );
     }
 }

@@ -113,6 +113,7 @@ pub(crate) fn figures(queue: &TaskFigures) -> Value {
         "died": queue.died,
         "dropped": queue.dropped,
         "lost": queue.lost,
+        "lost_unknown": queue.lost_unknown,
     })
 }
 

@@ -237,8 +237,7 @@ impl Host {
         })
     }
 
-    /// A task certainly did not reach its worker: it waits for a while, so that attempts do not run out on a link that is
-    /// down.
+    /// A task certainly did not reach its worker: no attempt.
     pub(super) fn not_given_out(&mut self, now: Instant, node: NodeId, frame: &Frame) {
         let input = TaskInput::GiveBack {
             task: TaskId(frame.message.0),
@@ -248,7 +247,7 @@ impl Host {
                 serial: frame.to,
             },
             said: String::new(),
-            retry: Retry::Backoff,
+            retry: Retry::Unseen,
         };
         self.task_step(now, frame.exchange, &input);
     }

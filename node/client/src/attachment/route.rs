@@ -38,14 +38,15 @@ pub(crate) struct Taken {
     pub(crate) generation: Generation,
     pub(crate) frame: Frame,
     pub(crate) since: Instant,
-    _place: Place,
+    pub(crate) place: Arc<Place>,
 }
 
 /// Counts a delivery as long as it is not answered.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Place {
     shared: Arc<Shared>,
     taken: Arc<Out>,
+    freed: AtomicBool,
 }
 
 /// What is taken and not answered.
@@ -57,12 +58,22 @@ struct Out {
     idle: Notify,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
+impl Place {
+    /// From here on another one may come: the node knows that this one has ended, and what it sends next is right behind.
+    pub(crate) fn free(&self) {
+        if self.freed.swap(true, Ordering::AcqRel) {
+            return;
+        }
         if self.taken.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.taken.idle.notify_one();
         }
         self.shared.delivery_ended();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.free();
     }
 }
 
@@ -175,12 +186,13 @@ impl Route {
         let place = Place {
             shared: Arc::clone(shared),
             taken: Arc::clone(&self.taken),
+            freed: AtomicBool::new(false),
         };
         let taken = Taken {
             generation,
             frame,
             since: Instant::now(),
-            _place: place,
+            place: Arc::new(place),
         };
         match self.events.try_send(Event::Delivery(taken)) {
             Err(

@@ -13,7 +13,7 @@ use squall_kernel::tasks::SettleResult;
 use tokio::sync::oneshot;
 
 use super::Shared;
-use crate::attachment::Route;
+use crate::attachment::{Place, Route};
 use crate::link::Generation;
 
 #[derive(Debug)]
@@ -21,6 +21,14 @@ pub(super) struct PendingCall {
     answer: oneshot::Sender<NodeMessage>,
     /// The handler that an `Attached` answer brings to life.
     route: Option<Arc<Route>>,
+}
+
+/// A worker's word that waits for the owner's answer.
+#[derive(Debug)]
+pub(super) struct PendingWord {
+    answer: oneshot::Sender<SettleResult>,
+    /// What the task takes up of the worker's credit.
+    place: Arc<Place>,
 }
 
 /// Whose word about which lease waits for an answer.
@@ -81,9 +89,10 @@ impl Shared {
     }
 
     /// Opens a worker's word about a task: the answer comes from the owner.
-    pub(crate) fn open_settling(&self, of: Settling) -> oneshot::Receiver<SettleResult> {
+    pub(crate) fn open_settling(&self, of: Settling, place: &Arc<Place>) -> oneshot::Receiver<SettleResult> {
         let (answer, receiver) = oneshot::channel();
-        self.lock().settling.insert(of, answer);
+        let place = Arc::clone(place);
+        self.lock().settling.insert(of, PendingWord { answer, place });
         receiver
     }
 
@@ -91,14 +100,18 @@ impl Shared {
         self.lock().settling.remove(&of);
     }
 
-    /// Takes the owner's word about a task. That a lease has ended is told at the next word about it.
+    /// Takes the owner's word about a task. That a lease has ended is told at the next word about it. A task that has ended
+    /// makes room before the next frame is looked at: the owner knows of that room, and may have sent another task.
     pub(crate) fn settled(&self, frame: &Frame) {
-        let Ok(SettleWord::Result(result)) = parse(&frame.payload) else {
+        let Ok(word @ SettleWord::Result(result)) = parse(&frame.payload) else {
             return;
         };
         let waiting = self.lock().settling.remove(&Settling::of(frame));
-        if let Some(answer) = waiting {
-            let _gone = answer.send(result);
+        if let Some(waiting) = waiting {
+            if word.is_over() {
+                waiting.place.free();
+            }
+            let _gone = waiting.answer.send(result);
         }
     }
 }

@@ -40,12 +40,14 @@ impl<W: Worker> Crew<W> {
     }
 
     async fn one(&self, taken: Taken) {
-        let task = Task::new(
-            Arc::clone(&self.shared),
-            taken.generation,
-            taken.frame.clone(),
-            taken.since,
-        );
+        // The worker may keep its task; the place is free when the task has ended, or with the end of this.
+        let place = Arc::clone(&taken.place);
+        let task = Task::new(Arc::clone(&self.shared), taken);
+        self.carry_out(task).await;
+        place.free();
+    }
+
+    async fn carry_out(&self, task: Task) {
         let work = AssertUnwindSafe(async { self.worker.work(task.clone()).await }).catch_unwind();
         let done = work.await.unwrap_or_else(|_| Done::failed("the worker panicked"));
         if task.is_settled() {

@@ -12,6 +12,7 @@ use squall_kernel::tasks::{LeaseNo, Retry, SettleResult, TaskId};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{span, word_about};
+use crate::attachment::{Place, Taken};
 use crate::limits::{SETTLE_AGAIN, SETTLE_FOR, SETTLE_REFUSED};
 use crate::link::Generation;
 use crate::state::{Outgoing, Settling, Shared};
@@ -45,6 +46,7 @@ struct Inner {
     frame: Frame,
     since: Instant,
     settled: AtomicBool,
+    place: Arc<Place>,
 }
 
 /// A task in a worker's hand. Clones are the same task.
@@ -64,7 +66,13 @@ impl std::fmt::Debug for Task {
 }
 
 impl Task {
-    pub(super) fn new(shared: Arc<Shared>, generation: Generation, frame: Frame, since: Instant) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, taken: Taken) -> Self {
+        let Taken {
+            generation,
+            frame,
+            since,
+            place,
+        } = taken;
         Self {
             inner: Arc::new(Inner {
                 shared,
@@ -72,6 +80,7 @@ impl Task {
                 frame,
                 since,
                 settled: AtomicBool::new(false),
+                place,
             }),
         }
     }
@@ -184,10 +193,11 @@ impl Task {
             shared,
             generation,
             frame,
+            place,
             ..
         } = &*self.inner;
         let of = Settling::of(frame);
-        let answer = shared.open_settling(of);
+        let answer = shared.open_settling(of, place);
         let out = Outgoing::Bound {
             generation: *generation,
             frame: word_about(frame, word),

@@ -172,7 +172,8 @@ impl Conn {
 
     /// Attaches whoever asks next as that serial.
     pub(crate) async fn attach(&mut self, serial: u64) -> Pid {
-        let ClientMessage::Attach { call, .. } = self.message().await else {
+        let (ClientMessage::Attach { call, .. } | ClientMessage::Work { call, .. }) = self.message().await
+        else {
             panic!("not an attachment")
         };
         let handler = Pid {
@@ -205,8 +206,15 @@ impl Conn {
     }
 
     pub(crate) async fn send(&mut self, frame: &Frame) {
+        self.send_all(std::slice::from_ref(frame)).await;
+    }
+
+    /// Sends them in one piece.
+    pub(crate) async fn send_all(&mut self, frames: &[Frame]) {
         let mut out = BytesMut::new();
-        frame.encode(LinkSeq(0), &mut out);
+        for frame in frames {
+            frame.encode(LinkSeq(0), &mut out);
+        }
         // A client that is gone is what some tests are about.
         let _gone = self.stream.write_all(&out).await;
     }

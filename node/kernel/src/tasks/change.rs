@@ -52,7 +52,7 @@ pub struct TaskRecord {
     pub wait: Span,
     /// Time until its deadline, if it has one.
     pub left: Option<Span>,
-    /// Leases so far.
+    /// Leases so far that its workers saw.
     pub attempts: u32,
     /// Latest lease; 0 before the first.
     pub lease: LeaseNo,
@@ -120,8 +120,10 @@ pub struct Figures {
     pub returned: u64,
     /// Dead letters that made room for later ones.
     pub dropped: u64,
-    /// Tasks lost with their nodes.
+    /// Tasks lost with their nodes, as far as their number is known.
     pub lost: u64,
+    /// How often all tasks were lost with their nodes, and nobody was left who knew how many.
+    pub lost_unknown: u64,
 }
 
 impl Figures {
@@ -214,6 +216,8 @@ pub enum Change {
         /// Count.
         tasks: u64,
     },
+    /// All tasks were lost with their nodes, and nobody knows how many.
+    LostUnknown,
 }
 
 impl Change {
@@ -230,7 +234,7 @@ impl Change {
             | Self::Forwarded { task } => Some(*task),
             Self::RestoredDead(letter) => Some(letter.task),
             Self::RestoredFinished(record) => Some(record.task),
-            Self::Begin { .. } | Self::Whole | Self::Lost { .. } => None,
+            Self::Begin { .. } | Self::Whole | Self::Lost { .. } | Self::LostUnknown => None,
         }
     }
 

@@ -18,6 +18,7 @@ impl TaskQueue {
     pub(super) fn drive(&mut self, right: &Right, now: Instant, out: &mut Vec<TaskEffect>) {
         self.end_what_is_over(now);
         self.line.wake(now);
+        self.pool.wake(now);
         self.give_out(right, now, out);
         self.forward_again(now);
         self.copying.send(now, out);

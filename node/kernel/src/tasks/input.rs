@@ -169,4 +169,7 @@ pub enum Retry {
     Backoff,
     /// Never: it is a dead letter.
     Never,
+    /// At once, and it was no attempt: the worker never saw it. It gets nothing for
+    /// [`UNSEEN_PAUSE`](crate::limits::UNSEEN_PAUSE).
+    Unseen,
 }

@@ -119,7 +119,10 @@ impl TaskQueue {
                 queue.store.figures = figures;
                 queue.lose(now, figures.open());
             }
-            None => queue.copying.hold(TaskEffect::Lost { acknowledged: None }),
+            None => {
+                queue.copying.hold(TaskEffect::Lost { acknowledged: None });
+                queue.change(now, Change::LostUnknown);
+            }
         }
         queue
     }

@@ -315,5 +315,9 @@ fn what_is_lost_with_both_copies_is_counted_as_far_as_it_is_known() {
     assert_eq!((figures.submitted, figures.lost, figures.open()), (3, 2, 1));
     rig.queue = TaskQueue::after_loss(config(BACKUP, 3), rig.now, None);
     assert_eq!(rig.step(&TaskInput::Tick), ["lost an unknown number of tasks"]);
+    assert_eq!(rig.queue.view().figures.lost_unknown, 1);
+    rig.replica = TaskReplica::new();
+    rig.backup(Backup::On(OWNER));
+    assert_eq!(rig.replica.figures().expect("told").lost_unknown, 1);
     assert_eq!(rig.queue.store.latest_task.next(Epoch(2)), TaskId(EPOCH_2 + 1));
 }

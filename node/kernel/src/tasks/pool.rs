@@ -10,6 +10,7 @@ use super::number::TaskId;
 use super::scheduling::Candidate;
 use crate::id::{NodeId, Pid};
 use crate::limits;
+use crate::time::Instant;
 
 #[derive(Debug, Clone)]
 struct Worker {
@@ -29,6 +30,8 @@ pub(super) struct Pool {
     turn: u64,
     /// How many tasks more all of them take.
     room: usize,
+    /// Those that get nothing for a while, whatever their credit, and until when.
+    paused: BTreeMap<Pid, Instant>,
 }
 
 impl Pool {
@@ -38,6 +41,7 @@ impl Pool {
             return false;
         }
         self.unlist(worker);
+        self.paused.remove(&worker);
         let turn = self.workers.get(&worker).map_or(0, |w| w.turn);
         let record = Worker {
             service_tag: service_tag.clone(),
@@ -51,6 +55,7 @@ impl Pool {
 
     pub(super) fn detach(&mut self, worker: Pid) {
         self.unlist(worker);
+        self.paused.remove(&worker);
         self.workers.remove(&worker);
     }
 
@@ -101,6 +106,29 @@ impl Pool {
         self.list(worker);
     }
 
+    /// An attached worker gets nothing until then.
+    pub(super) fn pause(&mut self, worker: Pid, until: Instant) {
+        if self.workers.contains_key(&worker) {
+            self.unlist(worker);
+            self.paused.insert(worker, until);
+        }
+    }
+
+    /// Ends the pauses that are over.
+    pub(super) fn wake(&mut self, now: Instant) {
+        let over = self.paused.iter().filter(|(_, until)| **until <= now);
+        let over: Vec<Pid> = over.map(|(worker, _)| *worker).collect();
+        for worker in over {
+            self.paused.remove(&worker);
+            self.list(worker);
+        }
+    }
+
+    /// When the next pause ends.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.paused.values().min().copied()
+    }
+
     /// Somebody in that group has room.
     pub(super) fn has_room(&self, tag: &Bytes) -> bool {
         self.free.contains_key(tag)
@@ -139,7 +167,7 @@ impl Pool {
 
     /// That worker is in the group and has room.
     pub(super) fn is_free(&self, worker: Pid, tag: &Bytes) -> bool {
-        self.workers.get(&worker).is_some_and(|record| {
+        self.listed(worker).is_some_and(|record| {
             (tag.is_empty() || record.service_tag == *tag) && self.count(worker) < record.credit as usize
         })
     }
@@ -153,12 +181,18 @@ impl Pool {
         self.workers.iter().map(record).collect()
     }
 
+    /// A worker that may get something, if it has room.
+    fn listed(&self, worker: Pid) -> Option<&Worker> {
+        let paused = self.paused.contains_key(&worker);
+        self.workers.get(&worker).filter(|_| !paused)
+    }
+
     fn count(&self, worker: Pid) -> usize {
         self.hands.get(&worker).map_or(0, BTreeSet::len)
     }
 
     fn unlist(&mut self, worker: Pid) {
-        let Some(record) = self.workers.get(&worker) else {
+        let Some(record) = self.listed(worker).cloned() else {
             return;
         };
         let count = self.count(worker);
@@ -175,7 +209,7 @@ impl Pool {
     }
 
     fn list(&mut self, worker: Pid) {
-        let Some(record) = self.workers.get(&worker) else {
+        let Some(record) = self.listed(worker).cloned() else {
             return;
         };
         let count = self.count(worker);

@@ -60,6 +60,14 @@ impl TaskQueue {
 
     fn carry_out(&mut self, now: Instant, task: TaskId, input: &TaskInput) -> SettleResult {
         match input {
+            TaskInput::GiveBack {
+                retry: Retry::Unseen,
+                worker,
+                ..
+            } => {
+                self.unseen(now, task, *worker);
+                SettleResult::GivenBack
+            }
             TaskInput::GiveBack { said, retry, .. } => {
                 self.give_back(now, task, cut(said), *retry);
                 SettleResult::GivenBack
@@ -84,12 +92,26 @@ impl TaskQueue {
     fn give_back(&mut self, now: Instant, task: TaskId, said: String, retry: Retry) {
         let attempts = self.store.task(task).map_or(1, |t| t.attempts);
         let wait = match retry {
-            Retry::AtOnce => Span::ZERO,
+            Retry::AtOnce | Retry::Unseen => Span::ZERO,
             Retry::After(span) => span.min(limits::TASK_WAIT_MAX),
             Retry::Backoff => doubled(self.config.backoff, attempts),
             Retry::Never => return self.bury(now, task, DeadReason::GivenUp, said),
         };
         self.put_back(now, task, LeaseEnd::GivenBack, wait, said);
+    }
+
+    /// The worker was told of more than it takes, or not at all. The task was not tried; the worker is left alone for a
+    /// while, so that the two do not go round and round.
+    fn unseen(&mut self, now: Instant, task: TaskId, worker: Pid) {
+        let said = self.said(task);
+        self.pool.pause(worker, now + limits::UNSEEN_PAUSE);
+        let returned = Change::Returned {
+            task,
+            why: LeaseEnd::Unseen,
+            wait: Span::ZERO,
+            said,
+        };
+        self.change(now, returned);
     }
 
     /// A lease is over without its worker's word: the task goes to another one at once.

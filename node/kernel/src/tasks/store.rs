@@ -14,7 +14,7 @@ use super::number::{CopyId, LeaseNo, TaskId};
 use crate::exchange::RequestKey;
 use crate::id::Pid;
 use crate::limits;
-use crate::reason::DeadReason;
+use crate::reason::{DeadReason, LeaseEnd};
 use crate::time::{Instant, Span};
 
 /// Who has a task in hand.
@@ -167,6 +167,7 @@ impl Store {
                 }
             }
             Change::Lost { tasks } => self.figures.lost += tasks,
+            Change::LostUnknown => self.figures.lost_unknown += 1,
             Change::Leased { .. } | Change::Extended { .. } | Change::Returned { .. } => {
                 self.change_hands(now, change);
             }
@@ -199,8 +200,11 @@ impl Store {
                     holder.until = now + *length;
                 }
             }
-            Change::Returned { wait, said, .. } => {
+            Change::Returned { why, wait, said, .. } => {
                 self.figures.returned += 1;
+                if *why == LeaseEnd::Unseen {
+                    task.attempts = task.attempts.saturating_sub(1);
+                }
                 task.holder = None;
                 task.not_before = now + *wait;
                 task.said.clone_from(said);

@@ -12,6 +12,7 @@ fn retry() -> impl Strategy<Value = Retry> {
         (1u64..2000).prop_map(|ms| Retry::After(Span::from_ms(ms))),
         Just(Retry::Backoff),
         Just(Retry::Never),
+        Just(Retry::Unseen),
     ]
 }
 

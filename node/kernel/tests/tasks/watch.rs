@@ -48,7 +48,10 @@ impl World {
             ..
         } = delivery;
         let before = self.latest.insert(task, (lease, attempt));
-        let grows = before.is_none_or(|(l, a)| l < lease && a < attempt);
+        let grows = before.is_none_or(|(l, a)| {
+            let counted = u32::from(!self.unseen.contains(&l));
+            l < lease && a + counted <= attempt
+        });
         if !grows || attempt > attempts {
             return Err(format!("{delivery} after {before:?}"));
         }

@@ -108,6 +108,8 @@ pub(crate) struct World {
     dead: BTreeSet<TaskId>,
     deliveries: Vec<Delivery>,
     latest: BTreeMap<TaskId, (LeaseNo, u32)>,
+    /// Leases whose worker said that it never saw the task: no attempts.
+    unseen: BTreeSet<LeaseNo>,
     /// Tasks about which the scheduler was asked.
     asked: Vec<TaskId>,
     /// Acknowledged tasks were lost with both copies, or the only one.
@@ -160,6 +162,7 @@ impl World {
             dead: BTreeSet::new(),
             deliveries: Vec::new(),
             latest: BTreeMap::new(),
+            unseen: BTreeSet::new(),
             asked: Vec::new(),
             disasters: 0,
             failovers: 0,
@@ -292,6 +295,9 @@ impl World {
         let Some((task, lease)) = nth(&tasks, *place) else {
             return Ok(());
         };
+        if matches!(op, Op::GiveBack(_, _, Retry::Unseen)) {
+            self.unseen.insert(lease);
+        }
         self.step(&match op {
             Op::GiveBack(_, _, retry) => TaskInput::GiveBack {
                 task,

@@ -58,14 +58,26 @@ impl Running {
             } => self.tell_worker(worker, task, lease, SettleWord::Ended(why)),
             TaskEffect::DeadLettered { letter, forward_to } => self.dead(&letter, forward_to),
             TaskEffect::ScheduleAsk(ask) => self.ask_scheduler(&ask),
-            TaskEffect::Lost { acknowledged } => {
-                let tasks = acknowledged.map_or_else(|| "an unknown number of".into(), |n| n.to_string());
-                tracing::error!(exchange = %self.name, "{tasks} acknowledged tasks were lost with their nodes");
-            }
+            TaskEffect::Lost { acknowledged } => self.tell_of_loss(acknowledged),
         }
     }
 
-    /// A task that certainly does not arrive waits for a while, so that attempts do not run out on a link that is down.
+    fn tell_of_loss(&self, acknowledged: Option<u64>) {
+        let epoch = self.core.epoch();
+        let text = match acknowledged {
+            Some(tasks) => {
+                format!("{tasks} acknowledged tasks were lost with their nodes, before epoch {epoch}")
+            }
+            None => format!(
+                "all acknowledged tasks were lost with their nodes, before epoch {epoch}; nobody is left who knows how many"
+            ),
+        };
+        let now = self.context.clock.now();
+        let told = &self.context.losses;
+        told.tell(now, "tasks-lost", self.name.as_str(), &text, epoch.0);
+    }
+
+    /// A task that certainly does not arrive costs no attempt, and its worker is left alone for a while.
     fn give_out(&self, delivery: Delivery) {
         let worker = delivery.worker;
         let frame = self.task_frame(delivery);
@@ -147,7 +159,7 @@ pub(in crate::exchanges) fn not_given_out(node: NodeId, task: &Frame) -> TaskInp
             serial: task.to,
         },
         said: String::new(),
-        retry: Retry::Backoff,
+        retry: Retry::Unseen,
     }
 }
 
