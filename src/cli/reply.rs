@@ -41,8 +41,8 @@ pub(crate) struct ReplyArgs {
     #[arg(long)]
     echo: bool,
     /// Answer with what this program prints; must come last. The payload is its standard input; when it fails, the
-    /// request is declined with the first line of its standard error; when a signal ends it, the request has failed. SQUALL_EXCHANGE, SQUALL_REQUEST_TAG,
-    /// SQUALL_CONNECTION_TAG, SQUALL_EPOCH and SQUALL_LEADER_EPOCH are set. Of a request to another exchange, in front of
+    /// request is declined with the first line of its standard error; when a signal ends it, the request has failed. SQUALL_EXCHANGE, SQUALL_KEY,
+    /// SQUALL_REQUEST_TAG, SQUALL_CONNECTION_TAG, SQUALL_EPOCH and SQUALL_LEADER_EPOCH are set. Of a request to another exchange, in front of
     /// which this one stands, SQUALL_AHEAD_OF names that one: what the program prints takes the payload's place, and when
     /// it prints nothing the request goes on as it is
     #[arg(long, value_name = "PROGRAM [ARGS]", num_args = 1.., allow_hyphen_values = true)]

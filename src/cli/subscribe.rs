@@ -24,6 +24,9 @@ pub(crate) struct SubscribeArgs {
     /// Keys, or patterns of keys: `*` stands for one segment between dots, `#` for any number of them
     #[arg(required = true, value_name = "PATTERN")]
     patterns: Vec<String>,
+    /// Connection tag: comes back with every publish, in the JSON
+    #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
+    connection_tag: String,
     /// End after so many publishes [default: go on until Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -39,6 +42,7 @@ pub(crate) async fn run(args: SubscribeArgs, connect: ConnectArgs) -> Result<()>
     let client = connect.client("squall subscribe", CONNECT_WITHIN).await?;
     let exchange = args.exchange.as_str();
     let options = SubscribeOptions {
+        connection_tag: args.connection_tag.clone(),
         wait: args.wait,
         ..SubscribeOptions::default()
     };

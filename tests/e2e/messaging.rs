@@ -19,7 +19,7 @@ fn refused(cluster: &Cluster, args: &[&str]) -> (Option<i32>, String) {
 fn a26_a_program_that_answers_is_told_its_connection_tag_and_the_request_tag() {
     let cluster = Cluster::start(2);
     cluster.ok(&["exchange", "declare", "desk", "--strategy", "round-robin"]);
-    let print = "printf '%s, %s' \"$SQUALL_CONNECTION_TAG\" \"$SQUALL_REQUEST_TAG\"";
+    let print = "printf '%s, %s, %s' \"$SQUALL_CONNECTION_TAG\" \"$SQUALL_REQUEST_TAG\" \"$SQUALL_KEY\"";
     let reply = [
         "reply",
         "desk",
@@ -31,8 +31,27 @@ fn a26_a_program_that_answers_is_told_its_connection_tag_and_the_request_tag() {
         print,
     ];
     let (_handler, _) = cluster.attached(cluster.client_of(&[1], &reply));
-    let asked = cluster.ok(&["request", "desk", "x", "--tag", "R7"]);
-    assert_eq!(asked, "CT9, R7");
+    let asked = cluster.ok(&["request", "desk", "x", "--tag", "R7", "--key", "K3"]);
+    assert_eq!(asked, "CT9, R7, K3");
+}
+
+/// A26, A108: the same of a subscriber.
+#[test]
+fn a26_a_subscriber_is_told_its_connection_tag_with_every_publish() {
+    let cluster = Cluster::start(1);
+    cluster.ok(&["exchange", "declare", "news", "--pattern", "publish-subscribe"]);
+    let subscribe = ["subscribe", "news", "k", "--json", "--connection-tag", "CT4"];
+    let mut command = cluster.client(&subscribe);
+    let mut subscriber = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let told = Lines::of(subscriber.0.stderr.take().expect("piped"));
+    told.find("subscribed", |line| {
+        line.contains("subscribed to news").then_some(())
+    });
+    cluster.ok(&["publish", "news", "k", "x", "--id", "7"]);
+    let printed = Lines::of(subscriber.0.stdout.take().expect("piped"));
+    let event = printed.find("a publish", |line| serde_json::from_str::<Value>(line).ok());
+    assert_eq!(event["connection_tags"], json!(["CT4"]));
+    assert_eq!((&event["key"], &event["id"]), (&json!("k"), &json!("7")));
 }
 
 /// A109, B2, B10: ids are known again by the next command, and each confirm says what there is.

@@ -117,6 +117,7 @@ impl Program {
         let mut command = self.plain();
         command
             .env("SQUALL_EXCHANGE", delivery.exchange.as_str())
+            .env("SQUALL_KEY", text(&delivery.key))
             .env("SQUALL_REQUEST_TAG", text(&delivery.request_tag))
             .env("SQUALL_CONNECTION_TAG", text(&delivery.connection_tag))
             .env("SQUALL_EPOCH", delivery.epoch.to_string())
