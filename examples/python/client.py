@@ -1,31 +1,34 @@
 #!/usr/bin/env python3
-"""A client in Python: serves, requests, publishes and subscribes through the gRPC session of any node.
+"""A client in Python: serves, requests, publishes, subscribes, submits tasks and works on them, through the gRPC session
+of any node.
 
     pip install grpcio grpcio-tools
     python3 examples/python/client.py 127.0.0.1:7401 request greet hello
     python3 examples/python/client.py 127.0.0.1:7401 publish news weather.north rain --confirm received
     python3 examples/python/client.py 127.0.0.1:7401 subscribe news 'weather.#' 'sport.*'
     python3 examples/python/client.py 127.0.0.1:7401 serve greet --publish news greeted
+    python3 examples/python/client.py 127.0.0.1:7401 submit mails 'welcome 7' --key 7 --priority 3
+    python3 examples/python/client.py 127.0.0.1:7401 work mails --command send-mail --quiet
 
 `serve` answers in upper case, and may publish each request that it answers: one process, two patterns. A subscriber or
-handler that loses its node, or is sent away, goes on at the next address. Exit codes as those of `squall`: 0 answered,
-1 failed, 3 no responders, 4 timeout, 5 unavailable, 6 declined or refused, 7 overloaded, 8 interrupted.
+handler that loses its node, or is sent away, goes on at the next address, and a submit too: its id makes it the same
+task. `work` runs the command for each task, which finds the payload at its standard input: exit code 0 completes the
+task, another one gives it back. The lease is extended as long as it runs; when it ends all the same, as after a failure
+of this worker's node, the command is killed. Exit codes as those of `squall`: 0 answered, 1 failed, 3 no responders,
+4 timeout, 5 unavailable, 6 declined or refused, 7 overloaded, 8 interrupted.
 """
 import argparse
 import itertools
-import pathlib
 import queue
 import sys
 import time
+import uuid
 
 import grpc
 
-PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
-sys.path.insert(0, str(PROTO))
-messages, services = grpc.protos_and_services("squall/v1/session.proto")
+from session import EXIT_CODES, Elsewhere, Over, Session, messages, outcome_words, what
+from tasks import RETRIES, submit, work
 
-# Actions that wait to be sent, at most: a node that takes none is given up.
-OUTGOING_MAX = 1024
 # Events a subscriber takes before it says that it has; a slow one is held up at its node, and holds up nobody else.
 CREDIT = 64
 CONFIRMS = {
@@ -33,66 +36,6 @@ CONFIRMS = {
     "none": messages.CONFIRM_NONE,
     "received": messages.CONFIRM_RECEIVED,
 }
-EXIT_CODES = {
-    messages.OUTCOME_KIND_REPLY: 0,
-    messages.OUTCOME_KIND_TIMEOUT: 4,
-    messages.OUTCOME_KIND_NO_RESPONDERS: 3,
-    messages.OUTCOME_KIND_DECLINED: 6,
-    messages.OUTCOME_KIND_REJECTED: 7,
-    messages.OUTCOME_KIND_UNAVAILABLE: 5,
-    messages.OUTCOME_KIND_INTERRUPTED: 8,
-    messages.OUTCOME_KIND_DEGRADED: 5,
-    messages.OUTCOME_KIND_FAILED: 8,
-    messages.OUTCOME_KIND_NO_MIDDLEWARE: 3,
-}
-
-
-class Session:
-    """One session with one node, to its end."""
-
-    def __init__(self, name):
-        self._outgoing = queue.Queue(maxsize=OUTGOING_MAX)
-        self.act(open=messages.OpenSession(name=name))
-
-    def act(self, **action):
-        """Sends an action. Raises `queue.Full` when the node takes none any more."""
-        batch = messages.ClientBatch(actions=[messages.ClientAction(**action)])
-        self._outgoing.put(batch, timeout=10)
-
-    def events(self, address):
-        """Everything the node says, in order. Ends with the session."""
-        with grpc.insecure_channel(address) as channel:
-            try:
-                for batch in services.SessionStub(channel).Open(iter(self._outgoing.get, None)):
-                    yield from batch.events
-            finally:
-                self._outgoing.put(None)
-
-
-class Elsewhere(Exception):
-    """The node is gone, or sends its clients away: go on at the next address."""
-
-
-class Over(Exception):
-    """It is over, with that exit code."""
-
-    def __init__(self, code, words=""):
-        super().__init__(words)
-        self.code = code
-
-
-def what(event):
-    """The kind of an event, and the event itself. A node that sends its clients away is left."""
-    kind = event.WhichOneof("event")
-    if kind == "go_elsewhere":
-        raise Elsewhere(messages.SentAway.Name(event.go_elsewhere.why))
-    return kind, getattr(event, kind)
-
-
-def outcome_words(outcome):
-    kind = messages.OutcomeKind.Name(outcome.kind).removeprefix("OUTCOME_KIND_").lower().replace("_", " ")
-    # Most reasons begin with the kind.
-    return outcome.reason if outcome.reason.startswith(kind) else f"{kind}: {outcome.reason}"
 
 
 def request(address, args):
@@ -104,8 +47,6 @@ def request(address, args):
     session.act(request=call)
     code = None
     for kind, outcome in map(what, session.events(address)):
-        if kind == "refused":
-            raise Over(6, f"refused: {outcome.reason}")
         if kind != "outcome":
             continue
         if outcome.kind == messages.OUTCOME_KIND_REPLY:
@@ -136,8 +77,6 @@ def publish(address, args):
     )
     nodes = 0
     for kind, outcome in map(what, session.events(address)):
-        if kind == "refused":
-            raise Over(6, f"refused: {outcome.reason}")
         if kind != "outcome":
             continue
         if outcome.kind != messages.OUTCOME_KIND_REPLY:
@@ -233,12 +172,32 @@ def arguments():
     one.add_argument("exchange")
     one.add_argument("--publish", nargs=2, metavar=("EXCHANGE", "KEY"), help="publish each request under that key")
     one.set_defaults(run=serve, stays=True)
+    one = actions.add_parser("submit", help="submit a task, and print in how many places it is kept")
+    one.add_argument("exchange")
+    one.add_argument("payload")
+    one.add_argument("--key", default="", help="where the exchange is ordered, tasks of one key go one after the other")
+    one.add_argument("--priority", type=int, default=0, help="0 to 9, the higher first")
+    one.add_argument("--id", default=str(uuid.uuid4()), help="a second submit with it is the same task")
+    one.add_argument("--delay-ms", type=int, default=0, help="it is not given out before")
+    one.add_argument("--deadline-ms", type=int, default=0, help="it is a dead letter after")
+    one.add_argument("--attempts", type=int, default=0, help="how often it is tried at most")
+    one.add_argument("--timeout-ms", type=int, default=5000)
+    one.set_defaults(run=submit, stays=True)
+    one = actions.add_parser("work", help="carry out tasks")
+    one.add_argument("exchange")
+    one.add_argument("--credit", type=int, default=1, help="tasks in hand at once")
+    one.add_argument("--service-tag", default="", help="group of workers")
+    one.add_argument("--count", type=int, default=0, help="end after so many completed tasks")
+    one.add_argument("--retry", choices=RETRIES, default="backoff", help="when one that failed is tried again")
+    one.add_argument("--command", nargs=argparse.REMAINDER, help="what carries out a task; without it, all are done")
+    one.set_defaults(run=work, stays=True)
     return parser.parse_args()
 
 
 def main() -> int:
     args = arguments()
     args.seen = 0
+    until = time.monotonic() + args.timeout_ms / 1000 if args.run is submit else float("inf")
     addresses = args.addresses.split(",")
     for turn in itertools.count():
         address = addresses[turn % len(addresses)]
@@ -251,8 +210,8 @@ def main() -> int:
         except (Elsewhere, grpc.RpcError, queue.Full) as error:
             why = error.code().name if isinstance(error, grpc.RpcError) else error
             print(f"{address}: {why}", file=sys.stderr, flush=True)
-            # What was sent once may have been done: it is not sent again.
-            if not args.stays:
+            # What was sent once may have been done: it is not sent again, unless it has an id.
+            if not args.stays or time.monotonic() > until:
                 return 5 if isinstance(error, grpc.RpcError) and error.code() == grpc.StatusCode.UNAVAILABLE else 8
         except KeyboardInterrupt:
             return 0

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use bytes::Bytes;
 use squall_kernel::id::NameError;
 use squall_kernel::keys::KeyError;
-use squall_kernel::limits::{PAYLOAD_BYTES_MAX, TAG_BYTES_MAX};
+use squall_kernel::limits::{PAYLOAD_BYTES_MAX, TAG_BYTES_MAX, TASK_PAYLOAD_BYTES_MAX};
 use squall_kernel::reason::ClientFault;
 
 use crate::handlers::AttachError;
@@ -41,7 +41,12 @@ impl ClientFaults {
 
     /// Counts what is too large about a request, a publish or a task, if anything is: it is about to be declined.
     pub(crate) fn look_at(&self, request: &Request) {
-        if request.payload.len() > PAYLOAD_BYTES_MAX {
+        let max = if request.submit {
+            TASK_PAYLOAD_BYTES_MAX
+        } else {
+            PAYLOAD_BYTES_MAX
+        };
+        if request.payload.len() > max {
             self.count(ClientFault::TooLarge);
         } else if request.tags.all().into_iter().map(Bytes::len).max() > Some(TAG_BYTES_MAX) {
             self.count(ClientFault::TooLong);
@@ -86,7 +91,7 @@ pub(crate) fn of_subscribe(error: &SubscribeError) -> Option<ClientFault> {
         SubscribeError::Refused { .. } | SubscribeError::Patterns(_) | SubscribeError::TooMany { .. } => {
             ClientFault::TooMany
         }
-        SubscribeError::UnknownExchange(_) => ClientFault::NotThere,
+        SubscribeError::UnknownExchange(_) | SubscribeError::InUse { .. } => ClientFault::NotThere,
         SubscribeError::Pattern { .. } => ClientFault::WrongPattern,
         SubscribeError::Controller { .. } => ClientFault::Denied,
         SubscribeError::Overloaded | SubscribeError::Ended => return None,

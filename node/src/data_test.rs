@@ -29,6 +29,8 @@ mod moves;
 mod proxies;
 #[path = "data_test/publishing.rs"]
 mod publishing;
+#[path = "data_test/refusals_grpc.rs"]
+mod refusals_grpc;
 #[path = "data_test/requests.rs"]
 mod requests;
 #[path = "data_test/routing.rs"]
@@ -47,3 +49,5 @@ mod talks;
 mod talks_grpc;
 #[path = "data_test/tasks.rs"]
 mod tasks;
+#[path = "data_test/tasks_grpc.rs"]
+mod tasks_grpc;

@@ -89,6 +89,14 @@ pub enum SubscribeError {
         /// Bound.
         max: usize,
     },
+    /// A session's number for it is that of a subscriber of another exchange, which goes on.
+    #[error("the number {number} is that of a subscriber of '{name}'")]
+    InUse {
+        /// Number.
+        number: u64,
+        /// Exchange of the subscriber that has it.
+        name: ExchangeName,
+    },
     /// The process that keeps the exchange's subscriptions has its mailbox full.
     #[error("overloaded: the subscriptions of the exchange take no more now")]
     Overloaded,

@@ -17,6 +17,7 @@ use tonic::Code;
 
 use super::cluster::{Cluster, name};
 use super::grpc_session::{Talk, attach, call, connect, publish, subscribe};
+use crate::grpc::limits::SESSION_BYTES_MAX;
 use crate::limits::SESSION_SUBSCRIBERS_MAX;
 
 fn news() -> Cluster {
@@ -26,12 +27,12 @@ fn news() -> Cluster {
 }
 
 /// What a node has refused to clients, by reason.
-fn counted(cluster: &Cluster, n: usize) -> Vec<(ClientFault, u64)> {
+pub(super) fn counted(cluster: &Cluster, n: usize) -> Vec<(ClientFault, u64)> {
     let tally = &cluster.planes[n].context.wire.tally;
     tally.client_faults.counted().collect()
 }
 
-async fn open(cluster: &Cluster, n: usize) -> Talk {
+pub(super) async fn open(cluster: &Cluster, n: usize) -> Talk {
     let mut talk = Talk::open(&mut connect(cluster, n).await).await;
     assert!(matches!(talk.next().await, Event::Opened(_)));
     talk
@@ -44,7 +45,7 @@ async fn subscribed(cluster: &Cluster) -> Talk {
     reader
 }
 
-fn large(id: u64, bytes: usize) -> Action {
+pub(super) fn large(id: u64, bytes: usize) -> Action {
     let Action::Publish(mut large) = publish(id, "a.b") else {
         panic!("a publish")
     };
@@ -72,7 +73,12 @@ async fn bad_publishes_are_declined_by_name_and_reach_nobody() {
     bad.say(vec![publish(1, &"k".repeat(1024 * 1024))]).await;
     let told = bad.next().await;
     assert!(
-        matches!(&told, Event::Refused(it) if it.reason == "publish 1: a tag has at most 255 bytes, not 1048576"),
+        matches!(
+            &told,
+            Event::Outcome(it) if it.id == 1
+                && it.kind() == v1::OutcomeKind::Declined
+                && it.reason == "a tag has at most 255 bytes, not 1048576"
+        ),
         "{told:?}"
     );
     let rest = [
@@ -108,10 +114,11 @@ async fn unknown_numbers_and_names_of_a_megabyte_are_refused_in_few_words() {
     };
     wild.confirm = 99;
     bad.say(vec![Action::Publish(wild)]).await;
-    assert_eq!(
-        reason_of(bad.next().await),
-        "publish 1: invalid argument: there is no confirm 99"
-    );
+    let Event::Outcome(outcome) = bad.next().await else {
+        panic!("no outcome")
+    };
+    assert_eq!((outcome.id, outcome.kind()), (1, v1::OutcomeKind::Declined));
+    assert_eq!(outcome.reason, "invalid argument: there is no confirm 99");
     bad.say(vec![Action::Request(call(2, &"x".repeat(1024 * 1024)))])
         .await;
     let Event::Outcome(outcome) = bad.next().await else {
@@ -140,8 +147,14 @@ async fn unknown_numbers_and_names_of_a_megabyte_are_refused_in_few_words() {
         })
     };
     bad.say(vec![reply(77)]).await;
-    let words = format!("delivery {delivery}: invalid argument: there is no verdict 77");
-    assert_eq!(reason_of(bad.next().await), words);
+    let Event::TalkRefused(told) = bad.next().await else {
+        panic!("not refused")
+    };
+    assert_eq!(
+        (told.delivery, told.fault()),
+        (delivery, v1::TalkFault::Malformed)
+    );
+    assert_eq!(told.reason, "invalid argument: there is no verdict 77");
     bad.say(vec![reply(0)]).await;
     let Event::Outcome(outcome) = asks.next().await else {
         panic!("no outcome")
@@ -150,38 +163,39 @@ async fn unknown_numbers_and_names_of_a_megabyte_are_refused_in_few_words() {
     assert_eq!(counted(&cluster, 0), [(ClientFault::Malformed, 2)]);
 }
 
-fn reason_of(event: Event) -> String {
-    match event {
-        Event::Refused(refused) => refused.reason,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// A publish larger than any frame is not even read: its session ends, with the reason, and no other one.
+/// A message far above any frame is not even read: its session ends, with the reason, and no other one.
 #[tokio::test]
-async fn a_publish_above_the_cap_of_frames_ends_its_session_alone() {
+async fn a_message_above_all_bounds_ends_its_session_alone() {
     let cluster = news();
     let mut reader = subscribed(&cluster).await;
     let mut bad = open(&cluster, 0).await;
-    bad.say(vec![large(1, FRAME_BYTES_MAX + 1)]).await;
+    bad.say(vec![large(1, SESSION_BYTES_MAX + 1)]).await;
     let why = bad.end().await;
     assert_eq!(why.code(), Code::OutOfRange);
-    assert!(why.message().contains(&FRAME_BYTES_MAX.to_string()), "{why}");
+    assert!(why.message().contains(&SESSION_BYTES_MAX.to_string()), "{why}");
     assert_eq!(counted(&cluster, 0), [(ClientFault::TooLarge, 1)]);
     goes_on(&cluster, &mut reader).await;
 }
 
 /// The same for a request without a session.
 #[tokio::test]
-async fn a_request_above_the_cap_of_frames_is_refused_with_the_reason() {
+async fn a_request_above_all_bounds_is_refused_with_the_reason() {
     let cluster = news();
-    let large = v1::RequestCall {
-        payload: Bytes::from(vec![0; FRAME_BYTES_MAX + 1]),
+    let mut client = connect(&cluster, 0).await;
+    let large = |bytes| v1::RequestCall {
+        payload: Bytes::from(vec![0; bytes]),
         ..call(1, "news")
     };
-    let why = connect(&cluster, 0).await.request(large).await.unwrap_err();
+    let declined = client
+        .request(large(FRAME_BYTES_MAX + 1))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(declined.kind(), v1::OutcomeKind::Declined);
+    assert!(declined.reason.contains("above the bound"), "{}", declined.reason);
+    let why = client.request(large(SESSION_BYTES_MAX + 1)).await.unwrap_err();
     assert_eq!(why.code(), Code::OutOfRange);
-    assert_eq!(counted(&cluster, 0), [(ClientFault::TooLarge, 1)]);
+    assert_eq!(counted(&cluster, 0), [(ClientFault::TooLarge, 2)]);
 }
 
 /// B6: names, patterns and keys of a megabyte, at the node that is asked.
@@ -207,6 +221,7 @@ async fn whatever_is_too_long_is_refused_and_counted() {
         told.push(match bad.next().await {
             Event::SubscriberEnded(it) if it.why() == v1::SubscriberEnd::Refused => it.reason,
             Event::Refused(it) => it.reason,
+            Event::Outcome(it) if it.id == 1 && it.kind() == v1::OutcomeKind::Declined => it.reason,
             other => panic!("{other:?}"),
         });
     }

@@ -1,5 +1,8 @@
 //! Chunks and questions over the gRPC session.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use squall_kernel::limits::PAYLOAD_BYTES_MAX;
 use squall_kernel::registry::Strategy;
 use squall_proto::v1;
 use squall_proto::v1::client_action::Action;
@@ -10,7 +13,7 @@ use super::cluster::Cluster;
 use super::grpc_session::{Talk, attach, call, connect};
 
 struct Pair {
-    _cluster: Cluster,
+    cluster: Cluster,
     handler: Talk,
     requester: Talk,
 }
@@ -28,7 +31,7 @@ async fn pair() -> Pair {
         }
     }
     Pair {
-        _cluster: cluster,
+        cluster,
         handler,
         requester,
     }
@@ -63,6 +66,22 @@ impl Pair {
                 assert_eq!(delivery.chunk_credit, chunk_credit);
                 delivery.delivery
             }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the handler is told was refused of which delivery.
+    async fn told(&mut self) -> (u64, v1::TalkFault) {
+        match self.handler.next().await {
+            Event::TalkRefused(told) => (told.delivery, told.fault()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the requester is told was refused of which request.
+    async fn requester_told(&mut self) -> (u64, v1::TalkFault) {
+        match self.requester.next().await {
+            Event::TalkRefused(told) => (told.id, told.fault()),
             other => panic!("{other:?}"),
         }
     }
@@ -178,6 +197,97 @@ async fn what_breaks_the_rules_is_refused_by_name() {
         (stopped.delivery, stopped.fault()),
         (delivery, v1::TalkFault::Over)
     );
+}
+
+/// Told by the delivery, as everything else that is refused of a response.
+#[tokio::test]
+async fn a_reply_that_is_not_taken_is_refused_by_its_delivery() {
+    let mut pair = pair().await;
+    let delivery = pair.request(3, 2).await;
+    pair.handler
+        .say(vec![chunk(delivery, 1, false), reply(delivery)])
+        .await;
+    assert!(matches!(pair.requester.next().await, Event::Chunk(_)));
+    assert_eq!(pair.outcome().await, v1::OutcomeKind::Interrupted);
+    assert_eq!(
+        pair.told().await,
+        (delivery, v1::TalkFault::Incomplete),
+        "before the last chunk"
+    );
+
+    let call = v1::RequestCall {
+        timeout_ms: 50,
+        ..call(4, "reports")
+    };
+    pair.requester.say(vec![Action::Request(call)]).await;
+    let Event::Delivery(late) = pair.handler.next().await else {
+        panic!("no delivery")
+    };
+    assert_eq!(pair.outcome().await, v1::OutcomeKind::Timeout);
+    pair.handler.say(vec![reply(late.delivery)]).await;
+    assert_eq!(
+        pair.told().await,
+        (late.delivery, v1::TalkFault::Over),
+        "after its time"
+    );
+}
+
+#[tokio::test]
+async fn chunks_are_not_taken_of_a_request_that_has_none() {
+    let mut pair = pair().await;
+    let take = |id| Action::TakeChunks(v1::TakeChunks { id, chunks: 1 });
+    pair.requester.say(vec![take(99)]).await;
+    assert_eq!(pair.requester_told().await, (99, v1::TalkFault::Over), "unknown");
+    pair.requester
+        .say(vec![Action::Request(call(4, "reports")), take(4)])
+        .await;
+    assert_eq!(
+        pair.requester_told().await,
+        (4, v1::TalkFault::Over),
+        "in one piece"
+    );
+    let Event::Delivery(plain) = pair.handler.next().await else {
+        panic!("no delivery")
+    };
+    pair.handler.say(vec![reply(plain.delivery)]).await;
+    assert_eq!(pair.outcome().await, v1::OutcomeKind::Reply, "which goes on");
+    let delivery = pair.request(5, 1).await;
+    pair.handler
+        .say(vec![chunk(delivery, 1, true), reply(delivery)])
+        .await;
+    assert!(matches!(pair.requester.next().await, Event::Chunk(_)));
+    assert_eq!(pair.outcome().await, v1::OutcomeKind::Reply);
+    pair.requester.say(vec![take(5)]).await;
+    assert_eq!(pair.requester_told().await, (5, v1::TalkFault::Over), "ended");
+    let tally = &pair.cluster.planes[0].context.wire.tally;
+    assert_eq!(tally.talk_faults.load(Relaxed), 3, "counted");
+}
+
+#[tokio::test]
+async fn an_answer_above_every_bound_is_refused_and_the_question_stays_open() {
+    let mut pair = pair().await;
+    let delivery = pair.request(3, 1).await;
+    let question = v1::AskBack {
+        delivery,
+        number: 1,
+        payload: "which year?".into(),
+    };
+    pair.handler.say(vec![Action::AskBack(question)]).await;
+    assert!(matches!(pair.requester.next().await, Event::Question(_)));
+    let answer = |payload| {
+        Action::AnswerQuestion(v1::AnswerQuestion {
+            id: 3,
+            number: 1,
+            payload,
+            ..Default::default()
+        })
+    };
+    pair.requester
+        .say(vec![answer(vec![0; PAYLOAD_BYTES_MAX + 1].into())])
+        .await;
+    assert_eq!(pair.requester_told().await, (3, v1::TalkFault::TooLarge));
+    pair.requester.say(vec![answer("2026".into())]).await;
+    assert!(matches!(pair.handler.next().await, Event::QuestionAnswered(it) if !it.declined));
 }
 
 #[tokio::test]

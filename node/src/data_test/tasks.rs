@@ -123,7 +123,7 @@ fn back(retry: Retry) -> Settlement {
 }
 
 /// `mails` is owned by the first node; the second one is its backup.
-fn declare(cluster: &mut Cluster, settings: Settings) -> ExchangeId {
+pub(super) fn declare(cluster: &mut Cluster, settings: Settings) -> ExchangeId {
     let listed = ["a", "b", "c"].into_iter().take(cluster.planes.len());
     let command = Command::Declare {
         name: name("mails"),

@@ -6,6 +6,10 @@ use squall_kernel::limits;
 
 /// Largest message taken in: a payload and its fields, as on the mesh.
 pub const MESSAGE_BYTES_MAX: usize = limits::FRAME_BYTES_MAX;
+/// Largest batch of a session's actions, and largest request without a session: four of the largest frames. So much is read
+/// that a payload above its own bound is refused by its id, and that several legal ones travel together; what is beyond is
+/// no client's mistake by a byte, and must not fill the memory of a node.
+pub const SESSION_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 /// Largest message of the control services: names and texts only.
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
 /// Connections at once; further ones are closed.

@@ -67,7 +67,7 @@ impl Outcome {
     }
 
     /// Declined before it went anywhere.
-    pub(super) fn declined(exchange: ExchangeId, why: String) -> Self {
+    pub(crate) fn declined(exchange: ExchangeId, why: String) -> Self {
         let none = Self::none(exchange, NoReply::Rejected, Bytes::new());
         Self {
             status: Status::Declined,

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use squall_client::handler::{Answer, Notice, NoticeKind, ServerInfo};
-use squall_kernel::frame::{Frame, Status, Tags, TraceContext};
+use squall_kernel::frame::{Frame, Priority, Status, Tags, TraceContext};
 use squall_kernel::id::{ExchangeId, ExchangeName};
-use squall_kernel::limits::DRIFT_PPM;
+use squall_kernel::limits::{DRIFT_PPM, TAG_BYTES_MAX};
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::talk::Terms;
 use squall_kernel::time::Span;
@@ -78,6 +78,7 @@ pub(super) fn outcome(context: &DataContext, id: u64, outcome: Outcome) -> v1::R
         reply_count: outcome.count,
         more: outcome.more,
         request_tag: text(&outcome.request_tag),
+        submitted: None,
         payload: if outcome.status == Status::Reply {
             outcome.payload
         } else {
@@ -86,16 +87,46 @@ pub(super) fn outcome(context: &DataContext, id: u64, outcome: Outcome) -> v1::R
     }
 }
 
-/// The outcome of a request to an exchange that does not exist.
-pub(super) fn unknown_exchange(call: &v1::RequestCall) -> v1::RequestOutcome {
+/// The outcome of what is for an exchange that does not exist.
+pub(super) fn unknown(id: u64, exchange: &str, request_tag: String) -> v1::RequestOutcome {
     let status = Status::None(NoReply::UnknownExchange);
     v1::RequestOutcome {
-        id: call.id,
+        id,
         kind: kind_of(status).into(),
-        reason: format!("{} '{}'", NoReply::UnknownExchange, shortened(&call.exchange)),
-        request_tag: call.request_tag.clone(),
+        reason: format!("{} '{}'", NoReply::UnknownExchange, shortened(exchange)),
+        request_tag,
         ..v1::RequestOutcome::default()
     }
+}
+
+/// The same as an event of a session.
+pub(super) fn unknown_exchange(id: u64, exchange: &str, request_tag: String) -> v1::ServerEvent {
+    v1::ServerEvent {
+        event: Some(Event::Outcome(unknown(id, exchange, request_tag))),
+    }
+}
+
+/// The outcome of what cannot be asked for at all.
+pub(super) fn declined(id: u64, why: String) -> v1::RequestOutcome {
+    v1::RequestOutcome {
+        id,
+        kind: v1::OutcomeKind::Declined.into(),
+        reason: why,
+        ..v1::RequestOutcome::default()
+    }
+}
+
+/// What is wrong with the longest of these tags, if it is too long.
+pub(super) fn too_long<const N: usize>(tags: [&String; N]) -> Option<String> {
+    let longest = tags.into_iter().map(String::len).max().unwrap_or(0);
+    (longest > TAG_BYTES_MAX).then(|| format!("a tag has at most {TAG_BYTES_MAX} bytes, not {longest}"))
+}
+
+/// # Errors
+/// In words: it is none.
+pub(super) fn priority(number: u32) -> Result<Priority, String> {
+    let number = u8::try_from(number).unwrap_or(u8::MAX);
+    Priority::new(number).map_err(|error| error.to_string())
 }
 
 pub(super) fn request(
@@ -259,11 +290,8 @@ mod tests {
 
     #[test]
     fn what_a_client_gave_is_not_said_back_in_full_and_unknown_numbers_are_none() {
-        let call = v1::RequestCall {
-            exchange: "x".repeat(1024 * 1024),
-            ..v1::RequestCall::default()
-        };
-        assert!(unknown_exchange(&call).reason.len() < 128);
+        let long = "x".repeat(1024 * 1024);
+        assert!(unknown(1, &long, String::new()).reason.len() < 128);
         assert_eq!(known::<v1::Confirm>("confirm", 2), Ok(v1::Confirm::Received));
         let unknown = known::<v1::Verdict>("verdict", 77);
         assert_eq!(unknown, Err("invalid argument: there is no verdict 77".into()));

@@ -17,16 +17,18 @@ use self::stream::Grpc;
 use super::{Session, convert};
 use crate::client_faults::ClientFaults;
 use crate::data::DataPlane;
-use crate::grpc::limits::MESSAGE_BYTES_MAX;
+use crate::grpc::limits::{MESSAGE_BYTES_MAX, SESSION_BYTES_MAX};
 use crate::limits::SESSION_OUT_MAX;
 use crate::process::{Process, ProcessKind};
 use crate::telemetry::context::parse_traceparent;
 
 mod acting;
 mod capped;
+mod deliveries;
 mod publishing;
 mod stream;
 mod talking;
+mod tasks;
 mod telling;
 
 /// Longest name of a session, as shown in the list of processes.
@@ -61,7 +63,7 @@ impl GrpcSessions {
     pub fn into_server(self) -> Capped<SessionServer<Self>> {
         let context = Arc::clone(&self.plane.context);
         let server = SessionServer::new(self)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(SESSION_BYTES_MAX)
             .max_encoding_message_size(2 * MESSAGE_BYTES_MAX);
         Capped::new(server, context)
     }
@@ -98,10 +100,15 @@ impl SessionService for GrpcSessions {
                 "chunks and questions need a session: see Session.Open",
             ));
         }
-        let Some(exchange) = lookup(&self.plane, &call.exchange) else {
-            return Ok(Response::new(convert::unknown_exchange(&call)));
-        };
         let id = call.id;
+        if let Some(why) = convert::too_long([&call.request_tag, &call.service_tag, &call.key]) {
+            faults(&self.plane).count(ClientFault::TooLong);
+            return Ok(Response::new(convert::declined(id, why)));
+        }
+        let Some(exchange) = lookup(&self.plane, &call.exchange) else {
+            let unknown = convert::unknown(id, &call.exchange, call.request_tag);
+            return Ok(Response::new(unknown));
+        };
         self.requester.count_sent(1);
         let asked = crate::router::Request {
             from: self.requester.pid(),

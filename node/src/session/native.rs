@@ -268,7 +268,11 @@ impl<P: Proposer> Native<P> {
     fn talk(&mut self, frame: &Frame) -> Result<(), TalkFault> {
         let (id, payload) = (frame.message.0, frame.payload.clone());
         match (frame.kind, frame.status) {
-            (Kind::Credit, Status::Reply) => self.session.take_more(id, frame.credit),
+            (Kind::Credit, Status::Reply) => match self.session.take_more(id, frame.credit) {
+                // Its end is on its way to the client: no fault.
+                Err(TalkFault::Over) => Ok(()),
+                taken => taken,
+            },
             (Kind::Credit, _) => {
                 self.session.give_up(id);
                 Ok(())

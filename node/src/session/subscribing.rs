@@ -91,9 +91,12 @@ impl Session {
             patterns,
             credit,
         } = wanted;
-        let known = self.subscribers.get(&number).filter(|known| known.name() == name);
-        let subscriber = match known {
-            Some(known) => Arc::clone(known),
+        let subscriber = match self.subscribers.get(&number) {
+            Some(known) if known.name() == name => Arc::clone(known),
+            Some(known) => {
+                let name = known.name().clone();
+                return Err(SubscribeError::InUse { number, name });
+            }
             None => self.subscriber(number, name, credit)?,
         };
         let answer = self
@@ -119,9 +122,13 @@ impl Session {
             number,
         });
         let subscriber = self.plane.pubsub.subscriber(name, credit, reader)?;
-        self.unsubscribe(number);
         self.subscribers.insert(number, Arc::clone(&subscriber));
         Ok(subscriber)
+    }
+
+    /// True when a subscriber has that number.
+    pub(crate) fn subscribes(&self, number: u64) -> bool {
+        self.subscribers.contains_key(&number)
     }
 
     /// Ends a subscriber. False when there is none of that number.

@@ -138,17 +138,12 @@ impl Session {
         Some(ReplyTo::Sink(sink, id))
     }
 
-    /// The client takes more chunks of a request.
+    /// The client takes more chunks of a request. [`TalkFault::Over`] says that it is unknown or has ended, which it may
+    /// have meanwhile.
     pub(crate) fn take_more(&mut self, id: u64, more: u32) -> Result<(), TalkFault> {
-        // One that has ended meanwhile is no fault of the client.
-        let Some(talk) = self.talks.get(&id) else {
-            return Ok(());
-        };
+        let talk = self.talks.get(&id).ok_or(TalkFault::Over)?;
         let waiting = self.entrance.talks.chunks(id);
-        match self.plane.router.take_more(talk, more, waiting) {
-            Err(TalkFault::Over) => Ok(()),
-            taken => taken,
-        }
+        self.plane.router.take_more(talk, more, waiting)
     }
 
     /// The client answers a question.

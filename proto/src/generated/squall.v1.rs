@@ -1306,7 +1306,7 @@ pub struct ClientAction {
     /// The action.
     #[prost(
         oneof = "client_action::Action",
-        tags = "1, 2, 3, 4, 5, 6, 20, 21, 22, 23, 30, 31, 32, 33, 34"
+        tags = "1, 2, 3, 4, 5, 6, 20, 21, 22, 23, 30, 31, 32, 33, 34, 40, 41, 42"
     )]
     pub action: ::core::option::Option<client_action::Action>,
 }
@@ -1360,10 +1360,20 @@ pub mod client_action {
         /// A requester gives a request up.
         #[prost(message, tag = "34")]
         GiveUp(super::GiveUp),
+        /// Submits a task.
+        #[prost(message, tag = "40")]
+        SubmitTask(super::SubmitTask),
+        /// Attaches a worker.
+        #[prost(message, tag = "41")]
+        AttachWorker(super::AttachWorker),
+        /// A worker says something of a task in its hand.
+        #[prost(message, tag = "42")]
+        SettleTask(super::SettleTask),
     }
 }
 /// Subscribes to patterns of keys of a publish-subscribe exchange. Answered by Subscribed once everything published from
-/// then on comes, or by SubscriberEnded. Once more with the same number, it adds to the subscriber.
+/// then on comes, or by SubscriberEnded. Once more with the same number, it adds to the subscriber; with the same number for
+/// another exchange it is Refused, and the subscriber goes on as it was.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Subscribe {
     /// Chosen by the client: names the subscriber from now on.
@@ -1399,7 +1409,7 @@ pub struct Took {
     #[prost(uint32, tag = "2")]
     pub events: u32,
 }
-/// A publish. Its confirm comes as RequestOutcome with the same id.
+/// A publish. Its confirm comes as RequestOutcome with the same id, and so does whatever it is refused for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Publish {
     /// Chosen by the client; given back with the outcome.
@@ -1446,7 +1456,7 @@ pub struct OpenSession {
 /// Attaches a handler to an exchange. Answered by Attached or Refused with the same number.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Attach {
-    /// Chosen by the client, unique in the session: names the handler from now on.
+    /// Chosen by the client, unique in the session among handlers and workers: names the handler from now on.
     #[prost(uint32, tag = "1")]
     pub handler: u32,
     /// Exchange.
@@ -1473,11 +1483,11 @@ pub struct LeadershipAsk {
     #[prost(uint64, tag = "2")]
     pub asked_at_us: u64,
 }
-/// Detaches a handler. One that leads stops to act as the leader before it sends this: another one may be appointed at
-/// once.
+/// Detaches a handler or a worker. One that leads stops to act as the leader before it sends this: another one may be
+/// appointed at once. What a worker had in hand is given to another one at once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Detach {
-    /// Number of the handler.
+    /// Number of the handler or worker.
     #[prost(uint32, tag = "1")]
     pub handler: u32,
     /// Why, as the timeline tells it: DETACH_REASON_PANICKED when it failed more often than its supervision allows,
@@ -1485,8 +1495,11 @@ pub struct Detach {
     #[prost(enumeration = "DetachReason", tag = "2")]
     pub why: i32,
 }
-/// Answer to a delivery. A second answer, or one to a finished request, is counted and refused by TalkRefused. After chunks
-/// it ends the response: a payload that is not empty is the last piece. A response is whole only after its last chunk.
+/// Answer to a delivery. A second answer, or one to a finished request, is counted and refused by TalkRefused; what comes
+/// back of an answer that was sent on is told for the last 4096 of a session. After chunks it ends the response: a payload that
+/// is not empty is the last piece. A response is whole only after its last chunk. An answer above the bound of a payload is
+/// refused as TALK_FAULT_TOO_LARGE, and its request ends as declined. One with a verdict that is none is refused as
+/// TALK_FAULT_MALFORMED, and the delivery waits for another one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reply {
     /// Number of the delivery.
@@ -1571,7 +1584,8 @@ pub struct AskBack {
     #[prost(bytes = "bytes", tag = "3")]
     pub payload: ::prost::bytes::Bytes,
 }
-/// The client takes that many more chunks of the response to a request. No more than 64 may be under way.
+/// The client takes that many more chunks of the response to a request. No more than 64 may be under way. TalkRefused with
+/// TALK_FAULT_OVER answers it for a request that is unknown, takes no chunks, or has ended: that it may have meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TakeChunks {
     /// Id of the request.
@@ -1690,6 +1704,216 @@ pub struct TalkRefused {
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
 }
+/// Submits a task to an exchange with tasks. Answered by RequestOutcome with the same id: with `submitted` once it is kept,
+/// else with why it is not. When that says that nobody knows (timeout, interrupted), or the session breaks, it may be submitted
+/// again with the same message id: it is the same task.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubmitTask {
+    /// Chosen by the client, from the same numbers as those of requests and publishes; given back with the outcome.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Exchange.
+    #[prost(string, tag = "2")]
+    pub exchange: ::prost::alloc::string::String,
+    /// What is to be done.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: ::prost::bytes::Bytes,
+    /// Where the exchange is ordered, tasks of one key are carried out one after the other. At most 255 bytes.
+    #[prost(string, tag = "4")]
+    pub key: ::prost::alloc::string::String,
+    /// Service tag: only workers of this group; empty for all.
+    #[prost(string, tag = "5")]
+    pub service_tag: ::prost::alloc::string::String,
+    /// From 0, the usual, to 9, the most urgent.
+    #[prost(uint32, tag = "6")]
+    pub priority: u32,
+    /// The submitter's own id of it: a second submit with it is the same task, as long as that is open and some minutes more.
+    /// Empty for none. At most 200 bytes.
+    #[prost(string, tag = "7")]
+    pub message_id: ::prost::alloc::string::String,
+    /// Milliseconds before it is given out; 0 for at once.
+    #[prost(uint32, tag = "8")]
+    pub delay_ms: u32,
+    /// Milliseconds after which it ends as a dead letter; 0 for what the exchange says.
+    #[prost(uint32, tag = "9")]
+    pub deadline_ms: u32,
+    /// How often it is tried at most; 0 for what the exchange says.
+    #[prost(uint32, tag = "10")]
+    pub attempts: u32,
+    /// Milliseconds until the answer is given up; 0 means 5000.
+    #[prost(uint32, tag = "11")]
+    pub timeout_ms: u32,
+    /// W3C trace context; empty means none.
+    #[prost(string, tag = "12")]
+    pub traceparent: ::prost::alloc::string::String,
+}
+/// A task is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Submitted {
+    /// The task's number: the epoch of its exchange in the upper 32 bits, a counter in the lower, written `epoch.n`.
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+    /// In how many places it is.
+    #[prost(enumeration = "Copies", tag = "2")]
+    pub copies: i32,
+    /// It was there before, by its message id.
+    #[prost(bool, tag = "3")]
+    pub duplicate: bool,
+}
+/// Attaches a worker to an exchange with tasks. Answered by Attached or Refused with the same number; ends by Detach, and is
+/// told of it by Detached.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachWorker {
+    /// Chosen by the client, unique in the session among handlers and workers: names the worker from now on.
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    /// Exchange.
+    #[prost(string, tag = "2")]
+    pub exchange: ::prost::alloc::string::String,
+    /// Service tag: the group of workers it belongs to.
+    #[prost(string, tag = "3")]
+    pub service_tag: ::prost::alloc::string::String,
+    /// Tasks it takes in hand at once; 0 means 1.
+    #[prost(uint32, tag = "4")]
+    pub credit: u32,
+}
+/// A task for a worker, in its hand under a lease until the worker has completed it or given it back, or the lease ends.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Task {
+    /// Number of the worker.
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    /// The task's number.
+    #[prost(uint64, tag = "2")]
+    pub task: u64,
+    /// The number of its lease, higher than any before: a fencing token for outside resources. Written `epoch.n`.
+    #[prost(uint64, tag = "3")]
+    pub lease: u64,
+    /// Exchange.
+    #[prost(string, tag = "4")]
+    pub exchange: ::prost::alloc::string::String,
+    /// What is to be done.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub payload: ::prost::bytes::Bytes,
+    /// Its key.
+    #[prost(string, tag = "6")]
+    pub key: ::prost::alloc::string::String,
+    /// The how manieth attempt it is, from 1.
+    #[prost(uint32, tag = "7")]
+    pub attempt: u32,
+    /// How many there are at most.
+    #[prost(uint32, tag = "8")]
+    pub attempts: u32,
+    /// From 0 to 9.
+    #[prost(uint32, tag = "9")]
+    pub priority: u32,
+    /// Deadline of the lease: it ends so many milliseconds after it was given out, unless it is extended. Never beyond the
+    /// task's own deadline.
+    #[prost(uint32, tag = "10")]
+    pub lease_ms: u32,
+}
+/// What a worker says of a task in its hand. Answered by TaskSettled, or by Refused where the session has no such worker. When
+/// no answer comes, as in a failover, it is said once more: said twice, it counts once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleTask {
+    /// Number of the worker.
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    /// The task's number.
+    #[prost(uint64, tag = "2")]
+    pub task: u64,
+    /// The lease under which it has the task.
+    #[prost(uint64, tag = "3")]
+    pub lease: u64,
+    /// What it says.
+    #[prost(oneof = "settle_task::Word", tags = "4, 5, 6")]
+    pub word: ::core::option::Option<settle_task::Word>,
+}
+/// Nested message and enum types in `SettleTask`.
+pub mod settle_task {
+    /// What it says.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Word {
+        /// The task is completed.
+        #[prost(message, tag = "4")]
+        Complete(super::Complete),
+        /// It is not.
+        #[prost(message, tag = "5")]
+        GiveBack(super::GiveBack),
+        /// It takes longer.
+        #[prost(message, tag = "6")]
+        Extend(super::Extend),
+    }
+}
+/// The task is completed. It counts once TaskSettled says so.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Complete {}
+/// The task is not completed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GiveBack {
+    /// Why, for people; the first 256 bytes are kept.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// When it may be tried again.
+    #[prost(enumeration = "Retry", tag = "2")]
+    pub retry: i32,
+    /// Milliseconds until then, with RETRY_AFTER; an hour at most.
+    #[prost(uint32, tag = "3")]
+    pub after_ms: u32,
+}
+/// The task takes longer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Extend {
+    /// Its lease ends so many milliseconds from now, at most an hour.
+    #[prost(uint32, tag = "1")]
+    pub by_ms: u32,
+}
+/// What became of a worker's word about a task. The task is in its hand no more, but after TASK_RESULT_EXTENDED,
+/// TASK_RESULT_REFUSED and TASK_RESULT_MALFORMED.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskSettled {
+    /// Number of the worker.
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    /// The task's number.
+    #[prost(uint64, tag = "2")]
+    pub task: u64,
+    /// The lease that the worker has named.
+    #[prost(uint64, tag = "3")]
+    pub lease: u64,
+    /// What became of it.
+    #[prost(enumeration = "TaskResult", tag = "4")]
+    pub result: i32,
+    /// With TASK_RESULT_FENCED the task's latest lease.
+    #[prost(uint64, tag = "5")]
+    pub latest_lease: u64,
+    /// With TASK_RESULT_EXTENDED the milliseconds that the lease holds, from now.
+    #[prost(uint32, tag = "6")]
+    pub lease_ms: u32,
+    /// In words.
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The lease of a task has ended without a word of its worker, which may stop: what it says of the task under this lease is
+/// fenced.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskEnded {
+    /// Number of the worker.
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    /// The task's number.
+    #[prost(uint64, tag = "2")]
+    pub task: u64,
+    /// The lease.
+    #[prost(uint64, tag = "3")]
+    pub lease: u64,
+    /// Why.
+    #[prost(enumeration = "LeaseEnd", tag = "4")]
+    pub why: i32,
+    /// Why, in words.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+}
 /// Events for a client, in order.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerBatch {
@@ -1703,7 +1927,7 @@ pub struct ServerEvent {
     /// The event.
     #[prost(
         oneof = "server_event::Event",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22, 30, 31, 32, 33, 34"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22, 30, 31, 32, 33, 34, 40, 41, 42"
     )]
     pub event: ::core::option::Option<server_event::Event>,
 }
@@ -1763,6 +1987,15 @@ pub mod server_event {
         /// A chunk, credit, question or answer was refused, or nothing more of that kind is taken.
         #[prost(message, tag = "34")]
         TalkRefused(super::TalkRefused),
+        /// A task for a worker.
+        #[prost(message, tag = "40")]
+        Task(super::Task),
+        /// What became of a worker's word about a task.
+        #[prost(message, tag = "41")]
+        TaskSettled(super::TaskSettled),
+        /// A worker's lease has ended without its word.
+        #[prost(message, tag = "42")]
+        TaskEnded(super::TaskEnded),
     }
 }
 /// Answer to Subscribe.
@@ -1855,10 +2088,10 @@ pub struct Opened {
     #[prost(string, tag = "2")]
     pub node: ::prost::alloc::string::String,
 }
-/// A handler is attached.
+/// A handler or worker is attached.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Attached {
-    /// Number of the handler.
+    /// Number of the handler or worker.
     #[prost(uint32, tag = "1")]
     pub handler: u32,
     /// Its pid.
@@ -1871,7 +2104,7 @@ pub struct Attached {
 /// An action was refused.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refused {
-    /// Number of the handler concerned; 0 when none.
+    /// Number of the handler or worker concerned; 0 when none.
     #[prost(uint32, tag = "1")]
     pub handler: u32,
     /// Why.
@@ -1880,11 +2113,15 @@ pub struct Refused {
     /// True when there is no such exchange: it may be declared, and the action taken at another time.
     #[prost(bool, tag = "3")]
     pub unknown_exchange: bool,
+    /// Number of the subscriber concerned, which goes on as it was; 0 when none.
+    #[prost(uint32, tag = "4")]
+    pub subscriber: u32,
 }
-/// A handler is detached, by the node or because its client asked for it. For good: one that should go on is attached anew.
+/// A handler or worker is detached, by the node or because its client asked for it. For good: one that should go on is
+/// attached anew.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Detached {
-    /// Number of the handler.
+    /// Number of the handler or worker.
     #[prost(uint32, tag = "1")]
     pub handler: u32,
     /// Why, in words.
@@ -2001,8 +2238,8 @@ pub struct Server {
     #[prost(string, tag = "3")]
     pub service_tag: ::prost::alloc::string::String,
 }
-/// How a request ended. Exactly one per request, and under the strategy `default` one per reply with
-/// `more` set until the last.
+/// How a request ended, or a publish or submit. Exactly one for each of them, also where it is refused for what its action
+/// says (OUTCOME_KIND_DECLINED); under the strategy `default` one per reply with `more` set until the last.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RequestOutcome {
     /// Id of the request.
@@ -2032,6 +2269,9 @@ pub struct RequestOutcome {
     /// Request tag of the request.
     #[prost(string, tag = "9")]
     pub request_tag: ::prost::alloc::string::String,
+    /// The task that is kept: with OUTCOME_KIND_REPLY, of a submit.
+    #[prost(message, optional, tag = "10")]
+    pub submitted: ::core::option::Option<Submitted>,
 }
 /// What the confirm of a publish says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2190,8 +2430,10 @@ pub enum TalkFault {
     NoSuchQuestion = 13,
     /// It comes from an epoch that is over, or not from the handler that has the request.
     Fenced = 14,
-    /// The request is unknown, or has ended.
+    /// The request is unknown, or has ended, or it is one without chunks.
     Over = 15,
+    /// A verdict that is none.
+    Malformed = 16,
 }
 impl TalkFault {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2216,6 +2458,7 @@ impl TalkFault {
             Self::NoSuchQuestion => "TALK_FAULT_NO_SUCH_QUESTION",
             Self::Fenced => "TALK_FAULT_FENCED",
             Self::Over => "TALK_FAULT_OVER",
+            Self::Malformed => "TALK_FAULT_MALFORMED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2237,6 +2480,191 @@ impl TalkFault {
             "TALK_FAULT_NO_SUCH_QUESTION" => Some(Self::NoSuchQuestion),
             "TALK_FAULT_FENCED" => Some(Self::Fenced),
             "TALK_FAULT_OVER" => Some(Self::Over),
+            "TALK_FAULT_MALFORMED" => Some(Self::Malformed),
+            _ => None,
+        }
+    }
+}
+/// In how many places a task is when it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Copies {
+    /// Not set.
+    Unspecified = 0,
+    /// At the owner only: the cluster has no other node that could keep it.
+    Single = 1,
+    /// At the owner and its backup.
+    Two = 2,
+}
+impl Copies {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COPIES_UNSPECIFIED",
+            Self::Single => "COPIES_SINGLE",
+            Self::Two => "COPIES_TWO",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COPIES_UNSPECIFIED" => Some(Self::Unspecified),
+            "COPIES_SINGLE" => Some(Self::Single),
+            "COPIES_TWO" => Some(Self::Two),
+            _ => None,
+        }
+    }
+}
+/// When a task that was given back may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Retry {
+    /// After a time that doubles with every attempt.
+    Backoff = 0,
+    /// At once.
+    AtOnce = 1,
+    /// After the time given.
+    After = 2,
+    /// Never: it is a dead letter.
+    Never = 3,
+}
+impl Retry {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Backoff => "RETRY_BACKOFF",
+            Self::AtOnce => "RETRY_AT_ONCE",
+            Self::After => "RETRY_AFTER",
+            Self::Never => "RETRY_NEVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RETRY_BACKOFF" => Some(Self::Backoff),
+            "RETRY_AT_ONCE" => Some(Self::AtOnce),
+            "RETRY_AFTER" => Some(Self::After),
+            "RETRY_NEVER" => Some(Self::Never),
+            _ => None,
+        }
+    }
+}
+/// What became of a worker's word about a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TaskResult {
+    /// Not set.
+    Unspecified = 0,
+    /// Its completion is the one that counts.
+    Completed = 1,
+    /// Its completion was accepted before, under this lease.
+    AlreadyCompleted = 2,
+    /// It is given back.
+    GivenBack = 3,
+    /// The lease holds longer.
+    Extended = 4,
+    /// The lease is over: another worker has the task, or had it.
+    Fenced = 5,
+    /// The task has ended as a dead letter; the reason says why.
+    Dead = 6,
+    /// There is no such task, or it ended long ago, or was lost with its nodes.
+    Unknown = 7,
+    /// Not now, for the reason given: to be said again.
+    Refused = 8,
+    /// A word that is none, for the reason given: nobody else has heard it.
+    Malformed = 9,
+}
+impl TaskResult {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TASK_RESULT_UNSPECIFIED",
+            Self::Completed => "TASK_RESULT_COMPLETED",
+            Self::AlreadyCompleted => "TASK_RESULT_ALREADY_COMPLETED",
+            Self::GivenBack => "TASK_RESULT_GIVEN_BACK",
+            Self::Extended => "TASK_RESULT_EXTENDED",
+            Self::Fenced => "TASK_RESULT_FENCED",
+            Self::Dead => "TASK_RESULT_DEAD",
+            Self::Unknown => "TASK_RESULT_UNKNOWN",
+            Self::Refused => "TASK_RESULT_REFUSED",
+            Self::Malformed => "TASK_RESULT_MALFORMED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TASK_RESULT_UNSPECIFIED" => Some(Self::Unspecified),
+            "TASK_RESULT_COMPLETED" => Some(Self::Completed),
+            "TASK_RESULT_ALREADY_COMPLETED" => Some(Self::AlreadyCompleted),
+            "TASK_RESULT_GIVEN_BACK" => Some(Self::GivenBack),
+            "TASK_RESULT_EXTENDED" => Some(Self::Extended),
+            "TASK_RESULT_FENCED" => Some(Self::Fenced),
+            "TASK_RESULT_DEAD" => Some(Self::Dead),
+            "TASK_RESULT_UNKNOWN" => Some(Self::Unknown),
+            "TASK_RESULT_REFUSED" => Some(Self::Refused),
+            "TASK_RESULT_MALFORMED" => Some(Self::Malformed),
+            _ => None,
+        }
+    }
+}
+/// Why the lease of a task has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LeaseEnd {
+    /// Not set.
+    Unspecified = 0,
+    /// Its time was up.
+    TimedOut = 1,
+    /// The task was given back.
+    GivenBack = 2,
+    /// The worker is detached.
+    Detached = 3,
+    /// The worker's node was held for lost.
+    NodeLost = 4,
+    /// After a failover no worker was known to have the task in hand.
+    Unclaimed = 5,
+    /// The task's own deadline has passed.
+    Expired = 6,
+    /// The worker never saw the task: there was no room for it, or no way to it.
+    Unseen = 7,
+}
+impl LeaseEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LEASE_END_UNSPECIFIED",
+            Self::TimedOut => "LEASE_END_TIMED_OUT",
+            Self::GivenBack => "LEASE_END_GIVEN_BACK",
+            Self::Detached => "LEASE_END_DETACHED",
+            Self::NodeLost => "LEASE_END_NODE_LOST",
+            Self::Unclaimed => "LEASE_END_UNCLAIMED",
+            Self::Expired => "LEASE_END_EXPIRED",
+            Self::Unseen => "LEASE_END_UNSEEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEASE_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "LEASE_END_TIMED_OUT" => Some(Self::TimedOut),
+            "LEASE_END_GIVEN_BACK" => Some(Self::GivenBack),
+            "LEASE_END_DETACHED" => Some(Self::Detached),
+            "LEASE_END_NODE_LOST" => Some(Self::NodeLost),
+            "LEASE_END_UNCLAIMED" => Some(Self::Unclaimed),
+            "LEASE_END_EXPIRED" => Some(Self::Expired),
+            "LEASE_END_UNSEEN" => Some(Self::Unseen),
             _ => None,
         }
     }

@@ -6,22 +6,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use squall_kernel::frame::{Priority, Tags};
+use squall_kernel::frame::Tags;
 use squall_kernel::id::ExchangeName;
-use squall_kernel::limits::TAG_BYTES_MAX;
 use squall_kernel::publishing::Confirm;
-use squall_kernel::reason::{ClientFault, NoReply};
+use squall_kernel::reason::ClientFault;
 use squall_kernel::time::Span;
 use squall_proto::v1;
 use squall_proto::v1::server_event::Event as Out;
 
-use super::stream::{Grpc, event, refused};
+use super::stream::{Grpc, event};
 use super::{convert, lookup};
 use crate::limits::{CREDIT_DEFAULT, SESSION_SUBSCRIBERS_MAX};
 use crate::pubsub::{SubscribeError, SubscriberEvent};
-use crate::router::{Outcome, Publish, Request};
+use crate::router::{Publish, Request};
 use crate::session::Wanted;
-use crate::telemetry::context::parse_traceparent;
 
 impl Grpc {
     /// Subscribes without holding up the session; gives the refusal of what is not even tried.
@@ -32,7 +30,12 @@ impl Grpc {
             Err(error) => {
                 self.session.faults().not_a_name(&error);
                 let why = format!("'{}': {error}", convert::shortened(&subscribe.exchange));
-                return Some(self.no_subscriber(number, why, v1::SubscriberEnd::Refused));
+                // Certainly not the exchange of a subscriber that has the number already.
+                return Some(if self.session.subscribes(u64::from(number)) {
+                    in_use(number, why)
+                } else {
+                    self.no_subscriber(number, why, v1::SubscriberEnd::Refused)
+                });
             }
         };
         if self.subscribing.len() >= SESSION_SUBSCRIBERS_MAX {
@@ -52,6 +55,7 @@ impl Grpc {
             },
         };
         match self.session.subscribe(wanted) {
+            Err(error @ SubscribeError::InUse { .. }) => Some(in_use(number, error.to_string())),
             Err(error) => Some(self.not_subscribed(number, &error)),
             Ok(subscribing) => {
                 let context = Arc::clone(&self.plane.context);
@@ -122,44 +126,26 @@ impl Grpc {
 
     pub(super) fn publish(&mut self, publish: v1::Publish) -> Option<v1::ServerEvent> {
         let id = publish.id;
-        let longest = [&publish.key, &publish.message_id, &publish.publisher]
-            .map(String::len)
-            .into_iter()
-            .max()
-            .unwrap_or(0);
-        if longest > TAG_BYTES_MAX {
-            self.session.faults().count(ClientFault::TooLong);
-            let why = format!("publish {id}: a tag has at most {TAG_BYTES_MAX} bytes, not {longest}");
-            return Some(refused(0, why));
+        if let Some(why) = convert::too_long([&publish.key, &publish.message_id, &publish.publisher]) {
+            return Some(self.declined(id, ClientFault::TooLong, why));
         }
-        let number = u8::try_from(publish.priority).unwrap_or(u8::MAX);
-        let priority = match Priority::new(number) {
-            Ok(priority) => priority,
-            Err(error) => {
-                self.session.faults().count(ClientFault::Malformed);
-                return Some(refused(0, format!("publish {id}: {error}")));
-            }
-        };
-        let confirm = match convert::known("confirm", publish.confirm) {
-            Ok(v1::Confirm::Accepted) => Confirm::Accepted,
-            Ok(v1::Confirm::None) => Confirm::None,
-            Ok(v1::Confirm::Received) => Confirm::Received,
-            Err(words) => {
-                self.session.faults().count(ClientFault::Malformed);
-                return Some(refused(0, format!("publish {id}: {words}")));
-            }
+        let terms = convert::priority(publish.priority).and_then(|priority| {
+            Ok(Publish {
+                confirm: confirm(publish.confirm)?,
+                ttl_ms: publish.ttl_ms,
+                priority,
+            })
+        });
+        let terms = match terms {
+            Ok(terms) => terms,
+            Err(why) => return Some(self.declined(id, ClientFault::Malformed, why)),
         };
         let Some(exchange) = lookup(&self.plane, &publish.exchange) else {
-            let unknown = Outcome::none(
-                squall_kernel::id::ExchangeId(0),
-                NoReply::UnknownExchange,
-                Bytes::from(publish.message_id),
-            );
-            return Some(event(Out::Outcome(convert::outcome(
-                &self.plane.context,
+            return Some(convert::unknown_exchange(
                 id,
-                unknown,
-            ))));
+                &publish.exchange,
+                publish.message_id,
+            ));
         };
         let request = Request {
             tags: Tags {
@@ -169,24 +155,29 @@ impl Grpc {
                 key: Bytes::from(publish.key),
             },
             timeout: Span::from_ms(u64::from(publish.timeout_ms)),
-            trace: parse_traceparent(&publish.traceparent)
-                .ok()
-                .or(self.trace)
-                .unwrap_or_default(),
-            publish: Some(Publish {
-                confirm,
-                ttl_ms: publish.ttl_ms,
-                priority,
-            }),
+            trace: self.trace_of(&publish.traceparent),
+            publish: Some(terms),
             ..Request::new(exchange, publish.payload)
         };
-        let refused = self.session.request(id, request)?;
-        Some(event(Out::Outcome(convert::outcome(
-            &self.plane.context,
-            id,
-            refused,
-        ))))
+        self.ask(id, request)
     }
+}
+
+fn confirm(number: i32) -> Result<Confirm, String> {
+    Ok(match convert::known("confirm", number)? {
+        v1::Confirm::Accepted => Confirm::Accepted,
+        v1::Confirm::None => Confirm::None,
+        v1::Confirm::Received => Confirm::Received,
+    })
+}
+
+/// The subscriber that has the number goes on.
+fn in_use(subscriber: u32, reason: String) -> v1::ServerEvent {
+    event(Out::Refused(v1::Refused {
+        subscriber,
+        reason,
+        ..v1::Refused::default()
+    }))
 }
 
 pub(super) fn ended(subscriber: u32, reason: String, why: v1::SubscriberEnd) -> Out {

@@ -1,6 +1,7 @@
 //! One gRPC session: batches of actions in, batches of events out.
 //!
-//! What does not live here: what an action does (`acting`, `publishing`, `talking`), and how an event looks (`telling`).
+//! What does not live here: what an action does (`acting`, `publishing`, `talking`, `tasks`), and how an event looks
+//! (`telling`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::Away;
+use super::deliveries::Deliveries;
 use crate::data::DataPlane;
 use crate::limits::{SESSION_BATCH_MAX, SESSION_SEND_TIMEOUT};
 use crate::pubsub::SubscribeError;
 use crate::router::Said;
-use crate::session::{DeliveryKey, Event, Session};
+use crate::session::{Event, Session};
 
 /// Bytes of payload in one batch: it stays below the bound of a message with one more event of the largest size.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
@@ -33,11 +35,9 @@ pub(super) struct Grpc {
     /// Serials of handlers by the client's numbers, and the other way round.
     pub(super) serials: HashMap<u32, u64>,
     pub(super) numbers: HashMap<u64, u32>,
-    pub(super) deliveries: HashMap<u64, DeliveryKey>,
-    /// Numbers of those deliveries whose handlers have spoken before they answer.
-    pub(super) talks: HashMap<DeliveryKey, u64>,
-    /// Number of the last delivery.
-    pub(super) last: u64,
+    pub(super) deliveries: Deliveries,
+    /// Open submits by the client's ids, which it may use twice. Bounded by its open requests.
+    pub(super) submits: HashMap<u64, u32>,
     /// Subscriptions that the nodes above have not taken in yet.
     pub(super) subscribing: FuturesUnordered<BoxFuture<'static, (u32, Result<String, SubscribeError>)>>,
 }
@@ -56,9 +56,8 @@ impl Grpc {
             trace,
             serials: HashMap::new(),
             numbers: HashMap::new(),
-            deliveries: HashMap::new(),
-            talks: HashMap::new(),
-            last: 0,
+            deliveries: Deliveries::default(),
+            submits: HashMap::new(),
             subscribing: FuturesUnordered::new(),
         }
     }
@@ -143,6 +142,6 @@ pub(super) fn refused(handler: u32, reason: String) -> v1::ServerEvent {
     event(Out::Refused(v1::Refused {
         handler,
         reason,
-        unknown_exchange: false,
+        ..v1::Refused::default()
     }))
 }

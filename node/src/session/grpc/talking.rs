@@ -1,7 +1,6 @@
 //! Chunks, credit, questions and answers on the gRPC interface.
 
 use bytes::Bytes;
-use squall_client::handler::Answer;
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::reason::TalkFault;
 use squall_kernel::talk::fault_of;
@@ -10,7 +9,7 @@ use squall_proto::v1::server_event::Event as Out;
 
 use super::stream::{Grpc, event};
 use crate::data::DataContext;
-use crate::handlers::embedded::checked;
+use crate::handlers::embedded::words;
 use crate::router::Said;
 use crate::session::DeliveryKey;
 
@@ -36,11 +35,10 @@ impl Grpc {
         (index, count): (u32, u32),
         payload: Bytes,
     ) -> Option<v1::ServerEvent> {
-        let Some(key) = self.deliveries.get(&delivery).copied() else {
+        let Some(key) = self.deliveries.open(delivery) else {
             crate::wire::count(&self.plane.context.wire.tally.talk_faults);
             return Some(refused(delivery, TalkFault::Over));
         };
-        self.talks.insert(key, delivery);
         let fault = self.session.speak(key, kind, (index, count), payload).err()?;
         let question = if kind == Kind::Ask { index } else { 0 };
         Some(event(refusal(delivery, question, fault)))
@@ -48,15 +46,18 @@ impl Grpc {
 
     pub(super) fn take_chunks(&mut self, take: v1::TakeChunks) -> Option<v1::ServerEvent> {
         let fault = self.session.take_more(take.id, take.chunks).err()?;
+        if fault == TalkFault::Over {
+            crate::wire::count(&self.plane.context.wire.tally.talk_faults);
+        }
         Some(requester_refused(take.id, 0, fault))
     }
 
     pub(super) fn answer_question(&mut self, answer: v1::AnswerQuestion) -> Option<v1::ServerEvent> {
-        let (status, payload) = checked(if answer.declined {
-            Answer::Decline(answer.reason)
+        let (status, payload) = if answer.declined {
+            (Status::Declined, words(answer.reason))
         } else {
-            Answer::Reply(answer.payload)
-        });
+            (Status::Reply, answer.payload)
+        };
         let told = self.session.tell(answer.id, answer.number, status, payload);
         let fault = told.err()?;
         Some(requester_refused(answer.id, answer.number, fault))
@@ -69,16 +70,8 @@ impl Grpc {
             message: frame.message,
             handler: frame.to,
         };
-        let Some(delivery) = self.talks.get(&key).copied() else {
-            // It was answered: all that is left to say is that the answer was not taken.
-            let handler = self.numbers.get(&frame.to).copied()?;
-            let reason = fault_of(frame).as_str().to_owned();
-            return Some(Out::Refused(v1::Refused {
-                handler,
-                reason,
-                unknown_exchange: false,
-            }));
-        };
+        // One that was answered so long ago that nobody knows its number: it was counted where it was refused.
+        let delivery = self.deliveries.number(key)?;
         Some(match (frame.kind, frame.status) {
             (Kind::Credit, Status::Reply) => Out::MoreChunks(v1::MoreChunks {
                 delivery,
@@ -135,6 +128,16 @@ pub(super) fn said(context: &DataContext, id: u64, said: Said) -> Option<Out> {
 /// Tells a handler's client that nothing more is taken for a delivery.
 pub(super) fn refused(delivery: u64, fault: TalkFault) -> v1::ServerEvent {
     event(refusal(delivery, 0, fault))
+}
+
+/// Tells a handler's client that its verdict is none; the delivery waits for another one.
+pub(super) fn malformed(delivery: u64, reason: String) -> v1::ServerEvent {
+    event(Out::TalkRefused(v1::TalkRefused {
+        delivery,
+        fault: v1::TalkFault::Malformed.into(),
+        reason,
+        ..v1::TalkRefused::default()
+    }))
 }
 
 fn refusal(delivery: u64, question: u32, fault: TalkFault) -> Out {

@@ -1,7 +1,7 @@
 //! What a gRPC client is told of what reaches its session.
 
 use bytes::Bytes;
-use squall_kernel::frame::{Frame, Status};
+use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::Span;
 use squall_proto::v1;
@@ -10,12 +10,17 @@ use squall_proto::v1::server_event::Event as Out;
 use super::stream::{Grpc, event};
 use super::{convert, publishing, talking};
 use crate::handlers::notice_of;
+use crate::router::Outcome;
 use crate::session::{DeliveryKey, Event};
 
 impl Grpc {
     pub(super) fn event(&mut self, taken: Event) -> Option<v1::ServerEvent> {
         let out = match taken {
-            Event::Deliver(frame) => self.delivery(frame)?,
+            Event::Deliver(frame) => match frame.kind {
+                Kind::Task => self.task(frame)?,
+                Kind::Settle => self.settled(&frame)?,
+                _ => self.delivery(frame)?,
+            },
             Event::System { handler, message } => {
                 let number = *self.numbers.get(&handler)?;
                 let attachment = self.session.handler(handler)?;
@@ -59,11 +64,22 @@ impl Grpc {
             }
             Event::Said { id, said } => talking::said(&self.plane.context, id, said)?,
             Event::Talk(frame) => self.talked(&frame)?,
-            Event::Outcome { id, outcome } => {
-                Out::Outcome(convert::outcome(&self.plane.context, id, outcome))
-            }
+            Event::Outcome { id, outcome } => Out::Outcome(self.outcome(id, outcome)),
         };
         Some(event(out))
+    }
+
+    fn outcome(&mut self, id: u64, outcome: Outcome) -> v1::RequestOutcome {
+        let submitted = self.submitted(id, &outcome);
+        let told = convert::outcome(&self.plane.context, id, outcome);
+        match submitted {
+            None => told,
+            Some(_) => v1::RequestOutcome {
+                payload: Bytes::new(),
+                submitted,
+                ..told
+            },
+        }
     }
 
     /// The answer to a question that waited for the lease.
@@ -90,10 +106,8 @@ impl Grpc {
             self.session.answer(key, unreachable, Bytes::new());
             return None;
         };
-        self.last += 1;
         let (name, tag) = (attachment.name().as_str(), attachment.tags().connection.as_str());
-        let delivery = convert::delivery(frame, self.last, number, name, tag);
-        self.deliveries.insert(self.last, key);
+        let delivery = convert::delivery(frame, self.deliveries.add(key), number, name, tag);
         Some(Out::Delivery(delivery))
     }
 }
