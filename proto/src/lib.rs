@@ -4,6 +4,8 @@
 //! What does not live here: conversions to and from the types of other crates, and the native frames
 //! (those are `squall-kernel`'s).
 
+pub mod codec;
+
 /// Messages and services of version 1.
 #[allow(missing_docs, clippy::all, clippy::pedantic)] // Generated; comments come from the .proto files.
 pub mod v1 {

@@ -29,6 +29,7 @@ fn generate(into: &Path) {
         .build_client(true)
         .build_server(true)
         .bytes(".squall.v1")
+        .codec_path("crate::codec::Bounded")
         .compile_fds(set)
         .expect("code is generated");
 }

@@ -177,6 +177,21 @@ async fn a_message_above_all_bounds_ends_its_session_alone() {
     goes_on(&cluster, &mut reader).await;
 }
 
+/// Actions of two bytes take much more in memory than on the way.
+#[tokio::test]
+async fn a_batch_of_a_million_empty_actions_ends_its_session_alone() {
+    let cluster = news();
+    let mut reader = subscribed(&cluster).await;
+    let mut bad = open(&cluster, 0).await;
+    let empty = Action::Took(v1::Took::default());
+    bad.say(vec![empty; 1_000_000]).await;
+    let why = bad.end().await;
+    assert_eq!(why.code(), Code::OutOfRange);
+    assert!(why.message().contains("fields"), "{why}");
+    assert_eq!(counted(&cluster, 0), [(ClientFault::TooLarge, 1)]);
+    goes_on(&cluster, &mut reader).await;
+}
+
 /// The same for a request without a session.
 #[tokio::test]
 async fn a_request_above_all_bounds_is_refused_with_the_reason() {
