@@ -11,6 +11,8 @@ mod detaching_grpc;
 mod failover;
 #[path = "data_test/grpc_session.rs"]
 mod grpc_session;
+#[path = "data_test/large.rs"]
+mod large;
 #[path = "data_test/leases.rs"]
 mod leases;
 #[path = "data_test/mailboxes.rs"]

@@ -11,6 +11,7 @@ pub mod exchanges;
 pub mod functions;
 pub mod grpc;
 pub mod handlers;
+mod held;
 pub mod introspect;
 pub mod journal;
 pub mod lease;

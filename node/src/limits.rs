@@ -51,6 +51,9 @@ pub const TELL_EVERY: Span = Span::from_ms(10);
 pub const TELL_BYTES: usize = 1024 * 1024;
 /// Subscribers of one session.
 pub const SESSION_SUBSCRIBERS_MAX: usize = 1024;
+/// Bytes of payloads that wait in the mailbox of a subscriber or handler, or for one session: eight of the largest. One
+/// always fits. Held back under `block` is as much again.
+pub const MAILBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Publishes that a full mailbox under `block` holds back beside what is in it; what is beyond is turned away.
 pub const PUBLISHES_HELD_MAX: usize = 1024;
 /// How long a new owner of a publish-subscribe exchange waits for the nodes to tell their subscriptions: they are asked

@@ -10,8 +10,10 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use squall_kernel::id::{Boot, NodeId, Pid};
 use squall_kernel::time::{Instant, Span};
 
+mod load;
 mod mailbox;
 
+pub(crate) use load::Load;
 pub use mailbox::{Inbox, Mailbox, Push, mailbox};
 
 /// What a process is for.

@@ -18,7 +18,7 @@ use crate::client_faults::ClientFaults;
 use crate::data::{DataContext, DataPlane};
 use crate::handlers::Attachment;
 use crate::limits::{SESSION_MAILBOX, SESSION_REQUESTS_MAX};
-use crate::process::{Inbox, Process, ProcessKind, mailbox};
+use crate::process::{Inbox, Load, Process, ProcessKind, mailbox};
 use crate::pubsub::{Subscriber, SubscriberEvent};
 use crate::router::{Outcome, Request, Said, TalkId};
 use crate::wire::ReturnPath;
@@ -103,6 +103,7 @@ impl Session {
             overflowed: AtomicBool::new(false),
             overflow: Notify::new(),
             readable: Readable::default(),
+            load: Load::default(),
         });
         Self {
             plane,
@@ -188,6 +189,11 @@ impl Session {
     }
 
     fn seen(&mut self, mut event: Event, put: Instant) -> Event {
+        if let Event::Deliver(frame) = &event
+            && matches!(frame.kind, Kind::Deliver | Kind::Task)
+        {
+            self.entrance.load.take(frame.payload.len());
+        }
         match &mut event {
             Event::Deliver(frame) if frame.kind == Kind::Deliver => self.delivered(frame, put),
             // A task is in hand at this node until its owner says otherwise.

@@ -1,5 +1,5 @@
 //! The order in which a mailbox gives its messages out, and what happens when it is full: ten priorities, first in first
-//! out within each, a bound, and times to live (B9).
+//! out within each, a bound on their number and one on their bytes, and times to live (B9).
 //!
 //! **Overtaking is bounded**: after [`limits::OVERTAKEN_MAX`] messages in a row that overtook waiting ones of lower
 //! priority, the one of lower priority that has waited longest comes first. So every message comes out, also those of a
@@ -157,6 +157,10 @@ pub struct PriorityQueue<T> {
     levels: [VecDeque<Waiting<T>>; LEVELS],
     len: usize,
     bound: usize,
+    /// Bytes waiting, by level.
+    bytes: [usize; LEVELS],
+    bytes_max: usize,
+    weigh: fn(&T) -> usize,
     when_full: WhenFull,
     arrivals: u64,
     overtook: u32,
@@ -179,10 +183,23 @@ impl<T> PriorityQueue<T> {
             levels: [const { VecDeque::new() }; LEVELS],
             len: 0,
             bound: bound.max(1),
+            bytes: [0; LEVELS],
+            bytes_max: usize::MAX,
+            weigh: |_| 0,
             when_full,
             arrivals: 0,
             overtook: 0,
             counts: Counts::default(),
+        }
+    }
+
+    /// With a bound on bytes, too, as `weigh` has them. One message fits in any case.
+    #[must_use]
+    pub fn weighed(self, bytes_max: usize, weigh: fn(&T) -> usize) -> Self {
+        Self {
+            bytes_max,
+            weigh,
+            ..self
         }
     }
 
@@ -198,10 +215,16 @@ impl<T> PriorityQueue<T> {
         self.len == 0
     }
 
-    /// True when one more is taken without anything dropped.
+    /// True when a message of that size is taken without anything dropped.
     #[must_use]
-    pub const fn has_room(&self) -> bool {
-        self.len < self.bound
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.fits(self.len, 0, bytes)
+    }
+
+    /// True when a message of that size fits beside the first `len`, which are those of the levels from `from` on.
+    fn fits(&self, len: usize, from: usize, bytes: usize) -> bool {
+        let waiting: usize = self.bytes[from..].iter().sum();
+        len == 0 || (len < self.bound && waiting.saturating_add(bytes) <= self.bytes_max)
     }
 
     /// What became of all messages so far.
@@ -230,10 +253,11 @@ impl<T> PriorityQueue<T> {
         item: T,
         gone: &mut Vec<(Gone, T)>,
     ) -> Result<(), NotTaken<T>> {
-        if !self.has_room() {
+        let bytes = (self.weigh)(&item);
+        if !self.has_room(bytes) {
             self.expire_fronts(now, gone);
         }
-        if !self.has_room() {
+        if !self.has_room(bytes) {
             match self.when_full {
                 WhenFull::Reject => {
                     self.counts.rejected += 1;
@@ -244,7 +268,7 @@ impl<T> PriorityQueue<T> {
                     return Err(NotTaken::Blocked(item));
                 }
                 WhenFull::DropOldest => {
-                    if !self.drop_oldest(priority, gone) {
+                    if !self.drop_for(priority, bytes, gone) {
                         self.counts.taken += 1;
                         self.counts.dropped += 1;
                         gone.push((Gone::Dropped, item));
@@ -256,6 +280,7 @@ impl<T> PriorityQueue<T> {
         self.counts.taken += 1;
         self.len += 1;
         self.arrivals += 1;
+        self.bytes[priority.level()] += bytes;
         self.levels[priority.level()].push_back(Waiting {
             number: self.arrivals,
             since: now,
@@ -288,6 +313,7 @@ impl<T> PriorityQueue<T> {
         };
         let waiting = self.levels[level].pop_front()?;
         self.len -= 1;
+        self.bytes[level] -= (self.weigh)(&waiting.item);
         self.counts.given += 1;
         Some(waiting.item)
     }
@@ -296,19 +322,29 @@ impl<T> PriorityQueue<T> {
     pub fn drain(&mut self) -> impl Iterator<Item = T> {
         self.counts.given += self.len as u64;
         self.len = 0;
+        self.bytes = [0; LEVELS];
         let levels = self.levels.iter_mut().rev();
         levels
             .flat_map(|level| level.drain(..))
             .map(|waiting| waiting.item)
     }
 
-    /// False when all are of a higher priority.
-    fn drop_oldest(&mut self, priority: Priority, gone: &mut Vec<(Gone, T)>) -> bool {
-        let mut up_to_its_own = self.levels.iter_mut().take(priority.level() + 1);
-        let Some(oldest) = up_to_its_own.find_map(VecDeque::pop_front) else {
+    /// Makes room for a message, of its own priority and below. False when those above it leave none: then nothing is
+    /// dropped.
+    fn drop_for(&mut self, priority: Priority, bytes: usize, gone: &mut Vec<(Gone, T)>) -> bool {
+        let above = priority.level() + 1;
+        let staying = self.levels[above..].iter().map(VecDeque::len).sum();
+        if !self.fits(staying, above, bytes) {
             return false;
-        };
-        self.leave(oldest, Gone::Dropped, gone);
+        }
+        for level in 0..above {
+            while !self.has_room(bytes) {
+                let Some(oldest) = self.levels[level].pop_front() else {
+                    break;
+                };
+                self.leave(level, oldest, Gone::Dropped, gone);
+            }
+        }
         true
     }
 
@@ -316,17 +352,18 @@ impl<T> PriorityQueue<T> {
         for level in 0..LEVELS {
             while self.levels[level].front().is_some_and(|it| it.is_over(now)) {
                 let waiting = self.levels[level].pop_front().expect("looked at above");
-                self.leave(waiting, Gone::Expired, gone);
+                self.leave(level, waiting, Gone::Expired, gone);
             }
         }
     }
 
-    fn leave(&mut self, waiting: Waiting<T>, why: Gone, gone: &mut Vec<(Gone, T)>) {
+    fn leave(&mut self, level: usize, waiting: Waiting<T>, why: Gone, gone: &mut Vec<(Gone, T)>) {
         match why {
             Gone::Expired => self.counts.expired += 1,
             Gone::Dropped => self.counts.dropped += 1,
         }
         self.len -= 1;
+        self.bytes[level] -= (self.weigh)(&waiting.item);
         gone.push((why, waiting.item));
     }
 }

@@ -3,6 +3,7 @@ use alloc::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use alloc::vec;
 
 fn at(ms: u64) -> Instant {
     Instant(ms * 1000)
@@ -178,4 +179,74 @@ proptest! {
             prop_assert_eq!(counts.taken, ended + queue.len() as u64);
         }
     }
+}
+
+/// Ten bytes in all; each message weighs what it says.
+fn weighed(when_full: WhenFull) -> PriorityQueue<usize> {
+    PriorityQueue::new(100, when_full).weighed(10, |item| *item)
+}
+
+fn offer(
+    queue: &mut PriorityQueue<usize>,
+    priority: u8,
+    item: usize,
+) -> (Result<(), NotTaken<usize>>, Vec<usize>) {
+    let mut gone = Vec::new();
+    let priority = Priority::new(priority).unwrap();
+    let taken = queue.push(Instant(0), priority, None, item, &mut gone);
+    (taken, gone.into_iter().map(|(_, item)| item).collect())
+}
+
+#[test]
+fn bytes_are_a_bound_under_each_policy_and_one_message_always_fits() {
+    let mut rejects = weighed(WhenFull::Reject);
+    assert_eq!(
+        offer(&mut rejects, 0, 50),
+        (Ok(()), vec![]),
+        "larger than the bound"
+    );
+    assert_eq!(offer(&mut rejects, 0, 1), (Err(NotTaken::Rejected(1)), vec![]));
+    assert_eq!(rejects.pop(Instant(0), &mut Vec::new()), Some(50));
+    assert_eq!(offer(&mut rejects, 0, 6), (Ok(()), vec![]));
+    assert_eq!(offer(&mut rejects, 9, 5), (Err(NotTaken::Rejected(5)), vec![]));
+    assert_eq!(offer(&mut rejects, 9, 4), (Ok(()), vec![]));
+
+    let mut blocks = weighed(WhenFull::Block);
+    assert_eq!(offer(&mut blocks, 0, 6), (Ok(()), vec![]));
+    assert_eq!(offer(&mut blocks, 0, 5), (Err(NotTaken::Blocked(5)), vec![]));
+    assert!(!blocks.has_room(5) && blocks.has_room(4));
+
+    let mut drops = weighed(WhenFull::DropOldest);
+    for item in [3, 2, 4] {
+        assert_eq!(offer(&mut drops, 0, item), (Ok(()), vec![]));
+    }
+    assert_eq!(
+        offer(&mut drops, 0, 5),
+        (Ok(()), vec![3, 2]),
+        "as many as it takes"
+    );
+    assert_eq!(offer(&mut drops, 5, 6), (Ok(()), vec![4, 5]));
+    assert_eq!(
+        offer(&mut drops, 0, 5),
+        (Ok(()), vec![5]),
+        "itself: what stays is of a higher priority"
+    );
+    assert_eq!(offer(&mut drops, 0, 4), (Ok(()), vec![]));
+    assert_eq!(
+        offer(&mut drops, 0, 50),
+        (Ok(()), vec![50]),
+        "and nothing is dropped for it"
+    );
+    assert_eq!(drops.drain().collect::<Vec<_>>(), [6, 4]);
+    assert_eq!(offer(&mut drops, 0, 10), (Ok(()), vec![]), "empty weighs nothing");
+}
+
+#[test]
+fn what_expires_weighs_nothing_any_more() {
+    let mut queue = weighed(WhenFull::Reject);
+    let mut gone = Vec::new();
+    let first = queue.push(Instant(0), Priority::default(), Some(Instant(5)), 9, &mut gone);
+    assert_eq!(first, Ok(()));
+    let second = queue.push(Instant(5), Priority::default(), None, 9, &mut gone);
+    assert_eq!((second, gone), (Ok(()), vec![(Gone::Expired, 9)]));
 }

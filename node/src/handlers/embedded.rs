@@ -21,7 +21,7 @@ use super::caught::{catch, catch_now};
 use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, notice_of};
 use crate::data::DataContext;
 use crate::journal::Fact;
-use crate::process::{Inbox, Mailbox, Process, ProcessKind, Push, mailbox};
+use crate::process::{Inbox, Load, Mailbox, Process, ProcessKind, Push, mailbox};
 use crate::spans;
 use crate::talks;
 use crate::wire::{ReturnPath, count};
@@ -31,10 +31,23 @@ enum Mail {
     System(SystemMessage),
 }
 
-impl HandlerSink for Mailbox<Mail> {
+/// Where others put messages for a handler inside the node.
+struct Entrance {
+    mailbox: Mailbox<Mail>,
+    load: Arc<Load>,
+}
+
+impl HandlerSink for Entrance {
     fn deliver(&self, _pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
-        let pushed = self.push(Mail::Deliver(frame));
-        if pushed.is_ok() {
+        let bytes = frame.payload.len();
+        if !self.load.put(bytes) {
+            self.mailbox.process().count_dropped();
+            return Err(Push::Full(frame));
+        }
+        let pushed = self.mailbox.push(Mail::Deliver(frame));
+        if pushed.is_err() {
+            self.load.take(bytes);
+        } else {
             // The mailbox is the bound, unless requests wait in a line: then it takes one at a time.
             if handler.line().is_none() {
                 handler.give_credit();
@@ -50,7 +63,7 @@ impl HandlerSink for Mailbox<Mail> {
     }
 
     fn system(&self, _handler: &Arc<Attachment>, message: &SystemMessage) -> bool {
-        self.push(Mail::System(message.clone())).is_ok()
+        self.mailbox.push(Mail::System(message.clone())).is_ok()
     }
 
     /// Embedded handlers take no tasks.
@@ -100,7 +113,12 @@ impl Handlers {
         let id = context.registry().names.get(exchange).copied();
         let waits = id.is_some_and(|id| self.line_of(id).is_some());
         let credit = if waits { 1 } else { u32::MAX };
-        let attachment = self.attach(exchange, tags, credit, Arc::clone(&process), Arc::new(mailbox))?;
+        let load = Arc::new(Load::default());
+        let entrance = Arc::new(Entrance {
+            mailbox,
+            load: Arc::clone(&load),
+        });
+        let attachment = self.attach(exchange, tags, credit, Arc::clone(&process), entrance)?;
         let standing = attachment.grants().context();
         let pid = process.pid();
         let embedded = Embedded {
@@ -115,6 +133,7 @@ impl Handlers {
             over: false,
             changes: standing.changes(),
             carrier: Arc::new(talks::Embedded(Arc::clone(&context))),
+            load,
             context: Arc::clone(&context),
         };
         context.runtime.spawn(embedded.run(standing));
@@ -136,6 +155,7 @@ struct Embedded<H> {
     over: bool,
     changes: Changes,
     carrier: Arc<talks::Embedded>,
+    load: Arc<Load>,
     context: Arc<DataContext>,
 }
 
@@ -155,6 +175,7 @@ impl<H: Handler> Embedded<H> {
             let begun = self.context.clock.now();
             match mail {
                 Mail::Deliver(frame) => {
+                    self.load.take(frame.payload.len());
                     self.deliver(frame, put).await;
                     self.take_next();
                 }

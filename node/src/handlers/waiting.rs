@@ -3,7 +3,6 @@
 //!
 //! What does not live here: the order and the policies (the kernel's `order`), and subscribers (`pubsub`).
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_kernel::fence::Pass;
@@ -15,7 +14,8 @@ use squall_kernel::registry::Settings;
 use squall_kernel::time::{Instant, Span};
 
 use super::{Attachment, Handlers};
-use crate::limits::REQUESTS_HELD_MAX;
+use crate::held::Held;
+use crate::limits::{MAILBOX_BYTES_MAX, REQUESTS_HELD_MAX};
 
 /// What waits for one handler.
 pub(super) struct Line(Mutex<State>);
@@ -23,7 +23,7 @@ pub(super) struct Line(Mutex<State>);
 struct State {
     queue: PriorityQueue<Waiting>,
     /// What a full queue under `block` holds back.
-    held: VecDeque<Waiting>,
+    held: Held<Waiting>,
     /// The handler is detached.
     closed: bool,
 }
@@ -47,8 +47,8 @@ impl Line {
             usize::try_from(bound).unwrap_or(usize::MAX)
         });
         Some(Self(Mutex::new(State {
-            queue: PriorityQueue::new(bound, settings.when_full),
-            held: VecDeque::new(),
+            queue: PriorityQueue::new(bound, settings.when_full).weighed(MAILBOX_BYTES_MAX, Waiting::bytes),
+            held: Held::new(REQUESTS_HELD_MAX, MAILBOX_BYTES_MAX, Waiting::bytes),
             closed: false,
         })))
     }
@@ -81,13 +81,14 @@ impl State {
     }
 
     fn hold(&mut self, waiting: Waiting, to: &Attachment, turned: &mut Turned) {
-        if self.held.len() >= REQUESTS_HELD_MAX {
-            to.counts().rejected();
-            to.process().count_dropped();
-            return turned.push((waiting.frame, Some(NoReply::Rejected)));
+        match self.held.push(waiting) {
+            Ok(()) => to.counts().held(),
+            Err(waiting) => {
+                to.counts().rejected();
+                to.process().count_dropped();
+                turned.push((waiting.frame, Some(NoReply::Rejected)));
+            }
         }
-        to.counts().held();
-        self.held.push_back(waiting);
     }
 
     fn next(&mut self, now: Instant, to: &Attachment, turned: &mut Turned) -> Option<Waiting> {
@@ -105,10 +106,7 @@ impl State {
 
     /// What was held back comes in, as far as there is room.
     fn let_in(&mut self, now: Instant, to: &Attachment, gone: &mut Vec<(Gone, Waiting)>) {
-        while self.queue.has_room() {
-            let Some(waiting) = self.held.pop_front() else {
-                return;
-            };
+        while let Some(waiting) = self.held.pop_if(|first| self.queue.has_room(first.bytes())) {
             let (priority, until) = (waiting.frame.priority, waiting.until());
             let taken = self.queue.push(now, priority, Some(until), waiting, gone);
             if taken.is_ok() {
@@ -119,6 +117,10 @@ impl State {
 }
 
 impl Waiting {
+    fn bytes(&self) -> usize {
+        self.frame.payload.len()
+    }
+
     /// Its requester waits no longer.
     fn until(&self) -> Instant {
         self.put + Span::from_ms(u64::from(self.frame.left_ms))
@@ -195,7 +197,7 @@ impl Handlers {
         let Some(line) = attachment.line() else { return };
         let mut state = line.lock();
         state.closed = true;
-        let held = std::mem::take(&mut state.held);
+        let held = state.held.take();
         let waiting: Vec<Waiting> = state.queue.drain().chain(held).collect();
         drop(state);
         let turned = waiting

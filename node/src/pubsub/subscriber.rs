@@ -3,7 +3,6 @@
 //!
 //! What does not live here: readers (`embedded`, the session), and which publish is for whom (`table`).
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +18,8 @@ use squall_kernel::time::Instant;
 
 use crate::data::DataContext;
 use crate::handlers::DeliveryCounts;
-use crate::limits::PUBLISHES_HELD_MAX;
+use crate::held::Held;
+use crate::limits::{MAILBOX_BYTES_MAX, PUBLISHES_HELD_MAX};
 use crate::process::{Process, ProcessKind};
 use crate::wire::ReturnPath;
 
@@ -74,7 +74,7 @@ pub struct Subscriber {
 struct State {
     queue: PriorityQueue<Waiting>,
     /// What a full mailbox under `block` holds its publishers back with: confirmed only once it is in.
-    held: VecDeque<Held>,
+    held: Held<HeldBack>,
     /// Events that the reader takes.
     credit: u32,
     /// The reader knows that there is something.
@@ -87,10 +87,15 @@ struct Waiting {
     put: Instant,
 }
 
-struct Held {
+struct HeldBack {
     event: SubscriberEvent,
     until: Option<Instant>,
     _receipt: Option<Arc<Receipt>>,
+}
+
+/// Its payload may be shared with other subscribers; each counts it.
+fn bytes_of(event: &SubscriberEvent) -> usize {
+    event.published.payload.len()
 }
 
 /// The word of this node that a publish is in the mailboxes of all its subscribers here: sent when the last copy is in.
@@ -165,8 +170,11 @@ impl Subscriber {
             counts: context.counts.of(record.id),
             left: AtomicBool::new(false),
             state: Mutex::new(State {
-                queue: PriorityQueue::new(bound, when_full),
-                held: VecDeque::new(),
+                queue: PriorityQueue::new(bound, when_full)
+                    .weighed(MAILBOX_BYTES_MAX, |waiting: &Waiting| bytes_of(&waiting.event)),
+                held: Held::new(PUBLISHES_HELD_MAX, MAILBOX_BYTES_MAX, |held| {
+                    bytes_of(&held.event)
+                }),
                 credit,
                 told: false,
                 ended: None,
@@ -237,7 +245,7 @@ impl Subscriber {
 
     pub(super) fn end(&self, why: String) {
         let mut state = self.lock();
-        let _refused_outside_the_lock = std::mem::take(&mut state.held);
+        let _refused_outside_the_lock = state.held.take();
         state.ended.get_or_insert(why);
         state.told = true;
         drop(state);
@@ -293,15 +301,15 @@ impl Subscriber {
                 Err(NotTaken::Blocked(waiting)) => waiting.event,
             }
         };
-        if state.held.len() >= PUBLISHES_HELD_MAX {
-            return Offered::Rejected;
-        }
-        self.counts.held();
-        state.held.push_back(Held {
+        let held = state.held.push(HeldBack {
             event: blocked,
             until,
             _receipt: receipt.cloned(),
         });
+        if held.is_err() {
+            return Offered::Rejected;
+        }
+        self.counts.held();
         Offered::Taken
     }
 
@@ -313,18 +321,16 @@ impl Subscriber {
         gone: &mut Vec<(Gone, Waiting)>,
     ) -> Vec<Option<Arc<Receipt>>> {
         let mut receipts = Vec::new();
-        while state.queue.has_room() {
-            let Some(Held {
+        let State { queue, held, .. } = state;
+        while let Some(first) = held.pop_if(|first| queue.has_room(bytes_of(&first.event))) {
+            let HeldBack {
                 event,
                 until,
                 _receipt: receipt,
-            }) = state.held.pop_front()
-            else {
-                break;
-            };
+            } = first;
             let priority = event.published.priority;
             let waiting = Waiting { event, put: now };
-            if state.queue.push(now, priority, until, waiting, gone).is_ok() {
+            if queue.push(now, priority, until, waiting, gone).is_ok() {
                 self.process.count_enqueued(now);
             }
             receipts.push(receipt);

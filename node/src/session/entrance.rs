@@ -17,7 +17,7 @@ use super::talking::TalkQueue;
 use crate::data::DataContext;
 use crate::handlers::{Attachment, HandlerSink};
 use crate::limits::SESSION_REQUESTS_MAX;
-use crate::process::{Mailbox, Push};
+use crate::process::{Load, Mailbox, Push};
 use crate::router::{Outcome, OutcomeSink};
 
 /// The end of a session that others put messages into.
@@ -29,6 +29,8 @@ pub(super) struct Entrance {
     pub(super) overflowed: AtomicBool,
     pub(super) overflow: Notify,
     pub(super) readable: Readable,
+    /// Of deliveries and tasks that wait in the mailbox.
+    pub(super) load: Load,
 }
 
 impl Entrance {
@@ -48,9 +50,16 @@ impl Entrance {
 
 impl HandlerSink for Entrance {
     fn deliver(&self, _pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
+        let bytes = frame.payload.len();
+        if !self.load.put(bytes) {
+            self.mailbox.process().count_dropped();
+            return Err(Push::Full(frame));
+        }
         let pushed = self.push_if_room(Event::Deliver(frame));
         if pushed.is_ok() {
             handler.process().count_enqueued(self.context.clock.now());
+        } else {
+            self.load.take(bytes);
         }
         pushed.map_err(|push| match push {
             Push::Full(Event::Deliver(frame)) => Push::Full(frame),
