@@ -300,6 +300,7 @@ impl Handlers {
             .keep(|exchange| change.exchange(exchange).is_some());
         let all: Vec<Arc<Attachment>> = self.read().by_serial.values().cloned().collect();
         let lost = change.was_lost(self.context.node, self.context.boot);
+        let down = change.is_down(self.context.node);
         for attachment in all {
             let Some(record) = change.exchange(attachment.exchange()) else {
                 self.detach(attachment.pid().serial, DetachReason::ExchangeDeleted);
@@ -307,6 +308,7 @@ impl Handlers {
             };
             if change.own_tenure_ended {
                 attachment.view().forget();
+                attachment.held_for_lost(down);
             }
             if lost {
                 // Its signatures have gone to others since.

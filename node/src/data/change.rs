@@ -47,16 +47,23 @@ impl Change {
         self.lost.iter().any(|(lost, _)| *lost == node)
     }
 
-    /// True when that run of that node was held for lost, whether or not it has joined again by now: what owners knew of its
-    /// handlers has ended with that. By a loss and a join its tenure ends twice; by being weak it ends once.
+    /// True when that run of that node came to be held for lost, whether or not it has joined again by now: what owners knew of
+    /// its handlers has ended with that. By a loss and a join its tenure ends twice; by being weak, or by a join after a loss
+    /// that was seen before, it ends once.
     #[must_use]
     pub fn was_lost(&self, node: NodeId, boot: Boot) -> bool {
         let Some(before) = self.old.nodes.get(&node) else {
             return false;
         };
-        let goes_on = |now: &NodeRecord| now.is_up() && now.tenure.0 <= before.tenure.0 + 1;
-        let stayed = before.is_up() && self.new.nodes.get(&node).is_some_and(goes_on);
-        before.boot == boot && !stayed
+        let goes_on =
+            |now: &NodeRecord| (now.is_up() || !before.is_up()) && now.tenure.0 <= before.tenure.0 + 1;
+        before.boot == boot && !self.new.nodes.get(&node).is_some_and(goes_on)
+    }
+
+    /// True while the registry does not hold that node for up.
+    #[must_use]
+    pub fn is_down(&self, node: NodeId) -> bool {
+        !self.new.nodes.get(&node).is_some_and(NodeRecord::is_up)
     }
 
     /// Nodes that are up now and were not, or were not there.

@@ -210,7 +210,12 @@ fn a_run_that_was_lost_is_told_from_one_that_was_weak_also_when_it_has_joined_ag
     let back = after(&before, &[lost, again]);
     assert!(lost_here(&before, &back, 1), "both in one step");
     assert!(
-        lost_here(&down, &back, 1),
-        "what came in between counts for nothing"
+        !lost_here(&down, &back, 1),
+        "that was when it went: an owner may have given it something since"
     );
+    assert!(!lost_here(&down, &down, 1));
+    let tenure = back.nodes[&B].tenure;
+    let reason = Lost::Died;
+    let gone = after(&back, &[Command::NodeLost { node, tenure, reason }]);
+    assert!(lost_here(&down, &gone, 1), "it joined and was lost once more");
 }

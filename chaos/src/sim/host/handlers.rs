@@ -34,6 +34,8 @@ pub(super) struct Attachment {
     pub(super) view: View,
     /// Signatures delivered to it.
     bound: BTreeSet<Signature>,
+    /// The node is not up in the registry.
+    held_for_lost: bool,
     /// Tasks it has in hand: what it says to the next owner.
     pub(super) in_hand: BTreeMap<TaskId, LeaseNo>,
     /// What it was told of the others.
@@ -109,6 +111,7 @@ impl Host {
             service_tag: service_tag.to_owned(),
             view: View::default(),
             bound: BTreeSet::new(),
+            held_for_lost: false,
             in_hand: BTreeMap::new(),
             seen: Seen::default(),
             lease: leases::Held::default(),
@@ -190,7 +193,9 @@ impl Host {
             }
         };
         if let Some(signature) = Signature::of_wire(frame.signature) {
-            attachment.bound.insert(signature);
+            if !attachment.held_for_lost || attachment.view.confirmed().is_some() {
+                attachment.bound.insert(signature);
+            }
             let exchange = frame.exchange;
             self.out.push(Output::Event(What::Kept {
                 exchange,
@@ -260,6 +265,7 @@ impl Host {
     pub(super) fn handlers_changed(&mut self, now: Instant, change: &Change) {
         let all: Vec<(u64, ExchangeId)> = self.attached().collect();
         let lost = change.was_lost(self.id(), self.config.me.boot);
+        let down = change.is_down(self.id());
         for (serial, exchange) in all {
             let Some(epoch) = change.exchange(exchange).map(|r| r.epoch) else {
                 self.detach_quietly(now, serial, DetachReason::ExchangeDeleted);
@@ -270,6 +276,7 @@ impl Host {
             };
             if change.own_tenure_ended {
                 attachment.view.forget();
+                attachment.held_for_lost = down;
             }
             if lost {
                 // Its signatures have gone to others since.
