@@ -196,8 +196,12 @@ impl Session {
         }
         match &mut event {
             Event::Deliver(frame) if frame.kind == Kind::Deliver => self.delivered(frame, put),
-            // A task is in hand at this node until its owner says otherwise.
-            Event::Deliver(_) => {}
+            // A task is in hand at this node until its owner says otherwise, but waits no longer.
+            Event::Deliver(frame) => {
+                if let Some(worker) = self.handlers.get(&frame.to).filter(|_| frame.kind == Kind::Task) {
+                    worker.process().count_dequeued(put);
+                }
+            }
             Event::Outcome { outcome, .. } if !outcome.more => {
                 self.entrance.requests.fetch_sub(1, Ordering::Relaxed);
             }

@@ -167,6 +167,15 @@ async fn a_task_is_submitted_worked_on_and_completed_over_the_session() {
         ends,
         [v1::TaskResult::Completed, v1::TaskResult::AlreadyCompleted]
     );
+    let context = &cluster.planes[2].context;
+    let mut waiting = Vec::new();
+    context.processes.each(|process| {
+        let depth = process.figures(context.clock.now()).depth();
+        waiting.push((process.name().to_string(), depth));
+    });
+    waiting.retain(|(name, _)| name == "mails");
+    assert!(!waiting.is_empty());
+    assert!(waiting.iter().all(|(_, depth)| *depth == 0), "{waiting:?}");
 }
 
 #[tokio::test]
