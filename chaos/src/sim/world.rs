@@ -292,7 +292,9 @@ impl World {
     fn recovers(&self) -> bool {
         let time = Span(self.plan.liveness.0 / 2);
         let starts = |Reverse(it): &Reverse<Scheduled>| matches!(it.due, Due::Start(_));
-        self.now < self.restarted_at + time || self.due.iter().any(starts)
+        let soon = self.now < self.restarted_at + time || self.due.iter().any(starts);
+        // Whoever starts again and again is not well.
+        soon && self.now < self.plan.ends_at() + self.plan.liveness
     }
 
     /// True while some node has not heard of a registry write that another one has applied.

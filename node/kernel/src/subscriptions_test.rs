@@ -1,5 +1,6 @@
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 
 use bytes::Bytes;
 
@@ -433,4 +434,40 @@ fn whoever_has_passed_on_is_remembered_when_all_have_left() {
     step(&mut it, below(2, Interest::Leave));
     assert_eq!(it.downstream_nodes(), 0);
     assert!(it.has_passed_on());
+}
+
+#[test]
+fn whoever_is_owner_no_more_leaves_those_below_to_the_next_owner() {
+    let mut it = at(Upstream::Root);
+    step(&mut it, below(1, snapshot(&["a"])));
+    step(&mut it, subscribe(1, "", "b"));
+    assert_eq!(route(&mut it, "a", None).1, [BELOW]);
+    let over = In::Upstream {
+        epoch: Epoch(EPOCH.0 + 1),
+        upstream: Upstream::At(ABOVE),
+    };
+    let told: Vec<String> = step(&mut it, over)
+        .iter()
+        .map(|effect| format!("{effect}"))
+        .collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].ends_with("to 2: snapshot of 1 patterns"), "{told:?}");
+    assert_eq!((it.downstream_nodes(), it.patterns()), (0, 1));
+
+    // It is told already what it needs when the exchange comes back.
+    let mut it = at(Upstream::Root);
+    step(&mut it, below(1, snapshot(&["a"])));
+    let moved = MovedInterest {
+        node: BELOW,
+        incarnation: Incarnation(1),
+        patterns: vec![pattern("a")],
+    };
+    let (epoch, state) = (Epoch(EPOCH.0 + 2), vec![moved]);
+    step(&mut it, In::Resume { epoch, state });
+    let over = In::Upstream {
+        epoch: Epoch(EPOCH.0 + 1),
+        upstream: Upstream::At(ABOVE),
+    };
+    step(&mut it, over);
+    assert_eq!(it.downstream_nodes(), 1);
 }

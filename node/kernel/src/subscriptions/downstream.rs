@@ -152,6 +152,15 @@ impl Downstreams {
         }
     }
 
+    /// All get their publishes from elsewhere from that epoch on. What was told of it, or of a later one, stands.
+    pub(super) fn give_up(&mut self, table: &mut Table, epoch: Epoch) {
+        let before = |(at, it): (u32, &Downstream)| (it.stamp.epoch < epoch).then_some(at);
+        let gone: Vec<u32> = self.nodes.iter().filter_map(before).collect();
+        for at in gone {
+            self.remove(table, at);
+        }
+    }
+
     /// The node above refused a pattern: nodes that wanted it do not get it.
     pub(super) fn refused(&mut self, table: &mut Table, pattern: u32) -> Vec<NodeId> {
         let mask = table.at(pattern).nodes;

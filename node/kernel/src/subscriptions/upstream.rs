@@ -20,6 +20,11 @@ impl Subscriptions {
         self.epoch = epoch;
         self.handed_off = false;
         let before = core::mem::replace(&mut self.upstream, upstream);
+        if before == Upstream::Root && matches!(upstream, Upstream::At(_)) {
+            // The next owner knows whom this one served, or asks them all. Passed on from here as well, what it sends them
+            // would change its order.
+            self.downstreams.give_up(&mut self.table, epoch);
+        }
         if before != upstream {
             self.go_over(before, out);
         }
