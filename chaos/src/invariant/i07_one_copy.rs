@@ -175,14 +175,17 @@ impl OneCopy {
                 let asked = &mut self.of(exchange).asked;
                 asked.entry(event.node).or_default().insert(pattern.clone());
             }
-            PublishEvent::Above { node } => self.above(event.node, exchange, *node),
+            PublishEvent::Above { node } => {
+                self.received.follows(exchange, event.node);
+                self.above(event.node, exchange, *node);
+            }
             PublishEvent::Subscribed { subscriber, pattern } => {
                 self.received.subscribed(event, exchange, *subscriber, pattern);
             }
             PublishEvent::Unsubscribed { subscriber } => self.received.unsubscribed(exchange, *subscriber),
             PublishEvent::Unheard { nodes } => {
                 for node in nodes {
-                    self.received.gone(*node, Some(exchange));
+                    self.received.unheard(exchange, *node);
                 }
             }
             PublishEvent::Confirmed {

@@ -184,5 +184,16 @@ fn nothing_is_promised_on_nodes_that_end_or_are_held_for_lost() {
     let unheard = PublishEvent::Unheard {
         nodes: vec![NodeId(2)],
     };
-    holds(OneCopy::default(), &story(&[news(3, 1, unheard)]));
+    holds(OneCopy::default(), &story(&[news(3, 1, unheard.clone())]));
+    holds(
+        OneCopy::default(),
+        &story(&[news(3, 1, unheard.clone()), told(4)]),
+    );
+    let above = PublishEvent::Above {
+        node: Some(NodeId(1)),
+    };
+    broken(
+        OneCopy::default(),
+        &story(&[news(3, 1, unheard), news(4, 2, above), told(5)]),
+    );
 }

@@ -37,6 +37,8 @@ pub(super) struct Received {
     open: Recent<RequestKey, Open>,
     /// Nodes that are held for lost, by whom.
     lost: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    /// Nodes that an owner waits for no longer, until they get their publishes from it.
+    unheard: BTreeSet<(ExchangeId, NodeId)>,
 }
 
 impl Default for Received {
@@ -46,6 +48,7 @@ impl Default for Received {
             promises: Recent::new(HANDLERS_REMEMBERED),
             open: Recent::new(REQUESTS_REMEMBERED),
             lost: BTreeMap::new(),
+            unheard: BTreeSet::new(),
         }
     }
 }
@@ -63,8 +66,8 @@ impl Received {
 
     pub(super) fn subscribed(&mut self, event: &Event, exchange: ExchangeId, subscriber: Pid, pattern: &str) {
         let pattern = match KeyPattern::new(pattern) {
-            // A node that is held for lost and does not know it says what it cannot keep.
-            Ok(pattern) if !self.lost.contains_key(&event.node) => pattern,
+            // A node that knows nothing of what became of it, or of the exchange, says what it cannot keep.
+            Ok(pattern) if self.is_known(exchange, event.node) => pattern,
             _ => return,
         };
         let of = (exchange, subscriber);
@@ -79,6 +82,20 @@ impl Received {
                 self.promises.insert(of, vec![promise]);
             }
         }
+    }
+
+    fn is_known(&self, exchange: ExchangeId, node: NodeId) -> bool {
+        !self.lost.contains_key(&node) && !self.unheard.contains(&(exchange, node))
+    }
+
+    pub(super) fn unheard(&mut self, exchange: ExchangeId, node: NodeId) {
+        self.unheard.insert((exchange, node));
+        self.gone(node, Some(exchange));
+    }
+
+    /// The node follows the exchange to where it is now.
+    pub(super) fn follows(&mut self, exchange: ExchangeId, node: NodeId) {
+        self.unheard.remove(&(exchange, node));
     }
 
     pub(super) fn unsubscribed(&mut self, exchange: ExchangeId, subscriber: Pid) {
@@ -105,6 +122,7 @@ impl Received {
         for lost in held {
             self.up(lost, node);
         }
+        self.unheard.retain(|(_, unheard)| *unheard != node);
         self.gone(node, None);
     }
 
@@ -116,6 +134,7 @@ impl Received {
 
     pub(super) fn deleted(&mut self, exchange: ExchangeId) {
         self.promises.retain(|(of, _), _| *of != exchange);
+        self.unheard.retain(|(of, _)| *of != exchange);
     }
 
     /// The publisher was told. Gives who should have the publish and has not, and what that one was told.
