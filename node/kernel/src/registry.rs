@@ -162,7 +162,12 @@ impl Registry {
                 leader,
             } => self.appoint(*exchange, *epoch, *leader),
             Command::Move { exchange, to, epoch } => self.begin_move(exchange, to.as_ref(), *epoch),
-            Command::Owned { exchange, epoch, to } => self.end_move(*exchange, *epoch, *to),
+            Command::Owned {
+                exchange,
+                epoch,
+                to,
+                doubled,
+            } => self.end_move(*exchange, *epoch, *to, *doubled),
             Command::CancelMove { exchange, epoch } => self.cancel_move(*exchange, *epoch),
             Command::NodeWeak { node, tenure } => self.node_weak(*node, *tenure),
             Command::NodeFit { node, tenure } => self.node_fit(*node, *tenure),
@@ -317,6 +322,7 @@ impl Registry {
     /// keeps it when it attaches again.
     fn leave_exchanges_of(&mut self, node: NodeId) {
         self.leave_exchanges(self.owned_by(node).map(|e| e.id).collect());
+        self.doubt_backup(node);
     }
 
     fn leave_exchanges(&mut self, left: Vec<ExchangeId>) {

@@ -60,8 +60,8 @@
 //!   saved.
 //!
 //! In a move the whole queue travels, effects that wait included ([`QueueState`]). The backup keeps its old copy until the one
-//! of the new owner is whole, if the new owner knows it for as good; where the backup becomes the owner, the old owner
-//! becomes the backup in the same way ([`TaskQueue::into_replica`]). So a move costs no second copy at any time. Three rules
+//! of the new owner is whole, if the new owner knows it for as good; where the backup becomes the owner, or has no whole
+//! copy itself, the old owner becomes the backup in the same way ([`TaskQueue::into_replica`]). So a move costs no second copy at any time. Three rules
 //! are the registry's and its nodes' to keep: a backup that is up is not replaced before the new one has a whole copy, but by
 //! a move; a node that is not named as backup any more drops its copy; failover prefers the backup.
 

@@ -61,8 +61,16 @@ fn moved(epoch: u64) -> [Command; 2] {
         to: Some(name(B)),
         epoch: None,
     };
-    let (exchange, to, epoch) = (X, B, Epoch(epoch));
-    [begun, Command::Owned { exchange, epoch, to }]
+    [begun, owned(epoch, B)]
+}
+
+fn owned(epoch: u64, to: NodeId) -> Command {
+    Command::Owned {
+        exchange: X,
+        epoch: Epoch(epoch),
+        to,
+        doubled: false,
+    }
 }
 
 fn lost(node: NodeId) -> Command {
@@ -136,11 +144,7 @@ fn what_a_weak_owner_knew_is_lost_although_it_lives_on() {
         to: Some(name(A)),
         epoch: None,
     };
-    let (exchange, to, epoch) = (X, A, Epoch(3));
-    let back = after(
-        &first,
-        &[weak(1), fit, back, Command::Owned { exchange, epoch, to }],
-    );
+    let back = after(&first, &[weak(1), fit, back, owned(3, A)]);
     assert_eq!(
         (back.exchanges[&X].owner, back.exchanges[&X].kept),
         (Some(A), true)

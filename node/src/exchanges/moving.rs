@@ -8,7 +8,7 @@ use std::sync::{MutexGuard, PoisonError};
 use squall_kernel::id::{Epoch, ExchangeId, NodeId};
 use squall_kernel::limits::MOVES_AT_ONCE_MAX;
 use squall_kernel::message::{MoveState, PeerMessage, Whole};
-use squall_kernel::registry::{Command, ExchangeRecord, Moving, Registry};
+use squall_kernel::registry::{Command, ExchangeRecord, Registry};
 
 use super::Exchanges;
 use crate::data::Change;
@@ -20,16 +20,14 @@ impl Exchanges {
     /// Stops accepting, and sends what is known to the next owner until the registry has it.
     pub(crate) fn hand_off(&self, exchange: ExchangeId, to: NodeId, epoch: Epoch) {
         if let Some(owned) = self.read().get(&exchange) {
-            owned
-                .post
-                .order(|orders| orders.leave = Some(Moving { to, epoch }));
+            owned.post.order(|orders| orders.leave = Some((to, epoch)));
         }
     }
 
     /// Takes in the state of an exchange that moves here: the old owner has stopped. Once the registry has noted it, the
     /// exchange opens. A state that comes again is proposed again, for the first proposal may have been lost.
     pub(crate) fn move_in(&self, exchange: ExchangeId, epoch: Epoch, state: MoveState) {
-        {
+        let owned = {
             let registry = self.context.registry();
             let over = |e: &ExchangeRecord| e.epoch >= epoch;
             if registry.exchanges.get(&exchange).is_none_or(over) || !self.is_member(&registry) {
@@ -41,14 +39,16 @@ impl Exchanges {
             if !newer || (arriving.len() >= ARRIVING_MAX && !arriving.contains_key(&exchange)) {
                 return;
             }
+            let owned = Command::Owned {
+                exchange,
+                epoch,
+                to: self.context.node,
+                doubled: state.tasks.as_ref().is_some_and(|tasks| tasks.doubled),
+            };
             arriving.insert(exchange, (epoch, state));
-        }
-        let to = self.context.node;
-        if self
-            .wanted
-            .try_send(Command::Owned { exchange, epoch, to })
-            .is_err()
-        {
+            owned
+        };
+        if self.wanted.try_send(owned).is_err() {
             tracing::debug!(%exchange, "the end of a move is not proposed now; the state comes again");
         }
     }

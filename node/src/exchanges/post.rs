@@ -10,7 +10,7 @@ use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Epoch, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::Attach;
 use squall_kernel::reason::{DetachReason, NoReply};
-use squall_kernel::registry::{LeaderRecord, Moving};
+use squall_kernel::registry::LeaderRecord;
 use squall_kernel::tasks::{Answer, TaskId, TaskInput};
 use squall_kernel::time::Instant;
 use tokio::sync::Notify;
@@ -88,7 +88,7 @@ pub(super) struct Orders {
     /// Nodes that have told of all their handlers: each is attached already.
     pub(super) rolled: Vec<NodeId>,
     /// It moves away.
-    pub(super) leave: Option<Moving>,
+    pub(super) leave: Option<(NodeId, Epoch)>,
     /// Who holds the second copy of its tasks, when it may be another one, or a copy begun anew.
     pub(super) backup: Option<Option<NodeId>>,
     /// Tasks that did not reach their workers. Bounded by the tasks in hand.

@@ -12,7 +12,7 @@ use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
 use squall_kernel::message::{MoveState, Parts, Work};
 use squall_kernel::reason::NoReply;
-use squall_kernel::registry::{Command, Moving, NodeRecord, Strategy};
+use squall_kernel::registry::{Command, NodeRecord, Strategy};
 use squall_kernel::tasks::TaskInput;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::mpsc;
@@ -290,7 +290,7 @@ impl Running {
         for task in orders.forwarded {
             self.task_step(now, &TaskInput::Forwarded { task });
         }
-        if let Some(Moving { to, epoch }) = orders.leave {
+        if let Some((to, epoch)) = orders.leave {
             self.leave_tasks(now);
             self.step(now, &ExchangeInput::Leave { to, epoch }, None);
         }

@@ -57,9 +57,14 @@ impl Host {
         if self.arriving.get(&exchange).is_some_and(|(e, _)| *e > epoch) {
             return;
         }
+        let owned = Command::Owned {
+            exchange,
+            epoch,
+            to: self.id(),
+            doubled: state.tasks.as_ref().is_some_and(|tasks| tasks.doubled),
+        };
         self.arriving.insert(exchange, (epoch, state));
-        let to = self.id();
-        self.propose(now, Command::Owned { exchange, epoch, to }, false);
+        self.propose(now, owned, false);
     }
 
     /// What does not arrive is sent again, with all other parts.

@@ -111,7 +111,7 @@ impl NodeCore {
                     .map(|m| (*id, m)),
             );
         }
-        for (exchange, Moving { to, epoch }) in &moving {
+        for (exchange, Moving { to, epoch, .. }) in &moving {
             if self.moving.get(exchange).map(|m| m.epoch) != Some(*epoch) {
                 out.push(CoreEffect::HandOff {
                     exchange: *exchange,

@@ -209,7 +209,12 @@ fn a_draining_node_hands_over_what_it_owns_and_then_says_so() {
     let (exchange, epoch) = (crate::id::ExchangeId(1), Epoch(2));
     let to = cluster.registry.exchanges[&exchange].moving.expect("it moves").to;
     assert!(seen.contains(&(B, CoreEffect::HandOff { exchange, to, epoch })));
-    cluster.propose(&Command::Owned { exchange, epoch, to });
+    cluster.propose(&Command::Owned {
+        exchange,
+        epoch,
+        to,
+        doubled: false,
+    });
     let seen = cluster.take_seen();
     assert!(
         seen.contains(&(B, CoreEffect::Drained { leave: true })),

@@ -6,12 +6,13 @@
 
 use alloc::vec::Vec;
 
-use super::{ExchangeRecord, Moving, NodeRecord, Pattern, Registry};
-use crate::id::{Epoch, ExchangeId, NodeId};
+use super::{ExchangeRecord, NodeRecord, Pattern, Registry};
+use crate::id::{ExchangeId, NodeId};
 
 impl Registry {
     /// Names a backup wherever one is missing: it is gone, or became the owner. One that is up is never replaced, for
-    /// nobody else may have a whole copy; a move to it makes the owner before it the backup (`end_move`).
+    /// nobody else may have a whole copy; a move to it, and one while it has no whole copy, makes the owner before the move
+    /// the backup (`end_move`).
     pub(super) fn name_backups(&mut self) {
         let lacking: Vec<ExchangeId> = self
             .exchanges
@@ -59,9 +60,16 @@ impl Registry {
         let moves: Vec<_> = here.filter_map(|e| Some((e.id, next(e)?))).collect();
         for (id, to) in moves {
             if let Some(exchange) = self.exchanges.get_mut(&id) {
-                let epoch = Epoch(exchange.epoch.0 + 1);
-                exchange.moving = Some(Moving { to, epoch });
+                exchange.begin_moving(to);
             }
+        }
+    }
+
+    /// A run of `node` has ended, and with it the copies it had, those of exchanges that move among them.
+    pub(super) fn doubt_backup(&mut self, node: NodeId) {
+        let moving = self.exchanges.values_mut().filter_map(|e| e.moving.as_mut());
+        for moving in moving.filter(|moving| moving.backup == Some(node)) {
+            moving.backup = None;
         }
     }
 

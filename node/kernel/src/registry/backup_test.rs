@@ -63,21 +63,11 @@ fn a_backup_that_is_up_is_kept_and_outranks_the_failover_list() {
 #[test]
 fn a_move_to_the_backup_makes_the_old_owner_the_backup() {
     let mut log = owned_by_a();
-    let to = |to: &str| Command::Move {
-        exchange: name("x"),
-        to: Some(named(to)),
-        epoch: None,
-    };
-    let owned = |epoch, to| Command::Owned {
-        exchange: ExchangeId(1),
-        epoch: Epoch(epoch),
-        to: NodeId(to),
-    };
-    log.run(&to("c"));
-    log.run(&owned(2, 3));
+    log.run(&move_to("c"));
+    log.run(&owned(2, 3, true));
     assert_eq!(stands(&log), (Some(NodeId(3)), Some(NodeId(1))));
-    log.run(&to("b"));
-    log.run(&owned(3, 2));
+    log.run(&move_to("b"));
+    log.run(&owned(3, 2, true));
     assert_eq!(
         stands(&log),
         (Some(NodeId(2)), Some(NodeId(1))),
@@ -86,10 +76,49 @@ fn a_move_to_the_backup_makes_the_old_owner_the_backup() {
 }
 
 #[test]
+fn a_move_makes_the_old_owner_the_backup_where_the_backup_has_not_all() {
+    let mut log = owned_by_a();
+    log.run(&move_to("b"));
+    log.run(&owned(2, 2, false));
+    assert_eq!(
+        stands(&log),
+        (Some(NodeId(2)), Some(NodeId(1))),
+        "by the owner's word"
+    );
+
+    let mut log = owned_by_a();
+    log.run(&move_to("b"));
+    log.run(&node(3, "c", 11));
+    log.run(&owned(2, 2, true));
+    assert_eq!(
+        stands(&log),
+        (Some(NodeId(2)), Some(NodeId(1))),
+        "what the backup had ended with its run"
+    );
+}
+
+#[test]
 fn an_exchange_without_tasks_has_no_backup() {
     let mut log = Log::of_three();
     log.run(&super::super::tests::declare("x", Strategy::RoundRobin, &["a"]));
     assert_eq!(stands(&log), (Some(NodeId(1)), None));
+}
+
+fn move_to(node: &str) -> Command {
+    Command::Move {
+        exchange: name("x"),
+        to: Some(named(node)),
+        epoch: None,
+    }
+}
+
+fn owned(epoch: u64, to: u64, doubled: bool) -> Command {
+    Command::Owned {
+        exchange: ExchangeId(1),
+        epoch: Epoch(epoch),
+        to: NodeId(to),
+        doubled,
+    }
 }
 
 fn weak(node: u64) -> Command {
@@ -104,10 +133,10 @@ fn moves(log: &Log) -> Option<Moving> {
 #[test]
 fn the_tasks_of_a_weak_owner_move_for_it_may_have_the_only_copy() {
     let mut log = owned_by_a();
-    let (to, epoch) = (NodeId(3), Epoch(2));
+    let (to, epoch, backup) = (NodeId(3), Epoch(2), Some(NodeId(3)));
     assert_eq!(log.run(&weak(1)), Outcome::Done);
     assert_eq!(stands(&log), (Some(NodeId(1)), Some(NodeId(3))));
-    assert_eq!(moves(&log), Some(Moving { to, epoch }));
+    assert_eq!(moves(&log), Some(Moving { to, epoch, backup }));
 }
 
 #[test]
@@ -115,7 +144,7 @@ fn a_weak_backup_has_the_tasks_and_hands_them_on() {
     let mut log = owned_by_a();
     assert_eq!(log.run(&weak(3)), Outcome::Done);
     log.run(&lost(1, 1));
-    let (to, epoch) = (NodeId(2), Epoch(3));
+    let (to, epoch, backup) = (NodeId(2), Epoch(3), Some(NodeId(3)));
     assert_eq!(stands(&log), (Some(NodeId(3)), Some(NodeId(2))));
-    assert_eq!(moves(&log), Some(Moving { to, epoch }));
+    assert_eq!(moves(&log), Some(Moving { to, epoch, backup }));
 }

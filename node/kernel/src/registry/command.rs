@@ -97,6 +97,8 @@ pub enum Command {
         epoch: Epoch,
         /// The next owner.
         to: NodeId,
+        /// Its backup has every task: said by the owner before as it stopped. Else that one becomes the backup.
+        doubled: bool,
     },
     /// A move does not come to its end: the old owner goes on, under the epoch after the move's.
     CancelMove {
@@ -350,7 +352,9 @@ impl fmt::Display for Command {
             Self::Move {
                 exchange, to: None, ..
             } => write!(f, "move {exchange} to its preferred node"),
-            Self::Owned { exchange, epoch, to } => write!(f, "owned #{exchange} epoch {epoch} by {to}"),
+            Self::Owned {
+                exchange, epoch, to, ..
+            } => write!(f, "owned #{exchange} epoch {epoch} by {to}"),
             Self::CancelMove { exchange, epoch } => write!(f, "cancel-move #{exchange} epoch {epoch}"),
             Self::NodeWeak { node, tenure } => write!(f, "node-weak {node} tenure {tenure}"),
             Self::NodeFit { node, tenure } => write!(f, "node-fit {node} tenure {tenure}"),

@@ -3,10 +3,18 @@
 //!
 //! What does not live here: the state that travels (`exchange`), and who proposes what and when (`core`).
 
-use super::{ExchangeRecord, Moving, NoPreferred, NodeRecord, Refused, Registry};
+use super::{ExchangeRecord, Moving, NoPreferred, NodeRecord, Pattern, Refused, Registry};
 use crate::id::{Epoch, ExchangeId, ExchangeName, NodeId, NodeName};
 
 impl ExchangeRecord {
+    pub(super) fn begin_moving(&mut self, to: NodeId) {
+        self.moving = Some(Moving {
+            to,
+            epoch: Epoch(self.epoch.0 + 1),
+            backup: self.backup,
+        });
+    }
+
     /// Ends a move that did not come to its end: its epoch is used up.
     pub(super) fn end_moving(&mut self) {
         if let Some(moving) = self.moving.take() {
@@ -64,10 +72,7 @@ impl Registry {
         let id = record.id;
         if let Some(record) = self.exchanges.get_mut(&id) {
             record.held = by_operator;
-            record.moving = Some(Moving {
-                to,
-                epoch: Epoch(record.epoch.0 + 1),
-            });
+            record.begin_moving(to);
         }
         Ok(true)
     }
@@ -121,15 +126,16 @@ impl Registry {
         exchange: ExchangeId,
         epoch: Epoch,
         to: NodeId,
+        doubled: bool,
     ) -> Result<bool, Refused> {
         let record = self.moving(exchange, epoch)?;
-        if record.moving != Some(Moving { to, epoch }) {
+        let Some(moving) = record.moving.take_if(|moving| moving.to == to) else {
             return Err(Refused::Fenced { seen: record.epoch.0 });
-        }
-        record.moving = None;
+        };
         record.kept = true;
-        if record.backup == Some(to) {
-            // It has every task: it keeps them as the second copy.
+        let has_all = doubled && moving.backup == record.backup && record.backup != Some(to);
+        if record.pattern == Pattern::Task && !has_all {
+            // The owner before has every task: it keeps them as the second copy.
             record.backup = record.owner;
         }
         record.owner = Some(to);

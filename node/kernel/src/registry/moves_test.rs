@@ -24,6 +24,7 @@ fn owned(epoch: u64, to: u64) -> Command {
         exchange: ExchangeId(1),
         epoch: Epoch(epoch),
         to: NodeId(to),
+        doubled: false,
     }
 }
 

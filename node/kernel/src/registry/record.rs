@@ -312,6 +312,8 @@ pub struct Moving {
     pub to: NodeId,
     /// Its epoch.
     pub epoch: Epoch,
+    /// Its backup as the move began, unless that has ended a run since; none where it has no tasks, or no other node can.
+    pub backup: Option<NodeId>,
 }
 
 /// An exchange.

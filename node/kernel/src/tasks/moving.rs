@@ -23,6 +23,8 @@ pub struct QueueState {
     pub waiting: Vec<TaskEffect>,
     /// Copies elsewhere that have everything anybody was told of.
     pub copies: Vec<(NodeId, CopyId)>,
+    /// The backup has one of them.
+    pub doubled: bool,
 }
 
 /// A worker on its way to the next owner.
@@ -48,6 +50,7 @@ impl TaskQueue {
             workers: self.pool.records(),
             waiting,
             copies,
+            doubled: self.is_doubled(),
         }
     }
 
