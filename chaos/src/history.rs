@@ -188,6 +188,8 @@ pub enum What {
     },
     /// A request of that signature passed the fence of a handler attached here: its exchange is sticky.
     Kept {
+        /// Request.
+        request: RequestKey,
         /// Exchange.
         exchange: ExchangeId,
         /// Signature.

@@ -81,6 +81,7 @@ impl fmt::Display for What {
                 exchange,
                 signature,
                 handler,
+                ..
             } => write!(f, "{handler} of #{exchange} has signature {signature}"),
             Self::Detached { handler } => write!(f, "{handler} is detached"),
             Self::Fenced {

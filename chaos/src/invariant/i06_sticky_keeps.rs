@@ -2,26 +2,28 @@
 //!
 //! A handler is up until it detaches, its node ends, or the registry says that its node is lost. A handler of a node that
 //! the registry does not hold for up, or not any more, is judged once the node is up and the owner has the handler since:
-//! until then it may take what was sent to it before, and each new owner takes it for gone.
+//! until then each new owner takes it for gone. What it takes that was sent to it before is not judged.
 
 use std::collections::BTreeMap;
 
-use squall_kernel::exchange::Signature;
+use squall_kernel::exchange::{RequestKey, Signature};
 use squall_kernel::id::{ExchangeId, NodeId, Pid};
 use squall_kernel::time::Instant;
 
 use super::recent::Recent;
 use super::{Breach, Id, Invariant, Verdict};
 use crate::history::{Event, What};
-use crate::limits::{GRANTS_REMEMBERED, TURNS_REMEMBERED};
+use crate::limits::{GRANTS_REMEMBERED, REQUESTS_REMEMBERED, TURNS_REMEMBERED};
 
 /// The checker of I6.
 #[derive(Debug)]
 pub struct StickyKeeps {
     /// Who has which signature, and by which event.
     holders: Recent<(ExchangeId, Signature), (Pid, Event)>,
-    /// Who serves, in the eyes of the owner, since when.
-    views: Recent<ExchangeId, (Instant, Vec<Pid>)>,
+    /// Who serves, in the eyes of the owner, each since when; and when that was told last.
+    views: Recent<ExchangeId, (Instant, BTreeMap<Pid, Instant>)>,
+    /// When each request was first passed on.
+    routed: Recent<RequestKey, Instant>,
     /// Since when each node is up, and none while it is not.
     up: BTreeMap<NodeId, Option<Instant>>,
     judged: u64,
@@ -32,6 +34,7 @@ impl Default for StickyKeeps {
         Self {
             holders: Recent::new(TURNS_REMEMBERED),
             views: Recent::new(GRANTS_REMEMBERED),
+            routed: Recent::new(REQUESTS_REMEMBERED),
             up: BTreeMap::new(),
             judged: 0,
         }
@@ -43,21 +46,35 @@ impl StickyKeeps {
         self.holders.retain(|_, (pid, _)| !is_gone(*pid));
     }
 
-    /// True when its node is up, and the owner has the handler since.
-    fn serves(&self, exchange: ExchangeId, handler: Pid) -> bool {
+    /// True when its node is up, the owner has the handler since, and has passed the request on since.
+    fn serves(&self, exchange: ExchangeId, handler: Pid, request: RequestKey) -> bool {
         let up = self.up.get(&handler.node).copied().flatten();
-        let view = self.views.get(&exchange).zip(up);
-        view.is_some_and(|((at, servers), since)| servers.contains(&handler) && since < *at)
+        let listed = self
+            .views
+            .get(&exchange)
+            .and_then(|(at, servers)| Some((*at, *servers.get(&handler)?)));
+        let since = up.zip(listed).filter(|(up, (at, _))| up < at);
+        let routed = self.routed.get(&request).copied();
+        since.is_some_and(|(_, (_, listed))| routed.is_none_or(|at| at >= listed))
+    }
+
+    /// What an owner tells of who serves.
+    fn viewed(&mut self, at: Instant, exchange: ExchangeId, servers: &[Pid]) {
+        let before = self.views.remove(&exchange).map(|(_, servers)| servers);
+        let before = before.unwrap_or_default();
+        let since = |pid: &Pid| (*pid, before.get(pid).copied().unwrap_or(at));
+        let servers = servers.iter().map(since).collect();
+        self.views.insert(exchange, (at, servers));
     }
 
     fn kept(
         &mut self,
         event: &Event,
-        exchange: ExchangeId,
-        signature: Signature,
+        (exchange, signature): (ExchangeId, Signature),
+        request: RequestKey,
         handler: Pid,
     ) -> Result<(), Breach> {
-        if !self.serves(exchange, handler) {
+        if !self.serves(exchange, handler, request) {
             return Ok(());
         }
         let key = (exchange, signature);
@@ -88,10 +105,14 @@ impl Invariant for StickyKeeps {
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
         match &event.what {
             What::Kept {
+                request,
                 exchange,
                 signature,
                 handler,
-            } => return self.kept(event, *exchange, *signature, *handler),
+            } => return self.kept(event, (*exchange, *signature), *request, *handler),
+            What::Routed { request, .. } if self.routed.get(request).is_none() => {
+                self.routed.insert(*request, event.at);
+            }
             What::Detached { handler } => self.gone(|pid| pid == *handler),
             What::Ended { .. } => self.gone(|pid| pid.node == event.node),
             What::Lost { lost, .. } => {
@@ -103,7 +124,7 @@ impl Invariant for StickyKeeps {
             }
             What::Deleted { exchange } => self.holders.retain(|(id, _), _| id != exchange),
             What::OwnerView { exchange, view, .. } => {
-                self.views.insert(*exchange, (event.at, view.servers.clone()));
+                self.viewed(event.at, *exchange, &view.servers);
             }
             _ => {}
         }
@@ -119,7 +140,7 @@ impl Invariant for StickyKeeps {
 mod tests {
     use squall_kernel::id::Boot;
 
-    use super::super::story::{at, broken, handler, holds, owner_view, unknown};
+    use super::super::story::{at, broken, handler, holds, owner_view, request, routed, unknown};
     use super::*;
 
     fn kept(ms: u64, node: u64, n: u64) -> Event {
@@ -129,6 +150,7 @@ mod tests {
             ms,
             node,
             What::Kept {
+                request: request(ms),
                 exchange,
                 signature,
                 handler,
@@ -179,6 +201,19 @@ mod tests {
         holds(StickyKeeps::default(), &story);
         let up = at(10, 3, What::Up { node: NodeId(1) });
         story.extend([up, owner_view(11, 1, (1, 5), None, &[1, 2]), kept(12, 1, 1)]);
+        broken(StickyKeeps::default(), &story);
+    }
+
+    #[test]
+    fn what_was_sent_to_a_handler_before_its_node_came_back_is_not_judged() {
+        let up = at(5, 3, What::Up { node: NodeId(1) });
+        let back = owner_view(6, 1, (1, 4), None, &[1, 2]);
+        let gone = owner_view(4, 1, (1, 3), None, &[2]);
+        let mut story = served();
+        story.extend([routed(3, 8, "", 1), lost(4, 1), gone, kept(5, 2, 2), up, back]);
+        story.push(kept(8, 1, 1));
+        holds(StickyKeeps::default(), &story);
+        story.extend([routed(9, 9, "", 1), kept(9, 1, 1)]);
         broken(StickyKeeps::default(), &story);
     }
 

@@ -8,7 +8,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use squall_kernel::exchange::Signature;
+use squall_kernel::exchange::{RequestKey, Signature};
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
@@ -198,6 +198,10 @@ impl Host {
             }
             let exchange = frame.exchange;
             self.out.push(Output::Event(What::Kept {
+                request: RequestKey {
+                    origin: frame.origin,
+                    message: Self::request_of(frame),
+                },
                 exchange,
                 signature,
                 handler: pid,
@@ -225,7 +229,7 @@ impl Host {
         }
         let ready = begins + took;
         attachment.busy_until = ready;
-        let request = squall_kernel::exchange::RequestKey {
+        let request = RequestKey {
             origin: frame.origin,
             message: Self::request_of(frame),
         };
