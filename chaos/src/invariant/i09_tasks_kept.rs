@@ -4,9 +4,10 @@
 //! after which another was given out; nor one of a task that was told to be dead.
 //!
 //! A task acknowledged as being in two copies is known to every later queue of its exchange, until its end is told. Copies
-//! are at the owner, and at the backup where the owner counts on it and it says itself that it has a whole one. They go
-//! with their node: when it ends, and when the registry says that it is lost. When the last copy is gone, more than one
-//! node was lost, and what the exchange had is forgiven. Of tasks in a single copy nothing is said.
+//! are at the owner, at the backup where the owner counts on it and it says itself that it has a whole one, and at an owner
+//! that hands over, until it drops its own. They go with their node: when it ends, and when the registry says that it is
+//! lost. When the last copy is gone, more than one node was lost, and what the exchange had is forgiven. Of tasks in a
+//! single copy nothing is said.
 
 use std::collections::BTreeSet;
 
@@ -34,6 +35,8 @@ struct Followed {
 struct Queue {
     epoch: Epoch,
     owner: Option<NodeId>,
+    /// The owner that handed over, or had it taken from it.
+    left: Option<NodeId>,
     /// The backup on which the owner counts.
     doubled: Option<NodeId>,
     /// Nodes that say they have a whole copy.
@@ -42,8 +45,8 @@ struct Queue {
 
 impl Queue {
     fn is_gone(&self) -> bool {
-        let doubled = self.doubled.is_some_and(|node| self.copies.contains(&node));
-        self.owner.is_none() && !doubled
+        let mut counted = [self.doubled, self.left].into_iter().flatten();
+        self.owner.is_none() && !counted.any(|node| self.copies.contains(&node))
     }
 
     fn lose(&mut self, node: NodeId) {
@@ -179,7 +182,8 @@ impl TasksKept {
         }
         // What a copy had is the owner's from now on.
         queue.copies.remove(&event.node);
-        (queue.epoch, queue.owner, queue.doubled) = (epoch, Some(event.node), None);
+        (queue.epoch, queue.owner) = (epoch, Some(event.node));
+        (queue.left, queue.doubled) = (None, None);
         self.knows(event, exchange, tasks)
     }
 
@@ -224,6 +228,14 @@ impl Invariant for TasksKept {
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
         match &event.what {
             What::Task { exchange, what } => return self.about(event, *exchange, what),
+            What::Disown { exchange, epoch } => {
+                let (epoch, node) = (*epoch, event.node);
+                let queue = self.queues.get_mut(exchange);
+                let own = |q: &&mut Queue| q.epoch == epoch && q.owner == Some(node);
+                if let Some(queue) = queue.filter(own) {
+                    (queue.owner, queue.left) = (None, Some(node));
+                }
+            }
             What::Ended { .. } => self.lost(event.node),
             What::Applied { revision, .. } => {
                 self.revisions.insert(event.node, *revision);

@@ -1,7 +1,7 @@
 use squall_kernel::id::Boot;
 use squall_kernel::tasks::TaskId;
 
-use super::super::story::{at, broken, ended, handler, holds, request, unknown};
+use super::super::story::{at, broken, disown, ended, handler, holds, request, unknown};
 use super::*;
 use crate::history::QueueFrom;
 
@@ -128,6 +128,18 @@ fn what_is_lost_with_owner_and_backup_is_forgiven() {
         story.extend([ended(5, 1), second, begins(7, 3, 2, &[]), completed(8, 9, 1)]);
         holds(TasksKept::default(), &story);
     }
+}
+
+#[test]
+fn an_owner_that_hands_over_has_a_copy_until_it_drops_it() {
+    let mut story = in_two_copies();
+    story.extend([disown(5, 1, 1), copy(5, 1, true), lost(6, 2)]);
+    let next = begins(8, 3, 3, &[]);
+    let mut dropped = story.clone();
+    story.push(next.clone());
+    broken(TasksKept::default(), &story);
+    dropped.extend([copy(7, 1, false), next, completed(9, 9, 1)]);
+    holds(TasksKept::default(), &dropped);
 }
 
 #[test]
