@@ -130,10 +130,17 @@ impl Running {
         self.owns = Some(epoch);
         self.dedup_window();
         self.awaited.clear();
-        if epoch <= Epoch(1) || self.resumed == Some(epoch) {
-            return;
+        if self.resumed == Some(epoch) {
+            // From now on nodes hear that it is the owner, and announce themselves.
+            self.settle_later();
+        } else if epoch > Epoch(1) {
+            self.gather();
         }
-        self.gather();
+    }
+
+    /// True while a move to this node is under way, as far as it knows: what it was told of then holds, however long it takes.
+    pub(super) fn is_heir(&self) -> bool {
+        self.owns.is_none() && self.inherits.is_some_and(|epoch| epoch > self.core.epoch())
     }
 
     pub(super) fn cease_to_own(&mut self) {

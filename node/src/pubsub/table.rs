@@ -169,6 +169,9 @@ impl Running {
 
     fn tick(&mut self) {
         let now = self.context.clock.now();
+        if self.settles_at.is_some_and(|at| at <= now) && self.is_heir() {
+            self.settle_later();
+        }
         if self.settles_at.is_some_and(|at| at <= now) {
             self.settles_at = None;
             self.awaited.clear();

@@ -312,6 +312,10 @@ impl Host {
 
     fn tick_table(&mut self, now: Instant, id: ExchangeId) {
         let Some(table) = self.tables.get(id) else { return };
+        if table.settles_at.is_some_and(|at| at <= now) && table.is_heir() {
+            self.settle_table_later(now, id);
+        }
+        let Some(table) = self.tables.get(id) else { return };
         if table.settles_at.is_some_and(|at| at <= now) {
             table.settles_at = None;
             let mut unheard = std::mem::take(&mut table.awaited);

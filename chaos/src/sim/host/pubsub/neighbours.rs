@@ -19,6 +19,11 @@ impl Table {
         let span = self.settings.dedup?;
         Some(self.dedup.get_or_insert_with(|| DedupWindow::new(span)))
     }
+
+    /// True while a move to this node is under way, as far as it knows.
+    pub(super) fn is_heir(&self) -> bool {
+        self.owns.is_none() && self.inherits.is_some_and(|epoch| epoch > self.core.epoch())
+    }
 }
 
 impl Host {
@@ -168,7 +173,9 @@ impl Host {
         if whole || went_on {
             self.tell_of(id, PublishEvent::Remembers { epoch });
         }
-        if epoch > Epoch(1) && !whole {
+        if whole {
+            self.settle_table_later(now, id);
+        } else if epoch > Epoch(1) {
             self.gather(now, id);
         }
     }
