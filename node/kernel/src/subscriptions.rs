@@ -275,7 +275,13 @@ impl Subscriptions {
     /// forgotten. What comes before that was meant for whoever was here before, and for nodes that have left since.
     #[must_use]
     pub fn is_joined(&self) -> bool {
-        self.confirmed >= self.joins_at || self.previous.is_some_and(|it| !it.left)
+        !self.is_going_over() || self.previous.is_some_and(|it| !it.left)
+    }
+
+    /// True while the node above, gone over to, has not confirmed that it sends all that is wanted here.
+    #[must_use]
+    pub fn is_going_over(&self) -> bool {
+        self.confirmed < self.joins_at
     }
 
     /// True when some node has got its publishes from here, though it may have left.

@@ -36,8 +36,10 @@ impl Running {
         let Upstream::At(current) = self.core.upstream() else {
             return Upstream::At(owner);
         };
-        if self.owner == Some(current) && current != owner {
-            // The next owner has this node's interest from the one before, and sends at once.
+        let going_over = self.core.is_going_over();
+        if self.owner != Some(owner) && (self.owner == Some(current) || going_over) {
+            // The next owner has this node's interest from the one before, and sends at once. Who is going over to a proxy
+            // may have been served by that one until now, which leaves it to the next.
             return Upstream::At(owner);
         }
         let reaches = |node: &NodeRecord| self.context.wire.reaches(node.id);

@@ -44,7 +44,7 @@ impl Subscriptions {
 
     /// Which node serves until the new one does: the one before, if it did; else the one before that.
     fn go_over(&mut self, before: Upstream, out: &mut Vec<SubscriptionEffect>) {
-        let joined = self.confirmed >= self.joins_at;
+        let joined = !self.is_going_over();
         let mut leaving = Vec::new();
         if let Upstream::At(node) = before {
             if joined {
@@ -131,7 +131,7 @@ impl Subscriptions {
         }
         self.confirmed = self.confirmed.max(stamp.counter.min(self.counter));
         self.settle(out);
-        if self.confirmed >= self.joins_at
+        if !self.is_going_over()
             && let Some(previous) = &mut self.previous
             && !core::mem::replace(&mut previous.left, true)
         {

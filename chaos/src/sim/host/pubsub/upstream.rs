@@ -39,7 +39,8 @@ impl Host {
         let Upstream::At(current) = table.core.upstream() else {
             return Upstream::At(owner);
         };
-        if table.owner == Some(current) && current != owner {
+        let going_over = table.core.is_going_over();
+        if table.owner != Some(owner) && (table.owner == Some(current) || going_over) {
             return Upstream::At(owner);
         }
         let reaches = |node: &NodeRecord| !self.swallowing.contains(&node.id);
