@@ -143,6 +143,8 @@ struct Orders {
     lost: BTreeSet<(NodeId, Incarnation)>,
     /// Nodes that may have missed something from here, or from whom something may be missing here.
     missed: BTreeSet<NodeId>,
+    /// Nodes that are up, and were not.
+    up: BTreeSet<NodeId>,
     gone: BTreeSet<Pid>,
 }
 
@@ -299,13 +301,16 @@ impl PubSub {
         });
         let lost: Vec<(NodeId, Incarnation)> = lost.collect();
         let me = change.new.nodes.get(&self.context.node);
-        let back = change.own_tenure_ended && me.is_some_and(|me| me.is_up());
+        let up: Vec<NodeId> = change.came_up().collect();
+        let joins = change.own_tenure_ended || up.contains(&self.context.node);
+        let back = joins && me.is_some_and(|me| me.is_up());
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         tables.retain(|exchange, table| {
             table.post.order(|orders| {
                 orders.registry = true;
                 orders.back |= back;
                 orders.lost.extend(&lost);
+                orders.up.extend(&up);
             });
             change.exchange(*exchange).is_some()
         });

@@ -84,9 +84,9 @@ impl Running {
     fn interest(&mut self, from: NodeId, stamp: Stamp, interest: Interest) {
         let registry = self.context.registry();
         let known = registry.nodes.get(&from).map(|node| node.incarnation);
-        if self.proxied && known.is_none_or(|known| stamp.incarnation > known) {
-            // A run of which the registry does not know here: what the one before passed on would be forgotten before
-            // anybody is asked for it.
+        if known.is_none_or(|known| stamp.incarnation > known) {
+            // A run of which the registry does not know here. The next owner would not ask it for what it wants; and what
+            // the run before passed on would be forgotten before anybody is asked for that.
             drop(registry);
             return self.miss(from);
         }
@@ -111,6 +111,14 @@ impl Running {
         let due = self.context.clock.now() + ATTACH_CAP;
         if node != self.context.node {
             self.missed.entry(node).or_insert(due);
+        }
+    }
+
+    /// A node is up: what it said before is asked for now.
+    pub(super) fn asks_at_once(&mut self, node: NodeId) {
+        let now = self.context.clock.now();
+        if let Some(due) = self.missed.get_mut(&node) {
+            *due = now;
         }
     }
 

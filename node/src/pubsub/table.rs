@@ -236,6 +236,9 @@ impl Running {
         for node in orders.missed {
             self.miss(node);
         }
+        for node in orders.up {
+            self.asks_at_once(node);
+        }
         for subscriber in orders.gone {
             self.forget(subscriber);
         }

@@ -205,11 +205,17 @@ impl Host {
             .filter_map(|(node, _)| Some((*node, run(node)?)));
         let lost: Vec<(NodeId, Incarnation)> = lost.collect();
         let up = change.new.nodes.get(&me).is_some_and(|me| me.is_up());
-        let back = change.own_tenure_ended && up;
+        let came_up: Vec<NodeId> = change.came_up().collect();
+        let back = (change.own_tenure_ended || came_up.contains(&me)) && up;
         for id in self.tables.ids() {
             self.table_changed(now, id, &lost);
             if back {
                 self.announce_anew(now, id);
+            }
+            if let Some(table) = self.tables.get(id) {
+                let due = table.missed.iter_mut();
+                let due = due.filter(|(node, _)| came_up.contains(node));
+                due.for_each(|(_, at)| *at = now);
             }
         }
     }

@@ -123,9 +123,8 @@ impl Host {
 
     fn interest(&mut self, now: Instant, id: ExchangeId, (from, stamp): (NodeId, Stamp), interest: Interest) {
         let known = self.registry.nodes.get(&from).map(|node| node.incarnation);
-        let proxied = self.tables.get(id).is_some_and(|table| table.proxied);
-        if proxied && known.is_none_or(|known| stamp.incarnation > known) {
-            // A run of which the registry does not know here: what the one before passed on would be forgotten.
+        if known.is_none_or(|known| stamp.incarnation > known) {
+            // A run of which the registry does not know here: the next owner would not ask it.
             return self.table_missed(now, id, from);
         }
         self.table_step(
