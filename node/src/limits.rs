@@ -23,6 +23,8 @@ pub const SESSION_HANDLERS_MAX: usize = 1024;
 pub const SESSION_MAILBOX: usize = 16_384;
 /// Frames or batches on their way to a client's connection.
 pub const SESSION_OUT_MAX: usize = 256;
+/// Bytes of payload in batches on their way to a gRPC client's connection: one that is larger goes by itself.
+pub const SESSION_OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Events in one batch to a gRPC client.
 pub const SESSION_BATCH_MAX: usize = 64;
 /// A client that takes nothing for so long is given up.

@@ -8,23 +8,23 @@ use squall_kernel::reason::ClientFault;
 use squall_proto::v1;
 use squall_proto::v1::client_action::Action;
 use squall_proto::v1::session_server::{Session as SessionService, SessionServer};
-use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use self::capped::Capped;
+use self::outgoing::{Outgoing, Outgoings};
 use self::stream::Grpc;
 use super::{Session, convert};
 use crate::client_faults::ClientFaults;
 use crate::data::DataPlane;
 use crate::grpc::limits::{MESSAGE_BYTES_MAX, SESSION_BYTES_MAX};
-use crate::limits::SESSION_OUT_MAX;
 use crate::process::{Process, ProcessKind};
 use crate::telemetry::context::parse_traceparent;
 
 mod acting;
 mod capped;
 mod deliveries;
+mod outgoing;
 mod publishing;
 mod stream;
 mod talking;
@@ -71,22 +71,27 @@ impl GrpcSessions {
 
 #[tonic::async_trait]
 impl SessionService for GrpcSessions {
-    type OpenStream = ReceiverStream<Result<v1::ServerBatch, Status>>;
+    type OpenStream = Outgoings;
 
     async fn open(
         &self,
         request: Request<Streaming<v1::ClientBatch>>,
     ) -> Result<Response<Self::OpenStream>, Status> {
         let trace = traceparent_of(&request);
-        let (out, events) = mpsc::channel(SESSION_OUT_MAX);
+        let (out, last_word, events) = outgoing::channel();
         let plane = Arc::clone(&self.plane);
         let runtime = plane.context.runtime.clone();
         let away = Away {
             leaving: self.leaving.clone(),
             isolated: plane.isolation(),
         };
-        runtime.spawn(serve(plane, request.into_inner(), out, trace, away));
-        Ok(Response::new(ReceiverStream::new(events)))
+        runtime.spawn(async move {
+            let end = serve(plane, request.into_inner(), out, trace, away).await;
+            if let (Err(status), Some(last_word)) = (end, last_word) {
+                last_word.say(status);
+            }
+        });
+        Ok(Response::new(events))
     }
 
     async fn request(
@@ -148,13 +153,11 @@ fn lookup(plane: &DataPlane, exchange: &str) -> Option<ExchangeId> {
 async fn serve(
     plane: Arc<DataPlane>,
     mut actions: Streaming<v1::ClientBatch>,
-    out: mpsc::Sender<Result<v1::ServerBatch, Status>>,
+    out: Outgoing,
     trace: Option<TraceContext>,
     away: Away,
-) {
+) -> Result<(), Status> {
     let faults = Arc::clone(&plane.context);
-    // The place of the last word: there is one for the reason also when the client has taken nothing for long.
-    let last_word = out.clone().try_reserve_owned();
     let end = match open(&plane, &mut actions).await {
         Ok((session, rest)) => {
             Grpc::new(plane, session, out, trace)
@@ -163,11 +166,10 @@ async fn serve(
         }
         Err(status) => Err(status),
     };
-    let Err(status) = end else { return };
-    count_unread(&faults.wire.tally.client_faults, status.code());
-    if let Ok(place) = last_word {
-        place.send(Err(status));
+    if let Err(status) = &end {
+        count_unread(&faults.wire.tally.client_faults, status.code());
     }
+    end
 }
 
 /// Waits for the first batch, which must begin with `OpenSession`.

@@ -5,20 +5,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use squall_kernel::frame::TraceContext;
 use squall_proto::v1;
 use squall_proto::v1::server_event::Event as Out;
-use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::Away;
 use super::deliveries::Deliveries;
+use super::outgoing::{Outgoing, too_slow};
 use crate::data::DataPlane;
-use crate::limits::{SESSION_BATCH_MAX, SESSION_SEND_TIMEOUT};
+use crate::limits::SESSION_BATCH_MAX;
 use crate::pubsub::SubscribeError;
 use crate::router::Said;
 use crate::session::{Event, Session};
@@ -30,7 +29,7 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 pub(super) struct Grpc {
     pub(super) plane: Arc<DataPlane>,
     pub(super) session: Session,
-    out: mpsc::Sender<Result<v1::ServerBatch, Status>>,
+    out: Outgoing,
     pub(super) trace: Option<TraceContext>,
     /// Serials of handlers by the client's numbers, and the other way round.
     pub(super) serials: HashMap<u32, u64>,
@@ -46,7 +45,7 @@ impl Grpc {
     pub(super) fn new(
         plane: Arc<DataPlane>,
         session: Session,
-        out: mpsc::Sender<Result<v1::ServerBatch, Status>>,
+        out: Outgoing,
         trace: Option<TraceContext>,
     ) -> Self {
         Self {
@@ -74,42 +73,36 @@ impl Grpc {
         };
         let mut events = vec![event(Out::Opened(opened))];
         self.actions(first, &mut events)?;
-        self.send(events).await?;
+        self.send(events, 0).await?;
         loop {
-            let mut events = Vec::new();
+            let (mut events, mut bytes) = (Vec::new(), 0);
             tokio::select! {
                 batch = actions.message() => match batch? {
                     Some(batch) => self.actions(batch.actions, &mut events)?,
                     None => return Ok(()),
                 },
                 next = self.session.next() => match next {
-                    Some(next) => self.events(next, &mut events),
-                    None => return Err(Status::resource_exhausted("the client does not take what it is sent")),
+                    Some(next) => bytes = self.events(next, &mut events),
+                    None => return Err(too_slow()),
                 },
                 Some((number, answer)) = self.subscribing.next() => events.push(self.subscribed(number, answer)),
                 why = away.next() => {
                     events.push(event(Out::GoElsewhere(v1::GoElsewhere { why: why.into() })));
                 }
             }
-            self.send(events).await?;
+            self.send(events, bytes).await?;
         }
     }
 
-    async fn send(&mut self, events: Vec<v1::ServerEvent>) -> Result<(), Status> {
+    async fn send(&mut self, events: Vec<v1::ServerEvent>, bytes: usize) -> Result<(), Status> {
         if events.is_empty() {
             return Ok(());
         }
-        let patience = Duration::from_micros(SESSION_SEND_TIMEOUT.0);
-        match tokio::time::timeout(patience, self.out.send(Ok(v1::ServerBatch { events }))).await {
-            Ok(sent) => sent.map_err(|_| Status::cancelled("the client is gone")),
-            Err(_) => Err(Status::resource_exhausted(
-                "the client does not take what it is sent",
-            )),
-        }
+        self.out.send(v1::ServerBatch { events }, bytes).await
     }
 
-    /// Takes what is there, up to a batch.
-    fn events(&mut self, first: Event, out: &mut Vec<v1::ServerEvent>) {
+    /// Takes what is there, up to a batch: the bytes of payload in it.
+    fn events(&mut self, first: Event, out: &mut Vec<v1::ServerEvent>) -> usize {
         let mut next = Some(first);
         let mut bytes = 0;
         while let Some(taken) = next {
@@ -131,6 +124,7 @@ impl Grpc {
                 .then(|| self.session.try_next())
                 .flatten();
         }
+        bytes
     }
 }
 
