@@ -180,7 +180,7 @@ fn of_connect(error: &ConnectError) -> Exit {
 fn of_command(error: &CommandError) -> Exit {
     match error {
         CommandError::Refused(Refused::UnknownExchange(_)) => Exit::Unavailable,
-        CommandError::Refused(_) => Exit::Declined,
+        CommandError::Refused(_) | CommandError::Malformed(_) => Exit::Declined,
         CommandError::Unavailable(_) => Exit::Unavailable,
         CommandError::Unknown(_) => Exit::Interrupted,
         CommandError::Invalid(_) => Exit::Usage,

@@ -198,6 +198,9 @@ pub enum CommandError {
     /// The registry refused; nothing changed.
     #[error("{0}")]
     Refused(#[from] Refused),
+    /// The node did not take it to the registry for what it is, in words: a script that does not compile.
+    #[error("{0}")]
+    Malformed(String),
     /// Certainly not carried out.
     #[error("unavailable: {0}")]
     Unavailable(String),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use squall_kernel::id::{ExchangeName, Revision};
 use squall_kernel::message::{ClientMessage, NodeMessage, ProposeResult};
+use squall_kernel::reason::ClientFault;
 use squall_kernel::registry::{Command, Outcome};
 use tokio::time::Instant;
 
@@ -111,6 +112,12 @@ impl Client {
                 }) => {
                     latest = "no meta leader".into();
                 }
+                // The next node would find the same.
+                Ok(NodeMessage::Refused {
+                    reason,
+                    fault: Some(ClientFault::Malformed | ClientFault::Garbage),
+                    ..
+                }) => return Err(CommandError::Malformed(reason)),
                 Ok(
                     NodeMessage::Proposed {
                         result: ProposeResult::Failed { reason },

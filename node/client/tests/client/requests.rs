@@ -10,7 +10,7 @@ use squall_client::{
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{ExchangeId, ExchangeName, Revision};
 use squall_kernel::message::{ClientMessage, NodeMessage, ProposeResult};
-use squall_kernel::reason::{NoReply, Refusal, SentAway};
+use squall_kernel::reason::{ClientFault, NoReply, Refusal, SentAway};
 use squall_kernel::registry::{Outcome, Refused, Strategy};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -421,6 +421,20 @@ async fn a_declaration_is_proposed_until_the_cluster_has_decided() {
     assert!(
         matches!(&declared, Err(CommandError::Unavailable(why)) if why.starts_with("no quorum: ")),
         "asked once, and no more: {declared:?}"
+    );
+    let refused = async {
+        let ClientMessage::Propose { call, .. } = conn.message().await else {
+            panic!("not a proposal")
+        };
+        let reason = "line 1: no such function".to_owned();
+        let fault = Some(ClientFault::Malformed);
+        conn.tell(&NodeMessage::Refused { call, reason, fault }).await;
+    };
+    let (declared, ()) = tokio::join!(client.declare(declaration(), LONG), refused);
+    assert_eq!(
+        declared.unwrap_err(),
+        CommandError::Malformed("line 1: no such function".into()),
+        "the next node would find the same"
     );
 }
 
