@@ -373,6 +373,34 @@ async fn a109_an_inverted_publish_goes_to_one_handler_in_turn_and_nobody_answers
     assert_eq!(late, 0, "no answer was under way that nobody takes");
 }
 
+/// A109, B9: what waits longer than the exchange says is good is not handled any more.
+#[tokio::test(start_paused = true)]
+async fn an_inverted_publish_is_good_for_as_long_as_its_exchange_says() {
+    let mut cluster = Cluster::new(2);
+    let settings = Settings {
+        ttl: Some(Span::from_ms(1_000)),
+        ..Settings::default()
+    };
+    let exchange = cluster.declare_pattern("readings", Pattern::InvertedPublishSubscribe, settings);
+    let log = Log::default();
+    cluster.attach(1, "readings", log.handler("b"));
+    quiet().await;
+    for payload in ["late", "x"] {
+        let outcome = confirmed(&cluster, 0, publish(exchange, "k", payload, Confirm::Accepted)).await;
+        assert_eq!(outcome.status, Status::Reply);
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(21)).await;
+    assert_eq!(
+        log.payloads("b"),
+        ["late"],
+        "for twenty seconds nothing else was looked at"
+    );
+    let next = confirmed(&cluster, 0, publish(exchange, "k", "y", Confirm::Received)).await;
+    assert_eq!(next.status, Status::Reply);
+    quiet().await;
+    assert_eq!(log.payloads("b"), ["late", "y"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_pattern_refuses_what_is_for_others_and_bad_keys_say_where() {
     let mut cluster = Cluster::new(1);

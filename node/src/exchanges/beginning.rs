@@ -60,6 +60,7 @@ impl Exchanges {
             wanted: self.wanted.clone(),
             departing: Arc::clone(&self.departing),
             tasks,
+            ttl: record.settings.ttl,
             parts: None,
             replicas: Arc::clone(&self.replicas),
         };

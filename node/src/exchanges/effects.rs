@@ -188,7 +188,9 @@ impl Running {
     fn pass_on(&self, handler: Pid, copy: Frame, publish: &Frame, waited: Span) {
         let confirm = Confirm::of(publish.signature);
         let good_for = match publish.credit {
-            0 => REQUEST_TIMEOUT_MS_MAX,
+            0 => self.ttl.map_or(REQUEST_TIMEOUT_MS_MAX, |ttl| {
+                u32::try_from(ttl.as_ms().max(1)).unwrap_or(REQUEST_TIMEOUT_MS_MAX)
+            }),
             ttl_ms => ttl_ms,
         };
         let copy = Frame {

@@ -50,6 +50,8 @@ pub(super) struct Running {
     pub(super) wanted: mpsc::Sender<Command>,
     pub(super) departing: Arc<Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>>,
     pub(super) tasks: Option<Tasks>,
+    /// How long a publish for one handler is good for that names no time.
+    pub(super) ttl: Option<Span>,
     /// What travels in a move, when it is too large for one message.
     pub(super) parts: Option<Parts>,
     pub(super) replicas: Arc<Replicas>,

@@ -74,6 +74,24 @@ impl Settings {
         if tasks && pattern != Pattern::Task {
             return wrong("lease, attempts, ordered, dead letter and scheduler are for tasks only");
         }
+        match pattern {
+            Pattern::RequestResponse if self.ttl.is_some() || self.dedup.is_some() => {
+                return wrong(
+                    "ttl and dedup are for publishes and tasks: a request has its requester's timeout",
+                );
+            }
+            Pattern::InvertedPublishSubscribe if self.dedup.is_some() => {
+                return wrong(
+                    "dedup is for publishes to subscribers and for tasks: these are passed on unseen",
+                );
+            }
+            Pattern::Task if self.mailbox.is_some() || self.when_full != WhenFull::default() => {
+                return wrong(
+                    "mailbox and when-full are not for tasks: workers take as many as their credit says",
+                );
+            }
+            _ => {}
+        }
         if self.controller.is_some() && pattern != Pattern::PublishSubscribe {
             return wrong("a controller is for publish-subscribe only");
         }
@@ -154,6 +172,36 @@ mod tests {
     use alloc::vec;
 
     use super::*;
+
+    #[test]
+    fn what_has_no_effect_under_a_pattern_is_refused() {
+        let time = Some(Span::from_ms(5000));
+        let ttl = Settings {
+            ttl: time,
+            ..Settings::default()
+        };
+        let dedup = Settings {
+            dedup: time,
+            ..Settings::default()
+        };
+        let mailbox = Settings {
+            mailbox: Some(5),
+            ..Settings::default()
+        };
+        let block = Settings {
+            when_full: WhenFull::Block,
+            ..Settings::default()
+        };
+        let own = ExchangeName::new("x").expect("a good name");
+        let takes = |pattern| [&ttl, &dedup, &mailbox, &block].map(|s| s.check(&own, pattern).is_ok());
+        assert_eq!(takes(Pattern::RequestResponse), [false, false, true, true]);
+        assert_eq!(takes(Pattern::PublishSubscribe), [true, true, true, true]);
+        assert_eq!(
+            takes(Pattern::InvertedPublishSubscribe),
+            [true, false, true, true]
+        );
+        assert_eq!(takes(Pattern::Task), [true, true, false, false]);
+    }
 
     #[test]
     fn only_what_differs_is_told_and_in_the_words_of_the_command_line() {
