@@ -248,6 +248,12 @@ impl Subscriptions {
         self.downstreams.len()
     }
 
+    /// Those of them that want something now.
+    #[must_use]
+    pub fn served_nodes(&self) -> usize {
+        self.downstreams.served()
+    }
+
     /// Nodes of which only the owner before has told.
     pub fn unheard(&self) -> impl Iterator<Item = NodeId> {
         self.downstreams.unheard()

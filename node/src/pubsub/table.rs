@@ -158,7 +158,7 @@ impl Running {
             |counter: &std::sync::atomic::AtomicU64, n: usize| counter.store(n as u64, Ordering::Relaxed);
         store(&figures.subscribers, self.subscribers.len());
         store(&figures.patterns, self.core.patterns());
-        store(&figures.downstreams, self.core.downstream_nodes());
+        store(&figures.downstreams, self.core.served_nodes());
     }
 
     fn next_timeout(&self) -> Option<Instant> {

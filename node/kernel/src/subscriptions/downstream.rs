@@ -50,6 +50,14 @@ impl Downstreams {
         self.nodes.len()
     }
 
+    /// Those that want something.
+    pub(super) fn served(&self) -> usize {
+        self.nodes
+            .iter()
+            .filter(|(_, it)| !it.patterns.is_empty())
+            .count()
+    }
+
     /// Nodes of the bits of `mask`, in the order of their ids.
     pub(super) fn nodes_of(&self, mask: u64, except: Option<NodeId>, out: &mut Vec<NodeId>) {
         let mut left = mask;
