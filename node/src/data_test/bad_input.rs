@@ -64,7 +64,7 @@ async fn goes_on(cluster: &Cluster, reader: &mut Talk) {
     assert!(matches!(reader.next().await, Event::Published(event) if event.key == "a.good"));
 }
 
-/// B6: keys of a megabyte, keys that are none, and payloads above the bound.
+/// Keys of a megabyte, keys that are none, and payloads above the bound.
 #[tokio::test]
 async fn bad_publishes_are_declined_by_name_and_reach_nobody() {
     let cluster = news();
@@ -213,7 +213,7 @@ async fn a_request_above_all_bounds_is_refused_with_the_reason() {
     assert_eq!(counted(&cluster, 0), [(ClientFault::TooLarge, 2)]);
 }
 
-/// B6: names, patterns and keys of a megabyte, at the node that is asked.
+/// Names, patterns and keys of a megabyte, at the node that is asked.
 #[tokio::test]
 async fn whatever_is_too_long_is_refused_and_counted() {
     let cluster = news();

@@ -25,7 +25,7 @@ async fn detached(talk: &mut Talk) -> (u32, v1::DetachReason, String) {
     }
 }
 
-/// A107: whoever is detached is told why; whoever goes says why, and the timeline tells it.
+/// Whoever is detached is told why; whoever goes says why, and the timeline tells it.
 #[tokio::test]
 async fn a_handler_that_is_detached_is_told_why_and_may_say_why() {
     use v1::DetachReason::{Asked, Done, ExchangeDeleted, NodeLost, Panicked};
@@ -62,7 +62,7 @@ async fn a_handler_that_is_detached_is_told_why_and_may_say_why() {
     assert_eq!(gone, (5, ExchangeDeleted, "exchange deleted".to_owned()));
 }
 
-/// A108.
+/// The event has its reason from a closed list, beside the words.
 #[tokio::test]
 async fn a_subscriber_is_told_whether_it_was_refused_or_its_exchange_deleted() {
     let mut cluster = Cluster::new(1);

@@ -365,7 +365,7 @@ async fn a_handler_of_requests_is_refused_where_only_publishes_come() {
     assert_eq!(counted, [(ClientFault::WrongPattern, 1)]);
 }
 
-/// B6, by raw frames: what the client library would not send.
+/// By raw frames: what the client library would not send.
 #[tokio::test(start_paused = true)]
 async fn what_is_too_long_or_too_large_is_refused_and_counted() {
     let mut cluster = Cluster::new(1);
@@ -407,7 +407,7 @@ async fn what_is_too_long_or_too_large_is_refused_and_counted() {
     );
 }
 
-/// B6: of a frame above the cap only the length is looked at. Its client is told why, and that is the last it hears.
+/// Of a frame above the cap only the length is looked at. Its client is told why, and that is the last it hears.
 #[tokio::test(start_paused = true)]
 async fn a_frame_above_the_cap_is_refused_and_counted() {
     let cluster = Cluster::new(1);

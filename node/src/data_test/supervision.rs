@@ -104,7 +104,7 @@ fn policy(restart: Restart, restarts: u32) -> Supervision {
     }
 }
 
-/// Issue 4, supervision: a panic ends its request with its words, the handler begins anew, and the timeline has it.
+/// A panic ends its request with its words, the handler begins anew, and the timeline has it.
 #[tokio::test(start_paused = true)]
 async fn a_panic_fails_its_request_restarts_its_handler_and_is_in_the_timeline() {
     let rig = Rig::new();
@@ -118,7 +118,7 @@ async fn a_panic_fails_its_request_restarts_its_handler_and_is_in_the_timeline()
     assert_eq!(rig.timeline(), [("handler-panicked".to_owned(), expected)]);
 }
 
-/// Issue 4, supervision: one restart too many within the time, and it is detached and stays so.
+/// One restart too many within the time, and it is detached and stays so.
 #[tokio::test(start_paused = true)]
 async fn too_many_restarts_within_the_time_detach_a_handler_for_good() {
     let rig = Rig::new();
@@ -141,7 +141,7 @@ async fn too_many_restarts_within_the_time_detach_a_handler_for_good() {
     assert!(rig.cluster.planes[0].handlers.attached().is_empty());
 }
 
-/// Issue 4, supervision: what a handler is done with is up to its policy.
+/// What a handler is done with is up to its policy.
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_is_done_goes_or_begins_anew_by_its_policy() {
     for (restart, then) in [
@@ -160,7 +160,7 @@ async fn a_handler_that_is_done_goes_or_begins_anew_by_its_policy() {
     assert_eq!(rig.ask("x").await, "no responders");
 }
 
-/// Issue 4, supervision: a panic while it is restarted counts as one more, and does not go round for ever.
+/// A panic while it is restarted counts as one more, and does not go round for ever.
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_cannot_be_restarted_is_detached() {
     let rig = Rig::new();
@@ -170,7 +170,7 @@ async fn a_handler_that_cannot_be_restarted_is_detached() {
     assert_eq!(rig.ask("x").await, "no responders");
 }
 
-/// Issue 4, supervision: what waits in the mailbox of a handler that is given up was not handled, and goes to another one.
+/// What waits in the mailbox of a handler that is given up was not handled, and goes to another one.
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_handler_that_is_given_up_goes_to_another_one() {
     let rig = Rig::new();
@@ -196,7 +196,7 @@ async fn what_waits_for_a_handler_that_is_given_up_goes_to_another_one() {
     assert_eq!(log.count("other"), 3, "each once");
 }
 
-/// Issue 4, supervision: a handler that leaves finishes what it was given, and gets nothing new.
+/// A handler that leaves finishes what it was given, and gets nothing new.
 #[tokio::test(start_paused = true)]
 async fn a_detached_handler_finishes_what_was_delivered_and_gets_nothing_new() {
     let rig = Rig::new();

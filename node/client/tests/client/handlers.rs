@@ -169,7 +169,7 @@ async fn a_panic_fails_one_request_and_the_handler_goes_on() {
     assert_eq!(scene.attachment.counts().panicked, 1);
 }
 
-/// Issue 4, supervision: one panic too many, and the handler is detached and stays so; what waits for it goes elsewhere.
+/// One panic too many, and the handler is detached and stays so; what waits for it goes elsewhere.
 #[tokio::test]
 async fn a_handler_that_panics_too_often_is_detached_for_good() {
     let once = Supervision {
