@@ -3209,19 +3209,22 @@ pub struct DeclareExchangeRequest {
     pub settings: ::core::option::Option<ExchangeSettings>,
 }
 /// What a declaration fixes beside pattern and strategy. Left out, each means as if nothing was said; one that has no meaning
-/// for the exchange's pattern is refused, except for mailbox, when_full, ttl_ms and dedup_ms.
+/// for the exchange's pattern is refused.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExchangeSettings {
-    /// Messages that wait for one handler or subscriber at most; 0 for 4096.
+    /// Messages that wait for one handler or subscriber at most; 0 for 4096. Refused for tasks.
     #[prost(uint32, tag = "1")]
     pub mailbox: u32,
-    /// What a full mailbox does with one more: "reject", "drop-oldest" or "block"; empty for "reject".
+    /// What a full mailbox does with one more: "reject", "drop-oldest" or "block"; empty for "reject". Others
+    /// are refused for tasks.
     #[prost(string, tag = "2")]
     pub when_full: ::prost::alloc::string::String,
-    /// Milliseconds that a publish or a task is good for when it does not say; 0 for ever.
+    /// Milliseconds that a publish is good for when it does not say, and the deadline of a task that names none; 0 for
+    /// ever. Refused for requests: each has its requester's timeout.
     #[prost(uint64, tag = "3")]
     pub ttl_ms: u64,
-    /// Milliseconds that a publisher's or submitter's own message id is remembered; 0 for not at all.
+    /// Milliseconds that a publisher's or submitter's own message id is remembered; 0 for not at all with publishes, for
+    /// 300000 with tasks. Refused for requests and inverted publish-subscribe.
     #[prost(uint64, tag = "4")]
     pub dedup_ms: u64,
     /// Milliseconds that a worker may keep a task without a word; 0 for 30000.

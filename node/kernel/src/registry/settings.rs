@@ -21,10 +21,10 @@ pub struct Settings {
     pub mailbox: Option<u32>,
     /// What a full mailbox does with one more.
     pub when_full: WhenFull,
-    /// How long a publish or a task is good for when it does not say; none for ever.
+    /// How long a publish is good for when it does not say, and the deadline of a task that names none; none for ever.
     pub ttl: Option<Span>,
     /// For how long a publisher's or submitter's own message id is remembered, so that a second message with it is taken
-    /// for the first; none for not at all.
+    /// for the first; none for not at all with publishes, for the shell's default (300 s) with tasks.
     pub dedup: Option<Span>,
     /// How long a worker may keep a task without a word; none for the default.
     pub lease: Option<Span>,
