@@ -8,6 +8,7 @@ mod certificate;
 mod tasks;
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::time::Duration;
 
 use squall_proto::v1;
@@ -37,7 +38,7 @@ pub enum OperatorError {
 
 impl From<Status> for OperatorError {
     fn from(status: Status) -> Self {
-        let words = status.message().to_owned();
+        let words = words(&status);
         match status.code() {
             Code::NotFound | Code::FailedPrecondition | Code::AlreadyExists | Code::ResourceExhausted => {
                 Self::Refused(words)
@@ -46,6 +47,21 @@ impl From<Status> for OperatorError {
             Code::Unavailable | Code::Unimplemented => Self::Unavailable(words),
             _ => Self::Unknown(words),
         }
+    }
+}
+
+/// What a node said; of a connection that failed, what its innermost cause says, too: `tcp connect error` alone helps nobody.
+fn words(status: &Status) -> String {
+    let message = status.message();
+    let mut innermost = status.source();
+    while let Some(cause) = innermost.and_then(|outer| outer.source()) {
+        innermost = Some(cause);
+    }
+    let cause = innermost.map(ToString::to_string).unwrap_or_default();
+    if message.contains(&cause) {
+        message.to_owned()
+    } else {
+        format!("{message}: {cause}")
     }
 }
 
@@ -288,6 +304,7 @@ mod tests {
             words.contains("127.0.0.1:1") && words.contains("127.0.0.1:2"),
             "{words}"
         );
+        assert!(words.contains("refused"), "the cause is told: {words}");
         assert!(Operator::new(Vec::<String>::new()).is_err());
     }
 }

@@ -24,7 +24,7 @@ impl Operator {
             after,
             limit,
         };
-        let Some(addr) = self.owner_of(exchange).await? else {
+        let Some(owner) = self.owner_of(exchange).await? else {
             // Whoever answers says why there are none.
             return self
                 .ask(request, |mut admin, request| async move {
@@ -32,24 +32,59 @@ impl Operator {
                 })
                 .await;
         };
-        let mut admin = contact(addr)?.admin;
+        let mut admin = contact(owner.grpc_addr.clone())?.admin;
         answered(ANSWER_WITHIN, admin.list_tasks(request))
             .await
             .map_err(|error| match error {
                 // It is a question: nothing can have been done.
-                OperatorError::Unknown(why) => OperatorError::Unavailable(why),
+                OperatorError::Unknown(why) | OperatorError::Unavailable(why) => {
+                    untold(exchange, &owner, &why)
+                }
                 other => other,
             })
     }
 
-    /// Address of an exchange's owner.
-    async fn owner_of(&self, exchange: &str) -> Result<Option<String>, OperatorError> {
+    /// An exchange's owner; none where nobody owns it, or the owner is no member any more.
+    async fn owner_of(&self, exchange: &str) -> Result<Option<v1::Member>, OperatorError> {
         let exchanges = self.exchanges().await?.exchanges;
         let Some(found) = exchanges.into_iter().find(|e| e.name == exchange) else {
             return Ok(None);
         };
         let members = self.nodes().await?.members;
-        let owner = members.into_iter().find(|member| member.name == found.owner);
-        Ok(owner.map(|member| member.grpc_addr))
+        Ok(members.into_iter().find(|member| member.name == found.owner))
+    }
+}
+
+/// An owner that has just been lost is asked until the registry names another one.
+fn untold(exchange: &str, owner: &v1::Member, why: &str) -> OperatorError {
+    let (node, addr) = (&owner.name, &owner.grpc_addr);
+    OperatorError::Unavailable(format!(
+        "exchange '{exchange}': its owner, node {node} at {addr}, does not tell its tasks ({why}); try again in a moment: if \
+         the node is lost, another one takes over"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_that_does_not_answer_is_named_with_what_to_do() {
+        let owner = v1::Member {
+            name: "b".into(),
+            grpc_addr: "127.0.0.1:7411".into(),
+            ..v1::Member::default()
+        };
+        let OperatorError::Unavailable(words) = untold("mails", &owner, "tcp connect error") else {
+            panic!("nothing was done");
+        };
+        for part in [
+            "'mails'",
+            "node b at 127.0.0.1:7411",
+            "(tcp connect error)",
+            "try again",
+        ] {
+            assert!(words.contains(part), "{words}");
+        }
     }
 }
