@@ -12,6 +12,7 @@ mod journal;
 mod manual;
 mod node;
 mod observe;
+mod payload;
 mod publish;
 mod reply;
 mod request;

@@ -176,6 +176,98 @@ fn everything_after_cmd_belongs_to_the_program() {
     );
 }
 
+/// The command at that place, with everything that it inherits.
+fn command(path: &str) -> clap::Command {
+    let mut whole = Cli::command();
+    whole.build();
+    path.split(' ').fold(whole, |command, word| {
+        command
+            .find_subcommand(word)
+            .expect("there is such a command")
+            .clone()
+    })
+}
+
+/// A word of each value in a usage line, so that it can be said.
+fn said(usage: &str) -> String {
+    let words = [
+        ("Usage: ", ""),
+        ("squall ", ""),
+        ("[OPTIONS]", "--connect 127.0.0.1:1"),
+        ("<EXCHANGE>", "users"),
+        ("<PAYLOAD>", "hello"),
+        ("<PROGRAM>", "sort"),
+        ("[ARGS]...", "--reverse -n"),
+        ("<--echo|--pass|--redirect <NAME>|--decline <REASON>>", "--echo"),
+    ];
+    words.iter().fold(usage.trim().to_owned(), |line, (shown, said)| {
+        line.replace(shown, said)
+    })
+}
+
+#[test]
+fn what_a_usage_line_shows_can_be_said_and_a_program_comes_last() {
+    for (path, flag, forms) in [
+        ("task work", "--command", 1),
+        ("reply", "--cmd", 2),
+        ("request", "--answer", 2),
+    ] {
+        let mut command = command(path);
+        let usage = command.render_usage().to_string();
+        let lines: Vec<&str> = usage.lines().collect();
+        assert_eq!(lines.len(), forms, "{usage}");
+        for line in &lines {
+            let line = said(line);
+            assert!(parse(&line).is_ok(), "{line}: {}", parse(&line).unwrap_err());
+        }
+        let last = lines.last().expect("a usage");
+        assert!(last.ends_with(&format!("{flag} <PROGRAM> [ARGS]...")), "{last}");
+        let help = command.render_long_help().to_string();
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("must come last: all that follow are"), "{words}");
+        assert!(!help.contains("PROGRAM>... <EXCHANGE>"), "{help}");
+    }
+}
+
+#[test]
+fn the_help_of_declare_files_every_option_and_says_what_times_are_per_pattern() {
+    let mut command = command("exchange declare");
+    let under = |heading: Option<&str>| -> Vec<&str> {
+        let args = command.get_arguments();
+        let args = args.filter(|arg| arg.get_help_heading() == heading && !arg.is_global_set());
+        args.filter_map(clap::Arg::get_long).collect()
+    };
+    let tasks = ["lease", "attempts", "ordered", "dead-letter", "scheduler"];
+    assert_eq!(under(Some("With --pattern task")), tasks);
+    for general in ["takeover", "ttl", "dedup", "mailbox", "failover", "controller"] {
+        assert!(under(None).contains(&general), "{general}: {:?}", under(None));
+    }
+    let help = command.render_long_help().to_string();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for told in [
+        "the deadline of a task that names none",
+        "publishes not at all, tasks 300s",
+        "at most; not with `task`",
+    ] {
+        assert!(words.contains(told), "{words}");
+    }
+    let place = |option: &str| help.find(option).expect("it is in the help");
+    assert!(
+        place("--timeout <") > place("--controller <"),
+        "what all commands of exchanges have comes behind what this one has"
+    );
+}
+
+#[test]
+fn a_program_in_one_word_is_split_at_blanks_and_the_help_says_so() {
+    let help = command("task work").render_long_help().to_string();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("split at its blanks, and there is no quoting in it"),
+        "{words}"
+    );
+}
+
 #[test]
 fn the_default_addresses_are_those_of_a_local_cluster() {
     let connect = parse("--base-port 8000 exchange list").unwrap().connect;

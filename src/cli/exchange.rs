@@ -36,7 +36,7 @@ pub(crate) struct ExchangeArgs {
     #[command(subcommand)]
     command: ExchangeCommand,
     /// How long to wait for the cluster
-    #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = values::some_time)]
+    #[arg(long, global = true, display_order = 900, value_name = "DURATION", default_value = "5s", value_parser = values::some_time)]
     timeout: Duration,
 }
 
@@ -82,18 +82,19 @@ struct DeclareArgs {
     /// tasks for workers) have no strategy [default: request-response]
     #[arg(long, value_parser = values::pattern())]
     pattern: Option<Pattern>,
-    /// Messages that wait for one handler or subscriber at most [default: 4096]
+    /// Messages that wait for one handler or subscriber at most; not with `task` [default: 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     mailbox: Option<u32>,
-    /// What a full mailbox does with one more message: turn it away, drop the oldest of the lowest priority, or hold it back
-    /// [default: reject]
+    /// What a full mailbox does with one more message: turn it away, drop the oldest of the lowest priority, or hold it
+    /// back; not with `task` [default: reject]
     #[arg(long, value_name = "POLICY", value_parser = values::when_full())]
     when_full: Option<WhenFull>,
-    /// How long a publish is good for when it does not say [default: for ever]
+    /// How long a publish is good for that names no time itself (`publish-subscribe`, `inverted-publish-subscribe`), or the
+    /// deadline of a task that names none (`task`); not with `request-response` [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
     ttl: Option<Duration>,
-    /// How long a publisher's own id is remembered, so that a second publish with it is not published again [default: not
-    /// at all]
+    /// How long the ids are remembered that publishers (`publish-subscribe`) or submitters (`task`) give: what comes again
+    /// with the same one meanwhile is not taken twice; not with other patterns [default: publishes not at all, tasks 300s]
     #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
     dedup: Option<Duration>,
     /// Script by which it routes (`fun`, `sticky-fun`); `-` reads it from standard input
@@ -105,6 +106,10 @@ struct DeclareArgs {
     /// Nodes that should own it, in order of preference [default: the cluster chooses]
     #[arg(long, value_name = "NODE[,NODE…]", value_delimiter = ',')]
     failover: Vec<NodeName>,
+    /// What happens when a preferred node is back: the exchange moves back by itself once the node has been well for a
+    /// while, or when it is moved without naming a node, or never [default: auto]
+    #[arg(long, value_parser = values::takeover())]
+    takeover: Option<Takeover>,
     /// Exchanges whose handlers see each request before this one's do, in order, and let it through, change it, send it
     /// elsewhere or decline it; at most 8
     #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',')]
@@ -112,12 +117,9 @@ struct DeclareArgs {
     /// Exchange whose leader is asked before anybody subscribes: an exchange with the strategy `consensus`
     #[arg(long, value_name = "NAME")]
     controller: Option<ExchangeName>,
+    // Last: its heading stays for what comes behind.
     #[command(flatten)]
     tasks: tasks::TaskSettings,
-    /// What happens when a preferred node is back: the exchange moves back by itself once the node has been well for a
-    /// while, or when it is moved without naming a node, or never [default: auto]
-    #[arg(long, value_parser = values::takeover())]
-    takeover: Option<Takeover>,
 }
 
 pub(crate) async fn run(args: ExchangeArgs, connect: ConnectArgs) -> Result<()> {
@@ -132,6 +134,7 @@ pub(crate) async fn run(args: ExchangeArgs, connect: ConnectArgs) -> Result<()> 
 }
 
 async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) -> Result<()> {
+    args.fit()?;
     let settings = args.settings();
     let DeclareArgs {
         name,
@@ -144,11 +147,6 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
         ..
     } = args;
     let pattern = pattern.unwrap_or_default();
-    if let Some(strategy) = strategy.filter(|_| !pattern.has_strategy()) {
-        let (strategy, pattern) = (strategy.as_str(), pattern.as_str());
-        let words = format!("--strategy {strategy} has no meaning with --pattern {pattern}: leave it out");
-        return Err(Usage(words).into());
-    }
     // Where nothing picks handlers, all exchanges have the same strategy, so that declaring again changes nothing.
     let strategy = strategy.unwrap_or(Strategy::Default);
     let function = match script {
@@ -187,6 +185,27 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
 }
 
 impl DeclareArgs {
+    /// A pattern that picks no handlers has no use for what says how: the registry would only speak of a strategy that
+    /// nobody named.
+    fn fit(&self) -> Result<(), Usage> {
+        let pattern = self.pattern.unwrap_or_default();
+        if pattern.has_strategy() {
+            return Ok(());
+        }
+        let strategy = self
+            .strategy
+            .map(|strategy| format!("--strategy {}", strategy.as_str()));
+        let script = self.script.as_ref().map(|_| "--script".to_owned());
+        let function = self.function.as_ref().map(|_| "--function".to_owned());
+        match strategy.or(script).or(function) {
+            None => Ok(()),
+            Some(said) => Err(Usage(format!(
+                "{said} has no meaning with --pattern {}: leave it out",
+                pattern.as_str()
+            ))),
+        }
+    }
+
     fn settings(&self) -> Settings {
         let span = |time: Duration| Span(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
         let mut settings = Settings {
@@ -344,6 +363,28 @@ mod tests {
             .map(NodeName::as_str)
             .collect();
         assert_eq!(strange, ["x"]);
+    }
+
+    #[test]
+    fn what_a_pattern_has_no_use_for_is_refused_in_its_name() {
+        let said = |line: &str| {
+            use clap::{Args as _, FromArgMatches as _};
+            let command = DeclareArgs::augment_args(clap::Command::new("declare"));
+            let matches = command
+                .try_get_matches_from(["declare", "e"].into_iter().chain(line.split(' ')))
+                .unwrap();
+            let fit = DeclareArgs::from_arg_matches(&matches).unwrap().fit();
+            fit.map_err(|error| error.to_string())
+        };
+        for flag in ["--function x", "--script x", "--strategy default"] {
+            for pattern in ["publish-subscribe", "task"] {
+                let flag_word = flag.trim_end_matches(" x");
+                let words = format!("{flag_word} has no meaning with --pattern {pattern}: leave it out");
+                assert_eq!(said(&format!("{flag} --pattern {pattern}")), Err(words));
+            }
+        }
+        assert_eq!(said("--strategy fun --function x"), Ok(()));
+        assert_eq!(said("--pattern task"), Ok(()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use squall_node::journal::{Replay, ReplayReport};
 
 use super::exit::{Exit, Quiet, Usage};
+use super::values::counted;
 
 /// Works on journals, which `squall node --journal FILE` records.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -53,7 +54,12 @@ fn words(report: &ReplayReport) -> String {
         torn,
         difference,
     } = report;
-    let mut text = format!("{lines} lines, {machines} machines, {steps} steps with the recorded effects\n");
+    let mut text = format!(
+        "{}, {}, {} with the recorded effects\n",
+        counted(*lines, "line", "lines"),
+        counted(*machines, "machine", "machines"),
+        counted(*steps, "step", "steps")
+    );
     if let Some(why) = broken {
         text += &format!("the recording ended early: {why}\n");
     }
@@ -93,7 +99,7 @@ mod tests {
             difference: Some(difference),
             ..Default::default()
         };
-        let expected = "9 lines, 1 machines, 5 steps with the recorded effects\nthe last line is cut off\n\
+        let expected = "9 lines, 1 machine, 5 steps with the recorded effects\nthe last line is cut off\n\
                         line 7, exchange 1@2: other effects than recorded\n  recorded [Deliver]\n  replayed []\n";
         assert_eq!(words(&report), expected);
     }

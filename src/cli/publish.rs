@@ -1,6 +1,6 @@
 //! `squall publish`: one publish, and what its confirm says.
 
-use std::io::{Read as _, Write as _, stdin, stdout};
+use std::io::{Write as _, stdout};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,7 +13,6 @@ use squall_kernel::id::ExchangeName;
 use squall_kernel::limits::PAYLOAD_BYTES_MAX;
 
 use super::connect::ConnectArgs;
-use super::exit::Usage;
 use super::values;
 
 /// Longest wait for the first connection: a node that is there answers sooner.
@@ -77,21 +76,9 @@ impl PublishArgs {
     }
 }
 
-/// The payload, before anything is dialled: reading standard input may take its time.
+/// The payload, before anything is dialled.
 pub(crate) fn payload(args: &PublishArgs) -> Result<Bytes> {
-    if args.payload != "-" {
-        return Ok(Bytes::from(args.payload.clone()));
-    }
-    let mut bytes = Vec::new();
-    let read = stdin()
-        .lock()
-        .take(PAYLOAD_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes);
-    read.map_err(|error| Usage(format!("standard input cannot be read: {error}")))?;
-    if bytes.len() > PAYLOAD_BYTES_MAX {
-        return Err(Usage(format!("standard input has more than {PAYLOAD_BYTES_MAX} bytes")).into());
-    }
-    Ok(bytes.into())
+    super::payload::payload(&args.payload, PAYLOAD_BYTES_MAX)
 }
 
 pub(crate) async fn run(args: PublishArgs, payload: Bytes, connect: ConnectArgs) -> Result<()> {
@@ -106,8 +93,11 @@ pub(crate) async fn run(args: PublishArgs, payload: Bytes, connect: ConnectArgs)
         Confirm::None => writeln!(out, "sent")?,
         Confirm::Accepted => writeln!(out, "accepted")?,
         Confirm::Received if receipt.nodes == 0 => writeln!(out, "nobody subscribes to {}", args.key)?,
-        Confirm::Received if receipt.nodes == 1 => writeln!(out, "received by 1 node")?,
-        Confirm::Received => writeln!(out, "received by {} nodes", receipt.nodes)?,
+        Confirm::Received => writeln!(
+            out,
+            "received by {}",
+            values::counted(receipt.nodes, "node", "nodes")
+        )?,
     }
     Ok(())
 }

@@ -31,8 +31,13 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long handlers may still answer what they have taken when the program is asked to end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// The program and its arguments take every word that follows them.
+const USAGE: &str = "squall reply [OPTIONS] <EXCHANGE> <--echo|--pass|--redirect <NAME>|--decline <REASON>>
+       squall reply [OPTIONS] <EXCHANGE> --cmd <PROGRAM> [ARGS]...";
+
 /// Attaches handlers to an exchange and answers requests until it is ended.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(override_usage = USAGE)]
 #[command(group(ArgGroup::new("answer").required(true).args(["echo", "cmd", "pass", "redirect", "decline"])))]
 pub(crate) struct ReplyArgs {
     /// Exchange
@@ -40,9 +45,10 @@ pub(crate) struct ReplyArgs {
     /// Answer with the request's payload
     #[arg(long)]
     echo: bool,
-    /// Answer with what this program prints; must come last. The payload is its standard input; when it fails, the
-    /// request is declined with the first line of its standard error; when a signal ends it, the request has failed. SQUALL_EXCHANGE, SQUALL_KEY,
-    /// SQUALL_REQUEST_TAG, SQUALL_CONNECTION_TAG, SQUALL_EPOCH and SQUALL_LEADER_EPOCH are set. Of a request to another exchange, in front of
+    /// Answer with what this program prints; must come last: all that follow are the program's arguments, each a word of
+    /// its own. The payload is its standard input; when it fails, the request is declined with the first line of its
+    /// standard error; when a signal ends it, the request has failed. SQUALL_EXCHANGE, SQUALL_KEY, SQUALL_REQUEST_TAG,
+    /// SQUALL_CONNECTION_TAG, SQUALL_EPOCH and SQUALL_LEADER_EPOCH are set. Of a request to another exchange, in front of
     /// which this one stands, SQUALL_AHEAD_OF names that one: what the program prints takes the payload's place, and when
     /// it prints nothing the request goes on as it is
     #[arg(long, value_name = "PROGRAM [ARGS]", num_args = 1.., allow_hyphen_values = true)]
@@ -278,8 +284,8 @@ fn told_of(delivery: &Delivery) -> String {
         bytes => format!(" {what} {}", String::from_utf8_lossy(bytes)),
     };
     format!(
-        "request to {to}: {} bytes{}{}",
-        delivery.payload.len(),
+        "request to {to}: {}{}{}",
+        values::counted(delivery.payload.len(), "byte", "bytes"),
         text("key", &delivery.key),
         text("tag", &delivery.request_tag)
     )

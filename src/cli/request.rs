@@ -5,7 +5,7 @@ mod load;
 mod summary;
 mod talk;
 
-use std::io::{IsTerminal as _, Read as _, Write as _, stdin, stdout};
+use std::io::{IsTerminal as _, Write as _, stdout};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -17,17 +17,22 @@ use squall_kernel::id::ExchangeName;
 use squall_kernel::limits::{CHUNK_CREDIT_MAX, PAYLOAD_BYTES_MAX};
 use squall_kernel::reason::NoReply;
 
-use self::summary::outcome_word;
+use self::summary::{outcome_word, reason};
 use super::connect::ConnectArgs;
-use super::exit::{Quiet, Usage, Worded, of_request};
+use super::exit::{Quiet, Worded, of_request};
 use super::signals;
 use super::values;
 
 /// Longest wait for the first connection: a node that is there answers sooner.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
+/// The program and its arguments take every word that follows them.
+const USAGE: &str = "squall request [OPTIONS] <EXCHANGE> <PAYLOAD>
+       squall request [OPTIONS] <EXCHANGE> <PAYLOAD> --answer <PROGRAM> [ARGS]...";
+
 /// Sends a request and prints its reply.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(override_usage = USAGE)]
 pub(crate) struct RequestArgs {
     /// Exchange
     exchange: ExchangeName,
@@ -65,8 +70,9 @@ pub(crate) struct RequestArgs {
     /// Chunks under way at once
     #[arg(long, value_name = "N", default_value_t = CHUNKS_DEFAULT, requires = "chunks", value_parser = clap::value_parser!(u32).range(1..=i64::from(CHUNK_CREDIT_MAX)))]
     credit: u32,
-    /// Answer what the handler asks back with what this program prints; must come last. The question is its standard
-    /// input; when it fails, the question is declined with the first line of its standard error
+    /// Answer what the handler asks back with what this program prints; must come last: all that follow are the program's
+    /// arguments, each a word of its own. The question is its standard input; when it fails, the question is declined with
+    /// the first line of its standard error
     #[arg(long, value_name = "PROGRAM [ARGS]", num_args = 1.., allow_hyphen_values = true, conflicts_with_all = ["count", "in_flight"])]
     answer: Vec<String>,
 }
@@ -83,21 +89,9 @@ impl RequestArgs {
     }
 }
 
-/// The payload, before anything is dialled: reading standard input may take its time.
+/// The payload, before anything is dialled.
 pub(crate) fn payload(args: &RequestArgs) -> Result<Bytes> {
-    if args.payload != "-" {
-        return Ok(Bytes::from(args.payload.clone()));
-    }
-    let mut bytes = Vec::new();
-    let read = stdin()
-        .lock()
-        .take(PAYLOAD_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes);
-    read.map_err(|error| Usage(format!("standard input cannot be read: {error}")))?;
-    if bytes.len() > PAYLOAD_BYTES_MAX {
-        return Err(Usage(format!("standard input has more than {PAYLOAD_BYTES_MAX} bytes")).into());
-    }
-    Ok(bytes.into())
+    super::payload::payload(&args.payload, PAYLOAD_BYTES_MAX)
 }
 
 pub(crate) async fn run(args: RequestArgs, payload: Bytes, connect: ConnectArgs) -> Result<()> {
@@ -146,8 +140,10 @@ fn explained(error: RequestError, exchange: &ExchangeName) -> anyhow::Error {
             format!("exchange '{exchange}': there is none; declare it with `squall exchange declare`")
         }
         RequestError::NoResponders => {
+            // The requester is not told whether it ended here, or where a function or a handler had sent it on to.
             format!(
-                "exchange '{exchange}': no responders; attach a handler with `squall reply {exchange} --echo`"
+                "exchange '{exchange}': no responders; attach a handler, such as `squall reply {exchange} --echo`, or, when \
+                 this exchange sends requests on to another one, attach it to that one"
             )
         }
         other => format!("exchange '{exchange}': {other}"),
@@ -177,6 +173,32 @@ fn document(outcome: &Result<Reply, RequestError>, took: Duration) -> Value {
             "request_tag": String::from_utf8_lossy(&reply.request_tag),
             "took_ms": ms,
         }),
-        Err(error) => json!({ "outcome": outcome_word(error), "reason": error.to_string(), "took_ms": ms }),
+        Err(error) => json!({ "outcome": outcome_word(error), "reason": reason(error), "took_ms": ms }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_nobody_answers_is_explained_for_exchanges_that_send_on_too() {
+        let exchange = ExchangeName::new("rd").unwrap();
+        let error = explained(RequestError::NoResponders, &exchange);
+        let words = error.to_string();
+        assert!(words.starts_with("exchange 'rd': no responders; "), "{words}");
+        assert!(words.contains("sends requests on to another one"), "{words}");
+    }
+
+    #[test]
+    fn the_document_of_an_outcome_says_it_once() {
+        let said = document(
+            &Err(RequestError::Declined("no".into())),
+            Duration::from_millis(2),
+        );
+        assert_eq!(
+            said,
+            json!({ "outcome": "declined", "reason": "no", "took_ms": 2.0 })
+        );
     }
 }

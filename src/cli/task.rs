@@ -3,7 +3,7 @@
 pub(crate) mod list;
 mod program;
 
-use std::io::{Read as _, Write as _, stdin, stdout};
+use std::io::{Write as _, stdout};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use squall_kernel::reason::NoReply;
 
 use self::program::Program;
 use super::connect::ConnectArgs;
-use super::exit::{Usage, Worded};
+use super::exit::Worded;
+use super::payload::payload;
 use super::{signals, values};
 
 /// Longest wait for the first connection: long enough for a cluster that is just starting.
@@ -82,13 +83,19 @@ struct SubmitArgs {
     json: bool,
 }
 
+/// The program and its arguments take every word that follows them.
+const WORK_USAGE: &str = "squall task work [OPTIONS] <EXCHANGE> --command <PROGRAM> [ARGS]...";
+
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(override_usage = WORK_USAGE)]
 struct WorkArgs {
     /// Exchange with the pattern `task`
     exchange: ExchangeName,
-    /// Program to run for each task, with its arguments. The payload is its standard input. Exit code 0 completes the task;
-    /// another one gives it back, with the first line of its standard error as the reason. SQUALL_EXCHANGE, SQUALL_TASK,
-    /// SQUALL_LEASE, SQUALL_ATTEMPT and SQUALL_KEY are set. The lease is extended as long as it runs
+    /// Program to run for each task; must come last: all that follow are its arguments. One word alone is split at its
+    /// blanks, and there is no quoting in it: give program and arguments as words of their own, or name a script. The
+    /// payload is its standard input. Exit code 0 completes the task; another one gives it back, with the first line of its
+    /// standard error as the reason. SQUALL_EXCHANGE, SQUALL_TASK, SQUALL_LEASE, SQUALL_ATTEMPT and SQUALL_KEY are set.
+    /// The lease is extended as long as it runs
     #[arg(long, value_name = "PROGRAM [ARGS]", num_args = 1.., required = true, allow_hyphen_values = true)]
     command: Vec<String>,
     /// Service tag: the group this worker belongs to
@@ -111,21 +118,8 @@ pub(crate) async fn run(args: TaskArgs, connect: ConnectArgs) -> Result<()> {
     }
 }
 
-fn payload(said: &str) -> Result<Bytes> {
-    if said != "-" {
-        return Ok(Bytes::from(said.to_owned()));
-    }
-    let mut bytes = Vec::new();
-    let read = stdin()
-        .lock()
-        .take(PAYLOAD_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes);
-    read.map_err(|error| Usage(format!("standard input cannot be read: {error}")))?;
-    Ok(bytes.into())
-}
-
 async fn submit(args: SubmitArgs, connect: ConnectArgs) -> Result<()> {
-    let payload = payload(&args.payload)?;
+    let payload = payload(&args.payload, PAYLOAD_BYTES_MAX)?;
     let client = connect.client("squall task", CONNECT_WITHIN).await?;
     let options = SubmitOptions {
         key: Bytes::from(args.key),

@@ -184,6 +184,11 @@ pub(crate) fn size(text: &str) -> Result<(u16, u16), String> {
     split.ok_or_else(|| format!("'{text}' is not a size: write columns and rows, such as 120x40"))
 }
 
+/// So many of something, in the right number: `1 node`, `2 nodes`.
+pub(crate) fn counted<N: fmt::Display + PartialEq + Copy + From<u8>>(n: N, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == N::from(1) { one } else { many })
+}
+
 /// Rows as text, each column as wide as its widest cell.
 pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let chars = |row: &[String; N], column: usize| row[column].chars().count();
@@ -278,6 +283,12 @@ mod tests {
             let error = list(wrong).unwrap_err();
             assert!(error.contains("host:port"), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn one_is_not_many_and_nothing_is() {
+        let told = [0, 1, 2].map(|n| counted(n, "copy", "copies"));
+        assert_eq!(told, ["0 copies", "1 copy", "2 copies"]);
     }
 
     #[test]

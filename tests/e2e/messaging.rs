@@ -211,7 +211,7 @@ fn a19_all_replies_of_a_default_exchange_are_printed_with_their_handlers() {
     assert_eq!(document["replies"][0]["payload"], "pears");
     assert_eq!(
         document["others"],
-        json!([{ "outcome": "declined", "reason": "declined: not today" }])
+        json!([{ "outcome": "declined", "reason": "not today" }])
     );
 }
 

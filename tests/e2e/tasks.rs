@@ -184,7 +184,7 @@ fn a_queue_shows_what_waits_what_is_in_hand_and_what_is_dead() {
     });
     let shown = cluster.ok(&["exchange", "show", "mails"]);
     assert!(
-        shown.contains("1 waiting, 0 in hand, 2 dead; 1 workers; second copy at"),
+        shown.contains("1 waiting, 0 in hand, 2 dead; 1 worker; second copy at"),
         "{shown}"
     );
     wrong(&cluster);

@@ -17,6 +17,7 @@ use squall_chaos::sim::batch::{self, Finding, Order, Report, Wrong};
 use squall_chaos::sim::plan::{Plan, Wishes};
 
 use super::super::exit::{Exit, Quiet, Usage};
+use super::super::values::counted;
 
 /// Seeds of a batch that names no number and no time.
 const SEEDS_DEFAULT: u64 = 100;
@@ -170,7 +171,7 @@ fn announced(order: &Order) -> String {
     let tiers: Vec<&str> = order.tiers.iter().map(|tier| tier.as_str()).collect();
     let many = match (order.count, order.within) {
         (Some(1), _) => String::new(),
-        (Some(count), _) => format!(", {count} seeds"),
+        (Some(count), _) => format!(", {}", counted(count, "seed", "seeds")),
         (None, within) => format!(", for {} s", within.unwrap_or_default().as_secs()),
     };
     format!("{} from seed {}{many}", tiers.join(" and "), order.first)
@@ -178,8 +179,8 @@ fn announced(order: &Order) -> String {
 
 fn progress(report: &Report) -> String {
     format!(
-        "{} runs, {:.0} a minute, {} s simulated",
-        report.runs,
+        "{}, {:.0} a minute, {} s simulated",
+        counted(report.runs, "run", "runs"),
         report.per_minute(),
         report.simulated.as_ms() / 1000
     )
@@ -204,9 +205,9 @@ fn found(finding: &Finding, order: &Order) -> String {
         Wrong::Panicked(words) => format!("seed {}: panicked: {words}\n", plan.seed),
     };
     text += &format!(
-        "{} nodes, {} voters, {}; {} of {} faults are enough:\n",
-        plan.nodes.len(),
-        plan.voters,
+        "{}, {}, {}; {} of {} faults are enough:\n",
+        counted(plan.nodes.len(), "node", "nodes"),
+        counted(plan.voters, "voter", "voters"),
         plan.profile.as_str(),
         plan.faults.len(),
         finding.drawn
@@ -281,10 +282,10 @@ fn trace(tiers: &[Tier], plan: &Plan) -> Result<()> {
         }
         writeln!(
             out,
-            "{tier} seed {}: {} events, {} steps, digest {:016x}",
+            "{tier} seed {}: {}, {}, digest {:016x}",
             plan.seed,
-            run.history.len(),
-            run.steps,
+            counted(run.history.len(), "event", "events"),
+            counted(run.steps, "step", "steps"),
             run.digest
         )?;
     }

@@ -9,6 +9,7 @@ use squall_kernel::registry::Pattern;
 use squall_proto::v1::{ExchangeInfo, TaskFigures};
 
 use super::super::task::list;
+use super::super::values::counted;
 
 /// Figures of one pattern.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,22 +96,36 @@ fn publishes(owner: &str, figures: &BTreeMap<String, Figures>) -> Publishes {
 fn subscribers(told: &Publishes) -> String {
     let patterns = told.patterns.map_or_else(
         || "its owner does not answer".to_owned(),
-        |patterns| format!("{patterns} keys and patterns at the owner"),
+        |patterns| {
+            format!(
+                "{} at the owner",
+                counted(patterns, "key or pattern", "keys and patterns")
+            )
+        },
     );
-    format!("{} on {} nodes; {patterns}", told.all.subscribers, told.nodes)
+    let nodes = counted(told.nodes, "node", "nodes");
+    format!("{} on {nodes}; {patterns}", told.all.subscribers)
 }
 
 fn published(all: PassedFigures) -> String {
     format!(
-        "{} taken, {} of them with a known id; {} events between nodes, {} copies delivered",
-        all.published, all.duplicates, all.events_sent, all.delivered
+        "{} taken, {} of them with a known id; {} between nodes, {} delivered",
+        all.published,
+        all.duplicates,
+        counted(all.events_sent, "event", "events"),
+        counted(all.delivered, "copy", "copies")
     )
 }
 
 fn history(queue: &TaskFigures) -> String {
     let told = format!(
-        "{} submitted, {} completed, {} leases without a completion, {} dead ({} kept no more), {} lost with their nodes",
-        queue.submitted, queue.completed, queue.returned, queue.died, queue.dropped, queue.lost
+        "{} submitted, {} completed, {} without a completion, {} dead ({} kept no more), {} lost with their nodes",
+        queue.submitted,
+        queue.completed,
+        counted(queue.returned, "lease", "leases"),
+        queue.died,
+        queue.dropped,
+        queue.lost
     );
     match queue.lost_unknown {
         0 => told,

@@ -5,7 +5,7 @@
 use squall_client::operator::{MailboxFigures, OwnedFigures};
 use squall_proto::v1::{ExchangeInfo, ExchangeSettings};
 
-use super::super::values::{self, columns};
+use super::super::values::{self, columns, counted};
 use super::proxies::Passes;
 use super::settings;
 
@@ -14,8 +14,9 @@ fn proxies(passed: &[Passes]) -> String {
         let node = values::for_terminal(&it.node);
         match it.figures {
             Some(f) => format!(
-                "{node} (serves {} nodes, {} events sent)",
-                f.downstreams, f.events_sent
+                "{node} (serves {}, {} sent)",
+                counted(f.downstreams, "node", "nodes"),
+                counted(f.events_sent, "event", "events")
             ),
             None => format!("{node} (does not answer)"),
         }
@@ -26,8 +27,8 @@ fn proxies(passed: &[Passes]) -> String {
 /// By which function it routes.
 fn function(e: &ExchangeInfo) -> String {
     if !e.script.is_empty() {
-        let lines = e.script.lines().count();
-        return format!("script {}, {lines} lines", e.script_hash);
+        let lines = counted(e.script.lines().count(), "line", "lines");
+        return format!("script {}, {lines}", e.script_hash);
     }
     if e.function.is_empty() {
         "-".into()
@@ -43,7 +44,10 @@ fn handlers(owned: Option<OwnedFigures>) -> String {
     };
     let failed = match owned.functions_failed {
         0 => String::new(),
-        n => format!("; {n} requests declined because the function failed"),
+        n => format!(
+            "; {} declined because the function failed",
+            counted(n, "request", "requests")
+        ),
     };
     format!("{}, bindings {}{failed}", owned.handlers, owned.bindings)
 }
@@ -52,7 +56,7 @@ fn handlers(owned: Option<OwnedFigures>) -> String {
 fn told_of(settings: &ExchangeSettings, did: MailboxFigures) -> String {
     let bound = match settings.mailbox {
         0 => String::new(),
-        n => format!("{n} messages, "),
+        n => format!("{}, ", counted(n, "message", "messages")),
     };
     let when_full = match settings.when_full.as_str() {
         "" => "reject",
@@ -74,10 +78,14 @@ fn scheduler(name: &str, owned: Option<OwnedFigures>) -> String {
     let Some(said) = owned.map(|owned| owned.scheduling) else {
         return name;
     };
-    let own = said.unanswered + said.unfit;
+    let times = |n| counted(n, "time", "times");
     format!(
-        "{name}: asked {} times, named a worker {}, left it to the owner {}, let wait {}; {own} times of no use",
-        said.asked, said.followed, said.left, said.waits
+        "{name}: asked {}, named a worker {}, left it to the owner {}, let wait {}; {} of no use",
+        times(said.asked),
+        said.followed,
+        said.left,
+        said.waits,
+        times(said.unanswered + said.unfit)
     )
 }
 

@@ -269,7 +269,10 @@ fn progress(now: &ListNodesResponse, name: &str, stay: bool) -> (String, bool) {
     match member.exchanges {
         0 if stay && hands_over => (format!("node {name} owns nothing any more, and stays"), true),
         0 => (format!("node {name} owns nothing any more, and leaves"), false),
-        n => (format!("node {name} has {n} exchanges left to hand over"), false),
+        n => {
+            let left = values::counted(n, "exchange", "exchanges");
+            (format!("node {name} has {left} left to hand over"), false)
+        }
     }
 }
 

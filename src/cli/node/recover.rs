@@ -11,6 +11,7 @@ use squall_kernel::id::NodeName;
 use squall_node::meta::recover::{Prospect, RecoverError, Survivor};
 
 use super::super::exit::Usage;
+use super::super::values::counted;
 
 /// Makes one survivor a cluster again, when the quorum is lost for good.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -70,12 +71,12 @@ fn describe(prospect: &Prospect, args: &RecoverArgs) -> String {
             prospect.cluster
         ),
         format!(
-            "kept      its log up to revision {} of term {} ({} known to be committed), {} exchanges, {} of them taken \
+            "kept      its log up to revision {} of term {} ({} known to be committed), {}, {} of them taken \
              over from other nodes",
             prospect.revision,
             prospect.term,
             prospect.committed,
-            prospect.exchanges,
+            counted(prospect.exchanges, "exchange", "exchanges"),
             prospect.taken_over,
         ),
         format!(

@@ -1,14 +1,14 @@
 //! A request whose reply is wanted of every handler that it goes to.
 
 use std::io::{Write as _, stderr, stdout};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use squall_client::{Client, Reply, RequestError};
 
-use super::summary::outcome_word;
+use super::summary::{outcome_word, reason};
 use super::{RequestArgs, explained, print};
 use crate::cli::exit::{Quiet, of_request, one_line};
 use crate::cli::signals;
@@ -38,7 +38,7 @@ pub(super) async fn run(client: &Client, args: &RequestArgs, payload: Bytes) -> 
         Err(error) => told.take(client, args, Err(error))?,
     }
     if args.json {
-        writeln!(stdout(), "{:#}", told.document(began))?;
+        writeln!(stdout(), "{:#}", told.document(began.elapsed()))?;
     }
     told.end(args)
 }
@@ -47,8 +47,7 @@ pub(super) async fn run(client: &Client, args: &RequestArgs, payload: Bytes) -> 
 #[derive(Debug, Default)]
 struct Told {
     replies: Vec<Value>,
-    others: Vec<Value>,
-    failed: Option<RequestError>,
+    others: Vec<RequestError>,
 }
 
 impl Told {
@@ -71,37 +70,36 @@ impl Told {
                     "payload_bytes": reply.payload.len(),
                 }));
             }
-            Err(error) => {
-                self.others
-                    .push(json!({ "outcome": outcome_word(&error), "reason": error.to_string() }));
-                self.failed.get_or_insert(error);
-            }
+            Err(error) => self.others.push(error),
         }
         Ok(())
     }
 
-    /// Nothing but one failure is told as the end of any request, several one by one.
-    fn end(self, args: &RequestArgs) -> Result<()> {
-        let Some(error) = self.failed else { return Ok(()) };
+    /// Nothing but one failure is told as the end of any request, several one by one. The first one gives the code.
+    fn end(mut self, args: &RequestArgs) -> Result<()> {
+        let Some(first) = self.others.first() else {
+            return Ok(());
+        };
+        let exit = of_request(first);
         if args.json {
-            return Err(Quiet(of_request(&error)).into());
+            return Err(Quiet(exit).into());
         }
         if self.replies.is_empty() && self.others.len() == 1 {
-            return Err(explained(error, &args.exchange));
+            return Err(explained(self.others.remove(0), &args.exchange));
         }
         for other in &self.others {
-            let reason = other["reason"].as_str().unwrap_or_default();
-            writeln!(stderr(), "squall: one handler: {}", one_line(reason))?;
+            writeln!(stderr(), "squall: one handler: {}", one_line(&other.to_string()))?;
         }
-        Err(Quiet(of_request(&error)).into())
+        Err(Quiet(exit).into())
     }
 
-    fn document(&self, began: Instant) -> Value {
+    fn document(&self, took: Duration) -> Value {
+        let other = |error: &RequestError| json!({ "outcome": outcome_word(error), "reason": reason(error) });
         json!({
-            "outcome": self.failed.as_ref().map_or("reply", outcome_word),
+            "outcome": self.others.first().map_or("reply", outcome_word),
             "replies": self.replies,
-            "others": self.others,
-            "took_ms": began.elapsed().as_secs_f64() * 1000.0,
+            "others": self.others.iter().map(other).collect::<Vec<_>>(),
+            "took_ms": took.as_secs_f64() * 1000.0,
         })
     }
 }
@@ -114,4 +112,23 @@ fn pid(client: &Client, reply: &Reply) -> String {
         || reply.from.to_string(),
         |node| reply.from.text(node.name.as_str()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_is_the_outcome_and_each_is_told_with_its_reason_alone() {
+        let told = Told {
+            replies: Vec::new(),
+            others: vec![RequestError::Declined("no".into()), RequestError::Rejected],
+        };
+        let others = [
+            json!({ "outcome": "declined", "reason": "no" }),
+            json!({ "outcome": "rejected", "reason": "overloaded" }),
+        ];
+        let expected = json!({ "outcome": "declined", "replies": [], "others": others, "took_ms": 1.0 });
+        assert_eq!(told.document(Duration::from_millis(1)), expected);
+    }
 }

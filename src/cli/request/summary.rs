@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use squall_client::RequestError;
 
 use crate::cli::exit::{Exit, of_request};
+use crate::cli::values::counted;
 
 /// Sub-steps of each power of two: times are known to 1.6 %.
 const STEPS: u64 = 64;
@@ -26,6 +27,14 @@ pub(crate) fn outcome_word(error: &RequestError) -> &'static str {
         RequestError::NoMiddleware(_) => "no_middleware",
         RequestError::Invalid(_) => "invalid",
     }
+}
+
+/// Why there was no reply, without the word of the outcome, which stands beside it.
+pub(crate) fn reason(error: &RequestError) -> String {
+    let whole = error.to_string();
+    let word = outcome_word(error).replace('_', " ");
+    let rest = whole.strip_prefix(&word).and_then(|rest| rest.strip_prefix(": "));
+    rest.map_or(whole.clone(), str::to_owned)
 }
 
 /// Counts of many requests.
@@ -59,9 +68,7 @@ impl Summary {
     /// Counts an outcome without a reply.
     pub(super) fn other(&mut self, error: &RequestError) {
         let entry = self.others.entry(outcome_word(error));
-        entry
-            .or_insert_with(|| (0, of_request(error), error.to_string()))
-            .0 += 1;
+        entry.or_insert_with(|| (0, of_request(error), reason(error))).0 += 1;
     }
 
     /// Adds what another worker has counted.
@@ -145,7 +152,13 @@ impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { summary, asked, took } = self;
         let ended = summary.ended();
-        write!(f, "{ended} requests in {:.2?}, {:.0}/s", took, rate(ended, *took))?;
+        write!(
+            f,
+            "{} in {:.2?}, {:.0}/s",
+            counted(ended, "request", "requests"),
+            took,
+            rate(ended, *took)
+        )?;
         if ended < *asked {
             write!(f, ", {} of {asked} not sent or given up", asked - ended)?;
         }
@@ -246,9 +259,33 @@ mod tests {
         assert_eq!(document["reply_ms"]["max"], 100.0);
         let text = all.text(110, Duration::from_secs(1));
         assert!(
-            text.contains("7 of 110 not sent") && text.contains("unavailable 2  (unavailable: no owner)"),
+            text.contains("7 of 110 not sent") && text.contains("unavailable 2  (no owner)"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_reason_does_not_say_the_outcome_again() {
+        let table = [
+            (RequestError::Declined("no".into()), "no"),
+            (RequestError::Declined("declined: no".into()), "declined: no"),
+            (RequestError::Declined(String::new()), ""),
+            (RequestError::NoResponders, "no handler is attached"),
+            (RequestError::Rejected, "overloaded"),
+            (RequestError::Unavailable(NoReply::NoQuorum), "no quorum"),
+            (RequestError::Failed("at line 3".into()), "at line 3"),
+            (RequestError::NoMiddleware("'auth'".into()), "'auth'"),
+        ];
+        for (error, told) in table {
+            assert_eq!(reason(&error), told, "{error:?}");
+        }
+        for error in [RequestError::Timeout, RequestError::Interrupted] {
+            let reason = reason(&error);
+            assert!(
+                !reason.is_empty() && !reason.starts_with(outcome_word(&error)),
+                "{reason}"
+            );
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use squall_client::{Answer, Chunk, Chunks, Client, RequestError};
 use super::{RequestArgs, explained, print, tell};
 use crate::cli::exit::{Quiet, of_request};
 use crate::cli::reply::program::Program;
-use crate::cli::request::summary::outcome_word;
+use crate::cli::request::summary::{outcome_word, reason};
 use crate::cli::signals;
 
 pub(super) async fn run(client: &Client, args: &RequestArgs, payload: Bytes) -> Result<()> {
@@ -95,7 +95,7 @@ async fn in_chunks(
         "took_ms": began.elapsed().as_secs_f64() * 1000.0,
     });
     if let Err(error) = &end {
-        document["reason"] = error.to_string().into();
+        document["reason"] = reason(error).into();
     }
     writeln!(stdout(), "{document}")?;
     end.map_err(|error| Quiet(of_request(&error)).into())

@@ -14,7 +14,7 @@ use squall_proto::v1::{ListTasksResponse, TaskFigures, TaskInfo, TaskState};
 
 use crate::cli::connect::ConnectArgs;
 use crate::cli::exchange::told_of;
-use crate::cli::values::{columns, for_terminal};
+use crate::cli::values::{columns, counted, for_terminal};
 
 /// Characters of a worker's words in the table; the document has them all.
 const SAID_CHARS: usize = 60;
@@ -125,8 +125,11 @@ pub(crate) fn in_words(queue: &TaskFigures) -> String {
         (backup, false) => format!("second copy at {} not whole", for_terminal(backup)),
     };
     format!(
-        "{} waiting, {} in hand, {} dead; {} workers; {copy}",
-        queue.waiting, queue.in_hand, queue.dead, queue.workers
+        "{} waiting, {} in hand, {} dead; {}; {copy}",
+        queue.waiting,
+        queue.in_hand,
+        queue.dead,
+        counted(queue.workers, "worker", "workers")
     )
 }
 

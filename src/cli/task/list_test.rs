@@ -38,7 +38,7 @@ fn a_task_in_hand_tells_its_worker_and_what_is_left_of_its_lease() {
     };
     let expected = "TASK  STATE    KEY     PRIORITY  ATTEMPTS  WORKER   LEASE  LEFT  SAID\n\
                     1.7   in hand  user.7  0         2/5       <b.1:4>  1.9    1.5s  no route\\u{1b}[2J\n\
-                    mails: 3 waiting, 1 in hand, 0 dead; 1 workers; second copy at c\n\
+                    mails: 3 waiting, 1 in hand, 0 dead; 1 worker; second copy at c\n\
                     there are more: --after 1.7 shows the next ones\n";
     assert_eq!(text(&mails(), false, &page), expected);
     let document = document(&mails(), &page);

@@ -28,7 +28,8 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Checks that there is such a program. One word with blanks is a program with its arguments.
+    /// Checks that there is such a program. One word with blanks is a program with its arguments, and nothing in it is quoted:
+    /// no shell is between.
     pub(super) fn new(exchange: &ExchangeName, words: &[String]) -> Result<Self> {
         let words: Vec<String> = match words {
             [line] => line.split_whitespace().map(str::to_owned).collect(),
