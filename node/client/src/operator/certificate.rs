@@ -361,7 +361,7 @@ impl fmt::Display for Certificate {
         )?;
         writeln!(
             f,
-            "  doubled {} = second answers; {} deliveries accepted, {} fenced, {} late answers",
+            "  doubled {} = second answers; of deliveries {} accepted, {} fenced; answers that came late {}",
             self.doubled(),
             b.accepted,
             b.fenced,
