@@ -302,7 +302,8 @@ impl PubSub {
         let lost: Vec<(NodeId, Incarnation)> = lost.collect();
         let me = change.new.nodes.get(&self.context.node);
         let up: Vec<NodeId> = change.came_up().collect();
-        let joins = change.own_tenure_ended || up.contains(&self.context.node);
+        let (node, boot) = (self.context.node, self.context.boot);
+        let joins = up.contains(&node) || change.was_lost(node, boot);
         let back = joins && me.is_some_and(|me| me.is_up());
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         tables.retain(|exchange, table| {

@@ -285,9 +285,14 @@ impl Subscriptions {
     }
 
     /// True while the node above, gone over to, has not confirmed that it sends all that is wanted here.
-    #[must_use]
-    pub fn is_going_over(&self) -> bool {
+    fn is_going_over(&self) -> bool {
         self.confirmed < self.joins_at
+    }
+
+    /// The node before the one above, while that has not confirmed: it serves until then.
+    #[must_use]
+    pub fn serves_meanwhile(&self) -> Option<NodeId> {
+        self.previous.filter(|it| !it.left).map(|it| it.node)
     }
 
     /// True when some node has got its publishes from here, though it may have left.

@@ -36,10 +36,10 @@ impl Running {
         let Upstream::At(current) = self.core.upstream() else {
             return Upstream::At(owner);
         };
-        let going_over = self.core.is_going_over();
-        if self.owner != Some(owner) && (self.owner == Some(current) || going_over) {
-            // The next owner has this node's interest from the one before, and sends at once. Who is going over to a proxy
-            // may have been served by that one until now, which leaves it to the next.
+        let served_by_owner = [Some(current), self.core.serves_meanwhile()].contains(&self.owner);
+        if self.owner.is_some() && self.owner != Some(owner) && served_by_owner {
+            // The next owner has this node's interest from the one before, and sends at once; the one before leaves it to
+            // that, also where this node is just going over to a proxy.
             return Upstream::At(owner);
         }
         let reaches = |node: &NodeRecord| self.context.wire.reaches(node.id);

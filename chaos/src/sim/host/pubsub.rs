@@ -206,7 +206,7 @@ impl Host {
         let lost: Vec<(NodeId, Incarnation)> = lost.collect();
         let up = change.new.nodes.get(&me).is_some_and(|me| me.is_up());
         let came_up: Vec<NodeId> = change.came_up().collect();
-        let back = (change.own_tenure_ended || came_up.contains(&me)) && up;
+        let back = (came_up.contains(&me) || change.was_lost(me, self.config.me.boot)) && up;
         for id in self.tables.ids() {
             self.table_changed(now, id, &lost);
             if back {

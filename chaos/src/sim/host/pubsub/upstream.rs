@@ -39,8 +39,8 @@ impl Host {
         let Upstream::At(current) = table.core.upstream() else {
             return Upstream::At(owner);
         };
-        let going_over = table.core.is_going_over();
-        if table.owner != Some(owner) && (table.owner == Some(current) || going_over) {
+        let served_by_owner = [Some(current), table.core.serves_meanwhile()].contains(&table.owner);
+        if table.owner.is_some() && table.owner != Some(owner) && served_by_owner {
             return Upstream::At(owner);
         }
         let reaches = |node: &NodeRecord| !self.swallowing.contains(&node.id);
