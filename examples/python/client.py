@@ -83,7 +83,9 @@ def publish(address, args):
             raise Over(EXIT_CODES.get(outcome.kind, 1), outcome_words(outcome))
         nodes += 1 if outcome.reply_count else 0
         if not outcome.more:
-            said = f"received by {nodes} nodes" if args.confirm == "received" else args.confirm
+            said = args.confirm
+        if said == "received":
+            said = f"received by {nodes} node" + ("" if nodes == 1 else "s")
             print(said, flush=True)
             raise Over(0)
     raise Elsewhere("the session ended")

@@ -137,7 +137,7 @@ fn clients_in_python_serve_request_publish_and_subscribe() {
     ];
     assert_eq!(
         python_says(&python, &publish),
-        (Some(0), "received by 1 nodes".into(), String::new())
+        (Some(0), "received by 1 node".into(), String::new())
     );
     subscriber
         .printed
