@@ -84,8 +84,8 @@ def publish(address, args):
         nodes += 1 if outcome.reply_count else 0
         if not outcome.more:
             said = args.confirm
-        if said == "received":
-            said = f"received by {nodes} node" + ("" if nodes == 1 else "s")
+            if said == "received":
+                said = f"received by {nodes} node" + ("" if nodes == 1 else "s")
             print(said, flush=True)
             raise Over(0)
     raise Elsewhere("the session ended")
