@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use squall_kernel::exchange::{RequestKey, Signature};
-use squall_kernel::id::{ExchangeId, NodeId, Pid};
+use squall_kernel::id::{ExchangeId, NodeId, Pid, Revision};
 use squall_kernel::time::Instant;
 
 use super::recent::Recent;
@@ -24,8 +24,10 @@ pub struct StickyKeeps {
     views: Recent<ExchangeId, (Instant, BTreeMap<Pid, Instant>)>,
     /// When each request was first passed on.
     routed: Recent<RequestKey, Instant>,
-    /// Since when each node is up, and none while it is not.
-    up: BTreeMap<NodeId, Option<Instant>>,
+    /// Since when each node is up, and none while it is not; by which revision of the registry.
+    up: BTreeMap<NodeId, (Revision, Option<Instant>)>,
+    /// Where each node's registry stands: one that starts again tells of old times.
+    revisions: Recent<NodeId, Revision>,
     judged: u64,
 }
 
@@ -36,6 +38,7 @@ impl Default for StickyKeeps {
             views: Recent::new(GRANTS_REMEMBERED),
             routed: Recent::new(REQUESTS_REMEMBERED),
             up: BTreeMap::new(),
+            revisions: Recent::new(GRANTS_REMEMBERED),
             judged: 0,
         }
     }
@@ -48,7 +51,7 @@ impl StickyKeeps {
 
     /// True when its node is up, the owner has the handler since, and has passed the request on since.
     fn serves(&self, exchange: ExchangeId, handler: Pid, request: RequestKey) -> bool {
-        let up = self.up.get(&handler.node).copied().flatten();
+        let up = self.up.get(&handler.node).and_then(|(_, since)| *since);
         let listed = self
             .views
             .get(&exchange)
@@ -56,6 +59,16 @@ impl StickyKeeps {
         let since = up.zip(listed).filter(|(up, (at, _))| up < at);
         let routed = self.routed.get(&request).copied();
         since.is_some_and(|(_, (_, listed))| routed.is_none_or(|at| at >= listed))
+    }
+
+    /// Since when `node` is up, to be changed by what `by` has learned of it; none where more is known already.
+    fn latest(&mut self, by: NodeId, node: NodeId) -> Option<&mut Option<Instant>> {
+        let revision = self.revisions.get(&by).copied().unwrap_or_default();
+        let (known, up) = self.up.entry(node).or_default();
+        (*known <= revision).then(|| {
+            *known = revision;
+            up
+        })
     }
 
     /// What an owner tells of who serves.
@@ -115,12 +128,19 @@ impl Invariant for StickyKeeps {
             }
             What::Detached { handler } => self.gone(|pid| pid == *handler),
             What::Ended { .. } => self.gone(|pid| pid.node == event.node),
+            What::Applied { revision, .. } => {
+                self.revisions.insert(event.node, *revision);
+            }
             What::Lost { lost, .. } => {
-                self.up.insert(*lost, None);
-                self.gone(|pid| pid.node == *lost);
+                if let Some(up) = self.latest(event.node, *lost) {
+                    *up = None;
+                    self.gone(|pid| pid.node == *lost);
+                }
             }
             What::Up { node } => {
-                self.up.entry(*node).or_default().get_or_insert(event.at);
+                if let Some(up) = self.latest(event.node, *node) {
+                    up.get_or_insert(event.at);
+                }
             }
             What::Deleted { exchange } => self.holders.retain(|(id, _), _| id != exchange),
             What::OwnerView { exchange, view, .. } => {
@@ -140,7 +160,7 @@ impl Invariant for StickyKeeps {
 mod tests {
     use squall_kernel::id::Boot;
 
-    use super::super::story::{at, broken, handler, holds, owner_view, request, routed, unknown};
+    use super::super::story::{applied, at, broken, handler, holds, owner_view, request, routed, unknown};
     use super::*;
 
     fn kept(ms: u64, node: u64, n: u64) -> Event {
@@ -202,6 +222,26 @@ mod tests {
         let up = at(10, 3, What::Up { node: NodeId(1) });
         story.extend([up, owner_view(11, 1, (1, 5), None, &[1, 2]), kept(12, 1, 1)]);
         broken(StickyKeeps::default(), &story);
+    }
+
+    #[test]
+    fn what_a_node_tells_of_old_times_makes_nobody_up() {
+        let up = |t, by| at(t, by, What::Up { node: NodeId(1) });
+        let mut story = vec![applied(0, 3, 5, 1)];
+        story.extend(served());
+        // The first node's log ends before it was lost.
+        story.extend([lost(4, 1), applied(5, 1, 2, 1), up(5, 1)]);
+        let mut judged = story.clone();
+        let then = [
+            owner_view(6, 1, (1, 4), None, &[1, 2]),
+            kept(7, 1, 1),
+            kept(8, 2, 2),
+        ];
+        story.extend(then.clone());
+        holds(StickyKeeps::default(), &story);
+        judged.extend([applied(5, 3, 6, 1), up(5, 3)]);
+        judged.extend(then);
+        broken(StickyKeeps::default(), &judged);
     }
 
     #[test]
