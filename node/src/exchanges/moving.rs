@@ -55,7 +55,7 @@ impl Exchanges {
 
     /// True while the registry holds this run of the node for up. What a run takes that has not joined yet is gone with the
     /// run before it, whose end the registry has still to tell.
-    fn is_member(&self, registry: &Registry) -> bool {
+    pub(super) fn is_member(&self, registry: &Registry) -> bool {
         let me = registry.nodes.get(&self.context.node);
         me.is_some_and(|me| me.is_up() && me.boot == self.context.boot)
     }

@@ -34,12 +34,13 @@ impl Replicas {
 }
 
 impl Exchanges {
-    /// Takes in changes of an exchange whose backup this node is, as far as it knows: else they come again.
+    /// Takes in changes of an exchange whose backup this node is, as far as it knows: else they come again. A run that has
+    /// not joined yet is nobody's backup: that was the run before it.
     pub(crate) fn task_batch(&self, from: NodeId, exchange: ExchangeId, batch: &Batch) {
         let named = {
             let registry = self.context.registry();
             let record = registry.exchanges.get(&exchange);
-            record.is_some_and(|e| e.backup == Some(self.context.node))
+            self.is_member(&registry) && record.is_some_and(|e| e.backup == Some(self.context.node))
         };
         if !named {
             return;

@@ -46,9 +46,7 @@ impl Host {
     /// Takes in the state of an exchange that moves here. Once the registry has noted it, the exchange opens.
     pub(super) fn move_in(&mut self, now: Instant, exchange: ExchangeId, epoch: Epoch, state: MoveState) {
         let registry = &self.registry;
-        let me = registry.nodes.get(&self.config.me.id);
-        let member = me.is_some_and(|me| me.is_up() && me.boot == self.config.me.boot);
-        if !member || registry.exchanges.get(&exchange).is_none_or(|e| e.epoch >= epoch) {
+        if !self.is_member() || registry.exchanges.get(&exchange).is_none_or(|e| e.epoch >= epoch) {
             // A run that has not joined yet takes nothing: it would be gone with the run before it.
             return;
         }
@@ -65,6 +63,12 @@ impl Host {
         };
         self.arriving.insert(exchange, (epoch, state));
         self.propose(now, owned, false);
+    }
+
+    /// True while the registry holds this run for up.
+    pub(super) fn is_member(&self) -> bool {
+        let me = self.registry.nodes.get(&self.config.me.id);
+        me.is_some_and(|me| me.is_up() && me.boot == self.config.me.boot)
     }
 
     /// What does not arrive is sent again, with all other parts.

@@ -27,7 +27,8 @@ impl Copies {
 }
 
 impl Host {
-    /// Takes in changes of an exchange whose backup this node is, as far as it knows: else they come again.
+    /// Takes in changes of an exchange whose backup this node is, as far as it knows: else they come again. A run that has
+    /// not joined yet is nobody's backup.
     pub(in crate::sim::host) fn task_batch(
         &mut self,
         now: Instant,
@@ -37,7 +38,7 @@ impl Host {
     ) {
         let me = Some(self.id());
         let record = self.registry.exchanges.get(&exchange);
-        if record.is_none_or(|e| e.backup != me) {
+        if !self.is_member() || record.is_none_or(|e| e.backup != me) {
             return;
         }
         let replica = self.copies.all.entry(exchange).or_default();
