@@ -247,7 +247,7 @@ fn the_help_of_declare_files_every_option_and_says_what_times_are_per_pattern() 
     for told in [
         "the deadline of a task that names none",
         "publishes not at all, tasks 300s",
-        "at most; not with `task`",
+        "with `task` how many tasks may be open",
     ] {
         assert!(words.contains(told), "{words}");
     }

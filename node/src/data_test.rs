@@ -49,6 +49,8 @@ mod talk_faults;
 mod talks;
 #[path = "data_test/talks_grpc.rs"]
 mod talks_grpc;
+#[path = "data_test/task_room.rs"]
+mod task_room;
 #[path = "data_test/tasks.rs"]
 mod tasks;
 #[path = "data_test/tasks_grpc.rs"]

@@ -10,6 +10,7 @@ mod effects;
 mod incoming;
 mod moving;
 mod post;
+mod publishing;
 mod replicas;
 mod run;
 mod tasks;
@@ -23,7 +24,7 @@ use squall_kernel::id::{Epoch, ExchangeId, Pid};
 use squall_kernel::message::{MoveState, Whole};
 use squall_kernel::reason::StepDown;
 use squall_kernel::registry::{Command, ExchangeRecord, Pattern};
-use squall_kernel::tasks::{Scheduling, TaskQueue};
+use squall_kernel::tasks::{Overflow, Scheduling, TaskQueue};
 use squall_kernel::time::Span;
 use tokio::sync::mpsc;
 
@@ -52,8 +53,12 @@ pub struct OwnedExchange {
     pub failed: u64,
     /// Signatures bound to handlers.
     pub bindings: u64,
+    /// Publishes whose id was known, since it is owned here.
+    pub duplicates: u64,
     /// What became of questions to the scheduler of its tasks.
     pub scheduling: Scheduling,
+    /// What its queue did with tasks for which it had no room.
+    pub overflow: Overflow,
     /// True unless the control plane has taken the right to act away.
     pub acting: bool,
 }
@@ -133,7 +138,9 @@ impl Exchanges {
             refused: owned.post.refused.load(Ordering::Relaxed),
             failed: owned.post.failed.load(Ordering::Relaxed),
             bindings: owned.post.bindings.load(Ordering::Relaxed),
+            duplicates: owned.post.duplicates.load(Ordering::Relaxed),
             scheduling: owned.queue.scheduling().unwrap_or_default(),
+            overflow: owned.queue.look(TaskQueue::overflow).unwrap_or_default(),
             acting: !owned.post.paused.load(Ordering::Relaxed),
         };
         self.read().iter().map(row).collect()

@@ -118,6 +118,7 @@ impl Router {
             steps: 0,
             way: None,
             told: None,
+            given_back: false,
         };
         let open = self.begun(open);
         if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_REQUESTS_MAX {
@@ -203,7 +204,7 @@ impl Router {
             trace: open.trace,
             tags: open.request.tags.clone(),
             payload: open.request.payload.clone(),
-            ..publishing::head(&open.request)
+            ..publishing::head(&open.request, open.given_back)
         };
         let Some(ahead_of) = open.ahead_of() else {
             return frame;
@@ -258,10 +259,13 @@ impl Router {
         }
     }
 
-    fn heard(&self, open: Open, frame: Frame) {
-        let Some(open) = self.on_its_way(open, &frame) else {
+    fn heard(&self, open: Open, mut frame: Frame) {
+        let Some(mut open) = self.on_its_way(open, &frame) else {
             return;
         };
+        if publishing::was_given_back(&open.request, &frame) {
+            (open.given_back, frame.index) = (true, 0);
+        }
         match frame.status {
             Status::Redirect => self.redirect(open, &frame),
             Status::None(reason)

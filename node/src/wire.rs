@@ -11,7 +11,7 @@ use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
 use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::planted::{self, Bug};
-use squall_kernel::publishing::{ONE_WAY, ONE_WAY_CONFIRMED};
+use squall_kernel::publishing::{GIVEN_BACK, ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::NoReply;
 use squall_kernel::spread::mix;
 
@@ -208,7 +208,7 @@ impl Wire {
     pub fn reply(&self, mut frame: Frame) {
         match frame.count {
             ONE_WAY => return,
-            ONE_WAY_CONFIRMED => frame.count = 0,
+            ONE_WAY_CONFIRMED => (frame.index, frame.count) = (GIVEN_BACK, 0),
             _ => {}
         }
         let (to, key) = (frame.origin, frame.message.0);

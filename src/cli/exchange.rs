@@ -82,19 +82,20 @@ struct DeclareArgs {
     /// tasks for workers) have no strategy [default: request-response]
     #[arg(long, value_parser = values::pattern())]
     pattern: Option<Pattern>,
-    /// Messages that wait for one handler or subscriber at most; not with `task` [default: 4096]
+    /// Messages that wait for one handler or subscriber at most [default: 4096], or with `task` how many tasks may be open
+    /// [default: 100000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     mailbox: Option<u32>,
-    /// What a full mailbox does with one more message: turn it away, drop the oldest of the lowest priority, or hold it
-    /// back; not with `task` [default: reject]
+    /// What a full mailbox, or queue of tasks, does with one more: turn it away, drop the oldest of the lowest priority (a
+    /// task becomes a dead letter), or hold it back [default: reject]
     #[arg(long, value_name = "POLICY", value_parser = values::when_full())]
     when_full: Option<WhenFull>,
     /// How long a publish is good for that names no time itself (`publish-subscribe`, `inverted-publish-subscribe`), or the
     /// deadline of a task that names none (`task`); not with `request-response` [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
     ttl: Option<Duration>,
-    /// How long the ids are remembered that publishers (`publish-subscribe`) or submitters (`task`) give: what comes again
-    /// with the same one meanwhile is not taken twice; not with other patterns [default: publishes not at all, tasks 300s]
+    /// How long the ids are remembered that publishers or submitters give: what comes again with the same one meanwhile is
+    /// not taken twice; not with `request-response` [default: publishes not at all, tasks 300s]
     #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
     dedup: Option<Duration>,
     /// Script by which it routes (`fun`, `sticky-fun`); `-` reads it from standard input

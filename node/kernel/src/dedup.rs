@@ -110,15 +110,32 @@ impl DedupWindow {
 
     /// Asks for an id, and remembers it when it is new. An empty id is nobody's and always new.
     pub fn seen(&mut self, now: Instant, publisher: Pid, id: &[u8]) -> Seen {
-        self.expire(now);
-        if id.is_empty() {
-            return Seen::First;
-        }
-        if self.knows(publisher, id) {
+        if self.known(now, publisher, id) {
             return Seen::Duplicate;
         }
-        self.remember(now + self.span, publisher, id);
+        self.note(now, publisher, id);
         Seen::First
+    }
+
+    /// True when an id was noted within the window. An empty one never was.
+    pub fn known(&mut self, now: Instant, publisher: Pid, id: &[u8]) -> bool {
+        self.expire(now);
+        self.knows(publisher, id)
+    }
+
+    /// Remembers an id, unless it is known or empty.
+    pub fn note(&mut self, now: Instant, publisher: Pid, id: &[u8]) {
+        if !id.is_empty() && !self.known(now, publisher, id) {
+            self.remember(now + self.span, publisher, id);
+        }
+    }
+
+    /// Forgets an id: nobody has what was taken under it, and it may come again.
+    pub fn take_back(&mut self, publisher: Pid, id: &[u8]) {
+        let places = self.publishers.get(&publisher).map(|ids| &ids.places);
+        if let Some(place) = places.and_then(|places| places.get(id)).copied() {
+            self.forget(place);
+        }
     }
 
     /// What is remembered, in parts of at most `ids_max` ids, to travel in a move.

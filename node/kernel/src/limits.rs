@@ -74,6 +74,8 @@ pub const UNIQUE_BYTES_MAX: usize = 200;
 pub const TASKS_MAX: usize = 100_000;
 /// Bytes of one exchange's open tasks: they are held in memory by two nodes, and travel whole to a new backup.
 pub const TASK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Submits that one queue holds back until there is room; their bytes are bounded by [`TASK_BYTES_MAX`].
+pub const SUBMITS_HELD_MAX: usize = 1024;
 /// Dead letters that an exchange keeps; the oldest make room.
 pub const DEAD_LETTERS_MAX: usize = 1000;
 /// Bytes of the dead letters that an exchange keeps.

@@ -24,6 +24,13 @@ pub const ONE_WAY: u32 = u32::MAX;
 /// `count` of a delivery whose answer nobody waits for, while its publisher waits for the handler's node to have it.
 pub const ONE_WAY_CONFIRMED: u32 = u32::MAX - 1;
 
+/// `index` of a refusal of such a delivery, and of its publish when it is sent again: its owner had passed it on, and nobody
+/// has it. So it is taken although its id is known.
+pub const GIVEN_BACK: u32 = 1;
+
+/// `index` of a publish that is none: its publisher's node gives up one that came back, so that its id is new again.
+pub const GIVEN_UP: u32 = 2;
+
 /// What the confirm of a publish says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Confirm {

@@ -178,6 +178,8 @@ reasons! {
         Expired = "expired",
         /// A worker gave it up for good.
         GivenUp = "given up by its worker",
+        /// The queue was full, and a later one came in.
+        MadeRoom = "made room for a later one",
     }
 }
 

@@ -76,6 +76,7 @@ mod moving;
 mod number;
 mod pool;
 mod replica;
+mod room;
 mod scheduling;
 mod settling;
 mod store;
@@ -98,6 +99,8 @@ pub use moving::{QueueState, WorkerRecord};
 pub use number::{CopyId, EntryNo, LeaseNo, NoPriority, Priority, StreamNo, TaskId};
 use pool::Pool;
 pub use replica::TaskReplica;
+use room::Held;
+pub use room::{Bound, Overflow};
 pub use scheduling::{Candidate, Chosen, Scheduling, WhoGets};
 use store::Store;
 pub use viewing::{QueueView, Standing, TaskView};
@@ -119,6 +122,9 @@ pub struct TaskQueue {
     forward_at: Option<Instant>,
     /// What the scheduler was asked, and said.
     scheduling: Scheduling,
+    /// Submits that wait for room.
+    held: Held,
+    overflow: Overflow,
 }
 
 impl TaskQueue {
@@ -134,6 +140,8 @@ impl TaskQueue {
             over: false,
             forward_at: None,
             scheduling: Scheduling::default(),
+            held: Held::default(),
+            overflow: Overflow::default(),
             config,
         }
     }
@@ -169,9 +177,9 @@ impl TaskQueue {
             _ if self.over => {}
             _ => self.note(now, input),
         }
-        if let Ok(right) = right
-            && !self.over
-        {
+        if self.over {
+            self.send_on(out);
+        } else if let Ok(right) = right {
             self.drive(&right, now, out);
         }
     }
@@ -218,13 +226,14 @@ impl TaskQueue {
             self.copying.next_timeout(),
             self.forward_at,
             self.pool.next_timeout(),
+            self.held.next_timeout(),
         ]
         .into_iter()
         .flatten()
         .min()
     }
 
-    fn submit(&mut self, _right: &Right, now: Instant, submit: &Submit, out: &mut Vec<TaskEffect>) {
+    fn submit(&mut self, right: &Right, now: Instant, submit: &Submit, out: &mut Vec<TaskEffect>) {
         let epoch = self.config.epoch;
         let refusal = if submit.epoch > epoch {
             Some(NoReply::Moved)
@@ -242,12 +251,17 @@ impl TaskQueue {
             out.push(refused(submit, reason));
         } else if let Some(task) = same {
             self.acknowledge(submit, task, true, out);
-        } else if self.store.has_room(submit.spec.bytes()) {
-            let task = self.take_in(now, submit);
-            self.acknowledge(submit, task, false, out);
+        } else if self.has_room(submit) {
+            self.enter(right, now, submit, out);
         } else {
-            out.push(refused(submit, NoReply::Rejected));
+            self.overflows(right, now, submit, out);
         }
+    }
+
+    /// A task for which there is room comes in.
+    fn enter(&mut self, _right: &Right, now: Instant, submit: &Submit, out: &mut Vec<TaskEffect>) {
+        let task = self.take_in(now, submit);
+        self.acknowledge(submit, task, false, out);
     }
 
     fn take_in(&mut self, now: Instant, submit: &Submit) -> TaskId {

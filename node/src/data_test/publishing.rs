@@ -1,5 +1,7 @@
 //! Publish-subscribe: who gets a publish, how often, in which order, and what its publisher is told.
 
+#[path = "publishing/inverted.rs"]
+mod inverted;
 #[path = "publishing/moving.rs"]
 mod moving;
 
@@ -12,7 +14,7 @@ use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Pattern, Settings};
 use squall_kernel::time::{Instant, Span};
 
-use super::cluster::{Cluster, Log, asked, name, none, quiet};
+use super::cluster::{Cluster, asked, name, none, quiet};
 use crate::pubsub::{SubscribeError, SubscriberEvent, Subscription};
 use crate::router::{Outcome, Publish, Request};
 
@@ -330,75 +332,6 @@ async fn b2_without_an_owner_the_subscribers_here_get_it_and_the_publisher_is_to
     assert_eq!(outcome.status, none(NoReply::Degraded));
     quiet().await;
     assert_eq!(payloads(&mut here), ["no quorum"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a109_an_inverted_publish_goes_to_one_handler_in_turn_and_nobody_answers() {
-    let mut cluster = Cluster::new(3);
-    let exchange =
-        cluster.declare_pattern("readings", Pattern::InvertedPublishSubscribe, Settings::default());
-    let nobody = confirmed(&cluster, 1, publish(exchange, "k", "x", Confirm::Accepted)).await;
-    assert_eq!(nobody.status, none(NoReply::NoResponders));
-    let log = Log::default();
-    cluster.attach(1, "readings", log.handler("b"));
-    cluster.attach(2, "readings", log.handler("c"));
-    quiet().await;
-    for confirm in [
-        Confirm::None,
-        Confirm::Accepted,
-        Confirm::Received,
-        Confirm::Received,
-    ] {
-        let outcome = confirmed(&cluster, 0, publish(exchange, "k", "x", confirm)).await;
-        assert_eq!(
-            (outcome.status, outcome.payload),
-            (Status::Reply, Bytes::new()),
-            "{confirm:?}"
-        );
-        // One node of one has it, where that is what was to be confirmed.
-        let received = u32::from(confirm == Confirm::Received);
-        assert_eq!(
-            (outcome.index, outcome.count),
-            (received, received),
-            "{confirm:?}"
-        );
-        quiet().await;
-    }
-    assert_eq!((log.count("b"), log.count("c")), (2, 2));
-    let late: u64 = cluster
-        .planes
-        .iter()
-        .map(|p| p.context.wire.tally.dropped())
-        .sum();
-    assert_eq!(late, 0, "no answer was under way that nobody takes");
-}
-
-/// A109, B9: what waits longer than the exchange says is good is not handled any more.
-#[tokio::test(start_paused = true)]
-async fn an_inverted_publish_is_good_for_as_long_as_its_exchange_says() {
-    let mut cluster = Cluster::new(2);
-    let settings = Settings {
-        ttl: Some(Span::from_ms(1_000)),
-        ..Settings::default()
-    };
-    let exchange = cluster.declare_pattern("readings", Pattern::InvertedPublishSubscribe, settings);
-    let log = Log::default();
-    cluster.attach(1, "readings", log.handler("b"));
-    quiet().await;
-    for payload in ["late", "x"] {
-        let outcome = confirmed(&cluster, 0, publish(exchange, "k", payload, Confirm::Accepted)).await;
-        assert_eq!(outcome.status, Status::Reply);
-    }
-    tokio::time::sleep(std::time::Duration::from_secs(21)).await;
-    assert_eq!(
-        log.payloads("b"),
-        ["late"],
-        "for twenty seconds nothing else was looked at"
-    );
-    let next = confirmed(&cluster, 0, publish(exchange, "k", "y", Confirm::Received)).await;
-    assert_eq!(next.status, Status::Reply);
-    quiet().await;
-    assert_eq!(log.payloads("b"), ["late", "y"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -138,7 +138,12 @@ pub(super) fn declare(cluster: &mut Cluster, settings: Settings) -> ExchangeId {
     cluster.registry.names[&name("mails")]
 }
 
-async fn submit(cluster: &Cluster, at: usize, exchange: ExchangeId, payload: &'static str) -> Outcome {
+pub(super) async fn submit(
+    cluster: &Cluster,
+    at: usize,
+    exchange: ExchangeId,
+    payload: &'static str,
+) -> Outcome {
     submit_as(cluster, at, exchange, payload, "").await
 }
 
@@ -149,22 +154,26 @@ async fn submit_as(
     payload: &'static str,
     id: &'static str,
 ) -> Outcome {
+    let request = submission(exchange, payload, id);
+    cluster.planes[at].router.request(request).await
+}
+
+pub(super) fn submission(exchange: ExchangeId, payload: &'static str, id: &'static str) -> Request {
     let terms = Terms {
         unique: Bytes::from_static(id.as_bytes()),
         ..Terms::default()
     };
-    let request = Request {
+    Request {
         submit: true,
         tags: Tags {
             connection: terms.to_tag().unwrap(),
             ..Tags::default()
         },
         ..Request::new(exchange, Bytes::from_static(payload.as_bytes()))
-    };
-    cluster.planes[at].router.request(request).await
+    }
 }
 
-fn kept(outcome: &Outcome) -> Submitted {
+pub(super) fn kept(outcome: &Outcome) -> Submitted {
     assert_eq!(outcome.status, Status::Reply, "{}", outcome.reason());
     message::parse(&outcome.payload).unwrap()
 }

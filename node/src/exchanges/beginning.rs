@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use squall_kernel::dedup::DedupWindow;
 use squall_kernel::exchange::{Exchange, ExchangeConfig};
 use squall_kernel::id::{Epoch, NodeId, Pid};
 use squall_kernel::limits::MAILBOX_BOUND;
-use squall_kernel::registry::{ExchangeRecord, Registry};
+use squall_kernel::registry::{ExchangeRecord, Pattern, Registry};
 use squall_kernel::tasks::TaskQueue;
 use squall_kernel::time::Span;
 
@@ -61,6 +62,7 @@ impl Exchanges {
             departing: Arc::clone(&self.departing),
             tasks,
             ttl: record.settings.ttl,
+            known: known(record),
             parts: None,
             replicas: Arc::clone(&self.replicas),
         };
@@ -79,6 +81,12 @@ impl Exchanges {
             post,
         }
     }
+}
+
+/// The window of ids, where the exchange passes publishes on to handlers and is to remember them.
+fn known(record: &ExchangeRecord) -> Option<DedupWindow> {
+    let span = record.settings.dedup?;
+    (record.pattern == Pattern::InvertedPublishSubscribe).then(|| DedupWindow::new(span))
 }
 
 fn config(registry: &Registry, record: &ExchangeRecord, settle: Span) -> ExchangeConfig {

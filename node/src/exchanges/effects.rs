@@ -7,9 +7,7 @@ use bytes::Bytes;
 use squall_kernel::exchange::{ExchangeEffect, RequestKey};
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{Counter, Epoch, ExchangeId, NodeId, Pid};
-use squall_kernel::limits::REQUEST_TIMEOUT_MS_MAX;
 use squall_kernel::message::{MoveState, Parts, PeerMessage, System, SystemMessage};
-use squall_kernel::publishing::{Confirm, ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Command;
 use squall_kernel::time::Span;
@@ -128,13 +126,14 @@ impl Running {
             return send_parts(&self.context, parts, self.id, to, epoch);
         }
         state.tasks = self.tasks.as_ref().and_then(|tasks| tasks.left.clone());
+        state.ids = self.known_ids();
         let exchange = self.id;
         let after_a_cancel = Epoch(epoch.0 + 1);
         self.departing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(exchange, (after_a_cancel, state.clone()));
-        if state.tasks.is_some() {
+        if state.is_large() {
             let parts = self.parts.insert(Parts::of(&state));
             return send_parts(&self.context, parts, exchange, to, epoch);
         }
@@ -149,7 +148,7 @@ impl Running {
     }
 
     /// The requester is told when it cannot be sent, and so is the caller.
-    fn deliver(&self, handler: Pid, copy: Frame, waited: Span) -> Result<(), LinkError> {
+    pub(super) fn deliver(&self, handler: Pid, copy: Frame, waited: Span) -> Result<(), LinkError> {
         let span = spans::route_span(&copy.trace, || spans::Route {
             exchange: self.name.as_str(),
             strategy: self.strategy.as_str(),
@@ -181,35 +180,6 @@ impl Running {
                 .reply(back.none(self.process.pid(), error.reason())),
         }
         sent
-    }
-
-    /// A publish for one handler (A109): nobody waits for the handler's answer. For as long as it is good for the handler
-    /// may take it up, whatever its publisher waits for.
-    fn pass_on(&self, handler: Pid, copy: Frame, publish: &Frame, waited: Span) {
-        let confirm = Confirm::of(publish.signature);
-        let good_for = match publish.credit {
-            0 => self.ttl.map_or(REQUEST_TIMEOUT_MS_MAX, |ttl| {
-                u32::try_from(ttl.as_ms().max(1)).unwrap_or(REQUEST_TIMEOUT_MS_MAX)
-            }),
-            ttl_ms => ttl_ms,
-        };
-        let copy = Frame {
-            index: 0,
-            count: if confirm == Confirm::Received {
-                ONE_WAY_CONFIRMED
-            } else {
-                ONE_WAY
-            },
-            credit: 0,
-            left_ms: good_for,
-            ..copy
-        };
-        let sent = self.deliver(handler, copy, waited);
-        match sent {
-            Ok(()) if confirm == Confirm::Accepted => self.answer(publish, Status::Reply, String::new()),
-            Err(error) if confirm == Confirm::Accepted => self.refuse(publish, error.reason()),
-            Ok(()) | Err(_) => {}
-        }
     }
 
     pub(super) fn refuse(&self, frame: &Frame, reason: NoReply) {

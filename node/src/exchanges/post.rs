@@ -111,6 +111,8 @@ pub(super) struct Post {
     pub(super) handlers: AtomicU64,
     pub(super) routed: AtomicU64,
     pub(super) refused: AtomicU64,
+    /// Publishes whose id was known.
+    pub(super) duplicates: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) bindings: AtomicU64,
 }

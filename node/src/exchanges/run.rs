@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use squall_kernel::dedup::DedupWindow;
 use squall_kernel::exchange::{Exchange, ExchangeEffect, ExchangeInput, RequestKey, Signature};
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
@@ -52,6 +53,8 @@ pub(super) struct Running {
     pub(super) tasks: Option<Tasks>,
     /// How long a publish for one handler is good for that names no time.
     pub(super) ttl: Option<Span>,
+    /// Ids of publishes that were passed on, where they are remembered.
+    pub(super) known: Option<DedupWindow>,
     /// What travels in a move, when it is too large for one message.
     pub(super) parts: Option<Parts>,
     pub(super) replicas: Arc<Replicas>,
@@ -101,6 +104,9 @@ impl Running {
             .filter(|pid| has_ended(&registry, *pid))
             .map(|pid| pid.node)
             .collect();
+        if let Some(known) = &mut self.known {
+            known.absorb(now, &state.ids);
+        }
         let there = state.servers.iter().map(|s| (s.pid, s.service_tag.clone()));
         self.attached.extend(there);
         self.step(now, &ExchangeInput::Resume { state }, None);
@@ -213,6 +219,12 @@ impl Running {
         if self.tasks.is_some() {
             let why = format!("the exchange '{}' takes tasks, not requests", self.name);
             return self.answer(&frame, Status::Declined, why);
+        }
+        if self.is_given_up(&frame) {
+            return;
+        }
+        if self.is_known(now, &frame) {
+            return self.answer_known(&frame);
         }
         let lease_until = self.lease_until();
         let routed = self.routed(now, lease_until, &frame);

@@ -37,7 +37,7 @@ pub(super) struct Tasks {
     ttl: Option<Span>,
     scheduler: Option<ExchangeName>,
     /// What travels, once it moves away.
-    pub(super) left: Option<QueueState>,
+    pub(super) left: Option<Box<QueueState>>,
 }
 
 impl Running {
@@ -91,6 +91,7 @@ impl Running {
             },
             not_before: (terms.delay > Span::ZERO).then(|| now + terms.delay),
             deadline: terms.deadline.or(tasks.ttl).map(|left| now + left),
+            patience: now + Span::from_ms(u64::from(frame.left_ms)),
         };
         self.task_step(now, &TaskInput::Submit(submit));
     }

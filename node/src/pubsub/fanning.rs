@@ -27,6 +27,9 @@ impl Running {
     /// At the owner.
     pub(super) fn publish(&mut self, mut frame: Frame, put: Instant) {
         let now = self.context.clock.now();
+        if frame.origin != self.context.node {
+            count(&self.post.figures.brought);
+        }
         if let Err(reason) = self.may_publish(&frame, now) {
             return self.answer(&frame, Status::None(reason), Bytes::new());
         }

@@ -27,6 +27,8 @@ pub struct TableFigures {
     pub downstreams: u64,
     /// Events that came from another node and were taken.
     pub arrived: u64,
+    /// Publishes that came from another node, whatever became of them.
+    pub brought: u64,
 }
 
 #[derive(Default)]
@@ -41,6 +43,7 @@ pub(super) struct Counters {
     pub(super) patterns: AtomicU64,
     pub(super) downstreams: AtomicU64,
     pub(super) arrived: AtomicU64,
+    pub(super) brought: AtomicU64,
     pub(super) asking: AtomicU64,
 }
 
@@ -58,6 +61,7 @@ impl Counters {
             patterns: of(&self.patterns),
             downstreams: of(&self.downstreams),
             arrived: of(&self.arrived),
+            brought: of(&self.brought),
         }
     }
 }

@@ -33,6 +33,7 @@ impl Router {
     pub(super) fn conclude(&self, open: Open, outcome: Outcome) {
         self.ended(open.told, &outcome);
         self.let_go(&open, &outcome);
+        self.publish_given_up(&open, &outcome);
         self.open.fetch_sub(1, Ordering::Relaxed);
         open.stats.count(outcome.status);
         open.stats.end(self.context.clock.now(), open.started);

@@ -38,6 +38,8 @@ pub(super) struct Open {
     pub(super) way: Option<Box<Way>>,
     /// Its number in the journal, where one is kept: every try has another one on the wire.
     pub(super) told: Option<MessageId>,
+    /// A publish that its exchange passed on to one handler, which did not take it.
+    pub(super) given_back: bool,
 }
 
 /// Where a request is.

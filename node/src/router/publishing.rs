@@ -2,14 +2,17 @@
 //!
 //! What does not live here: subscribers and who confirms (`pubsub`).
 
+use bytes::Bytes;
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::MessageId;
 use squall_kernel::keys::Key;
-use squall_kernel::publishing::Confirm;
+use squall_kernel::publishing::{Confirm, GIVEN_BACK, GIVEN_UP};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Pattern;
 
+use super::open::Open;
 use super::{Outcome, Request, Router};
+use crate::wire::lane_key;
 
 impl Router {
     /// What keeps a request from an exchange whose pattern has no place for it, or a publish from one without a good key.
@@ -54,6 +57,30 @@ impl Router {
         }
     }
 
+    /// A publish that came back from the one handler that was to have it, and is not tried again: its id is new again, and may
+    /// be published by whoever hears of this. Where the owner cannot be told, the id is known for as long as any.
+    pub(super) fn publish_given_up(&self, open: &Open, outcome: &Outcome) {
+        let uncertain = [NoReply::Interrupted, NoReply::Timeout].map(Status::None);
+        let certain = matches!(outcome.status, Status::None(_)) && !uncertain.contains(&outcome.status);
+        if !open.given_back || !certain {
+            return;
+        }
+        let registry = self.context.registry();
+        let record = registry.exchanges.get(&open.request.exchange);
+        let Some((owner, epoch)) = record.and_then(|record| Some((record.owner?, record.epoch))) else {
+            return;
+        };
+        let word = Frame {
+            epoch,
+            index: GIVEN_UP,
+            signature: Confirm::None.number(),
+            payload: Bytes::new(),
+            ..self.frame(open, self.table.next_id())
+        };
+        let key = lane_key(open.request.exchange, open.request.from.serial);
+        let _known_for_longer = self.context.wire.frame(owner, key, word);
+    }
+
     /// A publish that no owner took goes to the subscribers on this node, and is said to be degraded.
     pub(super) fn published_here(&self, request: &Request, reason: NoReply) -> NoReply {
         if request.publish.is_none() || !reason.may_be_sent_again() {
@@ -69,7 +96,7 @@ impl Router {
             payload: request.payload.clone(),
             kind: Kind::Event,
             signature: Confirm::None.number(),
-            ..head(request)
+            ..head(request, false)
         };
         if self.context.wire.publish_here(event) {
             NoReply::Degraded
@@ -80,9 +107,10 @@ impl Router {
 }
 
 /// A frame of the right kind, with what a publish or a task carries beside its payload and tags.
-pub(super) fn head(request: &Request) -> Frame {
+pub(super) fn head(request: &Request, given_back: bool) -> Frame {
     match request.publish {
         Some(publish) => Frame {
+            index: if given_back { GIVEN_BACK } else { 0 },
             signature: publish.confirm.number(),
             credit: publish.ttl_ms,
             priority: publish.priority,
@@ -103,7 +131,13 @@ pub(super) fn head(request: &Request) -> Frame {
 /// True when the owner took a publish with an id, and the only node that should get it did not: sent again it would be taken
 /// for known, and confirmed although nobody has it.
 pub(super) fn was_taken(request: &Request, frame: &Frame) -> bool {
-    request.publish.is_some() && !request.tags.request.is_empty() && frame.index > 0
+    request.publish.is_some() && !request.tags.request.is_empty() && frame.index > 0 && frame.count > 0
+}
+
+/// True for the refusal of a publish that was passed on to one handler: its id is known to the owner now, and nobody has it.
+pub(super) fn was_given_back(request: &Request, frame: &Frame) -> bool {
+    let place = (frame.index, frame.count);
+    request.publish.is_some() && place == (GIVEN_BACK, 0) && matches!(frame.status, Status::None(_))
 }
 
 pub(super) fn is_unconfirmed(request: &Request) -> bool {

@@ -207,6 +207,7 @@ impl Router {
             Some(exchange) => {
                 open.hops += 1;
                 open.request.exchange = exchange;
+                open.given_back = false;
                 let unfit = self.misplaced(&open.request);
                 return match unfit.or_else(|| self.out_of_terms(&open.request)) {
                     Some(why) => self.decline(open, frame, &why),

@@ -2,7 +2,7 @@
 
 use squall_kernel::id::ExchangeName;
 use squall_kernel::registry::Introduction;
-use squall_kernel::tasks::Scheduling;
+use squall_kernel::tasks::{Overflow, Scheduling};
 use squall_proto::v1;
 
 use crate::data::DataPlane;
@@ -27,7 +27,7 @@ pub(super) fn of(
         incarnation: me.incarnation.0,
         accepted: deliveries.accepted,
         fenced: deliveries.fenced,
-        mailboxes: Some(mailboxes(deliveries.mailboxes)),
+        mailboxes: Some(mailboxes(deliveries.mailboxes, here.map(|owned| owned.overflow))),
         owner: here.is_some(),
         handlers: here.map_or(0, |owned| owned.handlers),
         bindings: here.map_or(0, |owned| owned.bindings),
@@ -38,7 +38,7 @@ pub(super) fn of(
         events_sent: table.sent,
         patterns: table.patterns,
         published: table.published,
-        duplicates: table.duplicates,
+        duplicates: table.duplicates + here.map_or(0, |owned| owned.duplicates),
         delivered: table.delivered,
         ..v1::ExchangeFiguresResponse::default()
     };
@@ -60,12 +60,14 @@ pub(super) fn of(
     })
 }
 
-fn mailboxes(did: MailboxStats) -> v1::MailboxFigures {
+/// Mailboxes of handlers and subscribers, and the queue of tasks where it is here.
+fn mailboxes(did: MailboxStats, queue: Option<Overflow>) -> v1::MailboxFigures {
+    let queue = queue.unwrap_or_default();
     v1::MailboxFigures {
-        rejected: did.rejected,
-        dropped: did.dropped,
-        expired: did.expired,
-        held: did.held,
+        rejected: did.rejected + queue.rejected,
+        dropped: did.dropped + queue.dropped,
+        expired: did.expired + queue.expired,
+        held: did.held + queue.held,
     }
 }
 

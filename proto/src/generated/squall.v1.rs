@@ -3212,11 +3212,11 @@ pub struct DeclareExchangeRequest {
 /// for the exchange's pattern is refused.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExchangeSettings {
-    /// Messages that wait for one handler or subscriber at most; 0 for 4096. Refused for tasks.
+    /// Messages that wait for one handler or subscriber at most; 0 for 4096. With tasks, how many may be open; 0 for 100000,
+    /// which is the most.
     #[prost(uint32, tag = "1")]
     pub mailbox: u32,
-    /// What a full mailbox does with one more: "reject", "drop-oldest" or "block"; empty for "reject". Others
-    /// are refused for tasks.
+    /// What a full mailbox or queue does with one more: "reject", "drop-oldest" or "block"; empty for "reject".
     #[prost(string, tag = "2")]
     pub when_full: ::prost::alloc::string::String,
     /// Milliseconds that a publish is good for when it does not say, and the deadline of a task that names none; 0 for
@@ -3224,7 +3224,7 @@ pub struct ExchangeSettings {
     #[prost(uint64, tag = "3")]
     pub ttl_ms: u64,
     /// Milliseconds that a publisher's or submitter's own message id is remembered; 0 for not at all with publishes, for
-    /// 300000 with tasks. Refused for requests and inverted publish-subscribe.
+    /// 300000 with tasks. Refused for requests.
     #[prost(uint64, tag = "4")]
     pub dedup_ms: u64,
     /// Milliseconds that a worker may keep a task without a word; 0 for 30000.
@@ -3496,7 +3496,7 @@ pub struct ExchangeFiguresResponse {
     /// Tasks: what became of questions to the scheduler, since the node owns the exchange; not set elsewhere.
     #[prost(message, optional, tag = "22")]
     pub scheduler: ::core::option::Option<SchedulerFigures>,
-    /// What mailboxes of handlers and subscribers at the answering node did.
+    /// What mailboxes of handlers and subscribers at the answering node did, and the queue of tasks that it owns.
     #[prost(message, optional, tag = "23")]
     pub mailboxes: ::core::option::Option<MailboxFigures>,
     /// Publish-subscribe: different patterns known to the answering node, of its subscribers and of the nodes it serves.
@@ -3505,7 +3505,7 @@ pub struct ExchangeFiguresResponse {
     /// Publish-subscribe: publishes that the answering node took as owner.
     #[prost(uint64, tag = "25")]
     pub published: u64,
-    /// Publish-subscribe: of those, publishes whose id was known, and that went no further.
+    /// Publish-subscribe, inverted too: publishes whose id was known, and that went no further.
     #[prost(uint64, tag = "26")]
     pub duplicates: u64,
     /// Publish-subscribe: copies put into mailboxes of subscribers at the answering node.

@@ -16,6 +16,8 @@ use super::super::values::counted;
 pub(super) enum Flow {
     /// Requests: handlers, which all exchanges tell.
     Requests,
+    /// Publishes for one handler each: how many had a known id.
+    Inverted(u64),
     /// Publishes, added up over the nodes that answer.
     Publishes(Publishes),
     /// Tasks; none where the owner does not answer.
@@ -38,6 +40,9 @@ impl Flow {
         match Pattern::parse(&exchange.pattern) {
             Some(Pattern::PublishSubscribe) => Self::Publishes(publishes(&exchange.owner, figures)),
             Some(Pattern::Task) => Self::Tasks(None),
+            Some(Pattern::InvertedPublishSubscribe) => {
+                Self::Inverted(figures.values().map(|at_node| at_node.passed.duplicates).sum())
+            }
             _ => Self::Requests,
         }
     }
@@ -45,6 +50,7 @@ impl Flow {
     pub(super) fn tell(&self, document: &mut Value) {
         match self {
             Self::Requests => {}
+            Self::Inverted(duplicates) => document["publishes"] = json!({ "duplicates": duplicates }),
             Self::Publishes(told) => {
                 document["publishes"] = json!({
                     "subscribers": told.all.subscribers,
@@ -64,6 +70,7 @@ impl Flow {
         let row = |name: &str, text: String| [name.to_owned(), text];
         match self {
             Self::Requests => Vec::new(),
+            Self::Inverted(duplicates) => vec![row("publishes", format!("{duplicates} with a known id"))],
             Self::Publishes(told) => vec![
                 row("subscribers", subscribers(told)),
                 row("publishes", published(told.all)),
@@ -170,6 +177,23 @@ mod tests {
         assert_eq!(document["publishes"]["delivered"], 3);
         let silent = Flow::of(&exchange(Pattern::PublishSubscribe), &BTreeMap::new());
         assert!(silent.rows()[0][1].ends_with("its owner does not answer"));
+    }
+
+    #[test]
+    fn of_publishes_for_one_handler_known_ids_are_told() {
+        let at = |duplicates| Figures {
+            passed: PassedFigures {
+                duplicates,
+                ..PassedFigures::default()
+            },
+            ..Figures::default()
+        };
+        let figures = [("a", at(2)), ("b", at(1))].map(|(name, at)| (name.to_owned(), at));
+        let flow = Flow::of(&exchange(Pattern::InvertedPublishSubscribe), &figures.into());
+        assert_eq!(flow.rows()[0][1], "3 with a known id");
+        let mut document = json!({});
+        flow.tell(&mut document);
+        assert_eq!(document["publishes"]["duplicates"], 3);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! What does not live here: the same for programs (`document`).
 
 use squall_client::operator::{MailboxFigures, OwnedFigures};
+use squall_kernel::registry::Pattern;
 use squall_proto::v1::{ExchangeInfo, ExchangeSettings};
 
 use super::super::values::{self, columns, counted};
@@ -53,9 +54,10 @@ fn handlers(owned: Option<OwnedFigures>) -> String {
 }
 
 /// How large mailboxes are, what a full one does, and what they did.
-fn told_of(settings: &ExchangeSettings, did: MailboxFigures) -> String {
+fn told_of(settings: &ExchangeSettings, tasks: bool, did: MailboxFigures) -> String {
     let bound = match settings.mailbox {
         0 => String::new(),
+        n if tasks => format!("{}, ", counted(n, "open task", "open tasks")),
         n => format!("{}, ", counted(n, "message", "messages")),
     };
     let when_full = match settings.when_full.as_str() {
@@ -174,7 +176,9 @@ pub(super) fn full(
         ],
     ];
     let settings = e.settings.clone().unwrap_or_default();
-    rows.push(["mailboxes".into(), told_of(&settings, mailboxes)]);
+    let tasks = Pattern::parse(&e.pattern) == Some(Pattern::Task);
+    let bounded = if tasks { "queue" } else { "mailboxes" };
+    rows.push([bounded.into(), told_of(&settings, tasks, mailboxes)]);
     rows.extend(settings::rows(e, &settings));
     if !settings.middleware.is_empty() {
         rows.push(["middleware".into(), or_dash(&settings.middleware.join(", "))]);
@@ -320,6 +324,12 @@ mod tests {
         let told =
             "7 messages, drop-oldest when full; turned away 1, dropped 2, out of time 3, held back 4\n";
         assert!(text.contains(told), "{text}");
+        let queue = ExchangeInfo {
+            pattern: "task".into(),
+            ..bounded.clone()
+        };
+        let text = full(&queue, None, &[], did);
+        assert!(text.contains("7 open tasks, drop-oldest when full; "), "{text}");
         let document = object_in_full(&bounded, None, &[], did);
         assert_eq!(
             (&document["mailboxes"]["bound"], &document["mailboxes"]["held"]),

@@ -32,7 +32,7 @@ impl Host {
         state.tasks = tasks.and_then(|tasks| tasks.left.clone());
         self.departing
             .insert(exchange, (Epoch(epoch.0 + 1), state.clone()));
-        if state.tasks.is_some() {
+        if state.is_large() {
             return self.send_parts(to, exchange, epoch, &Parts::of(&state));
         }
         let message = PeerMessage::MoveState {

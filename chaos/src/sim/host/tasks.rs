@@ -37,7 +37,7 @@ pub(super) struct Tasks {
     /// How long a task is good for that does not say.
     ttl: Option<Span>,
     /// What travels, once it moves away.
-    pub(super) left: Option<QueueState>,
+    pub(super) left: Option<Box<QueueState>>,
     /// When it wants to be looked at.
     look: Option<Instant>,
     /// Who has a second copy, as was told last.
@@ -67,6 +67,7 @@ fn config(node: NodeId, record: &ExchangeRecord) -> TaskConfig {
         unique_for: settings.dedup.unwrap_or(TASK_UNIQUE_FOR_DEFAULT),
         dead_letter: settings.dead_letter.clone(),
         scheduler: false,
+        bound: settings.bound(),
     }
 }
 
@@ -81,7 +82,7 @@ impl Host {
         &mut self,
         now: Instant,
         record: &ExchangeRecord,
-        state: Option<QueueState>,
+        state: Option<Box<QueueState>>,
         kept: Option<TaskQueue>,
     ) -> Option<Tasks> {
         // A copy here is out of date from now on, whoever is the backup.
@@ -91,7 +92,8 @@ impl Host {
         }
         let config = config(self.id(), record);
         let epoch = record.epoch;
-        let state = state.or_else(|| kept.map(|mut queue| queue.leave(now)));
+        let kept = kept.map(|mut queue| queue.leave(now));
+        let state = state.map(|state| *state).or(kept);
         let (queue, from) = match (state, replica) {
             (Some(state), _) => (TaskQueue::from_state(config, now, state), QueueFrom::Move),
             (None, Some(replica)) => (TaskQueue::from_replica(config, now, replica), QueueFrom::Copy),
@@ -134,9 +136,11 @@ impl Host {
         let Some(tasks) = self.tasks(id).filter(|tasks| tasks.left.is_none()) else {
             return;
         };
-        tasks.left = Some(tasks.queue.leave(now));
+        tasks.left = Some(Box::new(tasks.queue.leave(now)));
         let replica = tasks.queue.clone().into_replica();
         self.keep_copy(id, replica);
+        // Whoever is held back for want of room goes to the next owner.
+        self.task_step(now, id, &TaskInput::Tick);
     }
 
     pub(super) fn take_submit(&mut self, now: Instant, frame: &Frame) {
@@ -170,6 +174,7 @@ impl Host {
             },
             not_before: (terms.delay > Span::ZERO).then(|| now + terms.delay),
             deadline: terms.deadline.or(tasks.ttl).map(|left| now + left),
+            patience: now + Span::from_ms(u64::from(frame.left_ms)),
         };
         self.task_step(now, frame.exchange, &TaskInput::Submit(submit));
     }

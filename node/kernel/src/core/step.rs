@@ -38,10 +38,6 @@ pub struct MetaView {
 
 /// What happens to a node's control side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one input exists at a time; a box would cost an allocation a heartbeat"
-)]
 pub enum CoreInput {
     /// A timer that was due at `due` fires.
     Tick {

@@ -74,8 +74,9 @@ impl Exchange {
                 self.bindings.all()
             },
             awaited: self.awaited.iter().copied().collect(),
-            // The queue stands beside this machine: whoever runs both adds it.
+            // The queue and the ids stand beside this machine: whoever runs them adds them.
             tasks: None,
+            ids: crate::dedup::DedupState::default(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! What an exchange's owner hands over when the exchange moves, and how it is cut up where it is larger than a message: the
-//! queue of an exchange with tasks may be.
+//! queue of an exchange with tasks may be, and so may the ids of publishes.
 //!
 //! What does not live here: sending it, and when (the shell); what the next owner makes of it (`exchange`).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{PeerMessage, Server, parse};
+use crate::dedup::DedupState;
 use crate::exchange::{RequestKey, Signature};
 use crate::id::{Epoch, ExchangeId, NodeId, Pid};
 use crate::limits::{SNAPSHOT_CHUNK_BYTES, TASK_BYTES_MAX};
@@ -38,7 +40,17 @@ pub struct MoveState {
     /// Nodes that have not told of all their handlers yet.
     pub awaited: Vec<NodeId>,
     /// The queue of an exchange with tasks.
-    pub tasks: Option<QueueState>,
+    pub tasks: Option<Box<QueueState>>,
+    /// Ids of publishes that were passed on, where they are remembered.
+    pub ids: DedupState,
+}
+
+impl MoveState {
+    /// True when it may be larger than a message, so that it travels in parts.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.tasks.is_some() || !self.ids.ids.is_empty()
+    }
 }
 
 /// A request that was passed on, on its way to the next owner.

@@ -12,14 +12,15 @@ use super::{Pattern, Refused};
 use crate::id::ExchangeName;
 use crate::limits;
 use crate::order::WhenFull;
+use crate::tasks::Bound;
 use crate::time::Span;
 
 /// Settings of an exchange, fixed by its declaration. Each has a default that means "as if nothing was said".
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Settings {
-    /// Messages that wait for one handler or subscriber at most; none for the default.
+    /// Messages that wait for one handler or subscriber at most, and open tasks of a queue; none for the default.
     pub mailbox: Option<u32>,
-    /// What a full mailbox does with one more.
+    /// What a full mailbox or queue does with one more.
     pub when_full: WhenFull,
     /// How long a publish is good for when it does not say, and the deadline of a task that names none; none for ever.
     pub ttl: Option<Span>,
@@ -80,15 +81,8 @@ impl Settings {
                     "ttl and dedup are for publishes and tasks: a request has its requester's timeout",
                 );
             }
-            Pattern::InvertedPublishSubscribe if self.dedup.is_some() => {
-                return wrong(
-                    "dedup is for publishes to subscribers and for tasks: these are passed on unseen",
-                );
-            }
-            Pattern::Task if self.mailbox.is_some() || self.when_full != WhenFull::default() => {
-                return wrong(
-                    "mailbox and when-full are not for tasks: workers take as many as their credit says",
-                );
+            Pattern::Task if self.mailbox.is_some_and(|n| n as usize > limits::TASKS_MAX) => {
+                return wrong("a queue holds 100000 open tasks at most: leave mailbox out, or say less");
             }
             _ => {}
         }
@@ -99,6 +93,16 @@ impl Settings {
             return wrong("middleware is for request-response only");
         }
         Ok(())
+    }
+
+    /// How many tasks may be open where the exchange has tasks, and what becomes of one more.
+    #[must_use]
+    pub fn bound(&self) -> Bound {
+        let most = self.mailbox.map_or(limits::TASKS_MAX, |n| n as usize);
+        Bound {
+            tasks: most.min(limits::TASKS_MAX),
+            when_full: self.when_full,
+        }
     }
 
     /// What differs between these, which an exchange has, and those that are wanted: which of them, what each is, and what
@@ -192,15 +196,17 @@ mod tests {
             when_full: WhenFull::Block,
             ..Settings::default()
         };
+        let crowd = Settings {
+            mailbox: Some(100_001),
+            ..Settings::default()
+        };
         let own = ExchangeName::new("x").expect("a good name");
-        let takes = |pattern| [&ttl, &dedup, &mailbox, &block].map(|s| s.check(&own, pattern).is_ok());
-        assert_eq!(takes(Pattern::RequestResponse), [false, false, true, true]);
-        assert_eq!(takes(Pattern::PublishSubscribe), [true, true, true, true]);
-        assert_eq!(
-            takes(Pattern::InvertedPublishSubscribe),
-            [true, false, true, true]
-        );
-        assert_eq!(takes(Pattern::Task), [true, true, false, false]);
+        let takes =
+            |pattern| [&ttl, &dedup, &mailbox, &block, &crowd].map(|s| s.check(&own, pattern).is_ok());
+        assert_eq!(takes(Pattern::RequestResponse), [false, false, true, true, true]);
+        assert_eq!(takes(Pattern::PublishSubscribe), [true; 5]);
+        assert_eq!(takes(Pattern::InvertedPublishSubscribe), [true; 5]);
+        assert_eq!(takes(Pattern::Task), [true, true, true, true, false]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ impl TaskQueue {
     /// After every input, with the right to act.
     pub(super) fn drive(&mut self, right: &Right, now: Instant, out: &mut Vec<TaskEffect>) {
         self.end_what_is_over(now);
+        self.let_in(right, now, out);
         self.line.wake(now);
         self.pool.wake(now);
         self.give_out(right, now, out);

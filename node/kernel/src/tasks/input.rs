@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Answer, Spec};
 use super::number::{LeaseNo, TaskId};
+use super::room::Bound;
 use super::scheduling::Chosen;
 use crate::exchange::RequestKey;
 use crate::id::{Epoch, ExchangeId, ExchangeName, NodeId, Pid};
@@ -38,6 +39,8 @@ pub struct TaskConfig {
     pub dead_letter: Option<ExchangeName>,
     /// A scheduler says which worker gets a task.
     pub scheduler: bool,
+    /// How many tasks may be open, and what becomes of one more.
+    pub bound: Bound,
 }
 
 /// What happens to a queue.
@@ -145,6 +148,8 @@ pub struct Submit {
     pub not_before: Option<Instant>,
     /// At that it is a dead letter.
     pub deadline: Option<Instant>,
+    /// So long its submitter waits for an answer.
+    pub patience: Instant,
 }
 
 /// Who else holds the tasks, by the registry.

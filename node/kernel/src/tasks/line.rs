@@ -47,6 +47,8 @@ pub(super) struct Line {
     ready: BTreeMap<Bytes, BTreeSet<Rank>>,
     later: BTreeSet<(Instant, TaskId)>,
     asked: BTreeSet<(Instant, TaskId)>,
+    /// Tasks that no worker has in hand, whatever they wait for.
+    waiting: BTreeSet<(Priority, TaskId)>,
     leases: BTreeSet<(Instant, TaskId)>,
     deadlines: BTreeSet<(Instant, TaskId)>,
     /// Open tasks of each key, where they go one after the other.
@@ -61,6 +63,7 @@ impl Line {
             ready: BTreeMap::new(),
             later: BTreeSet::new(),
             asked: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             leases: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             keys: BTreeMap::new(),
@@ -113,6 +116,9 @@ impl Line {
     }
 
     fn put_in(&mut self, id: TaskId, place: Place) {
+        if !matches!(place.spot, Spot::Out(_)) {
+            self.waiting.insert((place.rank.0.0, id));
+        }
         match place.spot {
             Spot::Ready => {
                 self.ready
@@ -139,6 +145,7 @@ impl Line {
 
     fn take_out(&mut self, id: TaskId) -> Option<Bytes> {
         let place = self.places.remove(&id)?;
+        self.waiting.remove(&(place.rank.0.0, id));
         match place.spot {
             Spot::Ready => {
                 if let Some(ready) = self.ready.get_mut(&place.tag) {
@@ -184,6 +191,12 @@ impl Line {
             pool.groups_with_room().filter_map(first).min()
         };
         rank.map(|(_, id)| id)
+    }
+
+    /// The task that makes room for one of that priority: of those that nobody has in hand the oldest of the lowest priority.
+    pub(super) fn first_to_go(&self, priority: Priority) -> Option<TaskId> {
+        let (lowest, id) = self.waiting.first().copied()?;
+        (lowest <= priority).then_some(id)
     }
 
     /// Tasks whose time has come may be leased.

@@ -35,6 +35,7 @@ pub(super) fn config(node: NodeId, epoch: u64) -> TaskConfig {
         unique_for: Span::from_ms(5000),
         dead_letter: None,
         scheduler: false,
+        bound: Bound::default(),
     }
 }
 
@@ -52,6 +53,7 @@ pub(super) fn submit(message: u64, epoch: u64) -> Submit {
         },
         not_before: None,
         deadline: None,
+        patience: Instant(u64::MAX),
     }
 }
 

@@ -98,9 +98,9 @@ impl Store {
         self.dead.iter()
     }
 
-    /// A task of that size finds room.
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.open.len() < limits::TASKS_MAX && self.open_bytes + bytes <= limits::TASK_BYTES_MAX
+    /// A task of that size finds room, where so many may be open.
+    pub(super) fn has_room(&self, bytes: usize, tasks: usize) -> bool {
+        self.open.len() < tasks.min(limits::TASKS_MAX) && self.open_bytes + bytes <= limits::TASK_BYTES_MAX
     }
 
     /// The task that a submit with that unique text means.

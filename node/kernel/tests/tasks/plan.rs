@@ -1,7 +1,8 @@
 //! What a run draws.
 
 use proptest::prelude::*;
-use squall_kernel::tasks::Retry;
+use squall_kernel::order::WhenFull;
+use squall_kernel::tasks::{Bound, Retry};
 use squall_kernel::time::Span;
 
 use super::world::{BROKERS, Op, Shape, WORKERS};
@@ -64,10 +65,16 @@ fn trouble(disasters: bool) -> impl Strategy<Value = Op> {
 
 /// A kind of exchange.
 pub(crate) fn shape() -> impl Strategy<Value = Shape> {
-    any::<[bool; 3]>().prop_map(|[ordered, scheduler, forwards]| Shape {
+    let tight = (1usize..6, 0..WhenFull::ALL.len()).prop_map(|(tasks, policy)| Bound {
+        tasks,
+        when_full: WhenFull::ALL[policy],
+    });
+    let bound = prop_oneof![Just(Bound::default()), tight];
+    (any::<[bool; 3]>(), bound).prop_map(|([ordered, scheduler, forwards], bound)| Shape {
         ordered,
         scheduler,
         forwards,
+        bound,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{NodeId, Pid};
 use squall_kernel::tasks::{Delivery, LeaseNo, SettleResult, TaskEffect, TaskId, TaskQueue};
 
@@ -14,7 +15,8 @@ impl World {
         }
         match effect {
             TaskEffect::Replicate { batch, .. } => self.batches.push_back(batch),
-            TaskEffect::Accepted { task, .. } => {
+            TaskEffect::Accepted { task, submitter, .. } => {
+                self.answered(submitter)?;
                 self.acknowledged.insert(task);
             }
             TaskEffect::Deliver(delivery) => self.delivered(delivery)?,
@@ -32,10 +34,20 @@ impl World {
             }
             TaskEffect::Lost { .. } if self.disasters == 0 => return Err(effect.to_string()),
             TaskEffect::ScheduleAsk(ask) => self.asked.push(ask.task),
+            TaskEffect::Refused { submitter, .. } => self.answered(submitter)?,
             // A worker that does not stop is the harder case.
-            TaskEffect::Refused { .. } | TaskEffect::Lost { .. } | TaskEffect::LeaseEnded { .. } => {}
+            TaskEffect::Lost { .. } | TaskEffect::LeaseEnded { .. } => {}
         }
         Ok(())
+    }
+
+    /// Nobody is told twice what became of a submit.
+    fn answered(&mut self, submitter: RequestKey) -> Result<(), Broken> {
+        if self.answered.insert(submitter) {
+            Ok(())
+        } else {
+            Err(format!("{submitter} is answered twice"))
+        }
     }
 
     fn delivered(&mut self, delivery: Delivery) -> Result<(), Broken> {

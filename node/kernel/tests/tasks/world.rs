@@ -15,8 +15,8 @@ use bytes::Bytes;
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, MessageId, NodeId, Pid};
 use squall_kernel::tasks::{
-    Answer, Backup, Batch, Chosen, Delivery, LeaseNo, Priority, Retry, Spec, Submit, TaskConfig, TaskId,
-    TaskInput, TaskQueue, TaskReplica,
+    Answer, Backup, Batch, Bound, Chosen, Delivery, LeaseNo, Priority, Retry, Spec, Submit, TaskConfig,
+    TaskId, TaskInput, TaskQueue, TaskReplica,
 };
 use squall_kernel::time::{Instant, Span};
 
@@ -76,6 +76,7 @@ pub(crate) struct Shape {
     pub(crate) ordered: bool,
     pub(crate) scheduler: bool,
     pub(crate) forwards: bool,
+    pub(crate) bound: Bound,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +104,8 @@ pub(crate) struct World {
     messages: u64,
     /// Copies lost since every acknowledged task was last at two nodes.
     losses: u32,
+    /// Submits of which somebody was told what became of them.
+    answered: BTreeSet<RequestKey>,
     acknowledged: BTreeSet<TaskId>,
     completed: BTreeMap<TaskId, LeaseNo>,
     dead: BTreeSet<TaskId>,
@@ -133,6 +136,7 @@ fn config(node: NodeId, epoch: u64, shape: Shape) -> TaskConfig {
             .forwards
             .then(|| ExchangeName::new("morgue").expect("a name")),
         scheduler: shape.scheduler,
+        bound: shape.bound,
     }
 }
 
@@ -157,6 +161,7 @@ impl World {
             right: true,
             messages: 0,
             losses: 1,
+            answered: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
             completed: BTreeMap::new(),
             dead: BTreeSet::new(),
@@ -269,6 +274,7 @@ impl World {
             },
             not_before: wait_ms.map(|ms| self.now + Span::from_ms(ms)),
             deadline: deadline_ms.map(|ms| self.now + Span::from_ms(ms)),
+            patience: self.now + Span::from_ms(3000),
         };
         self.step(&TaskInput::Submit(submit))
     }
@@ -370,7 +376,11 @@ impl World {
             }
             while self.pass()? {}
             let view = self.queue.view();
-            if view.doubled && view.open == 0 && view.pending == 0 && self.in_hand().is_empty() {
+            if view.doubled
+                && view.open + self.queue.held() == 0
+                && view.pending == 0
+                && self.in_hand().is_empty()
+            {
                 return self.judge();
             }
             self.advance(600)?;

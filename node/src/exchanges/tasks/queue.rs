@@ -51,7 +51,7 @@ impl Exchanges {
         &self,
         record: &ExchangeRecord,
         now: Instant,
-        state: Option<QueueState>,
+        state: Option<Box<QueueState>>,
         kept: Option<TaskQueue>,
     ) -> Option<Tasks> {
         // A copy here is out of date from now on, whoever is the backup.
@@ -60,7 +60,9 @@ impl Exchanges {
             return None;
         }
         let config = config(&self.context, record);
-        let state = state.or_else(|| kept.map(|mut queue| queue.leave(now)));
+        let state = state
+            .map(|state| *state)
+            .or_else(|| kept.map(|mut queue| queue.leave(now)));
         let queue = match (state, replica) {
             (Some(state), _) => TaskQueue::from_state(config, now, state),
             (None, Some(replica)) => TaskQueue::from_replica(config, now, replica),
@@ -117,11 +119,12 @@ impl Running {
         let Some(tasks) = self.tasks.as_mut().filter(|tasks| tasks.left.is_none()) else {
             return;
         };
-        let mut queue = tasks.queue.lock();
-        if let Some(queue) = queue.as_mut() {
-            tasks.left = Some(queue.leave(now));
+        if let Some(queue) = tasks.queue.lock().as_mut() {
+            tasks.left = Some(Box::new(queue.leave(now)));
             self.replicas.keep(self.id, queue.clone().into_replica());
         }
+        // Whoever is held back for want of room goes to the next owner.
+        self.task_step(now, &TaskInput::Tick);
     }
 }
 
@@ -138,6 +141,7 @@ fn config(context: &DataContext, record: &ExchangeRecord) -> TaskConfig {
         unique_for: settings.dedup.unwrap_or(TASK_UNIQUE_FOR_DEFAULT),
         dead_letter: settings.dead_letter.clone(),
         scheduler: settings.scheduler.is_some(),
+        bound: settings.bound(),
     }
 }
 
