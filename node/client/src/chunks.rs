@@ -75,12 +75,30 @@ impl Client {
     /// # Errors
     /// [`RequestError`] when it cannot be sent; how it ends comes through [`Chunks::next`].
     ///
-    /// ```no_run
-    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::RequestError> {
+    /// ```
+    /// # use squall_client::{Answer, Delivery, Handler};
+    /// # struct Report;
+    /// # impl Handler for Report {
+    /// #     async fn handle(&mut self, delivery: Delivery) -> Answer {
+    /// #         let mut chunks = delivery.chunks().expect("it takes chunks");
+    /// #         for part in ["sun, ", "rain, "] {
+    /// #             chunks.send(part).await.expect("it waits for them");
+    /// #         }
+    /// #         Answer::Reply("the end".into())
+    /// #     }
+    /// # }
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut scene = scene::Scene::with("reports", "request-response", "round-robin").await;
+    /// # let client = scene.client.clone();
+    /// # scene.attach("reports", Report).await;
     /// let mut chunks = client.request_chunked("reports", "2026", 16, Default::default()).await?;
+    /// let mut report = Vec::new();
     /// while let Some(chunk) = chunks.next().await {
-    ///     println!("{:?}", chunk?.payload);
+    ///     report.extend_from_slice(&chunk?.payload);
     /// }
+    /// assert_eq!(report, b"sun, rain, the end");
     /// # Ok(())
     /// # }
     /// ```
@@ -100,14 +118,29 @@ impl Client {
     /// # Errors
     /// [`RequestError`].
     ///
-    /// ```no_run
-    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::RequestError> {
+    /// ```
+    /// # use squall_client::{Delivery, Handler};
+    /// # struct Report;
+    /// # impl Handler for Report {
+    /// #     async fn handle(&mut self, delivery: Delivery) -> squall_client::Answer {
+    /// #         let year = delivery.ask("which year?").await.expect("answered");
+    /// #         let year = String::from_utf8_lossy(&year);
+    /// #         squall_client::Answer::Reply(format!("all of {year}").into())
+    /// #     }
+    /// # }
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut scene = scene::Scene::with("reports", "request-response", "round-robin").await;
+    /// # let client = scene.client.clone();
+    /// # scene.attach("reports", Report).await;
     /// use squall_client::Answer;
     ///
     /// let answer = |question| async move {
     ///     if question == "which year?" { Answer::Reply("2026".into()) } else { Answer::Decline("no idea".into()) }
     /// };
     /// let reply = client.request_answering("reports", "all", Default::default(), answer).await?;
+    /// assert_eq!(reply.payload, "all of 2026");
     /// # Ok(())
     /// # }
     /// ```

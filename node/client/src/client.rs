@@ -104,15 +104,21 @@ impl Client {
     /// # Errors
     /// [`RequestError`]: every request ends in exactly one of its outcomes, or with a reply.
     ///
-    /// ```no_run
-    /// # async fn run(client: squall_client::Client) {
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut scene = scene::Scene::with("orders", "request-response", "round-robin").await;
+    /// # let client = scene.client.clone();
+    /// # scene.answer("orders", "in the oven").await;
     /// use squall_client::{RequestError, RequestOptions};
     ///
     /// match client.request("orders", "one pizza", RequestOptions::default()).await {
-    ///     Ok(reply) => println!("{} bytes", reply.payload.len()),
+    ///     Ok(reply) => assert_eq!(reply.payload, "in the oven"),
     ///     Err(RequestError::Interrupted) => println!("ordered, or not: ask before you order again"),
-    ///     Err(other) => println!("{other}"),
+    ///     Err(other) => return Err(other.into()),
     /// }
+    /// # Ok(())
     /// # }
     /// ```
     pub async fn request(
@@ -131,13 +137,23 @@ impl Client {
     /// # Errors
     /// [`RequestError`] when it cannot be sent; outcomes come through [`Replies::next`].
     ///
-    /// ```no_run
-    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::RequestError> {
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut scene = scene::Scene::with("stock", "request-response", "default").await;
+    /// # let client = scene.client.clone();
+    /// # scene.answer("stock", "none").await;
+    /// # scene.answer("stock", "a basket").await;
     /// let mut replies = client.request_many("stock", "apples?", Default::default()).await?;
+    /// let mut said = Vec::new();
     /// while let Some(reply) = replies.next().await {
     ///     let reply = reply?;
     ///     println!("{} of {}: {:?}", reply.index, reply.count, reply.payload);
+    ///     said.push(reply.payload);
     /// }
+    /// said.sort();
+    /// assert_eq!(said, ["a basket", "none"]);
     /// # Ok(())
     /// # }
     /// ```
@@ -158,13 +174,18 @@ impl Client {
     /// # Errors
     /// [`PublishError`]; with [`Confirm::None`](crate::Confirm::None) only what is known before it is sent.
     ///
-    /// ```no_run
-    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::PublishError> {
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scene = scene::Scene::with("news", "publish-subscribe", "default").await;
+    /// # let client = scene.client.clone();
+    /// # let _subscribed = client.subscribe("news", ["weather.*"], Default::default()).await?;
     /// use squall_client::{Confirm, PublishOptions};
     ///
     /// let options = PublishOptions { confirm: Confirm::Received, ..PublishOptions::default() };
     /// let receipt = client.publish("news", "weather.north", "rain", options).await?;
-    /// println!("{} nodes with subscribers have it", receipt.nodes);
+    /// assert_eq!(receipt.nodes, 1, "nodes with subscribers, all of which have it");
     /// # Ok(())
     /// # }
     /// ```
@@ -184,12 +205,16 @@ impl Client {
     /// # Errors
     /// [`SubscribeError`] when a pattern is none, or the node refuses.
     ///
-    /// ```no_run
-    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::SubscribeError> {
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scene = scene::Scene::with("news", "publish-subscribe", "default").await;
+    /// # let client = scene.client.clone();
     /// let mut news = client.subscribe("news", ["weather.#", "sport.*"], Default::default()).await?;
-    /// while let Some(event) = news.next().await {
-    ///     println!("{}: {} bytes", event.key, event.payload.len());
-    /// }
+    /// client.publish("news", "weather.north.coast", "rain", Default::default()).await?;
+    /// let event = news.next().await.expect("as long as the client stands");
+    /// assert_eq!((event.key.as_str(), &event.payload[..]), ("weather.north.coast", &b"rain"[..]));
     /// # Ok(())
     /// # }
     /// ```
@@ -209,7 +234,7 @@ impl Client {
     /// # Errors
     /// [`AttachError`] when the exchange is unknown or unavailable for longer than [`AttachOptions::wait`].
     ///
-    /// ```no_run
+    /// ```
     /// use squall_client::{Answer, AttachOptions, Client, Delivery, Handler, Notice};
     ///
     /// struct Echo;
@@ -224,8 +249,14 @@ impl Client {
     ///     }
     /// }
     ///
-    /// # async fn run(client: Client) -> Result<(), squall_client::AttachError> {
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scene = scene::Scene::with("users", "request-response", "round-robin").await;
+    /// # let client = scene.client.clone();
     /// let attachment = client.attach("users", AttachOptions::default(), Echo).await?;
+    /// let reply = client.request("users", "hello", Default::default()).await?;
+    /// assert_eq!(reply.payload, "hello");
     /// // … until the service ends:
     /// attachment.detach().await;
     /// # Ok(())
@@ -251,12 +282,18 @@ impl Client {
     /// # Errors
     /// [`RequestError`], as of a request.
     ///
-    /// ```no_run
-    /// # async fn run(client: squall_client::Client) -> Result<(), squall_client::RequestError> {
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scene = scene::Scene::with("mails", "task", "default").await;
+    /// # let client = scene.client.clone();
     /// use squall_client::SubmitOptions;
     ///
     /// let kept = client.submit("mails", "welcome 7", SubmitOptions::default()).await?;
-    /// println!("task {}: {}", kept.task, kept.copies.as_str());
+    /// // "two copies" where the cluster has another node.
+    /// assert_eq!(kept.copies.as_str(), "single copy");
+    /// println!("task {}", kept.task);
     /// # Ok(())
     /// # }
     /// ```
@@ -275,18 +312,29 @@ impl Client {
     /// # Errors
     /// [`AttachError`], as of a handler; also when the exchange has no tasks.
     ///
-    /// ```no_run
-    /// use squall_client::{Client, Done, Task, WorkOptions};
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scene = scene::Scene::with("mails", "task", "default").await;
+    /// # let client = scene.client.clone();
+    /// use squall_client::{Done, SubmitOptions, Task, WorkOptions};
     ///
-    /// # async fn run(client: Client) -> Result<(), squall_client::AttachError> {
-    /// let send = |task: Task| async move {
-    ///     println!("attempt {} of {}", task.attempt(), task.attempts());
-    ///     if task.payload().is_empty() {
-    ///         return Done::give_up("there is nothing to send");
+    /// let (sent, mut outbox) = tokio::sync::mpsc::channel(8);
+    /// let send = move |task: Task| {
+    ///     let sent = sent.clone();
+    ///     async move {
+    ///         if task.payload().is_empty() {
+    ///             return Done::give_up("there is nothing to send");
+    ///         }
+    ///         println!("attempt {} of {}", task.attempt(), task.attempts());
+    ///         sent.send(task.payload().clone()).await.ok();
+    ///         Done::Confirm
     ///     }
-    ///     Done::Confirm
     /// };
     /// let work = client.work("mails", WorkOptions::default(), send).await?;
+    /// client.submit("mails", "welcome 7", SubmitOptions::default()).await?;
+    /// assert_eq!(outbox.recv().await.as_deref(), Some(&b"welcome 7"[..]));
     /// // … until the service ends; what is in hand is finished:
     /// work.detach().await;
     /// # Ok(())

@@ -3,13 +3,19 @@
 //! A [`Client`] keeps one connection to any node of a cluster, over native frames. It fails over among the addresses it
 //! was given and the members it learns, and attaches its handlers again by itself.
 //!
-//! ```no_run
+//! ```
 //! use squall_client::{Client, ConnectOptions, RequestOptions};
 //!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::connect(ConnectOptions::new(["127.0.0.1:7400", "127.0.0.1:7410"])).await?;
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let mut scene = scene::Scene::with("users", "request-response", "round-robin").await;
+//! # scene.answer("users", "Ada").await;
+//! # let addresses = scene.addresses.clone();
+//! // Of some nodes, such as "127.0.0.1:7400".
+//! let client = Client::connect(ConnectOptions::new(addresses)).await?;
 //! let reply = client.request("users", "who is 7?", RequestOptions::default()).await?;
-//! println!("{}", String::from_utf8_lossy(&reply.payload));
+//! assert_eq!(reply.payload, "Ada");
 //! # Ok(())
 //! # }
 //! ```

@@ -1,6 +1,6 @@
 //! What a handler does beside its one answer: sends a response in chunks (A106) and asks its requester back (A107).
 //!
-//! ```no_run
+//! ```
 //! use bytes::Bytes;
 //! use squall_client::{Answer, Delivery, Handler};
 //!
@@ -16,13 +16,28 @@
 //!         };
 //!         for line in ["first", "second"] {
 //!             // Waits while the requester takes no more; ends when it is gone.
-//!             if chunks.send(format!("{line} of {year:?}")).await.is_err() {
+//!             if chunks.send(format!("{line} of {}", String::from_utf8_lossy(&year))).await.is_err() {
 //!                 break;
 //!             }
 //!         }
 //!         Answer::Reply(Bytes::new())
 //!     }
 //! }
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scene/scene.rs"));
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let mut scene = scene::Scene::with("reports", "request-response", "round-robin").await;
+//! # let client = scene.client.clone();
+//! # scene.attach("reports", Report).await;
+//! # let answer = |_question| async { Answer::Reply("2026".into()) };
+//! # let mut report = client.request_chunked_answering("reports", "all", 4, Default::default(), answer).await?;
+//! # let mut lines = Vec::new();
+//! # while let Some(chunk) = report.next().await {
+//! #     lines.push(chunk?.payload);
+//! # }
+//! # assert_eq!(lines, ["first of 2026", "second of 2026"]);
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! What does not live here: the requester's side (`chunks`), and who carries the frames (the connection, or the node that
