@@ -2,6 +2,8 @@
 
 #[path = "e2e/bench.rs"]
 mod bench;
+#[path = "e2e/bindings.rs"]
+mod bindings;
 #[path = "e2e/chunks.rs"]
 mod chunks;
 #[path = "e2e/cli.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "data_test/bad_input.rs"]
 mod bad_input;
+#[path = "data_test/bindings.rs"]
+mod bindings;
 #[path = "data_test/cluster.rs"]
 mod cluster;
 #[path = "data_test/detaching_grpc.rs"]

@@ -9,6 +9,7 @@ mod beginning;
 mod effects;
 mod incoming;
 mod moving;
+mod operating;
 mod post;
 mod publishing;
 mod replicas;
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 
 use crate::data::{Change, DataContext};
 use crate::limits::APPOINTMENTS_MAX;
+pub use operating::{BindingKey, BindingQuestion, BindingReply, ShownBinding};
 use post::Owned;
 use replicas::Replicas;
 pub(crate) use tasks::refused_frame;

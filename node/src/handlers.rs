@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use squall_kernel::exchange::Signature;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::TAG_BYTES_MAX;
@@ -19,6 +18,7 @@ use crate::process::Process;
 use crate::wire::count;
 
 mod attachment;
+mod binding;
 mod caught;
 mod counts;
 mod delivering;
@@ -263,18 +263,6 @@ impl Handlers {
         self.call_roll_of(message.exchange);
     }
 
-    /// Signatures that a handler claimed belong to others.
-    pub(crate) fn unbound(&self, exchange: ExchangeId, epoch: Epoch, handler: Pid, signatures: &[Signature]) {
-        let attachment = self.read().by_serial.get(&handler.serial).cloned();
-        let Some(attachment) = attachment.filter(|a| a.exchange() == exchange) else {
-            return;
-        };
-        if attachment.view().fence(epoch, LeaderEpoch(0)).is_err() {
-            return count(&self.context.wire.tally.fenced);
-        }
-        attachment.unbind(signatures);
-    }
-
     /// The handler's view is incomplete: attaching again brings the whole of it.
     fn begin_anew(&self, attachment: &Arc<Attachment>) {
         attachment.view().forget();
@@ -339,6 +327,8 @@ impl Handlers {
         self.schedule(attachment);
         // Without an owner the registry's next change sends it.
         let Some((Some(owner), epoch)) = grant else { return };
+        // Before its claims are read: what an earlier owner says of them after that is refused.
+        let _raised = attachment.view().fence(epoch, LeaderEpoch(0));
         let message = PeerMessage::Attach(Attach {
             exchange: attachment.exchange(),
             epoch,

@@ -16,11 +16,13 @@ pub mod top;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use futures::future::BoxFuture;
 use squall_kernel::id::{ExchangeName, NodeName, Pid};
 use squall_kernel::tasks::TaskId;
 use squall_proto::v1;
 use tokio::sync::watch;
 
+use crate::exchanges::{BindingQuestion, BindingReply};
 pub use events::EventLog;
 pub use kinds::KindSet;
 pub(crate) use paced::Paced;
@@ -45,6 +47,26 @@ pub trait Sources: Send + Sync + 'static {
     /// # Errors
     /// [`NoTasks`] when this node has none of them to show.
     fn tasks(&self, exchange: &ExchangeName, page: TaskPage) -> Result<v1::ListTasksResponse, NoTasks>;
+    /// Asks the process of an exchange about its sticky bindings. Nothing on the way of messages waits for it, and it is no
+    /// observer's question.
+    fn bindings(
+        &self,
+        exchange: &ExchangeName,
+        question: BindingQuestion,
+    ) -> BoxFuture<'static, Result<BindingReply, NoBindings>>;
+}
+
+/// Why a node neither shows nor changes bindings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoBindings {
+    /// There is no such exchange.
+    Unknown,
+    /// The exchange is not sticky: its pattern or strategy, named here, binds nothing.
+    NotSticky(&'static str),
+    /// Its owner has them: the name of that node, empty while there is none.
+    Elsewhere(String),
+    /// The exchange was given away, or asked too much, before it answered: nothing is known of a change.
+    Silent,
 }
 
 /// Which tasks to show.

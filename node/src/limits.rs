@@ -8,6 +8,8 @@ use squall_kernel::time::Span;
 pub const BATCH_MAX: usize = 128;
 /// Leaders an owner has proposed and the control plane has not taken up; a lost one is proposed again by the kernel.
 pub const APPOINTMENTS_MAX: usize = 1024;
+/// Operators' questions about bindings that an exchange's process has not taken up: it takes all of them in its next turn.
+pub const BINDING_QUESTIONS_MAX: usize = 256;
 /// Unanswered deliveries of a handler that names no number: enough to keep a busy handler fed over a slow link.
 pub const CREDIT_DEFAULT: u32 = 256;
 /// Largest number of unanswered deliveries a handler may ask for: what its session's mailbox holds.

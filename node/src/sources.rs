@@ -5,6 +5,7 @@
 //!
 //! What does not live here: which rows a watcher wants and what changed (`introspect`).
 
+mod bindings;
 mod exchanges;
 mod figures;
 mod nodes;
@@ -12,6 +13,7 @@ mod tasks;
 
 use std::sync::{Arc, Mutex};
 
+use futures::future::BoxFuture;
 use squall_kernel::id::{ExchangeName, NodeName};
 use squall_kernel::registry::Introduction;
 use squall_kernel::time::Instant;
@@ -20,7 +22,8 @@ use tokio::sync::watch;
 
 use crate::control::{Opinion, PeerOpinion};
 use crate::data::DataPlane;
-use crate::introspect::{KindSet, NoTasks, ProcessView, Sources, TaskPage};
+use crate::exchanges::{BindingQuestion, BindingReply};
+use crate::introspect::{KindSet, NoBindings, NoTasks, ProcessView, Sources, TaskPage};
 use crate::mesh::{FaultPlane, LinkState, LinkStatus, Mesh};
 use crate::meta::MetaState;
 use crate::system::SystemFigures;
@@ -106,6 +109,14 @@ impl Sources for NodeSources {
 
     fn tasks(&self, exchange: &ExchangeName, page: TaskPage) -> Result<v1::ListTasksResponse, NoTasks> {
         tasks::of(&self.data, exchange, page)
+    }
+
+    fn bindings(
+        &self,
+        exchange: &ExchangeName,
+        question: BindingQuestion,
+    ) -> BoxFuture<'static, Result<BindingReply, NoBindings>> {
+        bindings::ask(&self.data, exchange, question)
     }
 
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {

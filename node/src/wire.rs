@@ -189,6 +189,28 @@ impl Wire {
     /// # Errors
     /// [`LinkError`]: it was certainly not sent.
     pub fn message(&self, to: NodeId, exchange: ExchangeId, message: PeerMessage) -> Result<(), LinkError> {
+        self.control(to, (exchange, 0), message)
+    }
+
+    /// Sends a control message about a handler to its node, in order among the deliveries to that handler.
+    ///
+    /// # Errors
+    /// [`LinkError`]: it was certainly not sent.
+    pub fn message_behind_deliveries(
+        &self,
+        handler: Pid,
+        exchange: ExchangeId,
+        message: PeerMessage,
+    ) -> Result<(), LinkError> {
+        self.control(handler.node, (exchange, handler.serial), message)
+    }
+
+    fn control(
+        &self,
+        to: NodeId,
+        (exchange, key): (ExchangeId, u64),
+        message: PeerMessage,
+    ) -> Result<(), LinkError> {
         if to == self.node {
             self.local().ok_or(LinkError::Down)?.message(to, message);
             return Ok(());
@@ -200,7 +222,7 @@ impl Wire {
         self.link
             .get()
             .ok_or(LinkError::Down)?
-            .send(to, lane_key(exchange, 0), frame)
+            .send(to, lane_key(exchange, key), frame)
     }
 
     /// Sends the end of a request to its requester's node. A reply that cannot be sent is counted; the requester's

@@ -1,23 +1,25 @@
-//! `squall exchange`: declare, list, show, move, delete.
+//! `squall exchange`: declare, list, show, move, bind, delete.
 
+mod binding;
 mod document;
 mod flow;
 mod moving;
 mod proxies;
 mod settings;
+mod strangers;
 mod table;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read, Write as _, stderr, stdin, stdout};
+use std::io::{self, Read, Write as _, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use squall_client::operator::{Figures, MailboxFigures};
-use squall_client::{Client, Declaration, OperatorError};
+use squall_client::{Declaration, OperatorError};
 use squall_kernel::id::{ExchangeName, FunctionName, NodeName};
 use squall_kernel::limits::SCRIPT_BYTES_MAX;
 use squall_kernel::order::WhenFull;
@@ -62,6 +64,12 @@ enum ExchangeCommand {
     Move(moving::MoveArgs),
     /// Make a node a proxy of a publish-subscribe exchange, or take that from it: nodes near it then get publishes through it
     Proxy(proxies::ProxyArgs),
+    /// Bind a sticky key to a handler: its requests go there, also after the owner is killed, until the handler detaches
+    Bind(binding::BindArgs),
+    /// Take a sticky key back: the next request with it is bound as if it were new
+    Unbind(binding::UnbindArgs),
+    /// List which handler has which signature of a sticky exchange, and show that of a key
+    Bindings(binding::ListArgs),
     /// Delete an exchange; its handlers are detached
     Delete {
         /// Name of the exchange
@@ -130,6 +138,9 @@ pub(crate) async fn run(args: ExchangeArgs, connect: ConnectArgs) -> Result<()> 
         ExchangeCommand::Show { name, json } => show(&name, json, &connect).await,
         ExchangeCommand::Move(moved) => moving::run(&moved, &connect, args.timeout).await,
         ExchangeCommand::Proxy(proxy) => proxies::run(&proxy, &connect).await,
+        ExchangeCommand::Bind(bind) => binding::bind(&bind, &connect).await,
+        ExchangeCommand::Unbind(unbind) => binding::unbind(&unbind, &connect).await,
+        ExchangeCommand::Bindings(list) => binding::list(&list, &connect).await,
         ExchangeCommand::Delete { name } => delete(&name, &connect, args.timeout).await,
     }
 }
@@ -155,7 +166,7 @@ async fn declare(args: DeclareArgs, connect: &ConnectArgs, timeout: Duration) ->
         None => function.map(RoutingFunction::Registered),
     };
     let client = connect.client("squall exchange", timeout).await?;
-    warn_of_strangers(&client, &failover)?;
+    strangers::warn_of(&client, &failover)?;
     let declaration = Declaration {
         name: name.clone(),
         pattern,
@@ -258,22 +269,6 @@ fn read_script(mut from: impl Read) -> io::Result<Result<String, ScriptError>> {
     Ok(Ok(text))
 }
 
-/// A node that is not there yet may come; a slip of the pen never does.
-fn warn_of_strangers(client: &Client, failover: &[NodeName]) -> Result<()> {
-    let members: Vec<NodeName> = client.members().into_iter().map(|m| m.name).collect();
-    for name in strangers(failover, &members) {
-        writeln!(
-            stderr(),
-            "warning: the failover list names '{name}', which is not up in this cluster; `squall node list` names all"
-        )?;
-    }
-    Ok(())
-}
-
-fn strangers<'a>(failover: &'a [NodeName], members: &[NodeName]) -> Vec<&'a NodeName> {
-    failover.iter().filter(|name| !members.contains(name)).collect()
-}
-
 async fn delete(name: &ExchangeName, connect: &ConnectArgs, timeout: Duration) -> Result<()> {
     let client = connect.client("squall exchange", timeout).await?;
     let deleted = client.delete(name.as_str(), timeout).await;
@@ -353,18 +348,6 @@ fn unknown(name: &ExchangeName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_names_that_no_member_has_are_warned_of() {
-        let names =
-            |list: &[&str]| -> Vec<NodeName> { list.iter().map(|n| NodeName::new(n).unwrap()).collect() };
-        let failover = names(&["a", "x", "b"]);
-        let strange: Vec<&str> = strangers(&failover, &names(&["a", "b", "c"]))
-            .into_iter()
-            .map(NodeName::as_str)
-            .collect();
-        assert_eq!(strange, ["x"]);
-    }
 
     #[test]
     fn what_a_pattern_has_no_use_for_is_refused_in_its_name() {

@@ -4,6 +4,7 @@
 //! (the registry, the meta plane).
 
 mod asking;
+mod bindings;
 mod certificate;
 mod tasks;
 
@@ -15,6 +16,7 @@ use squall_proto::v1;
 use tonic::{Code, Status};
 
 use self::asking::{ANSWER_WITHIN, Contact, SUSPECT_WITHIN, answered, contact};
+pub use self::bindings::{Binding, BindingsPage};
 pub use self::certificate::{
     Answers, Books, Certificate, Doubt, Figures, MailboxFigures, OwnedFigures, PassedFigures,
 };

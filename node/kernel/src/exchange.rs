@@ -10,10 +10,13 @@ mod choice;
 mod group;
 mod leading;
 mod moving;
+mod operating;
 mod roll;
 mod routing;
 mod step;
 mod sticky;
+mod wish;
+mod words;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -25,8 +28,11 @@ use crate::id::{Counter, Epoch, NodeId, Pid};
 use bindings::Bindings;
 pub use choice::{Choice, Signature, fnv};
 use group::Group;
+use operating::Changing;
 use routing::{Asked, Target};
 pub use step::{ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
+pub use wish::{NotBindable, Noted, Unsure, Wish, WishAnswer};
+use words::Words;
 
 use crate::limits;
 use crate::planted::{self, Bug};
@@ -55,6 +61,9 @@ pub struct Exchange {
     tags: BTreeMap<Pid, String>,
     groups: BTreeMap<Bytes, Group>,
     bindings: Bindings,
+    /// Changes of bindings that operators wait for. Bounded by [`limits::BINDING_CHANGES_MAX`].
+    changing: BTreeMap<Signature, Changing>,
+    words: Words,
     /// Nodes that have not told of all their handlers since this ownership began.
     awaited: BTreeSet<NodeId>,
     counter: Counter,
@@ -95,6 +104,8 @@ impl Exchange {
             tags: BTreeMap::new(),
             groups: BTreeMap::new(),
             bindings: Bindings::default(),
+            changing: BTreeMap::new(),
+            words: Words::default(),
             awaited,
             counter: Counter(0),
             leader,
@@ -143,6 +154,18 @@ impl Exchange {
                     }),
                 }
             }
+            ExchangeInput::Wish {
+                asked,
+                signature,
+                wish,
+                lease_until,
+            } => self.wish(now, *lease_until, (*asked, *signature), wish, out),
+            ExchangeInput::Noted {
+                handler,
+                signature,
+                number,
+                noted,
+            } => self.noted(now, (*signature, *handler), *number, *noted, out),
             ExchangeInput::Leave { to, epoch } => self.leave(now, *to, *epoch, out),
             ExchangeInput::Resume { state } => self.resume(now, state, out),
             ExchangeInput::LeaseAsk {
@@ -188,9 +211,11 @@ impl Exchange {
         let settling =
             (self.config.strategy.has_leader() && self.leader().is_none() && self.pending.is_none())
                 .then_some(self.may_appoint_at());
-        self.pending
+        let leading = self
+            .pending
             .map(|(_, since)| since + self.config.settle)
-            .or(settling.filter(|_| !self.tags.is_empty()))
+            .or(settling.filter(|_| !self.tags.is_empty()));
+        leading.into_iter().chain(self.wishes_due()).min()
     }
 
     fn admit(&self, now: Instant, epoch: Epoch, lease_until: Instant) -> Result<Right, NoReply> {
@@ -215,6 +240,7 @@ impl Exchange {
             }
             return;
         }
+        self.tend_wishes(now, out);
         while self.routes.front().is_some_and(|route| route.deadline <= now) {
             self.routes.pop_front();
         }

@@ -20,6 +20,12 @@ pub const SCRIPTS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Signatures bound to handlers, in one exchange, and remembered of one handler. Full, it refuses new ones: to forget one
 /// would break the promise that it keeps its handler.
 pub const BINDINGS_MAX: usize = 65_536;
+/// Changes of bindings that operators wait for at once, in one exchange: a person makes some, a program that rebinds
+/// thousands waits for each.
+pub const BINDING_CHANGES_MAX: usize = 64;
+/// Words to handlers' nodes about bindings that are not answered, in one exchange: two for each change, and as many of changes
+/// that ended in doubt. At the bound no further change begins.
+pub const BINDING_WORDS_MAX: usize = 4 * BINDING_CHANGES_MAX;
 /// Exchanges named in one roll: some dozens of kilobytes.
 pub const ROLL_MAX: usize = 4096;
 /// A tag's length is one byte on the wire.
@@ -154,6 +160,11 @@ pub const REQUEST_TIMEOUT_MS_MAX: u32 = 3_600_000;
 pub const ATTACH_FIRST: Span = Span::from_ms(10);
 /// Longest wait before an unconfirmed attachment is sent again.
 pub const ATTACH_CAP: Span = Span::from_ms(250);
+
+/// How long the nodes that a change of a binding needs may take. As long as requests are tried again that wait for it.
+pub const BINDING_WAIT: Span = Span::from_ms(2000);
+/// After that long a word about a binding that is not answered is said again.
+pub const BINDING_WORD_AGAIN: Span = Span::from_ms(500);
 
 /// Clocks of two machines run at rates that differ by less than this, in parts per million; quartz is within
 /// 100, the rest is for virtual machines.

@@ -52,7 +52,8 @@ reasons! {
         Moved = "unavailable: moved",
         /// No exchange of that name.
         UnknownExchange = "unavailable: unknown exchange",
-        /// The link to the owner is down; nothing was sent.
+        /// The link to the owner is down; or a sticky key is being taken from a handler whose node has not answered yet. Nothing
+        /// was sent.
         Unreachable = "unavailable: unreachable",
         /// Delivered, fate unknown: the node or handler that had it is gone.
         Interrupted = "interrupted",

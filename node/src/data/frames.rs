@@ -79,6 +79,8 @@ impl DataPlane {
                 handler,
                 signatures,
             } => self.handlers.unbound(exchange, epoch, handler, &signatures),
+            word @ PeerMessage::BindingWord { .. } => self.handlers.binding_word(from, &word),
+            noted @ PeerMessage::BindingNoted { .. } => self.exchanges.binding_noted(from, &noted),
             PeerMessage::Systems { messages } => {
                 for (to, message) in messages {
                     self.handlers.system(from, to, &message);

@@ -15,6 +15,7 @@ use squall_kernel::time::Span;
 
 use super::Exchanges;
 use super::asking::Asking;
+use super::operating::Waiting;
 use super::post::{Owned, Post};
 use super::run::Running;
 use super::telling::Telling;
@@ -65,6 +66,7 @@ impl Exchanges {
             known: known(record),
             parts: None,
             replicas: Arc::clone(&self.replicas),
+            waiting: Waiting::default(),
         };
         let queue = running
             .tasks

@@ -90,6 +90,24 @@ impl Running {
                 // Lost, so is the confirmation behind it: the handler attaches again, with the same claims.
                 let _claimed_again = self.context.wire.message(handler.node, self.id, message);
             }
+            ExchangeEffect::Word {
+                handler,
+                signature,
+                keep,
+                number,
+            } => {
+                let message = PeerMessage::BindingWord {
+                    exchange: self.id,
+                    epoch: self.core.epoch(),
+                    handler,
+                    signature,
+                    keep,
+                    number,
+                };
+                let wire = &self.context.wire;
+                let _said_again = wire.message_behind_deliveries(handler, self.id, message);
+            }
+            ExchangeEffect::Answer { asked, answer } => self.answer_wish(asked, answer),
             ExchangeEffect::Tell {
                 handler,
                 counter,

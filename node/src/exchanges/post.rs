@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use squall_kernel::exchange::ExchangeInput;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Epoch, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::Attach;
@@ -15,6 +16,7 @@ use squall_kernel::tasks::{Answer, TaskId, TaskInput};
 use squall_kernel::time::Instant;
 use tokio::sync::Notify;
 
+use super::operating::Asked;
 use super::tasks::SharedQueue;
 use crate::process::{Mailbox, Push};
 
@@ -97,6 +99,10 @@ pub(super) struct Orders {
     pub(super) scheduled: Vec<TaskInput>,
     /// Dead letters that have arrived where they were passed on to. Bounded by the dead letters.
     pub(super) forwarded: Vec<TaskId>,
+    /// What operators ask of bindings. Bounded by [`BINDING_QUESTIONS_MAX`](crate::limits::BINDING_QUESTIONS_MAX).
+    pub(super) asked: Vec<Asked>,
+    /// What handlers' nodes made of the owner's words about bindings. Bounded as such words are.
+    pub(super) noted: Vec<ExchangeInput>,
 }
 
 /// What others leave for the process, and what it shows them.

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use super::asking::Asking;
 use super::beginning::has_ended;
 use super::effects::About;
+use super::operating::Waiting;
 use super::post::{Mail, Orders, Post};
 use super::replicas::Replicas;
 use super::tasks::Tasks;
@@ -58,6 +59,8 @@ pub(super) struct Running {
     /// What travels in a move, when it is too large for one message.
     pub(super) parts: Option<Parts>,
     pub(super) replicas: Arc<Replicas>,
+    /// Operators who wait for a change of a binding.
+    pub(super) waiting: Waiting,
 }
 
 impl Running {
@@ -304,9 +307,15 @@ impl Running {
         for task in orders.forwarded {
             self.task_step(now, &TaskInput::Forwarded { task });
         }
+        for noted in orders.noted {
+            self.step(now, &noted, None);
+        }
         if let Some((to, epoch)) = orders.leave {
             self.leave_tasks(now);
             self.step(now, &ExchangeInput::Leave { to, epoch }, None);
+        }
+        for asked in orders.asked {
+            self.asked_bindings(now, asked);
         }
     }
 
@@ -331,7 +340,7 @@ impl Running {
         }
     }
 
-    fn step(&mut self, now: Instant, input: &ExchangeInput, about: About<'_>) {
+    pub(super) fn step(&mut self, now: Instant, input: &ExchangeInput, about: About<'_>) {
         let mut effects = std::mem::take(&mut self.effects);
         self.core.step(now, input, &mut effects);
         if let Some(journal) = &self.context.journal {

@@ -1,6 +1,7 @@
 //! The admin service: exchanges and members. What does not live here: carrying a change to the meta leader (see
 //! [`Proposer`] and [`Membership`]) and deciding on it, which is the registry's and the meta plane's.
 
+mod bindings;
 mod members;
 mod parse;
 mod settings;
@@ -190,6 +191,27 @@ impl<P: Proposer + Membership, S: Sources> Admin for AdminService<P, S> {
         request: Request<v1::ListTasksRequest>,
     ) -> Result<Response<v1::ListTasksResponse>, Status> {
         Ok(Response::new(self.tasks(request.get_ref())?))
+    }
+
+    async fn bind_key(
+        &self,
+        request: Request<v1::BindKeyRequest>,
+    ) -> Result<Response<v1::BindKeyResponse>, Status> {
+        Ok(Response::new(self.bind(request.into_inner()).await?))
+    }
+
+    async fn unbind_key(
+        &self,
+        request: Request<v1::UnbindKeyRequest>,
+    ) -> Result<Response<v1::UnbindKeyResponse>, Status> {
+        Ok(Response::new(self.unbind(request.into_inner()).await?))
+    }
+
+    async fn list_bindings(
+        &self,
+        request: Request<v1::ListBindingsRequest>,
+    ) -> Result<Response<v1::ListBindingsResponse>, Status> {
+        Ok(Response::new(self.bindings(request.into_inner()).await?))
     }
 
     async fn list_nodes(

@@ -1,3 +1,6 @@
+#[path = "admin_test/bindings.rs"]
+mod bindings;
+
 use squall_kernel::membership::{MemberRefused, MemberResult};
 use tonic::Code;
 

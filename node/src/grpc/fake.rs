@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::future::BoxFuture;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, ready};
+use squall_kernel::exchange::{NotBindable, Signature, Unsure, WishAnswer};
 use squall_kernel::id::{ClusterId, ExchangeName, Incarnation, NodeId, NodeName, Pid, Revision};
 use squall_kernel::membership::{MemberChange, MemberResult};
 use squall_kernel::message::ProposeResult;
@@ -13,8 +15,9 @@ use squall_proto::v1::row::Row as Content;
 use squall_proto::v1::{self, Row, RowKind};
 
 use super::*;
+use crate::exchanges::{BindingQuestion, BindingReply, ShownBinding};
 use crate::introspect::rows::key_of;
-use crate::introspect::{KindSet, NoTasks, ProcessView, TaskPage};
+use crate::introspect::{KindSet, NoBindings, NoTasks, ProcessView, TaskPage};
 
 /// Rows and processes as the test sets them.
 #[derive(Debug)]
@@ -92,6 +95,61 @@ impl Sources for FakeNode {
             "nowhere" => Err(NoTasks::Elsewhere(String::new())),
             _ => Err(NoTasks::Unknown),
         }
+    }
+
+    fn bindings(
+        &self,
+        exchange: &ExchangeName,
+        question: BindingQuestion,
+    ) -> BoxFuture<'static, Result<BindingReply, NoBindings>> {
+        let handler = Pid {
+            node: NodeId(1),
+            serial: 7,
+        };
+        let signature = Signature::new(0xfeed);
+        let answer = match (exchange.as_str(), question) {
+            ("sticky", BindingQuestion::Page { limit, .. }) => Ok(BindingReply::Page {
+                bindings: vec![
+                    ShownBinding {
+                        signature,
+                        handler,
+                        service_tag: "eu".into()
+                    };
+                    limit
+                ],
+                more: true,
+                total: 2000,
+                signature: None,
+            }),
+            ("sticky", BindingQuestion::Bind { handler: name, .. }) if name == "<x.1>" => {
+                Ok(BindingReply::NoSuchHandler(name))
+            }
+            ("sticky", BindingQuestion::Bind { rebind: false, .. }) => Ok(BindingReply::Changed {
+                signature,
+                handler: Some(handler),
+                answer: WishAnswer::Refused(NotBindable::BoundTo(handler)),
+            }),
+            ("sticky", BindingQuestion::Bind { .. }) => Ok(BindingReply::Changed {
+                signature,
+                handler: Some(handler),
+                answer: WishAnswer::Unknown(Unsure::Silent(handler)),
+            }),
+            ("sticky", BindingQuestion::Unbind { .. }) => Ok(BindingReply::Changed {
+                signature,
+                handler: None,
+                answer: WishAnswer::NotBound,
+            }),
+            ("full", _) => Ok(BindingReply::Changed {
+                signature,
+                handler: Some(handler),
+                answer: WishAnswer::Refused(NotBindable::Full),
+            }),
+            ("orders", _) => Err(NoBindings::NotSticky("round-robin")),
+            ("far", _) => Err(NoBindings::Elsewhere("b".into())),
+            ("nowhere", _) => Err(NoBindings::Elsewhere(String::new())),
+            _ => Err(NoBindings::Unknown),
+        };
+        ready(answer).boxed()
     }
 
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {

@@ -25,6 +25,10 @@ pub const TASKS_PAGE_DEFAULT: u32 = 100;
 /// Tasks of one page at most: so many keys, tags and words of workers fit a message, and the queue stands still while they
 /// are copied, for less than a millisecond.
 pub const TASKS_PAGE_MAX: u32 = 1000;
+/// Bindings of one page when nothing else is asked for.
+pub const BINDINGS_PAGE_DEFAULT: u32 = 100;
+/// Bindings of one page at most: the exchange's process puts them together between two messages.
+pub const BINDINGS_PAGE_MAX: u32 = 1000;
 /// Header list of a call.
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Longest call: a request may wait as long as its own timeout, and somewhat for the way.

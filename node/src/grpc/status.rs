@@ -25,6 +25,9 @@ pub enum CallError {
     /// Refused before anybody was asked, with what to do instead.
     #[error("{0}")]
     Unsafe(String),
+    /// There is no room for one more, and what to do.
+    #[error("{0}")]
+    NoRoom(String),
     /// No such thing.
     #[error("there is no {what} '{name}'")]
     NotFound {
@@ -82,6 +85,7 @@ impl CallError {
             | Self::NotFound { .. } => Code::NotFound,
             Self::Refused(Refused::Full { .. })
             | Self::Fault(FaultError::Full { .. })
+            | Self::NoRoom(_)
             | Self::TooManyWatchers { .. } => Code::ResourceExhausted,
             Self::Refused(_) | Self::Member(_) | Self::Unsafe(_) => Code::FailedPrecondition,
             Self::NoQuorum | Self::Unavailable { .. } => Code::Unavailable,

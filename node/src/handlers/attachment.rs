@@ -172,15 +172,18 @@ impl Attachment {
 
     /// Remembers a signature that passed the handler's fence. Called while the view is held: what an earlier owner's
     /// deliveries bring is remembered before the next owner is told, or does not pass. Where the node is held for lost, only
-    /// what comes from an owner that has taken the handler in since is its own: the others have given it away.
-    pub(super) fn remember(&self, view: &View, signature: Signature) {
+    /// what comes from an owner that has taken the handler in since is its own: the others have given it away. True when it
+    /// is remembered.
+    pub(super) fn remember(&self, view: &View, signature: Signature) -> bool {
         if self.held_for_lost.load(Ordering::Acquire) && view.confirmed().is_none() {
-            return;
+            return false;
         }
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        if bound.len() < BINDINGS_MAX {
+        let fits = bound.len() < BINDINGS_MAX;
+        if fits {
             bound.insert(signature);
         }
+        fits || bound.contains(&signature)
     }
 
     /// Signatures that it claims.

@@ -18,7 +18,7 @@ impl Handlers {
         let mut view = attachment.view();
         let passed = view.fence(frame.epoch, frame.leader_epoch);
         if let (Ok(_), Some(signature)) = (&passed, Signature::of_wire(frame.signature)) {
-            attachment.remember(&view, signature);
+            let _room_or_held = attachment.remember(&view, signature);
         }
         self.context.tell(|| {
             let (exchange, handler, epoch) = (frame.exchange, attachment.pid(), frame.epoch);

@@ -3601,6 +3601,130 @@ pub struct ListTasksResponse {
     #[prost(message, optional, tag = "3")]
     pub figures: ::core::option::Option<TaskFigures>,
 }
+/// Which binding is meant: that of a key in a group, or that of a signature.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BindingKey {
+    /// Key, as requests have it. With the strategy "sticky-fun" the exchange's function is asked for the signature of a request
+    /// with that key and service tag, without payload and request tag. At most 255 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: ::prost::bytes::Bytes,
+    /// Service tag, as requests have it; empty for none. At most 255 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub service_tag: ::prost::bytes::Bytes,
+    /// Instead of both: a signature as it is listed, 16 hexadecimal digits.
+    #[prost(string, tag = "3")]
+    pub signature: ::prost::alloc::string::String,
+}
+/// Binds a key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BindKeyRequest {
+    /// Name of the exchange.
+    #[prost(string, tag = "1")]
+    pub exchange: ::prost::alloc::string::String,
+    /// What is bound.
+    #[prost(message, optional, tag = "2")]
+    pub binding: ::core::option::Option<BindingKey>,
+    /// Pid of the handler, with or without its angle brackets. It is attached to the exchange, and of the group that the
+    /// service tag names.
+    #[prost(string, tag = "3")]
+    pub handler: ::prost::alloc::string::String,
+    /// Take the key from another handler that has it.
+    #[prost(bool, tag = "4")]
+    pub rebind: bool,
+}
+/// The key is bound.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BindKeyResponse {
+    /// Signature, 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub signature: ::prost::alloc::string::String,
+    /// Pid of the handler.
+    #[prost(string, tag = "2")]
+    pub handler: ::prost::alloc::string::String,
+    /// Node of the handler.
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+    /// False when the handler had it before.
+    #[prost(bool, tag = "4")]
+    pub changed: bool,
+    /// Pid of the handler that had it before; empty when there was none.
+    #[prost(string, tag = "5")]
+    pub from: ::prost::alloc::string::String,
+}
+/// Takes a key back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnbindKeyRequest {
+    /// Name of the exchange.
+    #[prost(string, tag = "1")]
+    pub exchange: ::prost::alloc::string::String,
+    /// What is taken back.
+    #[prost(message, optional, tag = "2")]
+    pub binding: ::core::option::Option<BindingKey>,
+}
+/// The key is not bound.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnbindKeyResponse {
+    /// Signature, 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub signature: ::prost::alloc::string::String,
+    /// False when it was not bound before.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+    /// Pid of the handler that had it; empty when there was none.
+    #[prost(string, tag = "3")]
+    pub from: ::prost::alloc::string::String,
+}
+/// Asks for bindings.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBindingsRequest {
+    /// Name of the exchange.
+    #[prost(string, tag = "1")]
+    pub exchange: ::prost::alloc::string::String,
+    /// Only this one.
+    #[prost(message, optional, tag = "2")]
+    pub binding: ::core::option::Option<BindingKey>,
+    /// Only those of this handler: its pid, with or without its angle brackets; empty for all.
+    #[prost(string, tag = "3")]
+    pub handler: ::prost::alloc::string::String,
+    /// Only those after this signature: the last one of the page before; empty for the first page.
+    #[prost(string, tag = "4")]
+    pub after: ::prost::alloc::string::String,
+    /// At most so many, up to 1000; 0 for 100.
+    #[prost(uint32, tag = "5")]
+    pub limit: u32,
+}
+/// A page of bindings, by signature.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListBindingsResponse {
+    /// The bindings.
+    #[prost(message, repeated, tag = "1")]
+    pub bindings: ::prost::alloc::vec::Vec<BindingInfo>,
+    /// True when others come after these.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+    /// Bindings of the exchange in all.
+    #[prost(uint64, tag = "3")]
+    pub total: u64,
+    /// The signature that was asked for; empty when none was.
+    #[prost(string, tag = "4")]
+    pub signature: ::prost::alloc::string::String,
+}
+/// A binding.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BindingInfo {
+    /// Signature, 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub signature: ::prost::alloc::string::String,
+    /// Pid of the handler that has it.
+    #[prost(string, tag = "2")]
+    pub handler: ::prost::alloc::string::String,
+    /// Node of the handler.
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+    /// Service tag with which the handler is attached; empty for none.
+    #[prost(string, tag = "4")]
+    pub service_tag: ::prost::alloc::string::String,
+}
 /// A task.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TaskInfo {
@@ -4063,6 +4187,82 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("squall.v1.Admin", "ListTasks"));
             self.inner.unary(req, path, codec).await
         }
+        /// Binds a sticky key to a handler: done once the handler's node keeps it, and the node of a handler that had it has
+        /// forgotten it. The owner alone can: any other node answers FAILED_PRECONDITION and names the owner. NOT_FOUND for a
+        /// handler that is not attached, FAILED_PRECONDITION for one of another group and for a key that another handler has,
+        /// RESOURCE_EXHAUSTED when the exchange is full of bindings, UNAVAILABLE for what may be tried again in a moment, UNKNOWN
+        /// when a node did not answer in time: it may have been done, and may be asked for again.
+        pub async fn bind_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BindKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BindKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static("/squall.v1.Admin/BindKey");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("squall.v1.Admin", "BindKey"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes a sticky key from whoever has it: the next request with it is bound anew. Answered as BindKey is.
+        pub async fn unbind_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnbindKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnbindKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/UnbindKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("squall.v1.Admin", "UnbindKey"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Which handler has which signature, in pages. The owner knows signatures, not keys, and it alone knows them: any other
+        /// node answers FAILED_PRECONDITION and names the owner.
+        pub async fn list_bindings(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListBindingsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBindingsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Admin/ListBindings",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Admin", "ListBindings"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Lists the members of the cluster as the answering node sees them.
         pub async fn list_nodes(
             &mut self,
@@ -4277,6 +4477,32 @@ pub mod admin_server {
             request: tonic::Request<super::ListTasksRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListTasksResponse>,
+            tonic::Status,
+        >;
+        /// Binds a sticky key to a handler: done once the handler's node keeps it, and the node of a handler that had it has
+        /// forgotten it. The owner alone can: any other node answers FAILED_PRECONDITION and names the owner. NOT_FOUND for a
+        /// handler that is not attached, FAILED_PRECONDITION for one of another group and for a key that another handler has,
+        /// RESOURCE_EXHAUSTED when the exchange is full of bindings, UNAVAILABLE for what may be tried again in a moment, UNKNOWN
+        /// when a node did not answer in time: it may have been done, and may be asked for again.
+        async fn bind_key(
+            &self,
+            request: tonic::Request<super::BindKeyRequest>,
+        ) -> std::result::Result<tonic::Response<super::BindKeyResponse>, tonic::Status>;
+        /// Takes a sticky key from whoever has it: the next request with it is bound anew. Answered as BindKey is.
+        async fn unbind_key(
+            &self,
+            request: tonic::Request<super::UnbindKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnbindKeyResponse>,
+            tonic::Status,
+        >;
+        /// Which handler has which signature, in pages. The owner knows signatures, not keys, and it alone knows them: any other
+        /// node answers FAILED_PRECONDITION and names the owner.
+        async fn list_bindings(
+            &self,
+            request: tonic::Request<super::ListBindingsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBindingsResponse>,
             tonic::Status,
         >;
         /// Lists the members of the cluster as the answering node sees them.
@@ -4694,6 +4920,137 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListTasksSvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/BindKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct BindKeySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::BindKeyRequest>
+                    for BindKeySvc<T> {
+                        type Response = super::BindKeyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BindKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::bind_key(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BindKeySvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/UnbindKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnbindKeySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::UnbindKeyRequest>
+                    for UnbindKeySvc<T> {
+                        type Response = super::UnbindKeyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnbindKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::unbind_key(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnbindKeySvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/ListBindings" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListBindingsSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::ListBindingsRequest>
+                    for ListBindingsSvc<T> {
+                        type Response = super::ListBindingsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListBindingsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::list_bindings(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListBindingsSvc(inner);
                         let codec = crate::codec::Bounded::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

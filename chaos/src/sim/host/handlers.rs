@@ -5,6 +5,7 @@ mod hearing;
 mod leases;
 mod rolls;
 mod view;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 

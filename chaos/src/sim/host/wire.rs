@@ -50,6 +50,8 @@ impl Host {
                 handler,
                 signatures,
             } => self.unbound(exchange, epoch, handler, &signatures),
+            PeerMessage::BindingWord { .. } => self.binding_word(from, &message),
+            PeerMessage::BindingNoted { .. } => self.binding_noted(now, &message),
             PeerMessage::Belongs { cluster } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&from) {
                     (neighbour.cluster, neighbour.initialized) = (Some(cluster), true);

@@ -15,7 +15,7 @@ use super::{Operator, OperatorError};
 /// How long one node may take to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// How long a change may take: longer than a node looks for the meta leader.
-const CALL_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const CALL_WITHIN: Duration = Duration::from_secs(10);
 /// How long a question may take: it is answered from what the node has at hand.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// The same for a node that others suspect: it may be suspected wrongly, or be reached from here. The silence that makes a
@@ -76,6 +76,16 @@ impl Operator {
             }
         }
         Err(latest)
+    }
+
+    /// An exchange's owner; none where nobody owns it, or the owner is no member any more.
+    pub(super) async fn owner_of(&self, exchange: &str) -> Result<Option<v1::Member>, OperatorError> {
+        let exchanges = self.exchanges().await?.exchanges;
+        let Some(found) = exchanges.into_iter().find(|e| e.name == exchange) else {
+            return Ok(None);
+        };
+        let members = self.nodes().await?.members;
+        Ok(members.into_iter().find(|member| member.name == found.owner))
     }
 
     /// The nodes to be asked for a change, in their order: those that hear a majority, or else the first that answers at

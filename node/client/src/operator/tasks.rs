@@ -43,16 +43,6 @@ impl Operator {
                 other => other,
             })
     }
-
-    /// An exchange's owner; none where nobody owns it, or the owner is no member any more.
-    async fn owner_of(&self, exchange: &str) -> Result<Option<v1::Member>, OperatorError> {
-        let exchanges = self.exchanges().await?.exchanges;
-        let Some(found) = exchanges.into_iter().find(|e| e.name == exchange) else {
-            return Ok(None);
-        };
-        let members = self.nodes().await?.members;
-        Ok(members.into_iter().find(|member| member.name == found.owner))
-    }
 }
 
 /// An owner that has just been lost is asked until the registry names another one.

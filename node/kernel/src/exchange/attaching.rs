@@ -51,7 +51,7 @@ impl Exchange {
             }
         }
         // Before it is confirmed: should this be lost, so is the confirmation, and it comes again with its claims.
-        self.claim(handler, bound, out);
+        self.claim(handler, newcomer, bound, out);
         out.push(ExchangeEffect::Tell {
             handler,
             counter: self.counter,
@@ -75,6 +75,7 @@ impl Exchange {
     ) {
         if self.remove(handler) {
             self.end_grant(handler, reason);
+            self.wishes_without(now, &[handler], out);
             if self.leaving.is_some() {
                 self.transfer(now, out);
                 return;
@@ -93,6 +94,7 @@ impl Exchange {
         for pid in &gone {
             self.remove(*pid);
         }
+        self.wishes_without(now, &gone, out);
         let told = if self.leaving.is_some() { Vec::new() } else { gone };
         for pid in told {
             self.counter.0 += 1;

@@ -5,6 +5,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops;
 
 use super::Signature;
 use crate::id::Pid;
@@ -61,6 +62,44 @@ impl Bindings {
         Bound::Mine
     }
 
+    /// Ends one; true when there was one.
+    pub(super) fn unbind(&mut self, signature: Signature) -> bool {
+        let Some(handler) = self.handlers.remove(&signature) else {
+            return false;
+        };
+        if let Some(signatures) = self.signatures.get_mut(&handler) {
+            signatures.remove(&signature);
+            if signatures.is_empty() {
+                self.signatures.remove(&handler);
+            }
+        }
+        true
+    }
+
+    /// The next ones by signature, of one handler or of all; at most `limit`.
+    pub(super) fn after(
+        &self,
+        after: Option<Signature>,
+        handler: Option<Pid>,
+        limit: usize,
+    ) -> Vec<(Signature, Pid)> {
+        let from = (
+            after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded),
+            ops::Bound::Unbounded,
+        );
+        match handler {
+            None => {
+                let next = self.handlers.range(from).take(limit);
+                next.map(|(signature, pid)| (*signature, *pid)).collect()
+            }
+            Some(pid) => {
+                let own = self.signatures.get(&pid).into_iter();
+                let next = own.flat_map(|own| own.range(from)).take(limit);
+                next.map(|signature| (*signature, pid)).collect()
+            }
+        }
+    }
+
     /// Ends all bindings of a handler.
     pub(super) fn release(&mut self, handler: Pid) {
         for signature in self.signatures.remove(&handler).unwrap_or_default() {
@@ -95,6 +134,30 @@ mod tests {
         assert_eq!((bindings.load(pid(1)), bindings.load(pid(2))), (1, 0));
         bindings.release(pid(1));
         assert_eq!((bindings.len(), bindings.handler(signature)), (0, None));
+    }
+
+    #[test]
+    fn one_is_ended_alone_and_a_page_goes_on_behind_the_last_one() {
+        let mut bindings = Bindings::default();
+        for n in 1..=5 {
+            bindings.bind(Signature::new(n), pid(if n % 2 == 0 { 2 } else { 1 }));
+        }
+        let page = |bindings: &Bindings, after, of, limit| -> Vec<u64> {
+            let page = bindings.after(after, of, limit).into_iter();
+            page.map(|(signature, _)| signature.value()).collect()
+        };
+        assert_eq!(page(&bindings, None, None, 3), [1, 2, 3]);
+        assert_eq!(page(&bindings, Some(Signature::new(3)), None, 3), [4, 5]);
+        assert_eq!(page(&bindings, Some(Signature::new(1)), Some(pid(1)), 9), [3, 5]);
+        assert!(page(&bindings, None, Some(pid(7)), 9).is_empty());
+        assert!(bindings.unbind(Signature::new(3)));
+        assert!(!bindings.unbind(Signature::new(3)));
+        assert_eq!((bindings.load(pid(1)), bindings.len()), (2, 4));
+        assert!(bindings.unbind(Signature::new(2)) && bindings.unbind(Signature::new(4)));
+        assert_eq!(
+            bindings.all(),
+            [(pid(1), alloc::vec![Signature::new(1), Signature::new(5)])]
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ impl Exchange {
 
     /// From here on every request is refused as moved: the requester sends it to the next owner.
     pub(super) fn leave(&mut self, now: Instant, to: NodeId, epoch: Epoch, out: &mut Vec<ExchangeEffect>) {
+        self.leave_wishes(now, out);
         self.leaving = Some((to, epoch, now));
         self.transfer(now, out);
     }
@@ -71,7 +72,9 @@ impl Exchange {
             bindings: if planted::is(Bug::LoseBindingsInMove) {
                 Vec::new()
             } else {
-                self.bindings.all()
+                let mut all = self.bindings.all();
+                all.extend(self.bindings_in_doubt());
+                all
             },
             awaited: self.awaited.iter().copied().collect(),
             // The queue and the ids stand beside this machine: whoever runs them adds them.
@@ -98,7 +101,13 @@ impl Exchange {
         for (handler, signatures) in &state.bindings {
             if self.tags.contains_key(handler) {
                 for signature in signatures {
-                    self.bindings.bind(*signature, *handler);
+                    match self.bound(*signature) {
+                        None => {
+                            self.bindings.bind(*signature, *handler);
+                        }
+                        // It was in doubt.
+                        Some(_) => self.settle_doubt(now, (*signature, *handler), out),
+                    }
                 }
             }
         }

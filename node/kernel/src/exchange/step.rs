@@ -7,7 +7,7 @@ use core::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, Signature};
+use super::{Choice, Noted, Signature, Wish, WishAnswer};
 use crate::id::{Counter, Epoch, ExchangeId, ExchangeName, LeaderEpoch, MessageId, NodeId, Pid};
 use crate::message::{MoveState, System};
 use crate::reason::{DetachReason, NoReply};
@@ -96,6 +96,28 @@ pub enum ExchangeInput {
         /// Until when the owner may act.
         lease_until: Instant,
     },
+    /// An operator wants a binding changed.
+    Wish {
+        /// Number of the question: its answer carries it.
+        asked: u64,
+        /// Signature, within its group.
+        signature: Signature,
+        /// What is wanted.
+        wish: Wish,
+        /// Until when the owner may act.
+        lease_until: Instant,
+    },
+    /// A handler's node answers a [`Word`](ExchangeEffect::Word).
+    Noted {
+        /// Handler.
+        handler: Pid,
+        /// Signature.
+        signature: Signature,
+        /// Number of the word.
+        number: u64,
+        /// What the node made of it.
+        noted: Noted,
+    },
     /// It moves: nothing is accepted any more, and what is known travels to the next owner.
     Leave {
         /// Next owner.
@@ -161,6 +183,25 @@ pub enum ExchangeEffect {
         handler: Pid,
         /// They are bound to others, or there is no room.
         signatures: Vec<Signature>,
+    },
+    /// Tell a handler's node that a signature is the handler's, or is not any more, behind the deliveries that were sent to
+    /// that handler before; the node answers.
+    Word {
+        /// Handler.
+        handler: Pid,
+        /// Signature.
+        signature: Signature,
+        /// It is the handler's.
+        keep: bool,
+        /// Number of the word.
+        number: u64,
+    },
+    /// Answer an operator's wish.
+    Answer {
+        /// Number of the question.
+        asked: u64,
+        /// What became of it.
+        answer: WishAnswer,
     },
     /// End the request without delivering it.
     Refuse {
@@ -251,6 +292,16 @@ impl fmt::Display for ExchangeEffect {
             Self::Unbind { handler, signatures } => {
                 write!(f, "unbind {} signatures from {handler}", signatures.len())
             }
+            Self::Word {
+                handler,
+                signature,
+                keep,
+                number,
+            } => {
+                let keep = if *keep { "keep" } else { "forget" };
+                write!(f, "word {number} to {handler}: {keep} signature {signature}")
+            }
+            Self::Answer { asked, answer } => write!(f, "answer {asked}: {answer:?}"),
             Self::Refuse { request, reason } => write!(f, "refuse {request}: {reason}"),
             Self::Interrupt {
                 request,

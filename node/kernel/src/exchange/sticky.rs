@@ -18,10 +18,12 @@ impl Exchange {
         self.bindings.len()
     }
 
-    /// Signatures bound to a handler.
+    /// Signatures bound to a handler. One that is being taken from it is none of them.
     #[must_use]
     pub fn bound_to(&self, handler: Pid) -> Vec<Signature> {
-        self.bindings.of(handler)
+        let mut bound = self.bindings.of(handler);
+        bound.retain(|signature| !self.goes_over(*signature));
+        bound
     }
 
     /// A known signature goes to its handler at once. A new one waits until all nodes have told of theirs, and is then
@@ -36,6 +38,7 @@ impl Exchange {
     ) {
         let signature = signature.within(asked.service_tag);
         let handler = match self.bindings.handler(signature) {
+            Some(_) if self.goes_over(signature) => Err(NoReply::Unreachable),
             Some(handler) => Ok(handler),
             None => self.bind_new(now, signature, asked.service_tag),
         };
@@ -66,20 +69,34 @@ impl Exchange {
             .and_then(|group| group.take_least(|pid| bindings.load(pid)));
         let handler = least.ok_or_else(|| self.nobody(now))?;
         match self.bindings.bind(signature, handler) {
-            Bound::Mine => Ok(handler),
+            Bound::Mine => {
+                // The delivery says that it is the handler's, behind whatever was said before.
+                self.words.outdated(signature, handler);
+                Ok(handler)
+            }
             Bound::Taken | Bound::Full => Err(NoReply::Rejected),
         }
     }
 
     /// Takes in what an attached handler says it has. The first to claim a signature keeps it; what another one has
-    /// already, or what there is no room for, its node is to forget, lest it claims that again with the next owner.
-    pub(super) fn claim(&mut self, handler: Pid, bound: &[Signature], out: &mut Vec<ExchangeEffect>) {
+    /// already, or what there is no room for, its node is to forget, lest it claims that again with the next owner. Of a
+    /// handler that was here before everything is known: what it has beside that was taken from it.
+    pub(super) fn claim(
+        &mut self,
+        handler: Pid,
+        newcomer: bool,
+        bound: &[Signature],
+        out: &mut Vec<ExchangeEffect>,
+    ) {
         if !self.config.strategy.is_sticky() || planted::is(Bug::LoseBindingsInCrash) {
             return;
         }
         let claims = bound.iter().copied();
         let lost: Vec<Signature> = claims
-            .filter(|signature| self.bindings.bind(*signature, handler) != Bound::Mine)
+            .filter(|signature| match newcomer {
+                true => self.bindings.bind(*signature, handler) != Bound::Mine,
+                false => self.bound(*signature) != Some(handler) && !self.is_in_doubt(*signature, handler),
+            })
             .collect();
         if !lost.is_empty() {
             out.push(ExchangeEffect::Unbind {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Attach, Call, MoveState, ProposeResult, SubscriptionNews, SystemMessage};
-use crate::exchange::Signature;
+use crate::exchange::{Noted, Signature};
 use crate::id::{
     ClusterId, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId, Pid, Revision, Tenure, Term,
 };
@@ -261,5 +261,36 @@ pub enum PeerMessage {
         parts: u32,
         /// The part's bytes.
         bytes: Bytes,
+    },
+    /// The owner's word that a signature is a handler's, or is not any more, by an operator's wish. It travels with the
+    /// deliveries to that handler, in their order, and is answered.
+    BindingWord {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// Handler.
+        handler: Pid,
+        /// Signature.
+        signature: Signature,
+        /// It is the handler's.
+        keep: bool,
+        /// Number of the word.
+        number: u64,
+    },
+    /// Answer to `BindingWord`.
+    BindingNoted {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// Epoch of the word.
+        epoch: Epoch,
+        /// Handler.
+        handler: Pid,
+        /// Signature.
+        signature: Signature,
+        /// Number of the word.
+        number: u64,
+        /// What the node made of it.
+        noted: Noted,
     },
 }

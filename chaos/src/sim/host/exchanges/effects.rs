@@ -66,6 +66,14 @@ impl Host {
                 };
                 let _claimed_again = self.message(handler.node, id, &message);
             }
+            ExchangeEffect::Word {
+                handler,
+                signature,
+                keep,
+                number,
+            } => self.send_word(id, handler, signature, keep, number),
+            // Nobody waits here for what was wished.
+            ExchangeEffect::Answer { .. } => self.count("wishes about bindings that were answered"),
             ExchangeEffect::Interrupt {
                 request,
                 index,

@@ -1,0 +1,78 @@
+//! What the owner says of signatures without a delivery: claims that are not granted, and what an operator binds and takes back.
+//!
+//! What does not live here: signatures that come with deliveries (`told`), and who decides (the kernel's `exchange`).
+
+use squall_kernel::exchange::{Noted, Signature};
+use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
+use squall_kernel::message::PeerMessage;
+
+use super::Handlers;
+use crate::wire::count;
+
+impl Handlers {
+    /// Signatures that a handler claimed belong to others.
+    pub(crate) fn unbound(&self, exchange: ExchangeId, epoch: Epoch, handler: Pid, signatures: &[Signature]) {
+        let attachment = self.read().by_serial.get(&handler.serial).cloned();
+        let Some(attachment) = attachment.filter(|a| a.exchange() == exchange) else {
+            return;
+        };
+        let mut view = attachment.view();
+        if view.fence(epoch, LeaderEpoch(0)).is_err() {
+            return count(&self.context.wire.tally.fenced);
+        }
+        attachment.unbind(signatures);
+    }
+
+    /// Keeps or forgets a signature at the owner's word, and answers.
+    pub(crate) fn binding_word(&self, from: NodeId, word: &PeerMessage) {
+        let PeerMessage::BindingWord {
+            exchange,
+            epoch,
+            handler,
+            signature,
+            keep,
+            number,
+        } = *word
+        else {
+            return;
+        };
+        let answer = PeerMessage::BindingNoted {
+            exchange,
+            epoch,
+            handler,
+            signature,
+            number,
+            noted: self.note(exchange, epoch, handler, signature, keep),
+        };
+        // Lost, the owner says it again.
+        let _said_again = self.context.wire.message(from, exchange, answer);
+    }
+
+    /// The fence is held while it is noted: what the next owner is told then has it.
+    fn note(
+        &self,
+        exchange: ExchangeId,
+        epoch: Epoch,
+        handler: Pid,
+        signature: Signature,
+        keep: bool,
+    ) -> Noted {
+        let attachment = self.read().by_serial.get(&handler.serial).cloned();
+        let Some(attachment) = attachment.filter(|a| a.exchange() == exchange && a.pid() == handler) else {
+            return Noted::Gone;
+        };
+        let mut view = attachment.view();
+        if view.fence(epoch, LeaderEpoch(0)).is_err() {
+            count(&self.context.wire.tally.fenced);
+            return Noted::No;
+        }
+        if !keep {
+            attachment.unbind(&[signature]);
+            Noted::Yes
+        } else if attachment.remember(&view, signature) {
+            Noted::Yes
+        } else {
+            Noted::No
+        }
+    }
+}
