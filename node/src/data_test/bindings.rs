@@ -161,9 +161,13 @@ async fn a_key_that_was_moved_or_taken_back_stays_so_when_the_owner_is_killed() 
         after: None,
         limit: 10,
     };
-    let BindingReply::Page { total, .. } = ask(&scene.cluster, owner, exchange, page).await else {
+    let BindingReply::Page {
+        total, incomplete, ..
+    } = ask(&scene.cluster, owner, exchange, page).await
+    else {
         panic!("no page");
     };
+    assert!(!incomplete, "all nodes have been heard");
     assert_eq!(total, 2, "the one that was taken back is not among them");
     assert_eq!(
         (scene.who("moved").await, scene.who("kept").await),

@@ -97,6 +97,8 @@ pub enum BindingReply {
         total: usize,
         /// The signature that was asked for.
         signature: Option<Signature>,
+        /// The owner has yet to hear from some nodes what their handlers have.
+        incomplete: bool,
     },
     /// No handler of that name is attached to the exchange.
     NoSuchHandler(String),
@@ -271,6 +273,7 @@ impl Running {
             more,
             total: self.core.bindings(),
             signature,
+            incomplete: self.core.is_rolling(),
         }
     }
 

@@ -120,6 +120,7 @@ impl Sources for FakeNode {
                 more: true,
                 total: 2000,
                 signature: None,
+                incomplete: true,
             }),
             ("sticky", BindingQuestion::Bind { handler: name, .. }) if name == "<x.1>" => {
                 Ok(BindingReply::NoSuchHandler(name))

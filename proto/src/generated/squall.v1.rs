@@ -3708,6 +3708,9 @@ pub struct ListBindingsResponse {
     /// The signature that was asked for; empty when none was.
     #[prost(string, tag = "4")]
     pub signature: ::prost::alloc::string::String,
+    /// True while the owner has just started and has not heard from all nodes: there may be bindings that it does not know yet.
+    #[prost(bool, tag = "5")]
+    pub incomplete: bool,
 }
 /// A binding.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -238,6 +238,9 @@ impl ListArgs {
         }
         let exchange = &self.exchange;
         text += &format!("{exchange}: {}\n", counted(page.total, "binding", "bindings"));
+        if page.incomplete {
+            text += "its owner has just started: there may be others that it does not know yet\n";
+        }
         if let Some(last) = page.bindings.last().filter(|_| page.more) {
             text += &format!("there are more: --after {} shows the next ones\n", last.signature);
         }
@@ -258,6 +261,7 @@ impl ListArgs {
             "bindings": page.bindings.iter().map(object).collect::<Vec<_>>(),
             "more": page.more,
             "total": page.total,
+            "incomplete": page.incomplete,
             "signature": some(&page.signature),
         })
     }

@@ -86,10 +86,12 @@ fn a_page_is_a_table_with_the_way_to_the_next_one() {
         more: true,
         total: 17,
         signature: String::new(),
+        incomplete: true,
     };
     let expected = "SIGNATURE         HANDLER  NODE  SERVICE TAG\n\
                     00000000deadbeef  <b.7>    b     -\n\
                     orders: 17 bindings\n\
+                    its owner has just started: there may be others that it does not know yet\n\
                     there are more: --after 00000000deadbeef shows the next ones\n";
     assert_eq!(args.text(&page), expected);
     let document = args.document(&page);

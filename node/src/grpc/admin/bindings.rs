@@ -91,9 +91,11 @@ impl<P: Proposer + Membership, S: Sources> AdminService<P, S> {
                 more,
                 total,
                 signature,
+                incomplete,
             } => {
                 let registry = self.registry.borrow();
                 Ok(v1::ListBindingsResponse {
+                    incomplete,
                     bindings: bindings.into_iter().map(|b| shown(&registry, b)).collect(),
                     more,
                     total: total as u64,

@@ -19,6 +19,7 @@ async fn bindings_come_in_bounded_pages_and_a_refusal_says_who_has_them() {
     assert_eq!((page.bindings.len(), page.more, page.total), (100, true, 2000));
     assert_eq!(page.bindings[0].signature, "000000000000feed");
     assert_eq!(page.bindings[0].service_tag, "eu");
+    assert!(page.incomplete);
     for (name, limit, after, code, words) in [
         (
             "sticky",
