@@ -108,6 +108,8 @@ sights! {
     QueueLost = "a queue was lost with all its copies",
     /// A copy of a publish reached a subscriber.
     Published = "a subscriber got a publish",
+    /// A publish for one handler reached it.
+    PublishHanded = "a handler got a publish",
     /// The publisher was told what it waited for.
     PublishConfirmed = "a publish was confirmed",
     /// An owner after the first one took a publish.
@@ -162,6 +164,7 @@ impl Sight {
     const fn of_publish(what: &PublishEvent) -> Option<Self> {
         Some(match what {
             PublishEvent::Got { .. } => Self::Published,
+            PublishEvent::Handed { .. } => Self::PublishHanded,
             PublishEvent::Confirmed { .. } => Self::PublishConfirmed,
             PublishEvent::Taken { known: true, .. } => Self::PublishKnown,
             PublishEvent::Taken { epoch, .. } if epoch.0 > 1 => Self::PublishedAfterFailover,

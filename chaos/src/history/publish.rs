@@ -21,6 +21,8 @@ pub enum PublishEvent {
         key: String,
         /// What the publisher waits for.
         confirm: Confirm,
+        /// It goes to one handler.
+        to_one: bool,
     },
     /// It is sent again, or given to the subscribers of its publisher's node for want of an owner.
     Again {
@@ -69,6 +71,18 @@ pub enum PublishEvent {
         /// The subscriber.
         subscriber: Pid,
     },
+    /// It is in the mailbox of the one handler that it goes to, here.
+    Handed {
+        /// The publish.
+        publish: RequestKey,
+        /// The handler.
+        handler: Pid,
+    },
+    /// The owner, here, was told that what came back from a handler under that id is not tried again: the id is new again.
+    GivenUp {
+        /// The id, with its publisher.
+        id: String,
+    },
     /// A subscriber, here, asks for what matches.
     Asked {
         /// The subscriber.
@@ -108,10 +122,12 @@ impl fmt::Display for PublishEvent {
                 publisher,
                 key,
                 confirm,
+                to_one,
             } => {
+                let to = if *to_one { " to one handler" } else { "" };
                 write!(
                     f,
-                    "publish {publish} of {publisher}: {key}, confirm {}",
+                    "publish {publish} of {publisher}{to}: {key}, confirm {}",
                     confirm.as_str()
                 )
             }
@@ -135,6 +151,8 @@ impl fmt::Display for PublishEvent {
             Self::Inherits { epoch } => write!(f, "is told what it needs as owner of epoch {epoch}"),
             Self::Passed { publish, to } => write!(f, "publish {publish} passed on to {:x}", to.0),
             Self::Got { publish, subscriber } => write!(f, "publish {publish} is with {subscriber}"),
+            Self::Handed { publish, handler } => write!(f, "publish {publish} is with the handler {handler}"),
+            Self::GivenUp { id } => write!(f, "the id '{id}' is new again"),
             Self::Asked { subscriber, pattern } => write!(f, "{subscriber} asks for {pattern}"),
             Self::Subscribed { subscriber, pattern } => write!(f, "{subscriber} gets {pattern}"),
             Self::Unsubscribed { subscriber } => write!(f, "{subscriber} is unsubscribed"),

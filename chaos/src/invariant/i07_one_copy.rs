@@ -4,9 +4,11 @@
 //! once, by the next owner too where it knows what the one before remembered. One node passes a publish on to another once,
 //! and two do so only where that one goes over from one to the other. No frame goes to a node that never had a subscriber
 //! for it, unless there are proxies or it was to be the owner. And what is confirmed as received is with every subscriber that
-//! was told, before it was published, that it gets everything.
+//! was told, before it was published, that it gets everything. A publish that goes to one handler goes to no other one, and is
+//! with it when it is confirmed as received.
 
 mod ids;
+mod one_handler;
 mod received;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +23,7 @@ use super::{Breach, Id, Invariant, Verdict};
 use crate::history::{Event, PublishEvent, What};
 use crate::limits::{GRANTS_REMEMBERED, REQUESTS_REMEMBERED};
 use ids::Ids;
+use one_handler::OneHandler;
 use received::Received;
 
 /// The subscribers of an exchange.
@@ -47,6 +50,7 @@ pub struct OneCopy {
     owners: BTreeMap<ExchangeId, NodeId>,
     ids: Ids,
     received: Received,
+    one_handler: OneHandler,
     judged: u64,
 }
 
@@ -60,6 +64,7 @@ impl Default for OneCopy {
             owners: BTreeMap::new(),
             ids: Ids::default(),
             received: Received::default(),
+            one_handler: OneHandler::default(),
             judged: 0,
         }
     }
@@ -123,6 +128,7 @@ impl OneCopy {
     }
 
     fn confirmed(&mut self, event: &Event, exchange: ExchangeId, publish: RequestKey) -> Result<(), Breach> {
+        self.one_handler.confirmed(event, publish)?;
         let got = |subscriber| self.got.get(&(publish, subscriber)).is_some();
         let Some((subscriber, told)) = self.received.confirmed(exchange, publish, got) else {
             return Ok(());
@@ -145,6 +151,12 @@ impl OneCopy {
 
     fn publish(&mut self, event: &Event, exchange: ExchangeId, what: &PublishEvent) -> Result<(), Breach> {
         match what {
+            PublishEvent::Begun {
+                publish,
+                to_one: true,
+                confirm,
+                ..
+            } => self.one_handler.begun(*publish, *confirm),
             PublishEvent::Begun {
                 publish,
                 key,
@@ -170,6 +182,11 @@ impl OneCopy {
                 self.of(exchange).heirs.insert(event.node);
             }
             PublishEvent::Passed { publish, to } => return self.passed(event, exchange, *publish, *to),
+            PublishEvent::Handed { publish, handler } => {
+                self.judged += 1;
+                return self.one_handler.handed(event, *publish, *handler);
+            }
+            PublishEvent::GivenUp { id } => self.ids.given_up(exchange, id),
             PublishEvent::Got { publish, subscriber } => return self.got(event, *publish, *subscriber),
             PublishEvent::Asked { pattern, .. } => {
                 let asked = &mut self.of(exchange).asked;

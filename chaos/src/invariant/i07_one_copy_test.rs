@@ -19,6 +19,7 @@ fn begun(ms: u64, n: u64, confirm: Confirm) -> Event {
         publisher,
         key,
         confirm,
+        to_one: false,
     };
     news(ms, 9, what)
 }
@@ -196,4 +197,60 @@ fn nothing_is_promised_on_nodes_that_end_or_are_held_for_lost() {
         OneCopy::default(),
         &story(&[news(3, 1, unheard), news(4, 2, above), told(5)]),
     );
+}
+
+fn handed(ms: u64, n: u64, by: u64) -> Event {
+    let (publish, handler) = (request(n), handler(by));
+    news(ms, by, PublishEvent::Handed { publish, handler })
+}
+
+fn begun_to_one(ms: u64, n: u64, confirm: Confirm) -> Event {
+    let (publish, publisher, key) = (request(n), handler(9), "k".to_owned());
+    let what = PublishEvent::Begun {
+        publish,
+        publisher,
+        key,
+        confirm,
+        to_one: true,
+    };
+    news(ms, 9, what)
+}
+
+#[test]
+fn a_publish_for_one_handler_goes_to_no_other_one_and_is_with_it_when_received() {
+    let confirmed = |ms| {
+        let (publish, known) = (request(1), false);
+        news(ms, 9, PublishEvent::Confirmed { publish, known })
+    };
+    let begun = begun_to_one(1, 1, Confirm::Received);
+    let good = [begun.clone(), handed(2, 1, 1), confirmed(3)];
+    holds(OneCopy::default(), &good);
+    let twice = [begun.clone(), handed(2, 1, 1), handed(3, 1, 2)];
+    let text = broken(OneCopy::default(), &twice).text;
+    assert!(text.contains("<1.1:1> and <2.1:1> have it"), "{text}");
+    let untrue = [begun, confirmed(3)];
+    let text = broken(OneCopy::default(), &untrue).text;
+    assert!(text.ends_with("no handler has it"), "{text}");
+    // Nothing is said about a handler where only the owner was waited for.
+    let accepted = [
+        begun_to_one(1, 1, Confirm::Accepted),
+        confirmed(2),
+        handed(3, 1, 1),
+    ];
+    holds(OneCopy::default(), &accepted);
+}
+
+#[test]
+fn an_id_that_was_given_up_is_new_again() {
+    let given_up = news(2, 1, PublishEvent::GivenUp { id: "a 1".to_owned() });
+    let again = [
+        begun_to_one(0, 1, Confirm::None),
+        handed(1, 1, 1),
+        taken(1, 1, false),
+    ];
+    let mut story = again.to_vec();
+    story.push(taken(3, 1, false));
+    broken(OneCopy::default(), &story);
+    story.insert(3, given_up);
+    holds(OneCopy::default(), &story);
 }

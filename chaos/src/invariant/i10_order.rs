@@ -190,6 +190,7 @@ mod tests {
             publisher: handler(9),
             key: key.to_owned(),
             confirm: Confirm::Accepted,
+            to_one: false,
         };
         news(ms, 9, what)
     }

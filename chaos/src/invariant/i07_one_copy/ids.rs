@@ -41,6 +41,13 @@ impl Ids {
             .insert(epoch);
     }
 
+    /// What was taken under it came back, and nobody has it.
+    pub(super) fn given_up(&mut self, exchange: ExchangeId, id: &str) {
+        if let Some(of) = self.windows.get_mut(&exchange) {
+            of.ids.remove(id);
+        }
+    }
+
     pub(super) fn taken(
         &mut self,
         event: &Event,

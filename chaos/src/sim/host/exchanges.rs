@@ -1,26 +1,24 @@
 //! The exchanges this node owns: steps their machines and carries their effects out. As `squall_node::exchanges` does it,
 //! without mailboxes: a simulated exchange takes each message when it comes.
 
+mod asking;
 mod effects;
 mod members;
+mod publishing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use squall_kernel::exchange::{
-    Choice, Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey, Signature,
-};
+use squall_kernel::dedup::DedupWindow;
+use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput, Signature};
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Counter, Epoch, ExchangeId, NodeId, Pid};
 use squall_kernel::limits::ATTACH_CAP;
-use squall_kernel::reason::NoReply;
-use squall_kernel::registry::{LeaderRecord, Registry, RoutingFunction};
+use squall_kernel::registry::{LeaderRecord, Registry};
 use squall_kernel::tasks::TaskInput;
-use squall_kernel::time::{Instant, Span};
+use squall_kernel::time::Instant;
 use squall_node::data::Change;
-use squall_node::functions::{Candidate, Question};
 use squall_node::script::Script;
-use squall_node::wire::ReturnPath;
 
 use super::Host;
 use super::tasks::Tasks;
@@ -44,6 +42,8 @@ pub(super) struct Owned {
     /// Who holds the second copy of its tasks.
     backup: Option<NodeId>,
     ticked: Option<Instant>,
+    /// Ids of publishes that were passed on to handlers, where they are remembered.
+    known: Option<DedupWindow>,
 }
 
 impl Owned {
@@ -93,7 +93,7 @@ impl Host {
             awaited: awaited(&self.registry, epoch),
             promise: self.times.promise,
         };
-        let function = record.function.as_ref().and_then(script_of);
+        let function = record.function.as_ref().and_then(asking::script_of);
         let mut state = self.state_for(record);
         let moved = state.as_mut().and_then(|state| state.tasks.take());
         // A move was cancelled: nobody else has owned it in between.
@@ -112,6 +112,7 @@ impl Host {
             tasks,
             backup: record.backup,
             ticked: None,
+            known: publishing::known(record),
         };
         self.owned.insert(exchange, owned);
         self.event(What::Own { exchange, epoch });
@@ -149,47 +150,6 @@ impl Host {
             self.event(What::Disown { exchange, epoch });
         }
         Some(owned)
-    }
-
-    pub(super) fn take_request(&mut self, now: Instant, frame: &Frame) {
-        if !self.owned.contains_key(&frame.exchange) {
-            return self.reply(ReturnPath::of(frame).none(self.nobody(), NoReply::Moved));
-        }
-        let choice = self.chosen(frame);
-        let input = ExchangeInput::Request {
-            request: RequestKey {
-                origin: frame.origin,
-                message: frame.message,
-            },
-            epoch: frame.epoch,
-            service_tag: frame.tags.service.clone(),
-            key: frame.tags.key.clone(),
-            choice,
-            deadline: now + Span::from_ms(u64::from(frame.left_ms)),
-            lease_until: self.lease_until,
-        };
-        self.step_exchange(now, frame.exchange, &input, Some(frame));
-    }
-
-    /// What the exchange's function makes of a request.
-    fn chosen(&self, frame: &Frame) -> Choice {
-        let owned = self.owned.get(&frame.exchange);
-        let Some((owned, function)) = owned.and_then(|o| Some((o, o.function.as_ref()?))) else {
-            return Choice::None;
-        };
-        let handlers = owned.attached.iter().map(|(pid, tag)| Candidate {
-            pid: *pid,
-            text: pid.to_string(),
-            service_tag: tag.clone(),
-        });
-        let answer = function.route(&Question {
-            key: &frame.tags.key,
-            service_tag: &frame.tags.service,
-            request_tag: &frame.tags.request,
-            payload: &frame.payload,
-            handlers: &Arc::new(handlers.collect()),
-        });
-        answer.map_or_else(|failed| Choice::Decline(failed.0), |routed| routed.choice)
     }
 
     /// A system message to that node was lost.
@@ -348,14 +308,6 @@ fn awaited(registry: &Registry, epoch: Epoch) -> Vec<NodeId> {
     }
     let up = registry.nodes.values().filter(|node| node.is_up());
     up.map(|node| node.id).collect()
-}
-
-/// The script of a declaration: simulated nodes are started with no functions of their own.
-fn script_of(function: &RoutingFunction) -> Option<Script> {
-    match function {
-        RoutingFunction::Script { source, .. } => Script::compile(source).ok(),
-        RoutingFunction::Registered(_) => None,
-    }
 }
 
 /// True once the run of the node that gave the pid out has ended, as the registry has it. One that follows may not have joined

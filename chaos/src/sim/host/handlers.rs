@@ -1,6 +1,9 @@
 //! Handlers attached through this node: keeps each attached with the owner of its exchange, and lets deliveries and system
 //! messages through to them. As `squall_node::handlers` does it. A handler does one thing at a time.
+//!
+//! What does not live here: deliveries (`delivering`), what they hear (`hearing`), leases (`leases`) and roll calls (`rolls`).
 
+mod delivering;
 mod hearing;
 mod leases;
 mod rolls;
@@ -9,19 +12,17 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use squall_kernel::exchange::{RequestKey, Signature};
-use squall_kernel::fence::Pass;
-use squall_kernel::frame::{Frame, Status};
+use squall_kernel::exchange::Signature;
+use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::{Attach, PeerMessage};
-use squall_kernel::reason::{DetachReason, NoReply};
+use squall_kernel::reason::DetachReason;
 use squall_kernel::tasks::{LeaseNo, TaskId};
-use squall_kernel::time::{Instant, Span};
+use squall_kernel::time::Instant;
 use squall_kernel::view::View;
 use squall_node::data::Change;
-use squall_node::wire::ReturnPath;
 
-use super::{Host, Output, workers};
+use super::{Host, workers};
 use crate::history::{View as Seen, What};
 pub(super) use leases::Lease;
 
@@ -176,91 +177,6 @@ impl Host {
         }
     }
 
-    pub(super) fn take_delivery(&mut self, now: Instant, from: NodeId, frame: &Frame) {
-        let pid = self.pid(frame.to);
-        let Some(attachment) = self.handlers.by_serial.get_mut(&frame.to) else {
-            return self.unknown_handler(from, frame);
-        };
-        let pass = match attachment.view.fence(frame.epoch, frame.leader_epoch) {
-            Ok(pass) => pass,
-            Err(fenced) => {
-                self.event(What::Fenced {
-                    exchange: frame.exchange,
-                    handler: pid,
-                    epoch: frame.epoch,
-                    seen: fenced.epoch,
-                });
-                return self.reply(ReturnPath::of(frame).none(pid, NoReply::Fenced));
-            }
-        };
-        if let Some(signature) = Signature::of_wire(frame.signature) {
-            if !attachment.held_for_lost || attachment.view.confirmed().is_some() {
-                attachment.bound.insert(signature);
-            }
-            let exchange = frame.exchange;
-            self.out.push(Output::Event(What::Kept {
-                request: RequestKey {
-                    origin: frame.origin,
-                    message: Self::request_of(frame),
-                },
-                exchange,
-                signature,
-                handler: pid,
-            }));
-        }
-        if attachment.open >= CREDIT {
-            return self.reply(ReturnPath::of(frame).none(pid, NoReply::Rejected));
-        }
-        attachment.open += 1;
-        self.handle(now, &pass, pid, frame);
-    }
-
-    /// The handler takes it up when it is done with what came before, unless its requester has given up by then.
-    fn handle(&mut self, now: Instant, pass: &Pass, pid: Pid, frame: &Frame) {
-        let work = self.config.work;
-        let took = work.handling.draw(&mut self.config.rng);
-        let declined = self.config.rng.chance(work.declined);
-        let Some(attachment) = self.handlers.by_serial.get_mut(&pid.serial) else {
-            return;
-        };
-        let begins = attachment.busy_until.max(now);
-        if now + Span::from_ms(u64::from(frame.left_ms)) <= begins {
-            attachment.open -= 1;
-            return self.count("deliveries whose requester had given up");
-        }
-        let ready = begins + took;
-        attachment.busy_until = ready;
-        let request = RequestKey {
-            origin: frame.origin,
-            message: Self::request_of(frame),
-        };
-        self.event(What::Handled {
-            request,
-            exchange: frame.exchange,
-            handler: pid,
-            epoch: pass.epoch(),
-            leader_epoch: pass.leader(),
-        });
-        let status = if declined { Status::Declined } else { Status::Reply };
-        let payload = frame.payload.clone();
-        let reply = ReturnPath::of(frame).reply(pid, status, payload);
-        self.handlers.taken += 1;
-        let answering = Answering {
-            serial: pid.serial,
-            frame: reply,
-        };
-        self.handlers
-            .answers
-            .insert((ready, self.handlers.taken), answering);
-    }
-
-    /// A delivery to a handler that is gone.
-    fn unknown_handler(&mut self, from: NodeId, frame: &Frame) {
-        let handler = self.pid(frame.to);
-        self.deny(from, frame.exchange, handler);
-        self.reply(ReturnPath::of(frame).none(handler, NoReply::Unreachable));
-    }
-
     pub(super) fn attach_refused(&mut self, now: Instant, handler: Pid) {
         if self.handlers.by_serial.contains_key(&handler.serial) {
             self.schedule_attach(now, handler.serial);
@@ -370,15 +286,5 @@ impl Host {
                 self.send_attach(now, serial);
             }
         }
-    }
-
-    fn answer(&mut self, key: (Instant, u64)) {
-        let Some(answering) = self.handlers.answers.remove(&key) else {
-            return;
-        };
-        if let Some(attachment) = self.handlers.by_serial.get_mut(&answering.serial) {
-            attachment.open -= 1;
-        }
-        self.reply(answering.frame);
     }
 }

@@ -23,13 +23,14 @@ impl Host {
 
     pub(super) fn send_state(
         &mut self,
+        now: Instant,
         to: NodeId,
-        exchange: ExchangeId,
-        epoch: Epoch,
+        (exchange, epoch): (ExchangeId, Epoch),
         mut state: MoveState,
     ) {
         let tasks = self.owned.get(&exchange).and_then(|owned| owned.tasks.as_ref());
         state.tasks = tasks.and_then(|tasks| tasks.left.clone());
+        state.ids = self.known_ids(now, exchange);
         self.departing
             .insert(exchange, (Epoch(epoch.0 + 1), state.clone()));
         if state.is_large() {
@@ -114,6 +115,7 @@ impl Host {
             .iter()
             .map(|s| (s.pid, s.service_tag.clone()))
             .collect();
+        self.absorb_ids(now, exchange, &state.ids);
         self.adopt(exchange, there);
         self.step_exchange(now, exchange, &ExchangeInput::Resume { state }, None);
         for node in gone {

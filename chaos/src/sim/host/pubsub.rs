@@ -169,8 +169,14 @@ impl Host {
         self.table_step(now, exchange, Input::SubscriberGone { subscriber });
     }
 
-    fn tell_of(&mut self, exchange: ExchangeId, what: PublishEvent) {
+    pub(super) fn tell_of(&mut self, exchange: ExchangeId, what: PublishEvent) {
         self.event(What::Publish { exchange, what });
+    }
+
+    /// Publishes to that exchange go to subscribers.
+    pub(super) fn has_subscribers(&self, exchange: ExchangeId) -> bool {
+        let record = self.registry.exchanges.get(&exchange);
+        record.is_some_and(|record| record.pattern == Pattern::PublishSubscribe)
     }
 
     /// The table of an exchange, begun when there is none; none for an exchange without subscribers.
@@ -368,7 +374,7 @@ impl Host {
 }
 
 /// True where somebody waits to hear what became of it, as in the live shell.
-fn wants_word(frame: &Frame) -> bool {
+pub(super) fn wants_word(frame: &Frame) -> bool {
     let confirm = Confirm::of(frame.signature);
     match frame.kind {
         Kind::Event => confirm == Confirm::Received,

@@ -3,6 +3,7 @@
 //!
 //! What does not live here: what only publishes need (`publishing`).
 
+mod giving_up;
 mod publishing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -267,11 +268,13 @@ impl Host {
         if frame.count > 1 {
             return self.copy_ended(now, frame);
         }
-        let Some(open) = self.requests.take(frame.message) else {
+        let Some(mut open) = self.requests.take(frame.message) else {
             return;
         };
+        let given_back = giving_up::given_back(&mut open, frame);
+        let frame = given_back.as_ref().unwrap_or(frame);
         match frame.status {
-            Status::None(reason) if reason.may_be_sent_again() && !was_taken(&open, frame) => {
+            Status::None(reason) if reason.may_be_sent_again() && !giving_up::was_taken(&open, frame) => {
                 self.wait(now, open, reason);
             }
             _ => self.conclude(now, &open, frame),
@@ -304,14 +307,16 @@ impl Host {
         }
     }
 
-    fn conclude(&mut self, _now: Instant, open: &Open, frame: &Frame) {
+    fn conclude(&mut self, now: Instant, open: &Open, frame: &Frame) {
         self.confirmed(open, frame);
         self.tell_outcome(open.first, open.exchange, answer(frame), false);
+        self.publish_given_up(now, open, frame.status);
     }
 
     fn end(&mut self, now: Instant, open: &Open, reason: NoReply) {
         let reason = self.published_here(now, open, reason);
         self.tell_outcome(open.first, open.exchange, Answer::None(Ended(reason)), false);
+        self.publish_given_up(now, open, Status::None(reason));
     }
 
     fn tell_outcome(&mut self, first: MessageId, exchange: ExchangeId, outcome: Answer, more: bool) {
@@ -386,12 +391,6 @@ fn follows(open: &mut Open, change: &Change) -> bool {
         Stage::Sent { owner, keeper } => change.follow(open.exchange, *owner, keeper),
         Stage::Waiting { .. } => true,
     }
-}
-
-/// True when the owner took a publish with an id, and the only node that should get it did not: sent again it would be taken
-/// for known.
-fn was_taken(open: &Open, frame: &Frame) -> bool {
-    matches!(&open.sort, Sort::Publish(published) if published.has_id()) && frame.index > 0
 }
 
 /// A frame of the right kind, with what it carries beside payload and key.

@@ -4,6 +4,7 @@ use squall_kernel::core::CoreInput;
 use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::{ExchangeId, NodeId};
 use squall_kernel::message::{self, PeerMessage};
+use squall_kernel::publishing::{GIVEN_BACK, ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::Instant;
 use squall_node::wire::{LinkError, ReturnPath};
@@ -26,7 +27,9 @@ impl Host {
             // To a worker it is the owner's answer.
             Kind::Settle if frame.to != 0 => self.take_answer(now, frame),
             Kind::Settle => self.take_word(now, frame),
-            Kind::Publish => self.take_publish(now, frame),
+            Kind::Publish if self.has_subscribers(frame.exchange) => self.take_publish(now, frame),
+            // For one handler.
+            Kind::Publish => self.take_request(now, frame),
             Kind::Event => self.take_event(now, from, frame),
             Kind::Ack | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => {}
         }
@@ -169,7 +172,12 @@ impl Host {
     }
 
     /// Sends the end of a request, or of one of its copies, to its requester's node.
-    pub(super) fn reply(&mut self, frame: Frame) {
+    pub(super) fn reply(&mut self, mut frame: Frame) {
+        match frame.count {
+            ONE_WAY => return,
+            ONE_WAY_CONFIRMED => (frame.index, frame.count) = (GIVEN_BACK, 0),
+            _ => {}
+        }
         let (to, key) = (frame.origin, frame.message.0);
         if self.send(to, key, frame).is_err() {
             self.count("replies that could not be sent");

@@ -46,6 +46,7 @@ pub(super) fn plan(seed: u64, wishes: &Wishes) -> Plan {
     let slowness = slowness(profile);
     patterns::add(seed, (count, slowness), &mut exchanges, &mut handlers);
     let subscribers = patterns::add_news(seed, count, &mut exchanges);
+    patterns::add_readings(seed, count, &mut exchanges, &mut handlers);
     let mut rng = Rng::fork(seed, "times");
     let mut plan = Plan {
         seed,

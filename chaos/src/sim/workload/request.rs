@@ -24,7 +24,9 @@ pub(super) fn act(world: &mut World, rng: &mut Rng) {
         .and_then(|host| host.registry().exchanges.get(&exchange));
     match record.map(|record| record.pattern) {
         Some(Pattern::Task) => return submit::act(world, rng, seat, exchange),
-        Some(Pattern::PublishSubscribe) => return publish::act(world, rng, seat, exchange),
+        Some(Pattern::PublishSubscribe | Pattern::InvertedPublishSubscribe) => {
+            return publish::act(world, rng, seat, exchange);
+        }
         _ => {}
     }
     if rng.chance(UNKNOWN) {

@@ -8,11 +8,12 @@ use squall_kernel::message::{PeerMessage, System, SystemMessage};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Command;
 use squall_kernel::time::Instant;
-use squall_node::wire::{ReturnPath, lane_key};
+use squall_node::wire::{LinkError, ReturnPath, lane_key};
 
 use super::About;
 use crate::history::What;
 use crate::sim::host::Host;
+use crate::sim::host::pubsub::wants_word;
 
 impl Host {
     pub(super) fn carry_out_exchange(
@@ -39,7 +40,12 @@ impl Host {
                     signature: signature.map_or(0, |signature| signature.value()),
                     ..frame.clone()
                 };
-                self.deliver(id, handler, copy);
+                if frame.kind == Kind::Publish {
+                    self.pass_on_to(now, id, handler, copy, frame);
+                } else {
+                    // Its requester has been told.
+                    let _told = self.deliver(id, handler, copy);
+                }
             }
             ExchangeEffect::Refuse { reason, .. } => {
                 let frame = about.expect("the kernel refuses only in answer to a request");
@@ -48,7 +54,9 @@ impl Host {
                     epoch,
                     ..ReturnPath::of(frame)
                 };
-                self.reply(back.none(self.nobody(), reason));
+                if wants_word(frame) {
+                    self.reply(back.none(self.nobody(), reason));
+                }
             }
             ExchangeEffect::Decline { reason, .. } => {
                 self.answer_itself(id, about, Status::Declined, reason);
@@ -87,7 +95,7 @@ impl Host {
                 };
                 self.propose(now, command, false);
             }
-            ExchangeEffect::Transfer { to, epoch, state } => self.send_state(to, id, epoch, state),
+            ExchangeEffect::Transfer { to, epoch, state } => self.send_state(now, to, (id, epoch), state),
             ExchangeEffect::GrantLease {
                 handler,
                 leader_epoch,
@@ -116,7 +124,9 @@ impl Host {
             epoch: self.epoch_of(id),
             ..ReturnPath::of(frame)
         };
-        self.reply(back.reply(self.nobody(), status, Bytes::from(payload)));
+        if wants_word(frame) {
+            self.reply(back.reply(self.nobody(), status, Bytes::from(payload)));
+        }
     }
 
     pub(super) fn system(&self, exchange: ExchangeId, counter: Counter, what: System) -> SystemMessage {
@@ -145,7 +155,8 @@ impl Host {
         }
     }
 
-    pub(super) fn deliver(&mut self, id: ExchangeId, handler: Pid, copy: Frame) {
+    /// The requester is told when it cannot be sent, and so is the caller.
+    pub(super) fn deliver(&mut self, id: ExchangeId, handler: Pid, copy: Frame) -> Result<(), LinkError> {
         let frame = Frame {
             kind: Kind::Deliver,
             epoch: self.epoch_of(id),
@@ -167,9 +178,11 @@ impl Host {
             service_tag,
             handler,
         });
-        if let Err(error) = self.send(handler.node, lane_key(id, handler.serial), frame) {
+        let sent = self.send(handler.node, lane_key(id, handler.serial), frame);
+        if let Err(error) = &sent {
             self.reply(back.none(self.nobody(), error.reason()));
         }
+        sent
     }
 
     pub(super) fn interrupt_copy(&mut self, id: ExchangeId, request: RequestKey, (index, count): (u32, u32)) {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{ExchangeId, MessageId, Pid};
-use squall_kernel::publishing::{Confirm, DUPLICATE, Place, Places};
+use squall_kernel::publishing::{Confirm, DUPLICATE, GIVEN_BACK, Place, Places};
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::{Instant, Span};
 
@@ -35,6 +35,10 @@ pub(super) struct Published {
     places: Places,
     /// Some node did not take it.
     failed: bool,
+    /// It goes to one handler,
+    to_one: bool,
+    /// which did not take it.
+    pub(super) given_back: bool,
 }
 
 impl Host {
@@ -51,6 +55,8 @@ impl Host {
             what,
             places: Places::default(),
             failed: false,
+            to_one: !self.has_subscribers(exchange),
+            given_back: false,
         };
         self.begin(now, exchange, ("", key), Sort::Publish(published), timeout);
     }
@@ -119,6 +125,7 @@ impl Host {
         }
         let event = Frame {
             kind: Kind::Event,
+            index: 0,
             message: self.requests.next_id(),
             signature: Confirm::None.number(),
             from: self.publisher(published.what.publisher),
@@ -150,6 +157,7 @@ impl Host {
             publisher: open.from,
             key: String::from_utf8_lossy(&open.key).into_owned(),
             confirm: published.what.confirm,
+            to_one: published.to_one,
         };
         let exchange = open.exchange;
         self.event(What::Publish { exchange, what });
@@ -168,6 +176,7 @@ impl Published {
     /// A frame of the right kind, with what a publish carries beside payload and key.
     pub(super) fn head(&self) -> Frame {
         let mut frame = Frame {
+            index: if self.given_back { GIVEN_BACK } else { 0 },
             signature: self.what.confirm.number(),
             ..Frame::new(Kind::Publish)
         };

@@ -14,6 +14,8 @@ use crate::sim::workload::subscribe;
 const WITH_TASKS: u32 = 400;
 /// Clusters with subscribers, of a thousand.
 const WITH_SUBSCRIBERS: u32 = 400;
+/// Clusters with publishes for one handler each, of a thousand.
+const WITH_READINGS: u32 = 250;
 
 pub(super) fn add(
     seed: u64,
@@ -51,6 +53,42 @@ pub(super) fn add_news(seed: u64, nodes: u64, exchanges: &mut Vec<ExchangePlan>)
         patterns: subscribe::patterns(&mut rng),
     };
     (0..count).map(|_| subscriber()).collect()
+}
+
+/// An exchange whose publishes go to one handler each, where it is drawn.
+pub(super) fn add_readings(
+    seed: u64,
+    nodes: u64,
+    exchanges: &mut Vec<ExchangePlan>,
+    handlers: &mut Vec<HandlerPlan>,
+) {
+    let mut rng = Rng::fork(seed, "readings");
+    if !rng.chance(WITH_READINGS) {
+        return;
+    }
+    let ms = Span::from_ms;
+    let settings = Settings {
+        dedup: rng.chance(600).then(|| rng.span(ms(500), ms(5_000))),
+        ttl: rng.chance(300).then(|| rng.span(ms(20), ms(1_000))),
+        ..Settings::default()
+    };
+    let drawn = exchange(
+        &mut rng,
+        nodes,
+        (Pattern::InvertedPublishSubscribe, "i1"),
+        settings,
+    );
+    let strategy = *rng.pick(&[
+        Strategy::RoundRobin,
+        Strategy::RoundRobin,
+        Strategy::Consensus,
+        Strategy::ConsensusRoundRobin,
+        Strategy::Sticky,
+        Strategy::StickyFun,
+        Strategy::Fun,
+    ]);
+    exchanges.push(ExchangePlan { strategy, ..drawn });
+    attached(&mut rng, nodes, exchanges.len() - 1, handlers);
 }
 
 /// Short leases, so that some end by their time; few attempts, so that some are used up.
