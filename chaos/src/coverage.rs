@@ -9,7 +9,7 @@ use std::fmt;
 use squall_kernel::reason::NoReply;
 use squall_kernel::tasks::Copies;
 
-use crate::history::{Answer, Event, Mark, PublishEvent, QueueFrom, TaskEvent, What};
+use crate::history::{Answer, Event, Mark, PublishEvent, QueueFrom, TalkEvent, TaskEvent, What};
 
 mod scene;
 
@@ -80,6 +80,12 @@ sights! {
     Retried = "a request was tried again",
     /// An answer came after the end of its request.
     LateAnswer = "a late answer was dropped",
+    /// A requester was given a chunk that was not the last.
+    ChunkGiven = "a requester was given a chunk",
+    /// A requester had all chunks.
+    ChunksWhole = "a requester had all chunks",
+    /// A handler had the answer to a question.
+    QuestionAnswered = "a question back was answered",
     /// A registry write was acknowledged.
     Acknowledged = "a registry write was acknowledged",
     /// A completion that counted.
@@ -282,6 +288,12 @@ impl Looker {
                     coverage.had(sight);
                 }
             }
+            What::Talk { what, .. } => match what {
+                TalkEvent::Given { count: 0, .. } => coverage.had(Sight::ChunkGiven),
+                TalkEvent::Given { .. } => coverage.had(Sight::ChunksWhole),
+                TalkEvent::Answered { .. } => coverage.had(Sight::QuestionAnswered),
+                TalkEvent::Takes { .. } | TalkEvent::Said { .. } | TalkEvent::Asked { .. } => {}
+            },
             What::Mark(mark) => coverage.had(Sight::Mark(*mark)),
             _ => {}
         }

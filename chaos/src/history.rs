@@ -14,11 +14,13 @@ use squall_kernel::time::Instant;
 
 mod mark;
 mod publish;
+mod talk;
 mod task;
 mod words;
 
 pub use mark::Mark;
 pub use publish::PublishEvent;
+pub use talk::TalkEvent;
 pub use task::{QueueFrom, TaskEvent};
 
 /// One thing that happened.
@@ -253,6 +255,15 @@ pub enum What {
         version: (Epoch, Counter),
         /// The view.
         view: View,
+    },
+    /// About what passes between a requester and its handler beside the request and its reply.
+    Talk {
+        /// Request.
+        request: RequestKey,
+        /// Exchange.
+        exchange: ExchangeId,
+        /// What.
+        what: TalkEvent,
     },
     /// About the tasks of an exchange.
     Task {

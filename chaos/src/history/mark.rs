@@ -60,4 +60,6 @@ marks! {
     ProxyPassedOn = "a publish went through a proxy",
     /// While a node went over from one to another, a publish came from both.
     CameByBothWays = "a publish came by two ways",
+    /// A requester's node did not take a chunk, a question or an answer.
+    TalkRefused = "a chunk, question or late answer was refused",
 }

@@ -121,6 +121,7 @@ impl fmt::Display for What {
             } => {
                 write!(f, "{handler}'s view of #{exchange} at {epoch}/{counter}: {view}")
             }
+            Self::Talk { request, what, .. } => write!(f, "request {request}: {what}"),
             Self::Task { exchange, what } => write!(f, "#{exchange}: {what}"),
             Self::Publish { exchange, what } => write!(f, "#{exchange}: {what}"),
             Self::Holds { place, count, bound } => write!(f, "{place} holds {count} of {bound}"),

@@ -5,7 +5,9 @@
 //! be true: a request said to be certainly not delivered was handled by nobody. Squall tries again by itself only what was
 //! certainly not delivered, so no request is handled twice, by one handler or by two. Nor does anybody wait in vain: where
 //! the requester's node knows that the handler's is lost, and nothing else is wrong, the owner ends the request at once,
-//! whatever became of the exchange in between.
+//! whatever became of the exchange in between. What a requester is given beside the reply is whole and in order (`talk`).
+
+mod talk;
 
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{Boot, ExchangeId, NodeId, Pid};
@@ -15,8 +17,9 @@ use squall_kernel::time::Span;
 use super::calm::Calm;
 use super::recent::Recent;
 use super::{Breach, Id, Invariant, Verdict};
-use crate::history::{Answer, Event, Mark, What};
+use crate::history::{Answer, Event, Mark, TalkEvent, What};
 use crate::limits::REQUESTS_REMEMBERED;
+use talk::Talk;
 
 /// Within this time after the loss of a handler's node is known its requests have ended: the owner may apply the loss a
 /// heartbeat later than the requester's node, and its word travels.
@@ -32,6 +35,7 @@ struct Followed {
     /// The handler's node, and the news of its loss.
     routed: Option<Pid>,
     orphaned: Option<Event>,
+    talk: Talk,
     /// What ended it, or the end of its requester.
     ended: Option<Event>,
 }
@@ -98,6 +102,7 @@ impl OneOutcome {
             answered: Vec::new(),
             routed: None,
             orphaned: None,
+            talk: Talk::default(),
             ended: None,
         };
         let forgotten = self.requests.insert(request, followed);
@@ -150,6 +155,7 @@ impl OneOutcome {
                 format!("request {request} was left to its deadline although its handler's node was lost");
             return Err(Breach::new(id, Some(lost), event, text));
         }
+        followed.talk.ends(event, request, outcome)?;
         if more && !followed.many {
             let text = format!("request {request} has one handler, and more outcomes are said to follow");
             return Err(Breach::new(id, Some(&followed.begun), event, text));
@@ -202,10 +208,25 @@ impl OneOutcome {
     }
 
     /// What it was routed to did not get it.
-    fn retried(&mut self, request: RequestKey) {
-        if let Some(followed) = self.requests.get_mut(&request) {
-            (followed.routed, followed.orphaned) = (None, None);
+    fn retried(&mut self, event: &Event, request: RequestKey) -> Result<(), Breach> {
+        let Some(followed) = self.requests.get_mut(&request) else {
+            return Ok(());
+        };
+        (followed.routed, followed.orphaned) = (None, None);
+        followed.talk.sent_again(event, request)
+    }
+
+    fn talked(&mut self, event: &Event, request: RequestKey, what: &TalkEvent) -> Result<(), Breach> {
+        let id = self.id();
+        let Some(followed) = self.requests.get_mut(&request) else {
+            return Ok(());
+        };
+        let given = matches!(what, TalkEvent::Given { .. } | TalkEvent::Asked { .. });
+        if let Some(end) = followed.ended.as_ref().filter(|_| given) {
+            let text = format!("request {request} had ended, and more of its answer was given");
+            return Err(Breach::new(id, Some(end), event, text));
         }
+        followed.talk.goes_on(event, request, what)
     }
 
     /// Nobody owns it any more who could end what its handlers have.
@@ -250,7 +271,7 @@ impl Invariant for OneOutcome {
     }
 
     fn claim(&self) -> &'static str {
-        "every request ends in exactly one outcome and is handled at most once"
+        "every request ends in exactly one outcome, is handled at most once, and has its chunks in order and whole"
     }
 
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
@@ -260,10 +281,8 @@ impl Invariant for OneOutcome {
                 self.routed(*request, *handler);
                 Ok(())
             }
-            What::Retried { request } => {
-                self.retried(*request);
-                Ok(())
-            }
+            What::Retried { request } => self.retried(event, *request),
+            What::Talk { request, what, .. } => self.talked(event, *request, what),
             What::Deleted { exchange } => {
                 self.deleted(*exchange);
                 Ok(())

@@ -175,3 +175,108 @@ fn what_was_said_to_be_undelivered_must_not_be_handled() {
         &[begun(1, 7, false), told, handled(4, 1, 7, 1, 0)],
     );
 }
+
+fn talk(ms: u64, node: u64, what: TalkEvent) -> Event {
+    let (request, exchange) = (super::super::story::request(7), ExchangeId(1));
+    at(
+        ms,
+        node,
+        What::Talk {
+            request,
+            exchange,
+            what,
+        },
+    )
+}
+
+fn given(ms: u64, by: u64, index: u32, count: u32) -> Event {
+    let handler = super::super::story::handler(by);
+    let wrote = Some(index);
+    talk(
+        ms,
+        1,
+        TalkEvent::Given {
+            handler,
+            index,
+            count,
+            wrote,
+        },
+    )
+}
+
+/// A request whose requester takes two chunks, and its handler on node 2, which sends that many.
+fn talking(sent: u32) -> Vec<Event> {
+    let mut story = vec![
+        begun(1, 7, false),
+        talk(1, 1, TalkEvent::Takes { credit: 2 }),
+        handled(2, 2, 7, 1, 0),
+    ];
+    let handler = super::super::story::handler(2);
+    story.extend((1..=sent).map(|index| {
+        let mark = false;
+        talk(3, 2, TalkEvent::Said { handler, index, mark })
+    }));
+    story
+}
+
+#[test]
+fn chunks_in_order_up_to_the_last_and_then_the_reply_hold() {
+    let mut story = talking(2);
+    story.extend([
+        given(4, 2, 1, 0),
+        given(5, 2, 2, 2),
+        outcome(6, 7, reply(2), false),
+    ]);
+    holds(OneOutcome::default(), &story);
+}
+
+#[test]
+fn chunks_that_are_missing_strange_late_or_too_many_are_breaches() {
+    let said = |story: &[Event]| broken(OneOutcome::default(), story).text;
+    let with = |more: &[Event]| [talking(2), more.to_vec()].concat();
+    let text = said(&with(&[given(4, 2, 2, 2)]));
+    assert_eq!(text, "request 1/7: chunk 2 came after chunk 0");
+    let text = said(&with(&[given(4, 2, 1, 0), given(5, 3, 2, 2)]));
+    assert_eq!(text, "request 1/7: <2.1:1> answers it, and <3.1:1> as well");
+    let text = said(&with(&[given(4, 2, 1, 0), outcome(5, 7, reply(2), false)]));
+    assert_eq!(text, "request 1/7: it has a reply and no last chunk, after 1");
+    let text = said(&with(&[
+        outcome(4, 7, none(NoReply::Timeout), false),
+        given(5, 2, 1, 0),
+    ]));
+    assert_eq!(text, "request 1/7 had ended, and more of its answer was given");
+    let request = super::super::story::request(7);
+    let again = at(5, 1, What::Retried { request });
+    let text = said(&with(&[given(4, 2, 1, 0), again]));
+    assert_eq!(text, "request 1/7 was sent again although its answer had begun");
+    assert_eq!(said(&talking(3)), "request 1/7: 3 chunks were sent, 2 are taken");
+}
+
+#[test]
+fn a_question_is_open_until_it_is_answered() {
+    let handler = super::super::story::handler(2);
+    let asked = |ms, number| talk(ms, 1, TalkEvent::Asked { handler, number });
+    let answered = |ms, number, wrote| {
+        talk(
+            ms,
+            2,
+            TalkEvent::Answered {
+                handler,
+                number,
+                wrote,
+            },
+        )
+    };
+    let with = |more: &[Event]| [talking(0), more.to_vec()].concat();
+    let end = outcome(9, 7, reply(2), false);
+    let good = [
+        asked(3, 1),
+        answered(4, 1, 1),
+        asked(5, 2),
+        answered(6, 2, 2),
+        end,
+    ];
+    holds(OneOutcome::default(), &with(&good));
+    broken(OneOutcome::default(), &with(&[asked(3, 1), asked(5, 2)]));
+    broken(OneOutcome::default(), &with(&[asked(3, 1), answered(4, 1, 2)]));
+}

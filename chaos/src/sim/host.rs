@@ -8,9 +8,11 @@ mod exchanges;
 mod handlers;
 mod moving;
 mod output;
+mod peers;
 pub(super) mod proposals;
 mod pubsub;
 mod requests;
+mod talks;
 mod tasks;
 mod wire;
 mod workers;
@@ -21,17 +23,15 @@ use std::sync::Arc;
 use squall_kernel::core::{CoreConfig, CoreEffect, CoreInput, MetaView, NodeCore};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::founding::Neighbour;
-use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::frame::Frame;
 use squall_kernel::id::{Epoch, ExchangeId, Incarnation, MessageId, NodeId};
 use squall_kernel::limits::OPEN_REQUESTS_MAX;
 use squall_kernel::message::{MoveState, PeerMessage, ProposeResult};
 use squall_kernel::profile::{Profile, Times};
-use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, Introduction, Registry};
 use squall_kernel::time::Instant;
 use squall_kernel::voters::Attendance;
 use squall_node::data::Change;
-use squall_node::wire::LinkError;
 
 pub use output::{Lane, Output};
 
@@ -45,6 +45,7 @@ use proposals::Proposals;
 use pubsub::Tables;
 pub use requests::Publishing;
 use requests::Requests;
+use talks::Talks;
 use tasks::Copies;
 use workers::Workers;
 
@@ -66,6 +67,8 @@ pub struct HostConfig {
     pub rng: Rng,
     /// Numbers for workers.
     pub worker_rng: Rng,
+    /// Numbers for handlers that have something to say before they answer.
+    pub talk_rng: Rng,
     /// Before it leaves for good it waits until it votes no more.
     pub gives_up_vote: bool,
 }
@@ -96,6 +99,7 @@ pub struct Host {
     handlers: Handlers,
     workers: Workers,
     requests: Requests,
+    talks: Talks,
     tables: Tables,
     proposals: Proposals,
     joining: control::Joining,
@@ -135,6 +139,7 @@ impl Host {
             handlers: Handlers::new(config.me.id, config.me.boot),
             workers: Workers::default(),
             requests: Requests::new(config.me.boot),
+            talks: Talks::default(),
             tables: Tables::default(),
             proposals: Proposals::of_run(config.me.boot),
             joining: control::Joining::default(),
@@ -179,7 +184,7 @@ impl Host {
             ("words of workers", self.workers.len(), PROPOSALS_MAX),
             (
                 "deliveries",
-                self.handlers.answering(),
+                self.handlers.answering() + self.talks.len(),
                 self.handlers.len() * handlers::CREDIT + PROPOSALS_MAX,
             ),
         ]
@@ -205,6 +210,7 @@ impl Host {
             self.handlers.next_timeout(),
             self.workers.next_timeout(),
             self.requests.next_timeout(),
+            self.talks.next_timeout(),
             self.tables.next_timeout(),
             self.proposals.next_timeout(),
             self.joining.next_timeout(),
@@ -224,80 +230,11 @@ impl Host {
         }
         self.tick_exchanges(now);
         self.tick_handlers(now);
+        self.tick_talks(now);
         self.tick_workers(now);
         self.tick_requests(now);
         self.tick_tables(now);
         self.tick_proposals(now);
-        self.settle(now);
-    }
-
-    /// The link to a peer stands.
-    pub fn connected(&mut self, now: Instant, node: NodeId, neighbour: Neighbour) {
-        self.neighbours.insert(node, neighbour);
-        self.lanes.insert(node);
-        self.step(now, &CoreInput::Connected { node });
-        self.settle(now);
-    }
-
-    /// The link of that run of a peer to this node stands: it can answer.
-    pub fn linked_back(&mut self, now: Instant, node: NodeId, run: Incarnation) {
-        self.linked_back.insert(node, run);
-        self.settle(now);
-    }
-
-    /// The link to that run of a peer broke, and its link to this node with it.
-    pub fn unlinked(&mut self, node: NodeId, run: Incarnation) {
-        if self.linked_back.get(&node) == Some(&run) {
-            self.linked_back.remove(&node);
-        }
-    }
-
-    /// It broke; it takes frames in the hope of a new one.
-    pub fn broken(&mut self, now: Instant, node: NodeId) {
-        self.neighbours.remove(&node);
-        self.step(now, &CoreInput::Broken { node });
-        self.settle(now);
-    }
-
-    /// No hope any more.
-    pub fn given_up(&mut self, node: NodeId) {
-        self.lanes.remove(&node);
-    }
-
-    /// The end of a node's run was seen on this machine.
-    pub fn died(&mut self, now: Instant, node: NodeId, incarnation: Incarnation) {
-        self.step(now, &CoreInput::Died { node, incarnation });
-        self.settle(now);
-    }
-
-    /// A frame arrived.
-    pub fn arrived(&mut self, now: Instant, from: NodeId, frame: &Frame) {
-        self.take_in(now, from, frame);
-        self.settle(now);
-    }
-
-    /// Frames came back that certainly did not arrive.
-    pub fn undeliverable(&mut self, now: Instant, to: NodeId, frames: Vec<Frame>) {
-        for frame in frames {
-            match frame.kind {
-                Kind::Request | Kind::Publish | Kind::Submit => {
-                    self.request_not_sent(now, frame.message, LinkError::Down);
-                }
-                Kind::Task => self.not_given_out(now, to, &frame),
-                _ => self.take_back(now, to, frame, NoReply::Unreachable),
-            }
-        }
-        self.settle(now);
-    }
-
-    /// Frames came back that may or may not have arrived.
-    pub fn fate_unknown(&mut self, now: Instant, to: NodeId, frames: Vec<Frame>) {
-        for frame in frames {
-            match frame.kind {
-                Kind::Request | Kind::Publish | Kind::Submit => self.interrupt_request(now, frame.message),
-                _ => self.take_back(now, to, frame, NoReply::Interrupted),
-            }
-        }
         self.settle(now);
     }
 
@@ -317,6 +254,7 @@ impl Host {
         self.exchanges_changed(now, &change);
         self.handlers_changed(now, &change);
         self.subscriptions_changed(now, &change);
+        self.talks_changed(now, &change);
         self.requests_changed(now, &change);
         self.step(now, &CoreInput::Registry(Arc::clone(registry)));
         self.settle(now);

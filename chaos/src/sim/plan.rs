@@ -138,6 +138,9 @@ pub struct Work {
     pub handling: Spread,
     /// Requests a handler declines, of a thousand.
     pub declined: u32,
+    /// Requests whose requester takes chunks, or answers questions, of a thousand.
+    #[serde(default)]
+    pub talks: u32,
 }
 
 /// Which operations come how often.

@@ -16,6 +16,7 @@ mod rush;
 mod set_proxy;
 mod submit;
 pub(super) mod subscribe;
+pub(super) mod talk;
 mod unset_proxy;
 mod unsubscribe;
 mod voter_rule;
@@ -118,6 +119,8 @@ pub(super) struct Deck {
     subscribers: Vec<Subscribing>,
     /// Numbers for what happens only where there are subscribers, so that nothing else is drawn otherwise for it.
     news: Rng,
+    /// Numbers for what requesters take beside a reply.
+    talks: Rng,
     /// Names given so far.
     named: usize,
 }
@@ -137,6 +140,7 @@ impl Deck {
         Self {
             rng: Rng::fork(plan.seed, "work"),
             news: Rng::fork(plan.seed, "news"),
+            talks: Rng::fork(plan.seed, "talks"),
             subscribers: subscribers.collect(),
             exchanges: plan.exchanges.iter().map(|e| (e.clone(), None)).collect(),
             handlers: handlers.collect(),

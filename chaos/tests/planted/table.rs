@@ -57,4 +57,6 @@ pub(crate) const ROWS: &[Row] = &[
     row(Bug::TakeEventsTwice, Tier::T1, &[7], (30, 54), 150),
     row(Bug::LoseIdsInMove, Tier::T1, &[7], (46, 119), 360),
     row(Bug::EventsOnAnyLane, Tier::T1, &[10], (217, 249), 970),
+    row(Bug::AcceptGaps, Tier::T1, &[5], (22, 35), 120),
+    row(Bug::AcceptIncomplete, Tier::T1, &[5], (15, 35), 100),
 ];

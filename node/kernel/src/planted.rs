@@ -67,6 +67,10 @@ bugs! {
     LoseIdsInMove = "lose-ids-in-move",
     /// Events of one publisher go by any lane: a later one may overtake.
     EventsOnAnyLane = "events-on-any-lane",
+    /// A chunk is taken although one before it is missing.
+    AcceptGaps = "accept-gaps",
+    /// A reply is taken for a success although the last chunk is missing.
+    AcceptIncomplete = "accept-incomplete",
 }
 
 #[cfg(feature = "planted")]

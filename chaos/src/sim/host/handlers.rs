@@ -22,6 +22,7 @@ use squall_kernel::time::Instant;
 use squall_kernel::view::View;
 use squall_node::data::Change;
 
+use super::talks::Speaking;
 use super::{Host, workers};
 use crate::history::{View as Seen, What};
 pub(super) use leases::Lease;
@@ -65,6 +66,8 @@ pub(super) struct Handlers {
 struct Answering {
     serial: u64,
     frame: Frame,
+    /// What it says before.
+    speaking: Option<Box<Speaking>>,
 }
 
 impl Handlers {
@@ -93,6 +96,13 @@ impl Handlers {
     pub(super) fn next_pid(&mut self) -> Pid {
         self.last += 1;
         Pid::new(self.node, self.boot, self.last)
+    }
+
+    /// A delivery is answered, or will not be.
+    pub(super) fn answered(&mut self, serial: u64) {
+        if let Some(attachment) = self.by_serial.get_mut(&serial) {
+            attachment.open -= 1;
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -148,6 +158,9 @@ impl Host {
             self.handlers
                 .answers
                 .retain(|_, answering| answering.serial != serial);
+        }
+        if reason != DetachReason::Asked {
+            self.talks.forget(serial);
         }
         self.lay_down(serial);
         let exchange = attachment.exchange;
@@ -272,7 +285,7 @@ impl Host {
             && *at <= now
         {
             let key = (*at, *n);
-            self.answer(key);
+            self.answer(now, key);
         }
         while let Some((at, serial)) = self.handlers.due.first().copied()
             && at <= now

@@ -3,36 +3,40 @@
 //!
 //! What does not live here: what only publishes need (`publishing`).
 
+mod follow;
 mod giving_up;
 mod publishing;
+mod table;
+mod talking;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
-use squall_kernel::id::{Boot, ExchangeId, MessageId, NodeId, Pid};
+use squall_kernel::id::{ExchangeId, MessageId, NodeId, Pid};
 use squall_kernel::message::Terms;
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
 use squall_kernel::time::{Instant, Span};
-use squall_node::data::Change;
 use squall_node::limits::{RETRY_CAP, RETRY_FIRST, RETRY_FOR};
 use squall_node::wire::{LinkError, lane_key};
 
 use super::Host;
 use crate::history::{Answer, Ended, What};
+use crate::sim::workload::talk::Taking;
 use publishing::Published;
 pub use publishing::Publishing;
-
-/// As in the live router: the boot count stands above the count of a run.
-const COUNT_BITS: u32 = 44;
+pub(super) use table::Requests;
+use talking::Talking;
 
 /// An open request.
 #[derive(Debug)]
 struct Open {
     /// How the history knows it: the number of its first try.
     first: MessageId,
+    /// Its number now.
+    message: MessageId,
     exchange: ExchangeId,
     service_tag: Bytes,
     key: Bytes,
@@ -45,12 +49,15 @@ struct Open {
     stage: Stage,
     /// Copies that have ended.
     ended: BTreeSet<u32>,
+    /// What goes between requester and handler beside the reply, where the requester takes more.
+    talk: Option<Box<Talking>>,
 }
 
 /// What it is.
 #[derive(Debug)]
 enum Sort {
-    Request,
+    /// What it takes beside one reply.
+    Request(Option<Taking>),
     /// A task, with those terms.
     Submit(Terms),
     Publish(Published),
@@ -64,58 +71,6 @@ enum Stage {
     Waiting { reason: NoReply },
 }
 
-/// The open requests of a node.
-#[derive(Debug)]
-pub(super) struct Requests {
-    last: u64,
-    open: BTreeMap<MessageId, Open>,
-    due: BTreeSet<(Instant, MessageId)>,
-    /// First tries of later ones, to name what comes late.
-    firsts: BTreeMap<MessageId, MessageId>,
-}
-
-impl Requests {
-    pub(super) fn new(boot: Boot) -> Self {
-        Self {
-            last: u64::from(boot.0) << COUNT_BITS,
-            open: BTreeMap::new(),
-            due: BTreeSet::new(),
-            firsts: BTreeMap::new(),
-        }
-    }
-
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.open.len()
-    }
-
-    fn next_id(&mut self) -> MessageId {
-        self.last += 1;
-        MessageId(self.last)
-    }
-
-    fn insert(&mut self, id: MessageId, open: Open, due: Instant) {
-        self.open.insert(id, open);
-        self.due.insert((due, id));
-    }
-
-    fn take(&mut self, id: MessageId) -> Option<Open> {
-        self.open.remove(&id)
-    }
-
-    fn take_all(&mut self, mut wanted: impl FnMut(&mut Open) -> bool) -> Vec<Open> {
-        let taken = self
-            .open
-            .iter_mut()
-            .filter_map(|(id, open)| wanted(open).then_some(*id));
-        let taken: Vec<MessageId> = taken.collect();
-        taken.into_iter().filter_map(|id| self.open.remove(&id)).collect()
-    }
-}
-
 impl Host {
     /// A requester sends a request.
     pub fn request(
@@ -125,8 +80,10 @@ impl Host {
         service_tag: &str,
         key: &str,
         timeout: Span,
+        taking: Option<Taking>,
     ) {
-        self.begin(now, exchange, (service_tag, key), Sort::Request, timeout);
+        let sort = Sort::Request(taking);
+        self.begin(now, exchange, (service_tag, key), sort, timeout);
     }
 
     /// A submitter sends a task.
@@ -145,10 +102,16 @@ impl Host {
         let first = self.requests.next_id();
         let from = match &sort {
             Sort::Publish(published) => self.publisher(published.publisher()),
-            Sort::Request | Sort::Submit(_) => self.nobody(),
+            Sort::Request(_) | Sort::Submit(_) => self.nobody(),
+        };
+        let talk = match &sort {
+            Sort::Request(taking) => taking.map(Talking::new),
+            Sort::Submit(_) | Sort::Publish(_) => None,
         };
         let open = Open {
             first,
+            message: first,
+            talk,
             exchange,
             service_tag: Bytes::copy_from_slice(service_tag.as_bytes()),
             key: Bytes::copy_from_slice(key.as_bytes()),
@@ -163,14 +126,22 @@ impl Host {
             ended: BTreeSet::new(),
         };
         let strategy = self.registry.exchanges.get(&exchange).map(|e| e.strategy);
-        let many = matches!(open.sort, Sort::Request) && strategy == Some(Strategy::Default);
+        let many = matches!(open.sort, Sort::Request(_)) && strategy == Some(Strategy::Default);
         self.event(What::Begun {
             request: self.key(first),
             exchange,
             many,
         });
         self.tell_begun(&open);
+        if many && open.talk.is_some() {
+            // Chunks and questions are between a requester and one handler.
+            return self.tell_outcome(first, exchange, Answer::None(Ended(NoReply::Rejected)), false);
+        }
+        let early = self.takes_early(&open);
         self.dispatch(now, first, open);
+        if let Some(more) = early {
+            self.take_more(now, first, more);
+        }
         self.settle(now);
     }
 
@@ -197,6 +168,9 @@ impl Host {
                 };
                 let key = lane_key(open.exchange, open.from.serial);
                 open.stage = Stage::Sent { owner, keeper: owner };
+                if let Some(talk) = &mut open.talk {
+                    talk.end.sent(epoch);
+                }
                 self.requests.firsts.insert(message, open.first);
                 let due = open.deadline;
                 self.requests.insert(message, open, due);
@@ -262,8 +236,10 @@ impl Host {
 
     pub(super) fn take_reply(&mut self, now: Instant, frame: &Frame) {
         let sent = |open: &&Open| matches!(open.stage, Stage::Sent { .. }) && open.exchange == frame.exchange;
-        if self.requests.open.get(&frame.message).filter(sent).is_none() {
-            return self.late(frame);
+        let mine = |open: &&Open| sent(open) && !talking::is_fenced(open, frame);
+        if self.requests.open.get(&frame.message).filter(mine).is_none() {
+            self.late(frame);
+            return self.refuse_late(frame);
         }
         if frame.count > 1 {
             return self.copy_ended(now, frame);
@@ -272,7 +248,8 @@ impl Host {
             return;
         };
         let given_back = giving_up::given_back(&mut open, frame);
-        let frame = given_back.as_ref().unwrap_or(frame);
+        let judged = self.judged(&open, frame);
+        let frame = judged.as_ref().or(given_back.as_ref()).unwrap_or(frame);
         match frame.status {
             Status::None(reason) if reason.may_be_sent_again() && !giving_up::was_taken(&open, frame) => {
                 self.wait(now, open, reason);
@@ -310,12 +287,18 @@ impl Host {
     fn conclude(&mut self, now: Instant, open: &Open, frame: &Frame) {
         self.confirmed(open, frame);
         self.tell_outcome(open.first, open.exchange, answer(frame), false);
+        let (by, why) = match frame.status {
+            Status::None(reason) => (None, reason),
+            _ => (Some(frame.from), NoReply::Interrupted),
+        };
+        self.let_go(open, by, why);
         self.publish_given_up(now, open, frame.status);
     }
 
     fn end(&mut self, now: Instant, open: &Open, reason: NoReply) {
         let reason = self.published_here(now, open, reason);
         self.tell_outcome(open.first, open.exchange, Answer::None(Ended(reason)), false);
+        self.let_go(open, None, reason);
         self.publish_given_up(now, open, Status::None(reason));
     }
 
@@ -329,35 +312,12 @@ impl Host {
         });
     }
 
-    /// Ends what a lost node holds, and tries again at once what waits.
-    pub(super) fn requests_changed(&mut self, now: Instant, change: &Change) {
-        if change.concerns_requests() {
-            for open in self.requests.take_all(|open| !follows(open, change)) {
-                self.end(now, &open, NoReply::Interrupted);
-            }
-        }
-        for open in self
-            .requests
-            .take_all(|open: &mut Open| matches!(open.stage, Stage::Waiting { .. }))
-        {
-            self.retry(now, open);
-        }
-    }
-
     fn retry(&mut self, now: Instant, open: Open) {
         let request = self.key(open.first);
         self.event(What::Retried { request });
         self.tell_again_of(&open);
         let message = self.requests.next_id();
         self.dispatch(now, message, open);
-    }
-
-    /// What is sent to that owner does not arrive any more, or its answers do not: what it had may have been carried out.
-    pub(super) fn interrupt_requests_at(&mut self, now: Instant, node: NodeId) {
-        let held = |open: &mut Open| matches!(open.stage, Stage::Sent { owner, .. } if owner == node);
-        for open in self.requests.take_all(held) {
-            self.end(now, &open, NoReply::Interrupted);
-        }
     }
 
     pub(super) fn stop_requests(&mut self, now: Instant) {
@@ -385,18 +345,13 @@ impl Host {
     }
 }
 
-/// False when nobody is left who could end it, as in the live router.
-fn follows(open: &mut Open, change: &Change) -> bool {
-    match &mut open.stage {
-        Stage::Sent { owner, keeper } => change.follow(open.exchange, *owner, keeper),
-        Stage::Waiting { .. } => true,
-    }
-}
-
 /// A frame of the right kind, with what it carries beside payload and key.
 fn head(open: &Open) -> Frame {
     match &open.sort {
-        Sort::Request => Frame::new(Kind::Request),
+        Sort::Request(_) => Frame {
+            credit: open.talk.as_ref().map_or(0, |talk| talk.credit()),
+            ..Frame::new(Kind::Request)
+        },
         Sort::Submit(terms) => {
             let mut frame = Frame::new(Kind::Submit);
             frame.tags.connection = terms.to_tag().expect("short ids");

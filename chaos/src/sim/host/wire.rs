@@ -1,7 +1,7 @@
 //! What arrives at a node and what it sends, to others and to itself. As `squall_node::data` and `wire` do it.
 
 use squall_kernel::core::CoreInput;
-use squall_kernel::frame::{Frame, Kind};
+use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{ExchangeId, NodeId};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::publishing::{GIVEN_BACK, ONE_WAY, ONE_WAY_CONFIRMED};
@@ -31,7 +31,9 @@ impl Host {
             // For one handler.
             Kind::Publish => self.take_request(now, frame),
             Kind::Event => self.take_event(now, from, frame),
-            Kind::Ack | Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell => {}
+            Kind::Chunk | Kind::Ask if frame.status == Status::Reply => self.take_talk(now, from, frame),
+            Kind::Chunk | Kind::Ask | Kind::Credit | Kind::Tell => self.hear_talk(now, frame),
+            Kind::Ack => {}
         }
     }
 
@@ -114,16 +116,9 @@ impl Host {
                 _ => {}
             },
             Kind::Event => self.event_lost(&frame, why),
-            Kind::Request
-            | Kind::Ack
-            | Kind::Publish
-            | Kind::Chunk
-            | Kind::Credit
-            | Kind::Ask
-            | Kind::Tell
-            | Kind::Submit
-            | Kind::Settle
-            | Kind::Task => {}
+            Kind::Chunk | Kind::Ask => self.talk_broken_off(now, &frame),
+            Kind::Credit | Kind::Tell => self.talk_untold(now, &frame),
+            Kind::Request | Kind::Ack | Kind::Publish | Kind::Submit | Kind::Settle | Kind::Task => {}
         }
     }
 

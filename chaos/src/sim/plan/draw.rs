@@ -63,6 +63,7 @@ pub(super) fn plan(seed: u64, wishes: &Wishes) -> Plan {
         liveness: Span::from_ms(2_500 * slowness + 2_500),
         faults: Vec::new(),
     };
+    plan.work.talks = patterns::talks(seed);
     plan.faults = faults(&mut Rng::fork(seed, "faults"), &plan, theme);
     plan
 }
@@ -227,6 +228,7 @@ fn work(rng: &mut Rng, slowness: u64, theme: Theme) -> Work {
             slow: ms(400),
         },
         declined: 20,
+        talks: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use squall_kernel::id::ExchangeId;
 use squall_kernel::registry::Pattern;
 
-use super::{publish, submit};
+use super::{publish, submit, talk};
 use crate::sim::rng::Rng;
 use crate::sim::world::World;
 
@@ -41,7 +41,10 @@ pub(super) fn act(world: &mut World, rng: &mut Rng) {
     };
     let (shortest, longest) = world.plan().work.timeout;
     let timeout = rng.span(shortest, longest);
+    let talks = world.plan().work.talks;
+    let talk_rng = &mut world.deck().talks;
+    let taking = (talks > 0 && talk_rng.chance(talks)).then(|| talk::taking(talk_rng));
     world.tell_running(seat, |host, now| {
-        host.request(now, exchange, service_tag, &key, timeout);
+        host.request(now, exchange, service_tag, &key, timeout, taking);
     });
 }

@@ -37,6 +37,7 @@ impl World {
         let (id, run, incarnation) = (me.id, place.run, me.incarnation);
         let rng = Rng::fork(seed, &format!("handlers {seat} {run}"));
         let worker_rng = Rng::fork(seed, &format!("workers {seat} {run}"));
+        let talk_rng = Rng::fork(seed, &format!("talks {seat} {run}"));
         let config = HostConfig {
             me,
             profile,
@@ -44,6 +45,7 @@ impl World {
             work,
             rng,
             worker_rng,
+            talk_rng,
             gives_up_vote,
         };
         let local = place.clock.local(now);

@@ -11,7 +11,9 @@ use squall_node::wire::ReturnPath;
 
 use super::{Answering, CREDIT};
 use crate::history::{PublishEvent, What};
+use crate::sim::host::talks::Speaking;
 use crate::sim::host::{Host, Output};
+use crate::sim::workload::talk;
 
 /// The way back of a delivery that a handler has: of a publish there is none any more.
 fn way_back(frame: &Frame) -> ReturnPath {
@@ -97,9 +99,11 @@ impl Host {
         let payload = frame.payload.clone();
         let reply = way_back(frame).reply(pid, status, payload);
         self.handlers.taken += 1;
+        let speaking = self.speaking(now, frame, &reply);
         let answering = Answering {
             serial: pid.serial,
             frame: reply,
+            speaking,
         };
         self.handlers
             .answers
@@ -130,13 +134,24 @@ impl Host {
         }
     }
 
-    pub(super) fn answer(&mut self, key: (Instant, u64)) {
+    pub(super) fn answer(&mut self, now: Instant, key: (Instant, u64)) {
         let Some(answering) = self.handlers.answers.remove(&key) else {
             return;
         };
-        if let Some(attachment) = self.handlers.by_serial.get_mut(&answering.serial) {
-            attachment.open -= 1;
+        if let Some(speaking) = answering.speaking {
+            return self.begin_talk(now, speaking);
         }
+        self.handlers.answered(answering.serial);
         self.reply(answering.frame);
+    }
+
+    /// What a handler has to say before it answers, where clusters have such handlers.
+    fn speaking(&mut self, now: Instant, frame: &Frame, reply: &Frame) -> Option<Box<Speaking>> {
+        if self.config.work.talks == 0 || frame.count > 1 {
+            return None;
+        }
+        let course = talk::course(&mut self.config.talk_rng, frame.credit);
+        let until = now + Span::from_ms(u64::from(frame.left_ms));
+        Speaking::new(frame, Self::request_key_of(frame), reply, course, until)
     }
 }

@@ -17,6 +17,9 @@ const WITH_SUBSCRIBERS: u32 = 400;
 /// Clusters with publishes for one handler each, of a thousand.
 const WITH_READINGS: u32 = 250;
 
+/// Clusters with chunked responses and questions back, of a thousand.
+const WITH_TALKS: u32 = 300;
+
 pub(super) fn add(
     seed: u64,
     (nodes, slowness): (u64, u64),
@@ -89,6 +92,16 @@ pub(super) fn add_readings(
     ]);
     exchanges.push(ExchangePlan { strategy, ..drawn });
     attached(&mut rng, nodes, exchanges.len() - 1, handlers);
+}
+
+/// Requests whose requesters take more than one reply, of a thousand.
+pub(super) fn talks(seed: u64) -> u32 {
+    let mut rng = Rng::fork(seed, "talking");
+    if rng.chance(WITH_TALKS) {
+        *rng.pick(&[100, 300, 600])
+    } else {
+        0
+    }
 }
 
 /// Short leases, so that some end by their time; few attempts, so that some are used up.
