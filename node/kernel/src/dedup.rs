@@ -132,8 +132,7 @@ impl DedupWindow {
 
     /// Forgets an id: nobody has what was taken under it, and it may come again.
     pub fn take_back(&mut self, publisher: Pid, id: &[u8]) {
-        let places = self.publishers.get(&publisher).map(|ids| &ids.places);
-        if let Some(place) = places.and_then(|places| places.get(id)).copied() {
+        if let Some(place) = self.place_of(publisher, id) {
             self.forget(place);
         }
     }
@@ -162,19 +161,26 @@ impl DedupWindow {
             .collect()
     }
 
-    /// Adds what an earlier owner remembered. Ids above the bound of a tag are left out: no publish can carry them.
+    /// Adds what an earlier owner remembered. An id that is known here from before, as from a move that was cancelled, is
+    /// remembered for the longer of the two times. Ids above the bound of a tag are left out: no publish can carry them.
     pub fn absorb(&mut self, now: Instant, state: &DedupState) {
-        for moved in &state.ids {
-            if moved.id.len() <= limits::TAG_BYTES_MAX && !self.knows(moved.publisher, &moved.id) {
-                self.remember(now + moved.left, moved.publisher, &moved.id);
+        for moved in state.ids.iter().filter(|it| it.id.len() <= limits::TAG_BYTES_MAX) {
+            let until = now + moved.left;
+            match self.place_of(moved.publisher, &moved.id) {
+                Some(place) if place.0 >= until => continue,
+                Some(place) => self.forget(place),
+                None => {}
             }
+            self.remember(until, moved.publisher, &moved.id);
         }
     }
 
     fn knows(&self, publisher: Pid, id: &[u8]) -> bool {
-        self.publishers
-            .get(&publisher)
-            .is_some_and(|ids| ids.places.contains_key(id))
+        self.place_of(publisher, id).is_some()
+    }
+
+    fn place_of(&self, publisher: Pid, id: &[u8]) -> Option<Place> {
+        self.publishers.get(&publisher)?.places.get(id).copied()
     }
 
     fn remember(&mut self, until: Instant, publisher: Pid, id: &[u8]) {

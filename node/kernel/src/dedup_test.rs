@@ -91,6 +91,25 @@ fn the_window_travels_with_what_is_left_of_it() {
     assert_eq!(new.len(), before);
 }
 
+#[test]
+fn an_id_that_comes_in_a_move_is_remembered_for_the_longer_of_two_times() {
+    let mut later = DedupWindow::new(SPAN);
+    assert_eq!(later.seen(at_ms(5), publisher(1), b"a"), Seen::First);
+    let state = later.state(at_ms(6), 10);
+    // Told of it before, when it was another publish: that move was cancelled.
+    let mut heir = DedupWindow::new(SPAN);
+    assert_eq!(heir.seen(at_ms(0), publisher(1), b"a"), Seen::First);
+    heir.absorb(at_ms(6), &state[0]);
+    assert_eq!(heir.len(), 1);
+    assert_eq!(heir.seen(at_ms(14), publisher(1), b"a"), Seen::Duplicate);
+    assert_eq!(heir.seen(at_ms(15), publisher(1), b"a"), Seen::First);
+    // What is remembered for longer here stays so.
+    let mut new = DedupWindow::new(SPAN);
+    assert_eq!(new.seen(at_ms(9), publisher(1), b"a"), Seen::First);
+    new.absorb(at_ms(10), &state[0]);
+    assert_eq!(new.seen(at_ms(18), publisher(1), b"a"), Seen::Duplicate);
+}
+
 proptest! {
     #[test]
     fn a_window_does_what_a_list_does(
