@@ -244,16 +244,22 @@ pub fn event(key: &EventKey, event: &v1::Event) -> EventFact {
         node: key.node.clone(),
         incarnation: key.incarnation,
         seq: key.seq,
-        severity: match event.severity() {
-            v1::Severity::Info => "info",
-            v1::Severity::Notice => "notice",
-            v1::Severity::Alert => "alert",
-            v1::Severity::Unspecified => "unknown",
-        },
+        severity: severity(event),
         kind: event.kind.clone(),
         subject: event.subject.clone(),
         text: event.text.clone(),
         epoch: (event.epoch != 0).then_some(event.epoch),
+    }
+}
+
+/// How bad an event is, in a word.
+#[must_use]
+pub fn severity(event: &v1::Event) -> &'static str {
+    match event.severity() {
+        v1::Severity::Info => "info",
+        v1::Severity::Notice => "notice",
+        v1::Severity::Alert => "alert",
+        v1::Severity::Unspecified => "unknown",
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Wants {
     pub processes: bool,
     /// Column by which a node chooses the first processes when it cannot send all.
     pub sort: String,
+    /// Filter by which it leaves processes out, as typed.
+    pub filter: String,
 }
 
 impl Wants {
@@ -42,6 +44,7 @@ impl Wants {
             id,
             kinds: kinds.into_iter().map(i32::from).collect(),
             sort: self.sort.clone(),
+            process_filter: self.filter.clone(),
             ..Default::default()
         }
     }

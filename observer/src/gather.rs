@@ -24,7 +24,7 @@ impl<F: Feed> Gather<F> {
     pub fn new(mut feed: F, screen: Screen) -> Self {
         feed.want(Wants {
             processes: screen == Screen::Processes,
-            sort: String::new(),
+            ..Wants::default()
         });
         Self {
             feed,

@@ -1,9 +1,11 @@
 //! The headless twin of every view: JSON or text, once or every second. No terminal is needed. The schema
 //! stands in `docs/headless.md`.
 
+use std::collections::HashSet;
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use squall_filter::Filter;
 
@@ -14,8 +16,8 @@ use crate::feed::Feed;
 use crate::feed::grpc::GrpcFeed;
 use crate::gather::Gather;
 use crate::model::{Pane, Screen};
-use crate::prepare::whole_table;
-use crate::table::{Align, Table};
+use crate::prepare::{fields, whole_table};
+use crate::table::{Align, Line, RowId, Table};
 use crate::units::{Moment, clock};
 use crate::view::paint::width;
 
@@ -65,7 +67,7 @@ impl Options {
 /// # Errors
 /// [`Error::Unreachable`] when no node answered, [`Error::Filter`], [`Error::Io`].
 pub async fn once(options: &Options, out: &mut impl Write) -> Result<(), Error> {
-    let filter = Filter::parse(&options.filter)?;
+    let filter = Filter::parse(&options.filter, &fields(options.view))?;
     let mut gather = Gather::new(GrpcFeed::start(options.addresses.clone()), options.view);
     gather.complete(options.view, options.patience).await?;
     print(options, &filter, &gather, out).map(|_| ())
@@ -77,7 +79,7 @@ pub async fn once(options: &Options, out: &mut impl Write) -> Result<(), Error> 
 /// # Errors
 /// As [`once`].
 pub async fn watch(options: &Options, out: &mut impl Write) -> Result<(), Error> {
-    let filter = Filter::parse(&options.filter)?;
+    let filter = Filter::parse(&options.filter, &fields(options.view))?;
     let mut gather = Gather::new(GrpcFeed::start(options.addresses.clone()), options.view);
     gather.complete(options.view, options.patience).await?;
     while print(options, &filter, &gather, out)? {
@@ -92,25 +94,69 @@ pub async fn watch(options: &Options, out: &mut impl Write) -> Result<(), Error>
 /// [`Error::Json`] when a record cannot be written.
 pub fn to_json(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Result<Value, Error> {
     let (name, rows) = match view {
-        Screen::Overview => ("nodes", serde_json::to_value(facts::nodes(cluster, now))?),
-        Screen::Mesh => ("links", serde_json::to_value(facts::links(cluster, now))?),
-        Screen::Exchanges => ("exchanges", serde_json::to_value(facts::exchanges(cluster, now))?),
-        Screen::Leaders => ("leaders", serde_json::to_value(facts::leaders(cluster, now))?),
-        Screen::Processes => ("processes", serde_json::to_value(facts::processes(cluster, now))?),
-        Screen::Timeline => {
-            let events: Vec<_> = facts::events(cluster).map(|(_, e)| e).collect();
-            ("events", serde_json::to_value(events)?)
-        }
+        Screen::Overview => ("nodes", records(facts::nodes(cluster, now))?),
+        Screen::Mesh => ("links", records(facts::links(cluster, now))?),
+        Screen::Exchanges => ("exchanges", records(facts::exchanges(cluster, now))?),
+        Screen::Leaders => ("leaders", records(facts::leaders(cluster, now))?),
+        Screen::Processes => ("processes", records(facts::processes(cluster, now))?),
+        Screen::Timeline => ("events", records(facts::events(cluster).map(|(_, e)| e))?),
     };
-    let mut rows = rows;
-    if let Value::Array(all) = &mut rows {
-        all.retain(|row| filter.matches(strings(row)));
-    }
+    let rows = if filter.is_all() {
+        rows
+    } else {
+        let wanted = wanted(cluster, now, view, filter);
+        rows.into_iter()
+            .filter(|row| wanted.contains(&identity(view, row)))
+            .collect()
+    };
     let mut object = Map::new();
     object.insert("version".to_owned(), json!(SCHEMA));
     object.insert("taken_unix_ms".to_owned(), json!(now.0));
-    object.insert(name.to_owned(), rows);
+    object.insert(name.to_owned(), Value::Array(rows));
     Ok(Value::Object(object))
+}
+
+fn records<T: Serialize>(all: impl IntoIterator<Item = T>) -> Result<Vec<Value>, Error> {
+    let all = all.into_iter().map(serde_json::to_value);
+    Ok(all.collect::<Result<_, _>>()?)
+}
+
+/// What a filter wants of a view, by the fields that tell its records apart: the table decides, so that both say the same.
+fn wanted(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> HashSet<Vec<String>> {
+    let mut pane = Pane {
+        filter: filter.clone(),
+        ..Pane::default()
+    };
+    let table = whole_table(cluster, now, view, &mut pane);
+    let of = |line: &Line| match (&line.id, line.cells.get(1)) {
+        (RowId::Node(name), _) => vec![name.clone()],
+        (RowId::Link(from, to), _) => vec![from.clone(), to.clone()],
+        // An opinion is of a node on an exchange.
+        (RowId::Exchange(name), Some(node)) if view == Screen::Leaders => {
+            vec![name.clone(), node.text.clone()]
+        }
+        (RowId::Exchange(name), _) => vec![name.clone()],
+        (RowId::Process(node, pid), _) => vec![node.clone(), pid.clone()],
+        (RowId::Event(key), _) => {
+            vec![key.node.clone(), key.incarnation.to_string(), key.seq.to_string()]
+        }
+    };
+    table.lines.iter().map(of).collect()
+}
+
+fn identity(view: Screen, row: &Value) -> Vec<String> {
+    let fields: &[&str] = match view {
+        Screen::Overview | Screen::Exchanges => &["name"],
+        Screen::Mesh => &["from", "to"],
+        Screen::Leaders => &["exchange", "node"],
+        Screen::Processes => &["node", "pid"],
+        Screen::Timeline => &["node", "incarnation", "seq"],
+    };
+    let text = |field: &&str| match &row[field] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    fields.iter().map(text).collect()
 }
 
 /// The view as text: a table with headings.
@@ -169,13 +215,6 @@ fn heading(cluster: &Cluster, now: Moment, view: Screen) -> String {
         text.push_str(&format!("  ! {}\n", finding.text));
     }
     text
-}
-
-fn strings(row: &Value) -> impl Iterator<Item = &str> {
-    row.as_object()
-        .into_iter()
-        .flat_map(|o| o.values())
-        .filter_map(Value::as_str)
 }
 
 fn widest(table: &Table, i: usize) -> usize {

@@ -95,8 +95,12 @@ pub struct Pane {
     pub cursor: Cursor,
     /// Filter as typed.
     pub filter_text: String,
-    /// The filter.
+    /// The filter: the last text that was one.
     pub filter: Filter,
+    /// The text that it was made of.
+    pub filter_sent: String,
+    /// Why the text as it stands is none.
+    pub filter_error: Option<String>,
     /// Order; none is the view's own.
     pub sort: Option<Sort>,
     /// The order of the processes, where they are shown.
@@ -182,9 +186,15 @@ impl Model {
         } else {
             ""
         };
+        let pane = &self.panes[Screen::Processes as usize];
         Wants {
             processes,
             sort: sort.to_owned(),
+            filter: if processes {
+                pane.filter_sent.clone()
+            } else {
+                String::new()
+            },
         }
     }
 }

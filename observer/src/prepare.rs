@@ -9,13 +9,14 @@ pub mod processes;
 pub mod timeline;
 
 use ratatui::layout::Rect;
+use squall_filter::Field;
 
 use crate::cluster::health::{self, Faults, Finding, Quorum};
 use crate::cluster::node::Connection;
 use crate::cluster::{Cluster, State};
 use crate::layout::{self, Shell};
 use crate::model::{Model, Screen};
-use crate::table::{Column, Sort, Table};
+use crate::table::{self, Column, Sort, Table};
 use crate::theme::Tone;
 use crate::units::Moment;
 
@@ -158,6 +159,16 @@ pub fn columns(screen: Screen) -> (&'static [Column], Option<Sort>) {
         Screen::Processes => (processes::COLUMNS, Some(processes::OWN_SORT)),
         Screen::Timeline => (timeline::COLUMNS, None),
         Screen::Mesh | Screen::Leaders => (&[], None),
+    }
+}
+
+/// The fields that a filter of a view may name.
+#[must_use]
+pub fn fields(screen: Screen) -> Vec<Field> {
+    match screen {
+        Screen::Mesh => table::fields(mesh::COLUMNS),
+        Screen::Leaders => table::fields(leaders::OPINIONS),
+        _ => table::fields(columns(screen).0),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Tables ready to be drawn: filtered, sorted, and cut to the window that shows. The selection follows a
 //! row's identity, never its index. What does not live here: what the columns mean, and drawing.
 
-use squall_filter::Filter;
+use std::borrow::Cow;
+
+use squall_filter::{Field, Filter, Kind};
 
 use crate::cluster::events::EventKey;
 use crate::theme::Tone;
@@ -43,6 +45,10 @@ pub struct Column {
     pub align: Align,
     /// The highest go first when there is no room; 0 always stays.
     pub rank: u8,
+    /// What a filter compares it with.
+    pub kind: Kind,
+    /// Its numbers times this are in the unit of that kind.
+    pub scale: u32,
 }
 
 impl Column {
@@ -55,6 +61,8 @@ impl Column {
             max,
             align: Align::Left,
             rank,
+            kind: Kind::Text,
+            scale: 1,
         }
     }
 
@@ -67,7 +75,80 @@ impl Column {
             max: width,
             align: Align::Right,
             rank,
+            kind: Kind::Count,
+            scale: 1,
         }
+    }
+
+    /// Its numbers are bytes.
+    #[must_use]
+    pub const fn bytes(self) -> Self {
+        Self {
+            kind: Kind::Bytes,
+            ..self
+        }
+    }
+
+    /// Its numbers are microseconds.
+    #[must_use]
+    pub const fn micros(self) -> Self {
+        Self {
+            kind: Kind::Micros,
+            ..self
+        }
+    }
+
+    /// Its numbers are milliseconds.
+    #[must_use]
+    pub const fn millis(self) -> Self {
+        Self {
+            kind: Kind::Micros,
+            scale: 1000,
+            ..self
+        }
+    }
+
+    /// Its numbers are percent.
+    #[must_use]
+    pub const fn percent(self) -> Self {
+        Self {
+            kind: Kind::Percent,
+            ..self
+        }
+    }
+}
+
+/// The fields that a filter may name where a table has these columns.
+#[must_use]
+pub fn fields(columns: &[Column]) -> Vec<Field> {
+    columns.iter().map(|c| Field::new(c.title, c.kind)).collect()
+}
+
+/// Whether a filter wants a line of a table with these columns.
+#[must_use]
+pub fn wants(filter: &Filter, columns: &[Column], line: &Line) -> bool {
+    filter.is_all() || filter.matches(&Seen { columns, line })
+}
+
+/// A line as a filter sees it.
+struct Seen<'a> {
+    columns: &'a [Column],
+    line: &'a Line,
+}
+
+impl squall_filter::Row for Seen<'_> {
+    fn any_text(&self, look: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.line.cells.iter().any(|cell| look(&cell.text))
+    }
+
+    fn text(&self, field: usize) -> Option<Cow<'_, str>> {
+        let cell = self.line.cells.get(field)?;
+        Some(cell.word.as_deref().unwrap_or(&cell.text).into())
+    }
+
+    fn number(&self, field: usize) -> Option<f64> {
+        let number = self.line.cells.get(field)?.number.filter(|n| n.is_finite())?;
+        Some(number * f64::from(self.columns.get(field)?.scale))
     }
 }
 
@@ -78,8 +159,10 @@ pub struct Cell {
     pub text: String,
     /// How.
     pub tone: Tone,
-    /// What it is sorted by, when that is a number.
+    /// What it is sorted by, when that is a number; no finite one where it is not known.
     pub number: Option<f64>,
+    /// What a filter compares, where that is not the text as it stands.
+    pub word: Option<String>,
 }
 
 impl Cell {
@@ -95,9 +178,26 @@ impl Cell {
     pub fn number(value: f64, text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
-            tone: Tone::Plain,
             number: Some(value),
+            ..Self::default()
         }
+    }
+
+    /// A number that is not known, and what stands in its place.
+    pub fn unknown(text: impl Into<String>) -> Self {
+        Self::number(f64::NEG_INFINITY, text)
+    }
+
+    /// A number that may not be known.
+    pub fn perhaps(value: Option<f64>, text: impl Into<String>) -> Self {
+        Self::number(value.unwrap_or(f64::NEG_INFINITY), text)
+    }
+
+    /// The same cell, which filters compare by a word of its own.
+    #[must_use]
+    pub fn word(mut self, word: impl Into<String>) -> Self {
+        self.word = Some(word.into());
+        self
     }
 
     /// The same cell in another tone.
@@ -241,7 +341,7 @@ impl Table {
         height: usize,
     ) -> Self {
         let unfiltered = lines.len();
-        lines.retain(|l| filter.matches(l.cells.iter().map(|c| c.text.as_str())));
+        lines.retain(|line| wants(filter, columns, line));
         if let Some(sort) = sort {
             lines.sort_by(|a, b| compare(a, b, sort));
         }

@@ -31,7 +31,13 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
             Vec::new()
         }
         Message::Key(event) => {
-            let cmds = key(model, &event);
+            let before = model.wants();
+            let mut cmds = key(model, &event);
+            settle_filter(model);
+            let wants = model.wants();
+            if wants != before {
+                cmds.push(Cmd::Want(wants));
+            }
             refresh(model);
             model.dirty = true;
             cmds
@@ -162,13 +168,16 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
 }
 
 fn show(model: &mut Model, screen: Screen) -> Vec<Cmd> {
-    let before = model.wants();
     model.screen = screen;
-    let wants = model.wants();
-    if wants == before {
-        Vec::new()
-    } else {
-        vec![Cmd::Want(wants)]
+    Vec::new()
+}
+
+/// Nodes are told of a filter when it is typed to its end: each one that they are told of costs them a whole picture.
+fn settle_filter(model: &mut Model) {
+    let typing = matches!(model.overlay, Overlay::Filter(_));
+    let pane = model.pane_mut();
+    if !typing && pane.filter_error.is_none() && pane.filter_sent != pane.filter_text {
+        pane.filter_sent.clone_from(&pane.filter_text);
     }
 }
 
@@ -197,7 +206,6 @@ enum SortStep {
 fn sort(model: &mut Model, step: SortStep) -> Vec<Cmd> {
     let (columns, own) = prepare::columns(model.screen);
     let Some(own) = own else { return Vec::new() };
-    let before = model.wants();
     let current = model.pane().sort.unwrap_or(own);
     let count = columns.len();
     let column = match step {
@@ -211,12 +219,7 @@ fn sort(model: &mut Model, step: SortStep) -> Vec<Cmd> {
         _ => columns[column].align == crate::table::Align::Right,
     };
     model.pane_mut().sort = Some(Sort { column, descending });
-    let wants = model.wants();
-    if wants == before {
-        Vec::new()
-    } else {
-        vec![Cmd::Want(wants)]
-    }
+    Vec::new()
 }
 
 fn filter(model: &mut Model, action: Action) -> Vec<Cmd> {
@@ -262,11 +265,13 @@ fn typed_filter(model: &mut Model, text: String) {
     model.overlay = Overlay::Filter(text);
 }
 
-/// A text that is no filter yet, such as a lone `!`, keeps the filter before it.
+/// A text that is no filter yet, such as a lone `!`, keeps the filter before it, and says why it is none.
 fn set_filter(model: &mut Model, text: String) {
+    let fields = prepare::fields(model.screen);
     let pane = model.pane_mut();
-    if let Ok(filter) = Filter::parse(&text) {
-        pane.filter = filter;
+    match Filter::parse(&text, &fields) {
+        Ok(filter) => (pane.filter, pane.filter_error) = (filter, None),
+        Err(error) => pane.filter_error = Some(clean::text(&error.to_string())),
     }
     pane.filter_text = text;
 }

@@ -7,11 +7,12 @@ use scene::Scene;
 use serde_json::Value;
 use squall_filter::Filter;
 use squall_observer::headless::{Format, Options, once, to_json, to_text};
+use squall_observer::prepare::fields;
 use squall_observer::{Error, Screen};
 
 fn json(scene: Scene, view: Screen, filter: &str) -> Value {
     let model = scene::model(scene, (80, 24), view);
-    let filter = Filter::parse(filter).expect("a filter");
+    let filter = Filter::parse(filter, &fields(view)).expect("a filter");
     to_json(&model.live, model.now, view, &filter).expect("records are JSON")
 }
 
@@ -98,6 +99,40 @@ fn a_split_is_said_and_a_filter_leaves_out() {
     assert_eq!([split("a"), split("b"), split("c")], [true, true, false]);
     let filtered = json(Scene::Split, Screen::Leaders, "!orders");
     assert_eq!(filtered["leaders"].as_array().map(Vec::len), Some(3));
+}
+
+/// C8: the filter language, the same in every format.
+#[test]
+fn fields_are_compared_alike_in_json_and_in_text() {
+    let table = [
+        (
+            Screen::Overview,
+            "state = up and rss > 1MiB and not role = leader",
+        ),
+        (Screen::Mesh, "from = a* and p99 < 1s"),
+        (Screen::Exchanges, "exchange ~ ord or handlers > 90"),
+        (Screen::Leaders, "node = b and acts-as ~ route"),
+        (Screen::Processes, "mailbox > 2 and kind != session"),
+        (Screen::Timeline, "severity != info and ago > 1ms"),
+    ];
+    for (view, text) in table {
+        let of = if view == Screen::Timeline {
+            Scene::Lost
+        } else {
+            Scene::Healthy
+        };
+        let model = scene::model(of, (80, 24), view);
+        let filter = Filter::parse(text, &fields(view)).unwrap_or_else(|e| panic!("{text}: {e}"));
+        let rows = json(of, view, text);
+        let count = |object: &Value| {
+            let mut arrays = object.as_object().expect("an object").values();
+            arrays.find_map(Value::as_array).expect("the view's array").len()
+        };
+        let lines = to_text(&model.live, model.now, view, &filter).lines().count() - 1;
+        assert_eq!(count(&rows), lines, "{text}");
+        let all = count(&json(of, view, ""));
+        assert!(lines > 0 && lines < all, "{text}: {lines} of {all}");
+    }
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub fn look(sources: &impl Sources, wanted: &Wanted) -> Look {
     });
     let mut omitted = 0;
     if wanted.kinds.contains(RowKind::Process) {
-        let mut top = Top::new(sources.node(), &wanted.filter, wanted.column, wanted.limit);
+        let filters = [&wanted.filter, &wanted.processes];
+        let mut top = Top::new(sources.node(), filters, wanted.column, wanted.limit);
         sources.processes(&mut |process| top.offer(process));
         let (processes, left_out) = top.finish();
         rows.extend(processes.map(|p| Row {

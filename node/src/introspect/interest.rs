@@ -7,7 +7,7 @@ use squall_proto::v1;
 
 use super::kinds::KindSet;
 use super::limits;
-use super::top::Column;
+use super::top::{Column, PROCESS_FIELDS};
 
 /// A checked interest.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Wanted {
     pub kinds: KindSet,
     /// Rows that do not match are not sent.
     pub filter: Filter,
+    /// Process rows that do not match this one either are not sent.
+    pub processes: Filter,
     /// Process rows at most.
     pub limit: usize,
     /// Column that decides which they are.
@@ -35,6 +37,9 @@ pub enum BadInterest {
     /// The filter is none.
     #[error("filter: {0}")]
     Filter(#[from] squall_filter::FilterError),
+    /// The filter of processes is none.
+    #[error("process filter: {0}")]
+    Processes(squall_filter::FilterError),
     /// No such column.
     #[error("sort: there is no column '{}'; there are {}", .0.escape_debug(), columns())]
     Sort(String),
@@ -68,7 +73,9 @@ impl Wanted {
         Ok(Self {
             id: interest.id,
             kinds,
-            filter: Filter::parse(&interest.filter)?,
+            filter: Filter::parse(&interest.filter, &[])?,
+            processes: Filter::parse_in_part(&interest.process_filter, PROCESS_FIELDS)
+                .map_err(BadInterest::Processes)?,
             limit,
             column,
             interval,
@@ -132,6 +139,20 @@ mod tests {
                 ..Default::default()
             })
             .starts_with("filter: the filter holds a control character")
+        );
+        assert_eq!(
+            refusal(v1::Interest {
+                filter: "mailbox > 3".into(),
+                ..Default::default()
+            }),
+            "filter: there is no field 'mailbox' here: nothing can be compared"
+        );
+        assert!(
+            refusal(v1::Interest {
+                process_filter: "oldest > 3".into(),
+                ..Default::default()
+            })
+            .starts_with("process filter: 'oldest' is a time")
         );
         assert_eq!(
             refusal(v1::Interest {

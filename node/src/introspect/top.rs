@@ -1,10 +1,11 @@
 //! The first process rows by a column: a bounded heap over one look at the process table, so that 100 000 processes
 //! cost one pass and rows are made only for those that stay. What does not live here: the table.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use squall_filter::Filter;
+use squall_filter::{Field, Filter, Kind};
 use squall_kernel::id::NodeName;
 use squall_proto::v1;
 
@@ -91,11 +92,62 @@ impl Column {
     }
 }
 
+/// What a filter of processes may name, of what a node knows. Rates are the reader's.
+pub const PROCESS_FIELDS: &[Field] = &[
+    Field::new("pid", Kind::Text),
+    Field::new("name", Kind::Text),
+    Field::new("kind", Kind::Text),
+    Field::new("node", Kind::Text),
+    Field::new("mailbox", Kind::Count),
+    Field::new("oldest", Kind::Micros),
+    Field::new("restarts", Kind::Count),
+    Field::new("dropped", Kind::Count),
+    Field::new("age", Kind::Micros),
+];
+
+/// A process as a filter sees it.
+struct Seen<'a> {
+    node: &'a str,
+    pid: String,
+    process: &'a ProcessView<'a>,
+}
+
+impl squall_filter::Row for Seen<'_> {
+    fn any_text(&self, look: &mut dyn FnMut(&str) -> bool) -> bool {
+        [self.pid.as_str(), self.process.name, self.process.kind, self.node]
+            .into_iter()
+            .any(look)
+    }
+
+    fn text(&self, field: usize) -> Option<Cow<'_, str>> {
+        let text = match PROCESS_FIELDS.get(field)?.name {
+            "pid" => self.pid.as_str(),
+            "name" => self.process.name,
+            "kind" => self.process.kind,
+            "node" => self.node,
+            _ => return None,
+        };
+        Some(text.into())
+    }
+
+    fn number(&self, field: usize) -> Option<f64> {
+        let number = match PROCESS_FIELDS.get(field)?.name {
+            "mailbox" => self.process.mailbox(),
+            "oldest" => self.process.oldest_us,
+            "restarts" => self.process.restarts,
+            "dropped" => self.process.dropped,
+            "age" => self.process.age_ms.saturating_mul(1000),
+            _ => return None,
+        };
+        Some(number as f64)
+    }
+}
+
 /// Picks the first processes out of those shown to it.
 #[derive(Debug)]
 pub struct Top<'a> {
     node: &'a NodeName,
-    filter: &'a Filter,
+    filters: [&'a Filter; 2],
     column: Column,
     limit: usize,
     heap: BinaryHeap<Reverse<Ranked>>,
@@ -103,12 +155,12 @@ pub struct Top<'a> {
 }
 
 impl<'a> Top<'a> {
-    /// The first `limit` by `column` among the processes of `node` that the filter wants.
+    /// The first `limit` by `column` among the processes of `node` that both filters want.
     #[must_use]
-    pub fn new(node: &'a NodeName, filter: &'a Filter, column: Column, limit: usize) -> Self {
+    pub fn new(node: &'a NodeName, filters: [&'a Filter; 2], column: Column, limit: usize) -> Self {
         Self {
             node,
-            filter,
+            filters,
             column,
             limit,
             heap: BinaryHeap::new(),
@@ -119,12 +171,15 @@ impl<'a> Top<'a> {
     /// Considers one process.
     pub fn offer(&mut self, process: &ProcessView<'_>) {
         let pid = || process.pid.text(self.node.as_str());
-        if !self.filter.is_all()
-            && !self
-                .filter
-                .matches([pid().as_str(), process.name, process.kind].into_iter())
-        {
-            return;
+        if !self.filters.iter().all(|filter| filter.is_all()) {
+            let seen = Seen {
+                node: self.node.as_str(),
+                pid: pid(),
+                process,
+            };
+            if !self.filters.iter().all(|filter| filter.may_match(&seen)) {
+                return;
+            }
         }
         self.matched += 1;
         let place = (self.column.rank(process), Reverse(process.pid.serial));
@@ -211,8 +266,9 @@ mod tests {
 
     fn top(filter: &str, column: Column, limit: usize, offered: &[ProcessView<'_>]) -> (Vec<String>, u64) {
         let node = NodeName::new("a").expect("a name");
-        let filter = Filter::parse(filter).expect("a filter");
-        let mut top = Top::new(&node, &filter, column, limit);
+        let filter = Filter::parse_in_part(filter, PROCESS_FIELDS).expect("a filter");
+        let all = Filter::default();
+        let mut top = Top::new(&node, [&all, &filter], column, limit);
         offered.iter().for_each(|p| top.offer(p));
         let (rows, omitted) = top.finish();
         (rows.map(|r| r.pid).collect(), omitted)

@@ -180,9 +180,11 @@ async fn one_address_finds_all_and_a_gap_is_healed_by_asking_again() {
     feed.want(Wants {
         processes: true,
         sort: "mailbox".to_owned(),
+        filter: "mailbox > 10".to_owned(),
     });
     let more = fake_a.asked.recv().await.expect("a is asked for processes");
     assert!(more.kinds.contains(&v1::RowKind::Process.into()) && more.sort == "mailbox");
+    assert_eq!(more.process_filter, "mailbox > 10");
 }
 
 #[tokio::test]

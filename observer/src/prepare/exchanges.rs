@@ -16,8 +16,8 @@ pub const COLUMNS: &[Column] = &[
     Column::number("epoch", 5, 1),
     Column::number("handlers", 8, 3),
     Column::number("req/s", 6, 0),
-    Column::number("p50", 6, 2),
-    Column::number("p99", 6, 1),
+    Column::number("p50", 6, 2).micros(),
+    Column::number("p99", 6, 1).micros(),
     Column::number("in flight", 9, 4),
     Column::number("declined", 8, 5),
     Column::number("refused", 7, 3),
@@ -81,7 +81,7 @@ fn line(e: &ExchangeFact) -> Line {
     };
     let figure = |v: Option<u64>, text: fn(u64) -> String| match v {
         Some(v) => Cell::number(v as f64, text(v)),
-        None => Cell::number(-1.0, "–").tone(Tone::Dim),
+        None => Cell::unknown("–").tone(Tone::Dim),
     };
     let wrong = |cell: Cell, n: u64| if n > 0 { cell.tone(Tone::Warn) } else { cell };
     Line {
@@ -89,10 +89,10 @@ fn line(e: &ExchangeFact) -> Line {
         cells: vec![
             Cell::new(e.name.clone()).tone(Tone::Accent),
             Cell::new(strategy(e)),
-            owner,
+            owner.word(e.owner.clone().unwrap_or_else(|| "none".to_owned())),
             Cell::number(e.epoch as f64, e.epoch.to_string()),
             figure(e.handlers, count),
-            Cell::number(e.requests_per_s.unwrap_or(-1.0), rate(e.requests_per_s)).tone(Tone::Strong),
+            Cell::perhaps(e.requests_per_s, rate(e.requests_per_s)).tone(Tone::Strong),
             figure(e.p50_us, micros),
             figure(e.p99_us, micros),
             figure(e.in_flight, count),

@@ -8,7 +8,7 @@ use crate::cluster::{State, health};
 use crate::facts::{self, LeaderFact, NodeFact};
 use crate::layout;
 use crate::model::Pane;
-use crate::table::{Cell, Column, Cursor, Line, RowId, Sort, Table};
+use crate::table::{self, Cell, Column, Cursor, Line, RowId, Sort, Table};
 use crate::theme::Tone;
 use crate::units::{clock, millis};
 
@@ -34,7 +34,7 @@ pub const OPINIONS: &[Column] = &[
     Column::words("leader", 6, 14, 0),
     Column::words("sends to", 8, 14, 0),
     Column::words("believed by", 11, 24, 1),
-    Column::number("lease", 6, 2),
+    Column::number("lease", 6, 2).millis(),
     Column::words("", 1, 16, 3),
 ];
 
@@ -85,10 +85,15 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
     for f in &facts {
         by_exchange.entry(&f.exchange).or_default().insert(&f.node, f);
     }
+    // An exchange is shown when some node's opinion on it matches.
+    let is_wanted = |opinions: &BTreeMap<&str, &LeaderFact>| {
+        let mut opinions = opinions.values();
+        pane.filter.is_all() || opinions.any(|f| table::wants(&pane.filter, OPINIONS, &line(f)))
+    };
     let all: Vec<&str> = by_exchange
         .keys()
         .copied()
-        .filter(|n| pane.filter.matches(std::iter::once(*n)))
+        .filter(|n| is_wanted(&by_exchange[n]))
         .collect();
     let parts = layout::leaders(body, nodes.len() as u16, rows_of(all.len()));
     let id = |name: &str| RowId::Exchange(name.to_owned());
@@ -268,7 +273,7 @@ fn line(f: &LeaderFact) -> Line {
         cells: vec![
             Cell::new(f.exchange.clone()).tone(Tone::Accent),
             Cell::new(f.node.clone()),
-            Cell::new(format!("{glyph} {word}")).tone(tone),
+            Cell::new(format!("{glyph} {word}")).tone(tone).word(word),
             Cell::number(f.epoch as f64, f.epoch.to_string()),
             Cell::new(f.leader.clone().unwrap_or_else(dash)),
             match &f.believed_owner {
@@ -280,11 +285,11 @@ fn line(f: &LeaderFact) -> Line {
             } else {
                 f.believed_by.join(" ")
             }),
-            Cell::new(if f.lease_left_ms > 0 {
-                millis(f.lease_left_ms)
+            if f.lease_left_ms > 0 {
+                Cell::number(f.lease_left_ms as f64, millis(f.lease_left_ms))
             } else {
-                dash()
-            }),
+                Cell::unknown("–")
+            },
             Cell::new(
                 f.stale_ms
                     .map(|ms| format!("stale {}", millis(ms)))

@@ -6,20 +6,20 @@ use super::{Detail, Source};
 use crate::cluster::{Cluster, State};
 use crate::facts::{self, LinkFact};
 use crate::model::Pane;
-use crate::table::{Cell, Column, Cursor, Line, Motion, RowId, Sort, Table};
+use crate::table::{self, Cell, Column, Cursor, Line, Motion, RowId, Sort, Table};
 use crate::theme::Tone;
 use crate::units::{bytes, micros, millis};
 
 /// Columns of the headless table.
-const COLUMNS: &[Column] = &[
+pub(super) const COLUMNS: &[Column] = &[
     Column::words("from", 4, 24, 0),
     Column::words("to", 4, 24, 0),
     Column::words("state", 10, 14, 0),
-    Column::number("p50", 7, 0),
-    Column::number("p99", 7, 0),
+    Column::number("p50", 7, 0).micros(),
+    Column::number("p99", 7, 0).micros(),
     Column::number("phi", 6, 0),
-    Column::number("queue", 6, 0),
-    Column::number("heard", 7, 0),
+    Column::number("queue", 6, 0).bytes(),
+    Column::number("heard", 7, 0).millis(),
     Column::words("fault", 5, 60, 0),
 ];
 
@@ -64,7 +64,7 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Mesh {
         .iter()
         .map(|l| ((l.from.as_str(), l.to.as_str()), l))
         .collect();
-    let matches = |l: &LinkFact| pane.filter.matches([l.from.as_str(), &l.to, l.state].into_iter());
+    let matches = |l: &LinkFact| table::wants(&pane.filter, COLUMNS, &line(l));
     let cell = |from: &String, to: &String| {
         by_ends
             .get(&(from.as_str(), to.as_str()))
@@ -260,7 +260,7 @@ fn line(l: &LinkFact) -> Line {
         cells: vec![
             Cell::new(l.from.clone()),
             Cell::new(l.to.clone()),
-            Cell::new(format!("{glyph} {}", l.state)).tone(tone),
+            Cell::new(format!("{glyph} {}", l.state)).tone(tone).word(l.state),
             Cell::number(l.rtt_p50_us as f64, micros(l.rtt_p50_us)),
             Cell::number(l.rtt_p99_us as f64, micros(l.rtt_p99_us)),
             Cell::number(l.phi, phi(l.phi)),

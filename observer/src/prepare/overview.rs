@@ -17,17 +17,17 @@ pub const COLUMNS: &[Column] = &[
     Column::words("node", 5, 16, 0),
     Column::words("state", 9, 22, 0),
     Column::words("role", 8, 8, 1),
-    Column::number("cpu", 5, 2),
-    Column::number("rss", 5, 2),
+    Column::number("cpu", 5, 2).percent(),
+    Column::number("rss", 5, 2).bytes(),
     Column::number("fds", 5, 6),
     Column::number("procs", 6, 5),
     Column::number("in/s", 6, 1),
     Column::number("out/s", 6, 1),
-    Column::number("uptime", 7, 3),
+    Column::number("uptime", 7, 3).millis(),
     Column::number("incarn", 7, 4),
     Column::number("revision", 9, 3),
-    Column::number("lease", 6, 7),
-    Column::number("late", 6, 8),
+    Column::number("lease", 6, 7).millis(),
+    Column::number("late", 6, 8).millis(),
     Column::number("dropped", 7, 8),
     Column::words("version", 7, 12, 9),
 ];
@@ -142,7 +142,7 @@ fn line(n: &NodeFact) -> Line {
     let unheard = n.version.is_empty();
     let figure = |value: u64, text: String| {
         if unheard {
-            Cell::number(-1.0, "–")
+            Cell::unknown("–")
         } else {
             Cell::number(value as f64, text)
         }
@@ -158,15 +158,12 @@ fn line(n: &NodeFact) -> Line {
             Cell::new(n.name.clone()).tone(Tone::Accent),
             state(n),
             role(n),
-            Cell::number(
-                n.cpu_percent.unwrap_or(-1.0),
-                percent(n.cpu_percent.unwrap_or(-1.0)),
-            ),
+            Cell::perhaps(n.cpu_percent, percent(n.cpu_percent.unwrap_or(-1.0))),
             figure(n.rss_bytes, bytes(n.rss_bytes)),
             figure(n.fds, count(n.fds)),
             figure(n.processes, count(n.processes)),
-            Cell::number(n.in_per_s.unwrap_or(-1.0), rate(n.in_per_s)),
-            Cell::number(n.out_per_s.unwrap_or(-1.0), rate(n.out_per_s)),
+            Cell::perhaps(n.in_per_s, rate(n.in_per_s)),
+            Cell::perhaps(n.out_per_s, rate(n.out_per_s)),
             figure(n.uptime_ms, millis(n.uptime_ms)),
             figure(n.incarnation, short(n.incarnation)),
             figure(n.revision, lag).tone(if n.revision_lag > 0 {
@@ -206,7 +203,7 @@ fn state(n: &NodeFact) -> Cell {
         .map(|ms| format!(" stale {}", millis(ms)))
         .unwrap_or_default();
     let (glyph, word, tone) = state_word(n);
-    Cell::new(format!("{glyph} {word}{stale}")).tone(tone)
+    Cell::new(format!("{glyph} {word}{stale}")).tone(tone).word(word)
 }
 
 /// Glyph, word and tone of a node's state; one that is up may be weak, or hand over what it owns.
@@ -222,14 +219,15 @@ pub(super) fn state_word(n: &NodeFact) -> (&'static str, &'static str, Tone) {
 }
 
 fn role(n: &NodeFact) -> Cell {
-    match n.role {
+    let cell = match n.role {
         "leader" if n.stale_ms.is_some() => Cell::new("◌ leader").tone(Tone::Dim),
         "leader" if n.quorum => Cell::new("★ leader").tone(Tone::Strong),
         // A leader that hears no majority still says that it leads.
         "leader" => Cell::new("☆ leader").tone(Tone::Warn),
         "unknown" => Cell::new("–").tone(Tone::Dim),
         other => Cell::new(format!("  {other}")),
-    }
+    };
+    cell.word(n.role)
 }
 
 fn totals(nodes: &[NodeFact]) -> Vec<Cell> {

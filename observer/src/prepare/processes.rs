@@ -20,13 +20,13 @@ pub const COLUMNS: &[Column] = &[
     Column::words("node", 4, 12, 4),
     Column::number("mailbox", 8, 0),
     Column::number("growth/s", 8, 5),
-    Column::number("oldest", 7, 3),
+    Column::number("oldest", 7, 3).micros(),
     Column::number("in/s", 6, 1),
     Column::number("out/s", 6, 1),
-    Column::number("busy", 5, 2),
+    Column::number("busy", 5, 2).percent(),
     Column::number("restarts", 8, 6),
     Column::number("dropped", 7, 7),
-    Column::number("age", 7, 8),
+    Column::number("age", 7, 8).millis(),
 ];
 
 /// The fullest mailbox first.
@@ -115,7 +115,7 @@ fn line(p: &ProcessFact) -> Line {
         _ => Tone::Plain,
     };
     let growth = p.growth_per_s.map_or_else(soon, signed);
-    let optional = |v: Option<f64>, text: String| Cell::number(v.unwrap_or(-1.0), text);
+    let optional = |v: Option<f64>, text: String| Cell::perhaps(v, text);
     let warn = |n: u64| if n > 0 { Tone::Warn } else { Tone::Dim };
     Line {
         id: RowId::Process(p.node.clone(), p.pid.clone()),

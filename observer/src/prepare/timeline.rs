@@ -1,6 +1,11 @@
 //! The Timeline: events of all nodes, the newest first. Only the rows that show are written out.
 
+use std::borrow::Cow;
+
+use squall_proto::v1;
+
 use super::{Detail, Source};
+use crate::cluster::events::EventKey;
 use crate::facts::{self, EventFact};
 use crate::layout;
 use crate::model::Pane;
@@ -11,7 +16,7 @@ use crate::units::{clock, whole_seconds};
 /// Columns of the table.
 pub const COLUMNS: &[Column] = &[
     Column::words("time (UTC)", 12, 12, 0),
-    Column::number("ago", 7, 4),
+    Column::number("ago", 7, 4).millis(),
     Column::words("severity", 8, 8, 1),
     Column::words("node", 4, 12, 0),
     Column::words("kind", 8, 16, 0),
@@ -83,13 +88,47 @@ fn ago(e: &EventFact, now_ms: u64) -> String {
     whole_seconds(now_ms.saturating_sub(e.unix_ms))
 }
 
+/// An event as a filter sees it, without making a line of it.
+struct Seen<'a> {
+    key: &'a EventKey,
+    event: &'a v1::Event,
+    now_ms: u64,
+}
+
+impl squall_filter::Row for Seen<'_> {
+    fn any_text(&self, look: &mut dyn FnMut(&str) -> bool) -> bool {
+        let Self { key, event, .. } = self;
+        [&key.node, &event.kind, &event.subject, &event.text]
+            .into_iter()
+            .any(|text| look(text))
+    }
+
+    fn text(&self, field: usize) -> Option<Cow<'_, str>> {
+        let Self { key, event, .. } = self;
+        Some(match COLUMNS.get(field)?.title {
+            "time (UTC)" => clock(key.unix_ms).into(),
+            "severity" => facts::severity(event).into(),
+            "node" => key.node.as_str().into(),
+            "kind" => event.kind.as_str().into(),
+            "subject" => event.subject.as_str().into(),
+            _ => event.text.as_str().into(),
+        })
+    }
+
+    fn number(&self, field: usize) -> Option<f64> {
+        match COLUMNS.get(field)?.title {
+            "ago" => Some(self.now_ms.saturating_sub(self.key.unix_ms) as f64 * 1000.0),
+            "epoch" => (self.event.epoch != 0).then_some(self.event.epoch as f64),
+            _ => None,
+        }
+    }
+}
+
 /// The table, cut to `height` lines.
 pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     let log = &source.cluster.events;
-    let matches = |(key, e): &(&crate::cluster::events::EventKey, &squall_proto::v1::Event)| {
-        pane.filter
-            .matches([key.node.as_str(), &e.kind, &e.subject, &e.text].into_iter())
-    };
+    let now_ms = source.now.0;
+    let matches = |(key, event): &(&EventKey, &v1::Event)| pane.filter.matches(&Seen { key, event, now_ms });
     let keys: Vec<_> = log.newest_first().filter(matches).map(|(key, _)| key).collect();
     let found = match &pane.cursor.id {
         Some(RowId::Event(sought)) => keys.iter().position(|k| *k == sought),

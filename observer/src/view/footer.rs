@@ -19,6 +19,10 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
         );
         area.x += used;
         area.width -= used;
+        if let Some(why) = &model.pane().filter_error {
+            paint.text(area, why, Tone::Warn);
+            return;
+        }
     } else if !model.pane().filter_text.is_empty() {
         let text = &model.pane().filter_text;
         let used = paint.pieces(

@@ -46,7 +46,7 @@ pub struct Interest {
     /// Kinds of rows wanted; empty means all.
     #[prost(enumeration = "RowKind", repeated, tag = "2")]
     pub kinds: ::prost::alloc::vec::Vec<i32>,
-    /// Filter expression; rows that do not match are not sent. Empty means all.
+    /// A text, or `!` and a text: rows without it in any of their words are not sent. Empty means all.
     #[prost(string, tag = "3")]
     pub filter: ::prost::alloc::string::String,
     /// At most this many process rows, the first by `sort`; 0 means the node's own bound.
@@ -58,6 +58,10 @@ pub struct Interest {
     /// At least this many milliseconds between two deltas; 0 means the node's default (250).
     #[prost(uint32, tag = "6")]
     pub min_interval_ms: u32,
+    /// Expression of the filter language over fields of processes, for process rows alone: pid, name, kind, node, mailbox,
+    /// oldest, restarts, dropped, age. Rows that might match for a reader who knows more fields are sent. Empty means all.
+    #[prost(string, tag = "7")]
+    pub process_filter: ::prost::alloc::string::String,
 }
 /// One message of a Watch stream.
 #[derive(Clone, PartialEq, ::prost::Message)]

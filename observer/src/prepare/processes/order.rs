@@ -1,6 +1,7 @@
 //! The order of all processes by one column. One pass makes a small key for each, the window is picked out
 //! of the keys without sorting the rest, and nothing is done again before something has changed.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use squall_filter::Filter;
@@ -8,6 +9,7 @@ use squall_filter::Filter;
 use crate::cluster::Cluster;
 use crate::cluster::node::Node;
 use crate::cluster::process::Process;
+use crate::prepare::processes::COLUMNS;
 use crate::table::Sort;
 
 /// What the order was made of; the same again makes the same order.
@@ -169,8 +171,51 @@ fn wanted(filter: &Filter, node: &Node, place: usize) -> bool {
     if filter.is_all() {
         return true;
     }
-    let p = &node.processes.all()[place];
-    filter.matches([p.row.pid.as_str(), &p.row.name, &p.row.kind, &node.name].into_iter())
+    let process = &node.processes.all()[place];
+    filter.matches(&Seen { node, process })
+}
+
+/// A process as a filter sees it, without making a line of it.
+struct Seen<'a> {
+    node: &'a Node,
+    process: &'a Process,
+}
+
+impl squall_filter::Row for Seen<'_> {
+    fn any_text(&self, look: &mut dyn FnMut(&str) -> bool) -> bool {
+        let row = &self.process.row;
+        [&row.pid, &row.name, &row.kind, &self.node.name]
+            .into_iter()
+            .any(|text| look(text))
+    }
+
+    fn text(&self, field: usize) -> Option<Cow<'_, str>> {
+        let row = &self.process.row;
+        let text = match COLUMNS.get(field)?.title {
+            "pid" => &row.pid,
+            "name" => &row.name,
+            "kind" => &row.kind,
+            "node" => &self.node.name,
+            _ => return None,
+        };
+        Some(text.as_str().into())
+    }
+
+    fn number(&self, field: usize) -> Option<f64> {
+        let (row, at) = (&self.process.row, self.node.taken_ms);
+        match COLUMNS.get(field)?.title {
+            "mailbox" => Some(self.process.mailbox() as f64),
+            "growth/s" => self.process.growth(at),
+            "oldest" => Some(row.oldest_us as f64),
+            "in/s" => self.process.rate_in.per_s(at),
+            "out/s" => self.process.rate_out.per_s(at),
+            "busy" => self.process.busy_percent(at),
+            "restarts" => Some(row.restarts as f64),
+            "dropped" => Some(row.dropped as f64),
+            "age" => Some(row.age_ms as f64 * 1000.0),
+            _ => None,
+        }
+    }
 }
 
 fn compare(nodes: &[&Node], sort: Sort, a: &Key, b: &Key) -> Ordering {
@@ -311,7 +356,7 @@ mod tests {
             ("<a.3>", "users", 9),
         ]);
         let mut order = ProcessOrder::default();
-        let filter = Filter::parse("orders").unwrap();
+        let filter = Filter::parse("orders", &[]).unwrap();
         assert_eq!(
             pids(&mut order.of(&cluster, BY_MAILBOX, &filter), 0, 9),
             ["<a.1>", "<a.2>"]
