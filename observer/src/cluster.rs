@@ -125,6 +125,32 @@ impl Cluster {
         }
     }
 
+    /// All of it but its events.
+    #[must_use]
+    pub fn without_events(&self) -> Self {
+        Self {
+            nodes: self.nodes.clone(),
+            events: EventLog::default(),
+            silent_seeds: self.silent_seeds.clone(),
+            events_from: self.events_from.clone(),
+            ..*self
+        }
+    }
+
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const ROW: usize = 400;
+        let rows = |n: &Node| {
+            n.processes.all().len() + n.links.len() + n.exchanges.len() + n.opinions.len() + n.faults.len()
+        };
+        let nodes = self
+            .nodes
+            .values()
+            .map(|n| 4 * ROW + ROW * rows(n) + 8 * n.load.len());
+        nodes.sum::<usize>() + ROW * self.events.len()
+    }
+
     /// State of a node: first hand where there is a live stream, else the registry's word, else time.
     #[must_use]
     pub fn state(&self, node: &Node, now: Moment) -> State {

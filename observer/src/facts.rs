@@ -2,6 +2,7 @@
 //! the first-hand reports of all nodes. The JSON schema of `docs/headless.md` is these structs.
 //! What does not live here: choosing, sorting and drawing.
 
+mod names;
 mod process;
 mod records;
 
@@ -14,8 +15,9 @@ use crate::cluster::node::{Connection, Exchange, Node};
 use crate::cluster::{Cluster, health, is_fresh};
 use crate::units::Moment;
 
+pub use names::{faults, registry};
 pub use process::{ProcessFact, process, processes};
-pub use records::{EventFact, ExchangeFact, LeaderFact, LinkFact, NodeFact};
+pub use records::{EventFact, ExchangeFact, FaultFact, LeaderFact, LinkFact, NodeFact, RegistryFact};
 
 /// All nodes, by name.
 #[must_use]

@@ -9,6 +9,7 @@ pub mod pending;
 mod session;
 
 use futures::future::BoxFuture;
+use prost::Message as _;
 use squall_proto::v1;
 
 /// A source of updates.
@@ -94,6 +95,24 @@ pub enum Update {
         /// Why.
         reason: String,
     },
+}
+
+impl Update {
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const FIXED: usize = 200;
+        FIXED
+            + match self {
+                Self::Seed { addr, why } => addr.len() + why.as_ref().map_or(0, String::len),
+                Self::Connection { node, .. } => node.len(),
+                Self::Hello { hello, .. } => 2 * hello.encoded_len(),
+                // In memory a row is some times what it is on the wire.
+                Self::Rows(rows) => rows.rows.iter().map(|row| FIXED + 2 * row.encoded_len()).sum(),
+                Self::Events { events, .. } => events.iter().map(|e| FIXED + e.encoded_len()).sum(),
+                Self::Refused { reason, .. } => reason.len(),
+            }
+    }
 }
 
 /// State of the connection to a node.

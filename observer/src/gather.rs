@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::error::Error;
-use crate::feed::{Feed, Wants};
-use crate::model::Screen;
+use crate::feed::Feed;
+use crate::model::{Model, Screen};
 
 /// A cluster and the feed that fills it.
 pub struct Gather<F> {
@@ -22,10 +22,7 @@ pub struct Gather<F> {
 impl<F: Feed> Gather<F> {
     /// Begins to collect what `screen` needs.
     pub fn new(mut feed: F, screen: Screen) -> Self {
-        feed.want(Wants {
-            processes: screen == Screen::Processes,
-            ..Wants::default()
-        });
+        feed.want(Model::new((0, 0), screen, false).wants());
         Self {
             feed,
             clock: Clock::start(),

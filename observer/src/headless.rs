@@ -99,6 +99,8 @@ pub fn to_json(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) ->
         Screen::Exchanges => ("exchanges", records(facts::exchanges(cluster, now))?),
         Screen::Leaders => ("leaders", records(facts::leaders(cluster, now))?),
         Screen::Processes => ("processes", records(facts::processes(cluster, now))?),
+        Screen::Registry => ("registry", records(facts::registry(cluster, now))?),
+        Screen::Chaos => ("faults", records(facts::faults(cluster, now))?),
         Screen::Timeline => ("events", records(facts::events(cluster).map(|(_, e)| e))?),
     };
     let rows = if filter.is_all() {
@@ -128,7 +130,17 @@ fn wanted(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Hash
         ..Pane::default()
     };
     let table = whole_table(cluster, now, view, &mut pane);
+    let cell = |line: &Line, i: usize| line.cells.get(i).map_or_else(String::new, |c| c.text.clone());
     let of = |line: &Line| match (&line.id, line.cells.get(1)) {
+        // What is registered is told apart by kind, name and node, and by its pid.
+        (id, _) if view == Screen::Registry => {
+            let pid = match id {
+                RowId::Process(_, pid) => pid.clone(),
+                _ => String::new(),
+            };
+            vec![cell(line, 0), cell(line, 1), pid]
+        }
+        (RowId::Fault(node, id), _) => vec![node.clone(), id.clone()],
         (RowId::Node(name), _) => vec![name.clone()],
         (RowId::Link(from, to), _) => vec![from.clone(), to.clone()],
         // An opinion is of a node on an exchange.
@@ -150,10 +162,13 @@ fn identity(view: Screen, row: &Value) -> Vec<String> {
         Screen::Mesh => &["from", "to"],
         Screen::Leaders => &["exchange", "node"],
         Screen::Processes => &["node", "pid"],
+        Screen::Registry => &["kind", "name", "pid"],
         Screen::Timeline => &["node", "incarnation", "seq"],
+        Screen::Chaos => &["node", "id"],
     };
     let text = |field: &&str| match &row[field] {
         Value::String(text) => text.clone(),
+        Value::Null => String::new(),
         other => other.to_string(),
     };
     fields.iter().map(text).collect()

@@ -1,7 +1,14 @@
-//! The one table of keys. It feeds the dispatch, the footer and the help page, so that they cannot differ.
+//! The one table of keys, and the keymap that is made of it and of what the user's configuration says instead. It feeds the
+//! dispatch, the footer and the help page, so that they cannot differ.
+
+mod keys;
+
+use std::collections::BTreeMap;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+pub use self::keys::Key;
+use self::keys::{c, ctrl, k};
 use crate::model::Screen;
 
 /// What a key does.
@@ -31,16 +38,42 @@ pub enum Action {
     First,
     /// Last.
     Last,
+    /// Details of the selected row.
+    Open,
     /// Type a filter.
     Filter,
+    /// Type a filter for what is left out.
+    FilterOut,
+    /// Type a command.
+    Palette,
     /// Stop or go on showing what comes.
     Freeze,
+    /// One moment back in what was seen.
+    StepBack,
+    /// One moment on.
+    StepOn,
+    /// To the event before.
+    EventBack,
+    /// To the next event.
+    EventOn,
+    /// To what is there now.
+    Live,
     /// Order by the column before.
     SortLeft,
     /// Order by the next column.
     SortRight,
     /// Turn the order round.
     SortInvert,
+    /// Rates, or totals.
+    Totals,
+    /// To the owner of the selected row.
+    Owner,
+    /// To those that use it.
+    Users,
+    /// Copy its name.
+    Copy,
+    /// Save the view to a file.
+    Save,
     /// Chaos dialog on the selected row.
     Chaos,
     /// End all faults.
@@ -51,19 +84,70 @@ pub enum Action {
     Accept,
     /// Leave.
     Close,
+    /// What is typed, to its end.
+    Complete,
     /// Take the last character back.
     Erase,
     /// Take all characters back.
     EraseAll,
 }
 
+impl Action {
+    /// As it is called in the configuration and in the palette.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quit => "quit",
+            Self::Show(screen) => screen.word(),
+            Self::NextScreen => "next-view",
+            Self::PreviousScreen => "previous-view",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Left => "left",
+            Self::Right => "right",
+            Self::PageUp => "page-up",
+            Self::PageDown => "page-down",
+            Self::First => "first",
+            Self::Last => "last",
+            Self::Open => "open",
+            Self::Filter => "filter",
+            Self::FilterOut => "filter-out",
+            Self::Palette => "palette",
+            Self::Freeze => "freeze",
+            Self::StepBack => "step-back",
+            Self::StepOn => "step-on",
+            Self::EventBack => "event-back",
+            Self::EventOn => "event-on",
+            Self::Live => "live",
+            Self::SortLeft => "sort-left",
+            Self::SortRight => "sort-right",
+            Self::SortInvert => "sort-invert",
+            Self::Totals => "totals",
+            Self::Owner => "owner",
+            Self::Users => "users",
+            Self::Copy => "copy",
+            Self::Save => "save",
+            Self::Chaos => "chaos-dialog",
+            Self::HaltAll => "halt",
+            Self::Help => "help",
+            Self::Accept => "accept",
+            Self::Close => "close",
+            Self::Complete => "complete",
+            Self::Erase => "erase",
+            Self::EraseAll => "erase-all",
+        }
+    }
+}
+
 /// Where a key counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Context {
-    /// A view.
+    /// A view, or the details of a row.
     Main,
     /// Text is being typed for the filter.
     Filter,
+    /// A command is being typed.
+    Palette,
     /// The help page.
     Help,
     /// The chaos dialog's form.
@@ -77,9 +161,10 @@ pub enum Context {
 }
 
 /// Every context.
-pub const CONTEXTS: [Context; 7] = [
+pub const CONTEXTS: [Context; 8] = [
     Context::Main,
     Context::Filter,
+    Context::Palette,
     Context::Help,
     Context::Form,
     Context::Typing,
@@ -87,52 +172,33 @@ pub const CONTEXTS: [Context; 7] = [
     Context::Done,
 ];
 
-/// A key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    /// Which.
-    pub code: KeyCode,
-    /// With control.
-    pub ctrl: bool,
-}
-
 /// One line of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// Any of these.
-    pub keys: &'static [Key],
+    pub keys: Vec<Key>,
     /// Does this.
     pub action: Action,
     /// Here.
     pub contexts: &'static [Context],
     /// How the keys are written.
-    pub label: &'static str,
+    pub label: String,
     /// What it does, in words, for the help page.
     pub help: &'static str,
     /// One word for the footer; empty keeps it out.
     pub hint: &'static str,
 }
 
-const fn c(c: char) -> Key {
-    Key {
-        code: KeyCode::Char(c),
-        ctrl: false,
+impl Binding {
+    /// Whether the user may bind other keys to it: those of views, not those of dialogs.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.contexts.contains(&Main) && self.contexts.len() < CONTEXTS.len()
     }
 }
 
-const fn ctrl(c: char) -> Key {
-    Key {
-        code: KeyCode::Char(c),
-        ctrl: true,
-    }
-}
-
-const fn k(code: KeyCode) -> Key {
-    Key { code, ctrl: false }
-}
-
-const fn bind(
-    keys: &'static [Key],
+fn bind(
+    keys: &[Key],
     action: Action,
     contexts: &'static [Context],
     label: &'static str,
@@ -140,75 +206,251 @@ const fn bind(
     hint: &'static str,
 ) -> Binding {
     Binding {
-        keys,
+        keys: keys.to_vec(),
         action,
         contexts,
-        label,
+        label: label.to_owned(),
         help,
         hint,
     }
 }
 
-use Context::{Confirm, Done, Filter, Form, Help, Main, Typing};
+use Context::{Confirm, Done, Filter, Form, Help, Main, Palette, Typing};
 
 const MAIN: &[Context] = &[Main];
-const ALL: &[Context] = &[Main, Filter, Help, Form, Typing, Confirm, Done];
+const ALL: &[Context] = &[Main, Filter, Palette, Help, Form, Typing, Confirm, Done];
 const LISTS: &[Context] = &[Main, Help];
 const BOXES: &[Context] = &[Form, Typing, Confirm];
-const OVERLAYS: &[Context] = &[Filter, Help, Form, Typing, Confirm];
-const TYPED: &[Context] = &[Filter, Typing];
+const OVERLAYS: &[Context] = &[Filter, Palette, Help, Form, Typing, Confirm];
+const TYPED: &[Context] = &[Filter, Palette, Typing];
 
 /// The table, a line a key. The footer shows hints in this order.
 #[rustfmt::skip]
-pub const BINDINGS: &[Binding] = &[
-    bind(&[c('1')], Action::Show(Screen::Overview), MAIN, "1", "Overview: nodes, load", ""),
-    bind(&[c('2')], Action::Show(Screen::Mesh), MAIN, "2", "Mesh: links, each direction", ""),
-    bind(&[c('3')], Action::Show(Screen::Exchanges), MAIN, "3", "Exchanges: owners, rates", ""),
-    bind(&[c('4')], Action::Show(Screen::Leaders), MAIN, "4", "Leaders: who believes what", ""),
-    bind(&[c('5')], Action::Show(Screen::Processes), MAIN, "5", "Processes: mailboxes", ""),
-    bind(&[c('6')], Action::Show(Screen::Timeline), MAIN, "6", "Timeline: what happened", ""),
-    bind(&[k(KeyCode::Enter)], Action::Accept, BOXES, "Enter", "go on", "go on"),
-    bind(&[k(KeyCode::Enter)], Action::Accept, &[Filter], "Enter", "keep the filter", "keep"),
-    bind(&[k(KeyCode::Tab)], Action::NextScreen, MAIN, "Tab", "next view", ""),
-    bind(&[k(KeyCode::BackTab)], Action::PreviousScreen, MAIN, "S-Tab", "view before", ""),
-    bind(&[k(KeyCode::Up), c('k')], Action::Up, MAIN, "↑ k", "up", ""),
-    bind(&[k(KeyCode::Down), c('j')], Action::Down, MAIN, "↓ j", "down", ""),
-    bind(&[k(KeyCode::Left), c('h')], Action::Left, MAIN, "← h", "left (links)", ""),
-    bind(&[k(KeyCode::Right), c('l')], Action::Right, MAIN, "→ l", "right (links)", ""),
-    bind(&[k(KeyCode::Up), c('k')], Action::Up, &[Form], "↑", "field above", ""),
-    bind(&[k(KeyCode::Down), c('j'), k(KeyCode::Tab)], Action::Down, &[Form], "↑↓", "field below", "field"),
-    bind(&[k(KeyCode::Left), c('h')], Action::Left, &[Form], "←", "value before", ""),
-    bind(&[k(KeyCode::Right), c('l')], Action::Right, &[Form], "←→", "next value", "value"),
-    bind(&[k(KeyCode::PageUp), ctrl('u')], Action::PageUp, MAIN, "PgUp ^u", "page up", ""),
-    bind(&[k(KeyCode::PageDown), ctrl('d')], Action::PageDown, MAIN, "PgDn ^d", "page down", ""),
-    bind(&[c('g'), k(KeyCode::Home)], Action::First, MAIN, "g Home", "first row", ""),
-    bind(&[c('G'), k(KeyCode::End)], Action::Last, MAIN, "G End", "last row", ""),
-    bind(&[c('x')], Action::Chaos, MAIN, "x", "break what is selected", "chaos"),
-    bind(&[c('H')], Action::HaltAll, MAIN, "H", "end all faults", "halt"),
-    bind(&[c(' ')], Action::Freeze, MAIN, "space", "freeze; what comes is kept", "freeze"),
-    bind(&[c('/')], Action::Filter, MAIN, "/", "filter rows; ! leaves out", "filter"),
-    bind(&[c('>')], Action::SortRight, MAIN, ">", "sort by the next column", ""),
-    bind(&[c('<')], Action::SortLeft, MAIN, "<", "sort by the column before", "sort"),
-    bind(&[c('i')], Action::SortInvert, MAIN, "i", "turn the order round", ""),
-    bind(&[k(KeyCode::Backspace)], Action::Erase, TYPED, "⌫", "take a character back", ""),
-    bind(&[ctrl('u')], Action::EraseAll, TYPED, "^u", "take all back", ""),
-    bind(&[c('?'), k(KeyCode::F(1))], Action::Help, LISTS, "?", "this page", "help"),
-    bind(&[k(KeyCode::Esc)], Action::Close, MAIN, "Esc", "clear the filter", ""),
-    bind(&[k(KeyCode::Esc)], Action::Close, OVERLAYS, "Esc", "close", "leave"),
-    bind(&[k(KeyCode::Esc), k(KeyCode::Enter)], Action::Close, &[Done], "Esc", "close", "close"),
-    bind(&[c('q')], Action::Quit, MAIN, "q", "quit", "quit"),
-    bind(&[c('q')], Action::Close, &[Help, Form, Confirm, Done], "q", "close", ""),
-    bind(&[ctrl('c')], Action::Quit, ALL, "^c", "quit from anywhere", ""),
-];
-
-/// What a key does in a context.
-#[must_use]
-pub fn action(context: Context, event: &KeyEvent) -> Option<Action> {
-    let key = Key {
-        code: event.code,
-        ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
+fn table() -> Vec<Binding> {
+    let show = |n: char, screen: Screen, label| {
+        bind(&[c(n)], Action::Show(screen), MAIN, label, screen.about(), "")
     };
-    find(context, key).map(|b| b.action)
+    let mut all: Vec<Binding> = Screen::ALL.into_iter().zip(["1", "2", "3", "4", "5", "6", "7", "8", "9"])
+        .map(|(screen, label)| show(label.chars().next().unwrap_or('0'), screen, label))
+        .collect();
+    all.extend([
+        bind(&[k(KeyCode::Enter)], Action::Open, MAIN, "Enter", "details of the row", "open"),
+        bind(&[k(KeyCode::Enter)], Action::Accept, BOXES, "Enter", "go on", "go on"),
+        bind(&[k(KeyCode::Enter)], Action::Accept, &[Filter], "Enter", "keep the filter", "keep"),
+        bind(&[k(KeyCode::Enter)], Action::Accept, &[Palette], "Enter", "do it", "do it"),
+        bind(&[k(KeyCode::Tab)], Action::Complete, &[Palette], "Tab", "complete", "complete"),
+        bind(&[k(KeyCode::Up)], Action::Up, &[Palette], "↑", "command above", ""),
+        bind(&[k(KeyCode::Down)], Action::Down, &[Palette], "↓", "command below", "choose"),
+        bind(&[k(KeyCode::Tab)], Action::NextScreen, MAIN, "Tab", "next view", ""),
+        bind(&[k(KeyCode::BackTab)], Action::PreviousScreen, MAIN, "S-Tab", "view before", ""),
+        bind(&[k(KeyCode::Up), c('k')], Action::Up, MAIN, "↑ k", "up", ""),
+        bind(&[k(KeyCode::Down), c('j')], Action::Down, MAIN, "↓ j", "down", ""),
+        bind(&[k(KeyCode::Left), c('h')], Action::Left, MAIN, "← h", "left (links)", ""),
+        bind(&[k(KeyCode::Right), c('l')], Action::Right, MAIN, "→ l", "right (links)", ""),
+        bind(&[k(KeyCode::Up), c('k')], Action::Up, &[Form], "↑", "field above", ""),
+        bind(&[k(KeyCode::Down), c('j'), k(KeyCode::Tab)], Action::Down, &[Form], "↑↓", "field below", "field"),
+        bind(&[k(KeyCode::Left), c('h')], Action::Left, &[Form], "←", "value before", ""),
+        bind(&[k(KeyCode::Right), c('l')], Action::Right, &[Form], "←→", "next value", "value"),
+        bind(&[k(KeyCode::PageUp), ctrl('u')], Action::PageUp, MAIN, "PgUp ^u", "page up", ""),
+        bind(&[k(KeyCode::PageDown), ctrl('d')], Action::PageDown, MAIN, "PgDn ^d", "page down", ""),
+        bind(&[c('g'), k(KeyCode::Home)], Action::First, MAIN, "g Home", "first row", ""),
+        bind(&[c('G'), k(KeyCode::End)], Action::Last, MAIN, "G End", "last row", ""),
+        bind(&[c('x')], Action::Chaos, MAIN, "x", "break what is selected", "chaos"),
+        bind(&[c('H')], Action::HaltAll, MAIN, "H", "end all faults", "halt"),
+        bind(&[c(' ')], Action::Freeze, MAIN, "space", "freeze; what comes is kept", "freeze"),
+        bind(&[c(',')], Action::StepBack, MAIN, ",", "a moment back", ""),
+        bind(&[c('.')], Action::StepOn, MAIN, ".", "a moment on", ""),
+        bind(&[c('{')], Action::EventBack, MAIN, "{", "to the event before", ""),
+        bind(&[c('}')], Action::EventOn, MAIN, "}", "to the next event", ""),
+        bind(&[c('L')], Action::Live, MAIN, "L", "live again", ""),
+        bind(&[c('/')], Action::Filter, MAIN, "/", "filter rows", "filter"),
+        bind(&[c('!')], Action::FilterOut, MAIN, "!", "leave rows out", ""),
+        bind(&[c(':')], Action::Palette, MAIN, ":", "command by its name", ""),
+        bind(&[c('>')], Action::SortRight, MAIN, ">", "sort by the next column", ""),
+        bind(&[c('<')], Action::SortLeft, MAIN, "<", "sort by the column before", "sort"),
+        bind(&[c('i')], Action::SortInvert, MAIN, "i", "turn the order round", ""),
+        bind(&[c('w')], Action::Totals, MAIN, "w", "rates, or totals", ""),
+        bind(&[c('o')], Action::Owner, MAIN, "o", "to its owner", ""),
+        bind(&[c('u')], Action::Users, MAIN, "u", "to those that use it", ""),
+        bind(&[c('y')], Action::Copy, MAIN, "y", "copy its name", ""),
+        bind(&[ctrl('s')], Action::Save, MAIN, "^s", "save the view to a file", ""),
+        bind(&[k(KeyCode::Backspace)], Action::Erase, TYPED, "⌫", "take a character back", ""),
+        bind(&[ctrl('u')], Action::EraseAll, TYPED, "^u", "take all back", ""),
+        bind(&[c('?'), k(KeyCode::F(1))], Action::Help, LISTS, "?", "this page", "help"),
+        bind(&[k(KeyCode::Esc)], Action::Close, MAIN, "Esc", "back; clear the filter", ""),
+        bind(&[k(KeyCode::Esc)], Action::Close, OVERLAYS, "Esc", "close", "leave"),
+        bind(&[k(KeyCode::Esc), k(KeyCode::Enter)], Action::Close, &[Done], "Esc", "close", "close"),
+        bind(&[c('q')], Action::Quit, MAIN, "q", "quit", "quit"),
+        bind(&[c('q')], Action::Close, &[Help, Form, Confirm, Done], "q", "close", ""),
+        bind(&[ctrl('c')], Action::Quit, ALL, "^c", "quit from anywhere", ""),
+    ]);
+    all
+}
+
+/// The keys as they are bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keymap {
+    bindings: Vec<Binding>,
+}
+
+impl Default for Keymap {
+    fn default() -> Self {
+        Self { bindings: table() }
+    }
+}
+
+/// Why keys cannot be bound like that.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeymapError {
+    /// No such action.
+    #[error("there is no action '{name}' to bind keys to; there are {known}")]
+    NoAction {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Not a key.
+    #[error(
+        "'{text}' for '{action}' is no key; write it as x, X, ctrl-x, space, enter, esc, tab, backtab, backspace, up, down, left, right, home, end, page-up, page-down or f1 to f12"
+    )]
+    NoKey {
+        /// What it was to be bound to.
+        action: String,
+        /// What was written.
+        text: String,
+    },
+    /// One key, two meanings.
+    #[error("the key {key} is bound to '{one}' and to '{other}'")]
+    Conflict {
+        /// Key.
+        key: String,
+        /// Action.
+        one: &'static str,
+        /// Another one.
+        other: &'static str,
+    },
+    /// Nothing would end the program or explain the keys.
+    #[error("'{0}' needs a key")]
+    Needed(&'static str),
+}
+
+impl Keymap {
+    /// The table, with other keys for some actions of views. No keys at all take them away.
+    ///
+    /// # Errors
+    /// [`KeymapError`] names the action and the key.
+    pub fn rebound(changes: &BTreeMap<String, Vec<String>>) -> Result<Self, KeymapError> {
+        let mut keymap = Self::default();
+        for (name, texts) in changes {
+            let keys: Option<Vec<Key>> = texts.iter().map(|text| Key::parse(text)).collect();
+            let Some(keys) = keys else {
+                let bad = texts.iter().find(|text| Key::parse(text).is_none());
+                return Err(KeymapError::NoKey {
+                    action: name.clone(),
+                    text: bad.cloned().unwrap_or_default(),
+                });
+            };
+            keymap.bind(name, keys)?;
+        }
+        keymap.check()?;
+        Ok(keymap)
+    }
+
+    fn bind(&mut self, name: &str, keys: Vec<Key>) -> Result<(), KeymapError> {
+        let free = |b: &&mut Binding| b.is_free() && b.action.name() == name;
+        let Some(binding) = self.bindings.iter_mut().find(free) else {
+            let known: Vec<&str> = self.free().map(|b| b.action.name()).collect();
+            return Err(KeymapError::NoAction {
+                name: name.to_owned(),
+                known: known.join(", "),
+            });
+        };
+        let labels: Vec<String> = keys.iter().map(Key::label).collect();
+        (binding.keys, binding.label) = (keys, labels.join(" "));
+        Ok(())
+    }
+
+    /// No key means two things in one context, and the program can be left.
+    fn check(&self) -> Result<(), KeymapError> {
+        for context in CONTEXTS {
+            let mut seen: Vec<(Key, Action)> = Vec::new();
+            for binding in self.bindings.iter().filter(|b| b.contexts.contains(&context)) {
+                for key in &binding.keys {
+                    if let Some((_, other)) = seen.iter().find(|(k, _)| k == key) {
+                        return Err(KeymapError::Conflict {
+                            key: key.label(),
+                            one: other.name(),
+                            other: binding.action.name(),
+                        });
+                    }
+                    seen.push((*key, binding.action));
+                }
+            }
+        }
+        let gone = |action: Action| {
+            let mut of = self.free().filter(|b| b.action == action);
+            of.all(|b| b.keys.is_empty())
+        };
+        let needed = [Action::Quit, Action::Help, Action::Close];
+        match needed.into_iter().find(|action| gone(*action)) {
+            Some(action) => Err(KeymapError::Needed(action.name())),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything that is bound.
+    #[must_use]
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
+    /// What the user may bind other keys to.
+    pub fn free(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.iter().filter(|b| b.is_free())
+    }
+
+    /// What a key does in a context.
+    #[must_use]
+    pub fn action(&self, context: Context, event: &KeyEvent) -> Option<Action> {
+        let key = Key {
+            code: event.code,
+            ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
+        };
+        let here = |b: &&Binding| b.contexts.contains(&context) && b.keys.contains(&key);
+        self.bindings.iter().find(here).map(|b| b.action)
+    }
+
+    /// Hints for the footer: label and word; those about order only where there is one to choose.
+    pub fn hints(&self, context: Context, sortable: bool) -> impl Iterator<Item = (String, &'static str)> {
+        let sorts = |b: &Binding| {
+            matches!(
+                b.action,
+                Action::SortLeft | Action::SortRight | Action::SortInvert
+            )
+        };
+        let label = |action: Action| {
+            let of = self.bindings.iter().find(move |b| b.action == action);
+            of.map_or_else(String::new, |b| b.label.clone())
+        };
+        let order = [Action::SortLeft, Action::SortRight, Action::SortInvert]
+            .map(label)
+            .join(" ");
+        let here = move |b: &&Binding| {
+            b.contexts.contains(&context)
+                && !b.hint.is_empty()
+                && !b.keys.is_empty()
+                && (sortable || !sorts(b))
+        };
+        self.bindings.iter().filter(here).map(move |b| {
+            let label = if b.action == Action::SortLeft {
+                order.clone()
+            } else {
+                b.label.clone()
+            };
+            (label, b.hint)
+        })
+    }
 }
 
 /// The character a key types, if it types one that may be shown.
@@ -223,85 +465,6 @@ pub fn typed(event: &KeyEvent) -> Option<char> {
     }
 }
 
-/// Hints for the footer: label and word; those about order only where there is one to choose.
-pub fn hints(context: Context, sortable: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let sorts = |b: &Binding| {
-        matches!(
-            b.action,
-            Action::SortLeft | Action::SortRight | Action::SortInvert
-        )
-    };
-    let here =
-        move |b: &&Binding| b.contexts.contains(&context) && !b.hint.is_empty() && (sortable || !sorts(b));
-    BINDINGS
-        .iter()
-        .filter(here)
-        .map(|b| (if b.label == "<" { "< > i" } else { b.label }, b.hint))
-}
-
-fn find(context: Context, key: Key) -> Option<&'static Binding> {
-    BINDINGS
-        .iter()
-        .find(|b| b.contexts.contains(&context) && b.keys.contains(&key))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_key_means_two_things_in_one_context() {
-        for context in CONTEXTS {
-            let mut seen: Vec<(Key, Action)> = Vec::new();
-            for b in BINDINGS.iter().filter(|b| b.contexts.contains(&context)) {
-                for key in b.keys {
-                    let other = seen.iter().find(|(k, _)| k == key);
-                    assert_eq!(other, None, "{key:?} in {context:?}: {:?} as well", b.action);
-                    seen.push((*key, b.action));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn no_letter_is_taken_where_text_is_typed() {
-        for context in [Context::Filter, Context::Typing] {
-            let letters = BINDINGS
-                .iter()
-                .filter(|b| b.contexts.contains(&context))
-                .flat_map(|b| b.keys);
-            for key in letters {
-                assert!(
-                    key.ctrl || !matches!(key.code, KeyCode::Char(_)),
-                    "{key:?} in {context:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn every_context_can_be_left_and_every_key_is_explained() {
-        for context in CONTEXTS {
-            let leaves = |b: &Binding| matches!(b.action, Action::Close | Action::Quit);
-            assert!(
-                BINDINGS
-                    .iter()
-                    .any(|b| leaves(b) && b.contexts.contains(&context))
-            );
-        }
-        assert!(
-            BINDINGS
-                .iter()
-                .all(|b| !b.help.is_empty() && !b.label.is_empty() && !b.keys.is_empty())
-        );
-    }
-
-    #[test]
-    fn every_screen_has_its_number() {
-        for (i, screen) in Screen::ALL.into_iter().enumerate() {
-            let digit = char::from_digit(i as u32 + 1, 10).expect("fewer than ten screens");
-            let event = KeyEvent::new(KeyCode::Char(digit), KeyModifiers::NONE);
-            assert_eq!(action(Context::Main, &event), Some(Action::Show(screen)));
-        }
-    }
-}
+#[path = "keymap_test.rs"]
+mod tests;

@@ -1,17 +1,23 @@
 //! The observer's whole state, the messages that change it, and the commands it asks for. What does not
 //! live here: how it changes ([`crate::update`]) and how it looks ([`crate::view`]).
 
-use crossterm::event::KeyEvent;
+use std::sync::Arc;
+
+use crossterm::event::{KeyEvent, MouseEvent};
 use squall_filter::Filter;
 
 use crate::cluster::Cluster;
 use crate::console::{ConsoleError, Order, Picture, Radius};
 use crate::dialog::Dialog;
 use crate::feed::{Update, Wants};
+use crate::history::History;
+use crate::keymap::Keymap;
+use crate::palette::Palette;
 use crate::prepare::Prepared;
 use crate::prepare::processes::detail::Trail;
 use crate::prepare::processes::order::ProcessOrder;
 use crate::table::{Cursor, Sort};
+use crate::theme;
 use crate::units::Moment;
 
 /// The views.
@@ -28,31 +34,72 @@ pub enum Screen {
     Leaders,
     /// Processes.
     Processes,
+    /// What exists, by name.
+    Registry,
     /// Events.
     Timeline,
+    /// Active faults.
+    Chaos,
 }
 
 impl Screen {
+    /// How many views there are.
+    pub const COUNT: usize = 8;
+
     /// All views in the order of their tabs.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; Self::COUNT] = [
         Self::Overview,
         Self::Mesh,
         Self::Exchanges,
         Self::Leaders,
         Self::Processes,
+        Self::Registry,
         Self::Timeline,
+        Self::Chaos,
     ];
 
     /// Title of the tab.
     #[must_use]
-    pub fn title(self) -> &'static str {
+    pub const fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
             Self::Mesh => "Mesh",
             Self::Exchanges => "Exchanges",
             Self::Leaders => "Leaders",
             Self::Processes => "Processes",
+            Self::Registry => "Registry",
             Self::Timeline => "Timeline",
+            Self::Chaos => "Chaos",
+        }
+    }
+
+    /// As it is written on the command line, in the configuration and in the palette.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Mesh => "mesh",
+            Self::Exchanges => "exchanges",
+            Self::Leaders => "leaders",
+            Self::Processes => "processes",
+            Self::Registry => "registry",
+            Self::Timeline => "timeline",
+            Self::Chaos => "chaos",
+        }
+    }
+
+    /// What it shows, in a few words.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview: nodes, load",
+            Self::Mesh => "Mesh: links, each direction",
+            Self::Exchanges => "Exchanges: owners, rates",
+            Self::Leaders => "Leaders: who believes what",
+            Self::Processes => "Processes: mailboxes",
+            Self::Registry => "Registry: what exists",
+            Self::Timeline => "Timeline: what happened",
+            Self::Chaos => "Chaos: faults that act",
         }
     }
 
@@ -61,7 +108,7 @@ impl Screen {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|s| s.title().eq_ignore_ascii_case(name))
+            .find(|s| s.word().eq_ignore_ascii_case(name))
     }
 }
 
@@ -75,6 +122,8 @@ pub enum Overlay {
     Help,
     /// A filter is being typed.
     Filter(String),
+    /// A command is being typed.
+    Palette(Palette),
     /// The chaos dialog.
     Chaos(Box<Dialog>),
     /// Why there is no chaos dialog, or what an order came to.
@@ -107,6 +156,8 @@ pub struct Pane {
     pub order: ProcessOrder,
     /// The last minute of the selected process.
     pub trail: Trail,
+    /// Totals since the start instead of rates.
+    pub totals: bool,
 }
 
 /// The cluster as it was when the screen was frozen.
@@ -134,7 +185,7 @@ pub struct Model {
     /// The frozen copy that is shown instead.
     pub frozen: Option<Frozen>,
     /// What each view remembers, in the order of the tabs.
-    pub panes: [Pane; 6],
+    pub panes: [Pane; Screen::COUNT],
     /// What is drawn.
     pub prepared: Prepared,
     /// The screen no longer shows what is prepared.
@@ -143,6 +194,10 @@ pub struct Model {
     pub console: bool,
     /// The caller's own line.
     pub status: Option<String>,
+    /// The keys.
+    pub keymap: Arc<Keymap>,
+    /// What was seen lately.
+    pub history: History,
 }
 
 impl Model {
@@ -181,6 +236,13 @@ impl Model {
     #[must_use]
     pub fn wants(&self) -> Wants {
         let processes = self.screen == Screen::Processes;
+        if self.screen == Screen::Registry {
+            return Wants {
+                processes: true,
+                sort: "age".to_owned(),
+                filter: crate::prepare::registry::PROCESSES.to_owned(),
+            };
+        }
         let sort = if processes {
             crate::prepare::process_sort_word(self)
         } else {
@@ -204,6 +266,12 @@ impl Model {
 pub enum Message {
     /// Time went on.
     Tick(Moment),
+    /// A click, or a turn of the wheel.
+    Mouse(MouseEvent),
+    /// A view was saved, or not.
+    Saved(Result<String, String>),
+    /// A text was given to the terminal, or not.
+    Copied(Result<String, String>),
     /// A key.
     Key(KeyEvent),
     /// The terminal has this size now.
@@ -233,4 +301,10 @@ pub enum Cmd {
     Fire(Order),
     /// End all faults.
     Halt,
+    /// Give a text to the terminal's clipboard.
+    Copy(String),
+    /// Save the view to a file; the name's ending says in which form.
+    Save(String),
+    /// Draw in other colours.
+    Theme(theme::Palette),
 }

@@ -2,10 +2,12 @@
 //! Runs inside `update`; the views only draw what stands in [`Prepared`].
 
 pub mod exchanges;
+pub mod faults;
 pub mod leaders;
 pub mod mesh;
 pub mod overview;
 pub mod processes;
+pub mod registry;
 pub mod timeline;
 
 use ratatui::layout::Rect;
@@ -74,8 +76,12 @@ pub enum Body {
     Leaders(leaders::Leaders),
     /// Processes.
     Processes(processes::Processes),
+    /// Registry.
+    Registry(registry::Registry),
     /// Timeline.
     Timeline(timeline::Timeline),
+    /// Chaos.
+    Chaos(faults::Faults),
 }
 
 /// The selected row of a view in full.
@@ -124,7 +130,9 @@ pub fn prepare(model: &mut Model) {
             Screen::Exchanges => Body::Exchanges(exchanges::prepare(source, &mut pane)),
             Screen::Leaders => Body::Leaders(leaders::prepare(source, &mut pane)),
             Screen::Processes => Body::Processes(processes::prepare(source, &mut pane)),
+            Screen::Registry => Body::Registry(registry::prepare(source, &mut pane)),
             Screen::Timeline => Body::Timeline(timeline::prepare(source, &mut pane)),
+            Screen::Chaos => Body::Chaos(faults::prepare(source, &mut pane)),
         }
     };
     model.panes[model.screen as usize] = pane;
@@ -138,6 +146,23 @@ pub fn shell(head: &Head, status: bool, area: Rect) -> Shell {
     layout::shell(area, banners, status)
 }
 
+/// The table of the open view that a click may select a line of, and the row of the screen where its lines begin.
+#[must_use]
+pub fn table_on(prepared: &Prepared, body: Rect) -> Option<(&Table, u16)> {
+    // Below the border and the headings.
+    const ABOVE: u16 = 2;
+    let table = match &prepared.body {
+        Body::Overview(v) => &v.nodes,
+        Body::Exchanges(v) => &v.table,
+        Body::Processes(v) => &v.table,
+        Body::Registry(v) => &v.table,
+        Body::Timeline(v) => &v.table,
+        Body::Chaos(v) => &v.table,
+        Body::Loading | Body::Mesh(_) | Body::Leaders(_) => return None,
+    };
+    Some((table, body.y + ABOVE))
+}
+
 /// Moves the selection left or right where a view has columns of its own.
 pub fn move_sideways(model: &mut Model, by: isize) {
     match model.screen {
@@ -146,7 +171,13 @@ pub fn move_sideways(model: &mut Model, by: isize) {
             mesh::move_to(&names, &mut model.pane_mut().cursor, by);
         }
         // Tables have no columns to stand on; sorting has its own keys.
-        Screen::Overview | Screen::Exchanges | Screen::Leaders | Screen::Processes | Screen::Timeline => {}
+        Screen::Overview
+        | Screen::Exchanges
+        | Screen::Leaders
+        | Screen::Processes
+        | Screen::Registry
+        | Screen::Timeline
+        | Screen::Chaos => {}
     }
 }
 
@@ -157,7 +188,9 @@ pub fn columns(screen: Screen) -> (&'static [Column], Option<Sort>) {
         Screen::Overview => (overview::COLUMNS, Some(overview::OWN_SORT)),
         Screen::Exchanges => (exchanges::COLUMNS, Some(exchanges::OWN_SORT)),
         Screen::Processes => (processes::COLUMNS, Some(processes::OWN_SORT)),
+        Screen::Registry => (registry::COLUMNS, Some(registry::OWN_SORT)),
         Screen::Timeline => (timeline::COLUMNS, None),
+        Screen::Chaos => (faults::COLUMNS, Some(faults::OWN_SORT)),
         Screen::Mesh | Screen::Leaders => (&[], None),
     }
 }
@@ -198,7 +231,9 @@ pub fn whole_table(cluster: &Cluster, now: Moment, screen: Screen, pane: &mut cr
         Screen::Exchanges => exchanges::table(source, pane, usize::MAX),
         Screen::Leaders => leaders::table(source, pane),
         Screen::Processes => processes::table(source, pane, usize::MAX),
+        Screen::Registry => registry::table(source, pane, usize::MAX),
         Screen::Timeline => timeline::table(source, pane, usize::MAX),
+        Screen::Chaos => faults::table(source, pane, usize::MAX),
     }
 }
 

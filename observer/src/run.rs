@@ -1,24 +1,27 @@
 //! The event loop: keys, rows and time in, frames out. The network never runs in the path of a key. The
 //! terminal is restored however the loop ends, also when its future is dropped or something panics.
 
-use std::io::{IsTerminal as _, stdout};
+use std::io::{IsTerminal as _, Write as _, stdout};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossterm::event::{Event, EventStream, KeyEventKind};
+use base64::Engine as _;
+use crossterm::event::{DisableMouseCapture, EnableMouseCapture, Event, EventStream, KeyEventKind};
 use futures::StreamExt as _;
 use ratatui::DefaultTerminal;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::console::{Console, ConsoleError};
 use crate::error::Error;
 use crate::feed::grpc::GrpcFeed;
 use crate::feed::{Feed, Update};
 use crate::limits::LOOP_QUEUE;
-use crate::model::{Cmd, Message, Model, Screen};
-use crate::theme::{ColorChoice, Theme};
+use crate::model::{Cmd, Message, Model};
+use crate::save;
+use crate::theme::Theme;
 use crate::update::update;
 use crate::view::view;
 
@@ -27,10 +30,8 @@ use crate::view::view;
 pub struct Options {
     /// Addresses of any ports of any nodes, `host:port`; the others are found through them.
     pub addresses: Vec<String>,
-    /// View to begin with.
-    pub screen: Screen,
-    /// When to use colours.
-    pub color: ColorChoice,
+    /// Colours, keys and the like.
+    pub config: Config,
     /// Takes orders; without one the observer only watches.
     pub console: Option<Arc<dyn Console>>,
     /// A line of the caller's own above the keys; changes are drawn.
@@ -60,10 +61,16 @@ pub async fn run(options: Options) -> Result<Exit, Error> {
     if !stdout().is_terminal() {
         return Err(Error::NoTerminal);
     }
-    let theme = Theme::choose(options.color, std::env::var_os("NO_COLOR").as_deref());
+    let config = &options.config;
+    let theme = Theme::choose(config.color, std::env::var_os("NO_COLOR").as_deref())
+        .palette(config.theme)
+        .ascii(config.ascii);
     let feed = GrpcFeed::start(options.addresses.clone());
     let guard = Restore;
     let terminal = ratatui::try_init()?;
+    if config.mouse {
+        crossterm::execute!(stdout(), EnableMouseCapture)?;
+    }
     let result = Loop::new(terminal, theme, feed, options)?.run().await;
     drop(guard);
     result
@@ -74,6 +81,8 @@ struct Restore;
 
 impl Drop for Restore {
     fn drop(&mut self) {
+        // A terminal that is gone takes nothing any more.
+        let _gone = crossterm::execute!(stdout(), DisableMouseCapture);
         ratatui::restore();
     }
 }
@@ -108,9 +117,10 @@ impl<F: Feed> Loop<F> {
         let clock = Clock::start();
         let mut model = Model::new(
             (size.width, size.height),
-            options.screen,
+            options.config.view,
             options.console.is_some(),
         );
+        model.keymap = Arc::new(options.config.keymap);
         if let Some(status) = &options.status {
             model.status = Some(crate::clean::text(&status.borrow()));
         }
@@ -202,9 +212,38 @@ impl<F: Feed> Loop<F> {
                     let result = self.console.as_ref().map(|c| c.halt());
                     self.answer_later(result, Message::Halted);
                 }
+                Cmd::Copy(text) => self.copy(&text),
+                Cmd::Theme(palette) => {
+                    self.theme = self.theme.palette(palette);
+                    self.model.dirty = true;
+                }
+                Cmd::Save(file) => self.save(file),
             }
         }
         false
+    }
+
+    /// Terminals take a text for their clipboard by OSC 52; those that do not leave it alone.
+    fn copy(&mut self, text: &str) {
+        let coded = base64::engine::general_purpose::STANDARD.encode(text);
+        let mut out = stdout();
+        let written = write!(out, "\x1b]52;c;{coded}\x07").and_then(|()| out.flush());
+        let told = match written {
+            Ok(()) => Ok(format!(
+                "'{text}' is in the clipboard, if the terminal takes it (OSC 52)."
+            )),
+            Err(error) => Err(error.to_string()),
+        };
+        update(&mut self.model, Message::Copied(told));
+    }
+
+    fn save(&self, file: String) {
+        let saved = save::saved(&self.model, &self.theme, &file);
+        let answer = self.answer.clone();
+        // A loop that has ended needs no answer.
+        tokio::task::spawn_blocking(move || {
+            drop(answer.blocking_send(Message::Saved(saved.and_then(|text| save::write(&file, &text)))));
+        });
     }
 
     fn answer_later(
@@ -240,6 +279,7 @@ impl<F: Feed> Loop<F> {
 fn input_message(event: &Event) -> Option<Message> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => Some(Message::Key(*key)),
+        Event::Mouse(event) => Some(Message::Mouse(*event)),
         Event::Resize(width, height) => Some(Message::Resize(*width, *height)),
         _ => None,
     }

@@ -83,6 +83,12 @@ pub async fn take<F: Feed>(mut gather: Gather<F>, options: &Options) -> Result<S
 #[must_use]
 pub fn screen(model: &mut Model, now: Moment, theme: &Theme) -> Buffer {
     update(model, Message::Tick(now));
+    drawn(model, theme)
+}
+
+/// What a model shows, as a buffer.
+#[must_use]
+pub fn drawn(model: &Model, theme: &Theme) -> Buffer {
     let backend = TestBackend::new(model.size.0, model.size.1);
     let Ok(mut terminal) = Terminal::new(backend);
     let Ok(frame) = terminal.draw(|frame| view(model, theme, frame, frame.area()));

@@ -21,6 +21,8 @@ pub enum RowId {
     Process(String, String),
     /// An event.
     Event(EventKey),
+    /// A fault on a node.
+    Fault(String, String),
 }
 
 /// Which edge a column keeps to.
@@ -314,6 +316,11 @@ impl Cursor {
             .max((self.index + 1).saturating_sub(height));
         self.first = self.first.min(total.saturating_sub(height));
         Some(self.index)
+    }
+
+    /// Selects a row from now on.
+    pub fn hold(&mut self, id: RowId) {
+        (self.id, self.held) = (Some(id), true);
     }
 
     /// The selection follows its row, wherever that is now.

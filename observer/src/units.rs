@@ -109,6 +109,16 @@ pub fn percent(p: f64) -> String {
     }
 }
 
+/// Time of day in UTC for the name of a file: `140307`.
+#[must_use]
+pub fn stamp(unix_ms: u64) -> String {
+    clock(unix_ms)
+        .chars()
+        .filter(char::is_ascii_digit)
+        .take(6)
+        .collect()
+}
+
 /// Time of day in UTC: `14:03:07.250`.
 #[must_use]
 pub fn clock(unix_ms: u64) -> String {

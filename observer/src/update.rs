@@ -1,18 +1,23 @@
 //! How messages change the model. Pure and total: every message is taken in every state, and what is to
-//! be done outside comes back as commands. What does not live here: the dialog's own steps (`chaos.rs`).
+//! be done outside comes back as commands. What does not live here: the dialog's own steps (`chaos`), what is typed (`typing`),
+//! going back in time (`travel`), going from row to row (`going`), and the mouse (`pointing`).
 
 mod chaos;
+mod going;
+mod pointing;
+mod travel;
+mod typing;
+
+use std::sync::Arc;
 
 use crossterm::event::KeyEvent;
-use squall_filter::Filter;
 
 use crate::clean;
 use crate::dialog::Stage;
 use crate::keymap::{self, Action, Context};
-use crate::limits::TYPED_CHARS_MAX;
-use crate::model::{Cmd, Frozen, Message, Model, Overlay, Screen};
+use crate::model::{Cmd, Message, Model, Overlay, Screen};
 use crate::prepare::{self, prepare};
-use crate::table::{Motion, Sort};
+use crate::table::{Align, Motion, Sort};
 
 /// Takes one message in.
 pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
@@ -25,23 +30,14 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
             Vec::new()
         }
         Message::Fed(updates) => {
+            model.history.push(model.now, &updates, &model.live);
             for update in updates {
                 model.live.apply(model.now, update);
             }
             Vec::new()
         }
-        Message::Key(event) => {
-            let before = model.wants();
-            let mut cmds = key(model, &event);
-            settle_filter(model);
-            let wants = model.wants();
-            if wants != before {
-                cmds.push(Cmd::Want(wants));
-            }
-            refresh(model);
-            model.dirty = true;
-            cmds
-        }
+        Message::Key(event) => acted(model, |model| key(model, &event)),
+        Message::Mouse(event) => acted(model, |model| pointing::mouse(model, event)),
         Message::Resize(width, height) => {
             model.size = (width, height);
             refresh(model);
@@ -69,6 +65,8 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
             notice(model, "Halt", &text, bad);
             Vec::new()
         }
+        Message::Saved(result) => told(model, "Save", result),
+        Message::Copied(result) => told(model, "Copy", result),
         Message::Status(line) => {
             let line = clean::text(&line);
             model.dirty |= model.status.as_ref() != Some(&line);
@@ -78,6 +76,27 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
     }
 }
 
+fn told(model: &mut Model, title: &str, result: Result<String, String>) -> Vec<Cmd> {
+    let bad = result.is_err();
+    let (Ok(text) | Err(text)) = result;
+    notice(model, title, &text, bad);
+    Vec::new()
+}
+
+/// What the user does: nodes are told when something else is wanted by that.
+fn acted(model: &mut Model, act: impl FnOnce(&mut Model) -> Vec<Cmd>) -> Vec<Cmd> {
+    let before = model.wants();
+    let mut cmds = act(model);
+    typing::settle(model);
+    let wants = model.wants();
+    if wants != before {
+        cmds.push(Cmd::Want(wants));
+    }
+    refresh(model);
+    model.dirty = true;
+    cmds
+}
+
 /// The context keys are read in.
 #[must_use]
 pub fn context(model: &Model) -> Context {
@@ -85,6 +104,7 @@ pub fn context(model: &Model) -> Context {
         Overlay::None => Context::Main,
         Overlay::Help => Context::Help,
         Overlay::Filter(_) => Context::Filter,
+        Overlay::Palette(_) => Context::Palette,
         Overlay::Notice { .. } => Context::Done,
         Overlay::Chaos(dialog) => match dialog.stage {
             Stage::Form => Context::Form,
@@ -104,9 +124,10 @@ fn refresh(model: &mut Model) {
 
 fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
     let context = context(model);
-    let Some(action) = keymap::action(context, event) else {
+    let keymap = Arc::clone(&model.keymap);
+    let Some(action) = keymap.action(context, event) else {
         if let Some(c) = keymap::typed(event) {
-            type_char(model, c);
+            typing::character(model, c);
         }
         return Vec::new();
     };
@@ -115,7 +136,8 @@ fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
     }
     match context {
         Context::Main => main(model, action),
-        Context::Filter => filter(model, action),
+        Context::Filter => typing::filter(model, action),
+        Context::Palette => typing::palette(model, action),
         Context::Help => {
             model.overlay = Overlay::None;
             Vec::new()
@@ -125,75 +147,61 @@ fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
 }
 
 fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
-    let motion = match action {
-        Action::Show(screen) => return show(model, screen),
-        Action::NextScreen => return show(model, neighbour(model.screen, 1)),
-        Action::PreviousScreen => return show(model, neighbour(model.screen, -1)),
-        Action::SortLeft => return sort(model, SortStep::Left),
-        Action::SortRight => return sort(model, SortStep::Right),
-        Action::SortInvert => return sort(model, SortStep::Invert),
-        Action::Chaos => return chaos::open(model),
-        Action::HaltAll => return chaos::halt(model),
-        Action::Freeze => {
-            freeze(model);
-            Motion::Stay
-        }
-        Action::Filter => {
-            model.overlay = Overlay::Filter(model.pane().filter_text.clone());
-            Motion::Stay
-        }
-        Action::Help => {
-            model.overlay = Overlay::Help;
-            Motion::Stay
-        }
-        Action::Close => {
-            set_filter(model, String::new());
-            Motion::Stay
-        }
+    model.pane_mut().cursor.motion = match action {
         Action::Up => Motion::By(-1),
         Action::Down => Motion::By(1),
         Action::PageUp => Motion::Pages(-1),
         Action::PageDown => Motion::Pages(1),
         Action::First => Motion::First,
         Action::Last => Motion::Last,
-        Action::Left | Action::Right => {
-            let by = if action == Action::Left { -1 } else { 1 };
-            prepare::move_sideways(model, by);
-            Motion::Stay
-        }
-        Action::Accept | Action::Erase | Action::EraseAll | Action::Quit => Motion::Stay,
+        _ => Motion::Stay,
     };
-    model.pane_mut().cursor.motion = motion;
-    Vec::new()
-}
-
-fn show(model: &mut Model, screen: Screen) -> Vec<Cmd> {
-    model.screen = screen;
-    Vec::new()
-}
-
-/// Nodes are told of a filter when it is typed to its end: each one that they are told of costs them a whole picture.
-fn settle_filter(model: &mut Model) {
-    let typing = matches!(model.overlay, Overlay::Filter(_));
-    let pane = model.pane_mut();
-    if !typing && pane.filter_error.is_none() && pane.filter_sent != pane.filter_text {
-        pane.filter_sent.clone_from(&pane.filter_text);
+    match action {
+        Action::Show(screen) => model.screen = screen,
+        Action::NextScreen => model.screen = neighbour(model.screen, 1),
+        Action::PreviousScreen => model.screen = neighbour(model.screen, -1),
+        Action::SortLeft => sort(model, SortStep::Left),
+        Action::SortRight => sort(model, SortStep::Right),
+        Action::SortInvert => sort(model, SortStep::Invert),
+        Action::Totals => model.pane_mut().totals ^= true,
+        Action::Chaos => return chaos::open(model),
+        Action::HaltAll => return chaos::halt(model),
+        Action::Freeze => travel::freeze(model),
+        Action::StepBack => travel::step(model, -1),
+        Action::StepOn => travel::step(model, 1),
+        Action::EventBack => travel::to_event(model, -1),
+        Action::EventOn => travel::to_event(model, 1),
+        Action::Live => model.frozen = None,
+        Action::Filter => typing::open_filter(model, false),
+        Action::FilterOut => typing::open_filter(model, true),
+        Action::Palette => typing::open_palette(model, String::new()),
+        Action::Save => typing::open_save(model),
+        Action::Copy => return going::copy(model),
+        Action::Owner => going::owner(model),
+        Action::Users => going::users(model),
+        Action::Help => model.overlay = Overlay::Help,
+        Action::Close => typing::clear_filter(model),
+        Action::Left => prepare::move_sideways(model, -1),
+        Action::Right => prepare::move_sideways(model, 1),
+        Action::Open
+        | Action::Up
+        | Action::Down
+        | Action::PageUp
+        | Action::PageDown
+        | Action::First
+        | Action::Last
+        | Action::Accept
+        | Action::Complete
+        | Action::Erase
+        | Action::EraseAll
+        | Action::Quit => {}
     }
+    Vec::new()
 }
 
 fn neighbour(screen: Screen, by: isize) -> Screen {
     let count = Screen::ALL.len() as isize;
     Screen::ALL[(screen as isize + by).rem_euclid(count) as usize]
-}
-
-fn freeze(model: &mut Model) {
-    model.frozen = match model.frozen.take() {
-        Some(_) => None,
-        None => Some(Frozen {
-            cluster: model.live.clone(),
-            at: model.now,
-        }),
-    };
 }
 
 #[derive(Clone, Copy)]
@@ -203,9 +211,9 @@ enum SortStep {
     Invert,
 }
 
-fn sort(model: &mut Model, step: SortStep) -> Vec<Cmd> {
+fn sort(model: &mut Model, step: SortStep) {
     let (columns, own) = prepare::columns(model.screen);
-    let Some(own) = own else { return Vec::new() };
+    let Some(own) = own else { return };
     let current = model.pane().sort.unwrap_or(own);
     let count = columns.len();
     let column = match step {
@@ -216,72 +224,9 @@ fn sort(model: &mut Model, step: SortStep) -> Vec<Cmd> {
     let descending = match step {
         SortStep::Invert => !current.descending,
         // Numbers are asked for from the top, words from A.
-        _ => columns[column].align == crate::table::Align::Right,
+        _ => columns[column].align == Align::Right,
     };
     model.pane_mut().sort = Some(Sort { column, descending });
-    Vec::new()
-}
-
-fn filter(model: &mut Model, action: Action) -> Vec<Cmd> {
-    match action {
-        Action::Close => {
-            set_filter(model, String::new());
-            model.overlay = Overlay::None;
-        }
-        Action::Accept => {
-            model.overlay = Overlay::None;
-            return Vec::new();
-        }
-        Action::Erase | Action::EraseAll => {
-            let mut text = model.pane().filter_text.clone();
-            erase(&mut text, action);
-            typed_filter(model, text);
-        }
-        _ => {}
-    }
-    Vec::new()
-}
-
-fn type_char(model: &mut Model, c: char) {
-    match &mut model.overlay {
-        Overlay::Filter(text) if text.chars().count() < TYPED_CHARS_MAX => {
-            let mut text = std::mem::take(text);
-            text.push(c);
-            typed_filter(model, text);
-        }
-        Overlay::Chaos(dialog) => {
-            if let Stage::Typing(text) = &mut dialog.stage
-                && text.chars().count() < TYPED_CHARS_MAX
-            {
-                text.push(c);
-            }
-        }
-        Overlay::None | Overlay::Help | Overlay::Filter(_) | Overlay::Notice { .. } => {}
-    }
-}
-
-fn typed_filter(model: &mut Model, text: String) {
-    set_filter(model, text.clone());
-    model.overlay = Overlay::Filter(text);
-}
-
-/// A text that is no filter yet, such as a lone `!`, keeps the filter before it, and says why it is none.
-fn set_filter(model: &mut Model, text: String) {
-    let fields = prepare::fields(model.screen);
-    let pane = model.pane_mut();
-    match Filter::parse(&text, &fields) {
-        Ok(filter) => (pane.filter, pane.filter_error) = (filter, None),
-        Err(error) => pane.filter_error = Some(clean::text(&error.to_string())),
-    }
-    pane.filter_text = text;
-}
-
-fn erase(text: &mut String, action: Action) {
-    if action == Action::EraseAll {
-        text.clear();
-    } else {
-        text.pop();
-    }
 }
 
 fn notice(model: &mut Model, title: &str, text: &str, bad: bool) {

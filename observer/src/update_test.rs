@@ -68,6 +68,7 @@ fn keys(m: &mut Model, text: &str) -> Vec<Cmd> {
             let code = match c {
                 '\n' => KeyCode::Enter,
                 '\u{1b}' => KeyCode::Esc,
+                '\t' => KeyCode::Tab,
                 c => KeyCode::Char(c),
             };
             press(m, code)
@@ -87,8 +88,13 @@ fn digits_and_tab_open_views_and_only_processes_ask_for_processes() {
     let mut m = model(false);
     let cmds = keys(&mut m, "5");
     assert!(matches!(&cmds[..], [Cmd::Want(w)] if w.processes && w.sort == "mailbox"));
+    let cmds = press(&mut m, KeyCode::Tab);
+    assert!(matches!(&cmds[..], [Cmd::Want(w)] if w.processes && w.filter.contains("session")));
+    assert_eq!(m.screen, Screen::Registry);
     assert!(matches!(&press(&mut m, KeyCode::Tab)[..], [Cmd::Want(w)] if !w.processes));
     assert_eq!(m.screen, Screen::Timeline);
+    assert!(press(&mut m, KeyCode::Tab).is_empty());
+    assert_eq!(m.screen, Screen::Chaos);
     assert!(press(&mut m, KeyCode::Tab).is_empty());
     assert_eq!(m.screen, Screen::Overview);
 }
@@ -282,4 +288,202 @@ fn every_key_is_taken_in_every_state() {
         press(&mut m, code);
         update(&mut m, Message::Tick(Moment(1_000 + i as u64 * 30)));
     }
+}
+
+/// Node a has taken in so many messages.
+fn messages(n: u64) -> Message {
+    let own = v1::NodeRow {
+        name: "a".to_owned(),
+        messages_in: n,
+        ..Default::default()
+    };
+    Message::Fed(vec![Update::Rows(RowsUpdate {
+        node: "a".to_owned(),
+        rows: vec![v1::Row {
+            row: Some(Row::Node(own)),
+        }],
+        ..Default::default()
+    })])
+}
+
+fn shown_messages(m: &Model) -> u64 {
+    let row = m.shown().0.nodes["a"].row.as_ref().expect("it was heard");
+    row.messages_in
+}
+
+#[test]
+fn steps_go_back_and_on_in_what_was_seen_and_live_is_live() {
+    let mut m = model(false);
+    for n in 1..=10u64 {
+        update(&mut m, Message::Tick(Moment(1_100 + n * 1_000)));
+        update(&mut m, messages(n));
+    }
+    update(&mut m, Message::Tick(Moment(11_200)));
+    keys(&mut m, ",,,");
+    assert_eq!((shown_messages(&m), m.shown().1), (7, Moment(8_200)));
+    update(&mut m, Message::Tick(Moment(12_000)));
+    update(&mut m, messages(11));
+    assert_eq!(shown_messages(&m), 7, "what comes is kept, and not shown");
+    keys(&mut m, ".");
+    assert_eq!(shown_messages(&m), 8);
+    keys(&mut m, "L");
+    assert_eq!((shown_messages(&m), m.frozen.is_none()), (11, true));
+    keys(&mut m, ",");
+    keys(&mut m, "..");
+    assert!(m.frozen.is_none(), "behind the last moment is now");
+}
+
+#[test]
+fn braces_go_to_what_happened() {
+    let mut m = model(false);
+    let event = |seq: u64, unix_ms: u64| v1::Event {
+        seq,
+        unix_ms,
+        kind: "owner-changed".to_owned(),
+        ..Default::default()
+    };
+    for n in 1..=20u64 {
+        update(&mut m, Message::Tick(Moment(1_100 + n * 1_000)));
+        update(&mut m, messages(n));
+    }
+    update(
+        &mut m,
+        Message::Fed(vec![Update::Events {
+            node: "a".to_owned(),
+            incarnation: 1,
+            events: vec![event(1, 5_500), event(2, 15_500)],
+            lost: 0,
+        }]),
+    );
+    keys(&mut m, "{");
+    assert_eq!((m.shown().1, shown_messages(&m)), (Moment(15_500), 14));
+    keys(&mut m, "{");
+    assert_eq!((m.shown().1, m.shown().0.events.len()), (Moment(5_500), 1));
+    keys(&mut m, "{");
+    assert!(matches!(&m.overlay, Overlay::Notice { text, .. } if text.contains("Nothing happened before")));
+    keys(&mut m, "\u{1b}}");
+    assert_eq!(m.shown().1, Moment(15_500));
+    keys(&mut m, "}");
+    assert!(m.frozen.is_none());
+}
+
+#[test]
+fn commands_are_typed_completed_and_done() {
+    let mut m = model(false);
+    assert!(matches!(&keys(&mut m, ":lead\n")[..], []));
+    assert_eq!((m.screen, &m.overlay), (Screen::Leaders, &Overlay::None));
+    keys(&mut m, ":overv\t");
+    assert!(matches!(&m.overlay, Overlay::Palette(p) if p.text == "overview"));
+    keys(&mut m, "\n");
+    assert_eq!(m.screen, Screen::Overview);
+    keys(&mut m, ":goto b\n");
+    assert_eq!(m.pane().cursor.id, Some(RowId::Node("b".to_owned())));
+    keys(&mut m, ":filter node = a\n");
+    assert_eq!(
+        (m.pane().filter_text.as_str(), m.pane().filter.is_all()),
+        ("node = a", false)
+    );
+    keys(&mut m, ":sort rss\n");
+    assert_eq!(m.pane().sort.map(|s| (s.column, s.descending)), Some((4, true)));
+    for (typed, said) in [
+        (":zzz\n", "there is no command 'zzz'"),
+        (":goto nobody\n", "There is no row named 'nobody'"),
+        (
+            ":sort bogus\n",
+            "There is no column 'bogus'; there are node, state",
+        ),
+        (":filter rss > 3MiB apples\n", "expected 'and', 'or' or the end"),
+        (":theme neon\n", "there is no theme 'neon'"),
+    ] {
+        keys(&mut m, typed);
+        assert!(
+            matches!(&m.overlay, Overlay::Notice { text, bad: true, .. } if text.contains(said)),
+            "{typed}: {:?}",
+            m.overlay
+        );
+        keys(&mut m, "\u{1b}");
+    }
+    assert_eq!(
+        keys(&mut m, ":theme light\n"),
+        [Cmd::Theme(crate::theme::Palette::Light)]
+    );
+    assert_eq!(keys(&mut m, ":quit\n"), [Cmd::Quit]);
+}
+
+#[test]
+fn a_view_is_saved_under_a_name_that_can_be_changed() {
+    let mut m = model(false);
+    update(
+        &mut m,
+        Message::Key(KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)),
+    );
+    assert!(matches!(&m.overlay, Overlay::Palette(p) if p.text == "save squall-overview-000001.svg"));
+    press(&mut m, KeyCode::Backspace);
+    assert_eq!(
+        keys(&mut m, "\n"),
+        [Cmd::Save("squall-overview-000001.sv".to_owned())]
+    );
+    update(&mut m, Message::Saved(Err("it is full".to_owned())));
+    assert!(matches!(&m.overlay, Overlay::Notice { text, bad: true, .. } if text == "it is full"));
+}
+
+#[test]
+fn names_are_copied_and_rows_lead_to_their_owners_and_users() {
+    let mut m = model(false);
+    assert_eq!(keys(&mut m, "jy"), [Cmd::Copy("b".to_owned())]);
+    let cmds = keys(&mut m, "u");
+    assert!(
+        matches!(&cmds[..], [Cmd::Want(w)] if w.filter == "node = \"b\""),
+        "{cmds:?}"
+    );
+    assert_eq!(m.screen, Screen::Processes);
+    keys(&mut m, "2o");
+    assert_eq!(
+        (m.screen, &m.pane().cursor.id),
+        (Screen::Overview, &Some(RowId::Node("a".to_owned())))
+    );
+}
+
+#[test]
+fn an_exclamation_mark_leaves_rows_out() {
+    let mut m = model(false);
+    keys(&mut m, "!b\n");
+    assert_eq!(m.pane().filter_text, "!b");
+    assert!(matches!(&m.prepared.body, prepare::Body::Overview(v) if v.nodes.total == 1));
+    keys(&mut m, "/ and\n");
+    assert!(m.pane().filter_error.is_some(), "what is wrong is said");
+}
+
+#[test]
+fn clicks_open_tabs_and_select_rows_and_the_wheel_moves() {
+    use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+    let mut m = model(false);
+    let mut mouse = |kind, column, row| {
+        let event = MouseEvent {
+            kind,
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        };
+        update(&mut m, Message::Mouse(event));
+        (m.screen, m.pane().cursor.id.clone())
+    };
+    let down = MouseEventKind::Down(MouseButton::Left);
+    let b = Some(RowId::Node("b".to_owned()));
+    let mesh = layout_of_tab(Screen::Mesh);
+    // Header, tabs, a banner on the quorum or not, border, headings, a, b.
+    let top = (3..8).find(|row| mouse(down, 5, *row).1 == b);
+    assert!(top.is_some(), "the second row is b");
+    assert_eq!(
+        mouse(MouseEventKind::ScrollUp, 5, 5).1,
+        Some(RowId::Node("a".to_owned()))
+    );
+    assert_eq!(mouse(down, mesh, 1).0, Screen::Mesh);
+    assert_eq!(mouse(down, 79, 23).0, Screen::Mesh, "there is nothing to open");
+}
+
+fn layout_of_tab(screen: Screen) -> u16 {
+    let tabs = crate::layout::tabs(ratatui::layout::Rect::new(0, 1, 80, 1), Screen::Overview);
+    let tab = tabs.into_iter().find(|tab| tab.screen == screen);
+    tab.expect("it has one").area.x + 1
 }

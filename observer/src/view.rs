@@ -1,8 +1,10 @@
 //! Draws the model. Nothing is sorted, filtered, timed or changed here: all that was done in `update`.
 //! One panel, one file.
 
+pub mod ascii;
 pub mod chaos;
 pub mod exchanges;
+pub mod faults;
 pub mod footer;
 pub mod header;
 pub mod health;
@@ -12,7 +14,9 @@ pub mod load;
 pub mod mesh;
 pub mod overview;
 pub mod paint;
+pub mod palette;
 pub mod processes;
+pub mod registry;
 pub mod ring;
 pub mod timeline;
 
@@ -56,9 +60,15 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     footer::draw(&mut paint, shell.footer, model);
     match &model.overlay {
         Overlay::None | Overlay::Filter(_) => {}
-        Overlay::Help => help::draw(&mut paint, area),
-        Overlay::Chaos(dialog) => chaos::draw(&mut paint, area, dialog),
-        Overlay::Notice { title, text, bad } => chaos::notice(&mut paint, area, title, text, *bad),
+        Overlay::Help => help::draw(&mut paint, area, &model.keymap),
+        Overlay::Palette(typed) => palette::draw(&mut paint, area, typed, &model.keymap),
+        Overlay::Chaos(dialog) => chaos::draw(&mut paint, area, dialog, &model.keymap),
+        Overlay::Notice { title, text, bad } => {
+            chaos::notice(&mut paint, area, title, text, *bad, &model.keymap);
+        }
+    }
+    if theme.is_ascii() {
+        ascii::reduce(frame.buffer_mut());
     }
 }
 
@@ -70,6 +80,8 @@ fn body(paint: &mut Paint<'_>, area: Rect, model: &Model) {
         Body::Exchanges(v) => exchanges::draw(paint, area, v),
         Body::Leaders(v) => leaders::draw(paint, area, v),
         Body::Processes(v) => processes::draw(paint, area, v),
+        Body::Registry(v) => registry::draw(paint, area, v),
         Body::Timeline(v) => timeline::draw(paint, area, v),
+        Body::Chaos(v) => faults::draw(paint, area, v),
     }
 }

@@ -67,7 +67,9 @@ fn the_other_views() {
         Screen::Mesh,
         Screen::Exchanges,
         Screen::Processes,
+        Screen::Registry,
         Screen::Timeline,
+        Screen::Chaos,
     ] {
         frames(view, &[Scene::Lost, Scene::Split], &sizes);
     }

@@ -27,7 +27,15 @@ fn record<'a>(object: &'a Value, array: &str, fields: &[(&str, &str)]) -> &'a Va
 
 #[test]
 fn every_view_has_its_array_and_the_version() {
-    let names = ["nodes", "links", "exchanges", "leaders", "processes", "events"];
+    let names = [
+        "nodes",
+        "links",
+        "exchanges",
+        "leaders",
+        "processes",
+        "registry",
+        "events",
+    ];
     for (view, name) in Screen::ALL.into_iter().zip(names) {
         let object = json(Scene::Healthy, view, "");
         assert_eq!(object["version"], 1);

@@ -73,7 +73,7 @@ async fn show(demo: &Demo) -> Result<()> {
         addresses: demo.grpc_addresses(),
         console: Some(Arc::new(demo.console())),
         status: Some(status.subscribe()),
-        ..squall_observer::Options::default()
+        config: observe::configured(None)?,
     };
     let figures = async {
         demo.figures(&greeting, &status).await;

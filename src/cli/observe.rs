@@ -1,8 +1,8 @@
 //! `squall observe`: the observer on a terminal, or its picture as text, JSON or SVG.
 
 use std::fs;
-use std::io::stdout;
-use std::path::PathBuf;
+use std::io::{Write as _, stdout};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use squall_chaos::console::ChaosConsole;
 use squall_observer::console::Console;
 use squall_observer::headless::{self, Format};
 use squall_observer::svg;
-use squall_observer::{ColorChoice, Error, Screen};
+use squall_observer::{ColorChoice, Config, Error, Palette, Screen};
 
 use super::connect::ConnectArgs;
 use super::exit::{Exit, Usage, Worded};
@@ -25,9 +25,9 @@ use super::values;
 #[command(group(ArgGroup::new("headless").args(["once", "watch"])))]
 #[command(group(ArgGroup::new("format").args(["json", "text"]).requires("headless")))]
 pub(crate) struct ObserveArgs {
-    /// View to begin with, or to print
-    #[arg(long, default_value = "overview", value_parser = values::screen())]
-    view: Screen,
+    /// View to begin with, or to print [default: as configured, else overview]
+    #[arg(long, value_parser = values::screen())]
+    view: Option<Screen>,
     /// Print the view once and end
     #[arg(long)]
     once: bool,
@@ -61,15 +61,26 @@ pub(crate) struct ObserveArgs {
     /// Allow the chaos dialog
     #[arg(long)]
     chaos: bool,
-    /// Use colours
-    #[arg(long, value_enum, default_value_t)]
-    color: Color,
+    /// Use colours [default: as configured, else auto]
+    #[arg(long, value_enum)]
+    color: Option<Color>,
+    /// Which colours [default: as configured, else dark]
+    #[arg(long, value_parser = values::theme())]
+    theme: Option<Palette>,
+    /// Draw nothing but ASCII
+    #[arg(long)]
+    ascii: bool,
+    /// Configuration [default: ~/.config/squall/observer.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the configuration as a file, with all there is to choose, and end
+    #[arg(long, conflicts_with_all = ["headless", "chaos", "svg"])]
+    print_config: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Color {
     /// Unless NO_COLOR is set
-    #[default]
     Auto,
     /// Always
     Always,
@@ -87,7 +98,41 @@ impl From<Color> for ColorChoice {
     }
 }
 
+impl ObserveArgs {
+    /// What the user's file says, and what the command line says instead.
+    fn configured(&self) -> Result<Config> {
+        let mut config = configured(self.config.as_deref())?;
+        config.view = self.view.unwrap_or(config.view);
+        config.color = self.color.map_or(config.color, Into::into);
+        config.theme = self.theme.unwrap_or(config.theme);
+        config.ascii |= self.ascii;
+        Ok(config)
+    }
+}
+
+/// What a file says, or the user's own where none is named.
+pub(crate) fn configured(named: Option<&Path>) -> Result<Config> {
+    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let own = || Config::path(var("XDG_CONFIG_HOME"), var("HOME"));
+    if let Some(missing) = named.filter(|path| !path.exists()) {
+        return Err(Usage(format!(
+            "configuration {}: there is no such file",
+            missing.display()
+        ))
+        .into());
+    }
+    let path = named.map(Path::to_owned).or_else(own);
+    let read = path.map(|path| Config::read(&path)).transpose();
+    Ok(read
+        .map_err(|error| Usage(error.to_string()))?
+        .unwrap_or_default())
+}
+
 pub(crate) async fn run(args: ObserveArgs, connect: ConnectArgs) -> Result<()> {
+    if args.print_config {
+        write!(stdout(), "{}", args.configured()?.to_toml())?;
+        return Ok(());
+    }
     let addresses = connect.grpc_addrs()?;
     tokio::select! {
         done = show(args, addresses) => done,
@@ -102,13 +147,13 @@ async fn show(args: ObserveArgs, addresses: Vec<String>) -> Result<()> {
     if args.once || args.watch {
         return print(&args, addresses).await.map_err(explained);
     }
+    let config = args.configured()?;
     let client = args
         .chaos
         .then(|| Arc::new(ChaosClient::new(addresses.clone(), super::chaos::user())));
     let options = squall_observer::Options {
         addresses,
-        screen: args.view,
-        color: args.color.into(),
+        config,
         console: client.map(|client| Arc::new(ChaosConsole::new(client)) as Arc<dyn Console>),
         status: None,
     };
@@ -120,7 +165,7 @@ async fn print(args: &ObserveArgs, addresses: Vec<String>) -> Result<(), Error> 
     let options = headless::Options {
         filter: args.filter.clone(),
         patience: args.patience,
-        ..headless::Options::new(addresses, args.view, format)
+        ..headless::Options::new(addresses, args.view.unwrap_or_default(), format)
     };
     if args.once {
         headless::once(&options, &mut stdout()).await
@@ -132,7 +177,7 @@ async fn print(args: &ObserveArgs, addresses: Vec<String>) -> Result<(), Error> 
 async fn picture(args: &ObserveArgs, file: &PathBuf, addresses: Vec<String>) -> Result<()> {
     let options = svg::Options {
         patience: args.patience,
-        ..svg::Options::new(addresses, args.view, args.size)
+        ..svg::Options::new(addresses, args.view.unwrap_or_default(), args.size)
     };
     let drawn = svg::svg(&options).await.map_err(explained)?;
     fs::write(file, drawn).map_err(|error| Usage(format!("picture {}: {error}", file.display())).into())

@@ -10,7 +10,7 @@ use squall_kernel::order::WhenFull;
 use squall_kernel::profile::Profile;
 use squall_kernel::publishing::Confirm;
 use squall_kernel::registry::{Pattern, Strategy, Takeover};
-use squall_observer::Screen;
+use squall_observer::{Palette, Screen};
 
 /// Units of durations, longest spelling first, with their length in microseconds.
 const UNITS: [(&str, u64); 6] = [
@@ -157,20 +157,14 @@ pub(crate) fn on_off() -> impl TypedValueParser<Value = bool> {
 
 /// Parses the name of a view.
 pub(crate) fn screen() -> impl TypedValueParser<Value = Screen> {
-    PossibleValuesParser::new(Screen::ALL.map(view_word))
+    PossibleValuesParser::new(Screen::ALL.map(Screen::word))
         .map(|word| Screen::named(&word).expect("clap lets only views through"))
 }
 
-/// The word of a view: its title in small letters.
-fn view_word(screen: Screen) -> &'static str {
-    match screen {
-        Screen::Overview => "overview",
-        Screen::Mesh => "mesh",
-        Screen::Exchanges => "exchanges",
-        Screen::Leaders => "leaders",
-        Screen::Processes => "processes",
-        Screen::Timeline => "timeline",
-    }
+/// Colours of the observer by their word.
+pub(crate) fn theme() -> impl TypedValueParser<Value = Palette> {
+    PossibleValuesParser::new(Palette::ALL.map(Palette::word))
+        .map(|word| Palette::named(&word).expect("clap lets only themes through"))
 }
 
 /// Columns and rows, such as `120x40`.

@@ -6,6 +6,7 @@ use squall_proto::v1;
 
 use crate::clean;
 use crate::limits::{EVENTS_MAX, MARKS_MAX};
+use crate::units::Moment;
 
 /// Identity of an event; its order is the order of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +72,30 @@ impl EventLog {
     /// Events, the newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = (&EventKey, &v1::Event)> {
         self.events.iter().rev()
+    }
+
+    /// Those up to a moment.
+    #[must_use]
+    pub fn until(&self, at: Moment) -> Self {
+        let upto = self.events.iter().take_while(|(key, _)| key.unix_ms <= at.0);
+        Self {
+            events: upto.map(|(key, event)| (key.clone(), event.clone())).collect(),
+            lost: self.lost,
+        }
+    }
+
+    /// When the last thing before a moment happened.
+    #[must_use]
+    pub fn before(&self, at: Moment) -> Option<Moment> {
+        let mut earlier = self.events.keys().rev().map(|key| Moment(key.unix_ms));
+        earlier.find(|then| *then < at)
+    }
+
+    /// When the next thing after a moment happened.
+    #[must_use]
+    pub fn after(&self, at: Moment) -> Option<Moment> {
+        let mut later = self.events.keys().map(|key| Moment(key.unix_ms));
+        later.find(|then| *then > at)
     }
 
     /// The event of that key, while it is kept.

@@ -70,6 +70,47 @@ pub struct NodeFact {
     pub why: Option<String>,
 }
 
+/// Something that exists, by its name.
+#[derive(Debug, Clone, Serialize)]
+pub struct RegistryFact {
+    /// `node`, `exchange`, `session`, `handler` or `subscriber`.
+    pub kind: &'static str,
+    /// Its name; of what is attached, the name of what it is attached to.
+    pub name: String,
+    /// Node it is on, or that owns it.
+    pub node: Option<String>,
+    /// Pid, of what has one.
+    pub pid: Option<String>,
+    /// Of a node `up`, `suspect` or `down`; of an exchange `owned`, `moving`, `split` or `ownerless`; of what is attached
+    /// `attached`.
+    pub state: &'static str,
+    /// What it is, in words.
+    pub what: String,
+    /// Milliseconds since it began, where that is known.
+    pub age_ms: Option<u64>,
+    /// Milliseconds since the reporting node's last frame, when it is overdue.
+    pub stale_ms: Option<u64>,
+}
+
+/// A fault that acts.
+#[derive(Debug, Clone, Serialize)]
+pub struct FaultFact {
+    /// Id, unique in the cluster.
+    pub id: String,
+    /// Node on which it acts.
+    pub node: String,
+    /// What it does.
+    pub what: String,
+    /// Milliseconds until it ends by itself.
+    pub left_ms: u64,
+    /// Who asked for it.
+    pub by: String,
+    /// Frames it has touched.
+    pub touched: u64,
+    /// Milliseconds since the node's last frame, when it is overdue.
+    pub stale_ms: Option<u64>,
+}
+
 /// A directed link.
 #[derive(Debug, Clone, Serialize)]
 pub struct LinkFact {

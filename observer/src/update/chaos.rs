@@ -130,7 +130,7 @@ fn typing(model: &Model, dialog: &mut Dialog, mut text: String, action: Action, 
             }
         }
         Action::Erase | Action::EraseAll => {
-            super::erase(&mut text, action);
+            super::typing::erase(&mut text, action);
             dialog.stage = Stage::Typing(text);
         }
         Action::Close => return back(dialog),
@@ -167,7 +167,7 @@ fn target(model: &Model) -> Option<Target> {
         was: run(live, name),
     };
     match model.pane().cursor.id.as_ref()? {
-        RowId::Node(name) | RowId::Process(name, _) => Some(node(name)),
+        RowId::Node(name) | RowId::Process(name, _) | RowId::Fault(name, _) => Some(node(name)),
         RowId::Link(from, to) if from != to => Some(Target::Link {
             from: from.clone(),
             to: to.clone(),

@@ -4,12 +4,12 @@ use ratatui::layout::Rect;
 
 use super::paint::{Paint, wrap};
 use crate::dialog::{Dialog, Field, Stage, Target};
-use crate::keymap::{self, Context};
+use crate::keymap::{Context, Keymap};
 use crate::layout::centred;
 use crate::theme::Tone;
 
 /// Draws the dialog.
-pub fn draw(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
+pub fn draw(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keymap: &Keymap) {
     let fields = dialog.fields().len() as u16;
     let radius = dialog.radius.as_ref().map_or(1, |r| r.lines.len().max(1) as u16);
     let room = centred(area, 64, fields + radius.min(6) + 8);
@@ -42,11 +42,11 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
         height: inside.height.min(2),
         ..inside
     };
-    stage(paint, last, dialog);
+    stage(paint, last, dialog, keymap);
 }
 
 /// Draws a box with a text.
-pub fn notice(paint: &mut Paint<'_>, area: Rect, title: &str, text: &str, bad: bool) {
+pub fn notice(paint: &mut Paint<'_>, area: Rect, title: &str, text: &str, bad: bool, keymap: &Keymap) {
     let lines = wrap(text, 56);
     let inside = paint.overlay(centred(area, 60, lines.len() as u16 + 4), title);
     let tone = if bad { Tone::Bad } else { Tone::Plain };
@@ -54,7 +54,7 @@ pub fn notice(paint: &mut Paint<'_>, area: Rect, title: &str, text: &str, bad: b
         paint.text(row, line, tone);
     }
     if let Some(row) = inside.rows().next_back() {
-        hints(paint, row, Context::Done);
+        hints(paint, row, Context::Done, keymap);
     }
 }
 
@@ -114,14 +114,14 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
     }
 }
 
-fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
+fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keymap: &Keymap) {
     let mut rows = area.rows();
     let (Some(first), second) = (rows.next(), rows.next().unwrap_or_default()) else {
         return;
     };
     match &dialog.stage {
         Stage::Form => {
-            hints(paint, second, Context::Form);
+            hints(paint, second, Context::Form, keymap);
         }
         Stage::Typing(text) => {
             let wanted = dialog
@@ -134,7 +134,7 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
                 first,
                 &[(&ask, Tone::Bad), (text, Tone::Strong), ("▏", Tone::Strong)],
             );
-            hints(paint, second, Context::Typing);
+            hints(paint, second, Context::Typing, keymap);
         }
         Stage::Confirm => {
             paint.text(
@@ -142,7 +142,7 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
                 &format!("Press Enter once more to {}.", dialog.deed.as_str()),
                 Tone::Bad,
             );
-            hints(paint, second, Context::Confirm);
+            hints(paint, second, Context::Confirm, keymap);
         }
         Stage::Running => {
             paint.text(first, "Being carried out …", Tone::Warn);
@@ -158,14 +158,16 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog) {
             }
             // The footer says it too, where a long answer leaves no room here.
             if lines.len() == 1 {
-                hints(paint, second, Context::Done);
+                hints(paint, second, Context::Done, keymap);
             }
         }
     }
 }
 
 /// The keys that count in the dialog, from the table of keys.
-fn hints(paint: &mut Paint<'_>, row: Rect, context: Context) {
-    let words = keymap::hints(context, false).map(|(label, hint)| format!("{label} {hint}"));
+fn hints(paint: &mut Paint<'_>, row: Rect, context: Context, keymap: &Keymap) {
+    let words = keymap
+        .hints(context, false)
+        .map(|(label, hint)| format!("{label} {hint}"));
     paint.right(row, &words.collect::<Vec<_>>().join("  "), Tone::Dim);
 }

@@ -3,7 +3,6 @@
 use ratatui::layout::Rect;
 
 use super::paint::{Paint, width};
-use crate::keymap;
 use crate::model::{Model, Overlay};
 use crate::prepare;
 use crate::theme::Tone;
@@ -23,6 +22,17 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
             paint.text(area, why, Tone::Warn);
             return;
         }
+    } else if let Overlay::Palette(palette) = &model.overlay {
+        let used = paint.pieces(
+            area,
+            &[
+                (" : ", Tone::Strong),
+                (&palette.text, Tone::Accent),
+                ("▏ ", Tone::Strong),
+            ],
+        );
+        area.x += used;
+        area.width -= used;
     } else if !model.pane().filter_text.is_empty() {
         let text = &model.pane().filter_text;
         let used = paint.pieces(
@@ -33,9 +43,10 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
         area.width -= used;
     }
     let sortable = prepare::columns(model.screen).1.is_some();
-    let all: Vec<Hint> = keymap::hints(context(model), sortable).collect();
+    let all: Vec<Hint> = model.keymap.hints(context(model), sortable).collect();
     let mut x = 1;
     for (label, hint) in fitting(&all, area.width) {
+        let label = label.as_str();
         let spot = Rect {
             x: area.x + x,
             width: area.width.saturating_sub(x),
@@ -48,7 +59,7 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
     }
 }
 
-type Hint = (&'static str, &'static str);
+type Hint = (String, &'static str);
 
 /// Columns between two hints.
 const GAP: u16 = 2;
@@ -71,15 +82,15 @@ fn fitting(all: &[Hint], room: u16) -> Vec<Hint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keymap::Context;
+    use crate::keymap::{Context, Keymap};
 
     #[test]
     fn help_and_quit_stay_at_every_width() {
-        let all: Vec<Hint> = keymap::hints(Context::Main, true).collect();
+        let all: Vec<Hint> = Keymap::default().hints(Context::Main, true).collect();
         for room in 20..120 {
             let kept = fitting(&all, room);
             let last = &kept[kept.len() - 2..];
-            assert_eq!(last, [("?", "help"), ("q", "quit")], "{room}");
+            assert_eq!(last, [("?".into(), "help"), ("q".into(), "quit")], "{room}");
         }
         assert_eq!(fitting(&all, 120), all);
     }

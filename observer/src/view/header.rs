@@ -62,26 +62,9 @@ fn whole(groups: Vec<Vec<(&str, Tone)>>, room: u16) -> Vec<(&str, Tone)> {
 
 /// The tabs.
 pub fn tabs(paint: &mut Paint<'_>, area: Rect, open: Screen) {
-    // On a narrow screen only the open tab has a name.
-    let full: u16 = Screen::ALL.iter().map(|s| width(s.title()) + 5).sum();
-    let mut x = 0;
-    for (i, screen) in Screen::ALL.into_iter().enumerate() {
-        let label = if full <= area.width || screen == open {
-            format!(" {} {} ", i + 1, screen.title())
-        } else {
-            format!(
-                " {} {} ",
-                i + 1,
-                screen.title().get(..4).unwrap_or(screen.title())
-            )
-        };
-        let style = paint.theme.tab(screen == open);
-        let spot = Rect {
-            x: area.x + x,
-            width: area.width.saturating_sub(x),
-            ..area
-        };
-        x += paint.styled(spot, &label, style) + 1;
+    for tab in layout::tabs(area, open) {
+        let style = paint.theme.tab(tab.screen == open);
+        paint.styled(tab.area, &tab.label, style);
     }
 }
 

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::paint::Paint;
-use crate::keymap::{BINDINGS, Context};
+use crate::keymap::{Context, Keymap};
 use crate::layout::centred;
 use crate::theme::Tone;
 
@@ -14,10 +14,10 @@ const GLYPHS: [&str; 3] = [
 ];
 
 /// Draws the page.
-pub fn draw(paint: &mut Paint<'_>, area: Rect) {
-    let lines: Vec<_> = BINDINGS
-        .iter()
-        .filter(|b| b.contexts.contains(&Context::Main))
+pub fn draw(paint: &mut Paint<'_>, area: Rect, keymap: &Keymap) {
+    let here = keymap.bindings().iter();
+    let lines: Vec<_> = here
+        .filter(|b| b.contexts.contains(&Context::Main) && !b.keys.is_empty())
         .collect();
     // Two columns where one is too long.
     let room = area.height.saturating_sub(2 + 4);
@@ -36,7 +36,7 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect) {
             width: half.saturating_sub(1),
             height: 1,
         };
-        paint.text(Rect { width: 8, ..spot }, binding.label, Tone::Accent);
+        paint.text(Rect { width: 8, ..spot }, &binding.label, Tone::Accent);
         paint.text(
             Rect {
                 x: spot.x + 9,

@@ -1,0 +1,74 @@
+//! The faults that act on the nodes now, with the time they have left.
+
+use super::Source;
+use crate::facts::{self, FaultFact};
+use crate::layout;
+use crate::model::Pane;
+use crate::table::{Cell, Column, Line, RowId, Sort, Table};
+use crate::theme::Tone;
+use crate::units::{count, whole_seconds};
+
+/// Columns of the table.
+pub const COLUMNS: &[Column] = &[
+    Column::words("fault", 8, 20, 2),
+    Column::words("node", 4, 14, 0),
+    Column::words("what", 12, 80, 0),
+    Column::number("left", 7, 0).millis(),
+    Column::number("touched", 8, 1),
+    Column::words("by", 4, 24, 1),
+];
+
+/// Those that end first stand first.
+pub const OWN_SORT: Sort = Sort {
+    column: 3,
+    descending: false,
+};
+
+/// The faults.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Faults {
+    /// The table.
+    pub table: Table,
+    /// What to say where there is none.
+    pub why_none: &'static str,
+}
+
+/// Prepares the view.
+pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Faults {
+    let height = layout::lines(source.body);
+    let takes = |n: &crate::cluster::node::Node| n.hello.as_ref().is_some_and(|h| h.chaos);
+    let taken = source.cluster.nodes.values().any(takes);
+    Faults {
+        table: table(source, pane, height.max(1)),
+        why_none: if taken {
+            "no fault acts; x breaks what is selected in another view"
+        } else {
+            "no fault acts, and no node takes any: start them with --chaos"
+        },
+    }
+}
+
+/// The table, cut to `height` lines.
+pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
+    let facts = facts::faults(source.cluster, source.now);
+    let lines = facts.iter().map(line).collect();
+    let sort = Some(pane.sort.unwrap_or(OWN_SORT));
+    Table::new(COLUMNS, lines, &pane.filter, sort, &mut pane.cursor, height)
+}
+
+fn line(f: &FaultFact) -> Line {
+    Line {
+        id: RowId::Fault(f.node.clone(), f.id.clone()),
+        cells: vec![
+            Cell::new(f.id.clone()).tone(Tone::Dim),
+            Cell::new(f.node.clone()).tone(Tone::Accent),
+            Cell::new(format!("✶ {}", f.what))
+                .tone(Tone::Warn)
+                .word(f.what.clone()),
+            Cell::number(f.left_ms as f64, whole_seconds(f.left_ms)),
+            Cell::number(f.touched as f64, count(f.touched)),
+            Cell::new(f.by.clone()),
+        ],
+        dim: f.stale_ms.is_some(),
+    }
+}

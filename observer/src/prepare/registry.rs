@@ -1,0 +1,83 @@
+//! What exists, by name: nodes, exchanges with the functions and exchanges that they use, and what is attached to them.
+
+use super::Source;
+use crate::facts::{self, RegistryFact};
+use crate::layout;
+use crate::model::Pane;
+use crate::table::{Cell, Column, Line, RowId, Sort, Table};
+use crate::theme::Tone;
+use crate::units::millis;
+
+/// Columns of the table.
+pub const COLUMNS: &[Column] = &[
+    Column::words("kind", 10, 12, 0),
+    Column::words("name", 10, 36, 0),
+    Column::words("node", 4, 14, 0),
+    Column::words("state", 8, 14, 1),
+    Column::words("what", 12, 200, 0),
+    Column::number("age", 7, 2).millis(),
+];
+
+/// By kind and name.
+pub const OWN_SORT: Sort = Sort {
+    column: 0,
+    descending: false,
+};
+
+/// The processes that are asked for.
+pub const PROCESSES: &str = "kind = session or kind = handler or kind = subscriber";
+
+/// The Registry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registry {
+    /// The table.
+    pub table: Table,
+    /// Rows left out by the nodes' limits.
+    pub omitted: u64,
+}
+
+/// Prepares the view.
+pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Registry {
+    let height = layout::lines(source.body);
+    Registry {
+        omitted: source.cluster.nodes.values().map(|n| n.rows_omitted).sum(),
+        table: table(source, pane, height.max(1)),
+    }
+}
+
+/// The table, cut to `height` lines.
+pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
+    let facts = facts::registry(source.cluster, source.now);
+    let lines = facts.iter().map(line).collect();
+    let sort = Some(pane.sort.unwrap_or(OWN_SORT));
+    Table::new(COLUMNS, lines, &pane.filter, sort, &mut pane.cursor, height)
+}
+
+fn line(f: &RegistryFact) -> Line {
+    let tone = match f.state {
+        "up" | "owned" | "attached" => Tone::Good,
+        "down" | "ownerless" => Tone::Bad,
+        _ => Tone::Warn,
+    };
+    Line {
+        id: id(f),
+        cells: vec![
+            Cell::new(f.kind).tone(Tone::Dim),
+            Cell::new(f.name.clone()).tone(Tone::Accent),
+            Cell::new(f.node.clone().unwrap_or_else(|| "–".to_owned())),
+            Cell::new(f.state).tone(tone),
+            Cell::new(f.what.clone()),
+            f.age_ms
+                .map_or_else(|| Cell::unknown("–"), |ms| Cell::number(ms as f64, millis(ms))),
+        ],
+        dim: f.stale_ms.is_some(),
+    }
+}
+
+fn id(f: &RegistryFact) -> RowId {
+    match (f.kind, &f.node, &f.pid) {
+        ("node", ..) => RowId::Node(f.name.clone()),
+        (_, Some(node), Some(pid)) => RowId::Process(node.clone(), pid.clone()),
+        _ => RowId::Exchange(f.name.clone()),
+    }
+}
