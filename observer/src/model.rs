@@ -16,7 +16,7 @@ use crate::palette::Palette;
 use crate::prepare::Prepared;
 use crate::prepare::processes::detail::Trail;
 use crate::prepare::processes::order::ProcessOrder;
-use crate::table::{Cursor, Sort};
+use crate::table::{Cursor, Motion, RowId, Sort};
 use crate::theme;
 use crate::units::Moment;
 
@@ -137,6 +137,17 @@ pub enum Overlay {
     },
 }
 
+/// The page of one row, over its view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// What it is about.
+    pub id: RowId,
+    /// The first line that shows.
+    pub first: usize,
+    /// How to scroll when it is prepared next.
+    pub motion: Motion,
+}
+
 /// What each view remembers.
 #[derive(Debug, Clone, Default)]
 pub struct Pane {
@@ -178,6 +189,8 @@ pub struct Model {
     pub size: (u16, u16),
     /// The open view.
     pub screen: Screen,
+    /// The page of one row, shown instead.
+    pub page: Option<Page>,
     /// What lies over it.
     pub overlay: Overlay,
     /// The cluster, live.
@@ -232,9 +245,34 @@ impl Model {
             .map_or((&self.live, self.now), |f| (&f.cluster, f.at))
     }
 
+    /// What is selected: the row of the open page, or that of the view.
+    #[must_use]
+    pub fn selected(&self) -> Option<&RowId> {
+        let page = self.page.as_ref().map(|page| &page.id);
+        page.or(self.pane().cursor.id.as_ref())
+    }
+
+    /// Opens a view; a page is left.
+    pub fn open(&mut self, screen: Screen) {
+        (self.screen, self.page) = (screen, None);
+    }
+
     /// What the open view needs from the nodes.
     #[must_use]
     pub fn wants(&self) -> Wants {
+        let of_page = self.page.as_ref().and_then(|page| match &page.id {
+            RowId::Exchange(name) => Some(format!("name = \"{name}\" or name = \"{name}/*\"")),
+            RowId::Node(name) => Some(format!("node = \"{name}\"")),
+            RowId::Process(_, pid) => Some(format!("pid = \"{pid}\"")),
+            _ => None,
+        });
+        if let Some(filter) = of_page {
+            return Wants {
+                processes: true,
+                sort: "mailbox".to_owned(),
+                filter,
+            };
+        }
         let processes = self.screen == Screen::Processes;
         if self.screen == Screen::Registry {
             return Wants {

@@ -6,6 +6,7 @@ pub mod faults;
 pub mod leaders;
 pub mod mesh;
 pub mod overview;
+pub mod page;
 pub mod processes;
 pub mod registry;
 pub mod timeline;
@@ -66,6 +67,8 @@ pub enum Body {
     /// Nothing has come yet.
     #[default]
     Loading,
+    /// The page of one row.
+    Page(page::PageView),
     /// Overview.
     Overview(overview::Overview),
     /// Mesh.
@@ -121,8 +124,14 @@ pub fn prepare(model: &mut Model) {
         body,
         findings: &head.findings,
     };
+    let mut page = model.page.clone();
+    let shown = page
+        .as_mut()
+        .and_then(|page| page::prepare(source, page, &mut pane));
     let body = if cluster.nodes.values().all(|n| n.row.is_none()) {
         Body::Loading
+    } else if let Some(shown) = shown {
+        Body::Page(shown)
     } else {
         match model.screen {
             Screen::Overview => Body::Overview(overview::prepare(source, &mut pane)),
@@ -136,6 +145,7 @@ pub fn prepare(model: &mut Model) {
         }
     };
     model.panes[model.screen as usize] = pane;
+    model.page = page;
     model.prepared = Prepared { head, body };
 }
 
@@ -158,7 +168,7 @@ pub fn table_on(prepared: &Prepared, body: Rect) -> Option<(&Table, u16)> {
         Body::Registry(v) => &v.table,
         Body::Timeline(v) => &v.table,
         Body::Chaos(v) => &v.table,
-        Body::Loading | Body::Mesh(_) | Body::Leaders(_) => return None,
+        Body::Loading | Body::Page(_) | Body::Mesh(_) | Body::Leaders(_) => return None,
     };
     Some((table, body.y + ABOVE))
 }

@@ -126,6 +126,22 @@ pub fn fields(columns: &[Column]) -> Vec<Field> {
     columns.iter().map(|c| Field::new(c.title, c.kind)).collect()
 }
 
+/// The columns, those under other headings that show totals in place of rates.
+#[must_use]
+pub fn titled(columns: &[Column], renamed: &[(&str, &'static str)], totals: bool) -> Vec<Column> {
+    let title = |c: &Column| {
+        let other = renamed.iter().find(|(rate, _)| totals && *rate == c.title);
+        other.map_or(c.title, |(_, total)| total)
+    };
+    columns
+        .iter()
+        .map(|c| Column {
+            title: title(c),
+            ..*c
+        })
+        .collect()
+}
+
 /// Whether a filter wants a line of a table with these columns.
 #[must_use]
 pub fn wants(filter: &Filter, columns: &[Column], line: &Line) -> bool {

@@ -147,7 +147,7 @@ fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
 }
 
 fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
-    model.pane_mut().cursor.motion = match action {
+    let motion = match action {
         Action::Up => Motion::By(-1),
         Action::Down => Motion::By(1),
         Action::PageUp => Motion::Pages(-1),
@@ -156,10 +156,15 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Last => Motion::Last,
         _ => Motion::Stay,
     };
+    match &mut model.page {
+        Some(page) => page.motion = motion,
+        None => model.pane_mut().cursor.motion = motion,
+    }
     match action {
-        Action::Show(screen) => model.screen = screen,
-        Action::NextScreen => model.screen = neighbour(model.screen, 1),
-        Action::PreviousScreen => model.screen = neighbour(model.screen, -1),
+        Action::Show(screen) => model.open(screen),
+        Action::NextScreen => model.open(neighbour(model.screen, 1)),
+        Action::PreviousScreen => model.open(neighbour(model.screen, -1)),
+        Action::Open => going::open(model),
         Action::SortLeft => sort(model, SortStep::Left),
         Action::SortRight => sort(model, SortStep::Right),
         Action::SortInvert => sort(model, SortStep::Invert),
@@ -180,11 +185,11 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Owner => going::owner(model),
         Action::Users => going::users(model),
         Action::Help => model.overlay = Overlay::Help,
+        Action::Close if model.page.is_some() => model.page = None,
         Action::Close => typing::clear_filter(model),
         Action::Left => prepare::move_sideways(model, -1),
         Action::Right => prepare::move_sideways(model, 1),
-        Action::Open
-        | Action::Up
+        Action::Up
         | Action::Down
         | Action::PageUp
         | Action::PageDown

@@ -487,3 +487,47 @@ fn layout_of_tab(screen: Screen) -> u16 {
     let tab = tabs.into_iter().find(|tab| tab.screen == screen);
     tab.expect("it has one").area.x + 1
 }
+
+#[test]
+fn enter_opens_the_page_of_a_row_and_esc_leaves_it() {
+    let mut m = model(false);
+    update(&mut m, Message::Resize(80, 16));
+    let cmds = keys(&mut m, "j\n");
+    assert!(
+        matches!(&cmds[..], [Cmd::Want(w)] if w.filter == "node = \"b\""),
+        "{cmds:?}"
+    );
+    assert!(matches!(&m.prepared.body, prepare::Body::Page(v) if v.title == "Node b"));
+    let first = |m: &Model| m.page.as_ref().map(|page| page.first);
+    keys(&mut m, "jj");
+    assert_eq!(first(&m), Some(2));
+    keys(&mut m, "G");
+    let last = first(&m);
+    keys(&mut m, "jjj");
+    assert_eq!((first(&m), last > Some(2)), (last, true), "not beyond its end");
+    keys(&mut m, "k");
+    assert_eq!(keys(&mut m, "y"), [Cmd::Copy("b".to_owned())]);
+    keys(&mut m, "\u{1b}");
+    assert_eq!((m.page.is_none(), m.screen), (true, Screen::Overview));
+    assert_eq!(m.pane().cursor.id, Some(RowId::Node("b".to_owned())));
+    keys(&mut m, "\n2");
+    assert_eq!(
+        (m.page.is_none(), m.screen),
+        (true, Screen::Mesh),
+        "a view is opened from a page"
+    );
+}
+
+#[test]
+fn w_shows_totals_in_place_of_rates() {
+    let mut m = model(false);
+    let title = |m: &Model| match &m.prepared.body {
+        prepare::Body::Overview(v) => v.nodes.columns[7].title,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(title(&m), "in/s");
+    keys(&mut m, "w");
+    assert_eq!(title(&m), "in");
+    keys(&mut m, "w");
+    assert_eq!(title(&m), "in/s");
+}

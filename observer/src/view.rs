@@ -13,6 +13,7 @@ pub mod leaders;
 pub mod load;
 pub mod mesh;
 pub mod overview;
+pub mod page;
 pub mod paint;
 pub mod palette;
 pub mod processes;
@@ -74,6 +75,7 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
 
 fn body(paint: &mut Paint<'_>, area: Rect, model: &Model) {
     match &model.prepared.body {
+        Body::Page(v) => page::draw(paint, area, v),
         Body::Loading => header::loading(paint, area, &model.prepared.head),
         Body::Overview(v) => overview::draw(paint, area, v),
         Body::Mesh(v) => mesh::draw(paint, area, v),

@@ -77,6 +77,48 @@ fn the_other_views() {
 }
 
 #[test]
+fn pages() {
+    use squall_observer::model::Page;
+    use squall_observer::table::{Motion, RowId};
+    let of = [
+        ("node", RowId::Node("b".into())),
+        ("exchange", RowId::Exchange("orders".into())),
+        ("process", RowId::Process("a".into(), "<a.11>".into())),
+        ("link", RowId::Link("a".into(), "b".into())),
+    ];
+    for (name, id) in of {
+        for scene in [Scene::Lost, Scene::Split] {
+            for size in [(60, 16), (120, 40)] {
+                let mut model = scene::model(scene, size, Screen::Processes);
+                model.page = Some(Page {
+                    id: id.clone(),
+                    first: 0,
+                    motion: Motion::Stay,
+                });
+                let name = format!("page_{name}_{scene:?}_{}x{}", size.0, size.1).to_lowercase();
+                insta::assert_snapshot!(name, text(&frame(&mut model, true)));
+            }
+        }
+    }
+}
+
+#[test]
+fn in_ascii_nothing_else_is_drawn_and_the_states_stay_apart() {
+    for scene in SCENES {
+        for view in Screen::ALL {
+            let mut model = scene::model(scene, (120, 40), view);
+            let now = model.now;
+            let ascii = text(&screen(&mut model, now, &Theme::new(true).ascii(true)));
+            assert!(ascii.is_ascii(), "{scene:?} {view:?}: {ascii}");
+        }
+    }
+    let mut lost = scene::model(Scene::Lost, (120, 40), Screen::Overview);
+    let now = lost.now;
+    let shown = text(&screen(&mut lost, now, &Theme::new(true).ascii(true)));
+    assert!(shown.contains("* up") && shown.contains("x down"), "{shown}");
+}
+
+#[test]
 fn without_colours_the_same_text_stands_there() {
     for scene in SCENES {
         for view in Screen::ALL {

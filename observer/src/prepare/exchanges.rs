@@ -4,9 +4,12 @@ use super::{Detail, Source};
 use crate::facts::{self, ExchangeFact};
 use crate::layout;
 use crate::model::Pane;
-use crate::table::{Cell, Column, Line, RowId, Sort, Table};
+use crate::table::{Cell, Column, Line, RowId, Sort, Table, titled};
 use crate::theme::Tone;
 use crate::units::{count, micros, millis, rate};
+
+/// Columns that show totals instead of rates, when that is asked for.
+const TOTALS: &[(&str, &str)] = &[("req/s", "requests")];
 
 /// Columns of the table.
 pub const COLUMNS: &[Column] = &[
@@ -62,12 +65,19 @@ pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
 }
 
 fn of(facts: &[ExchangeFact], pane: &mut Pane, height: usize) -> Table {
-    let lines = facts.iter().map(line).collect();
+    let lines = facts.iter().map(|e| line(e, pane.totals)).collect();
     let sort = Some(pane.sort.unwrap_or(OWN_SORT));
-    Table::new(COLUMNS, lines, &pane.filter, sort, &mut pane.cursor, height)
+    Table::new(
+        &titled(COLUMNS, TOTALS, pane.totals),
+        lines,
+        &pane.filter,
+        sort,
+        &mut pane.cursor,
+        height,
+    )
 }
 
-fn line(e: &ExchangeFact) -> Line {
+fn line(e: &ExchangeFact, totals: bool) -> Line {
     let owner = match (&e.owner, e.split, e.handlers) {
         (_, true, _) => Cell::new("! SPLIT").tone(Tone::Bad),
         (None, ..) => Cell::new("✖ none").tone(Tone::Bad),
@@ -92,7 +102,11 @@ fn line(e: &ExchangeFact) -> Line {
             owner.word(e.owner.clone().unwrap_or_else(|| "none".to_owned())),
             Cell::number(e.epoch as f64, e.epoch.to_string()),
             figure(e.handlers, count),
-            Cell::perhaps(e.requests_per_s, rate(e.requests_per_s)).tone(Tone::Strong),
+            if totals {
+                figure(e.requests, count)
+            } else {
+                Cell::perhaps(e.requests_per_s, rate(e.requests_per_s)).tone(Tone::Strong)
+            },
             figure(e.p50_us, micros),
             figure(e.p99_us, micros),
             figure(e.in_flight, count),

@@ -182,7 +182,7 @@ fn mesh_cell(l: &LinkFact) -> MeshCell {
     }
 }
 
-fn glyph(state: &str) -> (&'static str, Tone) {
+pub(super) fn glyph(state: &str) -> (&'static str, Tone) {
     match state {
         "up" => ("●", Tone::Good),
         "connecting" => ("◌", Tone::Warn),
@@ -193,7 +193,7 @@ fn glyph(state: &str) -> (&'static str, Tone) {
     }
 }
 
-fn phi(value: f64) -> String {
+pub(super) fn phi(value: f64) -> String {
     match value {
         v if !v.is_finite() => "∞".to_owned(),
         v if v < 9.95 => format!("{v:.1}"),

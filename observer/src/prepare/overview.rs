@@ -8,11 +8,14 @@ use crate::cluster::health::Finding;
 use crate::facts::{self, NodeFact};
 use crate::layout;
 use crate::model::Pane;
-use crate::table::{Cell, Column, Line, RowId, Sort, Table};
+use crate::table::{Cell, Column, Line, RowId, Sort, Table, titled};
 use crate::theme::Tone;
 use crate::units::{bytes, clock, count, millis, percent, rate};
 
-/// Columns of the nodes' table.
+/// Columns that show totals instead of rates, when that is asked for.
+const TOTALS: &[(&str, &str)] = &[("in/s", "in"), ("out/s", "out")];
+
+/// Columns of the table.
 pub const COLUMNS: &[Column] = &[
     Column::words("node", 5, 16, 0),
     Column::words("state", 9, 22, 0),
@@ -133,12 +136,23 @@ fn words(e: &squall_proto::v1::Event) -> String {
 /// The nodes' table.
 pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     let nodes = facts::nodes(source.cluster, source.now);
-    let lines = nodes.into_iter().map(|n| line(&n)).collect();
+    let lines = nodes.into_iter().map(|n| line(&n, pane.totals)).collect();
     let sort = Some(pane.sort.unwrap_or(OWN_SORT));
-    Table::new(COLUMNS, lines, &pane.filter, sort, &mut pane.cursor, height)
+    Table::new(
+        &titled(COLUMNS, TOTALS, pane.totals),
+        lines,
+        &pane.filter,
+        sort,
+        &mut pane.cursor,
+        height,
+    )
 }
 
-fn line(n: &NodeFact) -> Line {
+fn total(n: u64) -> Cell {
+    Cell::number(n as f64, count(n))
+}
+
+fn line(n: &NodeFact, totals: bool) -> Line {
     let unheard = n.version.is_empty();
     let figure = |value: u64, text: String| {
         if unheard {
@@ -162,8 +176,16 @@ fn line(n: &NodeFact) -> Line {
             figure(n.rss_bytes, bytes(n.rss_bytes)),
             figure(n.fds, count(n.fds)),
             figure(n.processes, count(n.processes)),
-            Cell::perhaps(n.in_per_s, rate(n.in_per_s)),
-            Cell::perhaps(n.out_per_s, rate(n.out_per_s)),
+            if totals {
+                total(n.messages_in)
+            } else {
+                Cell::perhaps(n.in_per_s, rate(n.in_per_s))
+            },
+            if totals {
+                total(n.messages_out)
+            } else {
+                Cell::perhaps(n.out_per_s, rate(n.out_per_s))
+            },
             figure(n.uptime_ms, millis(n.uptime_ms)),
             figure(n.incarnation, short(n.incarnation)),
             figure(n.revision, lag).tone(if n.revision_lag > 0 {

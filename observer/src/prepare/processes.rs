@@ -8,9 +8,12 @@ use super::{Detail, Source};
 use crate::facts::{self, ProcessFact};
 use crate::layout;
 use crate::model::Pane;
-use crate::table::{Cell, Column, Line, RowId, Sort, Table};
+use crate::table::{Cell, Column, Line, RowId, Sort, Table, titled};
 use crate::theme::Tone;
 use crate::units::{count, micros, millis, percent, rate};
+
+/// Columns that show totals instead of rates, when that is asked for.
+const TOTALS: &[(&str, &str)] = &[("in/s", "in"), ("out/s", "out")];
 
 /// Columns of the table.
 pub const COLUMNS: &[Column] = &[
@@ -81,7 +84,7 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Processes {
 pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     let Source { cluster, now, .. } = source;
     let sort = pane.sort.unwrap_or(OWN_SORT);
-    let mut ordered = pane.order.of(cluster, sort, &pane.filter);
+    let mut ordered = pane.order.of(cluster, sort, &pane.filter, pane.totals);
     let total = ordered.total();
     let found = match &pane.cursor.id {
         Some(RowId::Process(node, pid)) if pane.cursor.follows() => ordered.rank(node, pid),
@@ -90,10 +93,12 @@ pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     let selected = pane.cursor.place(total, found, height);
     let first = pane.cursor.first();
     let window = ordered.window(first, height);
-    let lines: Vec<Line> = window.map(|(n, p)| line(&facts::process(n, p, now))).collect();
+    let lines: Vec<Line> = window
+        .map(|(n, p)| line(&facts::process(n, p, now), pane.totals.then_some(&p.row)))
+        .collect();
     pane.cursor.id = selected.and_then(|i| lines.get(i - first)).map(|l| l.id.clone());
     Table {
-        columns: COLUMNS.to_vec(),
+        columns: titled(COLUMNS, TOTALS, pane.totals),
         lines,
         first,
         total,
@@ -103,7 +108,7 @@ pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
     }
 }
 
-fn line(p: &ProcessFact) -> Line {
+fn line(p: &ProcessFact, totals: Option<&squall_proto::v1::ProcessRow>) -> Line {
     let share = if p.bound == 0 {
         0.0
     } else {
@@ -135,14 +140,22 @@ fn line(p: &ProcessFact) -> Line {
             .tone(fullness),
             optional(p.growth_per_s, growth),
             Cell::number(p.oldest_us as f64, micros(p.oldest_us)),
-            optional(p.in_per_s, per_s(p.in_per_s)),
-            optional(p.out_per_s, per_s(p.out_per_s)),
+            flow(p.in_per_s, totals.map(|row| row.enqueued)),
+            flow(p.out_per_s, totals.map(|row| row.dequeued)),
             optional(p.busy_percent, p.busy_percent.map_or_else(soon, percent)),
             Cell::number(p.restarts as f64, count(p.restarts)).tone(warn(p.restarts)),
             Cell::number(p.dropped as f64, count(p.dropped)).tone(warn(p.dropped)),
             Cell::number(p.age_ms as f64, millis(p.age_ms)).tone(Tone::Dim),
         ],
         dim: p.stale_ms.is_some(),
+    }
+}
+
+/// A rate, or the total that is asked for.
+fn flow(per_second: Option<f64>, total: Option<u64>) -> Cell {
+    match total {
+        Some(n) => Cell::number(n as f64, count(n)),
+        None => Cell::perhaps(per_second, per_s(per_second)),
     }
 }
 

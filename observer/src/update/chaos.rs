@@ -166,7 +166,7 @@ fn target(model: &Model) -> Option<Target> {
         name: name.to_owned(),
         was: run(live, name),
     };
-    match model.pane().cursor.id.as_ref()? {
+    match model.selected()? {
         RowId::Node(name) | RowId::Process(name, _) | RowId::Fault(name, _) => Some(node(name)),
         RowId::Link(from, to) if from != to => Some(Target::Link {
             from: from.clone(),

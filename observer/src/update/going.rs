@@ -5,13 +5,30 @@
 
 use super::{notice, typing};
 use crate::facts;
-use crate::model::{Cmd, Model, Screen};
+use crate::model::{Cmd, Model, Page, Screen};
 use crate::prepare;
-use crate::table::RowId;
+use crate::table::{Motion, RowId};
+
+/// The page of the selected row.
+pub(super) fn open(model: &mut Model) {
+    if model.page.is_some() {
+        return;
+    }
+    match model.pane().cursor.id.clone() {
+        Some(id) => {
+            model.page = Some(Page {
+                id,
+                first: 0,
+                motion: Motion::Stay,
+            });
+        }
+        None => notice(model, "Details", "No row is selected.", false),
+    }
+}
 
 /// The name of the selected row, for the terminal's clipboard.
 pub(super) fn copy(model: &mut Model) -> Vec<Cmd> {
-    match model.pane().cursor.id.as_ref().map(name_of) {
+    match model.selected().map(name_of) {
         Some(name) => vec![Cmd::Copy(name)],
         None => {
             notice(model, "Copy", "No row is selected.", false);
@@ -32,7 +49,7 @@ fn name_of(id: &RowId) -> String {
 
 /// To the node that owns the selected exchange, or that a process, a fault or an event is on.
 pub(super) fn owner(model: &mut Model) {
-    let Some(id) = model.pane().cursor.id.clone() else {
+    let Some(id) = model.selected().cloned() else {
         return notice(model, "Owner", "No row is selected.", false);
     };
     let node = match id {
@@ -53,7 +70,7 @@ pub(super) fn owner(model: &mut Model) {
 
 /// To the processes that belong to the selected row.
 pub(super) fn users(model: &mut Model) {
-    let filter = match model.pane().cursor.id.clone() {
+    let filter = match model.selected().cloned() {
         Some(RowId::Exchange(name)) => format!("name = \"{name}\""),
         Some(RowId::Node(node) | RowId::Fault(node, _) | RowId::Link(node, _)) => {
             format!("node = \"{node}\"")
@@ -62,7 +79,7 @@ pub(super) fn users(model: &mut Model) {
         Some(RowId::Event(key)) => format!("node = \"{}\"", key.node),
         None => return notice(model, "Users", "No row is selected.", false),
     };
-    model.screen = Screen::Processes;
+    model.open(Screen::Processes);
     typing::set_filter(model, filter);
 }
 
@@ -90,6 +107,6 @@ pub(super) fn to(model: &mut Model, name: &str) {
 }
 
 fn select(model: &mut Model, screen: Screen, id: RowId) {
-    model.screen = screen;
+    model.open(screen);
     model.pane_mut().cursor.hold(id);
 }

@@ -19,12 +19,19 @@ pub(super) fn mouse(model: &mut Model, event: MouseEvent) -> Vec<Cmd> {
         return Vec::new();
     }
     match event.kind {
-        MouseEventKind::ScrollUp => model.pane_mut().cursor.motion = Motion::By(-WHEEL),
-        MouseEventKind::ScrollDown => model.pane_mut().cursor.motion = Motion::By(WHEEL),
+        MouseEventKind::ScrollUp => wheel(model, -WHEEL),
+        MouseEventKind::ScrollDown => wheel(model, WHEEL),
         MouseEventKind::Down(MouseButton::Left) => click(model, Position::new(event.column, event.row)),
         _ => {}
     }
     Vec::new()
+}
+
+fn wheel(model: &mut Model, by: isize) {
+    match &mut model.page {
+        Some(page) => page.motion = Motion::By(by),
+        None => model.pane_mut().cursor.motion = Motion::By(by),
+    }
 }
 
 fn click(model: &mut Model, at: Position) {
@@ -34,7 +41,7 @@ fn click(model: &mut Model, at: Position) {
         .into_iter()
         .find(|tab| tab.area.contains(at))
     {
-        model.screen = tab.screen;
+        model.open(tab.screen);
     } else if let Some((table, top)) = prepare::table_on(&model.prepared, shell.body)
         && let Some(selected) = table.selected
         && at.y >= top

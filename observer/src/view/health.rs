@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use super::paint::{Paint, width};
 use crate::cluster::checks::Check;
 use crate::cluster::health::Level;
+use crate::model::Screen;
 use crate::prepare::overview::Overview;
 use crate::theme::Tone;
 
@@ -37,9 +38,14 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
     }
 }
 
+/// The tab that shows all events, by its number.
+pub(super) fn shows_all() -> String {
+    format!("{} shows all", Screen::Timeline as usize + 1)
+}
+
 /// Draws the newest events.
 pub fn latest(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
-    let inside = paint.panel(area, "Latest", "6 shows all");
+    let inside = paint.panel(area, "Latest", &shows_all());
     events(paint, inside, &v.latest);
 }
 

@@ -25,7 +25,7 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Leaders) {
     }
     if !parts.history.is_empty() {
         let title = format!("{} · history", v.chosen.as_deref().unwrap_or("Exchange"));
-        let inside = paint.panel(parts.history, &title, "6 shows all");
+        let inside = paint.panel(parts.history, &title, &super::health::shows_all());
         super::health::events(paint, inside, &v.history);
         if v.history.is_empty() {
             paint.text(inside, " no event of it is kept", Tone::Dim);

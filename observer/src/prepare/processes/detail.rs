@@ -64,15 +64,20 @@ impl Trail {
 
 /// Prepares the details of the selected process.
 pub(super) fn prepare(source: Source<'_>, pane: &mut Pane) -> Option<Detail> {
-    let Some(RowId::Process(node, pid)) = &pane.cursor.id else {
+    let id = pane.cursor.id.clone()?;
+    of(source, &id, pane)
+}
+
+/// The details of a process.
+pub(crate) fn of(source: Source<'_>, id: &RowId, pane: &mut Pane) -> Option<Detail> {
+    let RowId::Process(node, pid) = id else {
         return None;
     };
     let node = source.cluster.nodes.get(node)?;
     let process = node.processes.get(pid)?;
-    let id = RowId::Process(node.name.clone(), pid.clone());
     let now_in = process.rate_in.per_s(node.taken_ms);
     pane.trail.sample(
-        &id,
+        id,
         source.now,
         now_in.filter(|_| node.stale_ms(source.now).is_none()),
     );

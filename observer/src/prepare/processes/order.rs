@@ -18,6 +18,7 @@ struct Made {
     version: u64,
     sort: Sort,
     filter: Filter,
+    totals: bool,
 }
 
 /// The order, kept from frame to frame.
@@ -46,26 +47,34 @@ pub struct Ordered<'o, 'a> {
     order: &'o mut ProcessOrder,
     nodes: Vec<&'a Node>,
     sort: Sort,
+    totals: bool,
     filter: &'a Filter,
 }
 
 impl ProcessOrder {
     /// Brings the order up to date.
-    pub fn of<'o, 'a>(&'o mut self, cluster: &'a Cluster, sort: Sort, filter: &'a Filter) -> Ordered<'o, 'a> {
+    pub fn of<'o, 'a>(
+        &'o mut self,
+        cluster: &'a Cluster,
+        sort: Sort,
+        filter: &'a Filter,
+        totals: bool,
+    ) -> Ordered<'o, 'a> {
         let nodes: Vec<&Node> = cluster.nodes.values().collect();
         let made = Made {
             version: cluster.version,
             sort,
             filter: filter.clone(),
+            totals,
         };
         if self.made.as_ref() != Some(&made) {
             self.window = None;
             self.keys.clear();
+            let by = (sort, totals);
             for (i, node) in nodes.iter().enumerate() {
                 let all = 0..node.processes.all().len();
                 let wanted = all.filter(|place| wanted(filter, node, *place));
-                self.keys
-                    .extend(wanted.map(|place| Key::new(i, node, place, sort)));
+                self.keys.extend(wanted.map(|place| Key::new(i, node, place, by)));
             }
             self.made = Some(made);
         }
@@ -73,6 +82,7 @@ impl ProcessOrder {
             order: self,
             nodes,
             sort,
+            totals,
             filter,
         }
     }
@@ -93,7 +103,7 @@ impl<'a> Ordered<'_, 'a> {
         if !wanted(self.filter, node, place) {
             return None;
         }
-        let own = Key::new(i, node, place, self.sort);
+        let own = Key::new(i, node, place, (self.sort, self.totals));
         let before = |k: &&Key| compare(&self.nodes, self.sort, k, &own) == Ordering::Less;
         Some(self.order.keys.iter().filter(before).count())
     }
@@ -149,14 +159,14 @@ fn least(keys: &[Key], count: usize, out: &mut Vec<Key>, by: impl Fn(&Key, &Key)
 }
 
 impl Key {
-    fn new(i: usize, node: &Node, place: usize, sort: Sort) -> Self {
+    fn new(i: usize, node: &Node, place: usize, (sort, totals): (Sort, bool)) -> Self {
         let brief = &node.processes.briefs()[place];
         let value = match sort.column {
             // Pids count within their node.
             0 => ((i as u64) << 48) | brief.number.min((1 << 48) - 1),
             3 => i as u64,
             4 => brief.mailbox,
-            column => value(node, &node.processes.all()[place], column),
+            column => value(node, &node.processes.all()[place], column, totals),
         };
         Self {
             value: if sort.descending { !value } else { value },
@@ -238,13 +248,15 @@ fn words(nodes: &[&Node], sort: Sort, a: &Key, b: &Key) -> Ordering {
 }
 
 /// A number that is larger where the column's value comes later.
-fn value(node: &Node, p: &Process, column: usize) -> u64 {
+fn value(node: &Node, p: &Process, column: usize, totals: bool) -> u64 {
     let at = node.taken_ms;
     match column {
         1 => prefix(&p.row.name),
         2 => prefix(&p.row.kind),
         5 => of_float(p.growth(at).unwrap_or(f64::MIN)),
         6 => p.row.oldest_us,
+        7 if totals => p.row.enqueued,
+        8 if totals => p.row.dequeued,
         7 => of_float(p.rate_in.per_s(at).unwrap_or(-1.0)),
         8 => of_float(p.rate_out.per_s(at).unwrap_or(-1.0)),
         9 => of_float(p.busy_percent(at).unwrap_or(-1.0)),
@@ -327,14 +339,14 @@ mod tests {
             for descending in [false, true] {
                 let sort = Sort { column, descending };
                 let mut order = ProcessOrder::default();
-                let whole = pids(&mut order.of(&cluster, sort, &filter), 0, usize::MAX);
+                let whole = pids(&mut order.of(&cluster, sort, &filter, false), 0, usize::MAX);
                 assert_eq!(whole.len(), 200);
                 for (first, count) in [(0, 10), (190, 20), (77, 1), (0, 10), (5, 100), (300, 4)] {
-                    let mut ordered = order.of(&cluster, sort, &filter);
+                    let mut ordered = order.of(&cluster, sort, &filter, false);
                     let end = (first + count).min(200);
                     assert_eq!(pids(&mut ordered, first, count), whole[first.min(200)..end]);
                 }
-                let ordered = order.of(&cluster, sort, &filter);
+                let ordered = order.of(&cluster, sort, &filter, false);
                 assert_eq!(ordered.rank("a", whole[123]), Some(123));
             }
         }
@@ -344,7 +356,7 @@ mod tests {
     fn equal_rows_stand_in_the_order_of_their_pids() {
         let cluster = cluster(&[("<a.10>", "x", 1), ("<a.9>", "x", 1), ("<a.2>", "x", 2)]);
         let (mut order, filter) = (ProcessOrder::default(), Filter::default());
-        let mut ordered = order.of(&cluster, BY_MAILBOX, &filter);
+        let mut ordered = order.of(&cluster, BY_MAILBOX, &filter, false);
         assert_eq!(pids(&mut ordered, 0, 9), ["<a.2>", "<a.9>", "<a.10>"]);
     }
 
@@ -358,11 +370,11 @@ mod tests {
         let mut order = ProcessOrder::default();
         let filter = Filter::parse("orders", &[]).unwrap();
         assert_eq!(
-            pids(&mut order.of(&cluster, BY_MAILBOX, &filter), 0, 9),
+            pids(&mut order.of(&cluster, BY_MAILBOX, &filter, false), 0, 9),
             ["<a.1>", "<a.2>"]
         );
         feed(&mut cluster, &[("<a.2>", "orders", 7)]);
-        let mut ordered = order.of(&cluster, BY_MAILBOX, &filter);
+        let mut ordered = order.of(&cluster, BY_MAILBOX, &filter, false);
         assert_eq!(pids(&mut ordered, 0, 9), ["<a.2>", "<a.1>"]);
         assert_eq!((ordered.total(), ordered.rank("a", "<a.3>")), (2, None));
     }
