@@ -233,6 +233,7 @@ impl Invariant for OneCopy {
                 self.owners.insert(*exchange, *owner);
                 self.of(*exchange).heirs.insert(*owner);
             }
+            What::Applied { revision, .. } => self.received.applied(event.node, *revision),
             What::Ended { .. } => self.received.ended(event.node),
             What::Lost { lost, .. } => self.received.lost(*lost, event.node),
             What::Up { node } => self.received.up(*node, event.node),

@@ -4,7 +4,7 @@ use squall_kernel::id::Epoch;
 use squall_kernel::publishing::Confirm;
 use squall_kernel::time::Span;
 
-use super::super::story::{at, broken, granted, handler, holds, request, unknown};
+use super::super::story::{applied, at, broken, granted, handler, holds, request, unknown};
 use super::*;
 
 fn news(ms: u64, node: u64, what: PublishEvent) -> Event {
@@ -182,6 +182,11 @@ fn nothing_is_promised_on_nodes_that_end_or_are_held_for_lost() {
     holds(OneCopy::default(), &story(&[lost(3)]));
     holds(OneCopy::default(), &story(&[lost(3), told(4)]));
     broken(OneCopy::default(), &story(&[lost(3), up(4), told(5)]));
+    // It was held for lost, and is up again, before it has heard of either.
+    let behind = [applied(3, 1, 5, 1), lost(3), up(4), told(5)];
+    holds(OneCopy::default(), &story(&behind));
+    let caught_up = [applied(3, 1, 5, 1), lost(3), up(4), applied(4, 2, 6, 2), told(5)];
+    broken(OneCopy::default(), &story(&caught_up));
     let unheard = PublishEvent::Unheard {
         nodes: vec![NodeId(2)],
     };

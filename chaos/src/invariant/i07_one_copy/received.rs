@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::id::{ExchangeId, NodeId, Pid};
+use squall_kernel::id::{ExchangeId, NodeId, Pid, Revision};
 use squall_kernel::keys::{Key, KeyPattern};
 
 use super::super::recent::Recent;
@@ -37,6 +37,9 @@ pub(super) struct Received {
     open: Recent<RequestKey, Open>,
     /// Nodes that are held for lost, by whom.
     lost: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    /// How far each node's registry is, and how far that of a node must be which was held for lost: until then it does not know.
+    applied: BTreeMap<NodeId, Revision>,
+    knows_from: BTreeMap<NodeId, Revision>,
     /// Nodes that an owner waits for no longer, until they get their publishes from it.
     unheard: BTreeSet<(ExchangeId, NodeId)>,
 }
@@ -48,6 +51,8 @@ impl Default for Received {
             promises: Recent::new(HANDLERS_REMEMBERED),
             open: Recent::new(REQUESTS_REMEMBERED),
             lost: BTreeMap::new(),
+            applied: BTreeMap::new(),
+            knows_from: BTreeMap::new(),
             unheard: BTreeSet::new(),
         }
     }
@@ -85,7 +90,11 @@ impl Received {
     }
 
     fn is_known(&self, exchange: ExchangeId, node: NodeId) -> bool {
-        !self.lost.contains_key(&node) && !self.unheard.contains(&(exchange, node))
+        let knows = self
+            .knows_from
+            .get(&node)
+            .is_none_or(|from| self.applied.get(&node) >= Some(from));
+        knows && !self.lost.contains_key(&node) && !self.unheard.contains(&(exchange, node))
     }
 
     pub(super) fn unheard(&mut self, exchange: ExchangeId, node: NodeId) {
@@ -104,6 +113,10 @@ impl Received {
 
     pub(super) fn lost(&mut self, lost: NodeId, says: NodeId) {
         self.lost.entry(lost).or_default().insert(says);
+        if let Some(at) = self.applied.get(&says) {
+            let from = self.knows_from.entry(lost).or_default();
+            *from = (*from).max(*at);
+        }
         self.gone(lost, None);
     }
 
@@ -116,12 +129,17 @@ impl Received {
         }
     }
 
+    pub(super) fn applied(&mut self, node: NodeId, revision: Revision) {
+        self.applied.insert(node, revision);
+    }
+
     /// A run has ended, and with it what it held for true.
     pub(super) fn ended(&mut self, node: NodeId) {
         let held: Vec<NodeId> = self.lost.keys().copied().collect();
         for lost in held {
             self.up(lost, node);
         }
+        self.applied.remove(&node);
         self.unheard.retain(|(_, unheard)| *unheard != node);
         self.gone(node, None);
     }
