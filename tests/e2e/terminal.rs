@@ -136,7 +136,8 @@ fn the_observer_switches_freezes_fits_itself_in_and_leaves_the_terminal_as_it_wa
         ("3", &["─ Exchanges ─"]),
         ("4", &["─ Registry ─", "─ Opinions ─"]),
         ("5", &["─ Processes ─"]),
-        ("6", &["─ Timeline ─"]),
+        ("6", &["─ Registry ─"]),
+        ("7", &["─ Timeline ─"]),
         ("1", &["─ Nodes ─", "─ Load ─", "─ Health ─"]),
     ] {
         observer.press(key);

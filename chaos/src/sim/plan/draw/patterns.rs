@@ -2,6 +2,7 @@
 //! own: one more changes none of the others.
 
 use squall_kernel::id::ExchangeName;
+use squall_kernel::order::WhenFull;
 use squall_kernel::registry::{Pattern, Settings, Strategy, Takeover};
 use squall_kernel::time::Span;
 
@@ -12,6 +13,8 @@ use crate::sim::workload::subscribe;
 
 /// Clusters with tasks, of a thousand.
 const WITH_TASKS: u32 = 400;
+/// Of these, queues that hold a few tasks only, of a thousand.
+const SMALL_QUEUES: u32 = 300;
 /// Clusters with subscribers, of a thousand.
 const WITH_SUBSCRIBERS: u32 = 400;
 /// Clusters with publishes for one handler each, of a thousand.
@@ -28,7 +31,7 @@ pub(super) fn add(
 ) {
     let mut rng = Rng::fork(seed, "tasks");
     if rng.chance(WITH_TASKS) {
-        let settings = task_settings(&mut rng, slowness);
+        let settings = room(seed, task_settings(&mut rng, slowness));
         exchanges.push(exchange(&mut rng, nodes, (Pattern::Task, "t1"), settings));
         attached(&mut rng, nodes, exchanges.len() - 1, handlers);
     }
@@ -101,6 +104,19 @@ pub(super) fn talks(seed: u64) -> u32 {
         *rng.pick(&[100, 300, 600])
     } else {
         0
+    }
+}
+
+/// In some clusters the queue is small, so that it is full: each policy.
+fn room(seed: u64, settings: Settings) -> Settings {
+    let mut rng = Rng::fork(seed, "room for tasks");
+    if !rng.chance(SMALL_QUEUES) {
+        return settings;
+    }
+    Settings {
+        mailbox: Some(u32::try_from(rng.between(1, 6)).expect("a small number")),
+        when_full: *rng.pick(&WhenFull::ALL),
+        ..settings
     }
 }
 
