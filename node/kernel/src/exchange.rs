@@ -7,12 +7,14 @@
 mod attaching;
 mod bindings;
 mod choice;
+mod explaining;
 mod group;
 mod leading;
 mod moving;
 mod operating;
 mod roll;
 mod routing;
+mod showing;
 mod step;
 mod sticky;
 mod wish;
@@ -27,9 +29,11 @@ use bytes::Bytes;
 use crate::id::{Counter, Epoch, NodeId, Pid};
 use bindings::Bindings;
 pub use choice::{Choice, Signature, fnv};
+pub use explaining::{Basis, Explanation, Outcome, Verdict, Weighed};
 use group::Group;
 use operating::Changing;
 use routing::{Asked, Target};
+pub use showing::{Group as ShownGroup, Leading, Situation, Standing};
 pub use step::{ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
 pub use wish::{NotBindable, Noted, Unsure, Wish, WishAnswer};
 use words::Words;
@@ -265,6 +269,10 @@ fn remember(routes: &mut VecDeque<Route>, route: Route) {
 #[cfg(test)]
 #[path = "exchange_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "exchange/explaining_test.rs"]
+mod explaining_tests;
 
 #[cfg(test)]
 #[path = "exchange/strategies_test.rs"]

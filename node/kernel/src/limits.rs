@@ -20,6 +20,9 @@ pub const SCRIPTS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Signatures bound to handlers, in one exchange, and remembered of one handler. Full, it refuses new ones: to forget one
 /// would break the promise that it keeps its handler.
 pub const BINDINGS_MAX: usize = 65_536;
+/// Candidates shown of one explained decision beside whoever is picked: what a person reads through, and 64 decisions of them
+/// fit a frame.
+pub const CANDIDATES_SHOWN_MAX: usize = 16;
 /// Changes of bindings that operators wait for at once, in one exchange: a person makes some, a program that rebinds
 /// thousands waits for each.
 pub const BINDING_CHANGES_MAX: usize = 64;

@@ -34,6 +34,11 @@ impl Bindings {
         self.handlers.len()
     }
 
+    /// No new one has room.
+    pub(super) fn is_full(&self) -> bool {
+        self.handlers.len() >= BINDINGS_MAX
+    }
+
     pub(super) fn handler(&self, signature: Signature) -> Option<Pid> {
         self.handlers.get(&signature).copied()
     }
@@ -54,7 +59,7 @@ impl Bindings {
             Some(_) => return Bound::Taken,
             None => {}
         }
-        if self.handlers.len() >= BINDINGS_MAX {
+        if self.is_full() {
             return Bound::Full;
         }
         self.handlers.insert(signature, handler);

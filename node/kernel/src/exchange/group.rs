@@ -26,11 +26,25 @@ impl Group {
     /// The member with the least of what `load` measures; among equals the first from whose turn it is, and it is the
     /// turn of the one behind it then.
     pub(super) fn take_least(&mut self, load: impl Fn(Pid) -> usize) -> Option<Pid> {
+        let place = self.least(load)?;
+        self.cursor = (place + 1) % self.members.len();
+        Some(self.members[place])
+    }
+
+    /// The place of whom [`take_least`](Self::take_least) would take now.
+    pub(super) fn least(&self, load: impl Fn(Pid) -> usize) -> Option<usize> {
         let len = self.members.len();
         let places = (0..len).map(|step| (self.cursor + step) % len);
-        let place = places.min_by_key(|place| load(self.members[*place]))?;
-        self.cursor = (place + 1) % len;
-        Some(self.members[place])
+        places.min_by_key(|place| load(self.members[*place]))
+    }
+
+    /// The place of whose turn it is, from 0.
+    pub(super) fn place(&self) -> usize {
+        if self.cursor < self.members.len() {
+            self.cursor
+        } else {
+            0
+        }
     }
 
     /// Whose turn it is.

@@ -10,7 +10,7 @@ use super::group::Group;
 use super::{Choice, Exchange, ExchangeEffect, RequestKey, Right, Route, Signature, remember};
 use crate::id::{LeaderEpoch, Pid};
 use crate::reason::NoReply;
-use crate::registry::Strategy;
+use crate::registry::{LeaderRecord, Strategy};
 use crate::time::Instant;
 
 /// A request that is routed.
@@ -185,17 +185,26 @@ impl Exchange {
         asked: &Asked<'_>,
         out: &mut Vec<ExchangeEffect>,
     ) {
-        let leader = self.leader().filter(|_| self.pending.is_none());
+        let leader = self.acting_leader();
         if leader.is_none() && !self.tags.is_empty() {
             return self.refuse(asked, NoReply::NoLeader, out);
         }
-        let tag = asked.service_tag;
-        let in_group = |pid: Pid| tag.is_empty() || self.tags.get(&pid).is_some_and(|t| t.as_bytes() == tag);
+        let in_group = |pid: Pid| self.is_of_group(pid, asked.service_tag);
         let target = leader.filter(|l| in_group(l.pid)).map(|l| Target {
             leader_epoch: l.epoch,
             ..Target::plain(l.pid)
         });
         self.route_to_one(right, now, asked, target, out);
+    }
+
+    /// Who gets requests now, where only the leader does: nobody while another one is being appointed.
+    pub(super) fn acting_leader(&self) -> Option<LeaderRecord> {
+        self.leader().filter(|_| self.pending.is_none())
+    }
+
+    /// True of a handler of that group, and of everybody where none is wanted.
+    pub(super) fn is_of_group(&self, pid: Pid, tag: &Bytes) -> bool {
+        tag.is_empty() || self.tags.get(&pid).is_some_and(|t| t.as_bytes() == tag)
     }
 
     fn refuse(&self, asked: &Asked<'_>, reason: NoReply, out: &mut Vec<ExchangeEffect>) {
