@@ -36,6 +36,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Introspection for Node {
     type WatchStream = Pending<Result<proto::Frame, Status>>;
+    type DetailStream = Pending<Result<proto::DetailFrame, Status>>;
     type EventsStream = Pending<Result<proto::EventBatch, Status>>;
 
     async fn hello(&self, _: Request<proto::HelloRequest>) -> Answer<proto::HelloResponse> {
@@ -52,6 +53,10 @@ impl Introspection for Node {
     }
 
     async fn events(&self, _: Request<proto::EventsRequest>) -> Answer<Self::EventsStream> {
+        Ok(Response::new(pending()))
+    }
+
+    async fn detail(&self, _: Request<proto::DetailRequest>) -> Answer<Self::DetailStream> {
         Ok(Response::new(pending()))
     }
 }

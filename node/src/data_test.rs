@@ -57,3 +57,5 @@ mod task_room;
 mod tasks;
 #[path = "data_test/tasks_grpc.rs"]
 mod tasks_grpc;
+#[path = "data_test/watching.rs"]
+mod watching;

@@ -16,6 +16,7 @@ mod replicas;
 mod run;
 mod tasks;
 mod telling;
+mod watching;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -35,6 +36,7 @@ pub use operating::{BindingKey, BindingQuestion, BindingReply, ShownBinding};
 use post::Owned;
 use replicas::Replicas;
 pub(crate) use tasks::refused_frame;
+pub(crate) use watching::{Decision, ExchangeWatch, Seen};
 
 /// An owned exchange as the observer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod chaos;
 pub mod connection;
+mod detail;
 pub mod introspection;
 pub mod limits;
 pub mod membership;

@@ -116,6 +116,22 @@ impl Handlers {
         }
     }
 
+    /// What a handler of this node is attached to, in words; none once it is detached.
+    pub(crate) fn attached_to(&self, handler: u64) -> Option<String> {
+        let attachment = self.read().by_serial.get(&handler).cloned()?;
+        let tags = attachment.tags();
+        let mut words = format!("exchange {}", attachment.name());
+        if tags.works {
+            words += ", as a worker";
+        }
+        for (what, tag) in [("group", &tags.service), ("connection", &tags.connection)] {
+            if !tag.is_empty() {
+                words += &format!(", {what} {tag}");
+            }
+        }
+        Some(words)
+    }
+
     /// Attaches a handler whose deliveries go to `sink`, at most `credit` of them unanswered.
     ///
     /// # Errors

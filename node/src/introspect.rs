@@ -4,6 +4,7 @@
 //! What does not live here: gRPC (see `grpc::introspection`) and the figures themselves, which the parts keep in
 //! atomics and snapshots.
 
+pub mod detail;
 pub mod engine;
 pub mod events;
 pub mod interest;
@@ -23,6 +24,7 @@ use squall_proto::v1;
 use tokio::sync::watch;
 
 use crate::exchanges::{BindingQuestion, BindingReply};
+pub use detail::{Detail, Entity, Look, NoDetail};
 pub use events::EventLog;
 pub use kinds::KindSet;
 pub(crate) use paced::Paced;
@@ -54,6 +56,11 @@ pub trait Sources: Send + Sync + 'static {
         exchange: &ExchangeName,
         question: BindingQuestion,
     ) -> BoxFuture<'static, Result<BindingReply, NoBindings>>;
+    /// Begins to watch one entity closely, until that is dropped.
+    ///
+    /// # Errors
+    /// [`NoDetail`] when there is no such entity.
+    fn detail(&self, entity: &Entity) -> Result<Box<dyn Detail>, NoDetail>;
 }
 
 /// Why a node neither shows nor changes bindings.

@@ -68,12 +68,24 @@ pub const SUBSCRIPTIONS_SETTLE: Span = Span::from_ms(1_500);
 pub const LEAVE_AFTER: Span = REQUEST_TIMEOUT_DEFAULT;
 /// Subscribers of one exchange at one node that wait for what its controller says.
 pub const CONTROLLER_ASKED_MAX: u64 = 1024;
+/// How often an exchange that is watched in detail shows how it stands: a person reads no faster.
+pub const SHOW_EVERY: Span = Span::from_ms(500);
+/// Its explained decisions that are kept: some screens full.
+pub const DECISIONS_KEPT_MAX: usize = 64;
+/// Decisions explained in one [`SHOW_EVERY`]: an explanation looks at every handler, some microseconds; so many cost an exchange
+/// less than a thousandth of its time.
+pub const DECISIONS_A_WINDOW_MAX: u32 = 32;
+/// Handlers and groups that it shows: more than a page of a screen, and a frame stays below a hundred kilobytes.
+pub const HANDLERS_SHOWN_MAX: usize = 256;
+/// Bindings that it shows; pages of all are an operator's question.
+pub const BINDINGS_SHOWN_MAX: usize = 32;
 /// Lines of a journal waiting to be written.
 pub const JOURNAL_QUEUE: usize = 16_384;
 
 // Publishers try again for as long as a new owner may wait.
 const _: () = assert!(SUBSCRIPTIONS_SETTLE.0 < RETRY_FOR.0);
 const _: () = assert!(CREDIT_DEFAULT <= CREDIT_MAX);
+const _: () = assert!(DECISIONS_A_WINDOW_MAX as usize <= DECISIONS_KEPT_MAX);
 const _: () = assert!(CREDIT_MAX as usize + SESSION_REQUESTS_MAX < SESSION_MAILBOX);
 const _: () = assert!(RETRY_FIRST.0 < RETRY_CAP.0 && RETRY_CAP.0 < RETRY_FOR.0);
 const _: () = assert!(SESSION_REQUESTS_MAX <= limits::OPEN_REQUESTS_MAX);

@@ -4,17 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use squall_kernel::id::{Boot, NodeId, Pid};
 use squall_kernel::time::{Instant, Span};
 
 mod load;
 mod mailbox;
+mod watched;
 
 pub(crate) use load::Load;
 pub use mailbox::{Inbox, Mailbox, Push, mailbox};
+use watched::Watched;
+pub(crate) use watched::envelope_of;
+pub use watched::{Bucket, Envelope, Inside, Letter, ProcessWatch, Sender, quantile};
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +67,10 @@ pub struct Process {
     sent: AtomicU64,
     restarts: AtomicU64,
     dropped: AtomicU64,
+    watchers: AtomicU32,
+    /// Messages wait in a mailbox of this module.
+    has_mailbox: AtomicBool,
+    watched: Mutex<Option<Arc<Watched>>>,
     table: Weak<Rows>,
 }
 
@@ -148,6 +156,48 @@ impl Process {
     /// Counts time spent working.
     pub fn count_busy(&self, time: Span) {
         self.busy.fetch_add(time.0, Relaxed);
+        if let Some(watched) = self.watched() {
+            watched.worked(time);
+        }
+    }
+
+    /// Takes in how long a message has waited, for whoever watches; mailboxes of this module do so by themselves.
+    pub fn count_wait(&self, time: Span) {
+        if let Some(watched) = self.watched() {
+            watched.waited(time);
+        }
+    }
+
+    /// Watches it closely, until that is dropped.
+    #[must_use]
+    pub fn watch(self: &Arc<Self>) -> ProcessWatch {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        self.watchers.fetch_add(1, Relaxed);
+        ProcessWatch::new(self, Arc::clone(watched.get_or_insert_default()))
+    }
+
+    fn unwatch(&self) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.watchers.fetch_sub(1, Relaxed) == 1 {
+            *watched = None;
+        }
+    }
+
+    /// What is kept while somebody watches.
+    fn watched(&self) -> Option<Arc<Watched>> {
+        if self.watchers.load(Relaxed) == 0 {
+            return None;
+        }
+        self.watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// True when its messages wait where a watch sees their envelopes.
+    #[must_use]
+    pub fn has_mailbox(&self) -> bool {
+        self.has_mailbox.load(Relaxed)
     }
 
     /// Counts messages sent out.
@@ -253,11 +303,21 @@ impl ProcessTable {
             sent: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            watchers: AtomicU32::new(0),
+            has_mailbox: AtomicBool::new(false),
+            watched: Mutex::default(),
             table: Arc::downgrade(&self.rows),
         });
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         rows.insert(process.pid.serial, Arc::downgrade(&process));
         process
+    }
+
+    /// The process of that number.
+    #[must_use]
+    pub fn get(&self, serial: u64) -> Option<Arc<Process>> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.get(&serial)?.upgrade()
     }
 
     /// Calls `with` for every process, in order of their start. The table is not locked meanwhile.

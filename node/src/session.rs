@@ -18,7 +18,7 @@ use crate::client_faults::ClientFaults;
 use crate::data::{DataContext, DataPlane};
 use crate::handlers::Attachment;
 use crate::limits::{SESSION_MAILBOX, SESSION_REQUESTS_MAX};
-use crate::process::{Inbox, Load, Process, ProcessKind, mailbox};
+use crate::process::{Envelope, Inbox, Letter, Load, Process, ProcessKind, envelope_of, mailbox};
 use crate::pubsub::{Subscriber, SubscriberEvent};
 use crate::router::{Outcome, Request, Said, TalkId};
 use crate::wire::ReturnPath;
@@ -64,6 +64,27 @@ pub(crate) enum Event {
     Said { id: u64, said: Said },
     /// What a requester says to a handler.
     Talk(Frame),
+}
+
+impl Letter for Event {
+    fn envelope(&self) -> Envelope {
+        match self {
+            Self::Deliver(frame) if frame.kind == Kind::Task => envelope_of("task", frame),
+            Self::Deliver(frame) if frame.kind == Kind::Settle => envelope_of("owner's word", frame),
+            Self::Deliver(frame) => envelope_of("request", frame),
+            Self::Talk(frame) => envelope_of("talk", frame),
+            Self::System { message, .. } => Envelope {
+                exchange: Some(message.exchange),
+                ..Envelope::of("system")
+            },
+            Self::Detached { .. } => Envelope::of("detached"),
+            Self::Outcome { .. } => Envelope::of("outcome"),
+            Self::Leads { .. } => Envelope::of("leads"),
+            Self::Published { .. } => Envelope::of("publish"),
+            Self::SubscriberEnded { .. } => Envelope::of("subscription ended"),
+            Self::Said { .. } => Envelope::of("said"),
+        }
+    }
 }
 
 /// An open session.

@@ -6,6 +6,7 @@
 //! What does not live here: which rows a watcher wants and what changed (`introspect`).
 
 mod bindings;
+pub(crate) mod detail;
 mod exchanges;
 mod figures;
 mod nodes;
@@ -23,9 +24,12 @@ use tokio::sync::watch;
 use crate::control::{Opinion, PeerOpinion};
 use crate::data::DataPlane;
 use crate::exchanges::{BindingQuestion, BindingReply};
-use crate::introspect::{KindSet, NoBindings, NoTasks, ProcessView, Sources, TaskPage};
+use crate::introspect::{
+    Detail, Entity, KindSet, NoBindings, NoDetail, NoTasks, ProcessView, Sources, TaskPage,
+};
 use crate::mesh::{FaultPlane, LinkState, LinkStatus, Mesh};
 use crate::meta::MetaState;
+use crate::process::ProcessFigures;
 use crate::system::SystemFigures;
 
 /// Everything introspection reads.
@@ -119,25 +123,32 @@ impl Sources for NodeSources {
         bindings::ask(&self.data, exchange, question)
     }
 
+    fn detail(&self, entity: &Entity) -> Result<Box<dyn Detail>, NoDetail> {
+        detail::of(&self.data, entity)
+    }
+
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {
         let now = self.data.context.clock.now();
         self.data.context.processes.each(|process| {
-            let figures = process.figures(now);
-            visit(&ProcessView {
-                pid: figures.pid,
-                name: &figures.name,
-                kind: figures.kind.as_str(),
-                enqueued: figures.enqueued,
-                dequeued: figures.dequeued,
-                bound: u64::from(figures.bound),
-                oldest_us: figures.oldest.0,
-                busy_us: figures.busy.0,
-                sent: figures.sent,
-                restarts: figures.restarts,
-                age_ms: figures.age.as_ms(),
-                dropped: figures.dropped,
-            });
+            visit(&view(&process.figures(now)));
         });
+    }
+}
+
+fn view(figures: &ProcessFigures) -> ProcessView<'_> {
+    ProcessView {
+        pid: figures.pid,
+        name: &figures.name,
+        kind: figures.kind.as_str(),
+        enqueued: figures.enqueued,
+        dequeued: figures.dequeued,
+        bound: u64::from(figures.bound),
+        oldest_us: figures.oldest.0,
+        busy_us: figures.busy.0,
+        sent: figures.sent,
+        restarts: figures.restarts,
+        age_ms: figures.age.as_ms(),
+        dropped: figures.dropped,
     }
 }
 

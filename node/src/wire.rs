@@ -72,6 +72,10 @@ pub struct Tally {
     pub talk_faults: AtomicU64,
     /// Requests declined because the function of their exchange failed. Their requesters are told.
     pub functions_failed: AtomicU64,
+    /// Routing decisions explained, for whoever watches an exchange in detail.
+    pub explained: AtomicU64,
+    /// Detail streams that are open.
+    pub detail_watchers: AtomicU64,
     /// Events that did not reach a node with subscribers.
     pub events_lost: AtomicU64,
     /// What was refused to clients of this node. They are told, so nothing of it is dropped.

@@ -4,6 +4,7 @@
 use squall_proto::v1;
 use squall_proto::v1::row::Row;
 
+use crate::feed::Detailed;
 use crate::limits::{NAME_CHARS_MAX, TEXT_CHARS_MAX};
 
 /// A name: control characters, bidirectional marks and invisible characters become `\u{..}` or a sign
@@ -61,6 +62,60 @@ pub fn member(m: &mut v1::Member) {
 pub fn event(e: &mut v1::Event) {
     tidy(&mut [&mut e.kind, &mut e.subject]);
     e.text = text(&e.text);
+}
+
+/// Cleans every string of what a node shows in detail, in place.
+pub fn detail(detail: &mut Detailed) {
+    match detail {
+        Detailed::Exchange(detail) => exchange_detail(detail),
+        Detailed::Process(detail) => process_detail(detail),
+        Detailed::Nothing(why) => *why = text(why),
+    }
+}
+
+fn exchange_detail(d: &mut v1::ExchangeDetail) {
+    tidy(&mut [
+        &mut d.name,
+        &mut d.pattern,
+        &mut d.strategy,
+        &mut d.owner,
+        &mut d.moving_to,
+    ]);
+    d.note = text(&d.note);
+    d.handlers
+        .iter_mut()
+        .for_each(|h| tidy(&mut [&mut h.pid, &mut h.service_tag]));
+    d.groups
+        .iter_mut()
+        .for_each(|g| tidy(&mut [&mut g.service_tag, &mut g.next]));
+    if let Some(l) = &mut d.leader {
+        tidy(&mut [&mut l.leader, &mut l.proposed, &mut l.granted_to]);
+    }
+    d.bindings_sample
+        .iter_mut()
+        .for_each(|b| tidy(&mut [&mut b.signature, &mut b.handler]));
+    d.awaited.iter_mut().for_each(|node| tidy(&mut [node]));
+    d.decisions.iter_mut().for_each(decision);
+}
+
+fn decision(d: &mut v1::RoutingDecision) {
+    tidy(&mut [&mut d.origin, &mut d.trace_id, &mut d.key, &mut d.service_tag]);
+    (d.decided_by, d.outcome) = (text(&d.decided_by), text(&d.outcome));
+    for candidate in &mut d.candidates {
+        tidy(&mut [&mut candidate.pid]);
+        candidate.why = text(&candidate.why);
+    }
+}
+
+fn process_detail(d: &mut v1::ProcessDetail) {
+    if let Some(p) = &mut d.row {
+        tidy(&mut [&mut p.pid, &mut p.name, &mut p.kind]);
+    }
+    d.attached_to.iter_mut().for_each(|words| *words = text(words));
+    d.head_note = text(&d.head_note);
+    for mail in &mut d.head {
+        tidy(&mut [&mut mail.kind, &mut mail.exchange, &mut mail.key, &mut mail.from]);
+    }
 }
 
 fn tidy(names: &mut [&mut String]) {

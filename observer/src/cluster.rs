@@ -3,6 +3,7 @@
 //! ([`crate::facts`]), what is wrong ([`health`]), sorting and drawing.
 
 pub mod checks;
+pub mod details;
 pub mod events;
 pub mod health;
 pub mod node;
@@ -15,6 +16,7 @@ use crate::clean;
 use crate::feed::{RowsUpdate, Update};
 use crate::limits::NODES_MAX;
 use crate::units::Moment;
+use details::Details;
 use events::{EventLog, Mark};
 use node::{Connection, Node};
 
@@ -29,6 +31,8 @@ pub struct Cluster {
     pub silent_seeds: BTreeMap<String, String>,
     /// Nodes beyond the bound that are not watched.
     pub nodes_left_out: u64,
+    /// What is shown of the entity that is watched in detail.
+    pub details: Details,
     /// Goes up with every update: what was computed at the same number need not be computed again.
     pub version: u64,
     events_from: BTreeSet<String>,
@@ -100,6 +104,7 @@ impl Cluster {
                 }
                 self.events.add(&node, incarnation, events, lost);
             }
+            Update::Detail { node, of, what } => self.details.take(now, clean::name(&node), of, what),
             Update::Refused { node, reason } => {
                 if let Some(n) = self.node_mut(&node, now) {
                     n.refusal = Some(clean::text(&reason));
@@ -125,12 +130,13 @@ impl Cluster {
         }
     }
 
-    /// All of it but its events.
+    /// All of it but its events, and what nodes show only while somebody watches.
     #[must_use]
     pub fn without_events(&self) -> Self {
         Self {
             nodes: self.nodes.clone(),
             events: EventLog::default(),
+            details: Details::past(),
             silent_seeds: self.silent_seeds.clone(),
             events_from: self.events_from.clone(),
             ..*self

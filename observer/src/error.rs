@@ -17,6 +17,14 @@ pub enum Error {
     /// The filter is none.
     #[error("filter: {0}")]
     Filter(#[from] squall_filter::FilterError),
+    /// There is nothing to show in detail.
+    #[error("{0}")]
+    NoDetail(String),
+    /// Details of rows that have none.
+    #[error(
+        "details are of an exchange or a process: use --view exchanges or --view processes, and of a process its whole pid"
+    )]
+    NotDetailed,
     /// The size is too small for a picture.
     #[error("a picture of {0}x{1} is too small: at least {min}x{height} is needed", min = crate::limits::WIDTH_MIN, height = crate::limits::HEIGHT_MIN)]
     TooSmall(u16, u16),

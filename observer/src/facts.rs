@@ -2,6 +2,7 @@
 //! the first-hand reports of all nodes. The JSON schema of `docs/headless.md` is these structs.
 //! What does not live here: choosing, sorting and drawing.
 
+mod detail;
 mod names;
 mod process;
 mod records;
@@ -15,6 +16,10 @@ use crate::cluster::node::{Connection, Exchange, Node};
 use crate::cluster::{Cluster, health, is_fresh};
 use crate::units::Moment;
 
+pub use detail::{
+    CandidateDetail, DecisionDetail, DetailFact, ExchangeDetail, GroupDetail, HandlerDetail, LeaderDetail,
+    MailDetail, ProcessDetail, TimesDetail, details,
+};
 pub use names::{faults, registry};
 pub use process::{ProcessFact, process, processes};
 pub use records::{EventFact, ExchangeFact, FaultFact, LeaderFact, LinkFact, NodeFact, RegistryFact};
@@ -122,6 +127,8 @@ fn node(cluster: &Cluster, node: &Node, newest: u64, now: Moment) -> NodeFact {
         uptime_ms: row.uptime_ms,
         lease_left_ms: if fresh { row.lease_left_ms } else { 0 },
         timer_late_ms: row.timer_late_ms,
+        decisions_explained: row.decisions_explained,
+        detail_watchers: row.detail_watchers,
         os_pid: node.os_pid(),
         insecure: row.insecure || node.hello.as_ref().is_some_and(|h| h.insecure),
         waiting_for: filled(&row.waiting_for),

@@ -3,11 +3,13 @@
 
 pub mod assemble;
 pub mod backoff;
+pub mod detail;
 pub mod grpc;
 pub mod memory;
 pub mod pending;
 mod session;
 
+pub use detail::{Detailed, Entity};
 use futures::future::BoxFuture;
 use prost::Message as _;
 use squall_proto::v1;
@@ -30,6 +32,8 @@ pub struct Wants {
     pub sort: String,
     /// Filter by which it leaves processes out, as typed.
     pub filter: String,
+    /// What is shown in detail: nodes keep what that takes only while somebody watches.
+    pub detail: Option<Entity>,
 }
 
 impl Wants {
@@ -88,6 +92,15 @@ pub enum Update {
         /// Events lost before they were read.
         lost: u64,
     },
+    /// What a node shows of the entity that is watched in detail.
+    Detail {
+        /// Node.
+        node: String,
+        /// The entity.
+        of: Entity,
+        /// What it shows.
+        what: Detailed,
+    },
     /// A node refused what was asked of it.
     Refused {
         /// Node.
@@ -111,6 +124,11 @@ impl Update {
                 Self::Rows(rows) => rows.rows.iter().map(|row| FIXED + 2 * row.encoded_len()).sum(),
                 Self::Events { events, .. } => events.iter().map(|e| FIXED + e.encoded_len()).sum(),
                 Self::Refused { reason, .. } => reason.len(),
+                Self::Detail { what, .. } => match what {
+                    Detailed::Exchange(detail) => 2 * detail.encoded_len(),
+                    Detailed::Process(detail) => 2 * detail.encoded_len(),
+                    Detailed::Nothing(why) => why.len(),
+                },
             }
     }
 }

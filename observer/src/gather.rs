@@ -8,7 +8,8 @@ use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::feed::Feed;
-use crate::model::{Model, Screen};
+use crate::model::{Model, Page, Screen};
+use crate::table::{Motion, RowId};
 
 /// A cluster and the feed that fills it.
 pub struct Gather<F> {
@@ -21,8 +22,19 @@ pub struct Gather<F> {
 
 impl<F: Feed> Gather<F> {
     /// Begins to collect what `screen` needs.
-    pub fn new(mut feed: F, screen: Screen) -> Self {
-        feed.want(Model::new((0, 0), screen, false).wants());
+    pub fn new(feed: F, screen: Screen) -> Self {
+        Self::of(feed, screen, None)
+    }
+
+    /// Begins to collect what `screen`, or the page of one of its rows, needs.
+    pub fn of(mut feed: F, screen: Screen, page: Option<RowId>) -> Self {
+        let mut model = Model::new((0, 0), screen, false);
+        model.page = page.map(|id| Page {
+            id,
+            first: 0,
+            motion: Motion::Stay,
+        });
+        feed.want(model.wants());
         Self {
             feed,
             clock: Clock::start(),

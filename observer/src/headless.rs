@@ -1,6 +1,8 @@
 //! The headless twin of every view: JSON or text, once or every second. No terminal is needed. The schema
 //! stands in `docs/headless.md`.
 
+mod detail;
+
 use std::collections::HashSet;
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
@@ -20,6 +22,8 @@ use crate::prepare::{fields, whole_table};
 use crate::table::{Align, Line, RowId, Table};
 use crate::units::{Moment, clock};
 use crate::view::paint::width;
+
+pub use detail::{to_json as detail_to_json, to_text as detail_to_text};
 
 /// Version of the JSON schema.
 pub const SCHEMA: u32 = 1;
@@ -46,6 +50,8 @@ pub struct Options {
     pub filter: String,
     /// How long to wait for a whole picture.
     pub patience: Duration,
+    /// The exchange, or the pid of the process, that is shown in detail instead of the rows of its view.
+    pub detail: Option<String>,
 }
 
 impl Options {
@@ -58,6 +64,7 @@ impl Options {
             format,
             filter: String::new(),
             patience: Duration::from_secs(3),
+            detail: None,
         }
     }
 }
@@ -68,8 +75,7 @@ impl Options {
 /// [`Error::Unreachable`] when no node answered, [`Error::Filter`], [`Error::Io`].
 pub async fn once(options: &Options, out: &mut impl Write) -> Result<(), Error> {
     let filter = Filter::parse(&options.filter, &fields(options.view))?;
-    let mut gather = Gather::new(GrpcFeed::start(options.addresses.clone()), options.view);
-    gather.complete(options.view, options.patience).await?;
+    let gather = gathered(options).await?;
     print(options, &filter, &gather, out).map(|_| ())
 }
 
@@ -80,12 +86,24 @@ pub async fn once(options: &Options, out: &mut impl Write) -> Result<(), Error> 
 /// As [`once`].
 pub async fn watch(options: &Options, out: &mut impl Write) -> Result<(), Error> {
     let filter = Filter::parse(&options.filter, &fields(options.view))?;
-    let mut gather = Gather::new(GrpcFeed::start(options.addresses.clone()), options.view);
-    gather.complete(options.view, options.patience).await?;
+    let mut gather = gathered(options).await?;
     while print(options, &filter, &gather, out)? {
         gather.go_on(Duration::from_secs(1)).await;
     }
     Ok(())
+}
+
+/// The first whole picture. Of what is shown in detail something is sampled only while somebody watches, so that is done for a
+/// while.
+async fn gathered(options: &Options) -> Result<Gather<GrpcFeed>, Error> {
+    let page = detail::page(options)?;
+    let watched = page.is_some();
+    let mut gather = Gather::of(GrpcFeed::start(options.addresses.clone()), options.view, page);
+    gather.complete(options.view, options.patience).await?;
+    if watched {
+        gather.go_on(detail::WATCHED).await;
+    }
+    Ok(gather)
 }
 
 /// The view as JSON.
@@ -201,9 +219,15 @@ fn print<F: Feed>(
     out: &mut impl Write,
 ) -> Result<bool, Error> {
     let (cluster, now) = (&gather.cluster, gather.clock.now());
-    let text = match options.format {
-        Format::Json => format!("{}\n", to_json(cluster, now, options.view, filter)?),
-        Format::Text => format!(
+    let text = match (detail::page(options)?, options.format) {
+        (Some(page), Format::Json) => format!("{}\n", detail::to_json(cluster, now, &page)?),
+        (Some(page), Format::Text) => format!(
+            "{}{}\n",
+            heading(cluster, now, options.view),
+            detail::to_text(cluster, now, &page)?
+        ),
+        (None, Format::Json) => format!("{}\n", to_json(cluster, now, options.view, filter)?),
+        (None, Format::Text) => format!(
             "{}{}\n",
             heading(cluster, now, options.view),
             to_text(cluster, now, options.view, filter)

@@ -44,10 +44,10 @@ impl History {
         if self.is_due(now) {
             self.keep(now, cluster);
         }
-        // Events are kept by the log of the cluster, longer than this.
+        // Events are kept by the log of the cluster, longer than this; details are not kept.
         let kept = updates
             .iter()
-            .filter(|update| !matches!(update, Update::Events { .. }));
+            .filter(|update| !matches!(update, Update::Events { .. } | Update::Detail { .. }));
         let updates: Vec<Update> = kept.cloned().collect();
         let bytes = updates.iter().map(Update::bytes).sum();
         self.bytes += bytes;

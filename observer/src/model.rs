@@ -9,7 +9,7 @@ use squall_filter::Filter;
 use crate::cluster::Cluster;
 use crate::console::{ConsoleError, Order, Picture, Radius};
 use crate::dialog::Dialog;
-use crate::feed::{Update, Wants};
+use crate::feed::{Entity, Update, Wants};
 use crate::history::History;
 use crate::keymap::Keymap;
 use crate::palette::Palette;
@@ -271,6 +271,7 @@ impl Model {
                 processes: true,
                 sort: "mailbox".to_owned(),
                 filter,
+                detail: self.watched(),
             };
         }
         let processes = self.screen == Screen::Processes;
@@ -279,6 +280,7 @@ impl Model {
                 processes: true,
                 sort: "age".to_owned(),
                 filter: crate::prepare::registry::PROCESSES.to_owned(),
+                detail: None,
             };
         }
         let sort = if processes {
@@ -295,6 +297,19 @@ impl Model {
             } else {
                 String::new()
             },
+            detail: None,
+        }
+    }
+
+    /// What the open page shows in detail.
+    fn watched(&self) -> Option<Entity> {
+        match self.page.as_ref().map(|page| &page.id)? {
+            RowId::Exchange(name) => Some(Entity::Exchange(name.clone())),
+            RowId::Process(node, pid) => Some(Entity::Process {
+                node: node.clone(),
+                pid: pid.clone(),
+            }),
+            _ => None,
         }
     }
 }

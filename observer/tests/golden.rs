@@ -1,6 +1,8 @@
 //! Golden frames: what the screen looks like, at four sizes, in every state of the cluster. Read a changed
 //! frame before accepting it (`INSTA_UPDATE=always cargo test -p squall-observer --test golden`).
 
+#[path = "golden/detail.rs"]
+mod detail;
 #[path = "golden/scene.rs"]
 mod scene;
 
@@ -98,6 +100,32 @@ fn pages() {
                 let name = format!("page_{name}_{scene:?}_{}x{}", size.0, size.1).to_lowercase();
                 insta::assert_snapshot!(name, text(&frame(&mut model, true)));
             }
+        }
+    }
+}
+
+/// C3: what the pages show once nodes have answered; above they are still asked.
+#[test]
+fn pages_in_detail() {
+    use squall_observer::model::Page;
+    use squall_observer::table::{Motion, RowId};
+    for (name, id) in [
+        ("exchange", RowId::Exchange("orders".into())),
+        ("process", RowId::Process("a".into(), "<a.11>".into())),
+    ] {
+        for (size, motion) in [((60, 16), Motion::By(14)), ((120, 70), Motion::Stay)] {
+            let mut model = scene::model(Scene::Lost, size, Screen::Processes);
+            match &id {
+                RowId::Process(node, pid) => detail::process(&mut model, node, pid),
+                _ => detail::orders(&mut model),
+            }
+            model.page = Some(Page {
+                id: id.clone(),
+                first: 0,
+                motion,
+            });
+            let name = format!("detail_{name}_{}x{}", size.0, size.1);
+            insta::assert_snapshot!(name, text(&frame(&mut model, true)));
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The headless output: the schema of `docs/headless.md`, and the same words as on the screen.
 
+#[path = "golden/detail.rs"]
+mod detail;
 #[path = "golden/scene.rs"]
 mod scene;
 
 use scene::Scene;
 use serde_json::Value;
 use squall_filter::Filter;
-use squall_observer::headless::{Format, Options, once, to_json, to_text};
+use squall_observer::headless::{Format, Options, detail_to_json, detail_to_text, once, to_json, to_text};
 use squall_observer::prepare::fields;
+use squall_observer::table::RowId;
 use squall_observer::{Error, Screen};
 
 fn json(scene: Scene, view: Screen, filter: &str) -> Value {
@@ -165,4 +168,61 @@ async fn a_cluster_that_does_not_answer_is_an_error_that_names_the_address() {
     let result = once(&options, &mut out).await;
     assert!(matches!(result, Err(Error::Unreachable { tried }) if tried[0].0 == addr));
     assert!(out.is_empty());
+}
+
+/// C3.
+#[test]
+fn an_exchange_in_detail_says_as_json_and_as_text_why_its_handler() {
+    let mut model = scene::model(Scene::Lost, (80, 24), Screen::Exchanges);
+    detail::orders(&mut model);
+    let orders = RowId::Exchange("orders".into());
+    let object = detail_to_json(&model.live, model.now, &orders).expect("it is shown");
+    let owner = record(&object, "details", &[("node", "c")]);
+    let decision = &owner["exchange"]["decisions"][1];
+    assert_eq!(decision["outcome"], "given to <a.12>");
+    assert_eq!(decision["candidates"][2]["why"], "other group");
+    assert_eq!(decision["key"], "␛[2Jcustomer-7", "names are cleaned");
+    let other = record(&object, "details", &[("node", "a")]);
+    assert_eq!(
+        (&other["exchange"]["held"], &other["exchange"]["owned_here"]),
+        (&3.into(), &false.into())
+    );
+    let text = detail_to_text(&model.live, model.now, &orders).expect("it is shown");
+    assert!(text.contains("not <c.14> bound to <a.12>"), "{text}");
+    assert!(!text.contains('\u{1b}'));
+    let none = detail_to_json(&model.live, model.now, &RowId::Exchange("users".into()));
+    assert!(matches!(none, Err(Error::NoDetail(_))), "{none:?}");
+}
+
+#[test]
+fn every_field_of_details_is_documented() {
+    let page = include_str!("../../docs/headless.md");
+    let mut model = scene::model(Scene::Lost, (80, 24), Screen::Exchanges);
+    detail::orders(&mut model);
+    let orders = RowId::Exchange("orders".into());
+    let exchange = detail_to_json(&model.live, model.now, &orders).expect("it is shown");
+    detail::process(&mut model, "a", "<a.11>");
+    let pid = RowId::Process("a".into(), "<a.11>".into());
+    let process = detail_to_json(&model.live, model.now, &pid).expect("it is shown");
+    let mut names = Vec::new();
+    for object in [exchange, process] {
+        fields_of(&object["details"], &mut names);
+    }
+    for name in names {
+        let named = [format!("`{name}`"), format!("`{name}[]`")];
+        assert!(named.iter().any(|name| page.contains(name)), "{name}");
+    }
+}
+
+fn fields_of(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                names.push(name.clone());
+                fields_of(value, names);
+            }
+        }
+        Value::Array(all) => all.iter().for_each(|value| fields_of(value, names)),
+        _ => {}
+    }
 }

@@ -49,6 +49,9 @@ pub(crate) struct ObserveArgs {
         requires = "headless"
     )]
     filter: String,
+    /// Print this exchange, or the process of this pid, in detail
+    #[arg(long, value_name = "NAME", requires = "headless", conflicts_with = "filter")]
+    detail: Option<String>,
     /// Draw the screen into this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["headless", "chaos"])]
     svg: Option<PathBuf>,
@@ -165,6 +168,7 @@ async fn print(args: &ObserveArgs, addresses: Vec<String>) -> Result<(), Error> 
     let options = headless::Options {
         filter: args.filter.clone(),
         patience: args.patience,
+        detail: args.detail.clone(),
         ..headless::Options::new(addresses, args.view.unwrap_or_default(), format)
     };
     if args.once {
@@ -186,8 +190,8 @@ async fn picture(args: &ObserveArgs, file: &PathBuf, addresses: Vec<String>) -> 
 /// The observer's error with its exit code.
 pub(crate) fn explained(error: Error) -> anyhow::Error {
     let exit = match &error {
-        Error::Unreachable { .. } => Exit::Unavailable,
-        Error::NoTerminal | Error::Filter(_) | Error::TooSmall(..) => Exit::Usage,
+        Error::Unreachable { .. } | Error::NoDetail(_) => Exit::Unavailable,
+        Error::NotDetailed | Error::NoTerminal | Error::Filter(_) | Error::TooSmall(..) => Exit::Usage,
         Error::Io(_) => return error.into(),
         Error::Json(_) => Exit::Failed,
     };

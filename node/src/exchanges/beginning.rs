@@ -67,6 +67,7 @@ impl Exchanges {
             parts: None,
             replicas: Arc::clone(&self.replicas),
             waiting: Waiting::default(),
+            shown: None,
         };
         let queue = running
             .tasks

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use squall_kernel::exchange::ExchangeInput;
-use squall_kernel::frame::Frame;
+use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::{Boot, Epoch, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::Attach;
 use squall_kernel::reason::{DetachReason, NoReply};
@@ -18,7 +18,8 @@ use tokio::sync::Notify;
 
 use super::operating::Asked;
 use super::tasks::SharedQueue;
-use crate::process::{Mailbox, Push};
+use super::watching::Watching;
+use crate::process::{Envelope, Letter, Mailbox, Push, Sender, envelope_of};
 
 /// An exchange that is owned here, as others on this node reach it.
 pub(super) struct Owned {
@@ -78,6 +79,25 @@ impl Mail {
     }
 }
 
+impl Letter for Mail {
+    fn envelope(&self) -> Envelope {
+        let word = |kind, from| Envelope {
+            from: Some(from),
+            ..Envelope::of(kind)
+        };
+        match self {
+            Self::Request(frame) if frame.kind == Kind::Publish => envelope_of("publish", frame),
+            Self::Request(frame) => envelope_of("request", frame),
+            Self::Submit(frame) => envelope_of("task", frame),
+            Self::Settle(frame) => envelope_of("worker's word", frame),
+            Self::Attach(attach) => word("attach", Sender::Process(attach.handler)),
+            Self::Detach { handler, .. } => word("detach", Sender::Process(*handler)),
+            Self::TaskAnswer { from, .. } => word("backup's answer", Sender::Node(*from)),
+            Self::LeaseAsk { handler, .. } => word("lease asked for", Sender::Process(*handler)),
+        }
+    }
+}
+
 /// What must reach an exchange's process whatever its mailbox holds.
 #[derive(Default)]
 pub(super) struct Orders {
@@ -121,6 +141,8 @@ pub(super) struct Post {
     pub(super) duplicates: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) bindings: AtomicU64,
+    /// For whoever watches it in detail.
+    pub(super) watching: Watching,
 }
 
 impl Post {

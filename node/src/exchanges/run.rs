@@ -61,6 +61,8 @@ pub(super) struct Running {
     pub(super) replicas: Arc<Replicas>,
     /// Operators who wait for a change of a binding.
     pub(super) waiting: Waiting,
+    /// When it last showed how it stands, to whoever watches.
+    pub(super) shown: Option<Instant>,
 }
 
 impl Running {
@@ -73,7 +75,7 @@ impl Running {
         self.begin_tasks(backup);
         let post = Arc::clone(&self.post);
         loop {
-            let timeout = self.next_timeout().map(|at| at.since(self.context.clock.now()));
+            let timeout = self.wakes_at().map(|at| at.since(self.context.clock.now()));
             let first = tokio::select! {
                 biased;
                 () = post.wake.notified() => None,
@@ -87,6 +89,7 @@ impl Running {
             self.carry_out_orders();
             self.take(first);
             self.tick_if_due();
+            self.show_if_due();
             self.process.count_busy(self.context.clock.now().since(begun));
             self.post
                 .handlers
@@ -126,6 +129,10 @@ impl Running {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    fn wakes_at(&self) -> Option<Instant> {
+        self.next_timeout().into_iter().chain(self.show_at()).min()
     }
 
     /// Looked at in every turn: a mailbox that is never empty must not hold up what is due.
@@ -342,7 +349,12 @@ impl Running {
 
     pub(super) fn step(&mut self, now: Instant, input: &ExchangeInput, about: About<'_>) {
         let mut effects = std::mem::take(&mut self.effects);
+        let watched = about.filter(|_| self.post.watching.is_on());
+        let explained = watched.and_then(|_| self.explained(now, input));
         self.core.step(now, input, &mut effects);
+        if let Some((frame, _)) = watched {
+            self.decided(frame, explained, &effects);
+        }
         if let Some(journal) = &self.context.journal {
             journal.step(MachineKind::Exchange, &self.journal_id, now, input, &effects);
         }

@@ -1,7 +1,7 @@
 //! A node for tests: rows as the test sets them, a registry that applies commands at once, a fault table.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
@@ -17,7 +17,32 @@ use squall_proto::v1::{self, Row, RowKind};
 use super::*;
 use crate::exchanges::{BindingQuestion, BindingReply, ShownBinding};
 use crate::introspect::rows::key_of;
-use crate::introspect::{KindSet, NoBindings, NoTasks, ProcessView, TaskPage};
+use crate::introspect::{
+    Detail, Entity, KindSet, Look, NoBindings, NoDetail, NoTasks, ProcessView, TaskPage,
+};
+
+/// Looks at the one entity in detail, and whether it has ended; held once by the node and once by each stream.
+#[derive(Debug, Default)]
+pub(super) struct Details {
+    pub(super) looks: AtomicUsize,
+    pub(super) ended: AtomicBool,
+}
+
+struct FakeDetail(Arc<Details>);
+
+impl Detail for FakeDetail {
+    fn look(&mut self) -> Look {
+        let looks = self.0.looks.fetch_add(1, Ordering::Relaxed);
+        if self.0.ended.load(Ordering::Relaxed) {
+            return Look::Ended("the exchange 'orders' was deleted".into());
+        }
+        Look::Exchange(Box::new(v1::ExchangeDetail {
+            name: "orders".into(),
+            decided: looks as u64,
+            ..Default::default()
+        }))
+    }
+}
 
 /// Rows and processes as the test sets them.
 #[derive(Debug)]
@@ -29,6 +54,7 @@ pub(super) struct FakeNode {
     pub(super) looks: AtomicUsize,
     /// Members; "b" and "a" unless the test says otherwise.
     pub(super) members: Mutex<Vec<v1::Member>>,
+    pub(super) details: Arc<Details>,
 }
 
 impl FakeNode {
@@ -40,6 +66,7 @@ impl FakeNode {
             processes: Mutex::default(),
             looks: AtomicUsize::default(),
             members: Mutex::new(["b", "a"].map(member).into()),
+            details: Arc::default(),
         })
     }
 
@@ -151,6 +178,16 @@ impl Sources for FakeNode {
             _ => Err(NoBindings::Unknown),
         };
         ready(answer).boxed()
+    }
+
+    fn detail(&self, entity: &Entity) -> Result<Box<dyn Detail>, NoDetail> {
+        match entity {
+            Entity::Exchange(name) if name.as_str() == "orders" => {
+                Ok(Box::new(FakeDetail(Arc::clone(&self.details))))
+            }
+            Entity::Exchange(name) => Err(NoDetail::Exchange(name.as_str().to_owned())),
+            Entity::Process(pid) => Err(NoDetail::Process(pid.clone())),
+        }
     }
 
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>)) {

@@ -1,4 +1,4 @@
-//! The introspection service: `Hello`, `Watch`, `Events`. Streams are pulled by the connection: while a reader takes
+//! The introspection service: `Hello`, `Watch`, `Events`, `Detail`. Streams are pulled by the connection: while a reader takes
 //! nothing, nothing is computed and nothing queues, and the next thing it gets is the newest. What does not live
 //! here: rows and deltas (see `introspect`).
 
@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::detail::{self, DetailStream};
 use super::status::CallError;
 use super::watcher::Watcher;
 use super::{closed, limits};
@@ -27,6 +28,7 @@ pub struct IntrospectionService<S> {
     wake: Wake,
     closing: watch::Receiver<bool>,
     places: Arc<Semaphore>,
+    details: Arc<Semaphore>,
 }
 
 impl<S: Sources> IntrospectionService<S> {
@@ -39,23 +41,21 @@ impl<S: Sources> IntrospectionService<S> {
             wake,
             closing,
             places: Arc::new(Semaphore::new(limits::WATCHERS_MAX)),
+            details: Arc::new(Semaphore::new(limits::DETAILS_MAX)),
         }
     }
+}
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, CallError> {
-        let places = Arc::clone(&self.places);
-        places
-            .try_acquire_owned()
-            .map_err(|_| CallError::TooManyWatchers {
-                max: limits::WATCHERS_MAX,
-            })
-    }
+fn place(among: &Arc<Semaphore>, max: usize) -> Result<OwnedSemaphorePermit, CallError> {
+    let place = Arc::clone(among).try_acquire_owned();
+    place.map_err(|_| CallError::TooManyWatchers { max })
 }
 
 #[tonic::async_trait]
 impl<S: Sources> Introspection for IntrospectionService<S> {
     type WatchStream = BoxStream<v1::Frame>;
     type EventsStream = BoxStream<v1::EventBatch>;
+    type DetailStream = BoxStream<v1::DetailFrame>;
 
     async fn hello(&self, request: Request<v1::HelloRequest>) -> Result<Response<v1::HelloResponse>, Status> {
         tracing::debug!(version = %request.get_ref().client_version.escape_debug(), "hello from a watcher");
@@ -66,7 +66,7 @@ impl<S: Sources> Introspection for IntrospectionService<S> {
         &self,
         request: Request<Streaming<v1::Interest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let place = self.place()?;
+        let place = place(&self.places, limits::WATCHERS_MAX)?;
         let (sources, inbound) = (Arc::clone(&self.sources), request.into_inner());
         let watcher = Watcher::new(sources, inbound, &self.wake, self.closing.clone());
         let frames = stream::unfold((watcher, place), |(mut watcher, place)| async move {
@@ -82,7 +82,7 @@ impl<S: Sources> Introspection for IntrospectionService<S> {
     ) -> Result<Response<Self::EventsStream>, Status> {
         let asked = request.into_inner();
         let incarnation = self.events.incarnation().0;
-        let place = self.place()?;
+        let place = place(&self.places, limits::WATCHERS_MAX)?;
         let from = if asked.incarnation == incarnation {
             asked.from_seq
         } else {
@@ -94,6 +94,21 @@ impl<S: Sources> Introspection for IntrospectionService<S> {
             Some((Ok(batch), (reader, place)))
         });
         Ok(Response::new(Box::pin(batches)))
+    }
+
+    async fn detail(
+        &self,
+        request: Request<v1::DetailRequest>,
+    ) -> Result<Response<Self::DetailStream>, Status> {
+        let entity = detail::entity(request.into_inner())?;
+        let place = place(&self.details, limits::DETAILS_MAX)?;
+        let watch = self.sources.detail(&entity).map_err(CallError::from)?;
+        let detail = DetailStream::new(watch, self.closing.clone());
+        let frames = stream::unfold((detail, place), |(mut detail, place)| async move {
+            let frame = detail.next().await?;
+            Some((frame, (detail, place)))
+        });
+        Ok(Response::new(Box::pin(frames)))
     }
 }
 

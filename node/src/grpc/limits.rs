@@ -20,6 +20,8 @@ pub const STREAMS_MAX: u32 = 256;
 pub const CALLS_MAX: usize = 256;
 /// Watch and event streams of the node at once: each costs a look at all rows four times a second.
 pub const WATCHERS_MAX: usize = 64;
+/// Detail streams of the node at once: each makes its process keep what it keeps for nobody else.
+pub const DETAILS_MAX: usize = 32;
 /// Tasks of one page when nothing else is asked for.
 pub const TASKS_PAGE_DEFAULT: u32 = 100;
 /// Tasks of one page at most: so many keys, tags and words of workers fit a message, and the queue stands still while they

@@ -5,6 +5,8 @@ use squall_kernel::membership::MemberRefused;
 use squall_kernel::registry::Refused;
 use tonic::{Code, Status};
 
+use crate::introspect::NoDetail;
+
 /// Why a call of the control services failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -36,6 +38,9 @@ pub enum CallError {
         /// Name asked for.
         name: String,
     },
+    /// It was there, and is no more.
+    #[error("{0}")]
+    Ended(String),
     /// Certainly not carried out: no majority of the voters is heard by the node that was asked.
     #[error("unavailable: {}", squall_client::error::NO_QUORUM)]
     NoQuorum,
@@ -82,7 +87,8 @@ impl CallError {
                 Refused::UnknownExchange(_) | Refused::UnknownNode(_) | Refused::UnknownNodeName(_),
             )
             | Self::Member(MemberRefused::UnknownNode(_))
-            | Self::NotFound { .. } => Code::NotFound,
+            | Self::NotFound { .. }
+            | Self::Ended(_) => Code::NotFound,
             Self::Refused(Refused::Full { .. })
             | Self::Fault(FaultError::Full { .. })
             | Self::NoRoom(_)
@@ -94,6 +100,16 @@ impl CallError {
             Self::Fault(_) => Code::InvalidArgument,
             Self::NoChaos => Code::Unimplemented,
         }
+    }
+}
+
+impl From<NoDetail> for CallError {
+    fn from(none: NoDetail) -> Self {
+        let (what, name) = match none {
+            NoDetail::Exchange(name) => ("exchange", name),
+            NoDetail::Process(pid) => ("process", pid),
+        };
+        Self::NotFound { what, name }
     }
 }
 

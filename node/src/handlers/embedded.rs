@@ -21,7 +21,9 @@ use super::caught::{catch, catch_now};
 use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, notice_of};
 use crate::data::DataContext;
 use crate::journal::Fact;
-use crate::process::{Inbox, Load, Mailbox, Process, ProcessKind, Push, mailbox};
+use crate::process::{
+    Envelope, Inbox, Letter, Load, Mailbox, Process, ProcessKind, Push, envelope_of, mailbox,
+};
 use crate::spans;
 use crate::talks;
 use crate::wire::{ReturnPath, count};
@@ -29,6 +31,18 @@ use crate::wire::{ReturnPath, count};
 enum Mail {
     Deliver(Frame),
     System(SystemMessage),
+}
+
+impl Letter for Mail {
+    fn envelope(&self) -> Envelope {
+        match self {
+            Self::Deliver(frame) => envelope_of("request", frame),
+            Self::System(message) => Envelope {
+                exchange: Some(message.exchange),
+                ..Envelope::of("system")
+            },
+        }
+    }
 }
 
 /// Where others put messages for a handler inside the node.

@@ -101,6 +101,7 @@ impl State {
         turn(gone, to, turned);
         let next = next?;
         to.process().count_dequeued(next.put);
+        to.process().count_wait(now.since(next.put));
         Some(next)
     }
 

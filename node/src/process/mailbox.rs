@@ -2,11 +2,13 @@
 //! back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use squall_kernel::time::Instant;
 use tokio::sync::mpsc;
 
-use super::Process;
+use super::watched::Watched;
+use super::{Letter, Process};
 use crate::clock::Clock;
 
 /// Why a message was not taken.
@@ -43,29 +45,52 @@ impl<T> Clone for Mailbox<T> {
 pub struct Inbox<T> {
     receiver: mpsc::Receiver<(T, Instant)>,
     process: Arc<Process>,
+    clock: Clock,
 }
 
 /// The two ends of a process's mailbox for at most `bound` messages.
 #[must_use]
 pub fn mailbox<T>(process: Arc<Process>, clock: Clock, bound: usize) -> (Mailbox<T>, Inbox<T>) {
     let (sender, receiver) = mpsc::channel(bound);
+    process.has_mailbox.store(true, Relaxed);
     (
         Mailbox {
             sender,
             process: Arc::clone(&process),
             clock,
         },
-        Inbox { receiver, process },
+        Inbox {
+            receiver,
+            process,
+            clock,
+        },
     )
 }
 
-impl<T> Mailbox<T> {
+impl<T: Letter> Mailbox<T> {
     /// Puts a message in.
     ///
     /// # Errors
     /// [`Push`] gives the message back.
     pub fn push(&self, item: T) -> Result<(), Push<T>> {
-        let now = self.clock.now();
+        match self.process.watched() {
+            None => self.put(self.clock.now(), item),
+            Some(watched) => self.put_watched(&watched, item),
+        }
+    }
+
+    /// Its envelope comes into the line in the order of the mailbox.
+    fn put_watched(&self, watched: &Watched, item: T) -> Result<(), Push<T>> {
+        let mut line = watched.line();
+        let (now, envelope) = (self.clock.now(), item.envelope());
+        self.put(now, item)?;
+        line.push_back((now, envelope));
+        Ok(())
+    }
+}
+
+impl<T> Mailbox<T> {
+    fn put(&self, now: Instant, item: T) -> Result<(), Push<T>> {
         // Counted before it is in: the other end may take it out at once, and must not be ahead.
         self.process.count_enqueued(now);
         self.sender.try_send((item, now)).map_err(|error| {
@@ -111,7 +136,22 @@ impl<T> Inbox<T> {
     fn counted(&self, taken: Option<(T, Instant)>) -> Option<(T, Instant)> {
         if let Some((_, put)) = &taken {
             self.process.count_dequeued(*put);
+            if let Some(watched) = self.process.watched() {
+                watched.taken(*put);
+                watched.waited(self.clock.now().since(*put));
+            }
         }
         taken
+    }
+}
+
+/// Numbers stand for messages of that size in tests.
+#[cfg(test)]
+impl Letter for i32 {
+    fn envelope(&self) -> super::Envelope {
+        super::Envelope {
+            bytes: usize::try_from(*self).expect("a size"),
+            ..super::Envelope::of("number")
+        }
     }
 }

@@ -234,6 +234,7 @@ impl Subscriber {
         self.count_gone(gone);
         let waiting = taken?;
         self.process.count_dequeued(waiting.put);
+        self.process.count_wait(now.since(waiting.put));
         Some(waiting.event)
     }
 

@@ -16,6 +16,12 @@ impl Router {
         self.stats.settled(exchange, self.context.clock.now())
     }
 
+    /// Requests for an exchange that entered the cluster here and wait to be tried again.
+    #[must_use]
+    pub fn held(&self, exchange: ExchangeId) -> u64 {
+        self.stats.waiting(exchange)
+    }
+
     /// An answer to nothing that is out. `second` when another one, or a certain refusal, came before it.
     pub(super) fn too_late(&self, frame: &Frame, second: bool) {
         count(&self.context.wire.tally.late_replies);

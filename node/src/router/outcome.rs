@@ -10,6 +10,7 @@ use squall_kernel::reason::NoReply;
 use tokio::sync::{mpsc, oneshot};
 
 use super::talking::Said;
+use crate::process::{Envelope, Letter};
 use crate::spans;
 
 /// Outcomes of one request: one a handler, and the end.
@@ -34,6 +35,16 @@ pub struct Outcome {
     pub more: bool,
     /// Request tag.
     pub request_tag: Bytes,
+}
+
+/// Under the number of its requester: what waits for those that send without a session.
+impl Letter for (u64, Outcome) {
+    fn envelope(&self) -> Envelope {
+        Envelope {
+            bytes: self.1.payload.len(),
+            ..Envelope::of("outcome")
+        }
+    }
 }
 
 impl Outcome {

@@ -53,6 +53,7 @@ pub(super) struct Figures {
     timeouts: AtomicU64,
     interrupted: AtomicU64,
     open: AtomicU64,
+    waiting: AtomicU64,
     second: AtomicU64,
     late: AtomicU64,
     latency: Histogram,
@@ -86,6 +87,16 @@ impl Drop for Ticket {
 }
 
 impl Figures {
+    /// One more waits to be tried again.
+    pub(super) fn waits(&self) {
+        self.waiting.fetch_add(1, Relaxed);
+    }
+
+    /// It waits no longer.
+    pub(super) fn goes_on(&self) {
+        self.waiting.fetch_sub(1, Relaxed);
+    }
+
     pub(super) fn second(&self) {
         self.second.fetch_add(1, Relaxed);
     }
@@ -162,6 +173,14 @@ impl StatsTable {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|id, _| wanted(*id));
+    }
+
+    /// Requests for an exchange that wait to be tried again.
+    pub(super) fn waiting(&self, exchange: ExchangeId) -> u64 {
+        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        table
+            .get(&exchange)
+            .map_or(0, |figures| figures.waiting.load(Relaxed))
     }
 
     /// Figures of one exchange that agree with each other: what begins or ends while they are read is waited for.

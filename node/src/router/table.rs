@@ -115,6 +115,7 @@ impl OpenTable {
 
     pub(super) fn insert(&self, id: MessageId, open: Open, due: Instant) {
         if matches!(open.stage, Stage::Waiting { .. }) {
+            open.stats.waits();
             self.waiting.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(talking) = &open.request.talk {
@@ -133,6 +134,7 @@ impl OpenTable {
 
     fn removed(&self, open: Open) -> Open {
         if matches!(open.stage, Stage::Waiting { .. }) {
+            open.stats.goes_on();
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
         open

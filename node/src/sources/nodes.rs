@@ -83,6 +83,8 @@ impl NodeSources {
             dropped: tally.dropped(),
             os_pid: u64::from(std::process::id()),
             refusals: refusals(&tally.client_faults),
+            decisions_explained: tally.explained.load(Relaxed),
+            detail_watchers: tally.detail_watchers.load(Relaxed),
         }
     }
 }

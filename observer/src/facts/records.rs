@@ -58,6 +58,10 @@ pub struct NodeFact {
     pub timer_late_ms: u64,
     /// Version of the program.
     pub version: String,
+    /// Routing decisions explained since the start, for whoever watches an exchange in detail.
+    pub decisions_explained: u64,
+    /// Exchanges and processes that are watched in detail there.
+    pub detail_watchers: u64,
     /// Operating system's process id.
     pub os_pid: Option<u64>,
     /// Listens beyond loopback without mutual TLS.

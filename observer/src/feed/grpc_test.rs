@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::super::Link;
+use super::super::{Detailed, Entity, Link};
 use super::*;
 
 /// A node that tells its name and its members, and leaves a gap in its second frame.
@@ -19,6 +19,8 @@ struct Fake {
     members: Vec<v1::Member>,
     asked: mpsc::Sender<v1::Interest>,
     frames: Mutex<Option<mpsc::Receiver<v1::Frame>>>,
+    /// What is watched in detail.
+    watched: mpsc::Sender<String>,
 }
 
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -27,6 +29,36 @@ type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl Introspection for Fake {
     type WatchStream = Out<v1::Frame>;
     type EventsStream = Out<v1::EventBatch>;
+    type DetailStream = Out<v1::DetailFrame>;
+
+    /// Exchanges are shown once and stay; no process is known.
+    async fn detail(
+        &self,
+        asked: Request<v1::DetailRequest>,
+    ) -> Result<Response<Self::DetailStream>, Status> {
+        use v1::detail_request::Entity as Asked;
+        let name = match asked.into_inner().entity {
+            Some(Asked::Exchange(name)) => name,
+            Some(Asked::Process(pid)) => {
+                return Err(Status::not_found(format!("there is no process '{pid}'")));
+            }
+            None => return Err(Status::invalid_argument("nothing is asked for")),
+        };
+        self.watched.try_send(name.clone()).expect("the test reads it");
+        let detail = v1::ExchangeDetail {
+            name,
+            decided: 7,
+            ..Default::default()
+        };
+        let frame = v1::DetailFrame {
+            seq: 1,
+            body: Some(v1::detail_frame::Body::Exchange(detail)),
+            ..Default::default()
+        };
+        Ok(Response::new(
+            stream::iter([Ok(frame)]).chain(stream::pending()).boxed(),
+        ))
+    }
 
     async fn hello(&self, _: Request<v1::HelloRequest>) -> Result<Response<v1::HelloResponse>, Status> {
         let members = self.members.clone();
@@ -76,6 +108,7 @@ impl Introspection for Fake {
 struct Running {
     asked: mpsc::Receiver<v1::Interest>,
     frames: mpsc::Sender<v1::Frame>,
+    watched: mpsc::Receiver<String>,
 }
 
 async fn bind() -> (TcpListener, SocketAddr) {
@@ -87,7 +120,9 @@ async fn bind() -> (TcpListener, SocketAddr) {
 fn serve(listener: TcpListener, name: &'static str, members: Vec<v1::Member>) -> Running {
     let (asked, asks) = mpsc::channel(8);
     let (frames, out) = mpsc::channel(8);
+    let (watched, watches) = mpsc::channel(8);
     let fake = Fake {
+        watched,
         name,
         members,
         asked,
@@ -95,7 +130,11 @@ fn serve(listener: TcpListener, name: &'static str, members: Vec<v1::Member>) ->
     };
     let server = tonic::transport::Server::builder().add_service(IntrospectionServer::new(fake));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    Running { asked: asks, frames }
+    Running {
+        asked: asks,
+        frames,
+        watched: watches,
+    }
 }
 
 fn frame(interest: u32, seq: u64, name: &str) -> v1::Frame {
@@ -181,10 +220,53 @@ async fn one_address_finds_all_and_a_gap_is_healed_by_asking_again() {
         processes: true,
         sort: "mailbox".to_owned(),
         filter: "mailbox > 10".to_owned(),
+        detail: None,
     });
     let more = fake_a.asked.recv().await.expect("a is asked for processes");
     assert!(more.kinds.contains(&v1::RowKind::Process.into()) && more.sort == "mailbox");
     assert_eq!(more.process_filter, "mailbox > 10");
+}
+
+/// C3.
+#[tokio::test]
+async fn what_a_page_is_about_is_watched_in_detail_by_whoever_knows_it() {
+    let (on_a, a) = bind().await;
+    let mut fake = serve(on_a, "a", vec![]);
+    let mut feed = GrpcFeed::start(vec![a.to_string()]);
+    let first = fake.asked.recv().await.expect("a is asked");
+    fake.frames
+        .send(frame(first.id, 1, "a"))
+        .await
+        .expect("a is watched");
+    let watching = |entity| Wants {
+        detail: Some(entity),
+        ..Wants::default()
+    };
+    let orders = Entity::Exchange("orders".to_owned());
+    feed.want(watching(orders.clone()));
+    assert_eq!(fake.watched.recv().await.as_deref(), Some("orders"));
+    let shown = until(&mut feed, |u| matches!(u, Update::Detail { .. })).await;
+    assert!(
+        matches!(&shown, Update::Detail { node, of, what: Detailed::Exchange(d) }
+            if node == "a" && *of == orders && d.decided == 7),
+        "{shown:?}"
+    );
+    let process = |node: &str| Entity::Process {
+        node: node.to_owned(),
+        pid: format!("<{node}.9>"),
+    };
+    feed.want(watching(process("b")));
+    feed.want(watching(process("a")));
+    let none = until(&mut feed, |u| matches!(u, Update::Detail { .. })).await;
+    let words = "there is no process '<a.9>'".to_owned();
+    assert_eq!(
+        none,
+        Update::Detail {
+            node: "a".to_owned(),
+            of: process("a"),
+            what: Detailed::Nothing(words)
+        }
+    );
 }
 
 #[tokio::test]

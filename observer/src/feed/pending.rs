@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use squall_proto::v1;
 use tokio::sync::Notify;
 
-use super::{Link, RowsUpdate, Update, key_of};
+use super::{Detailed, Entity, Link, RowsUpdate, Update, key_of};
 use crate::limits::{EVENTS_PENDING_MAX, NODES_MAX};
 
 /// Puts updates in. Never waits.
@@ -44,6 +44,7 @@ struct PendingNode {
     link: Option<Link>,
     rows: Option<PendingRows>,
     refused: Option<String>,
+    detail: Option<(Entity, Detailed)>,
     events: Vec<(u64, v1::Event)>,
     lost: u64,
     events_heard: bool,
@@ -90,6 +91,7 @@ impl Pending {
             Update::Connection { node, .. }
             | Update::Hello { node, .. }
             | Update::Events { node, .. }
+            | Update::Detail { node, .. }
             | Update::Refused { node, .. } => node.clone(),
             Update::Rows(rows) => rows.node.clone(),
         };
@@ -113,6 +115,7 @@ impl PendingNode {
             Update::Connection { state, .. } => self.link = Some(state),
             Update::Hello { hello, .. } => self.hello = Some(hello),
             Update::Refused { reason, .. } => self.refused = Some(reason),
+            Update::Detail { of, what, .. } => self.detail = Some((of, what)),
             Update::Rows(rows) => {
                 self.link = Some(Link::Live);
                 self.rows(rows);
@@ -188,6 +191,11 @@ impl PendingNode {
                 .take()
                 .map(|reason| Update::Refused { node: node(), reason }),
         );
+        all.extend(self.detail.take().map(|(of, what)| Update::Detail {
+            node: node(),
+            of,
+            what,
+        }));
         self.drain_events(name, all);
         // Last, so that the connection stands as it was left.
         all.extend(

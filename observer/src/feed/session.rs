@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::assemble::{Assembler, Step};
 use super::backoff::Backoff;
+use super::detail::Details;
 use super::grpc::{Found, uri};
 use super::pending::Outbox;
 use super::{Link, Update, Wants};
@@ -177,6 +178,8 @@ async fn watch_node(
         interests,
         members: Vec::new(),
         events_heard: false,
+        details: Details::default(),
+        client,
     };
     let result = open.pump(t, memory, frames, events).await;
     memory.gaps = open.assembler.gaps();
@@ -189,6 +192,8 @@ struct Open {
     interests: mpsc::Sender<v1::Interest>,
     members: Vec<v1::Member>,
     events_heard: bool,
+    details: Details,
+    client: IntrospectionClient<Channel>,
 }
 
 impl Open {
@@ -201,6 +206,7 @@ impl Open {
     ) -> Result<(), Failure> {
         let silence = Duration::from_millis(SILENCE_MS);
         let mut deadline = Instant::now() + silence;
+        self.follow(t);
         loop {
             tokio::select! {
                 frame = timeout_at(deadline, frames.message()) => {
@@ -213,12 +219,19 @@ impl Open {
                     let Some(batch) = batch.map_err(|s| Failure::status(&s))? else { return Ok(()) };
                     self.events(t, memory, batch);
                 }
+                update = self.details.next(&t.node) => t.outbox.put(update),
                 Ok(()) = t.wanted.changed() => {
                     let id = self.assembler.ask();
                     self.ask(t, memory, id)?;
+                    self.follow(t);
                 }
             }
         }
+    }
+
+    fn follow(&mut self, t: &Target) {
+        let wanted = t.wanted.borrow().detail.clone();
+        self.details.follow(&self.client, &t.node, wanted.as_ref());
     }
 
     fn frame(&mut self, t: &mut Target, memory: &mut Memory, frame: v1::Frame) -> Result<(), Failure> {

@@ -4,15 +4,20 @@
 
 mod event;
 mod exchange;
+mod inside;
 mod link;
 mod node;
 mod process;
+mod why;
+
+use ratatui::layout::Rect;
 
 use super::Source;
+use crate::cluster::Cluster;
 use crate::model::{Page, Pane};
 use crate::table::{Motion, RowId};
 use crate::theme::Tone;
-use crate::units::clock;
+use crate::units::{Moment, clock};
 
 /// A piece of text and how it is drawn.
 pub type Piece = (String, Tone);
@@ -122,14 +127,7 @@ impl Sheet {
 
 /// Prepares a page; none when what it is about is not known any more.
 pub fn prepare(source: Source<'_>, page: &mut Page, pane: &mut Pane) -> Option<PageView> {
-    let (title, sheet) = match &page.id {
-        RowId::Node(name) => node::sheet(source, name)?,
-        RowId::Exchange(name) => exchange::sheet(source, name)?,
-        RowId::Process(node, pid) => process::sheet(source, node, pid, pane)?,
-        RowId::Link(from, to) => link::sheet(source, from, to),
-        RowId::Event(key) => event::sheet(source, key)?,
-        RowId::Fault(node, id) => event::fault(source, node, id)?,
-    };
+    let (title, sheet) = whole(source, &page.id, pane)?;
     let height = usize::from(source.body.height.saturating_sub(2)).max(1);
     let last = sheet.lines.len().saturating_sub(height);
     page.first = match std::mem::take(&mut page.motion) {
@@ -149,8 +147,56 @@ pub fn prepare(source: Source<'_>, page: &mut Page, pane: &mut Pane) -> Option<P
     })
 }
 
+/// A whole page as text: its title, and its lines.
+#[must_use]
+pub fn text(cluster: &Cluster, now: Moment, id: &RowId) -> Option<String> {
+    let source = Source {
+        cluster,
+        now,
+        body: Rect::new(0, 0, u16::MAX, u16::MAX),
+        findings: &[],
+    };
+    let (title, sheet) = whole(source, id, &mut Pane::default())?;
+    let line = |line: &Vec<Piece>| {
+        let text: String = line.iter().map(|(text, _)| text.as_str()).collect();
+        text.trim_end().to_owned()
+    };
+    let lines: Vec<String> = sheet.lines.iter().map(line).collect();
+    Some(format!("{title}\n\n{}\n", lines.join("\n")))
+}
+
+fn whole(source: Source<'_>, id: &RowId, pane: &mut Pane) -> Option<(String, Sheet)> {
+    Some(match id {
+        RowId::Node(name) => node::sheet(source, name)?,
+        RowId::Exchange(name) => exchange::sheet(source, name)?,
+        RowId::Process(node, pid) => process::sheet(source, node, pid, pane)?,
+        RowId::Link(from, to) => link::sheet(source, from, to),
+        RowId::Event(key) => event::sheet(source, key)?,
+        RowId::Fault(node, id) => event::fault(source, node, id)?,
+    })
+}
+
 fn plain(label: &'static str, text: impl Into<String>) -> (&'static str, String, Tone) {
     (label, text.into(), Tone::Plain)
+}
+
+/// Nothing has come yet: who is asked.
+fn asking(sheet: &mut Sheet, source: Source<'_>, node: Option<&str>) {
+    if source.cluster.details.past {
+        let why = "not kept of the past: nodes show it only while somebody watches";
+        return sheet.say(why, Tone::Dim);
+    }
+    let all = || {
+        source
+            .cluster
+            .nodes
+            .keys()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let whom = node.map_or_else(all, str::to_owned);
+    sheet.say(format!("asking {whom} …"), Tone::Dim);
 }
 
 fn or_dash(text: Option<String>) -> String {

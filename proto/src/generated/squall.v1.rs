@@ -264,6 +264,12 @@ pub struct NodeRow {
     /// What this node refused to clients because it broke a rule, since the start; reasons that never occurred are left out.
     #[prost(message, repeated, tag = "24")]
     pub refusals: ::prost::alloc::vec::Vec<Refusals>,
+    /// Routing decisions explained since the start, for whoever watches an exchange in detail; stands still while nobody does.
+    #[prost(uint64, tag = "25")]
+    pub decisions_explained: u64,
+    /// Detail streams that are open now.
+    #[prost(uint64, tag = "26")]
+    pub detail_watchers: u64,
 }
 /// How often a node refused something for one reason.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -552,6 +558,322 @@ pub struct Event {
     /// Microseconds since the Unix epoch: `unix_ms`, finer.
     #[prost(uint64, tag = "8")]
     pub unix_us: u64,
+}
+/// Which entity to show in detail.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DetailRequest {
+    /// The entity; one is needed.
+    #[prost(oneof = "detail_request::Entity", tags = "1, 2")]
+    pub entity: ::core::option::Option<detail_request::Entity>,
+}
+/// Nested message and enum types in `DetailRequest`.
+pub mod detail_request {
+    /// The entity; one is needed.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Entity {
+        /// An exchange, by its name.
+        #[prost(string, tag = "1")]
+        Exchange(::prost::alloc::string::String),
+        /// A process of this node, by its pid, for example "\<a.17>".
+        #[prost(string, tag = "2")]
+        Process(::prost::alloc::string::String),
+    }
+}
+/// One frame of a Detail stream: the whole picture, newest values.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DetailFrame {
+    /// Counts the frames of this stream from 1.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// Milliseconds since the Unix epoch at which the node took these values.
+    #[prost(uint64, tag = "2")]
+    pub taken_unix_ms: u64,
+    /// What this stream has cost.
+    #[prost(message, optional, tag = "6")]
+    pub cost: ::core::option::Option<Cost>,
+    /// What the frame carries.
+    #[prost(oneof = "detail_frame::Body", tags = "3, 4, 5")]
+    pub body: ::core::option::Option<detail_frame::Body>,
+}
+/// Nested message and enum types in `DetailFrame`.
+pub mod detail_frame {
+    /// What the frame carries.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Body {
+        /// An exchange.
+        #[prost(message, tag = "3")]
+        Exchange(super::ExchangeDetail),
+        /// A process.
+        #[prost(message, tag = "4")]
+        Process(super::ProcessDetail),
+        /// The entity is no more; the stream ends.
+        #[prost(message, tag = "5")]
+        Ended(super::EntityEnded),
+    }
+}
+/// The end of an entity.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EntityEnded {
+    /// What happened, in words.
+    #[prost(string, tag = "1")]
+    pub why: ::prost::alloc::string::String,
+}
+/// An exchange as one node knows it. Fields from `state_age_ms` on are known to its owner alone.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExchangeDetail {
+    /// Name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Message pattern, for example "request-response".
+    #[prost(string, tag = "2")]
+    pub pattern: ::prost::alloc::string::String,
+    /// Strategy; empty where the pattern has none.
+    #[prost(string, tag = "3")]
+    pub strategy: ::prost::alloc::string::String,
+    /// Owning node, as this node's registry has it; empty while there is none.
+    #[prost(string, tag = "4")]
+    pub owner: ::prost::alloc::string::String,
+    /// True when the reporting node is the owner.
+    #[prost(bool, tag = "5")]
+    pub owned_here: bool,
+    /// Epoch of the ownership.
+    #[prost(uint64, tag = "6")]
+    pub epoch: u64,
+    /// Requests that entered the cluster at this node and wait to be tried again: no leader, owner just started, and the like.
+    #[prost(uint64, tag = "7")]
+    pub held: u64,
+    /// What is not shown and why, in words; empty when all is.
+    #[prost(string, tag = "8")]
+    pub note: ::prost::alloc::string::String,
+    /// Age of what follows in milliseconds.
+    #[prost(uint64, tag = "9")]
+    pub state_age_ms: u64,
+    /// Handlers in the order in which they attached.
+    #[prost(message, repeated, tag = "10")]
+    pub handlers: ::prost::alloc::vec::Vec<DetailHandler>,
+    /// Handlers beyond the bound of a frame.
+    #[prost(uint64, tag = "11")]
+    pub handlers_left_out: u64,
+    /// Groups by service tag, the one of all handlers first.
+    #[prost(message, repeated, tag = "12")]
+    pub groups: ::prost::alloc::vec::Vec<DetailGroup>,
+    /// Who leads; absent where the strategy has no leader.
+    #[prost(message, optional, tag = "13")]
+    pub leader: ::core::option::Option<DetailLeader>,
+    /// Signatures bound to handlers.
+    #[prost(uint64, tag = "14")]
+    pub bindings: u64,
+    /// The first of them, by signature.
+    #[prost(message, repeated, tag = "15")]
+    pub bindings_sample: ::prost::alloc::vec::Vec<DetailBinding>,
+    /// Nodes that have not told the owner yet which handlers they have.
+    #[prost(string, repeated, tag = "16")]
+    pub awaited: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Milliseconds that handlers have yet to attach again after a failover.
+    #[prost(uint64, tag = "17")]
+    pub settling_ms: u64,
+    /// Node it moves to; empty while it does not move.
+    #[prost(string, tag = "18")]
+    pub moving_to: ::prost::alloc::string::String,
+    /// Requests decided since somebody watches.
+    #[prost(uint64, tag = "19")]
+    pub decided: u64,
+    /// The latest decisions that were sampled, the newest first.
+    #[prost(message, repeated, tag = "20")]
+    pub decisions: ::prost::alloc::vec::Vec<RoutingDecision>,
+}
+/// A handler of an exchange.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DetailHandler {
+    /// Pid.
+    #[prost(string, tag = "1")]
+    pub pid: ::prost::alloc::string::String,
+    /// Service tag; empty for none.
+    #[prost(string, tag = "2")]
+    pub service_tag: ::prost::alloc::string::String,
+    /// Requests given to it since somebody watches.
+    #[prost(uint64, tag = "3")]
+    pub given: u64,
+    /// Signatures bound to it.
+    #[prost(uint64, tag = "4")]
+    pub bindings: u64,
+}
+/// A group of handlers, and whose turn it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DetailGroup {
+    /// Service tag; empty for all handlers.
+    #[prost(string, tag = "1")]
+    pub service_tag: ::prost::alloc::string::String,
+    /// Members.
+    #[prost(uint64, tag = "2")]
+    pub members: u64,
+    /// Place of whose turn it is, from 1.
+    #[prost(uint64, tag = "3")]
+    pub place: u64,
+    /// Pid of whose turn it is.
+    #[prost(string, tag = "4")]
+    pub next: ::prost::alloc::string::String,
+}
+/// Who leads among the handlers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DetailLeader {
+    /// Pid of the registry's leader; empty while there is none.
+    #[prost(string, tag = "1")]
+    pub leader: ::prost::alloc::string::String,
+    /// Epoch of that leader.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// True when it is attached.
+    #[prost(bool, tag = "3")]
+    pub attached: bool,
+    /// Pid of who was proposed and is not committed yet; empty for nobody.
+    #[prost(string, tag = "4")]
+    pub proposed: ::prost::alloc::string::String,
+    /// Pid of who was granted a lease last; empty for nobody.
+    #[prost(string, tag = "5")]
+    pub granted_to: ::prost::alloc::string::String,
+    /// Milliseconds that this lease, or one granted by an owner before, may still hold.
+    #[prost(uint64, tag = "6")]
+    pub lease_left_ms: u64,
+}
+/// A signature bound to a handler.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DetailBinding {
+    /// Signature, 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub signature: ::prost::alloc::string::String,
+    /// Pid of its handler.
+    #[prost(string, tag = "2")]
+    pub handler: ::prost::alloc::string::String,
+}
+/// How one request was routed, and why.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RoutingDecision {
+    /// Counts the sampled decisions from 1 while somebody watches.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "2")]
+    pub unix_ms: u64,
+    /// Node where the request entered the cluster.
+    #[prost(string, tag = "3")]
+    pub origin: ::prost::alloc::string::String,
+    /// Number of the request at that node.
+    #[prost(uint64, tag = "4")]
+    pub message: u64,
+    /// Trace id, 32 hexadecimal digits; empty without a trace.
+    #[prost(string, tag = "5")]
+    pub trace_id: ::prost::alloc::string::String,
+    /// Key as text; bytes that are none are shown as signs. Empty for none.
+    #[prost(string, tag = "6")]
+    pub key: ::prost::alloc::string::String,
+    /// Wanted group; empty for any.
+    #[prost(string, tag = "7")]
+    pub service_tag: ::prost::alloc::string::String,
+    /// What decided, in words: whose turn, which binding, which leader and epoch.
+    #[prost(string, tag = "8")]
+    pub decided_by: ::prost::alloc::string::String,
+    /// Candidates in the order in which they attached.
+    #[prost(message, repeated, tag = "9")]
+    pub candidates: ::prost::alloc::vec::Vec<RoutingCandidate>,
+    /// Candidates beyond the bound; none of them was picked, unless all were.
+    #[prost(uint64, tag = "10")]
+    pub candidates_left_out: u64,
+    /// What became of it, in words, for example "given to \<a.17>".
+    #[prost(string, tag = "11")]
+    pub outcome: ::prost::alloc::string::String,
+    /// True when it was given to a handler.
+    #[prost(bool, tag = "12")]
+    pub delivered: bool,
+}
+/// A candidate for a request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoutingCandidate {
+    /// Pid.
+    #[prost(string, tag = "1")]
+    pub pid: ::prost::alloc::string::String,
+    /// True when it got the request.
+    #[prost(bool, tag = "2")]
+    pub picked: bool,
+    /// Why it did not, in words; empty when it did.
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
+}
+/// A process in detail.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProcessDetail {
+    /// Its counters.
+    #[prost(message, optional, tag = "1")]
+    pub row: ::core::option::Option<ProcessRow>,
+    /// What it is attached to, in words.
+    #[prost(string, repeated, tag = "2")]
+    pub attached_to: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The first messages in its mailbox that came while somebody watches, without their bodies.
+    #[prost(message, repeated, tag = "3")]
+    pub head: ::prost::alloc::vec::Vec<MailEnvelope>,
+    /// Messages in front of them, which came before anybody watched.
+    #[prost(uint64, tag = "4")]
+    pub head_unseen: u64,
+    /// Why the head of its mailbox is not shown, in words; empty when it is.
+    #[prost(string, tag = "5")]
+    pub head_note: ::prost::alloc::string::String,
+    /// Time that messages waited in the mailbox, since somebody watches.
+    #[prost(message, optional, tag = "6")]
+    pub wait: ::core::option::Option<LatencyHistogram>,
+    /// Time that turns of work took, since somebody watches.
+    #[prost(message, optional, tag = "7")]
+    pub work: ::core::option::Option<LatencyHistogram>,
+}
+/// A message without its body.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailEnvelope {
+    /// Kind, for example "request" or "system".
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Exchange it is about; empty for none.
+    #[prost(string, tag = "2")]
+    pub exchange: ::prost::alloc::string::String,
+    /// Key as text; empty for none.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+    /// Size of the body in bytes.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// Microseconds that it has waited.
+    #[prost(uint64, tag = "5")]
+    pub age_us: u64,
+    /// Pid or node it comes from; empty where that is not known.
+    #[prost(string, tag = "6")]
+    pub from: ::prost::alloc::string::String,
+}
+/// Times in log-linear buckets: four in each doubling, so that a figure is off by a quarter at most.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LatencyHistogram {
+    /// Buckets that hold something, by time.
+    #[prost(message, repeated, tag = "1")]
+    pub buckets: ::prost::alloc::vec::Vec<LatencyBucket>,
+    /// Median in microseconds; 0 without any.
+    #[prost(uint64, tag = "2")]
+    pub p50_us: u64,
+    /// 99th percentile in microseconds.
+    #[prost(uint64, tag = "3")]
+    pub p99_us: u64,
+    /// All times counted.
+    #[prost(uint64, tag = "4")]
+    pub count: u64,
+}
+/// Times from one bound to another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LatencyBucket {
+    /// From that many microseconds on.
+    #[prost(uint64, tag = "1")]
+    pub from_us: u64,
+    /// Below that many.
+    #[prost(uint64, tag = "2")]
+    pub below_us: u64,
+    /// How many.
+    #[prost(uint64, tag = "3")]
+    pub count: u64,
 }
 /// Kinds of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1001,6 +1323,32 @@ pub mod introspection_client {
                 .insert(GrpcMethod::new("squall.v1.Introspection", "Events"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Streams one exchange or process in detail, at most twice a second. What costs something (decisions explained, latencies) is
+        /// kept only while such a stream is open. When the entity ends, the last frame says so and the stream ends with NOT_FOUND.
+        pub async fn detail(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DetailRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::DetailFrame>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Introspection/Detail",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Introspection", "Detail"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1044,6 +1392,18 @@ pub mod introspection_server {
             &self,
             request: tonic::Request<super::EventsRequest>,
         ) -> std::result::Result<tonic::Response<Self::EventsStream>, tonic::Status>;
+        /// Server streaming response type for the Detail method.
+        type DetailStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::DetailFrame, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Streams one exchange or process in detail, at most twice a second. What costs something (decisions explained, latencies) is
+        /// kept only while such a stream is open. When the entity ends, the last frame says so and the stream ends with NOT_FOUND.
+        async fn detail(
+            &self,
+            request: tonic::Request<super::DetailRequest>,
+        ) -> std::result::Result<tonic::Response<Self::DetailStream>, tonic::Status>;
     }
     /// Read-only view of one node, live.
     #[derive(Debug)]
@@ -1242,6 +1602,52 @@ pub mod introspection_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = EventsSvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Introspection/Detail" => {
+                    #[allow(non_camel_case_types)]
+                    struct DetailSvc<T: Introspection>(pub Arc<T>);
+                    impl<
+                        T: Introspection,
+                    > tonic::server::ServerStreamingService<super::DetailRequest>
+                    for DetailSvc<T> {
+                        type Response = super::DetailFrame;
+                        type ResponseStream = T::DetailStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DetailRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Introspection>::detail(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DetailSvc(inner);
                         let codec = crate::codec::Bounded::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

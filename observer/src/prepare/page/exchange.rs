@@ -16,6 +16,7 @@ pub(super) fn sheet(source: Source<'_>, name: &str) -> Option<(String, Sheet)> {
     let mut sheet = Sheet::default();
     itself(&mut sheet, e);
     opinions(&mut sheet, source, name);
+    super::why::section(&mut sheet, source, name, e.owner.as_deref());
     attached(&mut sheet, source, name);
     sheet.events(source, EVENTS, |_, event| event.subject == name);
     Some((format!("Exchange {name}"), sheet))

@@ -61,6 +61,7 @@ pub(super) fn sheet(source: Source<'_>, node: &str, pid: &str, pane: &mut Pane) 
         plain("empty in", drained(&p)),
         plain("each takes", each(&process.row)),
     ]);
+    super::inside::section(&mut sheet, source, node, pid);
     let name = p.name.clone();
     sheet.events(source, EVENTS, |_, event| {
         event.text.contains(pid) || event.subject == name
