@@ -6,7 +6,7 @@ use squall_proto::v1::row::Row;
 
 use super::*;
 use crate::console::{ConsoleError, Order, Radius};
-use crate::feed::{RowsUpdate, Update};
+use crate::feed::{Entity, RowsUpdate, Update};
 use crate::table::RowId;
 use crate::units::Moment;
 
@@ -530,4 +530,34 @@ fn w_shows_totals_in_place_of_rates() {
     assert_eq!(title(&m), "in");
     keys(&mut m, "w");
     assert_eq!(title(&m), "in/s");
+}
+
+/// C3: nodes keep what a page shows in detail only while it is open.
+#[test]
+fn an_open_page_asks_for_its_details_and_a_closed_one_does_not() {
+    let mut m = model(false);
+    let page = |id| {
+        Some(crate::model::Page {
+            id,
+            first: 0,
+            motion: crate::table::Motion::Stay,
+        })
+    };
+    assert_eq!(m.wants().detail, None);
+    m.page = page(RowId::Exchange("orders".to_owned()));
+    assert_eq!(m.wants().detail, Some(Entity::Exchange("orders".to_owned())));
+    m.page = page(RowId::Process("a".to_owned(), "<a.9>".to_owned()));
+    let process = Entity::Process {
+        node: "a".to_owned(),
+        pid: "<a.9>".to_owned(),
+    };
+    assert_eq!(m.wants().detail, Some(process));
+    m.page = page(RowId::Node("a".to_owned()));
+    assert_eq!(m.wants().detail, None);
+    m.page = page(RowId::Exchange("orders".to_owned()));
+    let cmds = press(&mut m, KeyCode::Esc);
+    assert!(
+        matches!(&cmds[..], [Cmd::Want(wants)] if wants.detail.is_none()),
+        "{cmds:?}"
+    );
 }
