@@ -28,6 +28,12 @@ pub enum Error {
     /// The size is too small for a picture.
     #[error("a picture of {0}x{1} is too small: at least {min}x{height} is needed", min = crate::limits::WIDTH_MIN, height = crate::limits::HEIGHT_MIN)]
     TooSmall(u16, u16),
+    /// There is nowhere to get traces from.
+    #[error("there is no source of traces: give --jaeger URL or --otlp-listen")]
+    NoTraceSource,
+    /// The sources of traces have brought nothing, and say why.
+    #[error("no traces: {0}")]
+    NoTraces(String),
     /// The terminal or the output failed.
     #[error("{0}")]
     Io(#[from] io::Error),

@@ -2,6 +2,7 @@
 //! stands in `docs/headless.md`.
 
 mod detail;
+pub mod traces;
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Write};
@@ -119,6 +120,8 @@ pub fn to_json(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) ->
         Screen::Processes => ("processes", records(facts::processes(cluster, now))?),
         Screen::Registry => ("registry", records(facts::registry(cluster, now))?),
         Screen::Chaos => ("faults", records(facts::faults(cluster, now))?),
+        // They are no part of the cluster: `traces` has them.
+        Screen::Traces => ("traces", Vec::new()),
         Screen::Timeline => ("events", records(facts::events(cluster).map(|(_, e)| e))?),
     };
     let rows = if filter.is_all() {
@@ -170,6 +173,7 @@ fn wanted(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Hash
         (RowId::Event(key), _) => {
             vec![key.node.clone(), key.incarnation.to_string(), key.seq.to_string()]
         }
+        (RowId::Trace(trace) | RowId::Span(trace, _), _) => vec![trace.to_string()],
     };
     table.lines.iter().map(of).collect()
 }
@@ -183,6 +187,7 @@ fn identity(view: Screen, row: &Value) -> Vec<String> {
         Screen::Registry => &["kind", "name", "pid"],
         Screen::Timeline => &["node", "incarnation", "seq"],
         Screen::Chaos => &["node", "id"],
+        Screen::Traces => &["trace_id"],
     };
     let text = |field: &&str| match &row[field] {
         Value::String(text) => text.clone(),
@@ -199,14 +204,18 @@ pub fn to_text(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) ->
         filter: filter.clone(),
         ..Pane::default()
     };
-    let table = whole_table(cluster, now, view, &mut pane);
-    let widths: Vec<usize> = (0..table.columns.len()).map(|i| widest(&table, i)).collect();
+    written(&whole_table(cluster, now, view, &mut pane))
+}
+
+/// A table as text.
+fn written(table: &Table) -> String {
+    let widths: Vec<usize> = (0..table.columns.len()).map(|i| widest(table, i)).collect();
     let mut text = String::new();
     let titles: Vec<&str> = table.columns.iter().map(|c| c.title).collect();
-    line(&mut text, &table, &widths, &titles);
+    line(&mut text, table, &widths, &titles);
     for row in &table.lines {
         let cells: Vec<&str> = row.cells.iter().map(|c| c.text.as_str()).collect();
-        line(&mut text, &table, &widths, &cells);
+        line(&mut text, table, &widths, &cells);
     }
     text
 }

@@ -22,6 +22,7 @@ use crate::limits::LOOP_QUEUE;
 use crate::model::{Cmd, Message, Model};
 use crate::save;
 use crate::theme::Theme;
+use crate::traces::{Sources, Span, TraceFeed};
 use crate::update::update;
 use crate::view::view;
 
@@ -36,6 +37,8 @@ pub struct Options {
     pub console: Option<Arc<dyn Console>>,
     /// A line of the caller's own above the keys; changes are drawn.
     pub status: Option<watch::Receiver<String>>,
+    /// Where traces come from.
+    pub traces: Sources,
 }
 
 /// Why the observer ended.
@@ -95,6 +98,7 @@ struct Loop<F> {
     model: Model,
     console: Option<Arc<dyn Console>>,
     status: Option<watch::Receiver<String>>,
+    traces: TraceFeed,
     answers: mpsc::Receiver<Message>,
     answer: mpsc::Sender<Message>,
     next_frame: Instant,
@@ -108,6 +112,7 @@ enum Woken {
     Answer(Message),
     Status(String),
     Fed(Vec<Update>),
+    Traced(Vec<Span>),
     Time,
 }
 
@@ -134,6 +139,7 @@ impl<F: Feed> Loop<F> {
             model,
             console: options.console,
             status: options.status,
+            traces: options.traces.feed(),
             answers,
             answer,
             next_frame: now,
@@ -154,6 +160,10 @@ impl<F: Feed> Loop<F> {
                 Woken::Fed(updates) => {
                     self.fed = true;
                     Some(Message::Fed(updates))
+                }
+                Woken::Traced(spans) => {
+                    self.fed = true;
+                    Some(Message::Traced(spans))
                 }
                 Woken::Time => None,
             };
@@ -188,6 +198,7 @@ impl<F: Feed> Loop<F> {
             line = status => Woken::Status(line),
             () = sleep_until(wake) => Woken::Time,
             Some(updates) = self.feed.next() => Woken::Fed(updates),
+            Some(spans) = self.traces.next() => Woken::Traced(spans),
         }
     }
 
@@ -218,6 +229,7 @@ impl<F: Feed> Loop<F> {
                     self.model.dirty = true;
                 }
                 Cmd::Save(file) => self.save(file),
+                Cmd::Trace(trace) => self.traces.want(trace),
             }
         }
         false
@@ -261,6 +273,7 @@ impl<F: Feed> Loop<F> {
     fn paint(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         if now >= self.next_tick || (self.fed && now >= self.next_frame) {
+            self.step(Message::Sourced(self.traces.status()));
             self.step(Message::Tick(self.clock.now()));
             self.next_tick = now + TICK;
             self.fed = false;

@@ -94,6 +94,8 @@ fn digits_and_tab_open_views_and_only_processes_ask_for_processes() {
     assert!(matches!(&press(&mut m, KeyCode::Tab)[..], [Cmd::Want(w)] if !w.processes));
     assert_eq!(m.screen, Screen::Timeline);
     assert!(press(&mut m, KeyCode::Tab).is_empty());
+    assert_eq!(m.screen, Screen::Traces);
+    assert!(press(&mut m, KeyCode::Tab).is_empty());
     assert_eq!(m.screen, Screen::Chaos);
     assert!(press(&mut m, KeyCode::Tab).is_empty());
     assert_eq!(m.screen, Screen::Overview);
