@@ -257,6 +257,19 @@ async fn a_taken_port_and_a_wrong_url_are_said() {
         assert!(wrong.contains("is no address"), "{wrong}");
     }
     assert!(sources.listen(loopback(), Some("https://h:1")).is_err());
+    drop(sources);
+    // A port that was free a moment ago.
+    let free = std::net::TcpListener::bind(loopback())
+        .expect("a port")
+        .local_addr()
+        .expect("bound");
+    for itself in [format!("http://{free}"), format!("localhost:{}", free.port())] {
+        let refused = Sources::default()
+            .listen(free, Some(&itself))
+            .expect_err("a circle")
+            .to_string();
+        assert!(refused.contains("round for ever"), "{refused}");
+    }
 }
 
 /// A Jaeger with canned answers by the beginning of the path; the longest that fits. It notes what it is asked.
@@ -324,7 +337,22 @@ async fn printed(url: &str) -> Result<Value, Error> {
     Ok(serde_json::from_slice(&out).expect("JSON"))
 }
 
+/// Every field of the records stands in the page on the schema.
+fn assert_is_documented(printed: &Value) {
+    let page = include_str!("../../docs/headless.md");
+    let trace = &printed["traces"][0];
+    for record in [trace, &trace["spans"][0]] {
+        for field in record.as_object().expect("a record").keys() {
+            assert!(
+                page.contains(&format!("`{field}`")),
+                "{field} is not in docs/headless.md"
+            );
+        }
+    }
+}
+
 fn assert_is_the_trace(printed: &Value) {
+    assert_is_documented(printed);
     let trace = &printed["traces"][0];
     assert_eq!(printed["version"], 1);
     assert_eq!(trace["trace_id"], "000000000000000000000000000000a0");

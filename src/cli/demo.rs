@@ -88,8 +88,13 @@ fn traces(collector: Option<String>) -> Result<(Sources, Option<String>)> {
     let known: SocketAddr = observe::OTLP_LISTEN.parse().expect("the default is an address");
     let any = SocketAddr::new(known.ip(), 0);
     let mut listen = |at| traces.listen(at, collector.as_deref());
-    // The usual port may be a collector's, which need not know of the demo.
-    match listen(known).or_else(|_| listen(any)) {
+    // The usual port may be a collector's: one that is named stays free for it, and others need not know of the demo.
+    let listening = if collector.is_some() {
+        listen(any)
+    } else {
+        listen(known).or_else(|_| listen(any))
+    };
+    match listening {
         Ok(at) => Ok((traces, Some(format!("http://{at}")))),
         Err(error @ SourceError::Url { .. }) => Err(Usage(error.to_string()).into()),
         Err(error) => {

@@ -4,6 +4,7 @@
 //! What does not live here: taking exports (`receiver`).
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -46,6 +47,20 @@ impl Target {
             url: url.to_owned(),
             endpoint: endpoint.timeout(CALL_TIME_MAX).connect_timeout(CALL_TIME_MAX),
         })
+    }
+}
+
+impl Target {
+    /// Whether it is the receiver at this address itself: what it takes would go round for ever.
+    pub(super) fn is(&self, at: SocketAddr) -> bool {
+        let uri = self.endpoint.uri();
+        let host = uri.host().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let ip = bare.parse::<IpAddr>().ok();
+        let here = ip.map_or(bare.eq_ignore_ascii_case("localhost"), |ip| {
+            ip == at.ip() || ip.is_loopback() || ip.is_unspecified()
+        });
+        here && uri.port_u16().unwrap_or(80) == at.port()
     }
 }
 

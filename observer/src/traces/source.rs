@@ -164,6 +164,12 @@ impl Sources {
         let target = forward.map(Target::parse).transpose()?;
         let listener = receiver::bind(at)?;
         let at = listener.1;
+        if let Some(target) = target.as_ref().filter(|target| target.is(at)) {
+            return Err(SourceError::Url {
+                url: target.to_string(),
+                why: "that is this receiver itself; what it takes would go round for ever".to_owned(),
+            });
+        }
         let forward = target.map(|target| {
             let tally = self.tally(&format!("to {target}"));
             Forward::start(target, tally, &mut self.feed.tasks)
