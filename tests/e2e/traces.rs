@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::pty::Pty;
 use crate::rig::{Cluster, free_base, owner_in, squall, watch};
 
 /// Three nodes that trace every request to `endpoint`.
@@ -88,4 +89,27 @@ fn nodes_send_their_traces_to_the_observer_and_a_request_over_three_is_one() {
         waited <= root && waited + 10 > root,
         "the path is as long as the root: {shown}"
     );
+}
+
+#[test]
+fn the_demo_shows_the_traces_of_its_own_load_and_leads_to_their_exchanges() {
+    let base = free_base(30).to_string();
+    let tmp = tempfile::tempdir().expect("a temporary directory");
+    let arguments = ["demo", "--profile", "slow", "--base-port", &base];
+    let mut demo = Pty::start(&arguments, tmp.path(), (120, 40));
+    demo.wait("three nodes", |screen| screen.0.contains("3/3 up").then_some(()));
+    demo.press("8");
+    demo.wait("a trace of a request", |screen| {
+        let mut lines = screen.0.lines();
+        let selected = lines.any(|line| line.starts_with("│▶") && line.contains(" request "));
+        (selected && screen.0.contains("OTLP 127.0.0.1:")).then_some(())
+    });
+    demo.press("\r");
+    demo.sees(&["◆ ▾ request ", "messaging.destination.name"]);
+    demo.press("o");
+    demo.sees(&["─ Exchanges ─"]);
+    demo.press("T");
+    demo.sees(&["─ Traces ", "exchange = "]);
+    demo.press("q");
+    assert_eq!(demo.left().code, 0);
 }
