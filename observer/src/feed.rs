@@ -34,6 +34,8 @@ pub struct Wants {
     pub filter: String,
     /// What is shown in detail: nodes keep what that takes only while somebody watches.
     pub detail: Option<Entity>,
+    /// Processes of one node at most; 0 for as many as the node sends by itself.
+    pub limit: u32,
 }
 
 impl Wants {
@@ -50,6 +52,7 @@ impl Wants {
             kinds: kinds.into_iter().map(i32::from).collect(),
             sort: self.sort.clone(),
             process_filter: self.filter.clone(),
+            limit: self.limit,
             ..Default::default()
         }
     }

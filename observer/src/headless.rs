@@ -133,6 +133,12 @@ pub fn to_json(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) ->
     object.insert("version".to_owned(), json!(SCHEMA));
     object.insert("taken_unix_ms".to_owned(), json!(now.0));
     object.insert(name.to_owned(), Value::Array(rows));
+    if view == Screen::Timeline {
+        object.insert(
+            "failovers".to_owned(),
+            Value::Array(records(facts::failovers(cluster))?),
+        );
+    }
     Ok(Value::Object(object))
 }
 

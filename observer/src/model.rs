@@ -137,6 +137,9 @@ pub enum Overlay {
     },
 }
 
+/// Processes of a node that are looked at where the view does not show them.
+const FULLEST: u32 = 20;
+
 /// The page of one row, over its view.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
@@ -271,32 +274,28 @@ impl Model {
                 processes: true,
                 sort: "mailbox".to_owned(),
                 filter,
+                limit: 0,
                 detail: self.watched(),
             };
         }
-        let processes = self.screen == Screen::Processes;
-        if self.screen == Screen::Registry {
-            return Wants {
-                processes: true,
-                sort: "age".to_owned(),
-                filter: crate::prepare::registry::PROCESSES.to_owned(),
-                detail: None,
-            };
-        }
-        let sort = if processes {
-            crate::prepare::process_sort_word(self)
-        } else {
-            ""
+        let (sort, filter, limit) = match self.screen {
+            Screen::Processes => {
+                let sort = crate::prepare::process_sort_word(self);
+                (
+                    sort,
+                    self.panes[Screen::Processes as usize].filter_sent.as_str(),
+                    0,
+                )
+            }
+            Screen::Registry => ("age", crate::prepare::registry::PROCESSES, 0),
+            // The fullest mailboxes are looked at in every view: they are what may go wrong.
+            _ => ("mailbox", "", FULLEST),
         };
-        let pane = &self.panes[Screen::Processes as usize];
         Wants {
-            processes,
+            processes: true,
             sort: sort.to_owned(),
-            filter: if processes {
-                pane.filter_sent.clone()
-            } else {
-                String::new()
-            },
+            filter: filter.to_owned(),
+            limit,
             detail: None,
         }
     }

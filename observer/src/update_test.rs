@@ -84,14 +84,17 @@ fn stage(m: &Model) -> Option<&Stage> {
 }
 
 #[test]
-fn digits_and_tab_open_views_and_only_processes_ask_for_processes() {
+fn digits_and_tab_open_views_which_ask_for_the_processes_that_they_show() {
     let mut m = model(false);
     let cmds = keys(&mut m, "5");
-    assert!(matches!(&cmds[..], [Cmd::Want(w)] if w.processes && w.sort == "mailbox"));
+    assert!(matches!(&cmds[..], [Cmd::Want(w)] if w.limit == 0 && w.sort == "mailbox"));
     let cmds = press(&mut m, KeyCode::Tab);
     assert!(matches!(&cmds[..], [Cmd::Want(w)] if w.processes && w.filter.contains("session")));
     assert_eq!(m.screen, Screen::Registry);
-    assert!(matches!(&press(&mut m, KeyCode::Tab)[..], [Cmd::Want(w)] if !w.processes));
+    // The fullest mailboxes are looked at everywhere.
+    assert!(
+        matches!(&press(&mut m, KeyCode::Tab)[..], [Cmd::Want(w)] if w.limit == 20 && w.sort == "mailbox")
+    );
     assert_eq!(m.screen, Screen::Timeline);
     assert!(press(&mut m, KeyCode::Tab).is_empty());
     assert_eq!(m.screen, Screen::Chaos);

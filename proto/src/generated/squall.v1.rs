@@ -270,6 +270,9 @@ pub struct NodeRow {
     /// Detail streams that are open now.
     #[prost(uint64, tag = "26")]
     pub detail_watchers: u64,
+    /// Microseconds between two heartbeats to a peer; 0 when not told.
+    #[prost(uint64, tag = "27")]
+    pub heartbeat_us: u64,
 }
 /// How often a node refused something for one reason.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
