@@ -7,6 +7,7 @@ pub mod detail;
 pub mod grpc;
 pub mod memory;
 pub mod pending;
+pub mod replay;
 mod session;
 
 pub use detail::{Detailed, Entity};
@@ -21,6 +22,10 @@ pub trait Feed: Send + 'static {
     fn next(&mut self) -> BoxFuture<'_, Option<Vec<Update>>>;
     /// Says what is wanted from now on.
     fn want(&mut self, wants: Wants);
+    /// Nothing comes any more, and why; none for a feed that goes on.
+    fn ended(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What the screen needs.

@@ -35,6 +35,8 @@ pub enum Format {
     Json,
     /// A table.
     Text,
+    /// A line a record, with a line of headings, as RFC 4180 has it.
+    Csv,
 }
 
 /// How it is printed.
@@ -198,6 +200,51 @@ fn identity(view: Screen, row: &Value) -> Vec<String> {
     fields.iter().map(text).collect()
 }
 
+/// The view as CSV: the fields of its records in the order of their names. What is itself a list or a record is JSON.
+///
+/// # Errors
+/// As of [`to_json`].
+pub fn to_csv(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Result<String, Error> {
+    let document = to_json(cluster, now, view, filter)?;
+    let rows = document.as_object().into_iter().flat_map(Map::values);
+    let rows = rows
+        .filter_map(Value::as_array)
+        .next()
+        .cloned()
+        .unwrap_or_default();
+    let fields: Vec<String> = match rows.first() {
+        Some(Value::Object(first)) => first.keys().cloned().collect(),
+        _ => return Ok(String::new()),
+    };
+    let mut out = csv_line(fields.iter().cloned());
+    for row in &rows {
+        let cell = |field: &String| match &row[field] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        out.push_str(&csv_line(fields.iter().map(cell)));
+    }
+    Ok(out)
+}
+
+/// Quoted where it has to be. A cell that a spreadsheet would take for a formula is quoted in its way: names come from outside.
+fn csv_line(cells: impl Iterator<Item = String>) -> String {
+    let quoted = cells.map(|cell| {
+        let formula = cell.starts_with(['=', '+', '@', '\t'])
+            || (cell.starts_with('-') && cell.parse::<f64>().is_err());
+        let cell = if formula { format!("'{cell}") } else { cell };
+        if cell.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", cell.replace('"', "\"\""))
+        } else {
+            cell
+        }
+    });
+    let mut line = quoted.collect::<Vec<_>>().join(",");
+    line.push_str("\r\n");
+    line
+}
+
 /// The view as text: a table with headings.
 #[must_use]
 pub fn to_text(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> String {
@@ -227,12 +274,14 @@ fn print<F: Feed>(
     let (cluster, now) = (&gather.cluster, gather.clock.now());
     let text = match (detail::page(options)?, options.format) {
         (Some(page), Format::Json) => format!("{}\n", detail::to_json(cluster, now, &page)?),
-        (Some(page), Format::Text) => format!(
+        // A page has no columns.
+        (Some(page), Format::Text | Format::Csv) => format!(
             "{}{}\n",
             heading(cluster, now, options.view),
             detail::to_text(cluster, now, &page)?
         ),
         (None, Format::Json) => format!("{}\n", to_json(cluster, now, options.view, filter)?),
+        (None, Format::Csv) => to_csv(cluster, now, options.view, filter)?,
         (None, Format::Text) => format!(
             "{}{}\n",
             heading(cluster, now, options.view),

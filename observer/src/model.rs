@@ -183,6 +183,20 @@ pub struct Frozen {
     pub at: Moment,
 }
 
+/// How a recording is played.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    /// How fast, when it plays.
+    pub speed: f64,
+    /// It stands still.
+    pub paused: bool,
+    /// How it ended, when it has.
+    pub ended: Option<String>,
+}
+
+/// Speeds at which a recording may be played.
+pub const SPEEDS: [f64; 5] = [0.25, 1.0, 4.0, 10.0, 60.0];
+
 /// The whole state.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
@@ -210,6 +224,10 @@ pub struct Model {
     pub console: bool,
     /// The caller's own line.
     pub status: Option<String>,
+    /// How a recording is played; none where the cluster is live.
+    pub replay: Option<Replay>,
+    /// A recording is being written.
+    pub recording: bool,
     /// The keys.
     pub keymap: Arc<Keymap>,
     /// What was seen lately.
@@ -320,6 +338,10 @@ pub enum Message {
     Tick(Moment),
     /// A click, or a turn of the wheel.
     Mouse(MouseEvent),
+    /// Everything that was recorded has been played.
+    ReplayEnded(String),
+    /// The recording cannot be written on.
+    RecordingFailed(String),
     /// A view was saved, or not.
     Saved(Result<String, String>),
     /// A text was given to the terminal, or not.
@@ -353,6 +375,10 @@ pub enum Cmd {
     Fire(Order),
     /// End all faults.
     Halt,
+    /// Play the recording at that speed; 0 stands still.
+    Play(f64),
+    /// Play so many milliseconds of it at once.
+    PlayOn(u64),
     /// Give a text to the terminal's clipboard.
     Copy(String),
     /// Save the view to a file; the name's ending says in which form.

@@ -564,3 +564,30 @@ fn an_open_page_asks_for_its_details_and_a_closed_one_does_not() {
         "{cmds:?}"
     );
 }
+
+#[test]
+fn a_recording_stands_still_plays_on_and_plays_faster() {
+    use crate::model::Replay;
+    let mut m = model(false);
+    assert!(keys(&mut m, "+").is_empty());
+    assert!(matches!(&m.overlay, Overlay::Notice { text, .. } if text.contains("--replay")));
+    keys(&mut m, "\u{1b}");
+    m.replay = Some(Replay {
+        speed: 1.0,
+        paused: false,
+        ended: None,
+    });
+    assert_eq!(keys(&mut m, " "), [Cmd::Play(0.0)]);
+    assert_eq!(keys(&mut m, "."), [Cmd::PlayOn(1_000)]);
+    assert_eq!(keys(&mut m, " "), [Cmd::Play(1.0)]);
+    assert_eq!(keys(&mut m, "+"), [Cmd::Play(4.0)]);
+    assert_eq!(
+        keys(&mut m, "+++"),
+        [Cmd::Play(10.0), Cmd::Play(60.0), Cmd::Play(60.0)]
+    );
+    assert_eq!(keys(&mut m, "-"), [Cmd::Play(10.0)]);
+    assert_eq!(m.prepared.head.replay.as_deref(), Some("▶ REPLAY 10×"));
+    update(&mut m, Message::ReplayEnded("the end".to_owned()));
+    update(&mut m, Message::Tick(Moment(1_300)));
+    assert_eq!(m.prepared.head.replay.as_deref(), Some("■ the end"));
+}

@@ -74,6 +74,8 @@ async fn show(demo: &Demo) -> Result<()> {
         console: Some(Arc::new(demo.console())),
         status: Some(status.subscribe()),
         config: observe::configured(None)?,
+        record: None,
+        replay: None,
     };
     let figures = async {
         demo.figures(&greeting, &status).await;
