@@ -6,8 +6,10 @@ use squall_proto::v1::recorded::What;
 use crate::feed::{Link, RowsUpdate, Update};
 use crate::units::Moment;
 
-pub(super) fn encode(at: Moment, update: &Update) -> v1::Recorded {
+/// None for what is not recorded: what one page shows in detail, and only while it is open.
+pub(super) fn encode(at: Moment, update: &Update) -> Option<v1::Recorded> {
     let what = match update.clone() {
+        Update::Detail { .. } => return None,
         Update::Seed { addr, why } => What::Seed(v1::RecordedSeed {
             addr,
             silent: why.is_some(),
@@ -53,10 +55,10 @@ pub(super) fn encode(at: Moment, update: &Update) -> v1::Recorded {
         }),
         Update::Refused { node, reason } => What::Refused(v1::RecordedRefusal { node, reason }),
     };
-    v1::Recorded {
+    Some(v1::Recorded {
         at_unix_ms: at.0,
         what: Some(what),
-    }
+    })
 }
 
 /// None for what a newer recorder knows and this program does not.

@@ -57,7 +57,10 @@ impl Recorder {
     /// [`RecordingError`] names the file; what was written before can be read.
     pub fn record(&mut self, now: Moment, updates: &[Update]) -> Result<(), RecordingError> {
         for update in updates {
-            let message = coding::encode(now, update).encode_to_vec();
+            let Some(message) = coding::encode(now, update) else {
+                continue;
+            };
+            let message = message.encode_to_vec();
             if self.bytes + message.len() as u64 > FILE_BYTES_MAX {
                 return Err(RecordingError::Full {
                     path: self.path.clone(),
