@@ -50,5 +50,7 @@ mod supervised;
 mod tasks;
 #[path = "e2e/terminal.rs"]
 mod terminal;
+#[path = "e2e/traces.rs"]
+mod traces;
 #[path = "e2e/tracing.rs"]
 mod tracing;

@@ -81,6 +81,30 @@ fn measure(name: &str, strategy: Strategy, mut choose: impl FnMut(&Bytes) -> Cho
     println!("| {name} | {each} |");
 }
 
+/// What it costs to explain a request before it is routed, which is done for some while somebody watches the exchange.
+fn measure_explained(name: &str, strategy: Strategy) {
+    let exchange = exchange(strategy);
+    let key = Bytes::from_static(b"customer-7");
+    let input = |n| ExchangeInput::Request {
+        request: RequestKey {
+            origin: NodeId(9),
+            message: MessageId(n),
+        },
+        epoch: Epoch(1),
+        service_tag: Bytes::new(),
+        key: key.clone(),
+        choice: Choice::None,
+        deadline: FAR,
+        lease_until: FAR,
+    };
+    let begun = processor_time();
+    for n in 0..ROUNDS {
+        black_box(exchange.explain(Instant(n), &input(n)));
+    }
+    let each = (processor_time() - begun).as_nanos() / u128::from(ROUNDS);
+    println!("| {name} | {each} |");
+}
+
 fn scripted(name: &str, strategy: Strategy, source: &str) {
     let script = Script::compile(source).expect("a good script");
     let candidates = (1..=HANDLERS).map(|n| Candidate {
@@ -195,5 +219,6 @@ fn main() {
         Strategy::Fun,
         "let best = 0; for h in handlers { if h.service_tag == \"\" { best = h.place; } } pick(best)",
     );
+    measure_explained("round-robin, explained beforehand", Strategy::RoundRobin);
     measure_worst();
 }

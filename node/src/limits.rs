@@ -72,8 +72,8 @@ pub const CONTROLLER_ASKED_MAX: u64 = 1024;
 pub const SHOW_EVERY: Span = Span::from_ms(500);
 /// Its explained decisions that are kept: some screens full.
 pub const DECISIONS_KEPT_MAX: usize = 64;
-/// Decisions explained in one [`SHOW_EVERY`]: an explanation looks at every handler, some microseconds; so many cost an exchange
-/// less than a thousandth of its time.
+/// Decisions explained in one [`SHOW_EVERY`]: an explanation looks at every handler, for some 20 ns each. So many cost an exchange
+/// with 16 handlers next to nothing, and one with ten thousand about a hundredth of its time.
 pub const DECISIONS_A_WINDOW_MAX: u32 = 32;
 /// Handlers and groups that it shows: more than a page of a screen, and a frame stays below a hundred kilobytes.
 pub const HANDLERS_SHOWN_MAX: usize = 256;

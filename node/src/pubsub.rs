@@ -24,11 +24,12 @@ use squall_kernel::time::Instant;
 use tokio::sync::{Notify, oneshot};
 
 use crate::data::{Change, DataContext};
-use crate::process::{Envelope, Letter, Mailbox, ProcessKind, Push, Sender, envelope_of, mailbox};
+use crate::process::{Mailbox, ProcessKind, Push, mailbox};
 use crate::wire::{ReturnPath, count};
 
 mod controlling;
 mod embedded;
+mod envelopes;
 mod fanning;
 mod figures;
 mod neighbours;
@@ -124,23 +125,6 @@ enum Mail {
     /// The controller has let it, perhaps with other patterns.
     Permitted(Subscribing),
     News(NodeId, SubscriptionNews),
-}
-
-impl Letter for Mail {
-    fn envelope(&self) -> Envelope {
-        let of_node = |envelope, node: NodeId| Envelope {
-            from: Some(Sender::Node(node)),
-            ..envelope
-        };
-        match self {
-            Self::Publish(frame) => envelope_of("publish", frame),
-            Self::Local(frame) => envelope_of("publish from here", frame),
-            Self::Event(node, frame) => of_node(envelope_of("event", frame), *node),
-            Self::News(node, _) => of_node(Envelope::of("news of a table"), *node),
-            Self::Subscribe(_) => Envelope::of("subscribe"),
-            Self::Permitted(_) => Envelope::of("subscribe, permitted"),
-        }
-    }
 }
 
 /// A subscriber asks for more.

@@ -31,6 +31,12 @@ pub enum Error {
     /// A recording cannot be written, or read.
     #[error(transparent)]
     Recording(#[from] crate::recording::RecordingError),
+    /// There is nowhere to get traces from.
+    #[error("there is no source of traces: give --jaeger URL or --otlp-listen")]
+    NoTraceSource,
+    /// The sources of traces have brought nothing, and say why.
+    #[error("no traces: {0}")]
+    NoTraces(String),
     /// The terminal or the output failed.
     #[error("{0}")]
     Io(#[from] io::Error),

@@ -2,6 +2,7 @@
 //! stands in `docs/headless.md`.
 
 mod detail;
+pub mod traces;
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Write};
@@ -121,6 +122,8 @@ pub fn to_json(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) ->
         Screen::Processes => ("processes", records(facts::processes(cluster, now))?),
         Screen::Registry => ("registry", records(facts::registry(cluster, now))?),
         Screen::Chaos => ("faults", records(facts::faults(cluster, now))?),
+        // They are no part of the cluster: `traces` has them.
+        Screen::Traces => ("traces", Vec::new()),
         Screen::Timeline => ("events", records(facts::events(cluster).map(|(_, e)| e))?),
     };
     let rows = if filter.is_all() {
@@ -178,6 +181,7 @@ fn wanted(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Hash
         (RowId::Event(key), _) => {
             vec![key.node.clone(), key.incarnation.to_string(), key.seq.to_string()]
         }
+        (RowId::Trace(trace) | RowId::Span(trace, _), _) => vec![trace.to_string()],
     };
     table.lines.iter().map(of).collect()
 }
@@ -191,6 +195,7 @@ fn identity(view: Screen, row: &Value) -> Vec<String> {
         Screen::Registry => &["kind", "name", "pid"],
         Screen::Timeline => &["node", "incarnation", "seq"],
         Screen::Chaos => &["node", "id"],
+        Screen::Traces => &["trace_id"],
     };
     let text = |field: &&str| match &row[field] {
         Value::String(text) => text.clone(),
@@ -205,7 +210,11 @@ fn identity(view: Screen, row: &Value) -> Vec<String> {
 /// # Errors
 /// As of [`to_json`].
 pub fn to_csv(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Result<String, Error> {
-    let document = to_json(cluster, now, view, filter)?;
+    Ok(csv_of(&to_json(cluster, now, view, filter)?))
+}
+
+/// The records of a document as CSV.
+fn csv_of(document: &Value) -> String {
     let rows = document.as_object().into_iter().flat_map(Map::values);
     let rows = rows
         .filter_map(Value::as_array)
@@ -214,7 +223,7 @@ pub fn to_csv(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> 
         .unwrap_or_default();
     let fields: Vec<String> = match rows.first() {
         Some(Value::Object(first)) => first.keys().cloned().collect(),
-        _ => return Ok(String::new()),
+        _ => return String::new(),
     };
     let mut out = csv_line(fields.iter().cloned());
     for row in &rows {
@@ -225,7 +234,7 @@ pub fn to_csv(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> 
         };
         out.push_str(&csv_line(fields.iter().map(cell)));
     }
-    Ok(out)
+    out
 }
 
 /// Quoted where it has to be. A cell that a spreadsheet would take for a formula is quoted in its way: names come from outside.
@@ -252,14 +261,18 @@ pub fn to_text(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) ->
         filter: filter.clone(),
         ..Pane::default()
     };
-    let table = whole_table(cluster, now, view, &mut pane);
-    let widths: Vec<usize> = (0..table.columns.len()).map(|i| widest(&table, i)).collect();
+    written(&whole_table(cluster, now, view, &mut pane))
+}
+
+/// A table as text.
+fn written(table: &Table) -> String {
+    let widths: Vec<usize> = (0..table.columns.len()).map(|i| widest(table, i)).collect();
     let mut text = String::new();
     let titles: Vec<&str> = table.columns.iter().map(|c| c.title).collect();
-    line(&mut text, &table, &widths, &titles);
+    line(&mut text, table, &widths, &titles);
     for row in &table.lines {
         let cells: Vec<&str> = row.cells.iter().map(|c| c.text.as_str()).collect();
-        line(&mut text, &table, &widths, &cells);
+        line(&mut text, table, &widths, &cells);
     }
     text
 }

@@ -74,6 +74,8 @@ pub enum Action {
     Owner,
     /// To those that use it.
     Users,
+    /// To the traces of the selected row.
+    Traces,
     /// Copy its name.
     Copy,
     /// Save the view to a file.
@@ -131,6 +133,7 @@ impl Action {
             Self::Totals => "totals",
             Self::Owner => "owner",
             Self::Users => "users",
+            Self::Traces => "traces-of",
             Self::Copy => "copy",
             Self::Save => "save",
             Self::Chaos => "chaos-dialog",
@@ -251,8 +254,8 @@ fn table() -> Vec<Binding> {
         bind(&[k(KeyCode::BackTab)], Action::PreviousScreen, MAIN, "S-Tab", "view before", ""),
         bind(&[k(KeyCode::Up), c('k')], Action::Up, MAIN, "↑ k", "up", ""),
         bind(&[k(KeyCode::Down), c('j')], Action::Down, MAIN, "↓ j", "down", ""),
-        bind(&[k(KeyCode::Left), c('h')], Action::Left, MAIN, "← h", "left (links)", ""),
-        bind(&[k(KeyCode::Right), c('l')], Action::Right, MAIN, "→ l", "right (links)", ""),
+        bind(&[k(KeyCode::Left), c('h')], Action::Left, MAIN, "← h", "left; fold a span", ""),
+        bind(&[k(KeyCode::Right), c('l')], Action::Right, MAIN, "→ l", "right; unfold it", ""),
         bind(&[k(KeyCode::Up), c('k')], Action::Up, &[Form], "↑", "field above", ""),
         bind(&[k(KeyCode::Down), c('j'), k(KeyCode::Tab)], Action::Down, &[Form], "↑↓", "field below", "field"),
         bind(&[k(KeyCode::Left), c('h')], Action::Left, &[Form], "←", "value before", ""),
@@ -280,6 +283,7 @@ fn table() -> Vec<Binding> {
         bind(&[c('w')], Action::Totals, MAIN, "w", "rates, or totals", ""),
         bind(&[c('o')], Action::Owner, MAIN, "o", "to its owner", ""),
         bind(&[c('u')], Action::Users, MAIN, "u", "to those that use it", ""),
+        bind(&[c('T')], Action::Traces, MAIN, "T", "to its traces", ""),
         bind(&[c('y')], Action::Copy, MAIN, "y", "copy its name", ""),
         bind(&[ctrl('s')], Action::Save, MAIN, "^s", "save the view to a file", ""),
         bind(&[k(KeyCode::Backspace)], Action::Erase, TYPED, "⌫", "take a character back", ""),

@@ -272,6 +272,14 @@ pub fn timeline(body: Rect, detail: u16, stopwatch: u16, failed_over: bool) -> T
     }
 }
 
+/// Cuts the page of a trace up: its tree above, what the selected span tells below.
+#[must_use]
+pub fn waterfall(body: Rect) -> ListParts {
+    let mut rest = body;
+    let detail = bottom(&mut rest, (body.height / 3).max(4));
+    ListParts { table: rest, detail }
+}
+
 /// Parts of the Leaders view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeadersParts {

@@ -29,6 +29,7 @@ mod save;
 pub mod svg;
 pub mod table;
 pub mod theme;
+pub mod traces;
 pub mod units;
 pub mod update;
 pub mod view;

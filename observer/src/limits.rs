@@ -34,9 +34,45 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const TYPED_CHARS_MAX: usize = 200;
 /// Results and commands waiting for the event loop.
 pub const LOOP_QUEUE: usize = 64;
+/// Traces kept.
+pub const TRACES_MAX: usize = 2_000;
+/// Bytes that all traces may take, about.
+pub const TRACES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Spans kept of one trace.
+pub const SPANS_PER_TRACE_MAX: usize = 5_000;
+/// Bytes that one trace may take, about: one alone does not push all others out.
+pub const TRACE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of attributes and events kept of one span.
+pub const SPAN_BYTES_MAX: usize = 32 * 1024;
+/// Attributes kept of one span, event or process.
+pub const ATTRIBUTES_MAX: usize = 64;
+/// Events kept of one span.
+pub const SPAN_EVENTS_MAX: usize = 32;
+/// Largest export that the OTLP receiver takes; exporters send 512 spans at once.
+pub const OTLP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Connections to the OTLP receiver: one a node, and some more.
+pub const OTLP_CONNECTIONS_MAX: usize = 256;
+/// Exports of one connection taken at once.
+pub const OTLP_CALLS_MAX: usize = 4;
+/// Spans handed to the screen at once, so that a key never waits for more.
+pub const SPANS_AT_ONCE: usize = 512;
+/// Parts of so many spans that wait for the screen.
+pub const SPANS_QUEUE: usize = 64;
+/// Exports that wait to be forwarded.
+pub const FORWARD_QUEUE: usize = 256;
+/// Bytes that they may take.
+pub const FORWARD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest answer of a Jaeger that is read.
+pub const JAEGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Services of a Jaeger that are asked for.
+pub const JAEGER_SERVICES_MAX: usize = 16;
+/// Traces asked of a Jaeger for one service at once.
+pub const JAEGER_TRACES_MAX: usize = 100;
 /// Smallest screen that is drawn.
 pub const WIDTH_MIN: u16 = 60;
 /// Smallest screen that is drawn.
 pub const HEIGHT_MIN: u16 = 16;
 
 const _: () = assert!(EVENTS_PENDING_MAX <= EVENTS_MAX);
+const _: () = assert!(TRACE_BYTES_MAX <= TRACES_BYTES_MAX && SPAN_BYTES_MAX <= TRACE_BYTES_MAX);
+const _: () = assert!(JAEGER_TRACES_MAX * JAEGER_SERVICES_MAX <= TRACES_MAX);

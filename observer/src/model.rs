@@ -16,8 +16,10 @@ use crate::palette::Palette;
 use crate::prepare::Prepared;
 use crate::prepare::processes::detail::Trail;
 use crate::prepare::processes::order::ProcessOrder;
+use crate::prepare::waterfall::Unfolded;
 use crate::table::{Cursor, Motion, RowId, Sort};
 use crate::theme;
+use crate::traces::{self, SourceStatus, Span, TraceId, Traces};
 use crate::units::Moment;
 
 /// The views.
@@ -38,13 +40,15 @@ pub enum Screen {
     Registry,
     /// Events.
     Timeline,
+    /// Traces.
+    Traces,
     /// Active faults.
     Chaos,
 }
 
 impl Screen {
     /// How many views there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 
     /// All views in the order of their tabs.
     pub const ALL: [Self; Self::COUNT] = [
@@ -55,6 +59,7 @@ impl Screen {
         Self::Processes,
         Self::Registry,
         Self::Timeline,
+        Self::Traces,
         Self::Chaos,
     ];
 
@@ -69,6 +74,7 @@ impl Screen {
             Self::Processes => "Processes",
             Self::Registry => "Registry",
             Self::Timeline => "Timeline",
+            Self::Traces => "Traces",
             Self::Chaos => "Chaos",
         }
     }
@@ -84,6 +90,7 @@ impl Screen {
             Self::Processes => "processes",
             Self::Registry => "registry",
             Self::Timeline => "timeline",
+            Self::Traces => "traces",
             Self::Chaos => "chaos",
         }
     }
@@ -99,6 +106,7 @@ impl Screen {
             Self::Processes => "Processes: mailboxes",
             Self::Registry => "Registry: what exists",
             Self::Timeline => "Timeline: what happened",
+            Self::Traces => "Traces: spans of requests",
             Self::Chaos => "Chaos: faults that act",
         }
     }
@@ -172,6 +180,10 @@ pub struct Pane {
     pub trail: Trail,
     /// Totals since the start instead of rates.
     pub totals: bool,
+    /// What the filter said of traces.
+    pub found: traces::search::Found,
+    /// The page of a trace.
+    pub waterfall: Unfolded,
 }
 
 /// The cluster as it was when the screen was frozen.
@@ -232,6 +244,8 @@ pub struct Model {
     pub keymap: Arc<Keymap>,
     /// What was seen lately.
     pub history: History,
+    /// Traces.
+    pub traces: Traces,
 }
 
 impl Model {
@@ -360,6 +374,10 @@ pub enum Message {
     Halted(Result<String, ConsoleError>),
     /// The caller's own line changed.
     Status(String),
+    /// Spans came.
+    Traced(Vec<Span>),
+    /// How the sources of traces stand.
+    Sourced(Vec<SourceStatus>),
 }
 
 /// Something to be done outside.
@@ -385,4 +403,6 @@ pub enum Cmd {
     Save(String),
     /// Draw in other colours.
     Theme(theme::Palette),
+    /// Ask for all of a trace.
+    Trace(TraceId),
 }

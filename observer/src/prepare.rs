@@ -10,6 +10,8 @@ pub mod page;
 pub mod processes;
 pub mod registry;
 pub mod timeline;
+pub mod traces;
+pub mod waterfall;
 
 use ratatui::layout::Rect;
 use squall_filter::Field;
@@ -89,6 +91,10 @@ pub enum Body {
     Registry(registry::Registry),
     /// Timeline.
     Timeline(timeline::Timeline),
+    /// Traces.
+    Traces(traces::TraceList),
+    /// One of them.
+    Waterfall(waterfall::Waterfall),
     /// Chaos.
     Chaos(faults::Faults),
 }
@@ -124,6 +130,7 @@ pub fn prepare(model: &mut Model) {
     head.shown_at = is_past.then(|| clock(now.0).chars().take(8).collect());
     head.replay = model.replay.as_ref().map(replayed);
     head.recording = model.recording;
+    head.insecure |= model.traces.sources.iter().any(|source| source.insecure);
     let area = Rect::new(0, 0, model.size.0, model.size.1);
     let body = shell(&head, model.status.is_some(), area).body;
     let mut pane = std::mem::take(&mut model.panes[model.screen as usize]);
@@ -135,10 +142,22 @@ pub fn prepare(model: &mut Model) {
         findings: &head.findings,
     };
     let mut page = model.page.clone();
+    let traced = traces::View {
+        traces: &model.traces,
+        until: model.frozen.as_ref().map(|f| f.at),
+    };
+    let trace = page
+        .as_mut()
+        .and_then(|page| waterfall::prepare(source, traced, page, &mut pane));
     let shown = page
         .as_mut()
         .and_then(|page| page::prepare(source, page, &mut pane));
-    let body = if cluster.nodes.values().all(|n| n.row.is_none()) {
+    let body = if let Some(trace) = trace {
+        Body::Waterfall(trace)
+    } else if model.screen == Screen::Traces && shown.is_none() {
+        // They have sources of their own.
+        Body::Traces(traces::prepare(source, traced, &mut pane))
+    } else if cluster.nodes.values().all(|n| n.row.is_none()) {
         Body::Loading
     } else if let Some(shown) = shown {
         Body::Page(shown)
@@ -151,6 +170,7 @@ pub fn prepare(model: &mut Model) {
             Screen::Processes => Body::Processes(processes::prepare(source, &mut pane)),
             Screen::Registry => Body::Registry(registry::prepare(source, &mut pane)),
             Screen::Timeline => Body::Timeline(timeline::prepare(source, &mut pane)),
+            Screen::Traces => Body::Traces(traces::prepare(source, traced, &mut pane)),
             Screen::Chaos => Body::Chaos(faults::prepare(source, &mut pane)),
         }
     };
@@ -185,14 +205,20 @@ pub fn table_on(prepared: &Prepared, body: Rect) -> Option<(&Table, u16)> {
         Body::Processes(v) => &v.table,
         Body::Registry(v) => &v.table,
         Body::Timeline(v) => &v.table,
+        Body::Traces(v) => &v.table,
         Body::Chaos(v) => &v.table,
-        Body::Loading | Body::Page(_) | Body::Mesh(_) | Body::Leaders(_) => return None,
+        Body::Loading | Body::Page(_) | Body::Waterfall(_) | Body::Mesh(_) | Body::Leaders(_) => {
+            return None;
+        }
     };
     Some((table, body.y + ABOVE))
 }
 
 /// Moves the selection left or right where a view has columns of its own.
 pub fn move_sideways(model: &mut Model, by: isize) {
+    if matches!(model.prepared.body, Body::Waterfall(_)) {
+        return model.pane_mut().waterfall.fold(by < 0);
+    }
     match model.screen {
         Screen::Mesh => {
             let names = mesh::names(model.shown().0);
@@ -205,6 +231,7 @@ pub fn move_sideways(model: &mut Model, by: isize) {
         | Screen::Processes
         | Screen::Registry
         | Screen::Timeline
+        | Screen::Traces
         | Screen::Chaos => {}
     }
 }
@@ -218,6 +245,7 @@ pub fn columns(screen: Screen) -> (&'static [Column], Option<Sort>) {
         Screen::Processes => (processes::COLUMNS, Some(processes::OWN_SORT)),
         Screen::Registry => (registry::COLUMNS, Some(registry::OWN_SORT)),
         Screen::Timeline => (timeline::COLUMNS, None),
+        Screen::Traces => (traces::COLUMNS, Some(traces::OWN_SORT)),
         Screen::Chaos => (faults::COLUMNS, Some(faults::OWN_SORT)),
         Screen::Mesh | Screen::Leaders => (&[], None),
     }
@@ -261,6 +289,8 @@ pub fn whole_table(cluster: &Cluster, now: Moment, screen: Screen, pane: &mut cr
         Screen::Processes => processes::table(source, pane, usize::MAX),
         Screen::Registry => registry::table(source, pane, usize::MAX),
         Screen::Timeline => timeline::table(source, pane, usize::MAX),
+        // They are no part of the cluster: `headless::traces` has them.
+        Screen::Traces => Table::default(),
         Screen::Chaos => faults::table(source, pane, usize::MAX),
     }
 }

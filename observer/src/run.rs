@@ -25,6 +25,7 @@ use crate::model::{Cmd, Message, Model, Replay};
 use crate::recording::Recorder;
 use crate::save;
 use crate::theme::Theme;
+use crate::traces::{Sources, Span, TraceFeed};
 use crate::update::update;
 use crate::view::view;
 
@@ -43,6 +44,8 @@ pub struct Options {
     pub record: Option<PathBuf>,
     /// Play this recording instead of watching a cluster.
     pub replay: Option<PathBuf>,
+    /// Where traces come from.
+    pub traces: Sources,
 }
 
 /// Why the observer ended.
@@ -126,6 +129,7 @@ struct Loop<F> {
     model: Model,
     console: Option<Arc<dyn Console>>,
     status: Option<watch::Receiver<String>>,
+    traces: TraceFeed,
     answers: mpsc::Receiver<Message>,
     answer: mpsc::Sender<Message>,
     next_frame: Instant,
@@ -140,6 +144,7 @@ enum Woken {
     Answer(Message),
     Status(String),
     Fed(Vec<Update>),
+    Traced(Vec<Span>),
     Time,
 }
 
@@ -171,6 +176,7 @@ impl<F: Feed> Loop<F> {
             model,
             console: options.console,
             status: options.status,
+            traces: options.traces.feed(),
             answers,
             answer,
             next_frame: now,
@@ -206,6 +212,10 @@ impl<F: Feed> Loop<F> {
                     self.record(&updates);
                     Some(Message::Fed(updates))
                 }
+                Woken::Traced(spans) => {
+                    self.fed = true;
+                    Some(Message::Traced(spans))
+                }
                 Woken::Time => None,
             };
             if let Some(message) = message
@@ -239,6 +249,7 @@ impl<F: Feed> Loop<F> {
             line = status => Woken::Status(line),
             () = sleep_until(wake) => Woken::Time,
             Some(updates) = self.feed.next() => Woken::Fed(updates),
+            Some(spans) = self.traces.next() => Woken::Traced(spans),
         }
     }
 
@@ -279,6 +290,7 @@ impl<F: Feed> Loop<F> {
                     self.model.dirty = true;
                 }
                 Cmd::Save(file) => self.save(file),
+                Cmd::Trace(trace) => self.traces.want(trace),
             }
         }
         false
@@ -355,6 +367,7 @@ impl<F: Feed> Loop<F> {
         let now = Instant::now();
         if now >= self.next_tick || (self.fed && now >= self.next_frame) {
             self.replay_on();
+            self.step(Message::Sourced(self.traces.status()));
             self.step(Message::Tick(self.clock.now()));
             if now >= self.next_tick {
                 self.write_out();

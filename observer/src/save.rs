@@ -8,7 +8,7 @@ use std::io::Write as _;
 use ratatui::buffer::Buffer;
 
 use crate::headless;
-use crate::model::Model;
+use crate::model::{Model, Screen};
 use crate::svg;
 use crate::theme::Theme;
 
@@ -26,7 +26,10 @@ pub(crate) fn saved(model: &Model, theme: &Theme, file: &str) -> Result<String, 
         Some("json") => {
             let (cluster, now) = model.shown();
             let filter = &model.pane().filter;
-            let json = headless::to_json(cluster, now, model.screen, filter);
+            let json = match model.screen {
+                Screen::Traces => headless::traces::to_json(&model.traces, now, filter),
+                screen => headless::to_json(cluster, now, screen, filter),
+            };
             json.map(|json| format!("{json}\n"))
                 .map_err(|error| error.to_string())
         }

@@ -15,6 +15,7 @@ use crate::gather::Gather;
 use crate::limits::{HEIGHT_MIN, WIDTH_MIN};
 use crate::model::{Message, Model, Screen};
 use crate::theme::Theme;
+use crate::traces::{Sources, Span, TraceFeed};
 use crate::units::Moment;
 use crate::update::update;
 use crate::view::view;
@@ -48,6 +49,8 @@ impl Options {
     }
 }
 
+/// Spans taken for a picture.
+const SPANS_MAX: usize = 50_000;
 const CELL_W: f64 = 8.4;
 const CELL_H: f64 = 18.0;
 const PAD: f64 = 10.0;
@@ -59,24 +62,59 @@ const INK: &str = "#d5dbe3";
 ///
 /// # Errors
 /// [`Error::TooSmall`], or [`Error::Unreachable`] when no node answered.
-pub async fn svg(options: &Options) -> Result<String, Error> {
+pub async fn svg(options: &Options, sources: Sources) -> Result<String, Error> {
     if options.size.0 < WIDTH_MIN || options.size.1 < HEIGHT_MIN {
         return Err(Error::TooSmall(options.size.0, options.size.1));
     }
     let feed = GrpcFeed::start(options.addresses.clone());
-    take(Gather::new(feed, options.view), options).await
+    let gather = Gather::new(feed, options.view);
+    let mut traces = sources.feed();
+    let mut spans = Vec::new();
+    let gather = tokio::select! {
+        watched = watched(gather, options) => watched?,
+        never = kept(&mut traces, &mut spans) => match never {},
+    };
+    let mut model = model(gather, options);
+    model.traces.sources = traces.status();
+    model.traces.store.insert(spans);
+    let now = model.now;
+    Ok(to_svg(&screen(&mut model, now, &Theme::new(true))))
+}
+
+/// Keeps what comes; the newest are enough to fill a screen many times.
+async fn kept(traces: &mut TraceFeed, spans: &mut Vec<Span>) -> std::convert::Infallible {
+    while let Some(more) = traces.next().await {
+        if spans.len() < SPANS_MAX {
+            spans.extend(more);
+        }
+    }
+    std::future::pending().await
+}
+
+/// Watches as long as the options say. Traces have sources of their own: they show without a node, too.
+async fn watched<F: Feed>(mut gather: Gather<F>, options: &Options) -> Result<Gather<F>, Error> {
+    match gather.complete(options.view, options.patience).await {
+        Err(Error::Unreachable { .. }) if options.view == Screen::Traces => {}
+        done => done?,
+    }
+    gather.go_on(options.watch).await;
+    Ok(gather)
+}
+
+fn model<F: Feed>(gather: Gather<F>, options: &Options) -> Model {
+    let mut model = Model::new(options.size, options.view, false);
+    (model.now, model.live) = (gather.clock.now(), gather.cluster);
+    model
 }
 
 /// The same with any feed.
 ///
 /// # Errors
 /// As [`svg`].
-pub async fn take<F: Feed>(mut gather: Gather<F>, options: &Options) -> Result<String, Error> {
-    gather.complete(options.view, options.patience).await?;
-    gather.go_on(options.watch).await;
-    let mut model = Model::new(options.size, options.view, false);
-    model.live = std::mem::take(&mut gather.cluster);
-    Ok(to_svg(&screen(&mut model, gather.clock.now(), &Theme::new(true))))
+pub async fn take<F: Feed>(gather: Gather<F>, options: &Options) -> Result<String, Error> {
+    let mut model = model(watched(gather, options).await?, options);
+    let now = model.now;
+    Ok(to_svg(&screen(&mut model, now, &Theme::new(true))))
 }
 
 /// The screen of a model at a time, as a buffer.

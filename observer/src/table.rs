@@ -7,6 +7,8 @@ use squall_filter::{Field, Filter, Kind};
 
 use crate::cluster::events::EventKey;
 use crate::theme::Tone;
+use crate::traces::TraceId;
+use crate::traces::tree::What;
 
 /// Identity of a row of any table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub enum RowId {
     Event(EventKey),
     /// A fault on a node.
     Fault(String, String),
+    /// A trace.
+    Trace(TraceId),
+    /// A line of a trace's tree.
+    Span(TraceId, What),
 }
 
 /// Which edge a column keeps to.

@@ -119,6 +119,25 @@ pub fn stamp(unix_ms: u64) -> String {
         .collect()
 }
 
+/// Date and time in UTC as RFC 3339 has them: `2026-11-22T14:03:07.250Z`.
+#[must_use]
+pub fn date_time(unix_ms: u64) -> String {
+    // Days to a date: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+    let days = unix_ms / 86_400_000 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{}Z", clock(unix_ms))
+}
+
 /// Time of day in UTC: `14:03:07.250`.
 #[must_use]
 pub fn clock(unix_ms: u64) -> String {
@@ -135,6 +154,19 @@ pub fn clock(unix_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let table = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_700_056_800_250, "2023-11-15T14:00:00.250Z"),
+            (4_102_444_799_999, "2099-12-31T23:59:59.999Z"),
+        ];
+        for (ms, expected) in table {
+            assert_eq!(date_time(ms), expected);
+        }
+    }
 
     #[test]
     fn durations_keep_two_places() {

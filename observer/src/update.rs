@@ -5,6 +5,7 @@
 mod chaos;
 mod going;
 mod pointing;
+mod tracing;
 mod travel;
 mod typing;
 
@@ -79,6 +80,14 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
         }
         Message::Saved(result) => told(model, "Save", result),
         Message::Copied(result) => told(model, "Copy", result),
+        Message::Traced(spans) => {
+            model.traces.store.insert(spans);
+            Vec::new()
+        }
+        Message::Sourced(sources) => {
+            model.traces.sources = sources;
+            Vec::new()
+        }
         Message::Status(line) => {
             let line = clean::text(&line);
             model.dirty |= model.status.as_ref() != Some(&line);
@@ -176,7 +185,7 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Show(screen) => model.open(screen),
         Action::NextScreen => model.open(neighbour(model.screen, 1)),
         Action::PreviousScreen => model.open(neighbour(model.screen, -1)),
-        Action::Open => going::open(model),
+        Action::Open => return going::open(model),
         Action::SortLeft => sort(model, SortStep::Left),
         Action::SortRight => sort(model, SortStep::Right),
         Action::SortInvert => sort(model, SortStep::Invert),
@@ -198,6 +207,7 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Copy => return going::copy(model),
         Action::Owner => going::owner(model),
         Action::Users => going::users(model),
+        Action::Traces => tracing::of_row(model),
         Action::Help => model.overlay = Overlay::Help,
         Action::Close if model.page.is_some() => model.page = None,
         Action::Close => typing::clear_filter(model),
@@ -260,3 +270,7 @@ fn notice(model: &mut Model, title: &str, text: &str, bad: bool) {
 #[cfg(test)]
 #[path = "update_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "update/tracing_test.rs"]
+mod tracing_tests;

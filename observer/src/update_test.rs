@@ -97,6 +97,8 @@ fn digits_and_tab_open_views_which_ask_for_the_processes_that_they_show() {
     );
     assert_eq!(m.screen, Screen::Timeline);
     assert!(press(&mut m, KeyCode::Tab).is_empty());
+    assert_eq!(m.screen, Screen::Traces);
+    assert!(press(&mut m, KeyCode::Tab).is_empty());
     assert_eq!(m.screen, Screen::Chaos);
     assert!(press(&mut m, KeyCode::Tab).is_empty());
     assert_eq!(m.screen, Screen::Overview);

@@ -20,6 +20,8 @@ pub mod processes;
 pub mod registry;
 pub mod ring;
 pub mod timeline;
+pub mod traces;
+pub mod waterfall;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -84,6 +86,8 @@ fn body(paint: &mut Paint<'_>, area: Rect, model: &Model) {
         Body::Processes(v) => processes::draw(paint, area, v),
         Body::Registry(v) => registry::draw(paint, area, v),
         Body::Timeline(v) => timeline::draw(paint, area, v),
+        Body::Traces(v) => traces::draw(paint, area, v),
+        Body::Waterfall(v) => waterfall::draw(paint, area, v),
         Body::Chaos(v) => faults::draw(paint, area, v),
     }
 }

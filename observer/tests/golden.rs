@@ -5,6 +5,8 @@
 mod detail;
 #[path = "golden/scene.rs"]
 mod scene;
+#[path = "golden/traced.rs"]
+mod traced;
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
@@ -127,6 +129,38 @@ fn pages_in_detail() {
             let name = format!("detail_{name}_{}x{}", size.0, size.1);
             insta::assert_snapshot!(name, text(&frame(&mut model, true)));
         }
+    }
+}
+
+#[test]
+fn traces() {
+    use squall_observer::model::{Message, Model};
+    use squall_observer::units::Moment;
+    use squall_observer::update::update;
+    let press = |model: &mut Model, keys: &str| {
+        for c in keys.chars() {
+            update(model, Message::Key(traced::key(c)));
+        }
+    };
+    for size in SIZES {
+        let named = |what: &str| format!("traces_{what}_{}x{}", size.0, size.1);
+        let mut none = scene::model(Scene::Loading, size, Screen::Traces);
+        insta::assert_snapshot!(named("none"), text(&frame(&mut none, true)));
+        let mut model = scene::model(Scene::Lost, size, Screen::Traces);
+        update(&mut model, Message::Sourced(traced::sources()));
+        update(&mut model, Message::Traced(traced::spans()));
+        update(&mut model, Message::Tick(Moment(traced::NOW)));
+        insta::assert_snapshot!(named("list"), text(&frame(&mut model, true)));
+        press(&mut model, "\njj");
+        insta::assert_snapshot!(named("page"), text(&frame(&mut model, true)));
+        press(&mut model, "k\n");
+        let folded = text(&frame(&mut model, true));
+        assert!(folded.contains("▸ +2 route orders"), "{folded}");
+        press(&mut model, "\u{1b}jj\n");
+        insta::assert_snapshot!(named("odd"), text(&frame(&mut model, true)));
+        let now = model.now;
+        let ascii = text(&screen(&mut model, now, &Theme::new(true).ascii(true)));
+        assert!(ascii.is_ascii(), "{ascii}");
     }
 }
 

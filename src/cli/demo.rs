@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::{self, IsTerminal as _, stdout};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -9,10 +10,12 @@ use clap::Args;
 use squall_chaos::demo::{self, Demo, DemoError, DemoOptions};
 use squall_chaos::load::{self, LoadError, LoadOptions, Share};
 use squall_kernel::profile::Profile;
+use squall_observer::traces::Sources;
+use squall_observer::traces::source::SourceError;
 use tokio::sync::watch;
 
 use super::connect::ConnectArgs;
-use super::exit::{Exit, Worded};
+use super::exit::{Exit, Usage, Worded};
 use super::{observe, signals, up, values};
 
 /// Starts three nodes with load and watches them; ends all of it afterwards.
@@ -21,7 +24,7 @@ pub(crate) struct DemoArgs {
     /// Number of nodes
     #[arg(short = 'n', long, value_name = "N", default_value_t = 3)]
     nodes: usize,
-    /// Send traces to this OTLP/gRPC collector
+    /// Pass traces on to this OTLP/gRPC collector
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
     /// Times of the cluster
@@ -52,18 +55,51 @@ pub(crate) struct LoadArgs {
 
 pub(crate) async fn run(args: DemoArgs, connect: ConnectArgs) -> Result<()> {
     let program = std::env::current_exe().context("this program cannot be found")?;
+    let (traces, otlp) = traces(args.otlp)?;
     let options = DemoOptions {
         nodes: args.nodes,
         base_port: connect.base_port,
-        otlp: args.otlp,
+        otlp,
         profile: args.profile,
         ..DemoOptions::new(program)
     };
-    let shown = demo::run(options, signals::ended(), async |demo: &Demo| show(demo).await).await;
+    let shown = demo::run(options, signals::ended(), async |demo: &Demo| {
+        show(demo, traces).await
+    })
+    .await;
     shown.map_err(explained)?.unwrap_or(Ok(()))
 }
 
-async fn show(demo: &Demo) -> Result<()> {
+/// The observer's own source of traces and where the nodes send theirs: to it, and it passes them on to the collector that
+/// was named. Without a terminal nobody would look at them.
+fn traces(collector: Option<String>) -> Result<(Sources, Option<String>)> {
+    let mut traces = Sources::default();
+    if !stdout().is_terminal() {
+        return Ok((traces, collector));
+    }
+    let named = |name| {
+        std::env::var(name)
+            .ok()
+            .filter(|url: &String| !url.trim().is_empty())
+    };
+    let collector = collector
+        .or_else(|| named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+        .or_else(|| named("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    let known: SocketAddr = observe::OTLP_LISTEN.parse().expect("the default is an address");
+    let any = SocketAddr::new(known.ip(), 0);
+    let mut listen = |at| traces.listen(at, collector.as_deref());
+    // The usual port may be a collector's, which need not know of the demo.
+    match listen(known).or_else(|_| listen(any)) {
+        Ok(at) => Ok((traces, Some(format!("http://{at}")))),
+        Err(error @ SourceError::Url { .. }) => Err(Usage(error.to_string()).into()),
+        Err(error) => {
+            traces.without("OTLP", &error.to_string());
+            Ok((traces, collector))
+        }
+    }
+}
+
+async fn show(demo: &Demo, traces: Sources) -> Result<()> {
     if !stdout().is_terminal() {
         return Ok(demo.tell(stdout()).await?);
     }
@@ -76,6 +112,7 @@ async fn show(demo: &Demo) -> Result<()> {
         config: observe::configured(None)?,
         record: None,
         replay: None,
+        traces,
     };
     let figures = async {
         demo.figures(&greeting, &status).await;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Write as _, stdout};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +15,17 @@ use squall_observer::check::{self, Question, Verdict};
 use squall_observer::console::Console;
 use squall_observer::headless::{self, Format};
 use squall_observer::svg;
+use squall_observer::traces::Sources;
+use squall_observer::traces::source::SourceError;
 use squall_observer::{ColorChoice, Config, Error, Palette, Screen};
 
 use super::connect::ConnectArgs;
 use super::exit::{Exit, Quiet, Usage, Worded};
 use super::signals;
 use super::values;
+
+/// Where traces come in unless told otherwise: the port that OTLP/gRPC is known by.
+pub(crate) const OTLP_LISTEN: &str = "127.0.0.1:4317";
 
 /// Watches a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -68,6 +74,18 @@ pub(crate) struct ObserveArgs {
     /// How long to wait for a whole picture
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = values::some_time)]
     patience: Duration,
+    /// Take traces over OTLP/gRPC at this address
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = OTLP_LISTEN)]
+    otlp_listen: Option<SocketAddr>,
+    /// Pass the traces that come in on to this OTLP/gRPC collector
+    #[arg(long, value_name = "URL", requires = "otlp_listen")]
+    otlp_forward: Option<String>,
+    /// Listen beyond loopback although there is no encryption yet
+    #[arg(long, requires = "otlp_listen")]
+    insecure: bool,
+    /// Show the traces of this Jaeger's query service
+    #[arg(long, value_name = "URL")]
+    jaeger: Option<String>,
     /// Allow the chaos dialog
     #[arg(long)]
     chaos: bool,
@@ -145,6 +163,26 @@ impl ObserveArgs {
     }
 }
 
+impl ObserveArgs {
+    /// Where traces come from; what listens does so from now on.
+    fn sources(&self) -> Result<Sources> {
+        let mut sources = Sources::default();
+        let usage = |error: SourceError| Usage(error.to_string());
+        if let Some(at) = self.otlp_listen {
+            if !at.ip().is_loopback() && !self.insecure {
+                let why =
+                    "is not a loopback address: there is no encryption yet, so a wider bind needs --insecure";
+                return Err(Usage(format!("{at} {why}")).into());
+            }
+            sources.listen(at, self.otlp_forward.as_deref()).map_err(usage)?;
+        }
+        if let Some(url) = &self.jaeger {
+            sources.jaeger(url).map_err(usage)?;
+        }
+        Ok(sources)
+    }
+}
+
 /// What a file says, or the user's own where none is named.
 pub(crate) fn configured(named: Option<&Path>) -> Result<Config> {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
@@ -197,11 +235,12 @@ async fn show(args: ObserveArgs, addresses: Vec<String>) -> Result<()> {
     if let Some(ObserveCommand::Check(args)) = &args.command {
         return check(args, addresses).await;
     }
+    let traces = args.sources()?;
     if let Some(file) = &args.svg {
-        return picture(&args, file, addresses).await;
+        return picture(&args, file, addresses, traces).await;
     }
     if args.once || args.watch {
-        return print(&args, addresses).await.map_err(explained);
+        return print(&args, addresses, traces).await.map_err(explained);
     }
     let config = args.configured()?;
     let client = args
@@ -214,11 +253,12 @@ async fn show(args: ObserveArgs, addresses: Vec<String>) -> Result<()> {
         status: None,
         record: args.record,
         replay: args.replay,
+        traces,
     };
     squall_observer::run(options).await.map(drop).map_err(explained)
 }
 
-async fn print(args: &ObserveArgs, addresses: Vec<String>) -> Result<(), Error> {
+async fn print(args: &ObserveArgs, addresses: Vec<String>, traces: Sources) -> Result<(), Error> {
     let format = match (args.json, args.csv) {
         (true, _) => Format::Json,
         (_, true) => Format::Csv,
@@ -230,27 +270,30 @@ async fn print(args: &ObserveArgs, addresses: Vec<String>) -> Result<(), Error> 
         detail: args.detail.clone(),
         ..headless::Options::new(addresses, args.view.unwrap_or_default(), format)
     };
-    if args.once {
-        headless::once(&options, &mut stdout()).await
-    } else {
-        headless::watch(&options, &mut stdout()).await
+    let out = &mut stdout();
+    match (args.once, options.view) {
+        (true, Screen::Traces) => headless::traces::once(&options, traces, out).await,
+        (false, Screen::Traces) => headless::traces::watch(&options, traces, out).await,
+        (true, _) => headless::once(&options, out).await,
+        (false, _) => headless::watch(&options, out).await,
     }
 }
 
-async fn picture(args: &ObserveArgs, file: &PathBuf, addresses: Vec<String>) -> Result<()> {
+async fn picture(args: &ObserveArgs, file: &PathBuf, addresses: Vec<String>, traces: Sources) -> Result<()> {
     let options = svg::Options {
         patience: args.patience,
         ..svg::Options::new(addresses, args.view.unwrap_or_default(), args.size)
     };
-    let drawn = svg::svg(&options).await.map_err(explained)?;
+    let drawn = svg::svg(&options, traces).await.map_err(explained)?;
     fs::write(file, drawn).map_err(|error| Usage(format!("picture {}: {error}", file.display())).into())
 }
 
 /// The observer's error with its exit code.
 pub(crate) fn explained(error: Error) -> anyhow::Error {
     let exit = match &error {
-        Error::Unreachable { .. } | Error::NoDetail(_) => Exit::Unavailable,
-        Error::NotDetailed
+        Error::Unreachable { .. } | Error::NoDetail(_) | Error::NoTraces(_) => Exit::Unavailable,
+        Error::NoTraceSource
+        | Error::NotDetailed
         | Error::NoTerminal
         | Error::Filter(_)
         | Error::TooSmall(..)

@@ -138,6 +138,8 @@ fn the_observer_switches_freezes_fits_itself_in_and_leaves_the_terminal_as_it_wa
         ("5", &["─ Processes ─"]),
         ("6", &["─ Registry ─"]),
         ("7", &["─ Timeline ─"]),
+        ("8", &["─ Traces ─", "There is no source of traces"]),
+        ("9", &["─ Faults"]),
         ("1", &["─ Nodes ─", "─ Load ─", "─ Health ─"]),
     ] {
         observer.press(key);

@@ -78,6 +78,10 @@ pub trait Row {
     fn text(&self, field: usize) -> Option<Cow<'_, str>>;
     /// The number of a field, in the unit of its kind.
     fn number(&self, field: usize) -> Option<f64>;
+    /// Calls `look` with each text of a field that may have several until it says yes; whether it did.
+    fn texts(&self, field: usize, look: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.text(field).is_some_and(|text| look(&text))
+    }
 }
 
 /// Texts alone, for rows without fields.
@@ -222,8 +226,17 @@ impl Expression {
         match self {
             Self::Contains(needle) => Some(row.any_text(&mut |text| contains(text, needle))),
             Self::Text { field, op, pattern } => {
-                let text = row.text(*field);
-                Some(text.is_some_and(|text| op.holds_of_text(&text, pattern)))
+                // Of several texts one is enough to be equal, and to differ none may be.
+                let mut known = false;
+                let (positive, differs) = match op {
+                    Op::Differs => (Op::Equal, true),
+                    op => (*op, false),
+                };
+                let found = row.texts(*field, &mut |text| {
+                    known = true;
+                    positive.holds_of_text(text, pattern)
+                });
+                Some(known && found != differs)
             }
             Self::Number { field, op, value } => {
                 let number = row.number(*field);

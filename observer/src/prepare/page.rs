@@ -173,6 +173,8 @@ fn whole(source: Source<'_>, id: &RowId, pane: &mut Pane) -> Option<(String, She
         RowId::Link(from, to) => link::sheet(source, from, to),
         RowId::Event(key) => event::sheet(source, key)?,
         RowId::Fault(node, id) => event::fault(source, node, id)?,
+        // A page of its own: `waterfall`.
+        RowId::Trace(_) | RowId::Span(..) => return None,
     })
 }
 

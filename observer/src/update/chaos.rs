@@ -179,7 +179,7 @@ fn target(model: &Model) -> Option<Target> {
             Some(node(owner))
         }
         RowId::Event(key) => Some(node(&key.node)),
-        RowId::Link(..) => None,
+        RowId::Link(..) | RowId::Trace(_) | RowId::Span(..) => None,
     }
 }
 

@@ -3,18 +3,20 @@
 //!
 //! What does not live here: how the selection follows its row (`table`).
 
-use super::{notice, typing};
+use super::{notice, tracing, typing};
 use crate::facts;
 use crate::model::{Cmd, Model, Page, Screen};
 use crate::prepare;
 use crate::table::{Motion, RowId};
 
 /// The page of the selected row.
-pub(super) fn open(model: &mut Model) {
+pub(super) fn open(model: &mut Model) -> Vec<Cmd> {
     if model.page.is_some() {
-        return;
+        tracing::toggle(model);
+        return Vec::new();
     }
-    match model.pane().cursor.id.clone() {
+    let id = model.pane().cursor.id.clone();
+    match id.clone() {
         Some(id) => {
             model.page = Some(Page {
                 id,
@@ -23,6 +25,10 @@ pub(super) fn open(model: &mut Model) {
             });
         }
         None => notice(model, "Details", "No row is selected.", false),
+    }
+    match id {
+        Some(RowId::Trace(trace)) => vec![Cmd::Trace(trace)],
+        _ => Vec::new(),
     }
 }
 
@@ -44,6 +50,7 @@ fn name_of(id: &RowId) -> String {
         }
         RowId::Link(from, to) => format!("{from} {to}"),
         RowId::Event(key) => format!("{} {} {}", key.node, key.incarnation, key.seq),
+        RowId::Trace(trace) | RowId::Span(trace, _) => trace.to_string(),
     }
 }
 
@@ -64,6 +71,7 @@ pub(super) fn owner(model: &mut Model) {
         }
         RowId::Node(node) | RowId::Process(node, _) | RowId::Fault(node, _) | RowId::Link(node, _) => node,
         RowId::Event(key) => key.node,
+        RowId::Trace(_) | RowId::Span(..) => return tracing::to_row(model),
     };
     select(model, Screen::Overview, RowId::Node(node));
 }
@@ -77,6 +85,14 @@ pub(super) fn users(model: &mut Model) {
         }
         Some(RowId::Process(_, pid)) => pid,
         Some(RowId::Event(key)) => format!("node = \"{}\"", key.node),
+        Some(RowId::Trace(_) | RowId::Span(..)) => {
+            return notice(
+                model,
+                "Users",
+                "o leads to what the selected span is about.",
+                false,
+            );
+        }
         None => return notice(model, "Users", "No row is selected.", false),
     };
     model.open(Screen::Processes);
@@ -90,7 +106,11 @@ pub(super) fn to(model: &mut Model, name: &str) {
         filter: model.pane().filter.clone(),
         ..Default::default()
     };
-    let table = prepare::whole_table(cluster, now, model.screen, &mut pane);
+    let table = if model.screen == Screen::Traces {
+        prepare::traces::whole_table(&model.traces, now, &mut pane)
+    } else {
+        prepare::whole_table(cluster, now, model.screen, &mut pane)
+    };
     let ids = || table.lines.iter().map(|line| &line.id);
     let wanted = name.to_lowercase();
     let exact = ids().find(|id| name_of(id).eq_ignore_ascii_case(name));
@@ -106,7 +126,7 @@ pub(super) fn to(model: &mut Model, name: &str) {
     }
 }
 
-fn select(model: &mut Model, screen: Screen, id: RowId) {
+pub(super) fn select(model: &mut Model, screen: Screen, id: RowId) {
     model.open(screen);
     model.pane_mut().cursor.hold(id);
 }
