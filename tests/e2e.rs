@@ -28,6 +28,8 @@ mod messaging;
 mod middleware;
 #[path = "e2e/moves.rs"]
 mod moves;
+#[path = "e2e/observed.rs"]
+mod observed;
 #[path = "e2e/other_languages.rs"]
 mod other_languages;
 #[path = "e2e/partition.rs"]

@@ -98,6 +98,7 @@ impl DataPlane {
             sampler: config.sampler,
             functions: config.functions,
             exits: Paced::new(config.events.clone(), Severity::Notice, "exits"),
+            firsts: Paced::new(config.events.clone(), Severity::Info, "first replies"),
             losses: Paced::new(config.events, Severity::Alert, "losses"),
             counts: CountsTable::default(),
             isolated: watch::Sender::new(false),

@@ -18,6 +18,7 @@ use futures::future::BoxFuture;
 use squall_kernel::id::{ExchangeName, NodeName};
 use squall_kernel::registry::Introduction;
 use squall_kernel::time::Instant;
+use squall_kernel::time::Span;
 use squall_proto::v1;
 use tokio::sync::watch;
 
@@ -37,6 +38,8 @@ pub(crate) struct NodeSources {
     pub(crate) me: Introduction,
     pub(crate) chaos: bool,
     pub(crate) insecure: bool,
+    /// Between two heartbeats to a peer.
+    pub(crate) heartbeat: Span,
     pub(crate) supervisor: String,
     pub(crate) data: Arc<DataPlane>,
     pub(crate) mesh: Arc<Mesh>,

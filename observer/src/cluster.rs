@@ -6,9 +6,11 @@ pub mod checks;
 pub mod details;
 pub mod events;
 pub mod health;
+pub mod lints;
 pub mod node;
 pub mod process;
 pub mod rate;
+pub mod stopwatch;
 
 use std::collections::{BTreeMap, BTreeSet};
 

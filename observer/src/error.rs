@@ -28,6 +28,9 @@ pub enum Error {
     /// The size is too small for a picture.
     #[error("a picture of {0}x{1} is too small: at least {min}x{height} is needed", min = crate::limits::WIDTH_MIN, height = crate::limits::HEIGHT_MIN)]
     TooSmall(u16, u16),
+    /// A recording cannot be written, or read.
+    #[error(transparent)]
+    Recording(#[from] crate::recording::RecordingError),
     /// There is nowhere to get traces from.
     #[error("there is no source of traces: give --jaeger URL or --otlp-listen")]
     NoTraceSource,

@@ -13,7 +13,7 @@ use squall_proto::v1;
 
 use crate::cluster::events::EventKey;
 use crate::cluster::node::{Connection, Exchange, Node};
-use crate::cluster::{Cluster, health, is_fresh};
+use crate::cluster::{Cluster, health, is_fresh, stopwatch};
 use crate::units::Moment;
 
 pub use detail::{
@@ -22,7 +22,9 @@ pub use detail::{
 };
 pub use names::{faults, registry};
 pub use process::{ProcessFact, process, processes};
-pub use records::{EventFact, ExchangeFact, FaultFact, LeaderFact, LinkFact, NodeFact, RegistryFact};
+pub use records::{
+    EventFact, ExchangeFact, FailoverFact, FaultFact, LeaderFact, LinkFact, NodeFact, RegistryFact,
+};
 
 /// All nodes, by name.
 #[must_use]
@@ -270,6 +272,38 @@ pub fn severity(event: &v1::Event) -> &'static str {
         v1::Severity::Alert => "alert",
         v1::Severity::Unspecified => "unknown",
     }
+}
+
+/// The failovers that the events tell of, the newest first.
+#[must_use]
+pub fn failovers(cluster: &Cluster) -> Vec<FailoverFact> {
+    let fact = |f: stopwatch::Failover| {
+        let [
+            detect_us,
+            lease_end_us,
+            elect_us,
+            assign_us,
+            announce_us,
+            first_good_reply_us,
+        ] = f.phases;
+        FailoverFact {
+            unix_ms: f.key.unix_ms,
+            exchange: f.exchange,
+            epoch: f.epoch,
+            from: f.from,
+            to: f.to,
+            detect_us,
+            lease_end_us,
+            elect_us,
+            assign_us,
+            announce_us,
+            first_good_reply_us,
+            total_us: f.total_us,
+            answered: f.answered,
+        }
+    };
+    let all = stopwatch::failovers(&cluster.events);
+    all.into_iter().map(fact).collect()
 }
 
 fn filled(text: &str) -> Option<String> {

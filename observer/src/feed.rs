@@ -7,6 +7,7 @@ pub mod detail;
 pub mod grpc;
 pub mod memory;
 pub mod pending;
+pub mod replay;
 mod session;
 
 pub use detail::{Detailed, Entity};
@@ -21,6 +22,10 @@ pub trait Feed: Send + 'static {
     fn next(&mut self) -> BoxFuture<'_, Option<Vec<Update>>>;
     /// Says what is wanted from now on.
     fn want(&mut self, wants: Wants);
+    /// Nothing comes any more, and why; none for a feed that goes on.
+    fn ended(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What the screen needs.
@@ -34,6 +39,8 @@ pub struct Wants {
     pub filter: String,
     /// What is shown in detail: nodes keep what that takes only while somebody watches.
     pub detail: Option<Entity>,
+    /// Processes of one node at most; 0 for as many as the node sends by itself.
+    pub limit: u32,
 }
 
 impl Wants {
@@ -50,6 +57,7 @@ impl Wants {
             kinds: kinds.into_iter().map(i32::from).collect(),
             sort: self.sort.clone(),
             process_filter: self.filter.clone(),
+            limit: self.limit,
             ..Default::default()
         }
     }

@@ -36,6 +36,8 @@ pub enum Format {
     Json,
     /// A table.
     Text,
+    /// A line a record, with a line of headings, as RFC 4180 has it.
+    Csv,
 }
 
 /// How it is printed.
@@ -136,6 +138,12 @@ pub fn to_json(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) ->
     object.insert("version".to_owned(), json!(SCHEMA));
     object.insert("taken_unix_ms".to_owned(), json!(now.0));
     object.insert(name.to_owned(), Value::Array(rows));
+    if view == Screen::Timeline {
+        object.insert(
+            "failovers".to_owned(),
+            Value::Array(records(facts::failovers(cluster))?),
+        );
+    }
     Ok(Value::Object(object))
 }
 
@@ -197,6 +205,55 @@ fn identity(view: Screen, row: &Value) -> Vec<String> {
     fields.iter().map(text).collect()
 }
 
+/// The view as CSV: the fields of its records in the order of their names. What is itself a list or a record is JSON.
+///
+/// # Errors
+/// As of [`to_json`].
+pub fn to_csv(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Result<String, Error> {
+    Ok(csv_of(&to_json(cluster, now, view, filter)?))
+}
+
+/// The records of a document as CSV.
+fn csv_of(document: &Value) -> String {
+    let rows = document.as_object().into_iter().flat_map(Map::values);
+    let rows = rows
+        .filter_map(Value::as_array)
+        .next()
+        .cloned()
+        .unwrap_or_default();
+    let fields: Vec<String> = match rows.first() {
+        Some(Value::Object(first)) => first.keys().cloned().collect(),
+        _ => return String::new(),
+    };
+    let mut out = csv_line(fields.iter().cloned());
+    for row in &rows {
+        let cell = |field: &String| match &row[field] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        out.push_str(&csv_line(fields.iter().map(cell)));
+    }
+    out
+}
+
+/// Quoted where it has to be. A cell that a spreadsheet would take for a formula is quoted in its way: names come from outside.
+fn csv_line(cells: impl Iterator<Item = String>) -> String {
+    let quoted = cells.map(|cell| {
+        let formula = cell.starts_with(['=', '+', '@', '\t'])
+            || (cell.starts_with('-') && cell.parse::<f64>().is_err());
+        let cell = if formula { format!("'{cell}") } else { cell };
+        if cell.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", cell.replace('"', "\"\""))
+        } else {
+            cell
+        }
+    });
+    let mut line = quoted.collect::<Vec<_>>().join(",");
+    line.push_str("\r\n");
+    line
+}
+
 /// The view as text: a table with headings.
 #[must_use]
 pub fn to_text(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> String {
@@ -230,12 +287,14 @@ fn print<F: Feed>(
     let (cluster, now) = (&gather.cluster, gather.clock.now());
     let text = match (detail::page(options)?, options.format) {
         (Some(page), Format::Json) => format!("{}\n", detail::to_json(cluster, now, &page)?),
-        (Some(page), Format::Text) => format!(
+        // A page has no columns.
+        (Some(page), Format::Text | Format::Csv) => format!(
             "{}{}\n",
             heading(cluster, now, options.view),
             detail::to_text(cluster, now, &page)?
         ),
         (None, Format::Json) => format!("{}\n", to_json(cluster, now, options.view, filter)?),
+        (None, Format::Csv) => to_csv(cluster, now, options.view, filter)?,
         (None, Format::Text) => format!(
             "{}{}\n",
             heading(cluster, now, options.view),

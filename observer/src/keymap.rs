@@ -64,6 +64,10 @@ pub enum Action {
     SortRight,
     /// Turn the order round.
     SortInvert,
+    /// Play a recording faster.
+    Faster,
+    /// Play it more slowly.
+    Slower,
     /// Rates, or totals.
     Totals,
     /// To the owner of the selected row.
@@ -124,6 +128,8 @@ impl Action {
             Self::SortLeft => "sort-left",
             Self::SortRight => "sort-right",
             Self::SortInvert => "sort-invert",
+            Self::Faster => "faster",
+            Self::Slower => "slower",
             Self::Totals => "totals",
             Self::Owner => "owner",
             Self::Users => "users",
@@ -266,6 +272,8 @@ fn table() -> Vec<Binding> {
         bind(&[c('{')], Action::EventBack, MAIN, "{", "to the event before", ""),
         bind(&[c('}')], Action::EventOn, MAIN, "}", "to the next event", ""),
         bind(&[c('L')], Action::Live, MAIN, "L", "live again", ""),
+        bind(&[c('+')], Action::Faster, MAIN, "+", "play a recording faster", ""),
+        bind(&[c('-')], Action::Slower, MAIN, "-", "play it more slowly", ""),
         bind(&[c('/')], Action::Filter, MAIN, "/", "filter rows", "filter"),
         bind(&[c('!')], Action::FilterOut, MAIN, "!", "leave rows out", ""),
         bind(&[c(':')], Action::Palette, MAIN, ":", "command by its name", ""),

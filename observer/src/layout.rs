@@ -230,6 +230,48 @@ pub fn list(body: Rect, detail: u16) -> ListParts {
     ListParts { table: rest, detail }
 }
 
+/// Parts of the Timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimelineParts {
+    /// The events.
+    pub table: Rect,
+    /// The selected one; without height when there is no room.
+    pub detail: Rect,
+    /// The failover's stopwatch; without height when there is none, or no room.
+    pub stopwatch: Rect,
+}
+
+/// Cuts the Timeline's body up: events above, the selected one and the stopwatch below, beside each other where it is wide.
+#[must_use]
+pub fn timeline(body: Rect, detail: u16, stopwatch: u16, failed_over: bool) -> TimelineParts {
+    let list = list(body, detail);
+    let none = Rect::default();
+    if !failed_over || body.height < stopwatch + 8 {
+        return TimelineParts {
+            table: list.table,
+            detail: list.detail,
+            stopwatch: none,
+        };
+    }
+    let mut rest = body;
+    let mut below = bottom(&mut rest, stopwatch);
+    if body.width >= 110 {
+        let stopwatch = right(&mut below, body.width / 2);
+        return TimelineParts {
+            table: rest,
+            detail: below,
+            stopwatch,
+        };
+    }
+    let height = if rest.height >= detail + 10 { detail } else { 0 };
+    let detail = bottom(&mut rest, height);
+    TimelineParts {
+        table: rest,
+        detail,
+        stopwatch: below,
+    }
+}
+
 /// Cuts the page of a trace up: its tree above, what the selected span tells below.
 #[must_use]
 pub fn waterfall(body: Rect) -> ListParts {
@@ -305,11 +347,13 @@ mod tests {
                 let o = overview(body, nodes, 9, 12);
                 let m = mesh(body);
                 let l = leaders(body, nodes, 3);
+                let t = timeline(body, 6, 10, true);
                 let none = Rect::default();
                 for parts in [
                     [o.nodes, o.load, o.health, o.latest],
                     [m.matrix, m.ring, m.detail, none],
                     [l.registry, l.matrix, l.detail, l.history],
+                    [t.table, t.detail, t.stopwatch, none],
                 ] {
                     let sum: u32 = parts.iter().map(|r| r.area()).sum();
                     assert!(sum <= body.area(), "{w}x{h} {nodes}: {parts:?}");

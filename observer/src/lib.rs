@@ -4,6 +4,7 @@
 //! and the time comes in messages. Rows come from a [`feed::Feed`]; orders go to a [`console::Console`].
 //! Without a terminal [`headless`] prints the same views, and [`svg`] draws them as a picture.
 
+pub mod check;
 pub mod clean;
 mod clock;
 pub mod cluster;
@@ -22,6 +23,7 @@ pub mod limits;
 pub mod model;
 pub mod palette;
 pub mod prepare;
+pub mod recording;
 mod run;
 mod save;
 pub mod svg;

@@ -145,6 +145,9 @@ pub enum Overlay {
     },
 }
 
+/// Processes of a node that are looked at where the view does not show them.
+const FULLEST: u32 = 20;
+
 /// The page of one row, over its view.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
@@ -192,6 +195,20 @@ pub struct Frozen {
     pub at: Moment,
 }
 
+/// How a recording is played.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    /// How fast, when it plays.
+    pub speed: f64,
+    /// It stands still.
+    pub paused: bool,
+    /// How it ended, when it has.
+    pub ended: Option<String>,
+}
+
+/// Speeds at which a recording may be played.
+pub const SPEEDS: [f64; 5] = [0.25, 1.0, 4.0, 10.0, 60.0];
+
 /// The whole state.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
@@ -219,6 +236,10 @@ pub struct Model {
     pub console: bool,
     /// The caller's own line.
     pub status: Option<String>,
+    /// How a recording is played; none where the cluster is live.
+    pub replay: Option<Replay>,
+    /// A recording is being written.
+    pub recording: bool,
     /// The keys.
     pub keymap: Arc<Keymap>,
     /// What was seen lately.
@@ -285,32 +306,28 @@ impl Model {
                 processes: true,
                 sort: "mailbox".to_owned(),
                 filter,
+                limit: 0,
                 detail: self.watched(),
             };
         }
-        let processes = self.screen == Screen::Processes;
-        if self.screen == Screen::Registry {
-            return Wants {
-                processes: true,
-                sort: "age".to_owned(),
-                filter: crate::prepare::registry::PROCESSES.to_owned(),
-                detail: None,
-            };
-        }
-        let sort = if processes {
-            crate::prepare::process_sort_word(self)
-        } else {
-            ""
+        let (sort, filter, limit) = match self.screen {
+            Screen::Processes => {
+                let sort = crate::prepare::process_sort_word(self);
+                (
+                    sort,
+                    self.panes[Screen::Processes as usize].filter_sent.as_str(),
+                    0,
+                )
+            }
+            Screen::Registry => ("age", crate::prepare::registry::PROCESSES, 0),
+            // The fullest mailboxes are looked at in every view: they are what may go wrong.
+            _ => ("mailbox", "", FULLEST),
         };
-        let pane = &self.panes[Screen::Processes as usize];
         Wants {
-            processes,
+            processes: true,
             sort: sort.to_owned(),
-            filter: if processes {
-                pane.filter_sent.clone()
-            } else {
-                String::new()
-            },
+            filter: filter.to_owned(),
+            limit,
             detail: None,
         }
     }
@@ -335,6 +352,10 @@ pub enum Message {
     Tick(Moment),
     /// A click, or a turn of the wheel.
     Mouse(MouseEvent),
+    /// Everything that was recorded has been played.
+    ReplayEnded(String),
+    /// The recording cannot be written on.
+    RecordingFailed(String),
     /// A view was saved, or not.
     Saved(Result<String, String>),
     /// A text was given to the terminal, or not.
@@ -372,6 +393,10 @@ pub enum Cmd {
     Fire(Order),
     /// End all faults.
     Halt,
+    /// Play the recording at that speed; 0 stands still.
+    Play(f64),
+    /// Play so many milliseconds of it at once.
+    PlayOn(u64),
     /// Give a text to the terminal's clipboard.
     Copy(String),
     /// Save the view to a file; the name's ending says in which form.

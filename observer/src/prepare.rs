@@ -20,10 +20,10 @@ use crate::cluster::health::{self, Faults, Finding, Quorum};
 use crate::cluster::node::Connection;
 use crate::cluster::{Cluster, State};
 use crate::layout::{self, Shell};
-use crate::model::{Model, Screen};
+use crate::model::{Model, Replay, Screen};
 use crate::table::{self, Column, Sort, Table};
 use crate::theme::Tone;
-use crate::units::Moment;
+use crate::units::{Moment, clock};
 
 /// Everything that is drawn.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,6 +59,12 @@ pub struct Head {
     pub silent: Vec<(String, String)>,
     /// Age of the frozen picture in milliseconds.
     pub frozen_ms: Option<u64>,
+    /// The moment that is shown, where that is not now.
+    pub shown_at: Option<String>,
+    /// How a recording is played, in words.
+    pub replay: Option<String>,
+    /// A recording is being written.
+    pub recording: bool,
     /// Banner on the registry's quorum.
     pub alarm: Option<String>,
 }
@@ -120,6 +126,10 @@ pub fn prepare(model: &mut Model) {
     let (cluster, now) = model.shown();
     let mut head = head(cluster, now);
     head.frozen_ms = model.frozen.as_ref().map(|f| model.now.since(f.at));
+    let is_past = model.frozen.is_some() || model.replay.is_some();
+    head.shown_at = is_past.then(|| clock(now.0).chars().take(8).collect());
+    head.replay = model.replay.as_ref().map(replayed);
+    head.recording = model.recording;
     head.insecure |= model.traces.sources.iter().any(|source| source.insecure);
     let area = Rect::new(0, 0, model.size.0, model.size.1);
     let body = shell(&head, model.status.is_some(), area).body;
@@ -167,6 +177,14 @@ pub fn prepare(model: &mut Model) {
     model.panes[model.screen as usize] = pane;
     model.page = page;
     model.prepared = Prepared { head, body };
+}
+
+fn replayed(replay: &Replay) -> String {
+    match (&replay.ended, replay.paused) {
+        (Some(how), _) => format!("■ {how}"),
+        (None, true) => "■ REPLAY stands".to_owned(),
+        (None, false) => format!("▶ REPLAY {}×", replay.speed),
+    }
 }
 
 /// Cuts the screen up for what the head has to say.
@@ -309,6 +327,9 @@ fn head(cluster: &Cluster, now: Moment) -> Head {
             Vec::new()
         },
         frozen_ms: None,
+        shown_at: None,
+        replay: None,
+        recording: false,
         alarm: alarm(&quorum),
     }
 }

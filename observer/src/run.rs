@@ -2,6 +2,7 @@
 //! terminal is restored however the loop ends, also when its future is dropped or something panics.
 
 use std::io::{IsTerminal as _, Write as _, stdout};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,11 @@ use crate::config::Config;
 use crate::console::{Console, ConsoleError};
 use crate::error::Error;
 use crate::feed::grpc::GrpcFeed;
+use crate::feed::replay::{Opened, ReplayFeed};
 use crate::feed::{Feed, Update};
 use crate::limits::LOOP_QUEUE;
-use crate::model::{Cmd, Message, Model};
+use crate::model::{Cmd, Message, Model, Replay};
+use crate::recording::Recorder;
 use crate::save;
 use crate::theme::Theme;
 use crate::traces::{Sources, Span, TraceFeed};
@@ -37,6 +40,10 @@ pub struct Options {
     pub console: Option<Arc<dyn Console>>,
     /// A line of the caller's own above the keys; changes are drawn.
     pub status: Option<watch::Receiver<String>>,
+    /// Write what comes into this new file.
+    pub record: Option<PathBuf>,
+    /// Play this recording instead of watching a cluster.
+    pub replay: Option<PathBuf>,
     /// Where traces come from.
     pub traces: Sources,
 }
@@ -68,13 +75,37 @@ pub async fn run(options: Options) -> Result<Exit, Error> {
     let theme = Theme::choose(config.color, std::env::var_os("NO_COLOR").as_deref())
         .palette(config.theme)
         .ascii(config.ascii);
-    let feed = GrpcFeed::start(options.addresses.clone());
+    let clock = Clock::start();
+    // Files come first: what is wrong with them is said on a terminal that is as it was.
+    let recorder = options
+        .record
+        .as_deref()
+        .map(|path| Recorder::create(path, clock.now()))
+        .transpose()?;
+    let replay = options
+        .replay
+        .as_deref()
+        .map(|path| ReplayFeed::open(path, 1.0))
+        .transpose()?;
     let guard = Restore;
     let terminal = ratatui::try_init()?;
     if config.mouse {
         crossterm::execute!(stdout(), EnableMouseCapture)?;
     }
-    let result = Loop::new(terminal, theme, feed, options)?.run().await;
+    let result = match replay {
+        Some((feed, clock, opened)) => {
+            let mut looped = Loop::new(terminal, theme, feed, Clock::Replay(clock), options)?;
+            looped.plays(&opened);
+            looped.run().await
+        }
+        None => {
+            let feed = GrpcFeed::start(options.addresses.clone());
+            let mut looped = Loop::new(terminal, theme, feed, clock, options)?;
+            looped.model.recording = recorder.is_some();
+            looped.recorder = recorder;
+            looped.run().await
+        }
+    };
     drop(guard);
     result
 }
@@ -104,6 +135,7 @@ struct Loop<F> {
     next_frame: Instant,
     next_tick: Instant,
     fed: bool,
+    recorder: Option<Recorder>,
 }
 
 /// What woke the loop.
@@ -117,9 +149,14 @@ enum Woken {
 }
 
 impl<F: Feed> Loop<F> {
-    fn new(terminal: DefaultTerminal, theme: Theme, feed: F, options: Options) -> Result<Self, Error> {
+    fn new(
+        terminal: DefaultTerminal,
+        theme: Theme,
+        feed: F,
+        clock: Clock,
+        options: Options,
+    ) -> Result<Self, Error> {
         let size = terminal.size()?;
-        let clock = Clock::start();
         let mut model = Model::new(
             (size.width, size.height),
             options.config.view,
@@ -145,7 +182,20 @@ impl<F: Feed> Loop<F> {
             next_frame: now,
             next_tick: now,
             fed: false,
+            recorder: None,
         })
+    }
+
+    /// What is shown is a recording.
+    fn plays(&mut self, opened: &Opened) {
+        self.model.replay = Some(Replay {
+            speed: 1.0,
+            paused: false,
+            ended: None,
+        });
+        if let Some(warning) = &opened.warning {
+            self.model.status = Some(crate::clean::text(warning));
+        }
     }
 
     async fn run(mut self) -> Result<Exit, Error> {
@@ -159,6 +209,7 @@ impl<F: Feed> Loop<F> {
                 Woken::Status(line) => Some(Message::Status(line)),
                 Woken::Fed(updates) => {
                     self.fed = true;
+                    self.record(&updates);
                     Some(Message::Fed(updates))
                 }
                 Woken::Traced(spans) => {
@@ -223,6 +274,16 @@ impl<F: Feed> Loop<F> {
                     let result = self.console.as_ref().map(|c| c.halt());
                     self.answer_later(result, Message::Halted);
                 }
+                Cmd::Play(speed) => {
+                    if let Clock::Replay(clock) = &self.clock {
+                        clock.run(speed);
+                    }
+                }
+                Cmd::PlayOn(ms) => {
+                    if let Clock::Replay(clock) = &self.clock {
+                        clock.step(ms);
+                    }
+                }
                 Cmd::Copy(text) => self.copy(&text),
                 Cmd::Theme(palette) => {
                     self.theme = self.theme.palette(palette);
@@ -233,6 +294,38 @@ impl<F: Feed> Loop<F> {
             }
         }
         false
+    }
+
+    /// A file that cannot be written on ends the recording, and nothing else.
+    fn record(&mut self, updates: &[Update]) {
+        let Some(recorder) = &mut self.recorder else {
+            return;
+        };
+        if let Err(error) = recorder.record(self.clock.now(), updates) {
+            self.recorder = None;
+            update(&mut self.model, Message::RecordingFailed(error.to_string()));
+        }
+    }
+
+    /// Once in a while what was recorded is written out, so that little is missing whatever ends the program.
+    fn write_out(&mut self) {
+        let failed = self.recorder.as_mut().and_then(|recorder| recorder.flush().err());
+        if let Some(error) = failed {
+            self.recorder = None;
+            update(&mut self.model, Message::RecordingFailed(error.to_string()));
+        }
+    }
+
+    fn replay_on(&mut self) {
+        let ended = self.feed.ended();
+        let known = self
+            .model
+            .replay
+            .as_ref()
+            .is_none_or(|replay| replay.ended.is_some());
+        if let Some(how) = ended.filter(|_| !known) {
+            update(&mut self.model, Message::ReplayEnded(how));
+        }
     }
 
     /// Terminals take a text for their clipboard by OSC 52; those that do not leave it alone.
@@ -273,8 +366,12 @@ impl<F: Feed> Loop<F> {
     fn paint(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         if now >= self.next_tick || (self.fed && now >= self.next_frame) {
+            self.replay_on();
             self.step(Message::Sourced(self.traces.status()));
             self.step(Message::Tick(self.clock.now()));
+            if now >= self.next_tick {
+                self.write_out();
+            }
             self.next_tick = now + TICK;
             self.fed = false;
         }

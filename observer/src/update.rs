@@ -66,6 +66,18 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
             notice(model, "Halt", &text, bad);
             Vec::new()
         }
+        Message::ReplayEnded(how) => {
+            if let Some(replay) = &mut model.replay {
+                replay.ended = Some(how);
+            }
+            model.dirty = true;
+            Vec::new()
+        }
+        Message::RecordingFailed(why) => {
+            model.recording = false;
+            notice(model, "Recording", &why, true);
+            Vec::new()
+        }
         Message::Saved(result) => told(model, "Save", result),
         Message::Copied(result) => told(model, "Copy", result),
         Message::Traced(spans) => {
@@ -180,9 +192,11 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Totals => model.pane_mut().totals ^= true,
         Action::Chaos => return chaos::open(model),
         Action::HaltAll => return chaos::halt(model),
-        Action::Freeze => travel::freeze(model),
+        Action::Freeze => return travel::freeze(model),
         Action::StepBack => travel::step(model, -1),
-        Action::StepOn => travel::step(model, 1),
+        Action::StepOn => return travel::step_on(model),
+        Action::Faster => return travel::speed(model, 1),
+        Action::Slower => return travel::speed(model, -1),
         Action::EventBack => travel::to_event(model, -1),
         Action::EventOn => travel::to_event(model, 1),
         Action::Live => model.frozen = None,

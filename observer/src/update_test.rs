@@ -84,14 +84,17 @@ fn stage(m: &Model) -> Option<&Stage> {
 }
 
 #[test]
-fn digits_and_tab_open_views_and_only_processes_ask_for_processes() {
+fn digits_and_tab_open_views_which_ask_for_the_processes_that_they_show() {
     let mut m = model(false);
     let cmds = keys(&mut m, "5");
-    assert!(matches!(&cmds[..], [Cmd::Want(w)] if w.processes && w.sort == "mailbox"));
+    assert!(matches!(&cmds[..], [Cmd::Want(w)] if w.limit == 0 && w.sort == "mailbox"));
     let cmds = press(&mut m, KeyCode::Tab);
     assert!(matches!(&cmds[..], [Cmd::Want(w)] if w.processes && w.filter.contains("session")));
     assert_eq!(m.screen, Screen::Registry);
-    assert!(matches!(&press(&mut m, KeyCode::Tab)[..], [Cmd::Want(w)] if !w.processes));
+    // The fullest mailboxes are looked at everywhere.
+    assert!(
+        matches!(&press(&mut m, KeyCode::Tab)[..], [Cmd::Want(w)] if w.limit == 20 && w.sort == "mailbox")
+    );
     assert_eq!(m.screen, Screen::Timeline);
     assert!(press(&mut m, KeyCode::Tab).is_empty());
     assert_eq!(m.screen, Screen::Traces);
@@ -562,4 +565,31 @@ fn an_open_page_asks_for_its_details_and_a_closed_one_does_not() {
         matches!(&cmds[..], [Cmd::Want(wants)] if wants.detail.is_none()),
         "{cmds:?}"
     );
+}
+
+#[test]
+fn a_recording_stands_still_plays_on_and_plays_faster() {
+    use crate::model::Replay;
+    let mut m = model(false);
+    assert!(keys(&mut m, "+").is_empty());
+    assert!(matches!(&m.overlay, Overlay::Notice { text, .. } if text.contains("--replay")));
+    keys(&mut m, "\u{1b}");
+    m.replay = Some(Replay {
+        speed: 1.0,
+        paused: false,
+        ended: None,
+    });
+    assert_eq!(keys(&mut m, " "), [Cmd::Play(0.0)]);
+    assert_eq!(keys(&mut m, "."), [Cmd::PlayOn(1_000)]);
+    assert_eq!(keys(&mut m, " "), [Cmd::Play(1.0)]);
+    assert_eq!(keys(&mut m, "+"), [Cmd::Play(4.0)]);
+    assert_eq!(
+        keys(&mut m, "+++"),
+        [Cmd::Play(10.0), Cmd::Play(60.0), Cmd::Play(60.0)]
+    );
+    assert_eq!(keys(&mut m, "-"), [Cmd::Play(10.0)]);
+    assert_eq!(m.prepared.head.replay.as_deref(), Some("▶ REPLAY 10×"));
+    update(&mut m, Message::ReplayEnded("the end".to_owned()));
+    update(&mut m, Message::Tick(Moment(1_300)));
+    assert_eq!(m.prepared.head.replay.as_deref(), Some("■ the end"));
 }

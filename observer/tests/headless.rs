@@ -147,6 +147,71 @@ fn fields_are_compared_alike_in_json_and_in_text() {
 }
 
 #[test]
+fn checks_say_what_holds_what_does_not_and_what_cannot_be_known() {
+    use squall_observer::check::{Question, Verdict, answer};
+    let table = [
+        (Scene::Healthy, [Verdict::Holds, Verdict::Holds, Verdict::Holds]),
+        (Scene::Split, [Verdict::Holds, Verdict::Broken, Verdict::Broken]),
+        (Scene::Lost, [Verdict::Holds, Verdict::Holds, Verdict::Holds]),
+        (
+            Scene::Leaderless,
+            [Verdict::Broken, Verdict::Broken, Verdict::Holds],
+        ),
+        (Scene::Loading, [Verdict::Unknown; 3]),
+    ];
+    for (scene, expected) in table {
+        let model = scene::model(scene, (80, 24), Screen::Leaders);
+        for (question, expected) in Question::ALL.into_iter().zip(expected) {
+            let told = answer(&model.live, model.now, question);
+            assert_eq!(told.verdict, expected, "{scene:?} {question:?}: {}", told.why);
+            assert!(!told.why.is_empty());
+        }
+    }
+    // The same, but its owner is silent instead of gone.
+    let mut model = scene::model(Scene::Healthy, (80, 24), Screen::Leaders);
+    let now = squall_observer::units::Moment(model.now.0 + 700);
+    let silent = model.live.nodes.get_mut("b").expect("a node");
+    silent.heard = squall_observer::units::Moment(now.0 - 2_000);
+    for name in ["a", "c"] {
+        model.live.nodes.get_mut(name).expect("a node").heard = now;
+    }
+    let told = answer(&model.live, now, Question::Leaders);
+    assert_eq!(told.verdict, Verdict::Unknown, "{}", told.why);
+    assert!(
+        told.why.contains("the owner of orders does not answer: b"),
+        "{}",
+        told.why
+    );
+    assert_eq!(
+        answer(&model.live, now, Question::Faults).verdict,
+        Verdict::Unknown
+    );
+    assert_eq!(answer(&model.live, now, Question::Quorum).verdict, Verdict::Holds);
+}
+
+#[test]
+fn csv_has_a_line_per_record_and_quotes_what_has_to_be() {
+    use squall_observer::headless::to_csv;
+    for view in Screen::ALL {
+        let model = scene::model(Scene::Split, (80, 24), view);
+        let csv = to_csv(&model.live, model.now, view, &Filter::default()).expect("it is written");
+        let object = json(Scene::Split, view, "");
+        let mut arrays = object.as_object().expect("an object").values();
+        let rows = arrays.find_map(Value::as_array).expect("the view's array").len();
+        assert_eq!(
+            csv.matches("\r\n").count(),
+            if rows == 0 { 0 } else { rows + 1 },
+            "{view:?}"
+        );
+        let columns = csv.lines().next().map_or(0, |head| head.split(',').count());
+        assert!(rows == 0 || columns > 4, "{csv}");
+    }
+    let model = scene::model(Scene::Split, (80, 24), Screen::Exchanges);
+    let csv = to_csv(&model.live, model.now, Screen::Exchanges, &Filter::default()).expect("it is written");
+    assert!(csv.contains(r#""[""b"",""c"",""a""]""#), "{csv}");
+}
+
+#[test]
 fn text_has_a_line_per_record() {
     let model = scene::model(Scene::Healthy, (80, 24), Screen::Processes);
     let text = to_text(&model.live, model.now, Screen::Processes, &Filter::default());

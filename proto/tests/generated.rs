@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "squall/v1/introspection.proto",
+    "squall/v1/recording.proto",
     "squall/v1/session.proto",
     "squall/v1/admin.proto",
     "squall/v1/chaos.proto",

@@ -115,6 +115,8 @@ async fn show(demo: &Demo, traces: Sources) -> Result<()> {
         console: Some(Arc::new(demo.console())),
         status: Some(status.subscribe()),
         config: observe::configured(None)?,
+        record: None,
+        replay: None,
         traces,
     };
     let figures = async {

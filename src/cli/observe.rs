@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use squall_chaos::client::ChaosClient;
 use squall_chaos::console::ChaosConsole;
+use squall_observer::check::{self, Question, Verdict};
 use squall_observer::console::Console;
 use squall_observer::headless::{self, Format};
 use squall_observer::svg;
@@ -19,7 +20,7 @@ use squall_observer::traces::source::SourceError;
 use squall_observer::{ColorChoice, Config, Error, Palette, Screen};
 
 use super::connect::ConnectArgs;
-use super::exit::{Exit, Usage, Worded};
+use super::exit::{Exit, Quiet, Usage, Worded};
 use super::signals;
 use super::values;
 
@@ -29,8 +30,11 @@ pub(crate) const OTLP_LISTEN: &str = "127.0.0.1:4317";
 /// Watches a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(group(ArgGroup::new("headless").args(["once", "watch"])))]
-#[command(group(ArgGroup::new("format").args(["json", "text"]).requires("headless")))]
+#[command(group(ArgGroup::new("format").args(["json", "text", "csv"])))]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct ObserveArgs {
+    #[command(subcommand)]
+    command: Option<ObserveCommand>,
     /// View to begin with, or to print [default: as configured, else overview]
     #[arg(long, value_parser = values::screen())]
     view: Option<Screen>,
@@ -41,11 +45,14 @@ pub(crate) struct ObserveArgs {
     #[arg(long)]
     watch: bool,
     /// Print it as JSON
-    #[arg(long)]
+    #[arg(long, requires = "headless")]
     json: bool,
-    /// Print it as text, as without --json
-    #[arg(long)]
+    /// Print it as text, as without another form
+    #[arg(long, requires = "headless")]
     text: bool,
+    /// Print it as CSV
+    #[arg(long, requires = "headless")]
+    csv: bool,
     /// Print only rows that match
     #[arg(
         long,
@@ -82,6 +89,12 @@ pub(crate) struct ObserveArgs {
     /// Allow the chaos dialog
     #[arg(long)]
     chaos: bool,
+    /// Write what comes into this new file, to be played later
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["headless", "svg", "replay"])]
+    record: Option<PathBuf>,
+    /// Play this recording instead of watching a cluster: space stands still, + and - change the speed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["headless", "svg", "chaos"])]
+    replay: Option<PathBuf>,
     /// Use colours [default: as configured, else auto]
     #[arg(long, value_enum)]
     color: Option<Color>,
@@ -97,6 +110,25 @@ pub(crate) struct ObserveArgs {
     /// Print the configuration as a file, with all there is to choose, and end
     #[arg(long, conflicts_with_all = ["headless", "chaos", "svg"])]
     print_config: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+enum ObserveCommand {
+    /// Ask one question about the cluster: exit code 0 it holds, 1 it does not, 4 it cannot be known
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct CheckArgs {
+    /// What is asked: a majority is heard; every exchange has one owner; no fault acts
+    #[arg(value_parser = values::question())]
+    question: Question,
+    /// How long to wait for a whole picture
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = values::some_time)]
+    patience: Duration,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -181,7 +213,28 @@ pub(crate) async fn run(args: ObserveArgs, connect: ConnectArgs) -> Result<()> {
     }
 }
 
+async fn check(args: &CheckArgs, addresses: Vec<String>) -> Result<()> {
+    let answer = check::ask(addresses, args.question, args.patience)
+        .await
+        .map_err(explained)?;
+    let (question, verdict) = (args.question.word(), answer.verdict.word());
+    if args.json {
+        let told = serde_json::json!({ "check": question, "verdict": verdict, "why": answer.why });
+        writeln!(stdout(), "{told}")?;
+    } else {
+        writeln!(stdout(), "{question} {verdict}: {}", answer.why)?;
+    }
+    match answer.verdict {
+        Verdict::Holds => Ok(()),
+        Verdict::Broken => Err(Quiet(Exit::Failed).into()),
+        Verdict::Unknown => Err(Quiet(Exit::Timeout).into()),
+    }
+}
+
 async fn show(args: ObserveArgs, addresses: Vec<String>) -> Result<()> {
+    if let Some(ObserveCommand::Check(args)) = &args.command {
+        return check(args, addresses).await;
+    }
     let traces = args.sources()?;
     if let Some(file) = &args.svg {
         return picture(&args, file, addresses, traces).await;
@@ -198,13 +251,19 @@ async fn show(args: ObserveArgs, addresses: Vec<String>) -> Result<()> {
         config,
         console: client.map(|client| Arc::new(ChaosConsole::new(client)) as Arc<dyn Console>),
         status: None,
+        record: args.record,
+        replay: args.replay,
         traces,
     };
     squall_observer::run(options).await.map(drop).map_err(explained)
 }
 
 async fn print(args: &ObserveArgs, addresses: Vec<String>, traces: Sources) -> Result<(), Error> {
-    let format = if args.json { Format::Json } else { Format::Text };
+    let format = match (args.json, args.csv) {
+        (true, _) => Format::Json,
+        (_, true) => Format::Csv,
+        _ => Format::Text,
+    };
     let options = headless::Options {
         filter: args.filter.clone(),
         patience: args.patience,
@@ -237,7 +296,8 @@ pub(crate) fn explained(error: Error) -> anyhow::Error {
         | Error::NotDetailed
         | Error::NoTerminal
         | Error::Filter(_)
-        | Error::TooSmall(..) => Exit::Usage,
+        | Error::TooSmall(..)
+        | Error::Recording(_) => Exit::Usage,
         Error::Io(_) => return error.into(),
         Error::Json(_) => Exit::Failed,
     };

@@ -10,6 +10,7 @@ use squall_kernel::order::WhenFull;
 use squall_kernel::profile::Profile;
 use squall_kernel::publishing::Confirm;
 use squall_kernel::registry::{Pattern, Strategy, Takeover};
+use squall_observer::check::Question;
 use squall_observer::{Palette, Screen};
 
 /// Units of durations, longest spelling first, with their length in microseconds.
@@ -159,6 +160,12 @@ pub(crate) fn on_off() -> impl TypedValueParser<Value = bool> {
 pub(crate) fn screen() -> impl TypedValueParser<Value = Screen> {
     PossibleValuesParser::new(Screen::ALL.map(Screen::word))
         .map(|word| Screen::named(&word).expect("clap lets only views through"))
+}
+
+/// Questions to a cluster by their word.
+pub(crate) fn question() -> impl TypedValueParser<Value = Question> {
+    PossibleValuesParser::new(Question::ALL.map(Question::word))
+        .map(|word| Question::named(&word).expect("clap lets only questions through"))
 }
 
 /// Colours of the observer by their word.

@@ -56,7 +56,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(Bug::AcknowledgeTaskBeforeBackup, Tier::T1, &[9], (18, 110), 220),
     row(Bug::TakeEventsTwice, Tier::T1, &[7], (35, 54), 150),
     row(Bug::LoseIdsInMove, Tier::T1, &[7], (10, 68), 360),
-    row(Bug::EventsOnAnyLane, Tier::T1, &[10], (217, 249), 970),
+    row(Bug::EventsOnAnyLane, Tier::T1, &[10], (209, 409), 970),
     row(Bug::AcceptGaps, Tier::T1, &[5], (22, 35), 120),
     row(Bug::AcceptIncomplete, Tier::T1, &[5], (15, 35), 100),
 ];

@@ -48,6 +48,8 @@ pub struct DataContext {
     pub(crate) sampler: Sampler,
     pub(crate) functions: functions::Registry,
     pub(crate) exits: Paced,
+    /// First replies under a new owner.
+    pub(crate) firsts: Paced,
     pub(crate) losses: Paced,
     pub(crate) counts: CountsTable,
     /// Whether this node has been without a lease for long: see [`DataPlane::isolated`].

@@ -215,6 +215,7 @@ impl Planes {
 
     fn sources(&self, options: &NodeOptions) -> NodeSources {
         NodeSources {
+            heartbeat: options.profile.times().heartbeat,
             me: self.ground.me.clone(),
             chaos: options.chaos,
             insecure: options.insecure,

@@ -27,7 +27,18 @@ impl Router {
 
     pub(super) fn conclude_with(&self, open: Open, frame: Frame) {
         spans::reply_arrived(&open.span, &frame.trace, frame.status);
+        if frame.status == Status::Reply && open.stats.is_first_under(frame.epoch) {
+            self.first_reply(&frame);
+        }
         self.conclude(open, Outcome::of(frame, false));
+    }
+
+    /// The end of a failover, or of a move, as requesters see it.
+    fn first_reply(&self, frame: &Frame) {
+        let (name, epoch) = (self.name_of(frame.exchange), frame.epoch.0);
+        let text = format!("{name} answered here for the first time under epoch {epoch}");
+        let now = self.context.clock.now();
+        self.context.firsts.tell(now, "first-reply", &name, &text, epoch);
     }
 
     pub(super) fn conclude(&self, open: Open, outcome: Outcome) {

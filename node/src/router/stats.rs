@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use squall_kernel::frame::Status;
-use squall_kernel::id::ExchangeId;
+use squall_kernel::id::{Epoch, ExchangeId};
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::{Instant, Span};
 
@@ -57,6 +57,8 @@ pub(super) struct Figures {
     second: AtomicU64,
     late: AtomicU64,
     latency: Histogram,
+    /// Latest epoch under which a request was answered.
+    answered_epoch: AtomicU64,
 }
 
 /// A request's place in the figures for as long as it exists: one that vanished without an outcome would be missing
@@ -95,6 +97,12 @@ impl Figures {
     /// It waits no longer.
     pub(super) fn goes_on(&self) {
         self.waiting.fetch_sub(1, Relaxed);
+    }
+
+    /// True for the first reply under an epoch after the exchange's first, at this node.
+    pub(super) fn is_first_under(&self, epoch: Epoch) -> bool {
+        let is_later = epoch.0 > self.answered_epoch.load(Relaxed);
+        is_later && self.answered_epoch.fetch_max(epoch.0, Relaxed) < epoch.0 && epoch > Epoch(1)
     }
 
     pub(super) fn second(&self) {

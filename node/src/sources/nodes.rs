@@ -85,6 +85,7 @@ impl NodeSources {
             refusals: refusals(&tally.client_faults),
             decisions_explained: tally.explained.load(Relaxed),
             detail_watchers: tally.detail_watchers.load(Relaxed),
+            heartbeat_us: self.heartbeat.0,
         }
     }
 }

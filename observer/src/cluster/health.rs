@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use squall_proto::v1::{LeaderRole, MetaRole, NodeDuty};
 
 use super::node::{Connection, Opinion};
-use super::{Cluster, State};
+use super::{Cluster, State, lints};
 use crate::units::{Moment, millis};
 
 /// Whether the registry can decide anything.
@@ -176,6 +176,7 @@ pub fn findings(cluster: &Cluster, now: Moment) -> Vec<Finding> {
     for node in cluster.nodes.values() {
         node_findings(cluster, node, now, &mut all);
     }
+    all.extend(lints::lints(cluster, now).into_iter().map(notice));
     if cluster.events.lost > 0 {
         all.push(notice(format!(
             "{} events lost before they were read",

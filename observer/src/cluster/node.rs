@@ -106,6 +106,8 @@ pub struct Node {
     pub rows_omitted: u64,
     /// Gaps in the stream that were healed by asking again.
     pub gaps: u64,
+    /// By how much its clock seems to be ahead of the reader's, less what frames take: the quickest of the last ones.
+    pub skew_ms: Option<i64>,
     /// Why the node refused the last interest.
     pub refusal: Option<String>,
 }
@@ -134,6 +136,7 @@ impl Node {
             coalesced: 0,
             rows_omitted: 0,
             gaps: 0,
+            skew_ms: None,
             refusal: None,
         }
     }
@@ -174,6 +177,7 @@ impl Node {
     /// Takes rows in: a whole picture, or what changed.
     pub fn rows(&mut self, now: Moment, update: RowsUpdate) {
         self.heard = now;
+        self.skew(now, update.taken_unix_ms);
         self.taken_ms = self.taken_ms.max(update.taken_unix_ms);
         self.coalesced = update.coalesced;
         self.rows_omitted = update.rows_omitted;
@@ -188,6 +192,16 @@ impl Node {
             self.remove(key.kind(), &clean::name(&key.key));
         }
         self.complete |= update.whole;
+    }
+
+    /// A frame that took long makes a clock seem behind: the largest figure is the closest, and is let go slowly, so that a
+    /// clock that is set shows.
+    fn skew(&mut self, now: Moment, taken_unix_ms: u64) {
+        if taken_unix_ms == 0 {
+            return;
+        }
+        let seen = taken_unix_ms.cast_signed().saturating_sub(now.0.cast_signed());
+        self.skew_ms = Some(self.skew_ms.map_or(seen, |known| seen.max(known - 1)));
     }
 
     /// Takes a load sample.

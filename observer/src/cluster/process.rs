@@ -20,6 +20,46 @@ pub struct Process {
     pub rate_out: Rate,
     /// Microseconds of work per second.
     pub busy: Rate,
+    /// Whether the mailbox fills up.
+    pub climb: Climb,
+}
+
+/// The emptiest that a mailbox was in each of the last windows of ten seconds: what rises there grows, whatever it does in
+/// between.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Climb {
+    began_ms: u64,
+    low: u64,
+    lows: [Option<u64>; WINDOWS],
+}
+
+/// Windows looked back on.
+const WINDOWS: usize = 3;
+/// Length of one.
+const WINDOW_MS: u64 = 10_000;
+
+impl Climb {
+    fn push(&mut self, at_ms: u64, waiting: u64) {
+        if self.began_ms == 0 || at_ms < self.began_ms {
+            (self.began_ms, self.low) = (at_ms, waiting);
+        }
+        if at_ms - self.began_ms >= WINDOW_MS {
+            self.lows.rotate_left(1);
+            self.lows[WINDOWS - 1] = Some(self.low);
+            (self.began_ms, self.low) = (at_ms, waiting);
+        }
+        self.low = self.low.min(waiting);
+    }
+
+    /// By how much it has grown, and in how many milliseconds, where it has grown all the time.
+    #[must_use]
+    pub fn grown(&self, at_ms: u64, waiting: u64) -> Option<(u64, u64)> {
+        let [Some(first), Some(second), Some(third)] = self.lows else {
+            return None;
+        };
+        let time = WINDOWS as u64 * WINDOW_MS + at_ms.saturating_sub(self.began_ms);
+        (first < second && second < third && third < waiting).then(|| (waiting - first, time))
+    }
 }
 
 /// What every frame asks of every process, packed: the rows themselves are spread over too much memory.
@@ -74,6 +114,7 @@ impl Processes {
         let old = before.and_then(|b| b.get(&row.pid));
         let (rate_in, rate_out, busy) =
             old.map_or_else(Default::default, |o| (o.rate_in, o.rate_out, o.busy));
+        let climb = old.map_or_else(Default::default, |o| o.climb);
         self.places.insert(row.pid.clone(), self.rows.len());
         let mut process = Process {
             number: number(&row.pid),
@@ -81,6 +122,7 @@ impl Processes {
             rate_in,
             rate_out,
             busy,
+            climb,
         };
         process.take_in(taken_ms, row);
         self.briefs.push(process.brief());
@@ -113,6 +155,7 @@ impl Process {
         self.rate_out.push(taken_ms, row.dequeued);
         self.busy.push(taken_ms, row.busy_us);
         self.row = row;
+        self.climb.push(taken_ms, self.mailbox());
     }
 }
 

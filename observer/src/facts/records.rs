@@ -74,6 +74,37 @@ pub struct NodeFact {
     pub why: Option<String>,
 }
 
+/// A failover of one exchange, by its phases. Microseconds; null where a phase did not happen, or is not known.
+#[derive(Debug, Clone, Serialize)]
+pub struct FailoverFact {
+    /// When the next owner began.
+    pub unix_ms: u64,
+    /// Exchange.
+    pub exchange: String,
+    /// Epoch of the next owner.
+    pub epoch: u64,
+    /// Node that was lost.
+    pub from: String,
+    /// Next owner.
+    pub to: String,
+    /// From the broken link to the first suspicion, or the end that was seen.
+    pub detect_us: Option<u64>,
+    /// Until the promises to the lost node had run out, or its end was proved.
+    pub lease_end_us: Option<u64>,
+    /// Until another node led the registry, where that one did.
+    pub elect_us: Option<u64>,
+    /// Until the exchange had its next owner.
+    pub assign_us: Option<u64>,
+    /// Until a handler led, where one has to.
+    pub announce_us: Option<u64>,
+    /// Until somebody had an answer.
+    pub first_good_reply_us: Option<u64>,
+    /// All of it.
+    pub total_us: u64,
+    /// Somebody had an answer.
+    pub answered: bool,
+}
+
 /// Something that exists, by its name.
 #[derive(Debug, Clone, Serialize)]
 pub struct RegistryFact {

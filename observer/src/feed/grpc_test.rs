@@ -221,10 +221,11 @@ async fn one_address_finds_all_and_a_gap_is_healed_by_asking_again() {
         sort: "mailbox".to_owned(),
         filter: "mailbox > 10".to_owned(),
         detail: None,
+        limit: 7,
     });
     let more = fake_a.asked.recv().await.expect("a is asked for processes");
     assert!(more.kinds.contains(&v1::RowKind::Process.into()) && more.sort == "mailbox");
-    assert_eq!(more.process_filter, "mailbox > 10");
+    assert_eq!((more.process_filter.as_str(), more.limit), ("mailbox > 10", 7));
 }
 
 /// C3.

@@ -159,6 +159,7 @@ impl Gather {
         let now = self.clock.now();
         let text = match options.format {
             Format::Json => format!("{}\n", to_json(&self.traces, now, &self.filter)?),
+            Format::Csv => super::csv_of(&to_json(&self.traces, now, &self.filter)?),
             Format::Text => format!("{}\n", to_text(&self.traces, now, &self.filter)),
         };
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -6,12 +6,13 @@ use squall_proto::v1;
 
 use super::{Detail, Source};
 use crate::cluster::events::EventKey;
+use crate::cluster::stopwatch::{self, Failover, PHASES, PhaseFigures};
 use crate::facts::{self, EventFact};
 use crate::layout;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Table};
 use crate::theme::Tone;
-use crate::units::{clock, whole_seconds};
+use crate::units::{clock, micros, whole_seconds};
 
 /// Columns of the table.
 pub const COLUMNS: &[Column] = &[
@@ -36,24 +37,92 @@ pub struct Timeline {
     pub detail: Option<Detail>,
     /// Its words in full.
     pub words: String,
+    /// The failover that it belongs to, or the latest one; with the figures of all.
+    pub stopwatch: Option<Stopwatch>,
 }
+
+/// A failover by its phases, and all failovers of the session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stopwatch {
+    /// What failed over.
+    pub title: String,
+    /// Phase, its time, and the median and 99th percentile of all.
+    pub phases: Vec<[String; 4]>,
+    /// Share of the whole that each phase took, from 0 to 1.
+    pub shares: Vec<f64>,
+}
+
+/// Rows of the stopwatch with its borders: headings, the phases, the whole.
+pub const STOPWATCH: u16 = 4 + PHASES.len() as u16;
 
 /// Rows of the details with their borders.
 pub const DETAIL: u16 = 6;
 
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Timeline {
-    let height = layout::lines(layout::list(source.body, DETAIL).table);
+    let failovers = stopwatch::failovers(&source.cluster.events);
+    let parts = layout::timeline(source.body, DETAIL, STOPWATCH, !failovers.is_empty());
+    let height = layout::lines(parts.table);
     let table = table(source, pane, height.max(1));
     let chosen = match &pane.cursor.id {
         Some(RowId::Event(key)) => source.cluster.events.get(key).map(|e| facts::event(key, e)),
         _ => None,
     };
+    let selected = match &pane.cursor.id {
+        Some(RowId::Event(key)) => Some(key),
+        _ => None,
+    };
     Timeline {
+        stopwatch: shown(&failovers, selected),
         table,
         lost: source.cluster.events.lost,
         detail: chosen.as_ref().map(|e| detail(e, source.now.0)),
         words: chosen.map(|e| e.text).unwrap_or_default(),
+    }
+}
+
+/// The failover that an event is nearest to, or the latest one.
+fn shown(failovers: &[Failover], selected: Option<&EventKey>) -> Option<Stopwatch> {
+    let near = |key: &EventKey| {
+        let within = failovers
+            .iter()
+            .filter(|f| f.key.unix_ms.abs_diff(key.unix_ms) * 1000 <= f.total_us + 1_000_000);
+        within.min_by_key(|f| (f.key != *key, f.key.unix_ms.abs_diff(key.unix_ms)))
+    };
+    let f = selected.and_then(near).or(failovers.first())?;
+    Some(stopwatch_of(f, failovers))
+}
+
+/// A failover in words, beside the figures of all.
+#[must_use]
+pub fn stopwatch_of(f: &Failover, all: &[Failover]) -> Stopwatch {
+    let (of_phases, of_whole) = stopwatch::figures(all);
+    let time = |us: Option<u64>| us.map_or_else(|| "–".to_owned(), spell);
+    let line = |name: &str, us: Option<u64>, figures: Option<PhaseFigures>| {
+        let p50 = figures.map(|f| f.p50_us);
+        let p99 = figures.map(|f| f.p99_us);
+        [name.to_owned(), time(us), time(p50), time(p99)]
+    };
+    let mut phases: Vec<[String; 4]> = PHASES
+        .iter()
+        .enumerate()
+        .map(|(i, name)| line(name, f.phases[i], of_phases[i]))
+        .collect();
+    let whole = if f.answered { "in all" } else { "so far" };
+    phases.push(line(whole, Some(f.total_us), of_whole));
+    let share = |us: &Option<u64>| us.unwrap_or(0) as f64 / f.total_us.max(1) as f64;
+    Stopwatch {
+        title: format!("{} from {} to {}, epoch {}", f.exchange, f.from, f.to, f.epoch),
+        phases,
+        shares: f.phases.iter().map(share).collect(),
+    }
+}
+
+/// A time of a phase, where nothing is a time too.
+fn spell(us: u64) -> String {
+    match us {
+        0..100 => "0ms".to_owned(),
+        us => micros(us),
     }
 }
 

@@ -4,11 +4,16 @@
 
 use super::notice;
 use crate::limits::STEP_MS;
-use crate::model::{Frozen, Model};
+use crate::model::{Cmd, Frozen, Model, SPEEDS};
 use crate::units::Moment;
 
-/// Stops, or goes on with what is there now.
-pub(super) fn freeze(model: &mut Model) {
+/// Stops, or goes on with what is there now; a recording stands still, or plays on.
+pub(super) fn freeze(model: &mut Model) -> Vec<Cmd> {
+    if let Some(replay) = &mut model.replay {
+        replay.paused = !replay.paused;
+        let speed = if replay.paused { 0.0 } else { replay.speed };
+        return vec![Cmd::Play(speed)];
+    }
     model.frozen = match model.frozen.take() {
         Some(_) => None,
         None => Some(Frozen {
@@ -16,6 +21,37 @@ pub(super) fn freeze(model: &mut Model) {
             at: model.now,
         }),
     };
+    Vec::new()
+}
+
+/// A recording plays faster, or more slowly.
+pub(super) fn speed(model: &mut Model, by: isize) -> Vec<Cmd> {
+    let Some(replay) = &mut model.replay else {
+        notice(
+            model,
+            "Speed",
+            "Only a recording can be played faster: squall observe --replay FILE",
+            false,
+        );
+        return Vec::new();
+    };
+    let place = SPEEDS
+        .iter()
+        .position(|speed| *speed >= replay.speed)
+        .unwrap_or(0);
+    let place = place.saturating_add_signed(by).min(SPEEDS.len() - 1);
+    (replay.speed, replay.paused) = (SPEEDS[place], false);
+    vec![Cmd::Play(SPEEDS[place])]
+}
+
+/// A second on: of what was seen, or of a recording that stands still.
+pub(super) fn step_on(model: &mut Model) -> Vec<Cmd> {
+    let stands = model.replay.as_ref().is_some_and(|replay| replay.paused);
+    if model.frozen.is_none() && stands {
+        return vec![Cmd::PlayOn(STEP_MS.unsigned_abs())];
+    }
+    step(model, 1);
+    Vec::new()
 }
 
 /// A second back or on from what is shown.

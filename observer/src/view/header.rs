@@ -130,8 +130,19 @@ fn indent(row: Rect) -> Rect {
 }
 
 fn live_word(head: &Head) -> (String, Tone) {
+    let at = head
+        .shown_at
+        .as_deref()
+        .map_or_else(String::new, |at| format!(" · {at}"));
+    let rec = if head.recording { "● REC · " } else { "" };
+    let (word, tone) = state_word(head);
+    (format!("{rec}{word}{at}"), tone)
+}
+
+fn state_word(head: &Head) -> (String, Tone) {
     match head.frozen_ms {
         Some(ms) => (format!("■ FROZEN {}", whole_seconds(ms)), Tone::Warn),
+        None if head.replay.is_some() => (head.replay.clone().unwrap_or_default(), Tone::Warn),
         None if head.up > 0 => ("● LIVE".to_owned(), Tone::Good),
         None if head.nodes == 0 => ("◌ CONNECTING".to_owned(), Tone::Warn),
         None => ("✖ STALE".to_owned(), Tone::Bad),

@@ -298,7 +298,7 @@ fn process(at: &At, i: usize, node: &str, k: u64) -> Row {
         pid: format!("<{node}.{}>", 10 + k),
         name: name.to_owned(),
         kind: kind.to_owned(),
-        enqueued: dequeued + if k == 2 { 930 } else { k * (i as u64) },
+        enqueued: dequeued + if k == 2 { 730 } else { k * (i as u64) },
         dequeued,
         bound: 1024,
         oldest_us: if k == 2 { 48_000 } else { 0 },
@@ -321,7 +321,11 @@ fn events(scene: Scene) -> Vec<Update> {
             subject: subject.to_owned(),
             text: text.to_owned(),
             severity: severity.into(),
-            epoch: if kind == "owner-changed" { 8 } else { 0 },
+            epoch: if ["owner-changed", "first-reply"].contains(&kind) {
+                8
+            } else {
+                0
+            },
         };
     use v1::Severity::{Alert, Info, Notice};
     let mut all = vec![event(
@@ -342,14 +346,45 @@ fn events(scene: Scene) -> Vec<Update> {
                 "connection to b lost: reset by peer",
                 Notice,
             ));
-            all.push(event(3, 3_420, "node-down", "b", "b declared lost", Alert));
+            all.push(event(
+                3,
+                3_896,
+                "died",
+                "b",
+                "the end of b's process was seen here",
+                Notice,
+            ));
             all.push(event(
                 4,
-                3_210,
+                3_420,
+                "node-lost",
+                "b",
+                "b has ended, which was seen: declared lost",
+                Alert,
+            ));
+            all.push(event(
+                5,
+                3_400,
                 "owner-changed",
                 "orders",
                 "orders moves from b to c",
                 Notice,
+            ));
+            all.push(event(
+                6,
+                3_210,
+                "leader-appointed",
+                "orders",
+                "<c.12> leads orders under leader epoch 4",
+                Notice,
+            ));
+            all.push(event(
+                7,
+                3_200,
+                "first-reply",
+                "orders",
+                "orders answered here for the first time under epoch 8",
+                Info,
             ));
         }
         Scene::Split => all.push(event(

@@ -270,6 +270,9 @@ pub struct NodeRow {
     /// Detail streams that are open now.
     #[prost(uint64, tag = "26")]
     pub detail_watchers: u64,
+    /// Microseconds between two heartbeats to a peer; 0 when not told.
+    #[prost(uint64, tag = "27")]
+    pub heartbeat_us: u64,
 }
 /// How often a node refused something for one reason.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1702,6 +1705,147 @@ pub mod introspection_server {
     impl<T> tonic::server::NamedService for IntrospectionServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
+}
+/// First message of a recording.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordingHeader {
+    /// Version of the format: 1. A reader of an older one shows what it knows.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// Version of the program that recorded.
+    #[prost(string, tag = "2")]
+    pub program: ::prost::alloc::string::String,
+    /// Milliseconds since the Unix epoch at which it began, by the recorder's clock.
+    #[prost(uint64, tag = "3")]
+    pub started_unix_ms: u64,
+}
+/// One thing that came.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Recorded {
+    /// Milliseconds since the Unix epoch, by the recorder's clock.
+    #[prost(uint64, tag = "1")]
+    pub at_unix_ms: u64,
+    /// What it was.
+    #[prost(oneof = "recorded::What", tags = "2, 3, 4, 5, 6, 7")]
+    pub what: ::core::option::Option<recorded::What>,
+}
+/// Nested message and enum types in `Recorded`.
+pub mod recorded {
+    /// What it was.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum What {
+        /// An address given answers, or not.
+        #[prost(message, tag = "2")]
+        Seed(super::RecordedSeed),
+        /// The connection to a node changed.
+        #[prost(message, tag = "3")]
+        Connection(super::RecordedConnection),
+        /// A node said who it is.
+        #[prost(message, tag = "4")]
+        Hello(super::RecordedHello),
+        /// Rows of a node.
+        #[prost(message, tag = "5")]
+        Rows(super::RecordedRows),
+        /// Events of a node.
+        #[prost(message, tag = "6")]
+        Events(super::RecordedEvents),
+        /// A node refused what was asked of it.
+        #[prost(message, tag = "7")]
+        Refused(super::RecordedRefusal),
+    }
+}
+/// An address given.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordedSeed {
+    /// The address.
+    #[prost(string, tag = "1")]
+    pub addr: ::prost::alloc::string::String,
+    /// True when it does not answer.
+    #[prost(bool, tag = "2")]
+    pub silent: bool,
+    /// Why it does not.
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
+}
+/// The connection to a node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordedConnection {
+    /// Node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// The stream is open.
+    #[prost(bool, tag = "2")]
+    pub live: bool,
+    /// Why it is not.
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
+    /// The address refuses connections.
+    #[prost(bool, tag = "4")]
+    pub refused: bool,
+}
+/// Who a node is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RecordedHello {
+    /// Node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// What it said.
+    #[prost(message, optional, tag = "2")]
+    pub hello: ::core::option::Option<HelloResponse>,
+}
+/// Rows of a node: all there are, or what changed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RecordedRows {
+    /// Node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// These are all the rows there are.
+    #[prost(bool, tag = "2")]
+    pub whole: bool,
+    /// The rows.
+    #[prost(message, repeated, tag = "3")]
+    pub rows: ::prost::alloc::vec::Vec<Row>,
+    /// Keys of rows that are gone.
+    #[prost(message, repeated, tag = "4")]
+    pub removed: ::prost::alloc::vec::Vec<RowKey>,
+    /// When the node took them, by its clock, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "5")]
+    pub taken_unix_ms: u64,
+    /// Updates merged on the way since the stream began.
+    #[prost(uint64, tag = "6")]
+    pub coalesced: u64,
+    /// Process rows left out by the limit.
+    #[prost(uint64, tag = "7")]
+    pub rows_omitted: u64,
+    /// Gaps healed.
+    #[prost(uint64, tag = "8")]
+    pub gaps: u64,
+}
+/// Events of a node.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RecordedEvents {
+    /// Node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// Incarnation the numbers belong to.
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    /// The events.
+    #[prost(message, repeated, tag = "3")]
+    pub events: ::prost::alloc::vec::Vec<Event>,
+    /// Events lost before they were read.
+    #[prost(uint64, tag = "4")]
+    pub lost: u64,
+}
+/// A refusal.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordedRefusal {
+    /// Node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Actions of a client, handled in order.
 #[derive(Clone, PartialEq, ::prost::Message)]

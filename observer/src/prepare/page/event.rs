@@ -1,8 +1,10 @@
 //! The pages of an event, with what happened about it, and of a fault.
 
-use super::{Sheet, Source, plain};
+use super::{Piece, Sheet, Source, plain};
 use crate::cluster::events::EventKey;
+use crate::cluster::stopwatch;
 use crate::facts;
+use crate::prepare::timeline::stopwatch_of;
 use crate::theme::Tone;
 use crate::units::{clock, count, whole_seconds};
 use crate::view::paint::wrap;
@@ -29,6 +31,17 @@ pub(super) fn sheet(source: Source<'_>, key: &EventKey) -> Option<(String, Sheet
     sheet.fields(&fields);
     for line in wrap(&event.text, source.body.width.saturating_sub(6)) {
         sheet.say(line, Tone::Strong);
+    }
+    let failovers = stopwatch::failovers(&source.cluster.events);
+    if let Some(failover) = failovers.iter().find(|f| f.key == *key) {
+        let watch = stopwatch_of(failover, &failovers);
+        sheet.heading(format!("The failover: {}", watch.title));
+        let rows: Vec<Vec<Piece>> = watch
+            .phases
+            .into_iter()
+            .map(|cells| cells.into_iter().map(|text| (text, Tone::Plain)).collect())
+            .collect();
+        sheet.table(&["phase", "this", "p50", "p99"], &[1, 2, 3], &rows);
     }
     sheet.heading("Within five seconds of it, on all nodes");
     let mut about: Vec<_> = source

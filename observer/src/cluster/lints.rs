@@ -1,0 +1,203 @@
+//! What is not broken and may become so, each with its numbers: queues that grow, leaders that flap, links that differ by
+//! direction, round trips too long for the heartbeat, mailboxes nearly full, versions and clocks that differ. Pure.
+//!
+//! What does not live here: what is wrong already ([`super::health`]).
+
+use std::collections::BTreeMap;
+
+use squall_proto::v1::LinkState;
+
+use super::Cluster;
+use super::node::Node;
+use crate::units::{Moment, count, micros, millis};
+
+/// A mailbox that grows has grown by so much at least.
+const GROWN_MIN: u64 = 10;
+/// A mailbox is nearly full from here on, in percent of its bound.
+pub const FULL_PERCENT: u64 = 85;
+/// So many leaders, or owners, within [`FLAPPING_MS`] are too many.
+const FLAPPING_MIN: usize = 4;
+/// Window in which leaders are counted.
+const FLAPPING_MS: u64 = 60_000;
+/// Directions of a link differ when one takes so many times as long as the other...
+const ASYMMETRY: u64 = 4;
+/// ... and so much longer at least, in microseconds.
+const ASYMMETRY_US: u64 = 20_000;
+/// Clocks of two nodes differ from here on, beyond what frames take on their way.
+const SKEW_MS: i64 = 500;
+/// Lines of one sort at most: the worst come first, and the others are counted.
+const LINES_MAX: usize = 3;
+
+/// One line for each thing that may become worse.
+#[must_use]
+pub fn lints(cluster: &Cluster, now: Moment) -> Vec<String> {
+    let mut all = Vec::new();
+    mailboxes(cluster, now, &mut all);
+    flapping(cluster, now, &mut all);
+    links(cluster, now, &mut all);
+    versions(cluster, now, &mut all);
+    clocks(cluster, now, &mut all);
+    all
+}
+
+/// Keeps the worst lines of one sort.
+fn put(all: &mut Vec<String>, mut lines: Vec<(u64, String)>) {
+    lines.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    let more = lines.len().saturating_sub(LINES_MAX);
+    let mut kept = lines.into_iter().take(LINES_MAX).map(|(_, line)| line);
+    let first = kept.next().map(|line| match more {
+        0 => line,
+        _ => format!("{line} (and {more} more like it)"),
+    });
+    all.extend(first);
+    all.extend(kept);
+}
+
+fn mailboxes(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
+    let (mut full, mut growing) = (Vec::new(), Vec::new());
+    for node in cluster.fresh(now) {
+        for process in node.processes.all() {
+            let (row, waiting) = (&process.row, process.mailbox());
+            let who = || format!("{} {} on {}", row.pid, row.name, node.name);
+            let percent = (waiting * 100).checked_div(row.bound).unwrap_or(0);
+            if percent >= FULL_PERCENT {
+                let text = format!(
+                    "{}: mailbox {percent}% full, {} of {}",
+                    who(),
+                    count(waiting),
+                    count(row.bound)
+                );
+                full.push((percent, text));
+            }
+            let grows = process.climb.grown(node.taken_ms, waiting);
+            if let Some((grown, time)) = grows.filter(|(grown, _)| *grown >= GROWN_MIN) {
+                let text = format!(
+                    "{}: mailbox grows, by {} in {} to {}",
+                    who(),
+                    count(grown),
+                    millis(time),
+                    count(waiting)
+                );
+                growing.push((grown, text));
+            }
+        }
+    }
+    put(all, full);
+    put(all, growing);
+}
+
+fn flapping(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
+    let mut changes: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let recent = cluster.events.newest_first();
+    for (_, event) in recent.take_while(|(key, _)| now.0.saturating_sub(key.unix_ms) <= FLAPPING_MS) {
+        let what = match event.kind.as_str() {
+            "leader-appointed" => "leaders",
+            "owner-changed" => "owners",
+            "meta-leader" if event.text.starts_with("leads") => "registry leaders",
+            _ => continue,
+        };
+        *changes.entry((what, event.subject.as_str())).or_default() += 1;
+    }
+    let lines = changes
+        .into_iter()
+        .filter(|(_, n)| *n >= FLAPPING_MIN)
+        .map(|((what, subject), n)| {
+            let of = if subject.is_empty() {
+                String::new()
+            } else {
+                format!("{subject}: ")
+            };
+            (n as u64, format!("{of}{n} {what} within a minute"))
+        });
+    put(all, lines.collect());
+}
+
+fn links(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
+    let (mut one_way, mut uneven, mut slow) = (Vec::new(), Vec::new(), Vec::new());
+    for node in cluster.fresh(now) {
+        for link in node.links.values() {
+            let (from, to) = (&node.name, &link.peer);
+            let half = node.row.as_ref().map_or(0, |row| row.heartbeat_us / 2);
+            if half > 0 && link.rtt_p50_us > half {
+                let text = format!(
+                    "{from} → {to}: round trip {}, above half the heartbeat of {}",
+                    micros(link.rtt_p50_us),
+                    micros(half * 2)
+                );
+                slow.push((link.rtt_p50_us, text));
+            }
+            let Some(back) = back(cluster, node, to, now) else {
+                continue;
+            };
+            let up = |state: LinkState| state == LinkState::Up;
+            if up(link.state()) && !up(back.state()) {
+                one_way.push((1, format!("{from} → {to} is up, {to} → {from} is not")));
+            }
+            let (there, here) = (link.rtt_p50_us, back.rtt_p50_us);
+            if here > 0 && there > here.saturating_mul(ASYMMETRY) && there - here > ASYMMETRY_US {
+                let text = format!(
+                    "{from} → {to} takes {}, {to} → {from} {}",
+                    micros(there),
+                    micros(here)
+                );
+                uneven.push((there, text));
+            }
+        }
+    }
+    put(all, one_way);
+    put(all, uneven);
+    put(all, slow);
+}
+
+/// The other direction of a link, where the other node was heard in time.
+fn back<'a>(
+    cluster: &'a Cluster,
+    node: &Node,
+    peer: &str,
+    now: Moment,
+) -> Option<&'a squall_proto::v1::LinkRow> {
+    let other = cluster.nodes.get(peer)?;
+    super::is_fresh(other, now)
+        .then(|| other.links.get(&node.name))
+        .flatten()
+}
+
+fn versions(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
+    let mut by_version: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for node in cluster.fresh(now) {
+        let version = node.row.as_ref().map_or("", |row| row.version.as_str());
+        by_version.entry(version).or_default().push(&node.name);
+    }
+    by_version.remove("");
+    if by_version.len() > 1 {
+        let of = by_version
+            .iter()
+            .map(|(version, nodes)| format!("{version} on {}", nodes.join(" ")));
+        all.push(format!("versions differ: {}", of.collect::<Vec<_>>().join(", ")));
+    }
+}
+
+/// By how much clocks differ is seen from when frames arrive: the quickest ones of each node count.
+fn clocks(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
+    let skews = || {
+        cluster
+            .fresh(now)
+            .filter_map(|n| Some((n.skew_ms?, n.name.as_str())))
+    };
+    let (Some(ahead), Some(behind)) = (skews().max(), skews().min()) else {
+        return;
+    };
+    let apart = ahead.0 - behind.0;
+    if apart >= SKEW_MS {
+        all.push(format!(
+            "clocks differ: {} is {} ahead of {}",
+            ahead.1,
+            millis(apart.unsigned_abs()),
+            behind.1
+        ));
+    }
+}
+
+#[cfg(test)]
+#[path = "lints_test.rs"]
+mod tests;
