@@ -115,6 +115,21 @@ impl Cluster {
         }
     }
 
+    /// From now on processes come by [`Cluster::processes`] alone.
+    pub fn into_past(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.processes_taken_ms = Some(node.taken_ms);
+        }
+    }
+
+    /// Takes in processes of a moment that is over: that they came says nothing of the connection any more.
+    pub fn processes(&mut self, rows: RowsUpdate) {
+        self.version += 1;
+        if let Some(node) = self.nodes.get_mut(&clean::name(&rows.node)) {
+            node.processes(rows);
+        }
+    }
+
     /// Takes the load samples that are due: one a second, with a gap for what is not known.
     pub fn sample(&mut self, now: Moment) {
         let second = now.0 / 1000;

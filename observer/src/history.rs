@@ -1,104 +1,114 @@
 //! What was seen in the last ten minutes, so that a viewer can go back: every update as it came, and now and then the whole
-//! cluster, from which any moment between is made again.
+//! cluster, from which any moment between is made again. Of processes, of which there are many, the newest of each second.
 //!
 //! What does not live here: which moment is shown (`update`), and files (`recording`).
+
+mod packed;
+mod seconds;
 
 use std::collections::VecDeque;
 
 use crate::cluster::Cluster;
 use crate::feed::Update;
-use crate::limits::{HISTORY_BYTES, HISTORY_MS, KEYFRAME_MS, KEYFRAME_MS_MAX};
+use crate::limits::{HISTORY_BYTES, HISTORY_MS, KEYFRAME_BYTES, KEYFRAME_MS, KEYFRAME_MS_MAX};
 use crate::units::Moment;
+use packed::{Kept, Packed};
+use seconds::Seconds;
 
 /// The ring. It holds as much as fits in its bound of bytes, and ten minutes at most.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    entries: VecDeque<Entry>,
-    /// Number of the first entry, counted from the start.
-    first: u64,
-    bytes: usize,
-    frames: VecDeque<Keyframe>,
-    /// Bytes that came since the last of them.
-    since_frame: usize,
+    stretches: VecDeque<Stretch>,
+    /// Bytes of all but the last stretch.
+    settled: usize,
+    seconds: Seconds,
 }
 
+/// The whole cluster at a moment, and what came from then on.
 #[derive(Debug, Clone)]
-struct Entry {
-    at: Moment,
-    updates: Vec<Update>,
-    bytes: usize,
-}
-
-/// The whole cluster before the entry of that number.
-#[derive(Debug, Clone)]
-struct Keyframe {
-    next: u64,
+struct Stretch {
     at: Moment,
     cluster: Cluster,
-    bytes: usize,
+    /// Bytes of the cluster.
+    frame: usize,
+    came: Packed,
+}
+
+impl Stretch {
+    fn bytes(&self) -> usize {
+        self.frame + self.came.bytes()
+    }
+
+    /// A whole picture is worth its room once what came takes as much again, and at the latest after a while, or when
+    /// going through what came would take too long.
+    fn is_over(&self, now: Moment) -> bool {
+        let age = now.since(self.at);
+        let large = self.came.bytes() >= 2 * self.frame || self.came.came() >= KEYFRAME_BYTES;
+        age >= KEYFRAME_MS_MAX || (age >= KEYFRAME_MS && large)
+    }
 }
 
 impl History {
     /// Takes in what has just come, before `cluster` takes it in.
     pub fn push(&mut self, now: Moment, updates: &[Update], cluster: &Cluster) {
-        if self.is_due(now) {
-            self.keep(now, cluster);
+        if self.stretches.back().is_none_or(|last| last.is_over(now)) {
+            self.begin(now, cluster);
         }
-        // Events are kept by the log of the cluster, longer than this; details are not kept.
-        let kept = updates
-            .iter()
-            .filter(|update| !matches!(update, Update::Events { .. } | Update::Detail { .. }));
-        let updates: Vec<Update> = kept.cloned().collect();
-        let bytes = updates.iter().map(Update::bytes).sum();
-        self.bytes += bytes;
-        self.since_frame += bytes;
-        self.entries.push_back(Entry {
-            at: now,
-            updates,
-            bytes,
-        });
+        for update in updates {
+            match update {
+                // Events are kept by the log of the cluster, longer than this; details are not kept.
+                Update::Events { .. } | Update::Detail { .. } => {}
+                Update::Rows(rows) if !rows.whole => {
+                    let rest = self.seconds.gather(now, rows.clone());
+                    self.keep(now, Kept::Update(Update::Rows(rest)));
+                }
+                // What was gathered came before it.
+                update => {
+                    self.gathered(now);
+                    self.keep(now, Kept::Update(update.clone()));
+                }
+            }
+        }
+        if self.seconds.is_over(now) {
+            self.gathered(now);
+        }
         self.forget(now);
     }
 
-    /// A whole picture is worth its room once as much has come as it takes, and at the latest after a while.
-    fn is_due(&self, now: Moment) -> bool {
-        self.frames.back().is_none_or(|last| {
-            let age = now.since(last.at);
-            age >= KEYFRAME_MS_MAX || (age >= KEYFRAME_MS && self.since_frame >= last.bytes)
-        })
+    fn begin(&mut self, now: Moment, cluster: &Cluster) {
+        self.gathered(now);
+        self.settled += self.stretches.back().map_or(0, Stretch::bytes);
+        let cluster = cluster.without_events();
+        self.stretches.push_back(Stretch {
+            at: now,
+            frame: cluster.bytes(),
+            cluster,
+            came: Packed::default(),
+        });
     }
 
-    fn keep(&mut self, now: Moment, cluster: &Cluster) {
-        let cluster = cluster.without_events();
-        let bytes = cluster.bytes();
-        self.bytes += bytes;
-        self.since_frame = 0;
-        self.frames.push_back(Keyframe {
-            next: self.first + self.entries.len() as u64,
-            at: now,
-            cluster,
-            bytes,
-        });
+    fn gathered(&mut self, now: Moment) {
+        for rows in self.seconds.take() {
+            self.keep(now, Kept::Processes(rows));
+        }
+    }
+
+    fn keep(&mut self, now: Moment, kept: Kept) {
+        if let Some(last) = self.stretches.back_mut() {
+            last.came.push(now, kept);
+        }
     }
 
     /// What is too old, or too much, goes from the front: up to the second whole picture, without which nothing before it
     /// can be made again.
     fn forget(&mut self, now: Moment) {
-        while self.frames.len() > 1 {
-            let second = &self.frames[1];
-            let old = now.since(second.at) >= HISTORY_MS;
-            if !old && self.bytes <= HISTORY_BYTES {
+        while self.stretches.len() > 1 {
+            let old = now.since(self.stretches[1].at) >= HISTORY_MS;
+            if !old && self.bytes() <= HISTORY_BYTES {
                 return;
             }
-            let next = second.next;
-            if let Some(gone) = self.frames.pop_front() {
-                self.bytes -= gone.bytes;
-            }
-            while self.first < next
-                && let Some(gone) = self.entries.pop_front()
-            {
-                self.bytes -= gone.bytes;
-                self.first += 1;
+            if let Some(gone) = self.stretches.pop_front() {
+                self.settled -= gone.bytes();
             }
         }
     }
@@ -106,13 +116,13 @@ impl History {
     /// The first moment that can be shown; none before anything came.
     #[must_use]
     pub fn since(&self) -> Option<Moment> {
-        self.frames.front().map(|frame| frame.at)
+        self.stretches.front().map(|stretch| stretch.at)
     }
 
     /// About how much it holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.settled + self.stretches.back().map_or(0, Stretch::bytes)
     }
 
     /// The cluster as it was at a moment, which is brought within what is held, with the events of `live` up to then; none
@@ -120,14 +130,19 @@ impl History {
     #[must_use]
     pub fn at(&self, wanted: Moment, live: &Cluster) -> Option<(Cluster, Moment)> {
         let wanted = wanted.max(self.since()?);
-        let frame = self.frames.iter().rev().find(|frame| frame.at <= wanted)?;
-        let mut cluster = frame.cluster.clone();
-        let skipped = usize::try_from(frame.next - self.first).unwrap_or(usize::MAX);
-        let after = self.entries.iter().skip(skipped);
-        for entry in after.take_while(|entry| entry.at <= wanted) {
-            cluster.sample(entry.at);
-            for update in &entry.updates {
-                cluster.apply(entry.at, update.clone());
+        let stretch = self.stretches.iter().rev().find(|stretch| stretch.at <= wanted)?;
+        let mut cluster = stretch.cluster.clone();
+        cluster.into_past();
+        for (at, kept) in stretch.came.until(wanted) {
+            cluster.sample(at);
+            match kept {
+                Kept::Update(update) => cluster.apply(at, update),
+                Kept::Processes(rows) => cluster.processes(rows),
+            }
+        }
+        if self.seconds.latest().is_some_and(|latest| latest <= wanted) {
+            for rows in self.seconds.updates() {
+                cluster.processes(rows);
             }
         }
         cluster.sample(wanted);

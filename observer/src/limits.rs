@@ -19,13 +19,17 @@ pub const MARKS_MAX: usize = 256;
 /// How far back a viewer can go: ten minutes.
 pub const HISTORY_MS: u64 = 600_000;
 /// Bytes that what was seen may take, about; above it the oldest goes first.
-pub const HISTORY_BYTES: usize = 96 * 1024 * 1024;
+pub const HISTORY_BYTES: usize = 160 * 1024 * 1024;
+/// Of processes the newest of so long a time is kept.
+pub const HISTORY_STEP_MS: u64 = 1_000;
 /// How far one step goes back or on.
 pub const STEP_MS: i64 = 1_000;
 /// Least time between two whole pictures of what was seen.
 pub const KEYFRAME_MS: u64 = 10_000;
 /// Longest time between two of them: any moment between is made from the one before.
 pub const KEYFRAME_MS_MAX: u64 = 60_000;
+/// Bytes, before they are packed, after which there is another one: what comes between is gone through to show a moment.
+pub const KEYFRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Seconds of the selected process that are kept.
 pub const TRAIL_SECONDS: usize = 60;
 /// Largest message accepted from a node; snapshots come in chunks of 64 KiB.

@@ -2,7 +2,7 @@
 //!
 //! What does not live here: when it is written (`run`), and the pace at which it is played (`feed::replay`).
 
-mod coding;
+pub(crate) mod coding;
 mod read;
 mod write;
 

@@ -161,7 +161,7 @@ fn what_is_no_recording_is_said_to_be_none_and_a_newer_one_is_shown() {
     put(&header.encode_to_vec());
     // A kind of update that this program does not know: field 99.
     put(&[0x08, 0x01, 0x9a, 0x06, 0x00]);
-    let known = coding::encode(Moment(6), &updates()[0]).expect("it is recorded");
+    let known = coding::encode(Moment(6), updates()[0].clone()).expect("it is recorded");
     put(&known.encode_to_vec());
     let mut reader = Reader::of(&bytes[..], "r".to_owned()).expect("a newer one");
     assert_eq!(reader.newer.as_deref(), Some("9.0␛[2J"));

@@ -69,7 +69,7 @@ fn mailboxes(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
                 );
                 full.push((percent, text));
             }
-            let grows = process.climb.grown(node.taken_ms, waiting);
+            let grows = process.climb.grown(node.processes_ms(), waiting);
             if let Some((grown, time)) = grows.filter(|(grown, _)| *grown >= GROWN_MIN) {
                 let text = format!(
                     "{}: mailbox grows, by {} in {} to {}",

@@ -80,6 +80,9 @@ pub struct Node {
     pub heard: Moment,
     /// When that frame was taken, by the node's clock.
     pub taken_ms: u64,
+    /// When its processes were taken, by the node's clock, where that is not the time of the last frame: of the past they are
+    /// kept by the second.
+    pub processes_taken_ms: Option<u64>,
     /// A whole snapshot has arrived since the stream was opened.
     pub complete: bool,
     /// Links to its peers.
@@ -123,6 +126,7 @@ impl Node {
             row: None,
             heard: now,
             taken_ms: 0,
+            processes_taken_ms: None,
             complete: false,
             links: BTreeMap::new(),
             exchanges: BTreeMap::new(),
@@ -183,6 +187,9 @@ impl Node {
         self.rows_omitted = update.rows_omitted;
         self.gaps = update.gaps;
         self.connection = Connection::Live;
+        if update.whole && self.processes_taken_ms.is_some() {
+            self.processes_taken_ms = Some(update.taken_unix_ms);
+        }
         let before = update.whole.then(|| self.set_aside());
         for mut row in update.rows {
             clean::row(&mut row);
@@ -192,6 +199,26 @@ impl Node {
             self.remove(key.kind(), &clean::name(&key.key));
         }
         self.complete |= update.whole;
+    }
+
+    /// The moment, by the node's clock, that the figures of its processes are of.
+    #[must_use]
+    pub fn processes_ms(&self) -> u64 {
+        self.processes_taken_ms.unwrap_or(self.taken_ms)
+    }
+
+    /// Takes processes in, and nothing else.
+    pub fn processes(&mut self, update: RowsUpdate) {
+        self.processes_taken_ms = self.processes_taken_ms.max(Some(update.taken_unix_ms));
+        for mut row in update.rows {
+            clean::row(&mut row);
+            if let Some(Row::Process(process)) = row.row {
+                self.processes.put(update.taken_unix_ms, process, None);
+            }
+        }
+        for key in update.removed {
+            self.processes.remove(&clean::name(&key.key));
+        }
     }
 
     /// A frame that took long makes a clock seem behind: the largest figure is the closest, and is let go slowly, so that a

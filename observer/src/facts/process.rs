@@ -60,7 +60,7 @@ pub fn processes(cluster: &Cluster, now: Moment) -> Vec<ProcessFact> {
 #[must_use]
 pub fn process(node: &Node, process: &Process, now: Moment) -> ProcessFact {
     let row = &process.row;
-    let at = node.taken_ms;
+    let at = node.processes_ms();
     ProcessFact {
         node: node.name.clone(),
         pid: row.pid.clone(),

@@ -7,8 +7,8 @@ use crate::feed::{Link, RowsUpdate, Update};
 use crate::units::Moment;
 
 /// None for what is not recorded: what one page shows in detail, and only while it is open.
-pub(super) fn encode(at: Moment, update: &Update) -> Option<v1::Recorded> {
-    let what = match update.clone() {
+pub(crate) fn encode(at: Moment, update: Update) -> Option<v1::Recorded> {
+    let what = match update {
         Update::Detail { .. } => return None,
         Update::Seed { addr, why } => What::Seed(v1::RecordedSeed {
             addr,
@@ -62,7 +62,7 @@ pub(super) fn encode(at: Moment, update: &Update) -> Option<v1::Recorded> {
 }
 
 /// None for what a newer recorder knows and this program does not.
-pub(super) fn decode(recorded: v1::Recorded) -> Option<(Moment, Update)> {
+pub(crate) fn decode(recorded: v1::Recorded) -> Option<(Moment, Update)> {
     let update = match recorded.what? {
         What::Seed(it) => Update::Seed {
             addr: it.addr,

@@ -57,7 +57,7 @@ impl Recorder {
     /// [`RecordingError`] names the file; what was written before can be read.
     pub fn record(&mut self, now: Moment, updates: &[Update]) -> Result<(), RecordingError> {
         for update in updates {
-            let Some(message) = coding::encode(now, update) else {
+            let Some(message) = coding::encode(now, update.clone()) else {
                 continue;
             };
             let message = message.encode_to_vec();

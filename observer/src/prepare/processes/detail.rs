@@ -75,7 +75,7 @@ pub(crate) fn of(source: Source<'_>, id: &RowId, pane: &mut Pane) -> Option<Deta
     };
     let node = source.cluster.nodes.get(node)?;
     let process = node.processes.get(pid)?;
-    let now_in = process.rate_in.per_s(node.taken_ms);
+    let now_in = process.rate_in.per_s(node.processes_ms());
     pane.trail.sample(
         id,
         source.now,

@@ -212,7 +212,7 @@ impl squall_filter::Row for Seen<'_> {
     }
 
     fn number(&self, field: usize) -> Option<f64> {
-        let (row, at) = (&self.process.row, self.node.taken_ms);
+        let (row, at) = (&self.process.row, self.node.processes_ms());
         match COLUMNS.get(field)?.title {
             "mailbox" => Some(self.process.mailbox() as f64),
             "growth/s" => self.process.growth(at),
@@ -249,7 +249,7 @@ fn words(nodes: &[&Node], sort: Sort, a: &Key, b: &Key) -> Ordering {
 
 /// A number that is larger where the column's value comes later.
 fn value(node: &Node, p: &Process, column: usize, totals: bool) -> u64 {
-    let at = node.taken_ms;
+    let at = node.processes_ms();
     match column {
         1 => prefix(&p.row.name),
         2 => prefix(&p.row.kind),
