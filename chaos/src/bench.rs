@@ -12,6 +12,7 @@ use crate::supervisor::StartError;
 
 pub mod failover;
 mod histogram;
+pub mod observe;
 pub mod req_resp;
 pub mod screen;
 

@@ -35,7 +35,8 @@ pub struct Cluster {
     pub nodes_left_out: u64,
     /// What is shown of the entity that is watched in detail.
     pub details: Details,
-    /// Goes up with every update: what was computed at the same number need not be computed again.
+    /// Goes up with every update: what was computed at the same number need not be computed again. A moment of the past has a
+    /// number of its own.
     pub version: u64,
     events_from: BTreeSet<String>,
     last_sample_s: u64,
@@ -64,6 +65,9 @@ impl State {
         }
     }
 }
+
+/// From this version on it is a moment of the past.
+pub(crate) const PAST: u64 = 1 << 63;
 
 /// A live stream is overdue after this: four default intervals of a node.
 pub const OVERDUE_MS: u64 = 1_000;
@@ -113,6 +117,12 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Whether it is a moment of the past.
+    #[must_use]
+    pub fn is_past(&self) -> bool {
+        self.version >= PAST
     }
 
     /// From now on processes come by [`Cluster::processes`] alone.

@@ -20,7 +20,7 @@ pub use detail::{
     CandidateDetail, DecisionDetail, DetailFact, ExchangeDetail, GroupDetail, HandlerDetail, LeaderDetail,
     MailDetail, ProcessDetail, TimesDetail, details,
 };
-pub use names::{faults, registry};
+pub use names::{Attached, attached, attached_kind, faults, named, registry};
 pub use process::{ProcessFact, process, processes};
 pub use records::{
     EventFact, ExchangeFact, FailoverFact, FaultFact, LeaderFact, LinkFact, NodeFact, RegistryFact,

@@ -8,7 +8,7 @@ mod seconds;
 
 use std::collections::VecDeque;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, PAST};
 use crate::feed::Update;
 use crate::limits::{HISTORY_BYTES, HISTORY_MS, KEYFRAME_BYTES, KEYFRAME_MS, KEYFRAME_MS_MAX};
 use crate::units::Moment;
@@ -22,6 +22,8 @@ pub struct History {
     /// Bytes of all but the last stretch.
     settled: usize,
     seconds: Seconds,
+    /// How often something came.
+    pushed: u64,
 }
 
 /// The whole cluster at a moment, and what came from then on.
@@ -51,6 +53,7 @@ impl Stretch {
 impl History {
     /// Takes in what has just come, before `cluster` takes it in.
     pub fn push(&mut self, now: Moment, updates: &[Update], cluster: &Cluster) {
+        self.pushed += 1;
         if self.stretches.back().is_none_or(|last| last.is_over(now)) {
             self.begin(now, cluster);
         }
@@ -147,8 +150,16 @@ impl History {
         }
         cluster.sample(wanted);
         cluster.events = live.events.until(wanted);
+        cluster.version = PAST | mixed(wanted.0, self.pushed);
         Some((cluster, wanted))
     }
+}
+
+/// A number that no other moment has, nor the same one after more has come.
+fn mixed(at: u64, pushed: u64) -> u64 {
+    let mut mixed = at.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ pushed.wrapping_mul(0xD1B5_4A32_D192_ED03);
+    mixed ^= mixed >> 32;
+    mixed.wrapping_mul(0x94D0_49BB_1331_11EB) >> 1
 }
 
 #[cfg(test)]

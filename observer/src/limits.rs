@@ -42,6 +42,8 @@ pub const LOOP_QUEUE: usize = 64;
 pub const TRACES_MAX: usize = 2_000;
 /// Bytes that all traces may take, about.
 pub const TRACES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of traces that are looked through for a text at once: some milliseconds, so that no key waits for all of them.
+pub const SEARCH_BYTES: usize = 4 * 1024 * 1024;
 /// Spans kept of one trace.
 pub const SPANS_PER_TRACE_MAX: usize = 5_000;
 /// Bytes that one trace may take, about: one alone does not push all others out.

@@ -16,6 +16,7 @@ use crate::palette::Palette;
 use crate::prepare::Prepared;
 use crate::prepare::processes::detail::Trail;
 use crate::prepare::processes::order::ProcessOrder;
+use crate::prepare::registry::order::RegistryOrder;
 use crate::prepare::waterfall::Unfolded;
 use crate::table::{Cursor, Motion, RowId, Sort};
 use crate::theme;
@@ -176,6 +177,8 @@ pub struct Pane {
     pub sort: Option<Sort>,
     /// The order of the processes, where they are shown.
     pub order: ProcessOrder,
+    /// The order of what exists, where that is shown.
+    pub registry: RegistryOrder,
     /// The last minute of the selected process.
     pub trail: Trail,
     /// Totals since the start instead of rates.

@@ -4,6 +4,7 @@
 pub mod exchanges;
 pub mod faults;
 pub mod leaders;
+mod least;
 pub mod mesh;
 pub mod overview;
 pub mod page;

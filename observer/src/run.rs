@@ -1,15 +1,15 @@
 //! The event loop: keys, rows and time in, frames out. The network never runs in the path of a key. The
 //! terminal is restored however the loop ends, also when its future is dropped or something panics.
 
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::{self, IsTerminal as _, Write as _, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use crossterm::event::{DisableMouseCapture, EnableMouseCapture, Event, EventStream, KeyEventKind};
-use futures::StreamExt as _;
-use ratatui::DefaultTerminal;
+use futures::{Stream, StreamExt as _};
+use ratatui::Terminal;
+use ratatui::backend::Backend;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -22,6 +22,7 @@ use crate::feed::replay::{Opened, ReplayFeed};
 use crate::feed::{Feed, Update};
 use crate::limits::LOOP_QUEUE;
 use crate::model::{Cmd, Message, Model, Replay};
+use crate::pace::{Pace, TICK};
 use crate::recording::Recorder;
 use crate::save;
 use crate::theme::Theme;
@@ -57,11 +58,6 @@ pub enum Exit {
     InputEnded,
 }
 
-/// At most 30 frames a second.
-const FRAME: Duration = Duration::from_millis(33);
-/// Ages on the screen count up in tenths of a second.
-const TICK: Duration = Duration::from_millis(100);
-
 /// Watches the cluster until the user leaves. Needs a tokio runtime; dropping the future restores the
 /// terminal too, so a caller may race it against signals.
 ///
@@ -92,22 +88,39 @@ pub async fn run(options: Options) -> Result<Exit, Error> {
     if config.mouse {
         crossterm::execute!(stdout(), EnableMouseCapture)?;
     }
+    let keys = EventStream::new();
     let result = match replay {
         Some((feed, clock, opened)) => {
             let mut looped = Loop::new(terminal, theme, feed, Clock::Replay(clock), options)?;
             looped.plays(&opened);
-            looped.run().await
+            looped.run(keys).await
         }
         None => {
             let feed = GrpcFeed::start(options.addresses.clone());
             let mut looped = Loop::new(terminal, theme, feed, clock, options)?;
             looped.model.recording = recorder.is_some();
             looped.recorder = recorder;
-            looped.run().await
+            looped.run(keys).await
         }
     };
     drop(guard);
     result
+}
+
+/// The same on a screen of the caller's own, and with the caller's keys, without recordings. It is how the observer is
+/// measured.
+///
+/// # Errors
+/// [`Error::Io`] when the screen or the keys fail.
+pub async fn run_on<B: Backend<Error = io::Error>>(
+    screen: Terminal<B>,
+    keys: impl Stream<Item = io::Result<Event>> + Unpin,
+    options: Options,
+) -> Result<Exit, Error> {
+    let feed = GrpcFeed::start(options.addresses.clone());
+    let theme = Theme::new(true).palette(options.config.theme);
+    let looped = Loop::new(screen, theme, feed, Clock::start(), options)?;
+    looped.run(keys).await
 }
 
 /// Restores the terminal when dropped, on every way out.
@@ -121,8 +134,8 @@ impl Drop for Restore {
     }
 }
 
-struct Loop<F> {
-    terminal: DefaultTerminal,
+struct Loop<F, B: Backend> {
+    terminal: Terminal<B>,
     theme: Theme,
     feed: F,
     clock: Clock,
@@ -132,9 +145,11 @@ struct Loop<F> {
     traces: TraceFeed,
     answers: mpsc::Receiver<Message>,
     answer: mpsc::Sender<Message>,
-    next_frame: Instant,
+    pace: Pace,
     next_tick: Instant,
     fed: bool,
+    /// A key has not been drawn yet.
+    hurried: bool,
     recorder: Option<Recorder>,
 }
 
@@ -148,9 +163,9 @@ enum Woken {
     Time,
 }
 
-impl<F: Feed> Loop<F> {
+impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
     fn new(
-        terminal: DefaultTerminal,
+        terminal: Terminal<B>,
         theme: Theme,
         feed: F,
         clock: Clock,
@@ -167,7 +182,6 @@ impl<F: Feed> Loop<F> {
             model.status = Some(crate::clean::text(&status.borrow()));
         }
         let (answer, answers) = mpsc::channel(LOOP_QUEUE);
-        let now = Instant::now();
         Ok(Self {
             terminal,
             theme,
@@ -179,9 +193,10 @@ impl<F: Feed> Loop<F> {
             traces: options.traces.feed(),
             answers,
             answer,
-            next_frame: now,
-            next_tick: now,
+            pace: Pace::default(),
+            next_tick: Instant::now(),
             fed: false,
+            hurried: false,
             recorder: None,
         })
     }
@@ -198,12 +213,14 @@ impl<F: Feed> Loop<F> {
         }
     }
 
-    async fn run(mut self) -> Result<Exit, Error> {
-        let mut input = EventStream::new();
+    async fn run(mut self, mut input: impl Stream<Item = io::Result<Event>> + Unpin) -> Result<Exit, Error> {
         self.feed.want(self.model.wants());
         loop {
             let message = match self.woken(&mut input).await {
-                Woken::Input(Some(event)) => input_message(&event?),
+                Woken::Input(Some(event)) => {
+                    self.hurried = true;
+                    input_message(&event?)
+                }
                 Woken::Input(None) => return Ok(Exit::InputEnded),
                 Woken::Answer(message) => Some(message),
                 Woken::Status(line) => Some(Message::Status(line)),
@@ -227,10 +244,14 @@ impl<F: Feed> Loop<F> {
         }
     }
 
-    async fn woken(&mut self, input: &mut EventStream) -> Woken {
+    async fn woken(&mut self, input: &mut (impl Stream<Item = io::Result<Event>> + Unpin)) -> Woken {
         let due = self.model.dirty || self.fed;
+        let frame = self
+            .pace
+            .next(self.hurried)
+            .map_or(self.next_tick, Instant::from_std);
         let wake = if due {
-            self.next_frame.min(self.next_tick)
+            frame.min(self.next_tick)
         } else {
             self.next_tick
         };
@@ -365,7 +386,8 @@ impl<F: Feed> Loop<F> {
     /// Lets the time go on and draws, if it is time to.
     fn paint(&mut self) -> Result<(), Error> {
         let now = Instant::now();
-        if now >= self.next_tick || (self.fed && now >= self.next_frame) {
+        let may = self.pace.may(now.into_std(), self.hurried);
+        if now >= self.next_tick || (self.fed && may) {
             self.replay_on();
             self.step(Message::Sourced(self.traces.status()));
             self.step(Message::Tick(self.clock.now()));
@@ -375,13 +397,15 @@ impl<F: Feed> Loop<F> {
             self.next_tick = now + TICK;
             self.fed = false;
         }
-        if self.model.dirty && now >= self.next_frame {
+        if self.model.dirty && may {
             let (model, theme) = (&self.model, &self.theme);
             self.terminal
                 .draw(|frame| view(model, theme, frame, frame.area()))?;
             self.model.dirty = false;
-            self.next_frame = now + FRAME;
+            self.pace.drew(now.into_std());
         }
+        // A key that changed nothing waits for no frame.
+        self.hurried &= self.model.dirty;
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use squall_chaos::bench::failover::{self, Class, FailoverOptions, Programme};
+use squall_chaos::bench::observe::{self, ObserveOptions, Part};
 use squall_chaos::bench::req_resp::host::{self, HostOptions};
 use squall_chaos::bench::req_resp::{self, ReqRespOptions, Where};
 use squall_chaos::bench::screen::{self, ScreenOptions};
@@ -41,6 +42,8 @@ enum What {
     Failover(FailoverArgs),
     /// What a frame of the observer costs
     Screen(ScreenArgs),
+    /// The budgets of the observer: frames, memory, the stream, how soon what happens is on the screen
+    Observe(ObserveArgs),
 }
 
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -113,6 +116,20 @@ struct ScreenArgs {
     frames: u32,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct ObserveArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Only these parts: ring, frames, attach, stream, cost, changes, keys
+    #[arg(long, value_name = "PART[,PART…]", value_delimiter = ',', value_parser = part())]
+    parts: Vec<Part>,
+    /// Owners killed, and twenty keys pressed for each of them
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    trials: u32,
+}
+
 /// Runs a node with handlers; started by the benchmark.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct BenchNodeArgs {
@@ -141,6 +158,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<()> {
         What::ReqResp(args) => req_resp(args).await,
         What::Failover(args) => failover(args).await,
         What::Screen(args) => screen(args).await,
+        What::Observe(args) => observe(args).await,
     }
 }
 
@@ -244,6 +262,25 @@ async fn screen(args: ScreenArgs) -> Result<()> {
     finish(args.json, &serde_json::to_value(measured?)?, "")
 }
 
+async fn observe(args: ObserveArgs) -> Result<()> {
+    let mut options = ObserveOptions::new(program()?);
+    if !args.parts.is_empty() {
+        options.parts = args.parts;
+    }
+    options.trials = args.trials;
+    begin(args.json, &observe::heading())?;
+    let mut told = Ok(());
+    let measured = tokio::select! {
+        biased;
+        () = signals::ended() => return Err(Quiet(Exit::Failed).into()),
+        measured = observe::run(&options, |figure| tell(args.json, &figure.line(), &mut told)) => {
+            measured.map_err(explained)?
+        }
+    };
+    told?;
+    finish(args.json, &serde_json::to_value(&measured)?, "")
+}
+
 fn program() -> Result<PathBuf> {
     std::env::current_exe().context("this program cannot be found")
 }
@@ -291,6 +328,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn class() -> impl TypedValueParser<Value = Class> {
     PossibleValuesParser::new(Class::ALL.map(Class::as_str)).map(|word| {
         let found = Class::ALL.into_iter().find(|class| class.as_str() == word);
+        found.expect("clap lets only these words through")
+    })
+}
+
+fn part() -> impl TypedValueParser<Value = Part> {
+    PossibleValuesParser::new(Part::ALL.map(Part::as_str)).map(|word| {
+        let found = Part::ALL.into_iter().find(|part| part.as_str() == word);
         found.expect("clap lets only these words through")
     })
 }

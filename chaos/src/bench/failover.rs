@@ -20,13 +20,13 @@ mod ledger;
 mod open;
 mod phases;
 mod report;
-mod scene;
-mod sight;
+pub(super) mod scene;
+pub(super) mod sight;
 mod spread;
 mod strike;
 mod summary;
 mod trial;
-mod watch;
+pub(super) mod watch;
 
 pub use class::{Class, Shape};
 pub use goal::Goal;
@@ -203,7 +203,7 @@ fn supervised(
     })
 }
 
-async fn read_cookie(dir: &Path) -> Result<Vec<u8>, BenchError> {
+pub(super) async fn read_cookie(dir: &Path) -> Result<Vec<u8>, BenchError> {
     let cookie = tokio::fs::read(dir.join("cookie")).await;
     let cookie = cookie.map_err(super::io_error("cookie file"))?;
     Ok(cookie.trim_ascii_end().to_vec())

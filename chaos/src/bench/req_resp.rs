@@ -11,7 +11,7 @@ use super::{BenchError, Machine, SCHEMA};
 
 mod closed;
 pub mod host;
-mod place;
+pub(super) mod place;
 
 use closed::Tally;
 use place::Place;

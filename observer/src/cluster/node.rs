@@ -264,10 +264,11 @@ impl Node {
     fn set_aside(&mut self) -> Before {
         self.links.clear();
         self.faults.clear();
+        let after = self.processes.after();
         Before {
             exchanges: std::mem::take(&mut self.exchanges),
             opinions: std::mem::take(&mut self.opinions),
-            processes: std::mem::take(&mut self.processes),
+            processes: std::mem::replace(&mut self.processes, after),
         }
     }
 

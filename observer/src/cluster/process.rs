@@ -77,6 +77,7 @@ pub struct Processes {
     rows: Vec<Process>,
     briefs: Vec<Brief>,
     places: HashMap<String, usize>,
+    set: u64,
 }
 
 impl Processes {
@@ -90,6 +91,21 @@ impl Processes {
     #[must_use]
     pub fn briefs(&self) -> &[Brief] {
         &self.briefs
+    }
+
+    /// Goes up whenever a process comes, goes, or is another thing: where it is the same, they are the same, in the same places.
+    #[must_use]
+    pub fn set(&self) -> u64 {
+        self.set
+    }
+
+    /// None, to be filled with a whole picture that comes after these.
+    #[must_use]
+    pub fn after(&self) -> Self {
+        Self {
+            set: self.set + 1,
+            ..Self::default()
+        }
     }
 
     /// Where a process stands in [`Processes::all`], until the next change.
@@ -107,6 +123,8 @@ impl Processes {
     /// Takes a row in. A process that was in `before` keeps its rates.
     pub fn put(&mut self, taken_ms: u64, row: v1::ProcessRow, before: Option<&Self>) {
         if let Some(at) = self.place(&row.pid) {
+            let old = &self.rows[at].row;
+            self.set += u64::from(old.kind != row.kind || old.name != row.name);
             self.rows[at].take_in(taken_ms, row);
             self.briefs[at] = self.rows[at].brief();
             return;
@@ -127,11 +145,13 @@ impl Processes {
         process.take_in(taken_ms, row);
         self.briefs.push(process.brief());
         self.rows.push(process);
+        self.set += 1;
     }
 
     /// Forgets a process; the last one takes its place.
     pub fn remove(&mut self, pid: &str) {
         let Some(at) = self.places.remove(pid) else { return };
+        self.set += 1;
         self.rows.swap_remove(at);
         self.briefs.swap_remove(at);
         if let Some(moved) = self.rows.get(at)

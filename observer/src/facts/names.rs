@@ -3,18 +3,61 @@
 use super::{FaultFact, RegistryFact, exchanges, nodes};
 use crate::cluster::Cluster;
 use crate::cluster::node::Node;
+use crate::cluster::process::Process;
 use crate::units::Moment;
 
-/// Kinds of processes that are something to others, not only to their node.
-const ATTACHED: [(&str, &str); 3] = [
-    ("session", "a client's session"),
-    ("handler", "serves"),
-    ("subscriber", "subscribes to"),
-];
+/// A kind of process that is something to others, not only to its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attached {
+    /// Its word.
+    pub word: &'static str,
+    what: &'static str,
+    /// What it is attached to is told, too.
+    to: bool,
+}
+
+impl Attached {
+    const ALL: [Self; 3] = [
+        Self::new("session", "a client's session", false),
+        Self::new("handler", "serves", true),
+        Self::new("subscriber", "subscribes to", true),
+    ];
+
+    const fn new(word: &'static str, what: &'static str, to: bool) -> Self {
+        Self { word, what, to }
+    }
+
+    /// What it is, in words; `name` is what it is attached to.
+    #[must_use]
+    pub fn what(self, name: &str) -> String {
+        if self.to {
+            format!("{} {name}", self.what)
+        } else {
+            self.what.to_owned()
+        }
+    }
+}
+
+/// What a process is to others; none for one that is nothing to them.
+#[must_use]
+pub fn attached_kind(process: &Process) -> Option<Attached> {
+    let kind = process.row.kind.as_str();
+    Attached::ALL.into_iter().find(|attached| attached.word == kind)
+}
 
 /// What exists: nodes, exchanges, and what is attached to them.
 #[must_use]
 pub fn registry(cluster: &Cluster, now: Moment) -> Vec<RegistryFact> {
+    let attached = cluster.nodes.values().flat_map(|node| {
+        let all = node.processes.all().iter();
+        all.filter_map(|process| attached(node, process, now))
+    });
+    named(cluster, now).into_iter().chain(attached).collect()
+}
+
+/// Nodes and exchanges.
+#[must_use]
+pub fn named(cluster: &Cluster, now: Moment) -> Vec<RegistryFact> {
     let nodes = nodes(cluster, now).into_iter().map(|n| {
         let voice = if n.insecure {
             ", listens beyond loopback"
@@ -50,27 +93,23 @@ pub fn registry(cluster: &Cluster, now: Moment) -> Vec<RegistryFact> {
             stale_ms: e.stale_ms,
         }
     });
-    let attached = cluster.nodes.values().flat_map(|n| of_node(n, now));
-    nodes.chain(exchanges).chain(attached).collect()
+    nodes.chain(exchanges).collect()
 }
 
-fn of_node(node: &Node, now: Moment) -> impl Iterator<Item = RegistryFact> {
-    node.processes.all().iter().filter_map(move |process| {
-        let row = &process.row;
-        let (kind, what) = ATTACHED.into_iter().find(|(kind, _)| *kind == row.kind)?;
-        Some(RegistryFact {
-            kind,
-            what: match kind {
-                "session" => what.to_owned(),
-                _ => format!("{what} {}", row.name),
-            },
-            name: row.name.clone(),
-            node: Some(node.name.clone()),
-            pid: Some(row.pid.clone()),
-            state: "attached",
-            age_ms: Some(row.age_ms),
-            stale_ms: node.stale_ms(now),
-        })
+/// A process that is attached to something; none for one that is not.
+#[must_use]
+pub fn attached(node: &Node, process: &Process, now: Moment) -> Option<RegistryFact> {
+    let row = &process.row;
+    let kind = attached_kind(process)?;
+    Some(RegistryFact {
+        kind: kind.word,
+        what: kind.what(&row.name),
+        name: row.name.clone(),
+        node: Some(node.name.clone()),
+        pid: Some(row.pid.clone()),
+        state: "attached",
+        age_ms: Some(row.age_ms),
+        stale_ms: node.stale_ms(now),
     })
 }
 

@@ -176,7 +176,7 @@ impl Gather {
 /// [`Error::Json`] when a record cannot be written.
 pub fn to_json(traces: &Traces, now: Moment, filter: &Filter) -> Result<Value, Error> {
     let view = View { traces, until: None };
-    let wanted = wanted(view, now, &mut pane(filter));
+    let wanted = wanted(view, now, &mut pane(filter), usize::MAX);
     let facts = wanted.into_iter().map(|trace| serde_json::to_value(fact(trace)));
     let facts: Vec<Value> = facts.collect::<Result<_, _>>()?;
     Ok(json!({ "version": SCHEMA, "taken_unix_ms": now.0, "traces": facts }))

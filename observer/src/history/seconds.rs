@@ -3,7 +3,7 @@
 //!
 //! What does not live here: all other rows, which are kept as they come.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use squall_proto::v1;
 use squall_proto::v1::row::Row;
@@ -24,7 +24,7 @@ pub(super) struct Seconds {
 #[derive(Debug, Clone, Default)]
 struct Gathered {
     /// With the time at which the node took it: rates are made of both.
-    rows: HashMap<String, (u64, v1::Row)>,
+    rows: BTreeMap<String, (u64, v1::Row)>,
     removed: Vec<v1::RowKey>,
     /// When the node told of any last: those that did not come had not changed.
     taken_unix_ms: u64,

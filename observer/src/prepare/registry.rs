@@ -1,7 +1,9 @@
 //! What exists, by name: nodes, exchanges with the functions and exchanges that they use, and what is attached to them.
 
+pub mod order;
+
 use super::Source;
-use crate::facts::{self, RegistryFact};
+use crate::facts::RegistryFact;
 use crate::layout;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Sort, Table};
@@ -47,10 +49,31 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Registry {
 
 /// The table, cut to `height` lines.
 pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
-    let facts = facts::registry(source.cluster, source.now);
-    let lines = facts.iter().map(line).collect();
-    let sort = Some(pane.sort.unwrap_or(OWN_SORT));
-    Table::new(COLUMNS, lines, &pane.filter, sort, &mut pane.cursor, height)
+    let Source { cluster, now, .. } = source;
+    let sort = pane.sort.unwrap_or(OWN_SORT);
+    let mut ordered = pane.registry.of(cluster, now, sort, &pane.filter);
+    let total = ordered.total();
+    let found = match &pane.cursor.id {
+        Some(RowId::Process(node, pid)) if pane.cursor.follows() => {
+            ordered.rank(|_| false, Some((node, pid)))
+        }
+        Some(RowId::Node(name)) => ordered.rank(|f| f.kind == "node" && f.name == *name, None),
+        Some(RowId::Exchange(name)) => ordered.rank(|f| f.kind == "exchange" && f.name == *name, None),
+        _ => None,
+    };
+    let selected = pane.cursor.place(total, found, height);
+    let first = pane.cursor.first();
+    let lines: Vec<Line> = ordered.window(first, height).iter().map(line).collect();
+    pane.cursor.id = selected.and_then(|i| lines.get(i - first)).map(|l| l.id.clone());
+    Table {
+        columns: COLUMNS.to_vec(),
+        lines,
+        first,
+        total,
+        unfiltered: ordered.unfiltered,
+        selected,
+        sort: Some(sort),
+    }
 }
 
 fn line(f: &RegistryFact) -> Line {

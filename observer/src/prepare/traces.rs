@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Source;
 use crate::layout;
+use crate::limits::SEARCH_BYTES;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Sort, Table};
 use crate::theme::Tone;
@@ -48,6 +49,8 @@ pub struct TraceList {
     pub table: Table,
     /// How the sources stand, a line each.
     pub sources: Vec<(String, Tone)>,
+    /// Traces that the filter has not been asked of yet.
+    pub left: usize,
     /// Traces that went to make room.
     pub evicted: u64,
     /// Why there is nothing, and what to do about it.
@@ -59,7 +62,8 @@ pub fn prepare(source: Source<'_>, of: View<'_>, pane: &mut Pane) -> TraceList {
     let sources: Vec<(String, Tone)> = of.traces.sources.iter().take(SOURCES_MAX).map(told).collect();
     let height = layout::lines(source.body).saturating_sub(sources.len());
     TraceList {
-        table: table(of, source.now, pane, height.max(1)),
+        table: table(of, source.now, pane, height.max(1), SEARCH_BYTES),
+        left: pane.found.left,
         evicted: of.traces.store.evicted,
         hint: hint(&of.traces.sources),
         sources,
@@ -98,16 +102,16 @@ fn hint(sources: &[SourceStatus]) -> Vec<&'static str> {
 #[must_use]
 pub fn whole_table(traces: &Traces, now: Moment, pane: &mut Pane) -> Table {
     let of = View { traces, until: None };
-    table(of, now, pane, usize::MAX)
+    table(of, now, pane, usize::MAX, usize::MAX)
 }
 
-/// The traces that a filter wants, in the order of the table.
+/// The traces that a filter wants, in the order of the table, of about so many bytes of them that it was not asked of before.
 #[must_use]
-pub fn wanted<'a>(of: View<'a>, now: Moment, pane: &mut Pane) -> Vec<&'a Trace> {
+pub fn wanted<'a>(of: View<'a>, now: Moment, pane: &mut Pane, bytes: usize) -> Vec<&'a Trace> {
     let began = |trace: &Trace| trace.summary.start_ns / 1_000_000;
     let shown = of.traces.store.traces();
     let shown = shown.filter(|trace| of.until.is_none_or(|until| began(trace) <= until.0));
-    let mut wanted = pane.found.wanted(&pane.filter, shown, now);
+    let mut wanted = pane.found.wanted(&pane.filter, shown, now, bytes);
     let sort = pane.sort.unwrap_or(OWN_SORT);
     let title = COLUMNS.get(sort.column).map_or("", |c| c.title);
     match title {
@@ -128,8 +132,8 @@ pub fn wanted<'a>(of: View<'a>, now: Moment, pane: &mut Pane) -> Vec<&'a Trace> 
     wanted
 }
 
-fn table(of: View<'_>, now: Moment, pane: &mut Pane, height: usize) -> Table {
-    let wanted = wanted(of, now, pane);
+fn table(of: View<'_>, now: Moment, pane: &mut Pane, height: usize, bytes: usize) -> Table {
+    let wanted = wanted(of, now, pane, bytes);
     let found = match &pane.cursor.id {
         Some(RowId::Trace(sought)) => wanted.iter().position(|trace| trace.id == *sought),
         _ => None,

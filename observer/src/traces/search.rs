@@ -13,21 +13,27 @@ use super::store::Trace;
 use crate::prepare::traces::{COLUMNS, since_ms};
 use crate::units::{Moment, clock};
 
-/// What a filter said of traces before: text is looked for once in a trace that has not changed.
+/// What a filter said of traces before: text is looked for once in a trace that has not changed, and in so many of them at a
+/// time.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
+    /// Traces that the filter has not been asked of yet.
+    pub left: usize,
     filter: Filter,
     verdicts: BTreeMap<TraceId, (u64, bool)>,
 }
 
 impl Found {
-    /// The traces that a filter wants.
+    /// The traces that a filter wants, of those that it was asked of: of about `bytes` of them at a time, the others in the
+    /// calls that follow.
     pub fn wanted<'a>(
         &mut self,
         filter: &Filter,
         traces: impl Iterator<Item = &'a Trace>,
         now: Moment,
+        bytes: usize,
     ) -> Vec<&'a Trace> {
+        self.left = 0;
         if filter.is_all() {
             return traces.collect();
         }
@@ -37,14 +43,25 @@ impl Found {
             self.filter = filter.clone();
         }
         let mut wanted = Vec::new();
+        let mut asked = 0;
         for trace in traces {
             let before = old
                 .get(&trace.id)
                 .filter(|(version, _)| known && *version == trace.version);
-            let verdict = before.map_or_else(|| self.ask(filter, trace, now), |(_, verdict)| *verdict);
-            if before.is_some() {
-                self.verdicts.insert(trace.id, (trace.version, verdict));
-            }
+            let verdict = match before {
+                Some((_, verdict)) => {
+                    self.verdicts.insert(trace.id, (trace.version, *verdict));
+                    *verdict
+                }
+                None if asked >= bytes => {
+                    self.left += 1;
+                    continue;
+                }
+                None => {
+                    asked += trace.bytes();
+                    self.ask(filter, trace, now)
+                }
+            };
             if verdict {
                 wanted.push(trace);
             }
@@ -128,3 +145,7 @@ impl squall_filter::Row for Seen<'_> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "search_test.rs"]
+mod tests;

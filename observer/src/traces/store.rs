@@ -203,6 +203,12 @@ impl Trace {
         true
     }
 
+    /// About how many bytes it takes.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The span with which its tree begins: its root, or its first span while the root is missing.
     #[must_use]
     pub fn first(&self) -> Option<&Span> {

@@ -10,6 +10,9 @@ use crate::theme::Tone;
 /// Draws the view.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &TraceList) {
     let mut note = format!("{} · times in UTC", super::processes::shown(&v.table));
+    if v.left > 0 {
+        note = format!("{note} · {} still to be searched", v.left);
+    }
     if v.evicted > 0 {
         note = format!("{note} · {} older ones gone", v.evicted);
     }

@@ -19,7 +19,7 @@ use crate::layout::Place;
 /// Handlers on each node that stays.
 const HANDLERS_EACH: usize = 2;
 /// Longest wait for what the cluster does at once when it is whole, and a node that was slow is trusted again.
-pub(super) const PROMPTLY: Duration = Duration::from_secs(30);
+pub(in crate::bench) const PROMPTLY: Duration = Duration::from_secs(30);
 /// Between two tries to have the exchange where it is wanted.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -27,11 +27,11 @@ const AGAIN: Duration = Duration::from_millis(250);
 const NOBODY_YET: Duration = Duration::from_millis(5);
 
 /// Who is struck, who owns, who stays.
-pub(super) struct Cast<'c> {
-    pub(super) target: &'c Place,
-    pub(super) owner: &'c Place,
+pub(in crate::bench) struct Cast<'c> {
+    pub(in crate::bench) target: &'c Place,
+    pub(in crate::bench) owner: &'c Place,
     /// The requester's node first.
-    pub(super) stay: Vec<&'c Place>,
+    pub(in crate::bench) stay: Vec<&'c Place>,
 }
 
 impl<'c> Cast<'c> {
@@ -54,16 +54,16 @@ impl<'c> Cast<'c> {
 }
 
 /// An exchange, and those that use it.
-pub(super) struct Scene {
-    pub(super) exchange: String,
-    pub(super) requester: Client,
+pub(in crate::bench) struct Scene {
+    pub(in crate::bench) exchange: String,
+    pub(in crate::bench) requester: Client,
     pub(super) ledger: Arc<Ledger>,
     services: Vec<(Client, Vec<Attachment>)>,
 }
 
 impl Scene {
     /// Declares the exchange with its first owner where it is wanted, and attaches the handlers.
-    pub(super) async fn enter(
+    pub(in crate::bench) async fn enter(
         cookie: &[u8],
         exchange: String,
         owner: &Place,
@@ -95,7 +95,7 @@ impl Scene {
         })
     }
 
-    pub(super) async fn leave(self) -> Result<(), BenchError> {
+    pub(in crate::bench) async fn leave(self) -> Result<(), BenchError> {
         for (client, attachments) in self.services {
             for attachment in attachments {
                 attachment.detach().await;
@@ -161,7 +161,7 @@ async fn place(requester: &Client, exchange: &str, owner: &Place, stay: &[&Place
 }
 
 /// A client of that very node.
-pub(super) async fn connect(cookie: &[u8], place: &Place) -> Result<Client, BenchError> {
+pub(in crate::bench) async fn connect(cookie: &[u8], place: &Place) -> Result<Client, BenchError> {
     let client = Client::connect(ConnectOptions {
         cookie: Some(cookie.to_vec()),
         name: "bench".into(),

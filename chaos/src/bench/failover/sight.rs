@@ -20,17 +20,20 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// A cluster that is whole: every node sees every node up, and all name the same meta leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Whole {
+pub(in crate::bench) struct Whole {
     /// The meta leader.
-    pub(super) leader: String,
+    pub(in crate::bench) leader: String,
     /// Runs of the nodes.
-    pub(super) incarnations: BTreeMap<String, u64>,
+    pub(in crate::bench) incarnations: BTreeMap<String, u64>,
     /// Their ids.
-    pub(super) ids: BTreeMap<String, NodeId>,
+    pub(in crate::bench) ids: BTreeMap<String, NodeId>,
 }
 
 /// Waits until the cluster is whole and `node`, if one is named, has started again since the run given with it.
-pub(super) async fn whole(places: &[Place], again: Option<(&str, u64)>) -> Result<Whole, BenchError> {
+pub(in crate::bench) async fn whole(
+    places: &[Place],
+    again: Option<(&str, u64)>,
+) -> Result<Whole, BenchError> {
     let mut missing = String::from("no node was asked");
     let looking = async {
         let mut look = interval(LOOK);
@@ -55,7 +58,7 @@ fn newer(whole: &Whole, again: Option<(&str, u64)>) -> bool {
 }
 
 /// The cluster, when it is whole now; otherwise what is missing.
-pub(super) async fn now(places: &[Place]) -> Result<Whole, String> {
+pub(in crate::bench) async fn now(places: &[Place]) -> Result<Whole, String> {
     let mut common: Option<Whole> = None;
     let asked = places.iter().map(|place| async move {
         let hello = reach::hello(&place.grpc.to_string()).await;
@@ -105,7 +108,7 @@ fn view(place: &Place, hello: &proto::HelloResponse, wanted: usize) -> Result<Wh
 }
 
 /// Owner of an exchange, as a node has it.
-pub(super) async fn owner(place: &Place, exchange: &str) -> Result<String, BenchError> {
+pub(in crate::bench) async fn owner(place: &Place, exchange: &str) -> Result<String, BenchError> {
     let ask = async {
         let channel = reach::node(&place.grpc.to_string()).await?;
         let mut admin = AdminClient::new(channel);

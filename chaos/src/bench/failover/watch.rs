@@ -20,24 +20,24 @@ const KEPT: usize = 4096;
 
 /// An event of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) node: String,
-    pub(super) unix_us: u64,
-    pub(super) kind: String,
-    pub(super) subject: String,
-    pub(super) text: String,
-    pub(super) epoch: u64,
+pub(in crate::bench) struct Told {
+    pub(in crate::bench) node: String,
+    pub(in crate::bench) unix_us: u64,
+    pub(in crate::bench) kind: String,
+    pub(in crate::bench) subject: String,
+    pub(in crate::bench) text: String,
+    pub(in crate::bench) epoch: u64,
 }
 
 /// A moment on both clocks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mark {
-    pub(super) at: Instant,
-    pub(super) unix_us: u64,
+pub(in crate::bench) struct Mark {
+    pub(in crate::bench) at: Instant,
+    pub(in crate::bench) unix_us: u64,
 }
 
 impl Mark {
-    pub(super) fn now() -> Self {
+    pub(in crate::bench) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             at: Instant::now(),
@@ -47,14 +47,14 @@ impl Mark {
 }
 
 /// Follows the nodes until it is dropped.
-pub(super) struct Watch {
+pub(in crate::bench) struct Watch {
     told: Arc<Mutex<Vec<Told>>>,
     news: watch::Receiver<u64>,
     _tasks: JoinSet<()>,
 }
 
 impl Watch {
-    pub(super) fn start(places: &[Place]) -> Self {
+    pub(in crate::bench) fn start(places: &[Place]) -> Self {
         let told = Arc::new(Mutex::new(Vec::new()));
         let (sender, news) = watch::channel(0);
         let mut tasks = JoinSet::new();
@@ -69,7 +69,7 @@ impl Watch {
     }
 
     /// Those since the mark, in order of time.
-    pub(super) fn since(&self, mark: Mark) -> Vec<Told> {
+    pub(in crate::bench) fn since(&self, mark: Mark) -> Vec<Told> {
         let recent = |told: &&Told| told.unix_us >= mark.unix_us;
         let mut told: Vec<Told> = lock(&self.told).iter().filter(recent).cloned().collect();
         told.sort_by_key(|told| told.unix_us);
@@ -77,7 +77,12 @@ impl Watch {
     }
 
     /// Waits for an event since the mark that `is` the one; false when it does not come in time.
-    pub(super) async fn until(&mut self, mark: Mark, within: Duration, is: impl Fn(&Told) -> bool) -> bool {
+    pub(in crate::bench) async fn until(
+        &mut self,
+        mark: Mark,
+        within: Duration,
+        is: impl Fn(&Told) -> bool,
+    ) -> bool {
         let wait = async {
             loop {
                 self.news.borrow_and_update();

@@ -38,15 +38,15 @@ impl Window {
 
 /// What requesters saw.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(in crate::bench) struct Tally {
     /// Requests sent, those of the warm-up included.
     pub(super) asked: u64,
     /// How long those took that ended within the measured time.
-    pub(super) took: Histogram,
+    pub(in crate::bench) took: Histogram,
     /// Requests that did not end in exactly their own reply.
     pub(super) failed: u64,
     /// What happened to the first of them.
-    pub(super) failure: Option<String>,
+    pub(in crate::bench) failure: Option<String>,
 }
 
 impl Tally {

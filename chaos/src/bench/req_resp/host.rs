@@ -67,6 +67,11 @@ impl Host {
         self.node().data()
     }
 
+    /// Address of the gRPC services.
+    pub(super) fn grpc(&self) -> String {
+        self.node().introduction().grpc_addr.clone()
+    }
+
     /// Waits until the registry is as wanted.
     pub(super) async fn registry(
         &self,

@@ -26,7 +26,7 @@ use crate::layout;
 const END_GRACE: Duration = Duration::from_secs(5);
 
 /// An arrangement that runs. What it started ends when it is dropped.
-pub(super) struct Place {
+pub(in crate::bench) struct Place {
     requester: Requester,
     children: Vec<Child>,
     _dir: TempDir,
@@ -38,7 +38,7 @@ enum Requester {
 }
 
 impl Place {
-    pub(super) async fn begin(at: Where, options: &ReqRespOptions) -> Result<Self, BenchError> {
+    pub(in crate::bench) async fn begin(at: Where, options: &ReqRespOptions) -> Result<Self, BenchError> {
         let ground = Ground::new(options, if at == Where::ThreeNodes { 3 } else { 1 })?;
         let place = match at {
             Where::Local => ground.local().await?,
@@ -49,7 +49,7 @@ impl Place {
         Ok(place)
     }
 
-    pub(super) async fn ask(
+    pub(in crate::bench) async fn ask(
         &self,
         in_flight: usize,
         warm_up: Duration,
@@ -64,7 +64,15 @@ impl Place {
         }
     }
 
-    pub(super) async fn end(mut self) {
+    /// Address of the gRPC services of the node in this process, where one is.
+    pub(in crate::bench) fn grpc(&self) -> Option<String> {
+        match &self.requester {
+            Requester::Embedded(host, _) => Some(host.grpc()),
+            Requester::Client(_) => None,
+        }
+    }
+
+    pub(in crate::bench) async fn end(mut self) {
         match self.requester {
             Requester::Embedded(host, _) => host.end().await,
             Requester::Client(client) => client.close().await,

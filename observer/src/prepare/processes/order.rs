@@ -9,6 +9,7 @@ use squall_filter::Filter;
 use crate::cluster::Cluster;
 use crate::cluster::node::Node;
 use crate::cluster::process::Process;
+use crate::prepare::least;
 use crate::prepare::processes::COLUMNS;
 use crate::table::Sort;
 
@@ -29,9 +30,6 @@ pub struct ProcessOrder {
     window: Option<(usize, usize)>,
     shown: Vec<Key>,
 }
-
-/// Fewest keys that are looked through at once.
-const BATCH: usize = 256;
 
 /// What a process is sorted by, and where it is.
 #[derive(Debug, Clone, Copy)]
@@ -118,43 +116,13 @@ impl<'a> Ordered<'_, 'a> {
         let end = first.saturating_add(count).min(keys.len());
         if *window != Some((first, end)) {
             let by = |a: &Key, b: &Key| compare(nodes, sort, a, b);
-            least(keys, end, shown, by);
-            if 0 < first && first < end {
-                shown.select_nth_unstable_by(first, by);
-            }
-            shown.drain(..first);
-            shown.sort_unstable_by(by);
+            least::window(keys.iter().copied(), (first, end), shown, by);
             *window = Some((first, end));
         }
         shown.iter().map(|k| {
             let node = nodes[k.node as usize];
             (node, &node.processes.all()[k.place as usize])
         })
-    }
-}
-
-/// The first `count` of the keys, in no order. Nearly all keys cost one comparison: they come after the
-/// last one that may still count.
-fn least(keys: &[Key], count: usize, out: &mut Vec<Key>, by: impl Fn(&Key, &Key) -> Ordering + Copy) {
-    out.clear();
-    if count == 0 {
-        return;
-    }
-    let room = count.saturating_mul(2).max(BATCH);
-    let mut last: Option<Key> = None;
-    for key in keys {
-        if last.is_some_and(|last| by(key, &last) != Ordering::Less) {
-            continue;
-        }
-        out.push(*key);
-        if out.len() >= room {
-            last = Some(*out.select_nth_unstable_by(count - 1, by).1);
-            out.truncate(count);
-        }
-    }
-    if out.len() > count {
-        out.select_nth_unstable_by(count - 1, by);
-        out.truncate(count);
     }
 }
 

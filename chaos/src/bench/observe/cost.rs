@@ -1,0 +1,142 @@
+//! What it costs a node that it can be watched: the counters of its processes, in memory and in time, when nobody watches; and
+//! its throughput when somebody does.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use squall_kernel::id::{Boot, NodeId};
+use squall_kernel::time::Instant as Moment;
+use squall_node::process::{Process, ProcessKind, ProcessTable};
+use squall_observer::Screen;
+
+use super::seat::Seat;
+use super::{Figure, Part, Scale, resident_mb};
+use crate::bench::req_resp::place::Place;
+use crate::bench::req_resp::{ReqRespOptions, Where};
+use crate::bench::{BenchError, nearest_rank};
+
+/// Processes whose memory is taken.
+const PROCESSES: usize = 200_000;
+/// Messages that are counted.
+const MESSAGES: u32 = 20_000_000;
+/// Rounds with and without an observer.
+const ROUNDS: u32 = 3;
+const IN_FLIGHT: usize = 100;
+
+pub(super) async fn measure(scale: Scale) -> Result<Vec<Figure>, BenchError> {
+    let memory = tokio::task::spawn_blocking(memory).await;
+    let memory = memory.map_err(|error| BenchError::Unsound(error.to_string()))?;
+    let counting = tokio::task::spawn_blocking(counting).await;
+    let counting = counting.map_err(|error| BenchError::Unsound(error.to_string()))?;
+    let options = ReqRespOptions::new("squall".into(), scale.measured / 5);
+    let place = Place::begin(Where::Local, &options).await?;
+    let rates = rates(&place, &options).await;
+    place.end().await;
+    let (alone, watched) = rates?;
+    let mid = |values: &[f64]| nearest_rank(values, 0.5).unwrap_or_default();
+    let ratios: Vec<f64> = alone
+        .iter()
+        .zip(&watched)
+        .map(|(alone, watched)| watched / alone)
+        .collect();
+    let figure = |what: String, value, unit| Figure::new(Part::Cost, what, value, unit);
+    Ok(vec![
+        figure("a process: its counters".into(), size_of::<Process>() as f64, "B").at_most(256.0),
+        figure(
+            format!("a process: with its name and its place in the table, {PROCESSES}"),
+            memory,
+            "B",
+        ),
+        figure(
+            "watch check of a message, nobody watching".into(),
+            counting.check_ns,
+            "ns",
+        ),
+        figure(
+            "counting a message, put in, taken out, worked".into(),
+            counting.all_ns,
+            "ns",
+        ),
+        figure(
+            format!("requests in one node, {IN_FLIGHT} in flight, nobody watching"),
+            mid(&alone),
+            "/s",
+        ),
+        figure(
+            "share of the time of a request spent on watch checks".into(),
+            100.0 * CHECKS * counting.check_ns * mid(&alone) / 1e9,
+            "%",
+        )
+        .at_most(1.0),
+        figure(
+            "requests with an observer on its processes, to those without".into(),
+            mid(&ratios),
+            "",
+        ),
+    ])
+}
+
+/// A request passes three mailboxes (exchange, handler, requester), and is worked on in two: each asks whether somebody
+/// watches.
+const CHECKS: f64 = 3.0 * 2.0 + 2.0;
+
+/// Bytes of memory for each process of a table.
+fn memory() -> f64 {
+    let table = ProcessTable::new(NodeId(1), Boot(1));
+    let before = resident_mb().unwrap_or_default();
+    let enter = |_| table.enter(ProcessKind::Subscriber, "news", 4096, Moment(1));
+    let all: Vec<Arc<Process>> = (0..PROCESSES).map(enter).collect();
+    let after = resident_mb().unwrap_or_default();
+    let bytes = (after - before) * 1e6 / all.len() as f64;
+    // The vector that holds them here is no part of it.
+    bytes - size_of::<Arc<Process>>() as f64
+}
+
+struct Counting {
+    check_ns: f64,
+    all_ns: f64,
+}
+
+fn counting() -> Counting {
+    let table = ProcessTable::new(NodeId(1), Boot(1));
+    let process = table.enter(ProcessKind::Handler, "echo", 4096, Moment(1));
+    let each = |work: &dyn Fn(u32)| {
+        let begun = Instant::now();
+        (0..MESSAGES).for_each(work);
+        begun.elapsed().as_secs_f64() * 1e9 / f64::from(MESSAGES)
+    };
+    let check_ns = each(&|n| {
+        black_box(&process).count_wait(black_box(squall_kernel::time::Span(u64::from(n))));
+    });
+    let all_ns = each(&|n| {
+        let process = black_box(&process);
+        process.count_enqueued(Moment(u64::from(n)));
+        process.count_dequeued(Moment(u64::from(n)));
+        process.count_busy(squall_kernel::time::Span(1));
+        process.count_sent(1);
+    });
+    Counting { check_ns, all_ns }
+}
+
+/// Requests a second without and with an observer, in turn.
+async fn rates(place: &Place, options: &ReqRespOptions) -> Result<(Vec<f64>, Vec<f64>), BenchError> {
+    let (mut alone, mut watched) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        alone.push(rate(place, options).await?);
+        let mut seat = Seat::take(place.grpc().into_iter().collect(), Screen::Processes)?;
+        seat.until("the processes are on the screen", |text| text.contains("handler"))
+            .await?;
+        watched.push(rate(place, options).await?);
+    }
+    Ok((alone, watched))
+}
+
+async fn rate(place: &Place, options: &ReqRespOptions) -> Result<f64, BenchError> {
+    let tally = place.ask(IN_FLIGHT, options.warm_up, options.measured).await?;
+    if let Some(failure) = tally.failure {
+        return Err(BenchError::Unsound(failure));
+    }
+    let seconds = options.measured.max(Duration::from_millis(1)).as_secs_f64();
+    Ok(tally.took.total() as f64 / seconds)
+}
