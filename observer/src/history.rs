@@ -9,7 +9,7 @@ mod seconds;
 use std::collections::VecDeque;
 
 use crate::cluster::{Cluster, PAST};
-use crate::feed::Update;
+use crate::feed::{RowsUpdate, Update};
 use crate::limits::{HISTORY_BYTES, HISTORY_MS, KEYFRAME_BYTES, KEYFRAME_MS, KEYFRAME_MS_MAX};
 use crate::units::Moment;
 use packed::{Kept, Packed};
@@ -67,19 +67,20 @@ impl History {
                 }
                 // What was gathered came before it.
                 update => {
-                    self.gathered(now);
+                    let rest = self.seconds.rest();
+                    self.put_away(now, rest);
                     self.keep(now, Kept::Update(update.clone()));
                 }
             }
         }
-        if self.seconds.is_over(now) {
-            self.gathered(now);
-        }
+        let some = self.seconds.some(now);
+        self.put_away(now, some);
         self.forget(now);
     }
 
     fn begin(&mut self, now: Moment, cluster: &Cluster) {
-        self.gathered(now);
+        let rest = self.seconds.rest();
+        self.put_away(now, rest);
         self.settled += self.stretches.back().map_or(0, Stretch::bytes);
         let cluster = cluster.without_events();
         self.stretches.push_back(Stretch {
@@ -90,8 +91,8 @@ impl History {
         });
     }
 
-    fn gathered(&mut self, now: Moment) {
-        for rows in self.seconds.take() {
+    fn put_away(&mut self, now: Moment, processes: Vec<RowsUpdate>) {
+        for rows in processes {
             self.keep(now, Kept::Processes(rows));
         }
     }
@@ -143,10 +144,8 @@ impl History {
                 Kept::Processes(rows) => cluster.processes(rows),
             }
         }
-        if self.seconds.latest().is_some_and(|latest| latest <= wanted) {
-            for rows in self.seconds.updates() {
-                cluster.processes(rows);
-            }
+        for rows in self.seconds.until(wanted) {
+            cluster.processes(rows);
         }
         cluster.sample(wanted);
         cluster.events = live.events.until(wanted);

@@ -9,12 +9,11 @@ use squall_proto::v1::LinkState;
 
 use super::Cluster;
 use super::node::Node;
+use super::process::FULL_PERCENT;
 use crate::units::{Moment, count, micros, millis};
 
 /// A mailbox that grows has grown by so much at least.
 const GROWN_MIN: u64 = 10;
-/// A mailbox is nearly full from here on, in percent of its bound.
-pub const FULL_PERCENT: u64 = 85;
 /// So many leaders, or owners, within [`FLAPPING_MS`] are too many.
 const FLAPPING_MIN: usize = 4;
 /// Window in which leaders are counted.
@@ -56,10 +55,13 @@ fn put(all: &mut Vec<String>, mut lines: Vec<(u64, String)>) {
 fn mailboxes(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
     let (mut full, mut growing) = (Vec::new(), Vec::new());
     for node in cluster.fresh(now) {
-        for process in node.processes.all() {
+        // Very few of very many: they are picked out where all lie close together.
+        let briefs = node.processes.briefs().iter().enumerate();
+        let swelling = briefs.filter(|(_, brief)| brief.swells);
+        for process in swelling.filter_map(|(place, _)| node.processes.all().get(place)) {
             let (row, waiting) = (&process.row, process.mailbox());
             let who = || format!("{} {} on {}", row.pid, row.name, node.name);
-            let percent = (waiting * 100).checked_div(row.bound).unwrap_or(0);
+            let percent = process.fullness();
             if percent >= FULL_PERCENT {
                 let text = format!(
                     "{}: mailbox {percent}% full, {} of {}",

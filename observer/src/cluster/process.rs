@@ -69,6 +69,8 @@ pub struct Brief {
     pub mailbox: u64,
     /// The number in the pid.
     pub number: u64,
+    /// Its mailbox fills up, or has grown all the time.
+    pub swells: bool,
 }
 
 /// The processes of one node.
@@ -162,11 +164,26 @@ impl Processes {
     }
 }
 
+/// From so many percent of its bound on a mailbox is nearly full.
+pub const FULL_PERCENT: u64 = 85;
+
 impl Process {
+    /// Of the bound of its mailbox, in percent.
+    #[must_use]
+    pub fn fullness(&self) -> u64 {
+        (self.mailbox() * 100).checked_div(self.row.bound).unwrap_or(0)
+    }
+
+    fn is_full(&self) -> bool {
+        self.fullness() >= FULL_PERCENT
+    }
+
     fn brief(&self) -> Brief {
+        let waiting = self.mailbox();
         Brief {
-            mailbox: self.mailbox(),
+            mailbox: waiting,
             number: self.number,
+            swells: self.is_full() || self.climb.grown(0, waiting).is_some(),
         }
     }
 

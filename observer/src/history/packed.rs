@@ -30,6 +30,9 @@ const BLOCK: usize = 64 * 1024;
 /// Blocks packed whenever something comes. As much again can come before any waits.
 const AT_ONCE: usize = 2;
 
+/// What processes tell takes two fifths of its room then, for half a millisecond a block.
+const LEVEL: u32 = 3;
+
 const UPDATE: u8 = 0;
 const PROCESSES: u8 = 1;
 
@@ -147,7 +150,7 @@ fn next(rest: &mut &[u8]) -> Option<(Moment, Kept)> {
 }
 
 fn deflated(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = DeflateEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
+    let mut encoder = DeflateEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::new(LEVEL));
     encoder.write_all(bytes).ok()?;
     encoder.finish().ok()
 }

@@ -3,7 +3,7 @@
 //!
 //! What does not live here: all other rows, which are kept as they come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use squall_proto::v1;
 use squall_proto::v1::row::Row;
@@ -12,12 +12,16 @@ use crate::feed::RowsUpdate;
 use crate::limits::HISTORY_STEP_MS;
 use crate::units::Moment;
 
-/// The second that is being gathered.
+/// Rows put away whenever something comes: some tenths of a millisecond.
+const AT_ONCE: usize = 400;
+
+/// The second that is being gathered, and what is still to be kept of those before it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seconds {
     began: Option<Moment>,
     latest: Moment,
     nodes: BTreeMap<String, Gathered>,
+    over: VecDeque<Over>,
 }
 
 /// The newest of each process of a node.
@@ -28,6 +32,14 @@ struct Gathered {
     removed: Vec<v1::RowKey>,
     /// When the node told of any last: those that did not come had not changed.
     taken_unix_ms: u64,
+}
+
+/// The same of a second that is over.
+#[derive(Debug, Clone)]
+struct Over {
+    node: String,
+    gathered: Gathered,
+    latest: Moment,
 }
 
 impl Seconds {
@@ -51,49 +63,91 @@ impl Seconds {
         update
     }
 
-    /// The second is over.
-    pub(super) fn is_over(&self, now: Moment) -> bool {
-        self.began
+    /// Some of the seconds that are over, as updates of processes: a part of them, so that nothing waits for all of it, and
+    /// all of them within a second.
+    pub(super) fn some(&mut self, now: Moment) -> Vec<RowsUpdate> {
+        if self
+            .began
             .is_some_and(|began| now.since(began) >= HISTORY_STEP_MS)
+        {
+            self.end();
+        }
+        let waiting: usize = self.over.iter().map(|over| over.gathered.rows.len()).sum();
+        self.take(AT_ONCE.max(waiting / 8))
     }
 
-    /// When the newest of it came; none while there is nothing.
-    pub(super) fn latest(&self) -> Option<Moment> {
-        self.began.map(|_| self.latest)
+    /// All that there is.
+    pub(super) fn rest(&mut self) -> Vec<RowsUpdate> {
+        self.end();
+        self.take(usize::MAX)
     }
 
-    /// What was gathered, as updates: one for each moment at which a node took some, in their order.
-    pub(super) fn updates(&self) -> Vec<RowsUpdate> {
-        self.clone().take()
+    /// All that there is of up to a moment; it stays.
+    pub(super) fn until(&self, wanted: Moment) -> Vec<RowsUpdate> {
+        let mut copy = self.clone();
+        if copy.latest <= wanted {
+            copy.end();
+        }
+        copy.over.retain(|over| over.latest <= wanted);
+        copy.take(usize::MAX)
     }
 
-    /// The same, and begins anew.
-    pub(super) fn take(&mut self) -> Vec<RowsUpdate> {
-        self.began = None;
-        std::mem::take(&mut self.nodes)
-            .into_iter()
-            .flat_map(|(node, gathered)| gathered.updates(&node))
-            .collect()
+    /// The second is over.
+    fn end(&mut self) {
+        if self.began.take().is_none() {
+            return;
+        }
+        let latest = self.latest;
+        let nodes = std::mem::take(&mut self.nodes).into_iter();
+        self.over.extend(nodes.map(|(node, gathered)| Over {
+            node,
+            gathered,
+            latest,
+        }));
+    }
+
+    fn take(&mut self, mut most: usize) -> Vec<RowsUpdate> {
+        let mut all = Vec::new();
+        while most > 0
+            && let Some(first) = self.over.front_mut()
+        {
+            most -= first.take(most, &mut all).min(most);
+            if !first.gathered.rows.is_empty() {
+                break;
+            }
+            // The last of it: what is gone, and until when it is known.
+            let last = first.update(first.gathered.taken_unix_ms);
+            all.push(RowsUpdate {
+                removed: std::mem::take(&mut first.gathered.removed),
+                ..last
+            });
+            self.over.pop_front();
+        }
+        all
     }
 }
 
-impl Gathered {
-    fn updates(self, node: &str) -> Vec<RowsUpdate> {
-        let mut by_time: BTreeMap<u64, RowsUpdate> = BTreeMap::new();
-        let update = |taken_unix_ms| RowsUpdate {
-            node: node.to_owned(),
+impl Over {
+    fn update(&self, taken_unix_ms: u64) -> RowsUpdate {
+        RowsUpdate {
+            node: self.node.clone(),
             taken_unix_ms,
             ..RowsUpdate::default()
-        };
-        // A pid is never given twice, so it does not matter when it goes.
-        let newest = by_time
-            .entry(self.taken_unix_ms)
-            .or_insert_with(|| update(self.taken_unix_ms));
-        newest.removed = self.removed;
-        for (taken, row) in self.rows.into_values() {
-            let of_time = by_time.entry(taken).or_insert_with(|| update(taken));
-            of_time.rows.push(row);
         }
-        by_time.into_values().collect()
+    }
+
+    /// So many rows at most, one update for each moment at which the node took some; how many.
+    fn take(&mut self, most: usize, all: &mut Vec<RowsUpdate>) -> usize {
+        let mut by_time: BTreeMap<u64, RowsUpdate> = BTreeMap::new();
+        let mut count = 0;
+        while count < most
+            && let Some((_, (taken, row))) = self.gathered.rows.pop_first()
+        {
+            let of_time = by_time.entry(taken).or_insert_with(|| self.update(taken));
+            of_time.rows.push(row);
+            count += 1;
+        }
+        all.extend(by_time.into_values());
+        count
     }
 }
