@@ -10,6 +10,7 @@ pub mod events;
 pub mod interest;
 pub mod kinds;
 pub mod limits;
+pub mod opinions;
 pub mod pace;
 mod paced;
 pub mod rows;
