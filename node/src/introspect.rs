@@ -15,6 +15,7 @@ pub mod pace;
 mod paced;
 pub mod rows;
 pub mod top;
+pub mod trend;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
