@@ -83,7 +83,7 @@ fn the_other_views() {
 #[test]
 fn pages() {
     use squall_observer::model::Page;
-    use squall_observer::table::{Motion, RowId};
+    use squall_observer::table::RowId;
     let of = [
         ("node", RowId::Node("b".into())),
         ("exchange", RowId::Exchange("orders".into())),
@@ -94,11 +94,7 @@ fn pages() {
         for scene in [Scene::Lost, Scene::Split] {
             for size in [(60, 16), (120, 40)] {
                 let mut model = scene::model(scene, size, Screen::Processes);
-                model.page = Some(Page {
-                    id: id.clone(),
-                    first: 0,
-                    motion: Motion::Stay,
-                });
+                model.page = Some(Page::new(id.clone()));
                 let name = format!("page_{name}_{scene:?}_{}x{}", size.0, size.1).to_lowercase();
                 insta::assert_snapshot!(name, text(&frame(&mut model, true)));
             }
@@ -115,17 +111,15 @@ fn pages_in_detail() {
         ("exchange", RowId::Exchange("orders".into())),
         ("process", RowId::Process("a".into(), "<a.11>".into())),
     ] {
-        for (size, motion) in [((60, 16), Motion::By(14)), ((120, 70), Motion::Stay)] {
+        for (size, motion) in [((60, 16), Motion::Scroll(14)), ((120, 70), Motion::Stay)] {
             let mut model = scene::model(Scene::Lost, size, Screen::Processes);
             match &id {
                 RowId::Process(node, pid) => detail::process(&mut model, node, pid),
                 _ => detail::orders(&mut model),
             }
-            model.page = Some(Page {
-                id: id.clone(),
-                first: 0,
-                motion,
-            });
+            let mut page = Page::new(id.clone());
+            page.motion = motion;
+            model.page = Some(page);
             let name = format!("detail_{name}_{}x{}", size.0, size.1);
             insta::assert_snapshot!(name, text(&frame(&mut model, true)));
         }
