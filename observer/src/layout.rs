@@ -279,6 +279,40 @@ pub fn list(body: Rect, detail: u16) -> ListParts {
     ListParts { table: rest, detail }
 }
 
+/// Parts of the Chaos view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultParts {
+    /// Faults that act.
+    pub table: Rect,
+    /// What must hold.
+    pub bar: Rect,
+    /// What happened; without height when there is no room.
+    pub lately: Rect,
+}
+
+/// Rows from which the Chaos view has room for what happened.
+const LATELY_FROM: u16 = 18;
+
+/// Cuts the Chaos view's body up; what must hold takes `bar` rows, in a box of its own.
+#[must_use]
+pub fn faults(body: Rect, bar: u16) -> FaultParts {
+    let mut rest = body;
+    let lately = bottom(
+        &mut rest,
+        if body.height >= LATELY_FROM {
+            body.height / 2
+        } else {
+            0
+        },
+    );
+    let bar = bottom(&mut rest, bar + BORDERS);
+    FaultParts {
+        table: rest,
+        bar,
+        lately,
+    }
+}
+
 /// Parts of the Timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimelineParts {
@@ -397,12 +431,14 @@ mod tests {
                 let m = mesh(body, nodes == 7);
                 let l = leaders(body, nodes, 3);
                 let t = timeline(body, 6, 10, true);
+                let f = faults(body, 2);
                 let none = Rect::default();
                 for parts in [
                     [o.nodes, o.load, o.health, o.latest],
                     [m.matrix, m.ring, m.detail, none],
                     [l.registry, l.matrix, l.detail, l.history],
                     [t.table, t.detail, t.stopwatch, none],
+                    [f.table, f.bar, f.lately, none],
                 ] {
                     let sum: u32 = parts.iter().map(|r| r.area()).sum();
                     assert!(sum <= body.area(), "{w}x{h} {nodes}: {parts:?}");

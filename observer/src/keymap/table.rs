@@ -42,7 +42,7 @@ pub(super) fn table() -> Vec<Binding> {
         .map(|(screen, label)| show(label.chars().next().unwrap_or('0'), screen, label))
         .collect();
     all.extend([
-        bind(&[k(KeyCode::Enter)], Action::Open, MAIN, "Enter", "open the row, the chosen line; fold", "open"),
+        bind(&[k(KeyCode::Enter)], Action::Open, MAIN, "Enter", "open; fold a span", "open"),
         bind(&[k(KeyCode::Enter)], Action::Accept, BOXES, "Enter", "go on", "go on"),
         bind(&[k(KeyCode::Enter)], Action::Accept, &[Filter], "Enter", "keep the filter", "keep"),
         bind(&[k(KeyCode::Enter)], Action::Accept, &[Palette], "Enter", "do it", "do it"),
@@ -83,7 +83,7 @@ pub(super) fn table() -> Vec<Binding> {
         bind(&[c('>')], Action::SortRight, MAIN, ">", "sort by the next column", ""),
         bind(&[c('<')], Action::SortLeft, MAIN, "<", "sort by the column before", "sort"),
         bind(&[c('i')], Action::SortInvert, MAIN, "i", "turn the order round", ""),
-        bind(&[c('w')], Action::Totals, MAIN, "w", "totals or rates; Mesh: the graph", ""),
+        bind(&[c('w')], Action::Totals, MAIN, "w", "totals; Mesh: the graph", ""),
         bind(&[c('o')], Action::Owner, MAIN, "o", "to its owner", ""),
         bind(&[c('u')], Action::Users, MAIN, "u", "to those that use it", ""),
         bind(&[c('T')], Action::Traces, MAIN, "T", "to its traces", ""),

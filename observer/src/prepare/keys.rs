@@ -208,7 +208,7 @@ fn scrolls(model: &Model) -> bool {
 /// The help page: what there is to say, and the part that shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Help {
-    /// The lines that show: keys, what they do, and whether they do it here.
+    /// The lines that show: keys, what they do, and whether they do it here; then signs and what they mean.
     pub lines: Vec<(String, &'static str, bool)>,
     /// The first row that shows.
     pub first: usize,
@@ -220,14 +220,24 @@ pub struct Help {
     pub columns: usize,
 }
 
-/// Rows of the help page that are not keys: borders, a blank, and the signs.
-pub const HELP_EXTRA: u16 = 2 + 1 + SIGNS.len() as u16;
+/// Rows of the help page that are no lines of it: its borders.
+pub const HELP_EXTRA: u16 = 2;
 
-/// What signs mean.
-pub const SIGNS: [&str; 3] = [
-    "● fine   ○ said long ago   ◐ overdue, no lease   ✖ down, none   ⊘ refused",
-    "★ leads   ☆ says it leads, hears no majority   → routes   ! two owners",
-    "✶ fault   ▲ failover or notice   ▶ selected   – not known or not measured",
+/// Signs, and what they mean.
+const SIGNS: [(&str, &str); 13] = [
+    ("●", "fine"),
+    ("○", "said long ago"),
+    ("◐", "overdue, no lease"),
+    ("✖", "down, none"),
+    ("⊘", "refused"),
+    ("★", "leads"),
+    ("☆", "says so, hears no majority"),
+    ("→", "routes"),
+    ("!", "two owners"),
+    ("✶", "fault"),
+    ("▲", "failover or notice"),
+    ("▶", "selected"),
+    ("–", "not known, not measured"),
 ];
 
 /// Columns of the help page where it has two of them.
@@ -244,6 +254,7 @@ pub fn help(model: &Model, first: usize, width: u16, height: u16) -> Help {
             all.push((binding.label.clone(), binding.help, here(binding.action)));
         }
     }
+    all.extend(SIGNS.map(|(sign, meaning)| (sign.to_owned(), meaning, true)));
     let columns = if width >= HELP_WIDTH { 2 } else { 1 };
     let total = all.len().div_ceil(columns);
     let rows = usize::from(height.saturating_sub(HELP_EXTRA)).clamp(1, total.max(1));

@@ -92,7 +92,7 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Mesh {
     let parts = layout::mesh(body, pane.totals);
     let grid = grid(&names, parts.matrix, selected.unwrap_or_default());
     let size = grid.cell_size();
-    let matches = |l: &LinkFact| table::wants(&pane.filter, COLUMNS, &line(l));
+    let matches = |l: &LinkFact| table::wants(&pane.filter, COLUMNS, &line(&directed(l)));
     let link = |from: usize, to: usize| by_ends.get(&(names[from].as_str(), names[to].as_str())).copied();
     let cell = |from: usize, to: usize| match link(from, to).filter(|l| matches(l)) {
         Some(l) => cell::lines(l, size),
@@ -238,6 +238,27 @@ pub(super) fn phi(value: f64) -> String {
     }
 }
 
+/// The record with what both ends say of the direction in place of what its sender says of the other end.
+fn directed(l: &LinkFact) -> LinkFact {
+    LinkFact {
+        state: l.way,
+        phi: l.way_phi.unwrap_or(f64::INFINITY),
+        last_heard_ms: l.way_heard_ms.unwrap_or(u64::MAX),
+        ..l.clone()
+    }
+}
+
+/// How long ago the other end heard this one, in words; a dash while nobody says.
+pub(super) fn heard(l: &LinkFact) -> String {
+    l.way_heard_ms
+        .map_or_else(|| "–".to_owned(), |ms| format!("{} ago", millis(ms)))
+}
+
+/// The suspicion of the other end.
+pub(super) fn way_phi(l: &LinkFact) -> String {
+    l.way_phi.map_or_else(|| "–".to_owned(), phi)
+}
+
 fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
     let title = format!("{from} → {to}");
     let Some(l) = link else {
@@ -247,10 +268,10 @@ fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
             lines: vec![none],
         };
     };
-    let (_, tone) = glyph(l.state);
+    let (_, tone) = glyph(l.way);
     let stale = l
         .stale_ms
-        .map(|ms| format!(" · stale {}", millis(ms)))
+        .map(|ms| format!(", {from} stale {}", millis(ms)))
         .unwrap_or_default();
     let fault = match &l.fault {
         Some(fault) => (
@@ -261,17 +282,20 @@ fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
         None => ("fault", "none".to_owned(), Tone::Dim),
     };
     let mut state = vec![
-        ("state", format!("{}{stale}", l.state), tone),
+        ("state", format!("{}{stale}", l.way), tone),
         ("p50", micros(l.rtt_p50_us), Tone::Plain),
         ("p99", micros(l.rtt_p99_us), Tone::Plain),
-        ("phi", phi(l.phi), Tone::Plain),
+        ("queue", bytes(l.queue_bytes), Tone::Plain),
     ];
     if let Some(why) = &l.why {
         state.push(("why", why.clone(), Tone::Bad));
     }
+    let arrives = vec![
+        fault,
+        ("heard there", heard(l), Tone::Plain),
+        ("phi", way_phi(l), Tone::Plain),
+    ];
     let flow = vec![
-        ("heard", format!("{} ago", millis(l.last_heard_ms)), Tone::Plain),
-        ("queue", bytes(l.queue_bytes), Tone::Plain),
         (
             "sent",
             format!("{} in {} frames", bytes(l.bytes_out), l.frames_out),
@@ -281,7 +305,7 @@ fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
     ];
     Detail {
         title,
-        lines: vec![state, vec![fault], flow],
+        lines: vec![state, arrives, flow],
     }
 }
 

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::paint::Paint;
 use crate::layout::centred;
-use crate::prepare::keys::{HELP_EXTRA, HELP_WIDTH, Help, SIGNS};
+use crate::prepare::keys::{HELP_EXTRA, HELP_WIDTH, Help};
 use crate::theme::Tone;
 
 /// Columns of the keys themselves.
@@ -51,8 +51,5 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Help) {
             ..spot
         };
         paint.text(rest, help, words);
-    }
-    for (text, row) in SIGNS.iter().zip(inside.rows().skip(v.rows + 1)) {
-        paint.text(row, text, Tone::Dim);
     }
 }

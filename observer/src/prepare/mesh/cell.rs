@@ -1,6 +1,6 @@
 //! A cell of the matrix in as much room as there is: from a glyph to everything that is known of the link.
 
-use super::{Lines, glyph, phi};
+use super::{Lines, glyph, way_phi};
 use crate::facts::LinkFact;
 use crate::measure::width;
 use crate::theme::Tone;
@@ -11,31 +11,27 @@ pub(super) const HEIGHT: u16 = 5;
 
 /// What a cell says, in a room of that size.
 pub(super) fn lines(l: &LinkFact, (room, height): (u16, u16)) -> Lines {
-    let tone = if l.stale_ms.is_some() { Tone::Dim } else { tone(l) };
+    let tone = tone(l);
     let quiet = if l.stale_ms.is_some() {
         Tone::Dim
     } else {
         Tone::Plain
     };
-    let sign = if l.fault.is_some() {
-        "✶"
-    } else {
-        glyph(l.state).0
-    };
+    let sign = if l.fault.is_some() { "✶" } else { glyph(l.way).0 };
     let (p50, p99) = (micros(l.rtt_p50_us), micros(l.rtt_p99_us));
-    let (phi, queue) = (phi(l.phi), bytes(l.queue_bytes));
-    let heard = millis(l.last_heard_ms);
+    let (phi, queue) = (way_phi(l), bytes(l.queue_bytes));
+    let heard = l.way_heard_ms.map(millis).unwrap_or_default();
     let fault = l
         .fault
         .as_ref()
         .map(|what| (what.as_str(), whole_seconds(l.fault_left_ms)));
-    let short = match (&fault, l.state) {
+    let short = match (&fault, l.way) {
         (Some((_, left)), _) => format!("{sign} {left}"),
         (None, "up") => format!("{sign} {p50}"),
         (None, state) => format!("{sign} {state}"),
     };
     if height == 1 {
-        let long = match (&fault, l.state) {
+        let long = match (&fault, l.way) {
             (Some((what, left)), _) => format!("{sign} {left} {what}"),
             (None, "up") => format!("{sign} {p50:>6} {p99:>6} φ{phi}"),
             (None, state) => format!("{sign} {state} φ{phi}"),
@@ -44,11 +40,12 @@ pub(super) fn lines(l: &LinkFact, (room, height): (u16, u16)) -> Lines {
         return vec![(fits.unwrap_or_else(|| sign.to_owned()), tone)];
     }
     let state = [
-        format!("{sign} {} · {heard} ago", l.state),
-        format!("{sign} {} {heard}", l.state),
-        format!("{sign} {}", l.state),
+        format!("{sign} {} · {heard} ago", l.way),
+        format!("{sign} {} {heard}", l.way),
+        format!("{sign} {}", l.way),
         short,
     ];
+    let state = if heard.is_empty() { &state[2..] } else { &state[..] };
     let rtt = [
         format!("p50 {p50} p99 {p99}"),
         format!("{p50} {p99}"),
@@ -59,7 +56,7 @@ pub(super) fn lines(l: &LinkFact, (room, height): (u16, u16)) -> Lines {
         format!("φ{phi} {queue}"),
         format!("φ{phi}"),
     ];
-    let mut all = vec![(fitting(&state, room), tone)];
+    let mut all = vec![(fitting(state, room), tone)];
     let mut rest = vec![(fitting(&rtt, room), quiet), (fitting(&load, room), quiet)];
     if let Some((what, left)) = fault {
         let forms = [
@@ -89,7 +86,7 @@ fn tone(l: &LinkFact) -> Tone {
     if l.fault.is_some() {
         Tone::Warn
     } else {
-        glyph(l.state).1
+        glyph(l.way).1
     }
 }
 
@@ -127,6 +124,9 @@ mod tests {
             bytes_out: 0,
             connects: 1,
             why: None,
+            way: "up",
+            way_phi: Some(0.3),
+            way_heard_ms: Some(15),
             stale_ms: None,
         }
     }

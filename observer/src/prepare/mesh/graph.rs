@@ -30,13 +30,8 @@ pub(super) fn ways<'a>(
 /// A pair of directions that differ, in words.
 pub(super) fn uneven(there: &LinkFact, back: &LinkFact) -> Option<(String, Tone)> {
     let told = |l: &LinkFact| {
-        let what = if l.stale_ms.is_some() {
-            "not heard"
-        } else {
-            l.state
-        };
         let fault = if l.fault.is_some() { " ✶" } else { "" };
-        format!("{} → {} {what}{fault}", l.from, l.to)
+        format!("{} → {} {}{fault}", l.from, l.to, l.way)
     };
     let (one, other) = (sign(there), sign(back));
     let worse = if badness(one.1) >= badness(other.1) {
@@ -48,11 +43,11 @@ pub(super) fn uneven(there: &LinkFact, back: &LinkFact) -> Option<(String, Tone)
 }
 
 fn sign(l: &LinkFact) -> (Option<&'static str>, Tone) {
-    let (state, tone) = glyph(l.state);
-    match (&l.fault, l.stale_ms, l.state) {
-        (_, Some(_), _) => (Some("○"), Tone::Dim),
-        (Some(_), ..) => (Some("✶"), Tone::Warn),
-        (None, None, "up") => (None, tone),
+    let (state, tone) = glyph(l.way);
+    match (l.way, &l.fault) {
+        ("unknown", _) => (Some("○"), Tone::Dim),
+        ("up", Some(_)) => (Some("✶"), Tone::Warn),
+        ("up", None) => (None, tone),
         _ => (Some(state), tone),
     }
 }

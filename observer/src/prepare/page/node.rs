@@ -16,6 +16,7 @@ pub(super) fn sheet(source: Source<'_>, name: &str) -> Option<(String, Sheet)> {
     let n = nodes.iter().find(|n| n.name == name)?;
     let mut sheet = Sheet::default();
     itself(&mut sheet, n);
+    stream(&mut sheet, source, name);
     links(&mut sheet, source, name);
     exchanges(&mut sheet, source, name);
     processes(&mut sheet, source, name);
@@ -99,20 +100,39 @@ fn itself(sheet: &mut Sheet, n: &NodeFact) {
     }
 }
 
+/// How the node is heard, and what was left out on the way.
+fn stream(sheet: &mut Sheet, source: Source<'_>, name: &str) {
+    let Some(node) = source.cluster.nodes.get(name).filter(|n| n.row.is_some()) else {
+        return;
+    };
+    let warn = |n: u64| if n > 0 { Tone::Warn } else { Tone::Plain };
+    let counted = |label, n: u64| (label, count(n), warn(n));
+    sheet.heading("How it is heard");
+    sheet.fields(&[
+        plain("last", format!("{} ago", millis(source.now.since(node.heard)))),
+        counted("updates merged for a slow reader", node.coalesced),
+        counted("gaps asked again", node.gaps),
+        counted("process rows left out", node.rows_omitted),
+    ]);
+    if let Some(reason) = &node.refusal {
+        sheet.say(format!("it refused what was asked of it: {reason}"), Tone::Warn);
+    }
+}
+
 fn links(sheet: &mut Sheet, source: Source<'_>, name: &str) {
     let links = facts::links(source.cluster, source.now);
     let of = links.iter().filter(|l| l.from == name || l.to == name);
     let rows: Vec<Leading> = of
         .map(|l| {
-            let (glyph, tone) = mesh::glyph(l.state);
+            let (glyph, tone) = mesh::glyph(l.way);
             let cells = vec![
                 (l.from.clone(), Tone::Accent),
                 (l.to.clone(), Tone::Accent),
-                (format!("{glyph} {}", l.state), tone),
+                (format!("{glyph} {}", l.way), tone),
                 (micros(l.rtt_p50_us), Tone::Plain),
                 (micros(l.rtt_p99_us), Tone::Plain),
                 (bytes(l.queue_bytes), Tone::Plain),
-                (millis(l.last_heard_ms), Tone::Plain),
+                (or_dash(l.way_heard_ms.map(millis)), Tone::Plain),
                 (l.fault.clone().unwrap_or_default(), Tone::Warn),
             ];
             (cells, Some(RowId::Link(l.from.clone(), l.to.clone())))
