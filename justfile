@@ -38,7 +38,7 @@ sim *ARGS="--tier both --minutes 2":
 
 # the corpus, fixed seeds, and every planted bug
 sim-test *ARGS:
-    cargo test --config .ci/sim.toml -p squall-chaos --features planted --test simulator --test planted {{ARGS}}
+    cargo test --config .ci/sim.toml -p squall-chaos --features planted --test simulator --test planted --test watched {{ARGS}}
 
 # the bugs planted in the queue of tasks
 tasks-test *ARGS:

@@ -51,11 +51,17 @@ impl fmt::Display for Tier {
 /// Runs a plan.
 #[must_use]
 pub fn run(tier: Tier, plan: &plan::Plan) -> outcome::Run {
+    world(tier, plan).run()
+}
+
+/// The cluster of a plan, before its run.
+#[must_use]
+pub fn world(tier: Tier, plan: &plan::Plan) -> world::World {
     let log: Box<dyn log::Log> = match tier {
         Tier::T1 => Box::new(log_model::LogModel::new(plan.seed, plan.profile, plan.disk)),
         Tier::T2 => Box::new(raft::Engine::of(plan)),
     };
-    world::World::new(tier, plan, log).run()
+    world::World::new(tier, plan, log)
 }
 
 /// Takes out of a map what is wanted, in order.

@@ -31,6 +31,7 @@ use squall_kernel::time::Span;
 use tokio::sync::mpsc;
 
 use crate::data::{Change, DataContext};
+use crate::introspect::opinions::Holding;
 use crate::limits::APPOINTMENTS_MAX;
 pub use operating::{BindingKey, BindingQuestion, BindingReply, ShownBinding};
 use post::Owned;
@@ -65,6 +66,17 @@ pub struct OwnedExchange {
     pub overflow: Overflow,
     /// True unless the control plane has taken the right to act away.
     pub acting: bool,
+}
+
+impl OwnedExchange {
+    /// As the rows of leaders have it.
+    #[must_use]
+    pub const fn holding(&self) -> Holding {
+        Holding {
+            epoch: self.epoch,
+            acting: self.acting,
+        }
+    }
 }
 
 /// The exchanges this node owns.

@@ -10,10 +10,12 @@ pub mod events;
 pub mod interest;
 pub mod kinds;
 pub mod limits;
+pub mod opinions;
 pub mod pace;
 mod paced;
 pub mod rows;
 pub mod top;
+pub mod trend;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -85,7 +85,13 @@ pub const JOURNAL_QUEUE: usize = 16_384;
 // Publishers try again for as long as a new owner may wait.
 const _: () = assert!(SUBSCRIPTIONS_SETTLE.0 < RETRY_FOR.0);
 const _: () = assert!(CREDIT_DEFAULT <= CREDIT_MAX);
-const _: () = assert!(DECISIONS_A_WINDOW_MAX as usize <= DECISIONS_KEPT_MAX);
+/// Decisions explained in a window beside those, of requests that are traced: a decision with a trace leads on to it.
+pub const TRACED_A_WINDOW_MAX: u32 = 8;
+/// Decisions with a trace that are kept although newer ones came: one in a hundred requests is traced.
+pub const TRACED_KEPT_MAX: usize = 16;
+
+const _: () = assert!((DECISIONS_A_WINDOW_MAX + TRACED_A_WINDOW_MAX) as usize <= DECISIONS_KEPT_MAX);
+const _: () = assert!(TRACED_KEPT_MAX < DECISIONS_KEPT_MAX);
 const _: () = assert!(CREDIT_MAX as usize + SESSION_REQUESTS_MAX < SESSION_MAILBOX);
 const _: () = assert!(RETRY_FIRST.0 < RETRY_CAP.0 && RETRY_CAP.0 < RETRY_FOR.0);
 const _: () = assert!(SESSION_REQUESTS_MAX <= limits::OPEN_REQUESTS_MAX);

@@ -11,6 +11,7 @@ pub mod node;
 pub mod process;
 pub mod rate;
 pub mod stopwatch;
+pub mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 

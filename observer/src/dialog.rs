@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::console::{Order, Radius};
-use crate::units::millis;
+use crate::facts;
+use crate::units::{Moment, millis};
 
 /// What is aimed at, as it was when the dialog opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Target {
         name: String,
         /// Its incarnation and process id then.
         was: Run,
+        /// The exchange that it was aimed at as the owner of.
+        owns: Option<String>,
     },
     /// A directed link.
     Link {
@@ -25,6 +28,8 @@ pub enum Target {
         to: String,
         /// The sender's incarnation and process id then.
         was: Run,
+        /// The receiver's.
+        other: Run,
     },
 }
 
@@ -239,7 +244,7 @@ impl Dialog {
     pub fn order(&self) -> Order {
         let ttl = Duration::from_millis(self.ttl_ms());
         match &self.target {
-            Target::Node { name, was } => {
+            Target::Node { name, was, .. } => {
                 let (node, expect_os_pid) = (name.clone(), was.os_pid);
                 match self.deed {
                     Deed::Pause => Order::Pause {
@@ -284,20 +289,20 @@ impl Dialog {
 
     /// Why the order may not be fired any more: the target is not what it was.
     #[must_use]
-    pub fn changed(&self, cluster: &Cluster) -> Option<String> {
-        let (Target::Node { name, was } | Target::Link { from: name, was, .. }) = &self.target;
-        let is = run(cluster, name);
-        if is == *was {
-            return None;
+    pub fn changed(&self, cluster: &Cluster, now: Moment) -> Option<String> {
+        match &self.target {
+            Target::Node { name, was, owns } => {
+                let owned = owns
+                    .as_deref()
+                    .filter(|owned| owner(cluster, now, owned).as_ref() != Some(name));
+                let moved =
+                    owned.map(|owned| format!("{name} does not own {owned} any more. Nothing was done."));
+                replaced(cluster, name, was).or(moved)
+            }
+            Target::Link { from, to, was, other } => {
+                replaced(cluster, from, was).or_else(|| replaced(cluster, to, other))
+            }
         }
-        let pid = |r: &Run| r.os_pid.map_or_else(|| "none".to_owned(), |p| p.to_string());
-        Some(format!(
-            "{name} is not what it was when this opened: incarnation {} is {} now, process {} is {}. Nothing was done.",
-            was.incarnation,
-            is.incarnation,
-            pid(was),
-            pid(&is),
-        ))
     }
 
     fn ttls(&self) -> usize {
@@ -311,6 +316,29 @@ impl Dialog {
     fn ttl_ms(&self) -> u64 {
         TTLS_MS[self.ttl.min(TTLS_MS.len() - 1)]
     }
+}
+
+/// What a node is now, where that is not what it was.
+fn replaced(cluster: &Cluster, name: &str, was: &Run) -> Option<String> {
+    let is = run(cluster, name);
+    if is == *was {
+        return None;
+    }
+    let pid = |r: &Run| r.os_pid.map_or_else(|| "none".to_owned(), |p| p.to_string());
+    Some(format!(
+        "{name} is not what it was when this opened: incarnation {} is {} now, process {} is {}. Nothing was done.",
+        was.incarnation,
+        is.incarnation,
+        pid(was),
+        pid(&is),
+    ))
+}
+
+/// Who owns an exchange, by the newest registry that could be read.
+#[must_use]
+pub fn owner(cluster: &Cluster, now: Moment, exchange: &str) -> Option<String> {
+    let all = facts::exchanges(cluster, now);
+    all.into_iter().find(|e| e.name == exchange)?.owner
 }
 
 /// The run of a node as it is known now.

@@ -13,7 +13,7 @@ use squall_proto::v1;
 
 use crate::cluster::events::EventKey;
 use crate::cluster::node::{Connection, Exchange, Node};
-use crate::cluster::{Cluster, health, is_fresh, stopwatch};
+use crate::cluster::{Cluster, health, is_fresh, stopwatch, ways};
 use crate::units::Moment;
 
 pub use detail::{
@@ -40,7 +40,11 @@ pub fn nodes(cluster: &Cluster, now: Moment) -> Vec<NodeFact> {
 /// All links, by both ends.
 #[must_use]
 pub fn links(cluster: &Cluster, now: Moment) -> Vec<LinkFact> {
-    let of = |n: &Node| n.links.values().map(|l| link(n, l, now)).collect::<Vec<_>>();
+    let of = |n: &Node| {
+        let links = n.links.values();
+        let link = |l| link(n, l, ways::way(cluster, &n.name, &l.peer, now), now);
+        links.map(link).collect::<Vec<_>>()
+    };
     cluster.nodes.values().flat_map(of).collect()
 }
 
@@ -140,7 +144,7 @@ fn node(cluster: &Cluster, node: &Node, newest: u64, now: Moment) -> NodeFact {
     }
 }
 
-fn link(node: &Node, row: &v1::LinkRow, now: Moment) -> LinkFact {
+fn link(node: &Node, row: &v1::LinkRow, way: Option<ways::Way>, now: Moment) -> LinkFact {
     let age = now.since(node.heard);
     let stale_ms = node.stale_ms(now);
     LinkFact {
@@ -158,6 +162,9 @@ fn link(node: &Node, row: &v1::LinkRow, now: Moment) -> LinkFact {
         bytes_out: row.bytes_out,
         connects: row.connects,
         why: filled(&row.why),
+        way: way.map_or("unknown", |way| link_word(way.state)),
+        way_phi: way.and_then(|way| way.phi),
+        way_heard_ms: way.and_then(|way| way.heard_ms),
         stale_ms,
     }
 }

@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::feed::Feed;
 use crate::model::{Model, Page, Screen};
-use crate::table::{Motion, RowId};
+use crate::table::RowId;
 
 /// A cluster and the feed that fills it.
 pub struct Gather<F> {
@@ -29,11 +29,7 @@ impl<F: Feed> Gather<F> {
     /// Begins to collect what `screen`, or the page of one of its rows, needs.
     pub fn of(mut feed: F, screen: Screen, page: Option<RowId>) -> Self {
         let mut model = Model::new((0, 0), screen, false);
-        model.page = page.map(|id| Page {
-            id,
-            first: 0,
-            motion: Motion::Stay,
-        });
+        model.page = page.map(Page::new);
         feed.want(model.wants());
         Self {
             feed,

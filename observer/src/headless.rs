@@ -18,11 +18,11 @@ use crate::facts;
 use crate::feed::Feed;
 use crate::feed::grpc::GrpcFeed;
 use crate::gather::Gather;
+use crate::measure::width;
 use crate::model::{Pane, Screen};
 use crate::prepare::{fields, whole_table};
 use crate::table::{Align, Line, RowId, Table};
 use crate::units::{Moment, clock};
-use crate::view::paint::width;
 
 pub use detail::{to_json as detail_to_json, to_text as detail_to_text};
 
@@ -182,6 +182,7 @@ fn wanted(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Hash
             vec![key.node.clone(), key.incarnation.to_string(), key.seq.to_string()]
         }
         (RowId::Trace(trace) | RowId::Span(trace, _), _) => vec![trace.to_string()],
+        (RowId::Decision(of), _) => vec![of.origin.clone(), of.message.to_string()],
     };
     table.lines.iter().map(of).collect()
 }

@@ -2,13 +2,14 @@
 //! dispatch, the footer and the help page, so that they cannot differ.
 
 mod keys;
+mod table;
 
 use std::collections::BTreeMap;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 pub use self::keys::Key;
-use self::keys::{c, ctrl, k};
+use self::table::table;
 use crate::model::Screen;
 
 /// What a key does.
@@ -202,101 +203,8 @@ impl Binding {
     /// Whether the user may bind other keys to it: those of views, not those of dialogs.
     #[must_use]
     pub fn is_free(&self) -> bool {
-        self.contexts.contains(&Main) && self.contexts.len() < CONTEXTS.len()
+        self.contexts.contains(&Context::Main) && self.contexts.len() < CONTEXTS.len()
     }
-}
-
-fn bind(
-    keys: &[Key],
-    action: Action,
-    contexts: &'static [Context],
-    label: &'static str,
-    help: &'static str,
-    hint: &'static str,
-) -> Binding {
-    Binding {
-        keys: keys.to_vec(),
-        action,
-        contexts,
-        label: label.to_owned(),
-        help,
-        hint,
-    }
-}
-
-use Context::{Confirm, Done, Filter, Form, Help, Main, Palette, Typing};
-
-const MAIN: &[Context] = &[Main];
-const ALL: &[Context] = &[Main, Filter, Palette, Help, Form, Typing, Confirm, Done];
-const LISTS: &[Context] = &[Main, Help];
-const BOXES: &[Context] = &[Form, Typing, Confirm];
-const OVERLAYS: &[Context] = &[Filter, Palette, Help, Form, Typing, Confirm];
-const TYPED: &[Context] = &[Filter, Palette, Typing];
-
-/// The table, a line a key. The footer shows hints in this order.
-#[rustfmt::skip]
-fn table() -> Vec<Binding> {
-    let show = |n: char, screen: Screen, label| {
-        bind(&[c(n)], Action::Show(screen), MAIN, label, screen.about(), "")
-    };
-    let mut all: Vec<Binding> = Screen::ALL.into_iter().zip(["1", "2", "3", "4", "5", "6", "7", "8", "9"])
-        .map(|(screen, label)| show(label.chars().next().unwrap_or('0'), screen, label))
-        .collect();
-    all.extend([
-        bind(&[k(KeyCode::Enter)], Action::Open, MAIN, "Enter", "details of the row", "open"),
-        bind(&[k(KeyCode::Enter)], Action::Accept, BOXES, "Enter", "go on", "go on"),
-        bind(&[k(KeyCode::Enter)], Action::Accept, &[Filter], "Enter", "keep the filter", "keep"),
-        bind(&[k(KeyCode::Enter)], Action::Accept, &[Palette], "Enter", "do it", "do it"),
-        bind(&[k(KeyCode::Tab)], Action::Complete, &[Palette], "Tab", "complete", "complete"),
-        bind(&[k(KeyCode::Up)], Action::Up, &[Palette], "↑", "command above", ""),
-        bind(&[k(KeyCode::Down)], Action::Down, &[Palette], "↓", "command below", "choose"),
-        bind(&[k(KeyCode::Tab)], Action::NextScreen, MAIN, "Tab", "next view", ""),
-        bind(&[k(KeyCode::BackTab)], Action::PreviousScreen, MAIN, "S-Tab", "view before", ""),
-        bind(&[k(KeyCode::Up), c('k')], Action::Up, MAIN, "↑ k", "up", ""),
-        bind(&[k(KeyCode::Down), c('j')], Action::Down, MAIN, "↓ j", "down", ""),
-        bind(&[k(KeyCode::Left), c('h')], Action::Left, MAIN, "← h", "left; fold a span", ""),
-        bind(&[k(KeyCode::Right), c('l')], Action::Right, MAIN, "→ l", "right; unfold it", ""),
-        bind(&[k(KeyCode::Up), c('k')], Action::Up, &[Form], "↑", "field above", ""),
-        bind(&[k(KeyCode::Down), c('j'), k(KeyCode::Tab)], Action::Down, &[Form], "↑↓", "field below", "field"),
-        bind(&[k(KeyCode::Left), c('h')], Action::Left, &[Form], "←", "value before", ""),
-        bind(&[k(KeyCode::Right), c('l')], Action::Right, &[Form], "←→", "next value", "value"),
-        bind(&[k(KeyCode::PageUp), ctrl('u')], Action::PageUp, MAIN, "PgUp ^u", "page up", ""),
-        bind(&[k(KeyCode::PageDown), ctrl('d')], Action::PageDown, MAIN, "PgDn ^d", "page down", ""),
-        bind(&[c('g'), k(KeyCode::Home)], Action::First, MAIN, "g Home", "first row", ""),
-        bind(&[c('G'), k(KeyCode::End)], Action::Last, MAIN, "G End", "last row", ""),
-        bind(&[c('x')], Action::Chaos, MAIN, "x", "break what is selected", "chaos"),
-        bind(&[c('H')], Action::HaltAll, MAIN, "H", "end all faults", "halt"),
-        bind(&[c(' ')], Action::Freeze, MAIN, "space", "freeze; what comes is kept", "freeze"),
-        bind(&[c(',')], Action::StepBack, MAIN, ",", "a moment back", ""),
-        bind(&[c('.')], Action::StepOn, MAIN, ".", "a moment on", ""),
-        bind(&[c('{')], Action::EventBack, MAIN, "{", "to the event before", ""),
-        bind(&[c('}')], Action::EventOn, MAIN, "}", "to the next event", ""),
-        bind(&[c('L')], Action::Live, MAIN, "L", "live again", ""),
-        bind(&[c('+')], Action::Faster, MAIN, "+", "play a recording faster", ""),
-        bind(&[c('-')], Action::Slower, MAIN, "-", "play it more slowly", ""),
-        bind(&[c('/')], Action::Filter, MAIN, "/", "filter rows", "filter"),
-        bind(&[c('!')], Action::FilterOut, MAIN, "!", "leave rows out", ""),
-        bind(&[c(':')], Action::Palette, MAIN, ":", "command by its name", ""),
-        bind(&[c('>')], Action::SortRight, MAIN, ">", "sort by the next column", ""),
-        bind(&[c('<')], Action::SortLeft, MAIN, "<", "sort by the column before", "sort"),
-        bind(&[c('i')], Action::SortInvert, MAIN, "i", "turn the order round", ""),
-        bind(&[c('w')], Action::Totals, MAIN, "w", "rates, or totals", ""),
-        bind(&[c('o')], Action::Owner, MAIN, "o", "to its owner", ""),
-        bind(&[c('u')], Action::Users, MAIN, "u", "to those that use it", ""),
-        bind(&[c('T')], Action::Traces, MAIN, "T", "to its traces", ""),
-        bind(&[c('y')], Action::Copy, MAIN, "y", "copy its name", ""),
-        bind(&[ctrl('s')], Action::Save, MAIN, "^s", "save the view to a file", ""),
-        bind(&[k(KeyCode::Backspace)], Action::Erase, TYPED, "⌫", "take a character back", ""),
-        bind(&[ctrl('u')], Action::EraseAll, TYPED, "^u", "take all back", ""),
-        bind(&[c('?'), k(KeyCode::F(1))], Action::Help, LISTS, "?", "this page", "help"),
-        bind(&[k(KeyCode::Esc)], Action::Close, MAIN, "Esc", "back; clear the filter", ""),
-        bind(&[k(KeyCode::Esc)], Action::Close, OVERLAYS, "Esc", "close", "leave"),
-        bind(&[k(KeyCode::Esc), k(KeyCode::Enter)], Action::Close, &[Done], "Esc", "close", "close"),
-        bind(&[c('q')], Action::Quit, MAIN, "q", "quit", "quit"),
-        bind(&[c('q')], Action::Close, &[Help, Form, Confirm, Done], "q", "close", ""),
-        bind(&[ctrl('c')], Action::Quit, ALL, "^c", "quit from anywhere", ""),
-    ]);
-    all
 }
 
 /// The keys as they are bound.
@@ -433,35 +341,35 @@ impl Keymap {
         self.bindings.iter().find(here).map(|b| b.action)
     }
 
-    /// Hints for the footer: label and word; those about order only where there is one to choose.
-    pub fn hints(&self, context: Context, sortable: bool) -> impl Iterator<Item = (String, &'static str)> {
-        let sorts = |b: &Binding| {
-            matches!(
-                b.action,
-                Action::SortLeft | Action::SortRight | Action::SortInvert
-            )
+    /// Keys of several actions of views, side by side.
+    #[must_use]
+    pub fn labels(&self, actions: &[Action]) -> String {
+        let label = |action: &Action| {
+            let of = self.free().find(|b| b.action == *action);
+            of.map_or("", |b| b.label.as_str())
         };
-        let label = |action: Action| {
-            let of = self.bindings.iter().find(move |b| b.action == action);
-            of.map_or_else(String::new, |b| b.label.clone())
+        let all: Vec<&str> = actions.iter().map(label).filter(|l| !l.is_empty()).collect();
+        all.join(" ")
+    }
+
+    /// The first key of each of several actions of views.
+    #[must_use]
+    pub fn firsts(&self, actions: &[Action]) -> String {
+        let first = |action: &Action| {
+            let of = self.free().find(|b| b.action == *action);
+            of.and_then(|b| b.keys.first()).map(Key::label)
         };
-        let order = [Action::SortLeft, Action::SortRight, Action::SortInvert]
-            .map(label)
-            .join(" ");
-        let here = move |b: &&Binding| {
-            b.contexts.contains(&context)
-                && !b.hint.is_empty()
-                && !b.keys.is_empty()
-                && (sortable || !sorts(b))
-        };
-        self.bindings.iter().filter(here).map(move |b| {
-            let label = if b.action == Action::SortLeft {
-                order.clone()
-            } else {
-                b.label.clone()
-            };
-            (label, b.hint)
-        })
+        actions.iter().filter_map(first).collect()
+    }
+
+    /// Hints of a context: label and word.
+    pub fn hints(&self, context: Context) -> impl Iterator<Item = (String, &'static str)> {
+        let here =
+            move |b: &&Binding| b.contexts.contains(&context) && !b.hint.is_empty() && !b.keys.is_empty();
+        self.bindings
+            .iter()
+            .filter(here)
+            .map(|b| (b.label.clone(), b.hint))
     }
 }
 

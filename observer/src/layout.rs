@@ -1,6 +1,8 @@
 //! Where everything stands, as pure arithmetic. Preparing a table needs its height before anything is
 //! drawn, so both sides ask here.
 
+pub mod grid;
+
 use ratatui::layout::Rect;
 
 use crate::model::Screen;
@@ -90,6 +92,16 @@ pub fn tabs(area: Rect, open: Screen) -> Vec<Tab> {
         x = (x + width + 1).min(area.width);
     }
     tabs
+}
+
+/// Where what lies over the view may stand: not on the lines above it, which must be seen.
+#[must_use]
+pub fn under(area: Rect, body: Rect) -> Rect {
+    Rect {
+        y: body.y,
+        height: area.height.saturating_sub(body.y - area.y),
+        ..area
+    }
 }
 
 /// Takes `height` rows off the top.
@@ -184,6 +196,22 @@ pub fn overview(body: Rect, nodes: u16, findings: u16, said: u16) -> OverviewPar
     parts
 }
 
+/// Columns right of a chart: its scale.
+const SCALE: u16 = 7;
+
+/// The inside of the charts' box, and what of it they are drawn in, beside names of that width.
+#[must_use]
+pub fn chart(area: Rect, names: u16) -> (Rect, Rect) {
+    let inside = inside(area);
+    let side = names.clamp(7, 12) + 1;
+    let plot = Rect {
+        x: inside.x + 1 + side,
+        width: inside.width.saturating_sub(side + 2 + SCALE),
+        ..inside
+    };
+    (inside, plot)
+}
+
 /// Parts of the Mesh view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MeshParts {
@@ -195,12 +223,22 @@ pub struct MeshParts {
     pub detail: Rect,
 }
 
-/// Cuts the Mesh view's body up.
+/// Width from which the matrix and the graph stand side by side.
+const BOTH_FROM: u16 = 110;
+
+/// Cuts the Mesh view's body up: the matrix, with the graph beside it where there is room; or the graph alone.
 #[must_use]
-pub fn mesh(body: Rect) -> MeshParts {
+pub fn mesh(body: Rect, graph: bool) -> MeshParts {
     let mut rest = body;
     let detail = bottom(&mut rest, if body.height >= 14 { 6 } else { 4 });
-    let ring = if body.width >= 110 && rest.height >= 14 {
+    if graph {
+        return MeshParts {
+            matrix: Rect::default(),
+            ring: rest,
+            detail,
+        };
+    }
+    let ring = if body.width >= BOTH_FROM && rest.height >= 14 {
         right(&mut rest, body.width * 2 / 5)
     } else {
         Rect::default()
@@ -209,6 +247,17 @@ pub fn mesh(body: Rect) -> MeshParts {
         matrix: rest,
         ring,
         detail,
+    }
+}
+
+/// What is inside of a box.
+#[must_use]
+pub fn inside(area: Rect) -> Rect {
+    Rect {
+        x: area.x + 1.min(area.width),
+        y: area.y + 1.min(area.height),
+        width: area.width.saturating_sub(BORDERS),
+        height: area.height.saturating_sub(BORDERS),
     }
 }
 
@@ -228,6 +277,40 @@ pub fn list(body: Rect, detail: u16) -> ListParts {
     let height = if body.height >= detail + 10 { detail } else { 0 };
     let detail = bottom(&mut rest, height);
     ListParts { table: rest, detail }
+}
+
+/// Parts of the Chaos view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultParts {
+    /// Faults that act.
+    pub table: Rect,
+    /// What must hold.
+    pub bar: Rect,
+    /// What happened; without height when there is no room.
+    pub lately: Rect,
+}
+
+/// Rows from which the Chaos view has room for what happened.
+const LATELY_FROM: u16 = 18;
+
+/// Cuts the Chaos view's body up; what must hold takes `bar` rows, in a box of its own.
+#[must_use]
+pub fn faults(body: Rect, bar: u16) -> FaultParts {
+    let mut rest = body;
+    let lately = bottom(
+        &mut rest,
+        if body.height >= LATELY_FROM {
+            body.height / 2
+        } else {
+            0
+        },
+    );
+    let bar = bottom(&mut rest, bar + BORDERS);
+    FaultParts {
+        table: rest,
+        bar,
+        lately,
+    }
 }
 
 /// Parts of the Timeline.
@@ -345,15 +428,17 @@ mod tests {
                 let area = Rect::new(0, 0, w, h);
                 let body = shell(area, 2, true).body;
                 let o = overview(body, nodes, 9, 12);
-                let m = mesh(body);
+                let m = mesh(body, nodes == 7);
                 let l = leaders(body, nodes, 3);
                 let t = timeline(body, 6, 10, true);
+                let f = faults(body, 2);
                 let none = Rect::default();
                 for parts in [
                     [o.nodes, o.load, o.health, o.latest],
                     [m.matrix, m.ring, m.detail, none],
                     [l.registry, l.matrix, l.detail, l.history],
                     [t.table, t.detail, t.stopwatch, none],
+                    [f.table, f.bar, f.lately, none],
                 ] {
                     let sum: u32 = parts.iter().map(|r| r.area()).sum();
                     assert!(sum <= body.area(), "{w}x{h} {nodes}: {parts:?}");

@@ -20,6 +20,7 @@ pub mod history;
 pub mod keymap;
 pub mod layout;
 pub mod limits;
+pub mod measure;
 pub mod model;
 mod pace;
 pub mod palette;

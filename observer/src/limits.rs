@@ -30,6 +30,8 @@ pub const KEYFRAME_MS: u64 = 10_000;
 pub const KEYFRAME_MS_MAX: u64 = 60_000;
 /// Bytes, before they are packed, after which there is another one: what comes between is gone through to show a moment.
 pub const KEYFRAME_BYTES: usize = 16 * 1024 * 1024;
+/// Steps that a viewer can go back through rows and pages.
+pub const BACK_MAX: usize = 32;
 /// Seconds of the selected process that are kept.
 pub const TRAIL_SECONDS: usize = 60;
 /// Largest message accepted from a node; snapshots come in chunks of 64 KiB.

@@ -1,6 +1,8 @@
 //! The observer's whole state, the messages that change it, and the commands it asks for. What does not
 //! live here: how it changes ([`crate::update`]) and how it looks ([`crate::view`]).
 
+mod screen;
+
 use std::sync::Arc;
 
 use crossterm::event::{KeyEvent, MouseEvent};
@@ -8,12 +10,14 @@ use squall_filter::Filter;
 
 use crate::cluster::Cluster;
 use crate::console::{ConsoleError, Order, Picture, Radius};
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, Stage};
 use crate::feed::{Entity, Update, Wants};
 use crate::history::History;
-use crate::keymap::Keymap;
+use crate::keymap::{Context, Keymap};
+use crate::limits::BACK_MAX;
 use crate::palette::Palette;
 use crate::prepare::Prepared;
+use crate::prepare::page::Decisions;
 use crate::prepare::processes::detail::Trail;
 use crate::prepare::processes::order::ProcessOrder;
 use crate::prepare::registry::order::RegistryOrder;
@@ -23,103 +27,7 @@ use crate::theme;
 use crate::traces::{self, SourceStatus, Span, TraceId, Traces};
 use crate::units::Moment;
 
-/// The views.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Screen {
-    /// Nodes, load, health.
-    #[default]
-    Overview,
-    /// Links.
-    Mesh,
-    /// Exchanges.
-    Exchanges,
-    /// Opinions on leadership.
-    Leaders,
-    /// Processes.
-    Processes,
-    /// What exists, by name.
-    Registry,
-    /// Events.
-    Timeline,
-    /// Traces.
-    Traces,
-    /// Active faults.
-    Chaos,
-}
-
-impl Screen {
-    /// How many views there are.
-    pub const COUNT: usize = 9;
-
-    /// All views in the order of their tabs.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Overview,
-        Self::Mesh,
-        Self::Exchanges,
-        Self::Leaders,
-        Self::Processes,
-        Self::Registry,
-        Self::Timeline,
-        Self::Traces,
-        Self::Chaos,
-    ];
-
-    /// Title of the tab.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Overview => "Overview",
-            Self::Mesh => "Mesh",
-            Self::Exchanges => "Exchanges",
-            Self::Leaders => "Leaders",
-            Self::Processes => "Processes",
-            Self::Registry => "Registry",
-            Self::Timeline => "Timeline",
-            Self::Traces => "Traces",
-            Self::Chaos => "Chaos",
-        }
-    }
-
-    /// As it is written on the command line, in the configuration and in the palette.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Overview => "overview",
-            Self::Mesh => "mesh",
-            Self::Exchanges => "exchanges",
-            Self::Leaders => "leaders",
-            Self::Processes => "processes",
-            Self::Registry => "registry",
-            Self::Timeline => "timeline",
-            Self::Traces => "traces",
-            Self::Chaos => "chaos",
-        }
-    }
-
-    /// What it shows, in a few words.
-    #[must_use]
-    pub const fn about(self) -> &'static str {
-        match self {
-            Self::Overview => "Overview: nodes, load",
-            Self::Mesh => "Mesh: links, each direction",
-            Self::Exchanges => "Exchanges: owners, rates",
-            Self::Leaders => "Leaders: who believes what",
-            Self::Processes => "Processes: mailboxes",
-            Self::Registry => "Registry: what exists",
-            Self::Timeline => "Timeline: what happened",
-            Self::Traces => "Traces: spans of requests",
-            Self::Chaos => "Chaos: faults that act",
-        }
-    }
-
-    /// The view of that name, as on the command line.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|s| s.word().eq_ignore_ascii_case(name))
-    }
-}
+pub use screen::Screen;
 
 /// What lies over the view.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -127,8 +35,8 @@ pub enum Overlay {
     /// Nothing.
     #[default]
     None,
-    /// The keys.
-    Help,
+    /// The keys, from this line on.
+    Help(usize),
     /// A filter is being typed.
     Filter(String),
     /// A command is being typed.
@@ -158,6 +66,34 @@ pub struct Page {
     pub first: usize,
     /// How to scroll when it is prepared next.
     pub motion: Motion,
+    /// The line that is chosen, of those that lead on.
+    pub chosen: Option<RowId>,
+}
+
+impl Page {
+    /// A page from its beginning.
+    #[must_use]
+    pub fn new(id: RowId) -> Self {
+        Self {
+            id,
+            first: 0,
+            motion: Motion::Stay,
+            chosen: None,
+        }
+    }
+}
+
+/// Where the viewer was before going on to something else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// The view.
+    pub screen: Screen,
+    /// The page over it.
+    pub page: Option<Page>,
+    /// The filter that the view gone to had before.
+    pub filter: String,
+    /// The filter that it was gone to with.
+    pub arrived: String,
 }
 
 /// What each view remembers.
@@ -181,12 +117,16 @@ pub struct Pane {
     pub registry: RegistryOrder,
     /// The last minute of the selected process.
     pub trail: Trail,
-    /// Totals since the start instead of rates.
+    /// Totals since the start instead of rates; the graph instead of the matrix.
     pub totals: bool,
+    /// The column of a matrix that is chosen, by its node.
+    pub column: Option<String>,
     /// What the filter said of traces.
     pub found: traces::search::Found,
     /// The page of a trace.
     pub waterfall: Unfolded,
+    /// The decisions on the page of an exchange.
+    pub decisions: Decisions,
 }
 
 /// The cluster as it was when the screen was frozen.
@@ -223,8 +163,12 @@ pub struct Model {
     pub screen: Screen,
     /// The page of one row, shown instead.
     pub page: Option<Page>,
+    /// Where to go back to, the latest last.
+    pub back: Vec<Place>,
     /// What lies over it.
     pub overlay: Overlay,
+    /// A short answer, which stands in the last line until the next key.
+    pub told: Option<String>,
     /// The cluster, live.
     pub live: Cluster,
     /// The frozen copy that is shown instead.
@@ -249,6 +193,8 @@ pub struct Model {
     pub history: History,
     /// Traces.
     pub traces: Traces,
+    /// When spans came last.
+    pub traced: Option<Moment>,
 }
 
 impl Model {
@@ -283,16 +229,58 @@ impl Model {
             .map_or((&self.live, self.now), |f| (&f.cluster, f.at))
     }
 
-    /// What is selected: the row of the open page, or that of the view.
+    /// What is selected: the chosen line of the open page, where it is a row of its own, or that page's row, or that of the
+    /// view.
     #[must_use]
     pub fn selected(&self) -> Option<&RowId> {
-        let page = self.page.as_ref().map(|page| &page.id);
-        page.or(self.pane().cursor.id.as_ref())
+        let Some(page) = &self.page else {
+            return self.pane().cursor.id.as_ref();
+        };
+        let chosen = page.chosen.as_ref();
+        Some(
+            chosen
+                .filter(|id| !matches!(id, RowId::Decision(_)))
+                .unwrap_or(&page.id),
+        )
     }
 
-    /// Opens a view; a page is left.
+    /// Opens a view; a page is left, and there is nothing to go back to.
     pub fn open(&mut self, screen: Screen) {
         (self.screen, self.page) = (screen, None);
+        self.back.clear();
+    }
+
+    /// Goes on to a view, or to a page over it, from where there is a way back.
+    pub fn visit(&mut self, screen: Screen, page: Option<Page>) {
+        let filter = self.panes[screen as usize].filter_text.clone();
+        if self.back.len() == BACK_MAX {
+            self.back.remove(0);
+        }
+        self.back.push(Place {
+            screen: self.screen,
+            page: self.page.take(),
+            arrived: filter.clone(),
+            filter,
+        });
+        (self.screen, self.page) = (screen, page);
+    }
+
+    /// The context that keys are read in.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        match &self.overlay {
+            Overlay::None => Context::Main,
+            Overlay::Help(_) => Context::Help,
+            Overlay::Filter(_) => Context::Filter,
+            Overlay::Palette(_) => Context::Palette,
+            Overlay::Notice { .. } => Context::Done,
+            Overlay::Chaos(dialog) => match dialog.stage {
+                Stage::Form => Context::Form,
+                Stage::Typing(_) => Context::Typing,
+                Stage::Confirm => Context::Confirm,
+                Stage::Running | Stage::Done(_) => Context::Done,
+            },
+        }
     }
 
     /// What the open view needs from the nodes.
@@ -331,13 +319,19 @@ impl Model {
             sort: sort.to_owned(),
             filter: filter.to_owned(),
             limit,
-            detail: None,
+            detail: self.watched(),
         }
     }
 
-    /// What the open page shows in detail.
+    /// What the open page shows in detail, or the one that the open trace was gone to from: nodes forget what nobody watches.
     fn watched(&self) -> Option<Entity> {
-        match self.page.as_ref().map(|page| &page.id)? {
+        let page = match self.page.as_ref()? {
+            Page {
+                id: RowId::Trace(_), ..
+            } => self.back.last()?.page.as_ref()?,
+            page => page,
+        };
+        match &page.id {
             RowId::Exchange(name) => Some(Entity::Exchange(name.clone())),
             RowId::Process(node, pid) => Some(Entity::Process {
                 node: node.clone(),

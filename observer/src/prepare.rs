@@ -3,6 +3,7 @@
 
 pub mod exchanges;
 pub mod faults;
+pub mod keys;
 pub mod leaders;
 mod least;
 pub mod mesh;
@@ -20,11 +21,13 @@ use squall_filter::Field;
 use crate::cluster::health::{self, Faults, Finding, Quorum};
 use crate::cluster::node::Connection;
 use crate::cluster::{Cluster, State};
+use crate::keymap::Action;
 use crate::layout::{self, Shell};
-use crate::model::{Model, Replay, Screen};
+use crate::model::{Model, Page, Replay, Screen};
 use crate::table::{self, Column, Sort, Table};
 use crate::theme::Tone;
-use crate::units::{Moment, clock};
+use crate::units::{Moment, clock, millis};
+use page::PageView;
 
 /// Everything that is drawn.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,6 +36,14 @@ pub struct Prepared {
     pub head: Head,
     /// The open view.
     pub body: Body,
+    /// How old what it shows is, in words.
+    pub age: String,
+    /// What the last line offers.
+    pub hints: Vec<keys::Hint>,
+    /// The help page, while it is open.
+    pub help: Option<keys::Help>,
+    /// The commands that fit what is typed, while one is.
+    pub commands: Vec<crate::palette::Entry>,
 }
 
 /// What every view shows.
@@ -54,8 +65,10 @@ pub struct Head {
     pub insecure: bool,
     /// What is wrong, the worst first.
     pub findings: Vec<Finding>,
-    /// Active faults.
+    /// Active faults, now.
     pub faults: Faults,
+    /// How to end them.
+    pub halt: String,
     /// Addresses that do not answer, while nothing else is known.
     pub silent: Vec<(String, String)>,
     /// Age of the frozen picture in milliseconds.
@@ -126,6 +139,9 @@ pub struct Source<'a> {
 pub fn prepare(model: &mut Model) {
     let (cluster, now) = model.shown();
     let mut head = head(cluster, now);
+    // What acts now is said now, whatever moment is shown.
+    head.faults = health::faults(&model.live, model.now);
+    head.halt = halt(model);
     head.frozen_ms = model.frozen.as_ref().map(|f| model.now.since(f.at));
     let is_past = model.frozen.is_some() || model.replay.is_some();
     head.shown_at = is_past.then(|| clock(now.0).chars().take(8).collect());
@@ -133,51 +149,100 @@ pub fn prepare(model: &mut Model) {
     head.recording = model.recording;
     head.insecure |= model.traces.sources.iter().any(|source| source.insecure);
     let area = Rect::new(0, 0, model.size.0, model.size.1);
-    let body = shell(&head, model.status.is_some(), area).body;
+    let shell = shell(&head, model.status.is_some(), area);
     let mut pane = std::mem::take(&mut model.panes[model.screen as usize]);
+    let mut page = model.page.take();
+    let body = body(model, &head.findings, shell.body, &mut page, &mut pane);
+    let age = age(model, &body);
+    model.panes[model.screen as usize] = pane;
+    model.page = page;
+    model.prepared = Prepared {
+        head,
+        body,
+        age,
+        ..Prepared::default()
+    };
+    model.prepared.hints = keys::hints(model, model.context());
+    let over = layout::under(area, shell.body);
+    (model.prepared.help, model.prepared.commands) = keys::overlays(model, over.width, over.height);
+}
+
+/// The open view, or the page over it. The page of a trace that went goes, too.
+fn body(
+    model: &Model,
+    findings: &[Finding],
+    room: Rect,
+    page: &mut Option<Page>,
+    pane: &mut crate::model::Pane,
+) -> Body {
     let (cluster, now) = model.shown();
     let source = Source {
         cluster,
         now,
-        body,
-        findings: &head.findings,
+        body: room,
+        findings,
     };
-    let mut page = model.page.clone();
     let traced = traces::View {
         traces: &model.traces,
         until: model.frozen.as_ref().map(|f| f.at),
+        replayed: model.replay.is_some(),
     };
-    let trace = page
-        .as_mut()
-        .and_then(|page| waterfall::prepare(source, traced, page, &mut pane));
-    let shown = page
-        .as_mut()
-        .and_then(|page| page::prepare(source, page, &mut pane));
-    let body = if let Some(trace) = trace {
-        Body::Waterfall(trace)
-    } else if model.screen == Screen::Traces && shown.is_none() {
-        // They have sources of their own.
-        Body::Traces(traces::prepare(source, traced, &mut pane))
-    } else if cluster.nodes.values().all(|n| n.row.is_none()) {
-        Body::Loading
-    } else if let Some(shown) = shown {
-        Body::Page(shown)
-    } else {
-        match model.screen {
-            Screen::Overview => Body::Overview(overview::prepare(source, &mut pane)),
-            Screen::Mesh => Body::Mesh(mesh::prepare(source, &mut pane)),
-            Screen::Exchanges => Body::Exchanges(exchanges::prepare(source, &mut pane)),
-            Screen::Leaders => Body::Leaders(leaders::prepare(source, &mut pane)),
-            Screen::Processes => Body::Processes(processes::prepare(source, &mut pane)),
-            Screen::Registry => Body::Registry(registry::prepare(source, &mut pane)),
-            Screen::Timeline => Body::Timeline(timeline::prepare(source, &mut pane)),
-            Screen::Traces => Body::Traces(traces::prepare(source, traced, &mut pane)),
-            Screen::Chaos => Body::Chaos(faults::prepare(source, &mut pane)),
+    if let Some(open) = page {
+        if let Some(trace) = waterfall::prepare(source, traced, open, pane) {
+            return Body::Waterfall(trace);
+        }
+        if waterfall::is_gone(open, pane) {
+            *page = None;
+        } else {
+            return Body::Page(page::prepare(source, open, pane));
+        }
+    }
+    // Traces have sources of their own.
+    if model.screen != Screen::Traces && cluster.nodes.values().all(|n| n.row.is_none()) {
+        return Body::Loading;
+    }
+    match model.screen {
+        Screen::Overview => Body::Overview(overview::prepare(source, pane)),
+        Screen::Mesh => Body::Mesh(mesh::prepare(source, pane)),
+        Screen::Exchanges => Body::Exchanges(exchanges::prepare(source, pane)),
+        Screen::Leaders => Body::Leaders(leaders::prepare(source, pane)),
+        Screen::Processes => Body::Processes(processes::prepare(source, pane)),
+        Screen::Registry => Body::Registry(registry::prepare(source, pane)),
+        Screen::Timeline => Body::Timeline(timeline::prepare(source, pane)),
+        Screen::Traces => Body::Traces(traces::prepare(source, traced, pane)),
+        Screen::Chaos => Body::Chaos(faults::prepare(source, pane)),
+    }
+}
+
+/// How to end all faults from here.
+fn halt(model: &Model) -> String {
+    let keys = model.keymap.labels(&[Action::HaltAll]);
+    match (&model.replay, model.console) {
+        (Some(_), _) => "in the recording".to_owned(),
+        (None, true) if !keys.is_empty() => format!("{keys} ends all"),
+        (None, _) => "squall chaos halt ends all".to_owned(),
+    }
+}
+
+/// How old what stands in the panes is: what the nodes that are up said, the oldest of it; of one node's page what that one said.
+fn age(model: &Model, body: &Body) -> String {
+    let (cluster, now) = model.shown();
+    let since = |n: &crate::cluster::node::Node| now.since(n.heard);
+    let heard = || cluster.nodes.values().filter(|n| n.row.is_some());
+    let ms = match body {
+        Body::Loading => None,
+        Body::Traces(_) | Body::Waterfall(_) => model.traced.map(|at| model.now.since(at)),
+        Body::Page(PageView { age_ms: Some(ms), .. }) => Some(*ms),
+        _ => {
+            let newest = || heard().map(since).min();
+            cluster.fresh(now).map(since).max().or_else(newest)
         }
     };
-    model.panes[model.screen as usize] = pane;
-    model.page = page;
-    model.prepared = Prepared { head, body };
+    match ms {
+        None => String::new(),
+        Some(ms) if ms < 10_000 => format!("{}.{}s old", ms / 1000, ms % 1000 / 100),
+        Some(ms) => format!("{} old", millis(ms)),
+    }
 }
 
 fn replayed(replay: &Replay) -> String {
@@ -225,10 +290,14 @@ pub fn move_sideways(model: &mut Model, by: isize) {
             let names = mesh::names(model.shown().0);
             mesh::move_to(&names, &mut model.pane_mut().cursor, by);
         }
+        Screen::Leaders => {
+            let names: Vec<String> = model.shown().0.nodes.keys().cloned().collect();
+            let pane = model.pane_mut();
+            pane.column = leaders::move_to(&names, pane.column.as_deref(), by);
+        }
         // Tables have no columns to stand on; sorting has its own keys.
         Screen::Overview
         | Screen::Exchanges
-        | Screen::Leaders
         | Screen::Processes
         | Screen::Registry
         | Screen::Timeline
@@ -265,10 +334,10 @@ pub fn fields(screen: Screen) -> Vec<Field> {
 /// The column by which nodes choose their first processes.
 #[must_use]
 pub fn process_sort_word(model: &Model) -> &'static str {
-    let sort = model.panes[Screen::Processes as usize]
-        .sort
-        .unwrap_or(processes::OWN_SORT);
-    processes::COLUMNS
+    let pane = &model.panes[Screen::Processes as usize];
+    let sort = pane.sort.unwrap_or(processes::OWN_SORT);
+    let columns = processes::titles(pane.totals);
+    columns
         .get(sort.column)
         .map_or("mailbox", |c| processes::wire_word(c.title))
 }
@@ -321,7 +390,8 @@ fn head(cluster: &Cluster, now: Moment) -> Head {
         revision: health::newest_revision(cluster, now),
         insecure: rows().any(|r| r.insecure) || hello().any(|h| h.insecure),
         findings: health::findings(cluster, now),
-        faults: health::faults(cluster, now),
+        faults: Faults::default(),
+        halt: String::new(),
         silent: if quorum == Quorum::Loading {
             silent.chain(unreachable).collect()
         } else {

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use crossterm::event::KeyEvent;
 
 use crate::clean;
-use crate::dialog::Stage;
 use crate::keymap::{self, Action, Context};
+use crate::measure::width;
 use crate::model::{Cmd, Message, Model, Overlay, Screen};
-use crate::prepare::{self, prepare};
+use crate::prepare::{self, keys, prepare};
 use crate::table::{Align, Motion, Sort};
 
 /// Takes one message in.
@@ -37,7 +37,10 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
             }
             Vec::new()
         }
-        Message::Key(event) => acted(model, |model| key(model, &event)),
+        Message::Key(event) => {
+            model.told = None;
+            acted(model, |model| key(model, &event))
+        }
         Message::Mouse(event) => acted(model, |model| pointing::mouse(model, event)),
         Message::Resize(width, height) => {
             model.size = (width, height);
@@ -82,6 +85,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
         Message::Copied(result) => told(model, "Copy", result),
         Message::Traced(spans) => {
             model.traces.store.insert(spans);
+            model.traced = Some(model.now);
             Vec::new()
         }
         Message::Sourced(sources) => {
@@ -118,24 +122,6 @@ fn acted(model: &mut Model, act: impl FnOnce(&mut Model) -> Vec<Cmd>) -> Vec<Cmd
     cmds
 }
 
-/// The context keys are read in.
-#[must_use]
-pub fn context(model: &Model) -> Context {
-    match &model.overlay {
-        Overlay::None => Context::Main,
-        Overlay::Help => Context::Help,
-        Overlay::Filter(_) => Context::Filter,
-        Overlay::Palette(_) => Context::Palette,
-        Overlay::Notice { .. } => Context::Done,
-        Overlay::Chaos(dialog) => match dialog.stage {
-            Stage::Form => Context::Form,
-            Stage::Typing(_) => Context::Typing,
-            Stage::Confirm => Context::Confirm,
-            Stage::Running | Stage::Done(_) => Context::Done,
-        },
-    }
-}
-
 /// Prepares anew what is drawn; the screen is dirty only when that is something else.
 fn refresh(model: &mut Model) {
     let before = std::mem::take(&mut model.prepared);
@@ -144,7 +130,7 @@ fn refresh(model: &mut Model) {
 }
 
 fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
-    let context = context(model);
+    let context = model.context();
     let keymap = Arc::clone(&model.keymap);
     let Some(action) = keymap.action(context, event) else {
         if let Some(c) = keymap::typed(event) {
@@ -160,14 +146,35 @@ fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
         Context::Filter => typing::filter(model, action),
         Context::Palette => typing::palette(model, action),
         Context::Help => {
-            model.overlay = Overlay::None;
+            help(model, action);
             Vec::new()
         }
         Context::Form | Context::Typing | Context::Confirm | Context::Done => chaos::act(model, action),
     }
 }
 
+/// The help page scrolls, or is left.
+fn help(model: &mut Model, action: Action) {
+    let Some(help) = &model.prepared.help else { return };
+    let (first, page) = (help.first, help.rows.max(1));
+    let last = help.total.saturating_sub(page);
+    model.overlay = match action {
+        Action::Up => Overlay::Help(first.saturating_sub(1)),
+        Action::Down => Overlay::Help((first + 1).min(last)),
+        Action::PageUp => Overlay::Help(first.saturating_sub(page)),
+        Action::PageDown => Overlay::Help((first + page).min(last)),
+        Action::First => Overlay::Help(0),
+        Action::Last => Overlay::Help(last),
+        _ => Overlay::None,
+    };
+}
+
+/// What a key does in a view; where it can do nothing it says why.
 fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
+    if let Err(why) = keys::offer(model, action) {
+        tell(model, &why);
+        return Vec::new();
+    }
     let motion = match action {
         Action::Up => Motion::By(-1),
         Action::Down => Motion::By(1),
@@ -207,10 +214,9 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Copy => return going::copy(model),
         Action::Owner => going::owner(model),
         Action::Users => going::users(model),
-        Action::Traces => tracing::of_row(model),
-        Action::Help => model.overlay = Overlay::Help,
-        Action::Close if model.page.is_some() => model.page = None,
-        Action::Close => typing::clear_filter(model),
+        Action::Traces => return tracing::of_row(model),
+        Action::Help => model.overlay = Overlay::Help(0),
+        Action::Close => going::back(model),
         Action::Left => prepare::move_sideways(model, -1),
         Action::Right => prepare::move_sideways(model, 1),
         Action::Up
@@ -258,6 +264,20 @@ fn sort(model: &mut Model, step: SortStep) {
     model.pane_mut().sort = Some(Sort { column, descending });
 }
 
+/// A short answer goes into the last line, one too long for it into a box.
+fn tell(model: &mut Model, text: &str) {
+    let text = clean::text(text);
+    if width(&text) + TOLD_EXTRA <= model.size.0 {
+        model.told = Some(text);
+        model.dirty = true;
+    } else {
+        notice(model, "Not here", &text, false);
+    }
+}
+
+/// Columns around an answer in the last line.
+const TOLD_EXTRA: u16 = 4;
+
 fn notice(model: &mut Model, title: &str, text: &str, bad: bool) {
     model.overlay = Overlay::Notice {
         title: title.to_owned(),
@@ -270,6 +290,10 @@ fn notice(model: &mut Model, title: &str, text: &str, bad: bool) {
 #[cfg(test)]
 #[path = "update_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "update/keys_test.rs"]
+mod keys_tests;
 
 #[cfg(test)]
 #[path = "update/tracing_test.rs"]

@@ -26,6 +26,7 @@ pub mod waterfall;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use crate::layout;
 use crate::limits::{HEIGHT_MIN, WIDTH_MIN};
 use crate::model::{Model, Overlay};
 use crate::prepare::{self, Body};
@@ -35,6 +36,7 @@ use paint::Paint;
 /// Draws everything into `area`.
 pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let mut paint = Paint::new(frame.buffer_mut(), *theme);
+    let prepared = &model.prepared;
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
         let text = format!(
             "need {WIDTH_MIN}x{HEIGHT_MIN}, have {}x{}",
@@ -56,18 +58,26 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     header::draw(&mut paint, shell.header, model);
     header::tabs(&mut paint, shell.tabs, model.screen);
     header::banners(&mut paint, shell.banners, &model.prepared.head);
+    paint.age = &prepared.age;
     body(&mut paint, shell.body, model);
+    paint.age = "";
     if let Some(status) = &model.status {
         paint.text(shell.status, status, Tone::Dim);
     }
     footer::draw(&mut paint, shell.footer, model);
+    // What lies over the view leaves what must be seen in sight.
+    let over = layout::under(area, shell.body);
     match &model.overlay {
         Overlay::None | Overlay::Filter(_) => {}
-        Overlay::Help => help::draw(&mut paint, area, &model.keymap),
-        Overlay::Palette(typed) => palette::draw(&mut paint, area, typed, &model.keymap),
-        Overlay::Chaos(dialog) => chaos::draw(&mut paint, area, dialog, &model.keymap),
+        Overlay::Help(_) => {
+            if let Some(v) = &prepared.help {
+                help::draw(&mut paint, over, v);
+            }
+        }
+        Overlay::Palette(typed) => palette::draw(&mut paint, over, typed.chosen, &prepared.commands),
+        Overlay::Chaos(dialog) => chaos::draw(&mut paint, over, dialog, &prepared.hints),
         Overlay::Notice { title, text, bad } => {
-            chaos::notice(&mut paint, area, title, text, *bad, &model.keymap);
+            chaos::notice(&mut paint, over, title, text, *bad, &prepared.hints);
         }
     }
     if theme.is_ascii() {

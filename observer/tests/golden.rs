@@ -66,7 +66,6 @@ fn leaders() {
 
 #[test]
 fn the_other_views() {
-    let sizes = [(60, 16), (120, 40)];
     for view in [
         Screen::Mesh,
         Screen::Exchanges,
@@ -75,15 +74,103 @@ fn the_other_views() {
         Screen::Timeline,
         Screen::Chaos,
     ] {
-        frames(view, &[Scene::Lost, Scene::Split], &sizes);
+        frames(view, &[Scene::Lost, Scene::Split], &SIZES);
     }
-    frames(Screen::Exchanges, &[Scene::Moving], &sizes);
+    frames(Screen::Exchanges, &[Scene::Moving], &[(60, 16), (120, 40)]);
+}
+
+/// A scene at another size and in another view: making one takes a while.
+fn at(scene: &Model, size: (u16, u16), view: Screen) -> Model {
+    use squall_observer::model::Message;
+    let mut model = scene.clone();
+    model.open(view);
+    squall_observer::update::update(&mut model, Message::Resize(size.0, size.1));
+    model
+}
+
+fn press(model: &mut Model, keys: &str) {
+    use squall_observer::model::Message;
+    for c in keys.chars() {
+        squall_observer::update::update(model, Message::Key(traced::key(c)));
+    }
+}
+
+#[test]
+fn the_graph_alone_and_the_help() {
+    for size in [(60, 16), (80, 24), (120, 40)] {
+        for (name, view, keys) in [("graph", Screen::Mesh, "w"), ("help", Screen::Overview, "?")] {
+            let mut model = scene::model(Scene::Split, size, view);
+            press(&mut model, keys);
+            let name = format!("{name}_{}x{}", size.0, size.1);
+            insta::assert_snapshot!(name, text(&frame(&mut model, true)));
+        }
+    }
+}
+
+/// While a fault lives the line stands above everything, with a way to end it.
+#[test]
+fn the_line_on_faults_is_never_covered() {
+    let split = scene::model(Scene::Split, (120, 40), Screen::Overview);
+    for size in SIZES {
+        for view in Screen::ALL {
+            for keys in ["", "?", ":", "/a", "\n", "\n?", "x", " ", "xx"] {
+                for console in [true, false] {
+                    let mut model = at(&split, size, view);
+                    model.console = console;
+                    press(&mut model, keys);
+                    let shown = text(&frame(&mut model, true));
+                    let how = if console {
+                        "H ends all"
+                    } else {
+                        "squall chaos halt"
+                    };
+                    assert!(
+                        shown.contains("1 FAULT ACTIVE · next ends in 2") && shown.contains(how),
+                        "{size:?} {view:?} {keys:?} {console}: {shown}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_pane_says_how_old_it_is() {
+    let split = scene::model(Scene::Split, (120, 40), Screen::Overview);
+    for size in SIZES {
+        for view in Screen::ALL.into_iter().filter(|view| *view != Screen::Traces) {
+            for keys in ["", "\n"] {
+                let mut model = at(&split, size, view);
+                press(&mut model, keys);
+                let shown = text(&frame(&mut model, true));
+                let boxes = shown.matches('╭').count();
+                // The graph's nodes are boxes, too.
+                let nodes = if view == Screen::Mesh && keys.is_empty() && size.0 >= 120 {
+                    3
+                } else {
+                    0
+                };
+                assert_eq!(
+                    shown.matches("s old ─").count() + nodes,
+                    boxes,
+                    "{size:?} {view:?}: {shown}"
+                );
+            }
+        }
+    }
+    let mut lost = scene::model(Scene::Lost, (120, 40), Screen::Overview);
+    press(&mut lost, "j\n");
+    let shown = text(&frame(&mut lost, true));
+    assert!(
+        shown.contains("Node b") && shown.contains(" 4.2s old ─"),
+        "its own: {shown}"
+    );
 }
 
 #[test]
 fn pages() {
     use squall_observer::model::Page;
-    use squall_observer::table::{Motion, RowId};
+    use squall_observer::table::RowId;
     let of = [
         ("node", RowId::Node("b".into())),
         ("exchange", RowId::Exchange("orders".into())),
@@ -94,11 +181,7 @@ fn pages() {
         for scene in [Scene::Lost, Scene::Split] {
             for size in [(60, 16), (120, 40)] {
                 let mut model = scene::model(scene, size, Screen::Processes);
-                model.page = Some(Page {
-                    id: id.clone(),
-                    first: 0,
-                    motion: Motion::Stay,
-                });
+                model.page = Some(Page::new(id.clone()));
                 let name = format!("page_{name}_{scene:?}_{}x{}", size.0, size.1).to_lowercase();
                 insta::assert_snapshot!(name, text(&frame(&mut model, true)));
             }
@@ -115,17 +198,15 @@ fn pages_in_detail() {
         ("exchange", RowId::Exchange("orders".into())),
         ("process", RowId::Process("a".into(), "<a.11>".into())),
     ] {
-        for (size, motion) in [((60, 16), Motion::By(14)), ((120, 70), Motion::Stay)] {
+        for (size, motion) in [((60, 16), Motion::Scroll(14)), ((120, 70), Motion::Stay)] {
             let mut model = scene::model(Scene::Lost, size, Screen::Processes);
             match &id {
                 RowId::Process(node, pid) => detail::process(&mut model, node, pid),
                 _ => detail::orders(&mut model),
             }
-            model.page = Some(Page {
-                id: id.clone(),
-                first: 0,
-                motion,
-            });
+            let mut page = Page::new(id.clone());
+            page.motion = motion;
+            model.page = Some(page);
             let name = format!("detail_{name}_{}x{}", size.0, size.1);
             insta::assert_snapshot!(name, text(&frame(&mut model, true)));
         }
@@ -134,14 +215,9 @@ fn pages_in_detail() {
 
 #[test]
 fn traces() {
-    use squall_observer::model::{Message, Model};
+    use squall_observer::model::Message;
     use squall_observer::units::Moment;
     use squall_observer::update::update;
-    let press = |model: &mut Model, keys: &str| {
-        for c in keys.chars() {
-            update(model, Message::Key(traced::key(c)));
-        }
-    };
     for size in SIZES {
         let named = |what: &str| format!("traces_{what}_{}x{}", size.0, size.1);
         let mut none = scene::model(Scene::Loading, size, Screen::Traces);

@@ -132,7 +132,7 @@ fn the_observer_switches_freezes_fits_itself_in_and_leaves_the_terminal_as_it_wa
     observer.wait("three nodes and a leader", three_nodes_and_a_leader);
 
     for (key, titles) in [
-        ("2", &["─ Links ─", "─ Ring ─"][..]),
+        ("2", &["─ Links ─", "─ Graph ─"][..]),
         ("3", &["─ Exchanges ─"]),
         ("4", &["─ Registry ─", "─ Opinions ─"]),
         ("5", &["─ Processes ─"]),

@@ -32,6 +32,8 @@ use squall_kernel::registry::{Command, Introduction, Registry};
 use squall_kernel::time::Instant;
 use squall_kernel::voters::Attendance;
 use squall_node::data::Change;
+use squall_node::introspect::opinions::leader_rows;
+use squall_proto::v1;
 
 pub use output::{Lane, Output};
 
@@ -173,6 +175,18 @@ impl Host {
             cluster: self.registry.cluster,
             initialized: self.state.initialized,
         }
+    }
+
+    /// What it would do now for each exchange, in the rows that a live node tells of it.
+    #[must_use]
+    pub fn opinions(&self, now: Instant) -> Vec<v1::LeaderRow> {
+        let holding = |id| self.owned.get(&id).map(Owned::holding);
+        leader_rows(
+            &self.registry,
+            &self.config.me.name,
+            holding,
+            self.lease_until.since(now),
+        )
     }
 
     /// How many things the node holds in places that are bounded.

@@ -1,12 +1,14 @@
 //! A simulated cluster: nodes, links, the log, faults and work on one list of what happens when. One thread, no clock but
 //! its own; the same plan gives the same run.
 //!
-//! What does not live here: what a node does (`host`), what the log does (`log`), and what a history means (`invariant`).
+//! What does not live here: what a node does (`host`), what the log does (`log`), what a watcher is told (`seen`), and what a
+//! history means (`invariant`).
 
 mod faults;
 mod log_side;
 mod network;
 mod nodes;
+mod seen;
 mod work;
 
 use std::cmp::{Ordering, Reverse};
@@ -15,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Incarnation, NodeId};
 use squall_kernel::time::{Instant, Span};
+
+pub use seen::{Answer, Seen};
 
 use super::Tier;
 use super::clock::Clock;
@@ -209,9 +213,17 @@ impl World {
 
     /// Runs it to its end.
     #[must_use]
-    pub fn run(mut self) -> Run {
+    pub fn run(self) -> Run {
+        self.run_seen(|_| {})
+    }
+
+    /// Runs it to its end; `look` sees it after each step.
+    #[must_use]
+    pub fn run_seen(mut self, mut look: impl FnMut(&Self)) -> Run {
         self.begin();
-        while self.step() {}
+        while self.step() {
+            look(&self);
+        }
         let mut digest = self.digest;
         for event in &self.history {
             digest.display(event);

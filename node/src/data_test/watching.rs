@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use squall_kernel::frame::Tags;
+use squall_kernel::frame::{Tags, TraceContext};
 use squall_kernel::id::{ExchangeId, Pid};
 use squall_kernel::limits::CANDIDATES_SHOWN_MAX;
 use squall_kernel::registry::{Command, Strategy};
@@ -175,6 +175,39 @@ async fn sampling_is_bounded_and_ends_with_the_last_watcher() {
     assert_eq!(explained(), before + 1);
     let mut again = watch_exchange(&cluster, 0, "orders");
     assert_eq!(shown(&mut *again).decided, 0, "nothing was kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_with_a_trace_is_kept_longer_than_others() {
+    let (mut cluster, log) = (Cluster::new(1), Log::default());
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    cluster.attach(0, "orders", log.handler("one"));
+    quiet().await;
+    let mut watch = watch_exchange(&cluster, 0, "orders");
+    shown(&mut *watch);
+    let trace = TraceContext {
+        trace_id: [7; 16],
+        span_id: [1; 8],
+        sampled: true,
+    };
+    let traced = Request {
+        trace,
+        ..asked(exchange, "x")
+    };
+    who(&cluster, 0, traced).await;
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for _ in 0..2 * DECISIONS_A_WINDOW_MAX {
+            who(&cluster, 0, asked(exchange, "x")).await;
+        }
+    }
+    let detail = shown(&mut *watch);
+    assert_eq!(detail.decisions.len(), DECISIONS_KEPT_MAX);
+    let oldest = detail.decisions.last().expect("many");
+    assert_eq!(
+        (oldest.trace_id.as_str(), oldest.number),
+        ("07".repeat(16).as_str(), 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -350,7 +350,7 @@ impl Running {
     pub(super) fn step(&mut self, now: Instant, input: &ExchangeInput, about: About<'_>) {
         let mut effects = std::mem::take(&mut self.effects);
         let watched = about.filter(|_| self.post.watching.is_on());
-        let explained = watched.and_then(|_| self.explained(now, input));
+        let explained = watched.and_then(|(frame, _)| self.explained(now, frame, input));
         self.core.step(now, input, &mut effects);
         if let Some((frame, _)) = watched {
             self.decided(frame, explained, &effects);

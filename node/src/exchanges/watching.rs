@@ -23,6 +23,7 @@ use crate::data::DataPlane;
 use crate::introspect::unix_ms;
 use crate::limits::{
     BINDINGS_SHOWN_MAX, DECISIONS_A_WINDOW_MAX, DECISIONS_KEPT_MAX, HANDLERS_SHOWN_MAX, SHOW_EVERY,
+    TRACED_A_WINDOW_MAX, TRACED_KEPT_MAX,
 };
 use crate::wire::count;
 
@@ -67,11 +68,32 @@ struct Kept {
     /// Bounded as the handlers of an exchange are.
     given: BTreeMap<Pid, u64>,
     decided: u64,
-    /// The latest [`DECISIONS_KEPT_MAX`].
+    /// The latest, [`DECISIONS_KEPT_MAX`] at most, of which [`TRACED_KEPT_MAX`] may be older: those that are traced.
     decisions: VecDeque<Arc<Decision>>,
     sampled: u64,
-    /// Since when decisions are counted for their rate, and how many there were.
-    window: (Instant, u32),
+    window: Window,
+}
+
+/// Since when decisions are counted for their rate, and how many there were.
+#[derive(Default)]
+struct Window {
+    since: Instant,
+    traced: u32,
+    others: u32,
+}
+
+impl Kept {
+    /// The oldest decision goes; one that is traced stays longer, for they are few.
+    fn make_room(&mut self) {
+        if self.decisions.len() <= DECISIONS_KEPT_MAX {
+            return;
+        }
+        let is_traced = |decision: &Arc<Decision>| decision.trace.sampled;
+        let traced = self.decisions.iter().filter(|d| is_traced(d)).count();
+        let other = self.decisions.iter().position(|d| !is_traced(d));
+        let goes = if traced > TRACED_KEPT_MAX { None } else { other };
+        self.decisions.remove(goes.unwrap_or(0));
+    }
 }
 
 impl Watching {
@@ -83,14 +105,23 @@ impl Watching {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more decision may be explained now.
-    fn takes_one(&self, now: Instant) -> bool {
+    /// One more decision may be explained now. Those that are traced have places of their own: they lead on.
+    fn takes_one(&self, now: Instant, traced: bool) -> bool {
         let mut kept = self.lock();
-        if now.since(kept.window.0) >= SHOW_EVERY {
-            kept.window = (now, 0);
+        if now.since(kept.window.since) >= SHOW_EVERY {
+            kept.window = Window {
+                since: now,
+                ..Window::default()
+            };
         }
-        kept.window.1 += 1;
-        kept.window.1 <= DECISIONS_A_WINDOW_MAX
+        let window = &mut kept.window;
+        let (taken, most) = if traced {
+            (&mut window.traced, TRACED_A_WINDOW_MAX)
+        } else {
+            (&mut window.others, DECISIONS_A_WINDOW_MAX)
+        };
+        *taken = taken.saturating_add(1);
+        *taken <= most
     }
 
     fn decided(&self, effects: &[ExchangeEffect], decision: impl FnOnce(u64) -> Option<Decision>) {
@@ -107,10 +138,8 @@ impl Watching {
             return;
         };
         kept.sampled += 1;
-        if kept.decisions.len() >= DECISIONS_KEPT_MAX {
-            kept.decisions.pop_front();
-        }
         kept.decisions.push_back(Arc::new(decision));
+        kept.make_room();
     }
 
     fn show(&self, now: Instant, core: &Exchange) {
@@ -148,8 +177,13 @@ impl Watching {
 
 impl Running {
     /// Explains a request that is about to be decided, while somebody watches and not too many were.
-    pub(super) fn explained(&self, now: Instant, input: &ExchangeInput) -> Option<Explanation> {
-        let takes = self.post.watching.takes_one(now);
+    pub(super) fn explained(
+        &self,
+        now: Instant,
+        frame: &Frame,
+        input: &ExchangeInput,
+    ) -> Option<Explanation> {
+        let takes = self.post.watching.takes_one(now, frame.trace.sampled);
         takes.then(|| self.core.explain(now, input)).flatten()
     }
 

@@ -18,6 +18,7 @@ use super::closed;
 use crate::introspect::engine::{self, Picture};
 use crate::introspect::interest::Wanted;
 use crate::introspect::pace::Pace;
+use crate::introspect::trend::Trend;
 use crate::introspect::{Sources, Wake, unix_ms};
 
 /// Bytes in front of every message on a gRPC stream.
@@ -42,6 +43,8 @@ pub(super) struct Watcher<S, I> {
 struct View {
     wanted: Wanted,
     picture: Picture,
+    /// What its processes did between two looks, where it sorts by that.
+    trend: Trend,
     pace: Pace,
     /// The snapshot is still to come, not before that time.
     snapshot: Option<Option<Instant>>,
@@ -133,6 +136,7 @@ impl<S: Sources, I: Stream<Item = Result<v1::Interest, Status>> + Unpin> Watcher
                 self.view = Some(View {
                     wanted,
                     picture: Picture::default(),
+                    trend: Trend::default(),
                     pace,
                     snapshot: Some(not_before),
                 });
@@ -153,7 +157,7 @@ impl<S: Sources, I: Stream<Item = Result<v1::Interest, Status>> + Unpin> Watcher
         self.wake.mark_unchanged();
         self.cost.coalesced += view.pace.taken(now);
         self.taken_unix_ms = unix_ms();
-        let look = engine::look(&*self.sources, &view.wanted);
+        let look = engine::look(&*self.sources, &view.wanted, &mut view.trend);
         self.cost.rows_omitted = look.omitted;
         let mut bodies = if view.snapshot.take().is_some() {
             self.snapshots += 1;

@@ -9,6 +9,7 @@ use squall_proto::v1::{Delta, Row, RowKey, RowKind, SnapshotPart};
 
 use super::interest::Wanted;
 use super::top::Top;
+use super::trend::Trend;
 use super::{Sources, limits, rows};
 
 /// Rows as one look at the node found them.
@@ -20,9 +21,9 @@ pub struct Look {
     pub omitted: u64,
 }
 
-/// Looks at the node.
+/// Looks at the node; `trend` is what this watcher's looks before saw.
 #[must_use]
-pub fn look(sources: &impl Sources, wanted: &Wanted) -> Look {
+pub fn look(sources: &impl Sources, wanted: &Wanted, trend: &mut Trend) -> Look {
     let mut rows = Vec::new();
     sources.rows(wanted.kinds, &mut rows);
     rows.retain(|row| {
@@ -32,7 +33,7 @@ pub fn look(sources: &impl Sources, wanted: &Wanted) -> Look {
     let mut omitted = 0;
     if wanted.kinds.contains(RowKind::Process) {
         let filters = [&wanted.filter, &wanted.processes];
-        let mut top = Top::new(sources.node(), filters, wanted.column, wanted.limit);
+        let mut top = Top::new(sources.node(), filters, wanted.column, wanted.limit, trend);
         sources.processes(&mut |process| top.offer(process));
         let (processes, left_out) = top.finish();
         rows.extend(processes.map(|p| Row {

@@ -10,6 +10,7 @@ use squall_kernel::id::NodeName;
 use squall_proto::v1;
 
 use super::ProcessView;
+use super::trend::{Rates, Trend};
 
 /// Column that decides which processes come first: the largest figure, or the first text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,11 +42,21 @@ pub enum Column {
     Age,
     /// Messages refused.
     Dropped,
+    /// Messages put in, per second.
+    InRate,
+    /// Messages taken out, per second.
+    OutRate,
+    /// Time spent working, per second.
+    BusyRate,
+    /// Growth of the mailbox, per second.
+    Growth,
+    /// Time until the mailbox is empty, where it shrinks.
+    Drain,
 }
 
 impl Column {
     /// Columns and their words.
-    pub const ALL: [(&'static str, Self); 13] = [
+    pub const ALL: [(&'static str, Self); 18] = [
         ("mailbox", Self::Mailbox),
         ("pid", Self::Pid),
         ("name", Self::Name),
@@ -59,6 +70,11 @@ impl Column {
         ("restarts", Self::Restarts),
         ("age", Self::Age),
         ("dropped", Self::Dropped),
+        ("in-rate", Self::InRate),
+        ("out-rate", Self::OutRate),
+        ("busy-rate", Self::BusyRate),
+        ("growth", Self::Growth),
+        ("drain", Self::Drain),
     ];
 
     /// The column of a word; the empty word is the mailbox.
@@ -73,8 +89,18 @@ impl Column {
             .map(|(_, column)| *column)
     }
 
-    fn rank(self, process: &ProcessView<'_>) -> Rank {
+    /// Whether it is of what happens between two looks.
+    #[must_use]
+    pub fn is_rate(self) -> bool {
+        use Column::{BusyRate, Drain, Growth, InRate, OutRate};
+        matches!(self, InRate | OutRate | BusyRate | Growth | Drain)
+    }
+
+    fn rank(self, process: &ProcessView<'_>, trend: &mut Trend) -> Rank {
         Rank::Figure(match self {
+            Self::InRate | Self::OutRate | Self::BusyRate | Self::Growth | Self::Drain => {
+                return Rank::Rate(trend.of(process).and_then(|rates| self.rate(process, &rates)));
+            }
             Self::Name => return Rank::Text(Reverse(process.name.to_owned())),
             Self::Kind => return Rank::Text(Reverse(process.kind.to_owned())),
             Self::Pid => 0,
@@ -89,6 +115,17 @@ impl Column {
             Self::Age => process.age_ms,
             Self::Dropped => process.dropped,
         })
+    }
+
+    fn rate(self, process: &ProcessView<'_>, rates: &Rates) -> Option<i64> {
+        match self {
+            Self::InRate => Some(rates.enqueued),
+            Self::OutRate => Some(rates.dequeued),
+            Self::BusyRate => Some(rates.busy),
+            Self::Growth => Some(rates.growth()),
+            Self::Drain => rates.drain_ms(process.mailbox()),
+            _ => None,
+        }
     }
 }
 
@@ -149,19 +186,27 @@ pub struct Top<'a> {
     node: &'a NodeName,
     filters: [&'a Filter; 2],
     column: Column,
+    trend: &'a mut Trend,
     limit: usize,
     heap: BinaryHeap<Reverse<Ranked>>,
     matched: u64,
 }
 
 impl<'a> Top<'a> {
-    /// The first `limit` by `column` among the processes of `node` that both filters want.
+    /// The first `limit` by `column` among the processes of `node` that both filters want; `trend` is what the looks before saw.
     #[must_use]
-    pub fn new(node: &'a NodeName, filters: [&'a Filter; 2], column: Column, limit: usize) -> Self {
+    pub fn new(
+        node: &'a NodeName,
+        filters: [&'a Filter; 2],
+        column: Column,
+        limit: usize,
+        trend: &'a mut Trend,
+    ) -> Self {
         Self {
             node,
             filters,
             column,
+            trend,
             limit,
             heap: BinaryHeap::new(),
             matched: 0,
@@ -182,7 +227,7 @@ impl<'a> Top<'a> {
             }
         }
         self.matched += 1;
-        let place = (self.column.rank(process), Reverse(process.pid.serial));
+        let place = (self.column.rank(process, self.trend), Reverse(process.pid.serial));
         if self.heap.len() >= self.limit {
             match self.heap.peek() {
                 Some(Reverse(last)) if place > last.place => self.heap.pop(),
@@ -197,6 +242,11 @@ impl<'a> Top<'a> {
 
     /// The rows, and how many more the filter wanted.
     pub fn finish(self) -> (impl Iterator<Item = v1::ProcessRow>, u64) {
+        if self.column.is_rate() {
+            self.trend.end();
+        } else if !self.trend.is_empty() {
+            self.trend.clear();
+        }
         let omitted = self.matched - self.heap.len() as u64;
         (
             self.heap
@@ -211,6 +261,8 @@ impl<'a> Top<'a> {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Figure(u64),
+    /// None, which is the least: not known yet, or of no such process.
+    Rate(Option<i64>),
     Text(Reverse<String>),
 }
 
@@ -239,82 +291,5 @@ impl Ord for Ranked {
 }
 
 #[cfg(test)]
-mod tests {
-    use squall_kernel::id::{NodeId, Pid};
-
-    use super::*;
-
-    fn view(serial: u64, name: &'static str, mailbox: u64) -> ProcessView<'static> {
-        ProcessView {
-            pid: Pid {
-                node: NodeId(1),
-                serial,
-            },
-            name,
-            kind: "handler",
-            enqueued: mailbox + 7,
-            dequeued: 7,
-            bound: 10,
-            oldest_us: 0,
-            busy_us: 0,
-            sent: 0,
-            restarts: 0,
-            age_ms: 0,
-            dropped: 0,
-        }
-    }
-
-    fn top(filter: &str, column: Column, limit: usize, offered: &[ProcessView<'_>]) -> (Vec<String>, u64) {
-        let node = NodeName::new("a").expect("a name");
-        let filter = Filter::parse_in_part(filter, PROCESS_FIELDS).expect("a filter");
-        let all = Filter::default();
-        let mut top = Top::new(&node, [&all, &filter], column, limit);
-        offered.iter().for_each(|p| top.offer(p));
-        let (rows, omitted) = top.finish();
-        (rows.map(|r| r.pid).collect(), omitted)
-    }
-
-    #[test]
-    fn the_fullest_mailboxes_come_first_and_the_oldest_process_wins_a_tie() {
-        let processes = [
-            view(1, "x", 0),
-            view(2, "y", 9),
-            view(3, "z", 4),
-            view(4, "u", 4),
-            view(5, "v", 0),
-        ];
-        assert_eq!(
-            top("", Column::Mailbox, 3, &processes),
-            (vec!["<a.2>".into(), "<a.3>".into(), "<a.4>".into()], 2)
-        );
-        assert_eq!(
-            top("", Column::Name, 2, &processes),
-            (vec!["<a.4>".into(), "<a.5>".into()], 3)
-        );
-        assert_eq!(
-            top("", Column::Pid, 2, &processes),
-            (vec!["<a.1>".into(), "<a.2>".into()], 3)
-        );
-    }
-
-    #[test]
-    fn the_filter_decides_before_the_limit() {
-        let processes = [view(1, "orders", 1), view(2, "users", 9), view(3, "orders", 5)];
-        assert_eq!(
-            top("orders", Column::Mailbox, 1, &processes),
-            (vec!["<a.3>".into()], 1)
-        );
-        assert_eq!(
-            top("<a.2>", Column::Mailbox, 9, &processes),
-            (vec!["<a.2>".into()], 0)
-        );
-        assert_eq!(top("", Column::Mailbox, 0, &processes), (vec![], 3));
-    }
-
-    #[test]
-    fn columns_have_words() {
-        assert_eq!(Column::parse(""), Some(Column::Mailbox));
-        assert_eq!(Column::parse("busy"), Some(Column::Busy));
-        assert_eq!(Column::parse("bogus"), None);
-    }
-}
+#[path = "top_test.rs"]
+mod tests;

@@ -155,7 +155,6 @@ impl FaultPlane {
         let (since, rng) = (self.clock.now(), draw.next());
         let mut verdict = self.verdict(to, rng, 0);
         loop {
-            changes.borrow_and_update();
             let release = match verdict {
                 Verdict::Pass => return,
                 Verdict::DelayUntil(at) if at <= self.clock.now() => return,
@@ -190,7 +189,13 @@ impl FaultPlane {
     fn with<T>(&self, act: impl FnOnce(&mut FaultTable) -> T) -> T {
         let now = self.clock.now();
         let mut table = self.lock();
-        self.over(&table.expire(now));
+        let expired = table.expire(now);
+        self.over(&expired);
+        if !expired.is_empty() {
+            // Whoever looks first finds that a fault has ended. A link that looks afterwards sees no time to wait for any more:
+            // it has to be told, or what it holds back is held for ever.
+            self.changed.send_replace(());
+        }
         let result = act(&mut table);
         self.active.store(!table.is_empty(), Relaxed);
         result

@@ -7,6 +7,7 @@ use squall_kernel::time::Span;
 
 use super::fixture::*;
 use super::*;
+use crate::clock::Clock;
 
 #[tokio::test]
 async fn a_cut_holds_frames_back_and_its_end_lets_them_go() {
@@ -53,6 +54,21 @@ async fn a_cut_ends_by_itself() {
     a.send(2, 1).unwrap();
     assert_eq!(b.message().await, 1);
     assert_eq!(a.faults.list(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_fault_to_end_is_told_also_when_another_one_looks_first() {
+    let faults = FaultPlane::new(Clock::start());
+    let mut changes = faults.changes();
+    let cut = FaultKind::Cut { to: name("b") };
+    faults.set("", cut, Span::from_ms(20), "test").unwrap();
+    faults.changed(&mut changes).await;
+    tokio::time::advance(std::time::Duration::from_millis(30)).await;
+    // A watcher of the node, or a new frame on another link.
+    assert_eq!(faults.list(), []);
+    let told = faults.changed(&mut changes);
+    let told = tokio::time::timeout(std::time::Duration::from_secs(3600), told).await;
+    assert!(told.is_ok(), "nobody told that the cut has ended");
 }
 
 #[tokio::test]

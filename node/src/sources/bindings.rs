@@ -7,10 +7,10 @@ use futures::future::{BoxFuture, ready};
 use squall_kernel::id::ExchangeName;
 use tokio::sync::oneshot;
 
-use super::exchanges::name_or_empty;
 use crate::data::DataPlane;
 use crate::exchanges::{BindingQuestion, BindingReply};
 use crate::introspect::NoBindings;
+use crate::introspect::opinions::name_or_empty;
 
 pub(super) fn ask(
     data: &DataPlane,

@@ -4,13 +4,13 @@
 
 use std::collections::HashMap;
 
-use squall_kernel::id::{ExchangeId, NodeId};
-use squall_kernel::registry::{ExchangeRecord, Introduction, Registry};
-use squall_kernel::time::Span;
+use squall_kernel::id::ExchangeId;
+use squall_kernel::registry::{ExchangeRecord, Registry};
 use squall_proto::v1;
 
 use super::NodeSources;
 use crate::exchanges::OwnedExchange;
+use crate::introspect::opinions::{leader_rows, name_or_empty};
 use crate::router::ExchangeStats;
 
 impl NodeSources {
@@ -68,57 +68,14 @@ impl NodeSources {
 
     /// What this node would do now: as owner by its own process and lease, as router by where it would send a request.
     pub(super) fn leader_rows(&self, registry: &Registry) -> Vec<v1::LeaderRow> {
-        let now = self.now();
-        let left = self.data.context.lease.left(now);
+        let left = self.data.context.lease.left(self.now());
         let owned = self.owned();
-        registry
-            .exchanges
-            .values()
-            .map(|record| leader_row(registry, record, &self.me, owned.get(&record.id), left))
-            .collect()
+        let holding = |id| owned.get(&id).map(OwnedExchange::holding);
+        leader_rows(registry, &self.me.name, holding, left)
     }
 
     fn owned(&self) -> HashMap<ExchangeId, OwnedExchange> {
         let owned = self.data.exchanges.owned().into_iter();
         owned.map(|o| (o.exchange, o)).collect()
     }
-}
-
-fn leader_row(
-    registry: &Registry,
-    record: &ExchangeRecord,
-    me: &Introduction,
-    owned: Option<&OwnedExchange>,
-    lease_left: Span,
-) -> v1::LeaderRow {
-    let acting = owned.is_some_and(|o| o.acting) && lease_left > Span::ZERO;
-    let role = match (owned, acting) {
-        (Some(_), true) => v1::LeaderRole::Owner,
-        (Some(_), false) => v1::LeaderRole::OwnerNoLease,
-        (None, _) => v1::LeaderRole::Router,
-    };
-    let believed_owner = match role {
-        v1::LeaderRole::Owner => me.name.as_str().to_owned(),
-        v1::LeaderRole::OwnerNoLease => String::new(),
-        _ => name_or_empty(registry, record.owner),
-    };
-    let leader = record.leader;
-    v1::LeaderRow {
-        exchange: record.name.as_str().into(),
-        role: role as i32,
-        epoch: owned.map_or(record.epoch.0, |o| o.epoch.0),
-        leader: leader
-            .map(|l| l.pid.text(&name_or_empty(registry, Some(l.pid.node))))
-            .unwrap_or_default(),
-        leader_epoch: leader.map_or(0, |l| l.epoch.0),
-        believed_owner,
-        lease_left_ms: if acting { lease_left.as_ms() } else { 0 },
-        moving_to: name_or_empty(registry, record.moving.map(|m| m.to)),
-    }
-}
-
-pub(super) fn name_or_empty(registry: &Registry, node: Option<NodeId>) -> String {
-    node.and_then(|id| registry.name_of(id))
-        .map(|n| n.as_str().to_owned())
-        .unwrap_or_default()
 }

@@ -6,8 +6,8 @@ use squall_kernel::tasks::{Backup, DeadLetter, QueueView, Standing, TaskQueue, T
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 
-use super::exchanges::name_or_empty;
 use crate::data::DataPlane;
+use crate::introspect::opinions::name_or_empty;
 use crate::introspect::{NoTasks, TaskPage};
 
 pub(super) fn of(

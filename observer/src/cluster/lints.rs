@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use squall_proto::v1::LinkState;
 
-use super::Cluster;
 use super::node::Node;
 use super::process::FULL_PERCENT;
+use super::{Cluster, ways};
 use crate::units::{Moment, count, micros, millis};
 
 /// A mailbox that grows has grown by so much at least.
@@ -131,8 +131,11 @@ fn links(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
             let Some(back) = back(cluster, node, to, now) else {
                 continue;
             };
-            let up = |state: LinkState| state == LinkState::Up;
-            if up(link.state()) && !up(back.state()) {
+            let up = |from: &str, to: &str| {
+                let way = ways::way(cluster, from, to, now);
+                way.is_some_and(|way| way.state == LinkState::Up)
+            };
+            if up(from, to) && !up(to, from) {
                 one_way.push((1, format!("{from} → {to} is up, {to} → {from} is not")));
             }
             let (there, here) = (link.rtt_p50_us, back.rtt_p50_us);

@@ -25,6 +25,8 @@ pub struct ProcessFact {
     pub bound: u64,
     /// Growth of the mailbox in messages per second.
     pub growth_per_s: Option<f64>,
+    /// Milliseconds until the mailbox is empty, as fast as it shrinks now; none where it does not.
+    pub drain_eta_ms: Option<u64>,
     /// Age of the oldest message.
     pub oldest_us: u64,
     /// Messages in per second.
@@ -69,6 +71,7 @@ pub fn process(node: &Node, process: &Process, now: Moment) -> ProcessFact {
         mailbox: process.mailbox(),
         bound: row.bound,
         growth_per_s: process.growth(at),
+        drain_eta_ms: process.drain_ms(at),
         oldest_us: row.oldest_us,
         in_per_s: process.rate_in.per_s(at),
         out_per_s: process.rate_out.per_s(at),
@@ -81,6 +84,9 @@ pub fn process(node: &Node, process: &Process, now: Moment) -> ProcessFact {
     }
 }
 
+/// A mailbox shrinks from here on, in messages per second: below it rates tell nothing.
+const SHRINKS_MIN: f64 = 0.1;
+
 impl Process {
     /// Messages in the mailbox.
     #[must_use]
@@ -92,6 +98,14 @@ impl Process {
     #[must_use]
     pub fn growth(&self, at_ms: u64) -> Option<f64> {
         Some(self.rate_in.per_s(at_ms)? - self.rate_out.per_s(at_ms)?)
+    }
+
+    /// Milliseconds until the mailbox is empty, as fast as it shrinks now.
+    #[must_use]
+    pub fn drain_ms(&self, at_ms: u64) -> Option<u64> {
+        let shrinks = -self.growth(at_ms)?;
+        let waiting = self.mailbox();
+        (waiting > 0 && shrinks >= SHRINKS_MIN).then(|| (waiting as f64 * 1000.0 / shrinks) as u64)
     }
 
     /// Share of the time spent working, in percent.

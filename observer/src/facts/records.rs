@@ -177,6 +177,12 @@ pub struct LinkFact {
     pub connects: u64,
     /// Why it is not up.
     pub why: Option<String>,
+    /// How what is sent in this direction fares, by both ends; as `state`.
+    pub way: &'static str,
+    /// The receiver's suspicion of the sender.
+    pub way_phi: Option<f64>,
+    /// Milliseconds since the receiver heard the sender.
+    pub way_heard_ms: Option<u64>,
     /// Milliseconds since the reporting node's last frame, when it is overdue.
     pub stale_ms: Option<u64>,
 }

@@ -175,7 +175,11 @@ impl Gather {
 /// # Errors
 /// [`Error::Json`] when a record cannot be written.
 pub fn to_json(traces: &Traces, now: Moment, filter: &Filter) -> Result<Value, Error> {
-    let view = View { traces, until: None };
+    let view = View {
+        traces,
+        until: None,
+        replayed: false,
+    };
     let wanted = wanted(view, now, &mut pane(filter), usize::MAX);
     let facts = wanted.into_iter().map(|trace| serde_json::to_value(fact(trace)));
     let facts: Vec<Value> = facts.collect::<Result<_, _>>()?;

@@ -1,12 +1,13 @@
 //! The faults that act on the nodes now, with the time they have left.
 
 use super::Source;
+use crate::cluster::checks;
 use crate::facts::{self, FaultFact};
 use crate::layout;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Sort, Table};
 use crate::theme::Tone;
-use crate::units::{count, whole_seconds};
+use crate::units::{clock, count, whole_seconds};
 
 /// Columns of the table.
 pub const COLUMNS: &[Column] = &[
@@ -31,11 +32,22 @@ pub struct Faults {
     pub table: Table,
     /// What to say where there is none.
     pub why_none: &'static str,
+    /// What must hold: each by its name, and whether it does; the figures of what does not.
+    pub bar: Vec<(String, bool)>,
+    /// Faults that began and ended lately, and what came of them: time, node, words.
+    pub lately: Vec<(String, String, String)>,
+}
+
+/// Rows that the bar of what must hold takes, of so many columns.
+#[must_use]
+pub fn bar_rows(width: u16) -> u16 {
+    if width >= 100 { 1 } else { 2 }
 }
 
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Faults {
-    let height = layout::lines(source.body);
+    let parts = layout::faults(source.body, bar_rows(source.body.width));
+    let height = layout::lines(parts.table);
     let takes = |n: &crate::cluster::node::Node| n.hello.as_ref().is_some_and(|h| h.chaos);
     let taken = source.cluster.nodes.values().any(takes);
     Faults {
@@ -45,7 +57,43 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Faults {
         } else {
             "no fault acts, and no node takes any: start them with --chaos"
         },
+        bar: bar(source),
+        lately: lately(source, parts.lately.height.into()),
     }
+}
+
+fn bar(source: Source<'_>) -> Vec<(String, bool)> {
+    let mut all = checks::checks(source.cluster, source.now);
+    all.sort_by_key(|check| check.holds);
+    let all = all.into_iter();
+    all.map(|check| match check.holds {
+        true => (check.name.to_owned(), true),
+        false => (format!("{}: {}", check.name, check.figure), false),
+    })
+    .collect()
+}
+
+/// Events that tell of faults, and of what they do to leaders and nodes.
+fn lately(source: Source<'_>, rows: usize) -> Vec<(String, String, String)> {
+    const KINDS: [&str; 7] = [
+        "fault",
+        "node-lost",
+        "node-down",
+        "owner-changed",
+        "meta-leader",
+        "leader-appointed",
+        "first-reply",
+    ];
+    let of = |kind: &str| KINDS.iter().any(|known| kind.starts_with(known));
+    let events = source.cluster.events.newest_first();
+    events
+        .filter(|(_, event)| of(&event.kind))
+        .take(rows)
+        .map(|(key, event)| {
+            let words = format!("{}: {}", event.kind, event.text);
+            (clock(key.unix_ms), key.node.clone(), words)
+        })
+        .collect()
 }
 
 /// The table, cut to `height` lines.

@@ -7,6 +7,8 @@ use super::Source;
 use crate::cluster::{State, health};
 use crate::facts::{self, LeaderFact, NodeFact};
 use crate::layout;
+use crate::layout::grid::{Grid, Wanted};
+use crate::measure::width;
 use crate::model::Pane;
 use crate::table::{self, Cell, Column, Cursor, Line, RowId, Sort, Table};
 use crate::theme::Tone;
@@ -38,6 +40,11 @@ pub const OPINIONS: &[Column] = &[
     Column::words("", 1, 16, 3),
 ];
 
+/// Narrowest column of the matrix: a glyph and an epoch.
+const CELL_MIN: u16 = 9;
+/// Widest: everything.
+const CELL_MAX: u16 = 40;
+
 /// The Leaders.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leaders {
@@ -53,6 +60,12 @@ pub struct Leaders {
     pub total: usize,
     /// Index of the selected row.
     pub selected: Option<usize>,
+    /// The node whose opinion is chosen, as a column.
+    pub column: Option<usize>,
+    /// Where the matrix stands.
+    pub grid: Grid,
+    /// What must be said of the rows.
+    pub note: String,
     /// All opinions on the selected exchange.
     pub detail: Table,
     /// The selected exchange.
@@ -97,6 +110,10 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
         .collect();
     let parts = layout::leaders(body, nodes.len() as u16, rows_of(all.len()));
     let id = |name: &str| RowId::Exchange(name.to_owned());
+    let column = pane
+        .column
+        .as_ref()
+        .and_then(|node| nodes.iter().position(|n| n.name == *node));
     let found = pane
         .cursor
         .id
@@ -121,7 +138,27 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
         .filter(|f| Some(&f.exchange) == chosen.as_ref())
         .map(line)
         .collect();
+    let mut detail = still(OPINIONS, on_chosen, layout::lines(parts.detail));
+    detail.selected = column.filter(|i| *i < detail.lines.len());
+    let split = splits.len();
+    let first = pane.cursor.first();
+    let shown = all.iter().skip(first).take(height);
+    let widest = shown.map(|name| width(name)).max().unwrap_or(0);
+    let wanted = Wanted {
+        size: (all.len(), nodes.len()),
+        names: widest.clamp(8, 24),
+        width: (CELL_MIN, CELL_MAX),
+        height: 1,
+        selected: (selected.unwrap_or(0), column.unwrap_or(0)),
+        first: Some(first),
+    };
     Leaders {
+        grid: Grid::new(layout::inside(parts.matrix), wanted),
+        column,
+        note: match split {
+            0 => "what each node would act on now".to_owned(),
+            n => format!("! {n} SPLIT"),
+        },
         registry: registry(&nodes, layout::lines(parts.registry)),
         rows: all
             .iter()
@@ -137,9 +174,20 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Leaders {
         total: all.len(),
         selected,
         history: history(source, chosen.as_deref(), parts.history.height.into()),
-        detail: still(OPINIONS, on_chosen, layout::lines(parts.detail)),
+        detail,
         chosen,
     }
+}
+
+/// The column beside the one that is chosen; none is the whole row.
+pub(super) fn move_to(nodes: &[String], chosen: Option<&str>, by: isize) -> Option<String> {
+    let at = chosen.and_then(|chosen| nodes.iter().position(|n| n == chosen));
+    let next = match at {
+        None if by > 0 => Some(0),
+        None => None,
+        Some(at) => at.checked_add_signed(by).map(|next| next.min(nodes.len() - 1)),
+    };
+    next.and_then(|i| nodes.get(i)).cloned()
 }
 
 /// So many exchanges as rows; more than a screen has are as many as fit.

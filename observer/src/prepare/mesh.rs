@@ -1,10 +1,18 @@
 //! The Mesh: a matrix of directed links, and the selected one in full. A→B and B→A are different cells.
 
+mod cell;
+mod graph;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+use ratatui::layout::Rect;
 
 use super::{Detail, Source};
 use crate::cluster::{Cluster, State};
 use crate::facts::{self, LinkFact};
+use crate::layout;
+use crate::layout::grid::{Grid, Wanted};
+use crate::measure::width;
 use crate::model::Pane;
 use crate::table::{self, Cell, Column, Cursor, Line, Motion, RowId, Sort, Table};
 use crate::theme::Tone;
@@ -28,55 +36,74 @@ pub(super) const COLUMNS: &[Column] = &[
 pub struct Mesh {
     /// Nodes in the order of rows and columns, with their states.
     pub nodes: Vec<(String, State)>,
-    /// Rows of cells; none where there is no link.
-    pub cells: Vec<Vec<Option<MeshCell>>>,
+    /// Where the matrix stands.
+    pub grid: Grid,
+    /// Rows of cells, each as lines; without lines where there is no link. Those that do not show have none, too.
+    pub cells: Vec<Vec<Lines>>,
+    /// What the cells say, in a few words.
+    pub legend: &'static str,
     /// Row and column of the selected link.
     pub selected: Option<(usize, usize)>,
     /// The selected link in full.
     pub detail: Option<Detail>,
+    /// The graph alone.
+    pub alone: bool,
+    /// The graph's links, each direction for itself.
+    pub ways: Vec<Way>,
+    /// Pairs whose directions differ, in words.
+    pub uneven: Vec<(String, Tone)>,
 }
 
-/// One cell.
+/// Lines of a cell.
+pub type Lines = Vec<(String, Tone)>;
+
+/// A direction of a link in the graph.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MeshCell {
-    /// Glyph of the state.
-    pub glyph: &'static str,
-    /// Its tone.
+pub struct Way {
+    /// Who sends, by place.
+    pub from: usize,
+    /// Who receives.
+    pub to: usize,
+    /// How it stands.
     pub tone: Tone,
-    /// Word for the state.
-    pub word: &'static str,
-    /// Median round trip.
-    pub rtt: String,
-    /// Suspicion.
-    pub phi: String,
-    /// A fault acts on it.
-    pub fault: bool,
-    /// What it says is old.
-    pub stale: bool,
+    /// Sign for that, where it is not as it should be.
+    pub sign: Option<&'static str>,
+    /// It is the selected one.
+    pub selected: bool,
 }
+
+/// Narrowest column of the matrix: a glyph.
+const CELL_MIN: u16 = 3;
+/// Widest: everything, with air.
+const CELL_MAX: u16 = 28;
 
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Mesh {
-    let Source { cluster, now, .. } = source;
+    let Source {
+        cluster, now, body, ..
+    } = source;
     let names = names(cluster);
     let links = facts::links(cluster, now);
     let by_ends: BTreeMap<(&str, &str), &LinkFact> = links
         .iter()
         .map(|l| ((l.from.as_str(), l.to.as_str()), l))
         .collect();
-    let matches = |l: &LinkFact| table::wants(&pane.filter, COLUMNS, &line(l));
-    let cell = |from: &String, to: &String| {
-        by_ends
-            .get(&(from.as_str(), to.as_str()))
-            .filter(|l| matches(l))
-            .map(|l| mesh_cell(l))
-    };
-    let cells = names
-        .iter()
-        .map(|from| names.iter().map(|to| cell(from, to)).collect())
-        .collect();
     let selected = select(&names, &mut pane.cursor);
-    let chosen = selected.map(|(f, t)| (names[f].as_str(), names[t].as_str()));
+    let parts = layout::mesh(body, pane.totals);
+    let grid = grid(&names, parts.matrix, selected.unwrap_or_default());
+    let size = grid.cell_size();
+    let matches = |l: &LinkFact| table::wants(&pane.filter, COLUMNS, &line(&directed(l)));
+    let link = |from: usize, to: usize| by_ends.get(&(names[from].as_str(), names[to].as_str())).copied();
+    let cell = |from: usize, to: usize| match link(from, to).filter(|l| matches(l)) {
+        Some(l) => cell::lines(l, size),
+        None if from == to => vec![("—".to_owned(), Tone::Dim)],
+        None => vec![("·".to_owned(), Tone::Dim)],
+    };
+    let all = 0..names.len();
+    let cells = all
+        .clone()
+        .map(|from| all.clone().map(|to| cell(from, to)).collect());
+    let pairs = all.clone().flat_map(|a| (0..a).map(move |b| (b, a)));
     let state = |n: &String| {
         cluster
             .nodes
@@ -84,11 +111,31 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Mesh {
             .map_or(State::Down, |node| cluster.state(node, now))
     };
     Mesh {
-        cells,
-        selected,
-        detail: chosen.map(|(f, t)| detail(f, t, by_ends.get(&(f, t)).copied())),
+        cells: cells.collect(),
+        legend: cell::legend(size),
+        ways: graph::ways(names.len(), &link, selected),
+        uneven: pairs
+            .filter_map(|(a, b)| graph::uneven(link(a, b)?, link(b, a)?))
+            .collect(),
+        detail: selected.map(|(f, t)| detail(&names[f], &names[t], link(f, t))),
         nodes: names.iter().map(|n| (n.clone(), state(n))).collect(),
+        alone: pane.totals,
+        grid,
+        selected,
     }
+}
+
+fn grid(names: &[String], matrix: Rect, selected: (usize, usize)) -> Grid {
+    let widest = names.iter().map(|n| width(n)).max().unwrap_or(0);
+    let wanted = Wanted {
+        size: (names.len(), names.len()),
+        names: widest.clamp(7, 14),
+        width: (CELL_MIN, CELL_MAX),
+        height: cell::HEIGHT,
+        selected,
+        first: None,
+    };
+    Grid::new(layout::inside(matrix), wanted)
 }
 
 /// The links as a table.
@@ -143,7 +190,9 @@ fn select(names: &[String], cursor: &mut Cursor) -> Option<(usize, usize)> {
     let last = names.len() - 1;
     let (mut row, step) = match motion {
         Motion::Stay => (from, 0),
-        Motion::By(by) | Motion::Pages(by) => (from.saturating_add_signed(by).min(last), by.signum()),
+        Motion::By(by) | Motion::Scroll(by) | Motion::Pages(by) => {
+            (from.saturating_add_signed(by).min(last), by.signum())
+        }
         Motion::First => (0, 1),
         Motion::Last => (last, -1),
     };
@@ -169,19 +218,6 @@ fn place(names: &[String], cursor: &Cursor) -> Option<(usize, usize)> {
     }
 }
 
-fn mesh_cell(l: &LinkFact) -> MeshCell {
-    let (glyph, tone) = glyph(l.state);
-    MeshCell {
-        glyph: if l.fault.is_some() { "✶" } else { glyph },
-        tone: if l.fault.is_some() { Tone::Warn } else { tone },
-        word: l.state,
-        rtt: micros(l.rtt_p50_us),
-        phi: phi(l.phi),
-        fault: l.fault.is_some(),
-        stale: l.stale_ms.is_some(),
-    }
-}
-
 pub(super) fn glyph(state: &str) -> (&'static str, Tone) {
     match state {
         "up" => ("●", Tone::Good),
@@ -202,6 +238,27 @@ pub(super) fn phi(value: f64) -> String {
     }
 }
 
+/// The record with what both ends say of the direction in place of what its sender says of the other end.
+fn directed(l: &LinkFact) -> LinkFact {
+    LinkFact {
+        state: l.way,
+        phi: l.way_phi.unwrap_or(f64::INFINITY),
+        last_heard_ms: l.way_heard_ms.unwrap_or(u64::MAX),
+        ..l.clone()
+    }
+}
+
+/// How long ago the other end heard this one, in words; a dash while nobody says.
+pub(super) fn heard(l: &LinkFact) -> String {
+    l.way_heard_ms
+        .map_or_else(|| "–".to_owned(), |ms| format!("{} ago", millis(ms)))
+}
+
+/// The suspicion of the other end.
+pub(super) fn way_phi(l: &LinkFact) -> String {
+    l.way_phi.map_or_else(|| "–".to_owned(), phi)
+}
+
 fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
     let title = format!("{from} → {to}");
     let Some(l) = link else {
@@ -211,10 +268,10 @@ fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
             lines: vec![none],
         };
     };
-    let (_, tone) = glyph(l.state);
+    let (_, tone) = glyph(l.way);
     let stale = l
         .stale_ms
-        .map(|ms| format!(" · stale {}", millis(ms)))
+        .map(|ms| format!(", {from} stale {}", millis(ms)))
         .unwrap_or_default();
     let fault = match &l.fault {
         Some(fault) => (
@@ -225,17 +282,20 @@ fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
         None => ("fault", "none".to_owned(), Tone::Dim),
     };
     let mut state = vec![
-        ("state", format!("{}{stale}", l.state), tone),
+        ("state", format!("{}{stale}", l.way), tone),
         ("p50", micros(l.rtt_p50_us), Tone::Plain),
         ("p99", micros(l.rtt_p99_us), Tone::Plain),
-        ("phi", phi(l.phi), Tone::Plain),
+        ("queue", bytes(l.queue_bytes), Tone::Plain),
     ];
     if let Some(why) = &l.why {
         state.push(("why", why.clone(), Tone::Bad));
     }
+    let arrives = vec![
+        fault,
+        ("heard there", heard(l), Tone::Plain),
+        ("phi", way_phi(l), Tone::Plain),
+    ];
     let flow = vec![
-        ("heard", format!("{} ago", millis(l.last_heard_ms)), Tone::Plain),
-        ("queue", bytes(l.queue_bytes), Tone::Plain),
         (
             "sent",
             format!("{} in {} frames", bytes(l.bytes_out), l.frames_out),
@@ -245,7 +305,7 @@ fn detail(from: &str, to: &str, link: Option<&LinkFact>) -> Detail {
     ];
     Detail {
         title,
-        lines: vec![state, vec![fault], flow],
+        lines: vec![state, arrives, flow],
     }
 }
 

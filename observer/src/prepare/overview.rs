@@ -1,12 +1,15 @@
 //! The Overview: a line per node, the totals, the load of the last minutes with its marks.
 
+use ratatui::layout::Rect;
+
 use super::Source;
 use crate::cluster::State;
 use crate::cluster::checks::{self, Check};
 use crate::cluster::events::{Mark, MarkKind};
-use crate::cluster::health::Finding;
+use crate::cluster::health::{Finding, Level};
 use crate::facts::{self, NodeFact};
 use crate::layout;
+use crate::measure::width;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Sort, Table, titled};
 use crate::theme::Tone;
@@ -50,6 +53,10 @@ pub struct Overview {
     pub totals: Vec<Cell>,
     /// Load per node.
     pub load: Vec<Load>,
+    /// The most of all that shows: one scale for all, so that nodes can be compared.
+    pub top: f32,
+    /// How many things are wrong, in words.
+    pub note: String,
     /// Marks, by seconds ago.
     pub marks: Vec<(u64, MarkKind)>,
     /// What is wrong.
@@ -99,11 +106,14 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
         last: rate(n.rate_in.per_s(n.taken_ms)),
         up: cluster.state(n, now) == State::Up,
     };
+    let load: Vec<Load> = cluster.nodes.values().map(load).collect();
     let ago = |m: &Mark| (now.0.saturating_sub(m.unix_ms) / 1000, m.kind);
     Overview {
         nodes: table(source, pane, height),
         totals: totals(&facts::nodes(cluster, now)),
-        load: cluster.nodes.values().map(load).collect(),
+        top: top(&load, parts.load),
+        load,
+        note: note(findings, &checks),
         marks: cluster
             .marks()
             .iter()
@@ -113,6 +123,32 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
         findings: findings.to_vec(),
         checks,
         latest: latest(source, parts.latest.height.into()),
+    }
+}
+
+fn top(load: &[Load], area: Rect) -> f32 {
+    let (_, plot) = layout::chart(area, load.iter().map(|l| width(&l.node)).max().unwrap_or(0));
+    let shown = |l: &Load| {
+        let samples = l.samples.iter().rev().take(plot.width.into());
+        samples.flatten().copied().fold(0.0, f32::max)
+    };
+    load.iter().map(shown).fold(1.0, f32::max)
+}
+
+fn note(findings: &[Finding], checks: &[Check]) -> String {
+    let alerts = findings.iter().filter(|f| f.level == Level::Alert).count();
+    match findings.len() {
+        0 if checks.iter().all(|c| c.holds) => "✔ all well".to_owned(),
+        0 => String::new(),
+        n => format!("{} · {}", many(alerts, "alert"), many(n - alerts, "notice")),
+    }
+}
+
+fn many(n: usize, word: &str) -> String {
+    if n == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{n} {word}s")
     }
 }
 

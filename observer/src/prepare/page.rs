@@ -8,6 +8,8 @@ mod inside;
 mod link;
 mod node;
 mod process;
+mod scroll;
+mod sheet;
 mod why;
 
 use ratatui::layout::Rect;
@@ -15,9 +17,11 @@ use ratatui::layout::Rect;
 use super::Source;
 use crate::cluster::Cluster;
 use crate::model::{Page, Pane};
-use crate::table::{Motion, RowId};
+use crate::table::RowId;
 use crate::theme::Tone;
-use crate::units::{Moment, clock};
+use crate::units::Moment;
+use sheet::{Leading, Sheet};
+pub use why::Decisions;
 
 /// A piece of text and how it is drawn.
 pub type Piece = (String, Tone);
@@ -33,118 +37,70 @@ pub struct PageView {
     pub first: usize,
     /// Lines there are.
     pub total: usize,
+    /// Which of those that show is chosen.
+    pub chosen: Option<usize>,
+    /// Lines that lead on, by their numbers, with what they lead to.
+    pub leads: Vec<(usize, RowId)>,
+    /// How old what it says is, in milliseconds, where that is of one node.
+    pub age_ms: Option<u64>,
 }
 
-/// Lines under headings, as they are put together.
-#[derive(Debug, Default)]
-struct Sheet {
-    lines: Vec<Vec<Piece>>,
-}
-
-/// Columns of a table on a page that hold numbers.
-type Numbers = &'static [usize];
-
-impl Sheet {
-    fn heading(&mut self, text: impl Into<String>) {
-        if !self.lines.is_empty() {
-            self.lines.push(Vec::new());
-        }
-        self.lines.push(vec![(text.into(), Tone::Head)]);
-    }
-
-    /// A line of labels and values.
-    fn fields(&mut self, fields: &[(&str, String, Tone)]) {
-        let mut line: Vec<Piece> = vec![("  ".to_owned(), Tone::Plain)];
-        for (label, value, tone) in fields {
-            if !label.is_empty() {
-                line.push((format!("{label} "), Tone::Dim));
-            }
-            line.push((value.clone(), *tone));
-            line.push(("   ".to_owned(), Tone::Plain));
-        }
-        self.lines.push(line);
-    }
-
-    fn say(&mut self, text: impl Into<String>, tone: Tone) {
-        self.lines
-            .push(vec![("  ".to_owned(), Tone::Plain), (text.into(), tone)]);
-    }
-
-    /// A table whose columns are as wide as they need to be.
-    fn table(&mut self, head: &[&str], numbers: Numbers, rows: &[Vec<Piece>]) {
-        let wide = |text: &str| crate::view::paint::width(text) as usize;
-        let width = |i: usize| {
-            let cells = rows
-                .iter()
-                .filter_map(|row| row.get(i))
-                .map(|(text, _)| wide(text));
-            cells.max().unwrap_or(0).max(wide(head[i])).min(48)
-        };
-        let widths: Vec<usize> = (0..head.len()).map(width).collect();
-        let line = |cells: Vec<Piece>| {
-            let mut line: Vec<Piece> = vec![("  ".to_owned(), Tone::Plain)];
-            for (i, (text, tone)) in cells.into_iter().enumerate() {
-                let text = crate::view::paint::fit(&text, widths[i] as u16).into_owned();
-                let blank = " ".repeat(widths[i].saturating_sub(wide(&text)));
-                let padded = if numbers.contains(&i) {
-                    format!("{blank}{text}  ")
-                } else {
-                    format!("{text}{blank}  ")
-                };
-                line.push((padded, tone));
-            }
-            line
-        };
-        self.lines.push(line(
-            head.iter().map(|text| ((*text).to_owned(), Tone::Dim)).collect(),
-        ));
-        self.lines.extend(rows.iter().cloned().map(line));
-    }
-
-    /// The newest events that fit a description.
-    fn events(
-        &mut self,
-        source: Source<'_>,
-        most: usize,
-        wanted: impl Fn(&str, &squall_proto::v1::Event) -> bool,
-    ) {
-        self.heading("What happened");
-        let newest = source.cluster.events.newest_first();
-        let of = newest.filter(|(key, event)| wanted(&key.node, event)).take(most);
-        let before = self.lines.len();
-        for (key, event) in of {
-            self.lines.push(vec![
-                (format!("  {}  ", clock(key.unix_ms)), Tone::Dim),
-                (format!("{} ", key.node), Tone::Accent),
-                (format!("{}: {}", event.kind, event.text), Tone::Plain),
-            ]);
-        }
-        if self.lines.len() == before {
-            self.say("nothing that is kept", Tone::Dim);
-        }
-    }
-}
-
-/// Prepares a page; none when what it is about is not known any more.
-pub fn prepare(source: Source<'_>, page: &mut Page, pane: &mut Pane) -> Option<PageView> {
-    let (title, sheet) = whole(source, &page.id, pane)?;
+/// Prepares a page. What it is about may not be known any more, or not yet: then it says so.
+pub fn prepare(source: Source<'_>, page: &mut Page, pane: &mut Pane) -> PageView {
+    pane.decisions.chosen = matches!(page.chosen, Some(RowId::Decision(_)));
+    let (title, sheet) = whole(source, &page.id, pane).unwrap_or_else(|| unknown(&page.id));
+    let sheet = sheet.wrapped(source.body.width.saturating_sub(3));
     let height = usize::from(source.body.height.saturating_sub(2)).max(1);
-    let last = sheet.lines.len().saturating_sub(height);
-    page.first = match std::mem::take(&mut page.motion) {
-        Motion::Stay => page.first,
-        Motion::By(by) => page.first.saturating_add_signed(by),
-        Motion::Pages(by) => page.first.saturating_add_signed(by * height as isize),
-        Motion::First => 0,
-        Motion::Last => last,
-    }
-    .min(last);
-    let total = sheet.lines.len();
-    Some(PageView {
+    scroll::scroll(page, &sheet.leads, sheet.lines.len(), height);
+    let chosen = page.chosen.as_ref();
+    let at = chosen.and_then(|id| sheet.leads.iter().find(|(_, to)| to == id));
+    PageView {
         title,
+        total: sheet.lines.len(),
         lines: sheet.lines.into_iter().skip(page.first).take(height).collect(),
         first: page.first,
-        total,
-    })
+        chosen: at.and_then(|(line, _)| line.checked_sub(page.first)),
+        leads: sheet.leads,
+        age_ms: of_node(&page.id)
+            .and_then(|node| source.cluster.nodes.get(node))
+            .filter(|node| node.row.is_some())
+            .map(|node| source.now.since(node.heard)),
+    }
+}
+
+/// The node that a page is of, where it is of one alone.
+fn of_node(id: &RowId) -> Option<&str> {
+    match id {
+        RowId::Node(node) | RowId::Process(node, _) | RowId::Fault(node, _) => Some(node),
+        _ => None,
+    }
+}
+
+/// What is not known now.
+fn unknown(id: &RowId) -> (String, Sheet) {
+    let mut sheet = Sheet::default();
+    let (title, why) = match id {
+        RowId::Node(name) => (format!("Node {name}"), "it is not known now".to_owned()),
+        RowId::Exchange(name) => (
+            format!("Exchange {name}"),
+            "no live node has it: it was deleted, or its nodes have not told yet".to_owned(),
+        ),
+        RowId::Process(node, pid) => (
+            format!("Process {pid}"),
+            format!("{node} has not told of it yet, or it has ended"),
+        ),
+        RowId::Fault(node, _) => (format!("Fault on {node}"), "it has ended".to_owned()),
+        RowId::Trace(id) | RowId::Span(id, _) => (
+            format!("Trace {id}"),
+            "no source has sent it yet, or it was not kept: nodes send spans every few seconds".to_owned(),
+        ),
+        RowId::Link(..) | RowId::Event(_) | RowId::Decision(_) => {
+            ("Details".to_owned(), "it is not kept any more".to_owned())
+        }
+    };
+    sheet.heading("Nothing to show");
+    sheet.say(why, Tone::Warn);
+    (title, sheet)
 }
 
 /// A whole page as text: its title, and its lines.
@@ -168,13 +124,13 @@ pub fn text(cluster: &Cluster, now: Moment, id: &RowId) -> Option<String> {
 fn whole(source: Source<'_>, id: &RowId, pane: &mut Pane) -> Option<(String, Sheet)> {
     Some(match id {
         RowId::Node(name) => node::sheet(source, name)?,
-        RowId::Exchange(name) => exchange::sheet(source, name)?,
+        RowId::Exchange(name) => exchange::sheet(source, name, &mut pane.decisions)?,
         RowId::Process(node, pid) => process::sheet(source, node, pid, pane)?,
         RowId::Link(from, to) => link::sheet(source, from, to),
         RowId::Event(key) => event::sheet(source, key)?,
         RowId::Fault(node, id) => event::fault(source, node, id)?,
         // A page of its own: `waterfall`.
-        RowId::Trace(_) | RowId::Span(..) => return None,
+        RowId::Trace(_) | RowId::Span(..) | RowId::Decision(_) => return None,
     })
 }
 

@@ -20,9 +20,10 @@ pub const COLUMNS: &[Column] = &[
     Column::words("pid", 8, 20, 0),
     Column::words("name", 8, 28, 0),
     Column::words("kind", 8, 12, 3),
-    Column::words("node", 4, 12, 4),
+    Column::words("node", 4, 12, 5),
     Column::number("mailbox", 8, 0),
-    Column::number("growth/s", 8, 5),
+    Column::number("growth/s", 8, 4),
+    Column::number("drain", 7, 4).millis(),
     Column::number("oldest", 7, 3).micros(),
     Column::number("in/s", 6, 1),
     Column::number("out/s", 6, 1),
@@ -49,6 +50,12 @@ pub struct Processes {
     pub detail: Option<Detail>,
 }
 
+/// The columns, under the headings that they have now.
+#[must_use]
+pub fn titles(totals: bool) -> Vec<Column> {
+    titled(COLUMNS, TOTALS, totals)
+}
+
 /// How a column is called on the wire.
 #[must_use]
 pub fn wire_word(title: &str) -> &'static str {
@@ -56,10 +63,14 @@ pub fn wire_word(title: &str) -> &'static str {
         "pid" => "pid",
         "name" => "name",
         "kind" => "kind",
+        "growth/s" => "growth",
+        "drain" => "drain",
         "oldest" => "oldest",
-        "in/s" => "enqueued",
-        "out/s" => "dequeued",
-        "busy" => "busy",
+        "in" => "enqueued",
+        "out" => "dequeued",
+        "in/s" => "in-rate",
+        "out/s" => "out-rate",
+        "busy" => "busy-rate",
         "restarts" => "restarts",
         "dropped" => "dropped",
         "age" => "age",
@@ -98,7 +109,7 @@ pub fn table(source: Source<'_>, pane: &mut Pane, height: usize) -> Table {
         .collect();
     pane.cursor.id = selected.and_then(|i| lines.get(i - first)).map(|l| l.id.clone());
     Table {
-        columns: titled(COLUMNS, TOTALS, pane.totals),
+        columns: titles(pane.totals),
         lines,
         first,
         total,
@@ -139,6 +150,10 @@ fn line(p: &ProcessFact, totals: Option<&squall_proto::v1::ProcessRow>) -> Line 
             )
             .tone(fullness),
             optional(p.growth_per_s, growth),
+            p.drain_eta_ms.map_or_else(
+                || Cell::unknown("–").tone(Tone::Dim),
+                |ms| Cell::number(ms as f64, millis(ms)),
+            ),
             Cell::number(p.oldest_us as f64, micros(p.oldest_us)),
             flow(p.in_per_s, totals.map(|row| row.enqueued)),
             flow(p.out_per_s, totals.map(|row| row.dequeued)),

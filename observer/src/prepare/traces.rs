@@ -40,6 +40,8 @@ pub struct View<'a> {
     pub traces: &'a Traces,
     /// Those that began later do not show: the screen is frozen.
     pub until: Option<Moment>,
+    /// A recording is played: it has no traces.
+    pub replayed: bool,
 }
 
 /// The Traces.
@@ -53,19 +55,27 @@ pub struct TraceList {
     pub left: usize,
     /// Traces that went to make room.
     pub evicted: u64,
+    /// The moment up to which they show, where that is not now.
+    pub until: Option<String>,
     /// Why there is nothing, and what to do about it.
     pub hint: Vec<&'static str>,
 }
 
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, of: View<'_>, pane: &mut Pane) -> TraceList {
-    let sources: Vec<(String, Tone)> = of.traces.sources.iter().take(SOURCES_MAX).map(told).collect();
+    let live = of.replayed.then(|| {
+        let text = "a recording has no traces: what stands here came now";
+        (text.to_owned(), Tone::Warn)
+    });
+    let told = of.traces.sources.iter().take(SOURCES_MAX).map(told);
+    let sources: Vec<(String, Tone)> = live.into_iter().chain(told).collect();
     let height = layout::lines(source.body).saturating_sub(sources.len());
     TraceList {
         table: table(of, source.now, pane, height.max(1), SEARCH_BYTES),
         left: pane.found.left,
         evicted: of.traces.store.evicted,
-        hint: hint(&of.traces.sources),
+        hint: hint(of),
+        until: of.until.map(|until| clock(until.0).chars().take(8).collect()),
         sources,
     }
 }
@@ -82,8 +92,12 @@ fn told(of: &SourceStatus) -> (String, Tone) {
     }
 }
 
-fn hint(sources: &[SourceStatus]) -> Vec<&'static str> {
-    if sources.is_empty() {
+fn hint(of: View<'_>) -> Vec<&'static str> {
+    if of.until.is_some() && !of.traces.store.is_empty() {
+        vec!["No trace that is kept began before this moment."]
+    } else if of.replayed && of.traces.sources.is_empty() {
+        vec!["A recording has no traces."]
+    } else if of.traces.sources.is_empty() {
         vec![
             "There is no source of traces. Start the observer with",
             "--otlp-listen: takes what nodes send with --otlp",
@@ -101,7 +115,11 @@ fn hint(sources: &[SourceStatus]) -> Vec<&'static str> {
 /// All traces, for those without a window.
 #[must_use]
 pub fn whole_table(traces: &Traces, now: Moment, pane: &mut Pane) -> Table {
-    let of = View { traces, until: None };
+    let of = View {
+        traces,
+        until: None,
+        replayed: false,
+    };
     table(of, now, pane, usize::MAX, usize::MAX)
 }
 

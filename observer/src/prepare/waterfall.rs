@@ -204,6 +204,12 @@ pub fn prepare(source: Source<'_>, of: View<'_>, page: &mut Page, pane: &mut Pan
     })
 }
 
+/// True when the page is of a trace that was shown, and is not kept any more.
+#[must_use]
+pub fn is_gone(page: &Page, pane: &Pane) -> bool {
+    matches!(page.id, RowId::Trace(id) if pane.waterfall.trace == Some(id))
+}
+
 fn columns(width: u16) -> Columns {
     // Borders, the mark, a sign for the path, and blanks between.
     let room = width.saturating_sub(2 + 2 + 2 + DURATION + 2);

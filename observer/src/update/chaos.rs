@@ -4,7 +4,7 @@
 use crate::clean;
 use crate::cluster::{health, is_fresh};
 use crate::console::{Picture, PictureExchange, PictureNode, Radius};
-use crate::dialog::{Deed, Dialog, Stage, Target, run};
+use crate::dialog::{Deed, Dialog, Stage, Target, owner, run};
 use crate::facts;
 use crate::keymap::Action;
 use crate::model::{Cmd, Model, Overlay, Screen};
@@ -12,14 +12,8 @@ use crate::table::RowId;
 
 use super::notice;
 
-const READ_ONLY: &str = "This observer only watches: start it, and the nodes, with --chaos to break things.";
-
 /// Opens the dialog on the selected row.
 pub(super) fn open(model: &mut Model) -> Vec<Cmd> {
-    if !model.console {
-        notice(model, "Read-only", READ_ONLY, false);
-        return Vec::new();
-    }
     let Some(target) = target(model) else {
         let text = match model.screen {
             Screen::Mesh => "There is no link to break: select a cell between two nodes.",
@@ -37,10 +31,6 @@ pub(super) fn open(model: &mut Model) -> Vec<Cmd> {
 
 /// Ends all faults.
 pub(super) fn halt(model: &mut Model) -> Vec<Cmd> {
-    if !model.console {
-        notice(model, "Read-only", READ_ONLY, false);
-        return Vec::new();
-    }
     notice(model, "Halt", "Ending all faults …", false);
     vec![Cmd::Halt]
 }
@@ -146,7 +136,7 @@ fn back(dialog: &mut Dialog) -> bool {
 
 fn fire(model: &Model, dialog: &mut Dialog, cmds: &mut Vec<Cmd>) -> bool {
     // Always the live cluster: a frozen screen must not hide that the target has changed.
-    if let Some(why) = dialog.changed(&model.live) {
+    if let Some(why) = dialog.changed(&model.live, model.now) {
         dialog.stage = Stage::Done(Err(why));
         return true;
     }
@@ -162,24 +152,30 @@ fn preview(model: &Model, dialog: &Dialog) -> Cmd {
 /// What the selected row aims at, as it is now.
 fn target(model: &Model) -> Option<Target> {
     let live = &model.live;
-    let node = |name: &str| Target::Node {
+    let node = |name: &str, owns: Option<&str>| Target::Node {
         name: name.to_owned(),
         was: run(live, name),
+        owns: owns.map(str::to_owned),
     };
     match model.selected()? {
-        RowId::Node(name) | RowId::Process(name, _) | RowId::Fault(name, _) => Some(node(name)),
+        RowId::Node(name) | RowId::Process(name, _) | RowId::Fault(name, _) => Some(node(name, None)),
         RowId::Link(from, to) if from != to => Some(Target::Link {
             from: from.clone(),
             to: to.clone(),
             was: run(live, from),
+            other: run(live, to),
         }),
         RowId::Exchange(name) => {
-            let exchanges = facts::exchanges(live, model.now);
-            let owner = exchanges.iter().find(|e| e.name == *name)?.owner.as_deref()?;
-            Some(node(owner))
+            // A node whose opinion is chosen is meant itself.
+            let chosen = model.pane().column.as_deref();
+            let chosen = chosen.filter(|_| model.screen == Screen::Leaders && model.page.is_none());
+            match chosen.filter(|node| live.nodes.contains_key(*node)) {
+                Some(chosen) => Some(node(chosen, None)),
+                None => Some(node(&owner(live, model.now, name)?, Some(name))),
+            }
         }
-        RowId::Event(key) => Some(node(&key.node)),
-        RowId::Link(..) | RowId::Trace(_) | RowId::Span(..) => None,
+        RowId::Event(key) => Some(node(&key.node, None)),
+        RowId::Link(..) | RowId::Trace(_) | RowId::Span(..) | RowId::Decision(_) => None,
     }
 }
 

@@ -3,44 +3,64 @@
 //!
 //! What does not live here: how the selection follows its row (`table`).
 
-use super::{notice, tracing, typing};
+use super::{notice, tell, tracing, typing};
 use crate::facts;
 use crate::model::{Cmd, Model, Page, Screen};
 use crate::prepare;
-use crate::table::{Motion, RowId};
+use crate::table::RowId;
 
-/// The page of the selected row.
+/// The page of the selected row, or of what is chosen on a page.
 pub(super) fn open(model: &mut Model) -> Vec<Cmd> {
-    if model.page.is_some() {
-        tracing::toggle(model);
+    if tracing::toggle(model) {
         return Vec::new();
     }
-    let id = model.pane().cursor.id.clone();
-    match id.clone() {
-        Some(id) => {
-            model.page = Some(Page {
-                id,
-                first: 0,
-                motion: Motion::Stay,
-            });
-        }
-        None => notice(model, "Details", "No row is selected.", false),
-    }
+    let id = match &model.page {
+        Some(page) => page.chosen.clone(),
+        None => model.pane().cursor.id.clone(),
+    };
     match id {
-        Some(RowId::Trace(trace)) => vec![Cmd::Trace(trace)],
-        _ => Vec::new(),
+        Some(RowId::Decision(decision)) => tracing::of_decision(model, &decision),
+        Some(id) => {
+            let trace = match id {
+                RowId::Trace(trace) => Some(Cmd::Trace(trace)),
+                _ => None,
+            };
+            model.visit(model.screen, Some(Page::new(id)));
+            trace.into_iter().collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Back to where the viewer came from, or else all rows again.
+pub(super) fn back(model: &mut Model) {
+    let Some(place) = model.back.last() else {
+        model.page = None;
+        return typing::clear_filter(model);
+    };
+    let typed = model.page.is_none() && model.pane().filter_text != place.arrived;
+    let filter = if typed { &place.arrived } else { &place.filter };
+    let filter = filter.clone();
+    typing::set_filter(model, filter);
+    if !typed && let Some(place) = model.back.pop() {
+        (model.screen, model.page) = (place.screen, place.page);
+    }
+}
+
+/// Goes on to a view that shows only what a filter wants.
+pub(super) fn filtered(model: &mut Model, screen: Screen, filter: String) {
+    model.visit(screen, None);
+    typing::set_filter(model, filter.clone());
+    if let Some(place) = model.back.last_mut() {
+        place.arrived = filter;
     }
 }
 
 /// The name of the selected row, for the terminal's clipboard.
 pub(super) fn copy(model: &mut Model) -> Vec<Cmd> {
-    match model.selected().map(name_of) {
-        Some(name) => vec![Cmd::Copy(name)],
-        None => {
-            notice(model, "Copy", "No row is selected.", false);
-            Vec::new()
-        }
-    }
+    let chosen = model.page.as_ref().and_then(|page| page.chosen.as_ref());
+    let name = chosen.or(model.selected()).map(name_of);
+    name.map(Cmd::Copy).into_iter().collect()
 }
 
 fn name_of(id: &RowId) -> String {
@@ -51,13 +71,17 @@ fn name_of(id: &RowId) -> String {
         RowId::Link(from, to) => format!("{from} {to}"),
         RowId::Event(key) => format!("{} {} {}", key.node, key.incarnation, key.seq),
         RowId::Trace(trace) | RowId::Span(trace, _) => trace.to_string(),
+        RowId::Decision(of) => match of.trace {
+            Some(trace) => trace.to_string(),
+            None => format!("{} {}", of.origin, of.message),
+        },
     }
 }
 
 /// To the node that owns the selected exchange, or that a process, a fault or an event is on.
 pub(super) fn owner(model: &mut Model) {
     let Some(id) = model.selected().cloned() else {
-        return notice(model, "Owner", "No row is selected.", false);
+        return;
     };
     let node = match id {
         RowId::Exchange(name) => {
@@ -66,12 +90,13 @@ pub(super) fn owner(model: &mut Model) {
             let owner = all.into_iter().find(|e| e.name == name).and_then(|e| e.owner);
             match owner {
                 Some(owner) => owner,
-                None => return notice(model, "Owner", "Nobody owns it now.", false),
+                None => return tell(model, "Nobody owns it now."),
             }
         }
         RowId::Node(node) | RowId::Process(node, _) | RowId::Fault(node, _) | RowId::Link(node, _) => node,
         RowId::Event(key) => key.node,
         RowId::Trace(_) | RowId::Span(..) => return tracing::to_row(model),
+        RowId::Decision(_) => return,
     };
     select(model, Screen::Overview, RowId::Node(node));
 }
@@ -85,18 +110,9 @@ pub(super) fn users(model: &mut Model) {
         }
         Some(RowId::Process(_, pid)) => pid,
         Some(RowId::Event(key)) => format!("node = \"{}\"", key.node),
-        Some(RowId::Trace(_) | RowId::Span(..)) => {
-            return notice(
-                model,
-                "Users",
-                "o leads to what the selected span is about.",
-                false,
-            );
-        }
-        None => return notice(model, "Users", "No row is selected.", false),
+        Some(RowId::Trace(_) | RowId::Span(..) | RowId::Decision(_)) | None => return,
     };
-    model.open(Screen::Processes);
-    typing::set_filter(model, filter);
+    filtered(model, Screen::Processes, filter);
 }
 
 /// Selects the row of that name in the view, or the first whose name contains it.
@@ -126,7 +142,8 @@ pub(super) fn to(model: &mut Model, name: &str) {
     }
 }
 
+/// Goes on to a row of a view; a filter that would hide it goes.
 pub(super) fn select(model: &mut Model, screen: Screen, id: RowId) {
-    model.open(screen);
+    filtered(model, screen, String::new());
     model.pane_mut().cursor.hold(id);
 }

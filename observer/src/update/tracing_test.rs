@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::update;
 use crate::model::{Cmd, Message, Model, Overlay, Page, Screen};
 use crate::prepare::Body;
-use crate::table::{Motion, RowId};
+use crate::table::RowId;
 use crate::traces::span::{EXCHANGE, Origin};
 use crate::traces::{Span, SpanId, TraceId};
 use crate::units::Moment;
@@ -95,11 +95,7 @@ fn traces_of_a_row_are_those_that_have_to_do_with_it() {
     for (id, filter, expected) in rows {
         let mut m = model();
         m.open(Screen::Processes);
-        m.page = Some(Page {
-            id,
-            first: 0,
-            motion: Motion::Stay,
-        });
+        m.page = Some(Page::new(id));
         keys(&mut m, "T");
         assert_eq!((m.screen, &m.page), (Screen::Traces, &None));
         assert_eq!(

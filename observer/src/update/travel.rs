@@ -2,7 +2,7 @@
 //!
 //! What does not live here: what is held of it (`history`).
 
-use super::notice;
+use super::tell;
 use crate::limits::STEP_MS;
 use crate::model::{Cmd, Frozen, Model, SPEEDS};
 use crate::units::Moment;
@@ -27,12 +27,6 @@ pub(super) fn freeze(model: &mut Model) -> Vec<Cmd> {
 /// A recording plays faster, or more slowly.
 pub(super) fn speed(model: &mut Model, by: isize) -> Vec<Cmd> {
     let Some(replay) = &mut model.replay else {
-        notice(
-            model,
-            "Speed",
-            "Only a recording can be played faster: squall observe --replay FILE",
-            false,
-        );
         return Vec::new();
     };
     let place = SPEEDS
@@ -72,12 +66,7 @@ pub(super) fn to_event(model: &mut Model, by: i64) {
     match happened {
         Some(then) => show(model, then),
         None if by > 0 => model.frozen = None,
-        None => notice(
-            model,
-            "Back",
-            "Nothing happened before that, as far as is known.",
-            false,
-        ),
+        None => tell(model, "Nothing happened before that, as far as is known."),
     }
 }
 
@@ -89,6 +78,6 @@ fn show(model: &mut Model, wanted: Moment) {
     }
     match model.history.at(wanted, &model.live) {
         Some((cluster, at)) => model.frozen = Some(Frozen { cluster, at }),
-        None => notice(model, "Back", "Nothing was seen yet.", false),
+        None => tell(model, "Nothing was seen before that."),
     }
 }

@@ -36,8 +36,11 @@ pub(super) fn character(model: &mut Model, c: char) {
                 text.push(c);
             }
         }
-        Overlay::None | Overlay::Help | Overlay::Filter(_) | Overlay::Palette(_) | Overlay::Notice { .. } => {
-        }
+        Overlay::None
+        | Overlay::Help(_)
+        | Overlay::Filter(_)
+        | Overlay::Palette(_)
+        | Overlay::Notice { .. } => {}
     }
 }
 
@@ -166,15 +169,26 @@ fn carry_out(model: &mut Model, command: Command) -> Vec<Cmd> {
         Command::Save(file) => return vec![Cmd::Save(file)],
         Command::Theme(colours) => return vec![Cmd::Theme(colours)],
         Command::Filter(text) => {
+            leave_page(model);
             set_filter(model, text);
             if let Some(why) = model.pane().filter_error.clone() {
                 notice(model, "Filter", &why, true);
             }
         }
-        Command::Goto(name) => going::to(model, &name),
+        Command::Goto(name) => {
+            leave_page(model);
+            going::to(model, &name);
+        }
         Command::Sort(word) => sort_by(model, &word),
     }
     Vec::new()
+}
+
+/// What is about rows needs them in sight.
+fn leave_page(model: &mut Model) {
+    if model.page.is_some() {
+        model.open(model.screen);
+    }
 }
 
 fn sort_by(model: &mut Model, word: &str) {
@@ -195,4 +209,19 @@ fn sort_by(model: &mut Model, word: &str) {
             notice(model, "Sort", &why, true);
         }
     }
+}
+
+/// Sorts by a column: numbers are asked for from the top, words from A. The same column again turns the order round.
+pub(super) fn sort_by_column(model: &mut Model, column: usize) {
+    let (columns, own) = prepare::columns(model.screen);
+    let (Some(own), Some(of)) = (own, columns.get(column)) else {
+        return;
+    };
+    let current = model.pane().sort.unwrap_or(own);
+    let descending = if current.column == column {
+        !current.descending
+    } else {
+        of.align == Align::Right
+    };
+    model.pane_mut().sort = Some(Sort { column, descending });
 }

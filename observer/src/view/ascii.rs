@@ -46,9 +46,9 @@ pub fn reduce(buffer: &mut Buffer) {
         if symbol.is_ascii() {
             continue;
         }
-        let all = SIGNS.iter().chain(&MORE);
-        let mut fitting = all.filter(|(signs, _)| signs.contains(symbol));
-        let ascii = fitting.next().map_or("?", |(_, ascii)| ascii);
+        let mut all = SIGNS.iter().chain(&MORE);
+        let fitting = all.find(|(signs, _)| signs.contains(symbol));
+        let ascii = fitting.map_or("?", |(_, ascii)| ascii);
         cell.set_symbol(ascii);
     }
 }

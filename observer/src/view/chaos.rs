@@ -2,22 +2,28 @@
 
 use ratatui::layout::Rect;
 
-use super::paint::{Paint, wrap};
+use super::paint::Paint;
 use crate::dialog::{Dialog, Field, Stage, Target};
-use crate::keymap::{Context, Keymap};
 use crate::layout::centred;
+use crate::measure::wrap;
+use crate::prepare::keys::Hint;
 use crate::theme::Tone;
 
 /// Draws the dialog.
-pub fn draw(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keymap: &Keymap) {
+pub fn draw(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keys: &[Hint]) {
     let fields = dialog.fields().len() as u16;
     let radius = dialog.radius.as_ref().map_or(1, |r| r.lines.len().max(1) as u16);
     let room = centred(area, 64, fields + radius.min(6) + 8);
     let title = match &dialog.target {
+        Target::Node {
+            name,
+            owns: Some(owned),
+            ..
+        } => format!("Chaos on node {name}, the owner of {owned}"),
         Target::Node { name, .. } => format!("Chaos on node {name}"),
         Target::Link { from, to, .. } => format!("Chaos on link {from} → {to}"),
     };
-    let inside = paint.overlay(room, &title);
+    let inside = paint.overlay(room, &title, "");
     let mut rows = inside.rows();
     if let Some(row) = rows.next() {
         paint.text(row, &frozen(dialog), Tone::Dim);
@@ -42,19 +48,19 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keymap: &Keymap)
         height: inside.height.min(2),
         ..inside
     };
-    stage(paint, last, dialog, keymap);
+    stage(paint, last, dialog, keys);
 }
 
 /// Draws a box with a text.
-pub fn notice(paint: &mut Paint<'_>, area: Rect, title: &str, text: &str, bad: bool, keymap: &Keymap) {
+pub fn notice(paint: &mut Paint<'_>, area: Rect, title: &str, text: &str, bad: bool, keys: &[Hint]) {
     let lines = wrap(text, 56);
-    let inside = paint.overlay(centred(area, 60, lines.len() as u16 + 4), title);
+    let inside = paint.overlay(centred(area, 60, lines.len() as u16 + 4), title, "");
     let tone = if bad { Tone::Bad } else { Tone::Plain };
     for (line, row) in lines.iter().zip(inside.rows()) {
         paint.text(row, line, tone);
     }
     if let Some(row) = inside.rows().next_back() {
-        hints(paint, row, Context::Done, keymap);
+        hints(paint, row, keys);
     }
 }
 
@@ -114,14 +120,14 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
     }
 }
 
-fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keymap: &Keymap) {
+fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keys: &[Hint]) {
     let mut rows = area.rows();
     let (Some(first), second) = (rows.next(), rows.next().unwrap_or_default()) else {
         return;
     };
     match &dialog.stage {
         Stage::Form => {
-            hints(paint, second, Context::Form, keymap);
+            hints(paint, second, keys);
         }
         Stage::Typing(text) => {
             let wanted = dialog
@@ -134,7 +140,7 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keymap: &Keymap) {
                 first,
                 &[(&ask, Tone::Bad), (text, Tone::Strong), ("▏", Tone::Strong)],
             );
-            hints(paint, second, Context::Typing, keymap);
+            hints(paint, second, keys);
         }
         Stage::Confirm => {
             paint.text(
@@ -142,7 +148,7 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keymap: &Keymap) {
                 &format!("Press Enter once more to {}.", dialog.deed.as_str()),
                 Tone::Bad,
             );
-            hints(paint, second, Context::Confirm, keymap);
+            hints(paint, second, keys);
         }
         Stage::Running => {
             paint.text(first, "Being carried out …", Tone::Warn);
@@ -158,16 +164,14 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keymap: &Keymap) {
             }
             // The footer says it too, where a long answer leaves no room here.
             if lines.len() == 1 {
-                hints(paint, second, Context::Done, keymap);
+                hints(paint, second, keys);
             }
         }
     }
 }
 
-/// The keys that count in the dialog, from the table of keys.
-fn hints(paint: &mut Paint<'_>, row: Rect, context: Context, keymap: &Keymap) {
-    let words = keymap
-        .hints(context, false)
-        .map(|(label, hint)| format!("{label} {hint}"));
+/// The keys that count in the dialog.
+fn hints(paint: &mut Paint<'_>, row: Rect, keys: &[Hint]) {
+    let words = keys.iter().map(|(label, hint)| format!("{label} {hint}"));
     paint.right(row, &words.collect::<Vec<_>>().join("  "), Tone::Dim);
 }

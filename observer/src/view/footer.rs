@@ -2,11 +2,11 @@
 
 use ratatui::layout::Rect;
 
-use super::paint::{Paint, width};
+use super::paint::Paint;
+use crate::measure::width;
 use crate::model::{Model, Overlay};
-use crate::prepare;
+use crate::prepare::keys::Hint;
 use crate::theme::Tone;
-use crate::update::context;
 
 /// Draws the line.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
@@ -42,10 +42,12 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
         area.x += used;
         area.width -= used;
     }
-    let sortable = prepare::columns(model.screen).1.is_some();
-    let all: Vec<Hint> = model.keymap.hints(context(model), sortable).collect();
+    if let Some(told) = &model.told {
+        paint.pieces(area, &[(" ▲ ", Tone::Warn), (told, Tone::Strong)]);
+        return;
+    }
     let mut x = 1;
-    for (label, hint) in fitting(&all, area.width) {
+    for (label, hint) in fitting(&model.prepared.hints, area.width) {
         let label = label.as_str();
         let spot = Rect {
             x: area.x + x,
@@ -58,8 +60,6 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, model: &Model) {
         ) + GAP;
     }
 }
-
-type Hint = (String, &'static str);
 
 /// Columns between two hints.
 const GAP: u16 = 2;
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn help_and_quit_stay_at_every_width() {
-        let all: Vec<Hint> = Keymap::default().hints(Context::Main, true).collect();
+        let all: Vec<Hint> = Keymap::default().hints(Context::Main).collect();
         for room in 20..120 {
             let kept = fitting(&all, room);
             let last = &kept[kept.len() - 2..];

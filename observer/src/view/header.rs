@@ -2,8 +2,9 @@
 
 use ratatui::layout::Rect;
 
-use super::paint::{Paint, width};
+use super::paint::Paint;
 use crate::layout;
+use crate::measure::width;
 use crate::model::{Model, Screen};
 use crate::prepare::Head;
 use crate::theme::Tone;
@@ -78,7 +79,9 @@ pub fn banners(paint: &mut Paint<'_>, area: Rect, head: &Head) {
         paint.cover(row, style);
         paint.styled(row, &format!(" ✖ {alarm}"), style);
     }
-    if let Some(row) = rows.next().filter(|_| head.faults.count > 0) {
+    if head.faults.count > 0
+        && let Some(row) = rows.next()
+    {
         let style = paint.theme.banner(Tone::Warn);
         paint.cover(row, style);
         let faults = &head.faults;
@@ -88,8 +91,9 @@ pub fn banners(paint: &mut Paint<'_>, area: Rect, head: &Head) {
             format!("{} FAULTS", faults.count)
         };
         let text = format!(
-            " ✶ {count} ACTIVE · next ends in {} · H ends all · {}",
+            " ✶ {count} ACTIVE · next ends in {} · {} · {}",
             whole_seconds(faults.shortest_ms.div_ceil(1000) * 1000),
+            head.halt,
             faults.what
         );
         paint.styled(row, &text, style);

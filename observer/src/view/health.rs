@@ -3,22 +3,17 @@
 
 use ratatui::layout::Rect;
 
-use super::paint::{Paint, width};
+use super::paint::Paint;
 use crate::cluster::checks::Check;
 use crate::cluster::health::Level;
+use crate::measure::width;
 use crate::model::Screen;
 use crate::prepare::overview::Overview;
 use crate::theme::Tone;
 
 /// Draws what is wrong first, then what holds.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
-    let alerts = v.findings.iter().filter(|f| f.level == Level::Alert).count();
-    let note = match v.findings.len() {
-        0 if v.checks.iter().all(|c| c.holds) => "✔ all well".to_owned(),
-        0 => String::new(),
-        n => format!("{} · {}", many(alerts, "alert"), many(n - alerts, "notice")),
-    };
-    let inside = paint.panel(area, "Health", &note);
+    let inside = paint.panel(area, "Health", &v.note);
     let mut rows: Vec<Rect> = inside.rows().collect();
     let more = v.findings.len().saturating_sub(rows.len());
     let last = if more > 0 { rows.pop() } else { None };
@@ -85,12 +80,4 @@ fn check(paint: &mut Paint<'_>, row: Rect, check: &Check) {
             (&check.figure, figure),
         ],
     );
-}
-
-fn many(n: usize, word: &str) -> String {
-    if n == 1 {
-        format!("1 {word}")
-    } else {
-        format!("{n} {word}s")
-    }
 }

@@ -1,32 +1,28 @@
-//! The help page, made from the table of keys.
+//! The help page: the keys, what they do, and what signs mean. Keys that do nothing here are grey.
 
 use ratatui::layout::Rect;
 
 use super::paint::Paint;
-use crate::keymap::{Context, Keymap};
 use crate::layout::centred;
+use crate::prepare::keys::{HELP_EXTRA, HELP_WIDTH, Help};
 use crate::theme::Tone;
 
-const GLYPHS: [&str; 3] = [
-    "● fine   ○ said long ago   ◐ overdue, no lease   ✖ down, none   ⊘ refused",
-    "★ leads   ☆ says it leads, hears no majority   → routes   ! two owners",
-    "✶ fault   ▲ failover or notice   ▶ selected   – not known or not measured",
-];
+/// Columns of the keys themselves.
+const KEYS: u16 = 9;
 
 /// Draws the page.
-pub fn draw(paint: &mut Paint<'_>, area: Rect, keymap: &Keymap) {
-    let here = keymap.bindings().iter();
-    let lines: Vec<_> = here
-        .filter(|b| b.contexts.contains(&Context::Main) && !b.keys.is_empty())
-        .collect();
-    // Two columns where one is too long.
-    let room = area.height.saturating_sub(2 + 4);
-    let columns = (lines.len() as u16).div_ceil(room.max(1)).clamp(1, 2);
-    let rows = (lines.len() as u16).div_ceil(columns);
-    let inside = paint.overlay(centred(area, 80, rows + 2 + 4), "Keys");
-    let half = inside.width / columns;
-    for (i, binding) in lines.into_iter().enumerate() {
-        let (column, row) = (i as u16 / rows, i as u16 % rows);
+pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Help) {
+    let note = if v.rows < v.total {
+        let last = v.first + v.rows;
+        format!("{}–{last} of {} · grey: not here", v.first + 1, v.total)
+    } else {
+        "grey: not here".to_owned()
+    };
+    let room = centred(area, HELP_WIDTH, v.rows as u16 + HELP_EXTRA);
+    let inside = paint.overlay(room, "Keys", &note);
+    let half = inside.width / v.columns.max(1) as u16;
+    for (i, (label, help, here)) in v.lines.iter().enumerate() {
+        let (column, row) = ((i / v.rows) as u16, (i % v.rows) as u16);
         if row >= inside.height {
             continue;
         }
@@ -36,18 +32,24 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, keymap: &Keymap) {
             width: half.saturating_sub(1),
             height: 1,
         };
-        paint.text(Rect { width: 8, ..spot }, &binding.label, Tone::Accent);
+        let (keys, words) = if *here {
+            (Tone::Accent, Tone::Plain)
+        } else {
+            (Tone::Dim, Tone::Dim)
+        };
         paint.text(
             Rect {
-                x: spot.x + 9,
-                width: spot.width.saturating_sub(9),
+                width: KEYS.min(spot.width),
                 ..spot
             },
-            binding.help,
-            Tone::Plain,
+            label,
+            keys,
         );
-    }
-    for (text, row) in GLYPHS.iter().zip(inside.rows().skip(usize::from(rows) + 1)) {
-        paint.text(row, text, Tone::Dim);
+        let rest = Rect {
+            x: spot.x + KEYS.min(spot.width),
+            width: spot.width.saturating_sub(KEYS),
+            ..spot
+        };
+        paint.text(rest, help, words);
     }
 }

@@ -2,15 +2,13 @@
 
 use ratatui::layout::Rect;
 
-use super::paint::{Paint, width};
+use super::paint::Paint;
 use crate::facts::LeaderFact;
 use crate::layout;
+use crate::measure::width;
 use crate::prepare::leaders::{Leaders, Row, role, rows_of};
 use crate::theme::Tone;
 use crate::units::millis;
-
-/// Narrowest column of the matrix: a glyph and an epoch.
-const CELL_MIN: u16 = 9;
 
 /// Draws the view.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Leaders) {
@@ -34,58 +32,32 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Leaders) {
 }
 
 fn matrix(paint: &mut Paint<'_>, area: Rect, v: &Leaders) {
-    let splits = v.rows.iter().filter(|r| r.split).count();
-    let note = match splits {
-        0 => "what each node would act on now".to_owned(),
-        n => format!("! {n} SPLIT"),
-    };
-    let inside = paint.panel(area, "Opinions", &note);
-    let names = v
-        .rows
-        .iter()
-        .map(|r| width(&r.exchange))
-        .max()
-        .unwrap_or(0)
-        .clamp(8, 24)
-        + 2;
-    let room = inside.width.saturating_sub(names + 2);
-    let shown = (room / CELL_MIN).min(v.nodes.len() as u16).max(1);
-    let cell = (room / shown).min(40);
-    let mut rows = inside.rows();
-    let Some(head) = rows.next() else { return };
+    let inside = paint.panel(area, "Opinions", &v.note);
+    let grid = &v.grid;
     let head_style = paint.theme.style(Tone::Head);
-    paint.styled(
-        Rect {
-            x: head.x + 2,
-            width: names,
-            ..head
-        },
-        "exchange",
-        head_style,
-    );
-    for (i, (node, up)) in v.nodes.iter().take(shown.into()).enumerate() {
+    paint.styled(grid.corner(), "exchange", head_style);
+    let columns = grid.first_column..v.nodes.len().min(grid.first_column + grid.columns);
+    for column in columns.clone() {
+        let (node, up) = &v.nodes[column];
         let label = if *up {
             node.clone()
         } else {
             format!("{node} (stale)")
         };
-        paint.styled(column(head, names, cell, i), &label, head_style);
+        paint.styled(grid.heading(column), &label, head_style);
     }
-    for ((i, row), spot) in v.rows.iter().enumerate().zip(rows) {
-        name(
-            paint,
-            Rect {
-                x: spot.x + 2,
-                width: names - 1,
-                ..spot
-            },
-            row,
-        );
-        for (k, fact) in row.cells.iter().take(shown.into()).enumerate() {
-            opinion(paint, column(spot, names, cell, k), fact.as_ref());
+    for (i, row) in (v.first..).zip(&v.rows) {
+        name(paint, grid.name(i), row);
+        for column in columns.clone() {
+            opinion(paint, grid.cell(i, column), row.cells[column].as_ref());
         }
-        if v.selected == Some(v.first + i) {
-            paint.mark(spot);
+        match (v.selected == Some(i), v.column) {
+            (false, _) => {}
+            (true, None) => paint.mark(grid.row(i)),
+            (true, Some(column)) => {
+                paint.point(grid.row(i));
+                paint.select(grid.cell(i, column));
+            }
         }
     }
     if v.total == 0 {
@@ -103,11 +75,7 @@ fn name(paint: &mut Paint<'_>, spot: Rect, row: &Row) {
 }
 
 /// One opinion, with as much of it as fits.
-fn opinion(paint: &mut Paint<'_>, spot: Rect, fact: Option<&LeaderFact>) {
-    let room = Rect {
-        width: spot.width.saturating_sub(1),
-        ..spot
-    };
+fn opinion(paint: &mut Paint<'_>, room: Rect, fact: Option<&LeaderFact>) {
     let Some(f) = fact else {
         paint.text(room, "·", Tone::Dim);
         return;
@@ -135,14 +103,4 @@ fn opinion(paint: &mut Paint<'_>, spot: Rect, fact: Option<&LeaderFact>) {
         }
     }
     paint.text(room, &text, tone);
-}
-
-fn column(row: Rect, names: u16, cell: u16, i: usize) -> Rect {
-    let x = (row.x + 2 + names).saturating_add(cell.saturating_mul(i as u16));
-    let end = row.x + row.width;
-    Rect {
-        x: x.min(end),
-        width: cell.min(end.saturating_sub(x)),
-        ..row
-    }
 }

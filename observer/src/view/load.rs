@@ -2,8 +2,10 @@
 
 use ratatui::layout::Rect;
 
-use super::paint::{Paint, width};
+use super::paint::Paint;
 use crate::cluster::events::MarkKind;
+use crate::layout;
+use crate::measure::width;
 use crate::prepare::overview::{Load, Overview};
 use crate::theme::Tone;
 use crate::units::count;
@@ -11,25 +13,18 @@ use crate::units::count;
 const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 /// Highest chart of one node.
 const ROWS_MAX: u16 = 16;
-/// Columns right of a chart: its scale.
-const SCALE: u16 = 7;
+/// Narrowest chart.
+const CHART_MIN: u16 = 8;
 
 /// Draws the panel.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
-    let inside = paint.panel(area, "Load", "messages in per second · one column a second");
+    paint.panel(area, "Load", "messages in per second · one column a second");
     let names = v.load.iter().map(|l| width(&l.node)).max().unwrap_or(0);
-    let side = names.clamp(7, 12) + 1;
-    let chart = inside.width.saturating_sub(side + 2 + SCALE);
-    if chart < 8 || inside.height < 3 {
+    let (inside, plot) = layout::chart(area, names);
+    if plot.width < CHART_MIN || inside.height < 3 {
         return;
     }
     let rows = ((inside.height - 2) / (v.load.len() as u16).max(1)).clamp(1, ROWS_MAX);
-    let plot = Rect {
-        x: inside.x + 1 + side,
-        width: chart,
-        ..inside
-    };
-    let top = top(v, chart);
     marks(paint, Rect { height: 1, ..plot }, v);
     let mut end = inside.y + 1;
     for l in &v.load {
@@ -42,7 +37,7 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
             width: inside.width.saturating_sub(1),
             height: rows,
         };
-        node(paint, block, plot, l, top);
+        node(paint, block, plot, l, v.top);
         end += rows;
     }
     axis(
@@ -53,15 +48,6 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
             ..plot
         },
     );
-}
-
-/// One scale for all, so that nodes can be compared.
-fn top(v: &Overview, chart: u16) -> f32 {
-    let shown = |l: &Load| {
-        let samples = l.samples.iter().rev().take(chart.into());
-        samples.flatten().copied().fold(0.0, f32::max)
-    };
-    v.load.iter().map(shown).fold(1.0, f32::max)
 }
 
 /// A node's name, its load now, its bars, and their scale.

@@ -14,7 +14,8 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &PageView) {
         String::new()
     };
     let inside = paint.panel(area, &v.title, &note);
-    for (line, row) in v.lines.iter().zip(inside.rows()) {
+    for (i, (line, all)) in v.lines.iter().zip(inside.rows()).enumerate() {
+        let row = all;
         let pieces: Vec<(&str, Tone)> = line.iter().map(|(text, tone)| (text.as_str(), *tone)).collect();
         let row = Rect {
             x: row.x + 1.min(row.width),
@@ -22,5 +23,8 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &PageView) {
             ..row
         };
         paint.pieces(row, &pieces);
+        if v.chosen == Some(i) {
+            paint.mark(all);
+        }
     }
 }

@@ -1,15 +1,15 @@
 //! The few strokes all panels are made of: text that is cut to its room, boxes, tables. What does not live
 //! here: what any of it means.
 
+use crate::measure::{fit, width};
+use crate::table::fitted::{MARK, columns, heading};
+use crate::table::{Align, Cell, Column, Table};
+use crate::theme::{Theme, Tone};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use ratatui::symbols::border;
 use ratatui::widgets::{Block, Clear, Widget as _};
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-
-use crate::table::{Align, Cell, Column, Table};
-use crate::theme::{Theme, Tone};
 
 /// A buffer and the looks.
 pub struct Paint<'a> {
@@ -17,17 +17,14 @@ pub struct Paint<'a> {
     pub buf: &'a mut Buffer,
     /// How.
     pub theme: Theme,
+    /// How old what the panels show is; it stands in their corners.
+    pub age: &'a str,
 }
-
-/// Columns before a row for the mark of the selection.
-const MARK: u16 = 2;
-/// A column of the first rank is shown whole up to this width.
-const WHOLE_MAX: u16 = 20;
 
 impl<'a> Paint<'a> {
     /// Draws into `buf`.
     pub fn new(buf: &'a mut Buffer, theme: Theme) -> Self {
-        Self { buf, theme }
+        Self { buf, theme, age: "" }
     }
 
     /// Text at the left of `area`; says how many columns it took.
@@ -123,17 +120,35 @@ impl<'a> Paint<'a> {
                 width: line.width - used,
                 ..line
             };
-            if !note.is_empty() && width(note) + 3 <= rest.width {
-                self.right(rest, &format!(" {note} "), Tone::Dim);
+            let age = self.age;
+            let both = match (note.is_empty(), age.is_empty()) {
+                (false, false) => format!("{note} · {age}"),
+                _ => format!("{note}{age}"),
+            };
+            // The age is worth more than the note.
+            let mut corner = [both.as_str(), age, note].into_iter();
+            if let Some(text) = corner.find(|text| !text.is_empty() && width(text) + 3 <= rest.width) {
+                self.right(rest, &format!(" {text} "), Tone::Dim);
             }
         }
         inside
     }
 
-    /// A box that lies over others.
-    pub fn overlay(&mut self, area: Rect, title: &str) -> Rect {
+    /// A small box in a tone; what comes back is its inside. Nothing shines through.
+    pub fn frame(&mut self, area: Rect, tone: Tone) -> Rect {
         Clear.render(area, self.buf);
-        let inside = self.panel(area, title, "");
+        let block = Block::bordered()
+            .border_set(border::ROUNDED)
+            .border_style(self.theme.style(tone));
+        let inside = block.inner(area);
+        block.render(area, self.buf);
+        inside
+    }
+
+    /// A box that lies over others.
+    pub fn overlay(&mut self, area: Rect, title: &str, note: &str) -> Rect {
+        Clear.render(area, self.buf);
+        let inside = self.panel(area, title, note);
         Rect {
             x: inside.x + 1,
             width: inside.width.saturating_sub(2),
@@ -181,8 +196,13 @@ impl<'a> Paint<'a> {
 
     /// Marks a row as selected: by a glyph and by reversing it.
     pub fn mark(&mut self, row: Rect) {
-        self.text(Rect { width: 1, ..row }, "▶", Tone::Strong);
+        self.point(row);
         self.select(row);
+    }
+
+    /// Points at a row.
+    pub fn point(&mut self, row: Rect) {
+        self.text(Rect { width: 1, ..row }, "▶", Tone::Strong);
     }
 
     /// Reverses an area. Only what is broken keeps its colour: a patchwork would be hard to read.
@@ -250,148 +270,5 @@ impl<'a> Paint<'a> {
             text,
             style,
         );
-    }
-}
-
-/// Columns a text takes.
-#[must_use]
-pub fn width(text: &str) -> u16 {
-    u16::try_from(text.width()).unwrap_or(u16::MAX)
-}
-
-/// A text cut to a width, with `…` where something is missing.
-#[must_use]
-pub fn fit(text: &str, room: u16) -> std::borrow::Cow<'_, str> {
-    if width(text) <= room {
-        return text.into();
-    }
-    let mut left = usize::from(room).saturating_sub(1);
-    let fits = |c: &char| {
-        let w = c.width().unwrap_or(0);
-        let ok = w <= left;
-        left = left.saturating_sub(w);
-        ok
-    };
-    let cut: String = text.chars().take_while(fits).collect();
-    format!("{cut}…").into()
-}
-
-/// Breaks a text at blanks.
-#[must_use]
-pub fn wrap(text: &str, room: u16) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let word = fit(word, room);
-        let last = lines.last_mut().expect("there is always a line");
-        if last.is_empty() {
-            last.push_str(&word);
-        } else if width(last) + 1 + width(&word) <= room {
-            last.push(' ');
-            last.push_str(&word);
-        } else {
-            lines.push(word.into_owned());
-        }
-    }
-    lines
-}
-
-/// Columns that fit into a width: index, place and width of each. The highest ranks go first; what is
-/// left over goes to the columns that have more to say, the lowest ranks first.
-#[must_use]
-pub fn columns(table: &Table, room: u16) -> Vec<(usize, u16, u16)> {
-    let natural: Vec<u16> = (0..table.columns.len()).map(|i| natural(table, i)).collect();
-    let mut kept: Vec<usize> = (0..table.columns.len()).collect();
-    // What matters most shows whole before the rest shows at all.
-    let base = |i: usize| {
-        let column = &table.columns[i];
-        if column.rank == 0 {
-            natural[i].min(WHOLE_MAX).max(column.min)
-        } else {
-            column.min
-        }
-    };
-    let least = |kept: &[usize]| kept.iter().map(|i| base(*i) + 1).sum::<u16>();
-    while least(&kept) > room + 1 {
-        let Some(worst) = kept.iter().copied().max_by_key(|i| (table.columns[*i].rank, *i)) else {
-            break;
-        };
-        if table.columns[worst].rank == 0 {
-            break;
-        }
-        kept.retain(|i| *i != worst);
-    }
-    let mut widths: Vec<u16> = kept.iter().map(|i| base(*i)).collect();
-    let mut spare = (room + 1).saturating_sub(least(&kept));
-    let mut by_rank: Vec<usize> = (0..kept.len()).collect();
-    by_rank.sort_by_key(|k| table.columns[kept[*k]].rank);
-    for k in by_rank {
-        let more = natural[kept[k]].saturating_sub(widths[k]).min(spare);
-        widths[k] += more;
-        spare -= more;
-    }
-    // Room that nobody needs makes the gaps wider.
-    let gap = 1 + (spare / kept.len().max(1) as u16).min(2);
-    let mut x = 0;
-    let mut placed = Vec::with_capacity(kept.len());
-    for (i, width) in kept.into_iter().zip(widths) {
-        let width = width.min(room.saturating_sub(x));
-        placed.push((i, x, width));
-        x += width + gap;
-    }
-    placed.retain(|(_, _, width)| *width > 0);
-    placed
-}
-
-fn natural(table: &Table, i: usize) -> u16 {
-    let column = &table.columns[i];
-    let cells = table
-        .lines
-        .iter()
-        .filter_map(|l| l.cells.get(i))
-        .map(|c| width(&c.text));
-    let widest = cells.max().unwrap_or(0).max(width(&heading(table, i)));
-    widest.clamp(column.min, column.max.max(column.min))
-}
-
-fn heading(table: &Table, i: usize) -> String {
-    let title = table.columns[i].title;
-    match table.sort {
-        Some(sort) if sort.column == i && table.selected.is_some() => {
-            format!("{title}{}", if sort.descending { "▾" } else { "▴" })
-        }
-        _ => title.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cut_text_says_so_and_never_splits_a_wide_character() {
-        assert_eq!(fit("orders", 6), "orders");
-        assert_eq!(fit("orders", 5), "orde…");
-        assert_eq!(fit("日本語", 4), "日…");
-        assert_eq!(width(&fit("日本語", 4)), 3);
-    }
-
-    #[test]
-    fn columns_go_by_rank_and_never_leave_the_room() {
-        let columns_of = [
-            Column::words("name", 4, 20, 0),
-            Column::number("a", 6, 2),
-            Column::number("b", 6, 1),
-            Column::words("c", 6, 9, 3),
-        ];
-        let table = Table {
-            columns: columns_of.to_vec(),
-            ..Table::default()
-        };
-        for room in 0..60 {
-            let fitted = columns(&table, room);
-            assert!(fitted.iter().all(|(_, x, w)| x + w <= room), "{room}: {fitted:?}");
-        }
-        let kept: Vec<_> = columns(&table, 12).iter().map(|c| c.0).collect();
-        assert_eq!(kept, [0, 2]);
     }
 }

@@ -3,16 +3,14 @@
 use ratatui::layout::Rect;
 
 use super::paint::Paint;
-use crate::keymap::Keymap;
-use crate::palette::Palette;
+use crate::palette::Entry;
 use crate::theme::Tone;
 
 const WIDTH: u16 = 64;
 const LINES: u16 = 10;
 
 /// Draws the list.
-pub fn draw(paint: &mut Paint<'_>, area: Rect, palette: &Palette, keymap: &Keymap) {
-    let fitting = palette.fitting(keymap);
+pub fn draw(paint: &mut Paint<'_>, area: Rect, chosen: usize, fitting: &[Entry]) {
     let lines = (fitting.len() as u16).clamp(1, LINES.min(area.height.saturating_sub(4)).max(1));
     let height = (lines + 2).min(area.height.saturating_sub(1));
     let width = WIDTH.min(area.width);
@@ -22,12 +20,12 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, palette: &Palette, keymap: &Keyma
         width,
         height,
     };
-    let inside = paint.overlay(over, "Commands");
+    let inside = paint.overlay(over, "Commands", "");
     if fitting.is_empty() {
         paint.text(inside, "no command fits", Tone::Warn);
         return;
     }
-    let chosen = palette.chosen.min(fitting.len() - 1);
+    let chosen = chosen.min(fitting.len() - 1);
     let first = (chosen + 1).saturating_sub(usize::from(lines));
     let shown = fitting.iter().enumerate().skip(first);
     for ((i, entry), row) in shown.zip(inside.rows()) {

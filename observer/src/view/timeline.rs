@@ -2,8 +2,9 @@
 
 use ratatui::layout::Rect;
 
-use super::paint::{Paint, wrap};
+use super::paint::Paint;
 use crate::layout;
+use crate::measure::wrap;
 use crate::prepare::timeline::{DETAIL, STOPWATCH, Stopwatch, Timeline};
 use crate::theme::Tone;
 
@@ -30,7 +31,9 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Timeline) {
             paint.pieces(row, &[(" ", Tone::Plain), (line, Tone::Plain)]);
         }
     }
-    if let Some(watch) = v.stopwatch.as_ref().filter(|_| !parts.stopwatch.is_empty()) {
+    if !parts.stopwatch.is_empty()
+        && let Some(watch) = &v.stopwatch
+    {
         stopwatch(paint, parts.stopwatch, watch);
     }
 }

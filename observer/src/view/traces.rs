@@ -13,6 +13,9 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &TraceList) {
     if v.left > 0 {
         note = format!("{note} · {} still to be searched", v.left);
     }
+    if let Some(until) = &v.until {
+        note = format!("{note} · up to {until}");
+    }
     if v.evicted > 0 {
         note = format!("{note} · {} older ones gone", v.evicted);
     }
@@ -22,7 +25,7 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &TraceList) {
     for ((text, tone), row) in v.sources.iter().zip(foot.rows()) {
         paint.pieces(row, &[(" ", Tone::Plain), (text, *tone)]);
     }
-    if v.table.unfiltered == 0 {
+    if v.table.total == 0 && v.table.unfiltered == 0 || v.until.is_some() && v.table.lines.is_empty() {
         let first = inside.height.saturating_sub(v.hint.len() as u16) / 2;
         for (text, row) in v.hint.iter().zip(inside.rows().skip(usize::from(first.max(1)))) {
             paint.centre(row, text, Tone::Dim);

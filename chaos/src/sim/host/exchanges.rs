@@ -18,6 +18,7 @@ use squall_kernel::registry::{LeaderRecord, Registry};
 use squall_kernel::tasks::TaskInput;
 use squall_kernel::time::Instant;
 use squall_node::data::Change;
+use squall_node::introspect::opinions::Holding;
 use squall_node::script::Script;
 
 use super::Host;
@@ -49,6 +50,14 @@ pub(super) struct Owned {
 impl Owned {
     pub(super) fn epoch(&self) -> Epoch {
         self.core.epoch()
+    }
+
+    /// As the rows of leaders have it.
+    pub(super) fn holding(&self) -> Holding {
+        Holding {
+            epoch: self.epoch(),
+            acting: !self.left,
+        }
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {

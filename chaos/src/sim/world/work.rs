@@ -15,7 +15,9 @@ impl World {
         &self.plan
     }
 
-    pub(in crate::sim) const fn now(&self) -> Instant {
+    /// True time since the beginning.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
         self.now
     }
 

@@ -5,10 +5,10 @@ use squall_kernel::id::{ExchangeId, ExchangeName, Pid};
 use squall_kernel::registry::{ExchangeRecord, Pattern};
 use squall_proto::v1;
 
-use super::super::exchanges::name_or_empty;
 use super::words;
 use crate::data::{DataContext, DataPlane};
 use crate::exchanges::{Decision, Seen};
+use crate::introspect::opinions::name_or_empty;
 
 /// None once there is no such exchange any more.
 pub(super) fn detail(

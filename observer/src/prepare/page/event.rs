@@ -4,10 +4,11 @@ use super::{Piece, Sheet, Source, plain};
 use crate::cluster::events::EventKey;
 use crate::cluster::stopwatch;
 use crate::facts;
+use crate::measure::wrap;
 use crate::prepare::timeline::stopwatch_of;
+use crate::table::RowId;
 use crate::theme::Tone;
 use crate::units::{clock, count, whole_seconds};
-use crate::view::paint::wrap;
 
 /// Events before and after it that are shown.
 const ABOUT_MS: u64 = 5_000;
@@ -60,6 +61,9 @@ pub(super) fn sheet(source: Source<'_>, key: &EventKey) -> Option<(String, Sheet
             (format!("{} ", other.node), Tone::Accent),
             (format!("{}: {}", event.kind, event.text), tone),
         ]);
+        if other != key {
+            sheet.lead(RowId::Event(other.clone()));
+        }
     }
     Some((format!("{} on {}", fact.kind, fact.node), sheet))
 }

@@ -1,8 +1,10 @@
 //! The page of an exchange: what it is, who attaches where, and what each node would do.
 
-use super::{Piece, Sheet, Source, or_dash, plain};
+use super::why::Decisions;
+use super::{Leading, Sheet, Source, or_dash, plain};
 use crate::facts::{self, ExchangeFact};
 use crate::prepare::leaders;
+use crate::table::RowId;
 use crate::theme::Tone;
 use crate::units::{count, micros, millis, rate};
 
@@ -10,13 +12,13 @@ use crate::units::{count, micros, millis, rate};
 const MOST: usize = 40;
 const EVENTS: usize = 12;
 
-pub(super) fn sheet(source: Source<'_>, name: &str) -> Option<(String, Sheet)> {
+pub(super) fn sheet(source: Source<'_>, name: &str, decisions: &mut Decisions) -> Option<(String, Sheet)> {
     let all = facts::exchanges(source.cluster, source.now);
     let e = all.iter().find(|e| e.name == name)?;
     let mut sheet = Sheet::default();
     itself(&mut sheet, e);
     opinions(&mut sheet, source, name);
-    super::why::section(&mut sheet, source, name, e.owner.as_deref());
+    super::why::section(&mut sheet, source, name, e.owner.as_deref(), decisions);
     attached(&mut sheet, source, name);
     sheet.events(source, EVENTS, |_, event| event.subject == name);
     Some((format!("Exchange {name}"), sheet))
@@ -77,12 +79,12 @@ fn itself(sheet: &mut Sheet, e: &ExchangeFact) {
 
 fn opinions(sheet: &mut Sheet, source: Source<'_>, name: &str) {
     let all = facts::leaders(source.cluster, source.now);
-    let rows: Vec<Vec<Piece>> = all
+    let rows: Vec<Leading> = all
         .iter()
         .filter(|f| f.exchange == name)
         .map(|f| {
             let (glyph, word, tone) = leaders::role(f);
-            vec![
+            let cells = vec![
                 (f.node.clone(), Tone::Accent),
                 (format!("{glyph} {word}"), tone),
                 (f.epoch.to_string(), Tone::Plain),
@@ -99,14 +101,15 @@ fn opinions(sheet: &mut Sheet, source: Source<'_>, name: &str) {
                     },
                     Tone::Plain,
                 ),
-            ]
+            ];
+            (cells, Some(RowId::Node(f.node.clone())))
         })
         .collect();
     sheet.heading("What each node would act on now");
-    sheet.table(
+    sheet.leading(
         &["node", "acts as", "epoch", "leader", "sends to", "lease"],
         &[2, 5],
-        &rows,
+        rows,
     );
 }
 
@@ -122,8 +125,8 @@ fn attached(sheet: &mut Sheet, source: Source<'_>, name: &str) {
     if all.is_empty() {
         return sheet.say("nothing, or not heard yet", Tone::Dim);
     }
-    let rows: Vec<Vec<Piece>> = all.iter().take(MOST).map(super::process::row).collect();
-    sheet.table(&super::process::HEAD, &[3, 4, 5, 6], &rows);
+    let rows: Vec<Leading> = all.iter().take(MOST).map(super::process::row).collect();
+    sheet.leading(&super::process::HEAD, &[3, 4, 5, 6], rows);
     if all.len() > MOST {
         sheet.say(format!("… and {} more: u shows all", all.len() - MOST), Tone::Dim);
     }

@@ -28,13 +28,14 @@ pub(super) fn sheet(source: Source<'_>, from: &str, to: &str) -> (String, Sheet)
 }
 
 fn direction(sheet: &mut Sheet, l: &LinkFact) {
-    let (glyph, tone) = mesh::glyph(l.state);
+    let (glyph, tone) = mesh::glyph(l.way);
     sheet.fields(&[
-        ("", format!("{glyph} {}", l.state), tone),
+        ("", format!("{glyph} {}", l.way), tone),
         plain("p50", micros(l.rtt_p50_us)),
         plain("p99", micros(l.rtt_p99_us)),
-        plain("phi", mesh::phi(l.phi)),
-        plain("heard", format!("{} ago", millis(l.last_heard_ms))),
+        ("", format!("{} heard it", l.to), Tone::Dim),
+        ("", mesh::heard(l), Tone::Plain),
+        plain("phi", mesh::way_phi(l)),
     ]);
     sheet.fields(&[
         plain("waiting", bytes(l.queue_bytes)),

@@ -1,9 +1,10 @@
 //! The page of a node.
 
-use super::{Piece, Sheet, Source, or_dash, plain};
+use super::{Leading, Sheet, Source, or_dash, plain};
 use crate::facts::{self, NodeFact};
 use crate::prepare::mesh;
 use crate::prepare::overview::state_word;
+use crate::table::RowId;
 use crate::theme::Tone;
 use crate::units::{bytes, count, micros, millis, percent, rate, whole_seconds};
 
@@ -15,6 +16,7 @@ pub(super) fn sheet(source: Source<'_>, name: &str) -> Option<(String, Sheet)> {
     let n = nodes.iter().find(|n| n.name == name)?;
     let mut sheet = Sheet::default();
     itself(&mut sheet, n);
+    stream(&mut sheet, source, name);
     links(&mut sheet, source, name);
     exchanges(&mut sheet, source, name);
     processes(&mut sheet, source, name);
@@ -98,42 +100,63 @@ fn itself(sheet: &mut Sheet, n: &NodeFact) {
     }
 }
 
+/// How the node is heard, and what was left out on the way.
+fn stream(sheet: &mut Sheet, source: Source<'_>, name: &str) {
+    let Some(node) = source.cluster.nodes.get(name).filter(|n| n.row.is_some()) else {
+        return;
+    };
+    let warn = |n: u64| if n > 0 { Tone::Warn } else { Tone::Plain };
+    let counted = |label, n: u64| (label, count(n), warn(n));
+    sheet.heading("How it is heard");
+    sheet.fields(&[
+        plain("last", format!("{} ago", millis(source.now.since(node.heard)))),
+        counted("updates merged for a slow reader", node.coalesced),
+        counted("gaps asked again", node.gaps),
+        counted("process rows left out", node.rows_omitted),
+    ]);
+    if let Some(reason) = &node.refusal {
+        sheet.say(format!("it refused what was asked of it: {reason}"), Tone::Warn);
+    }
+}
+
 fn links(sheet: &mut Sheet, source: Source<'_>, name: &str) {
     let links = facts::links(source.cluster, source.now);
     let of = links.iter().filter(|l| l.from == name || l.to == name);
-    let rows: Vec<Vec<Piece>> = of
+    let rows: Vec<Leading> = of
         .map(|l| {
-            let (glyph, tone) = mesh::glyph(l.state);
-            vec![
+            let (glyph, tone) = mesh::glyph(l.way);
+            let cells = vec![
                 (l.from.clone(), Tone::Accent),
                 (l.to.clone(), Tone::Accent),
-                (format!("{glyph} {}", l.state), tone),
+                (format!("{glyph} {}", l.way), tone),
                 (micros(l.rtt_p50_us), Tone::Plain),
                 (micros(l.rtt_p99_us), Tone::Plain),
                 (bytes(l.queue_bytes), Tone::Plain),
-                (millis(l.last_heard_ms), Tone::Plain),
+                (or_dash(l.way_heard_ms.map(millis)), Tone::Plain),
                 (l.fault.clone().unwrap_or_default(), Tone::Warn),
-            ]
+            ];
+            (cells, Some(RowId::Link(l.from.clone(), l.to.clone())))
         })
         .collect();
     sheet.heading("Links, each direction");
     let head = ["from", "to", "state", "p50", "p99", "queue", "heard", "fault"];
-    sheet.table(&head, &[3, 4, 5, 6], &rows);
+    sheet.leading(&head, &[3, 4, 5, 6], rows);
 }
 
 fn exchanges(sheet: &mut Sheet, source: Source<'_>, name: &str) {
     let all = facts::exchanges(source.cluster, source.now);
     let owned = all.iter().filter(|e| e.owner.as_deref() == Some(name));
-    let rows: Vec<Vec<Piece>> = owned
+    let rows: Vec<Leading> = owned
         .map(|e| {
-            vec![
+            let cells = vec![
                 (e.name.clone(), Tone::Accent),
                 (e.pattern.clone(), Tone::Plain),
                 (e.strategy.clone().unwrap_or_default(), Tone::Plain),
                 (e.epoch.to_string(), Tone::Plain),
                 (or_dash(e.handlers.map(count)), Tone::Plain),
                 (rate(e.requests_per_s), Tone::Plain),
-            ]
+            ];
+            (cells, Some(RowId::Exchange(e.name.clone())))
         })
         .collect();
     sheet.heading("Exchanges it owns");
@@ -141,7 +164,7 @@ fn exchanges(sheet: &mut Sheet, source: Source<'_>, name: &str) {
         return sheet.say("none", Tone::Dim);
     }
     let head = ["exchange", "pattern", "strategy", "epoch", "handlers", "req/s"];
-    sheet.table(&head, &[3, 4, 5], &rows);
+    sheet.leading(&head, &[3, 4, 5], rows);
 }
 
 fn processes(sheet: &mut Sheet, source: Source<'_>, name: &str) {
@@ -150,7 +173,7 @@ fn processes(sheet: &mut Sheet, source: Source<'_>, name: &str) {
     };
     let mut all: Vec<_> = node.processes.all().iter().collect();
     all.sort_by_key(|p| std::cmp::Reverse(p.mailbox()));
-    let rows: Vec<Vec<Piece>> = all
+    let rows: Vec<Leading> = all
         .iter()
         .take(MOST)
         .map(|p| super::process::row(&facts::process(node, p, source.now)))
@@ -159,7 +182,7 @@ fn processes(sheet: &mut Sheet, source: Source<'_>, name: &str) {
     if rows.is_empty() {
         return sheet.say("none, or not heard yet", Tone::Dim);
     }
-    sheet.table(&super::process::HEAD, &[3, 4, 5, 6], &rows);
+    sheet.leading(&super::process::HEAD, &[3, 4, 5, 6], rows);
 }
 
 fn faults(sheet: &mut Sheet, source: Source<'_>, name: &str) {
@@ -180,5 +203,6 @@ fn faults(sheet: &mut Sheet, source: Source<'_>, name: &str) {
             ),
             Tone::Warn,
         );
+        sheet.lead(RowId::Fault(f.node.clone(), f.id.clone()));
     }
 }

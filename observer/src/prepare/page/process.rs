@@ -1,6 +1,6 @@
 //! The page of a process.
 
-use super::{Piece, Sheet, Source, plain};
+use super::{Leading, Sheet, Source, plain};
 use crate::facts::{self, ProcessFact};
 use crate::model::Pane;
 use crate::prepare::processes::detail;
@@ -15,13 +15,13 @@ pub(super) const HEAD: [&str; 9] = [
 const EVENTS: usize = 12;
 
 /// A process in such a table.
-pub(super) fn row(p: &ProcessFact) -> Vec<Piece> {
+pub(super) fn row(p: &ProcessFact) -> Leading {
     let tone = if p.bound > 0 && p.mailbox * 10 >= p.bound * 9 {
         Tone::Bad
     } else {
         Tone::Plain
     };
-    vec![
+    let cells = vec![
         (p.pid.clone(), Tone::Accent),
         (p.kind.clone(), Tone::Dim),
         (p.node.clone(), Tone::Plain),
@@ -35,7 +35,8 @@ pub(super) fn row(p: &ProcessFact) -> Vec<Piece> {
                 .map_or_else(String::new, |ms| format!("stale {}", millis(ms))),
             Tone::Warn,
         ),
-    ]
+    ];
+    (cells, Some(RowId::Process(p.node.clone(), p.pid.clone())))
 }
 
 pub(super) fn sheet(source: Source<'_>, node: &str, pid: &str, pane: &mut Pane) -> Option<(String, Sheet)> {
@@ -73,8 +74,9 @@ pub(super) fn sheet(source: Source<'_>, node: &str, pid: &str, pane: &mut Pane) 
 fn drained(p: &ProcessFact) -> String {
     match p.growth_per_s {
         _ if p.mailbox == 0 => "it is".to_owned(),
-        Some(growth) if growth < -0.05 => millis((p.mailbox as f64 / -growth * 1000.0) as u64),
-        Some(_) => "never, as it goes".to_owned(),
+        Some(_) => p
+            .drain_eta_ms
+            .map_or_else(|| "never, as it goes".to_owned(), millis),
         None => "–".to_owned(),
     }
 }

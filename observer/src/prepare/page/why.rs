@@ -3,19 +3,48 @@
 //!
 //! What does not live here: how a decision is explained (the owner does that).
 
-use super::{Piece, Sheet, Source, asking, or_dash};
+use super::{Leading, Sheet, Source, asking, or_dash};
 use crate::facts::{self, CandidateDetail, DecisionDetail, DetailFact, ExchangeDetail};
 use crate::feed::Entity;
+use crate::table::{Decision, RowId};
 use crate::theme::Tone;
+use crate::traces::TraceId;
 use crate::units::{clock, count, millis, percent};
 
-/// Handlers, bindings, decisions, and rejected candidates of one decision, shown at most.
+/// Handlers, bindings, decisions that are not traced, and rejected candidates of one decision, shown at most.
 const HANDLERS: usize = 40;
-const BINDINGS: usize = 4;
-const DECISIONS: usize = 24;
+const BINDINGS: usize = 12;
+const DECISIONS: usize = 16;
 const REJECTED: usize = 8;
 
-pub(super) fn section(sheet: &mut Sheet, source: Source<'_>, name: &str, owner: Option<&str>) {
+/// The decisions on a page. They stand still while one of them is chosen: hundreds may come in a second.
+#[derive(Debug, Clone, Default)]
+pub struct Decisions {
+    of: String,
+    all: Vec<DecisionDetail>,
+    /// One of them is chosen.
+    pub(super) chosen: bool,
+}
+
+impl Decisions {
+    /// Those that show: the newest, and the older ones that are traced, for they lead on.
+    fn shown(&mut self, exchange: &str, all: &[DecisionDetail]) -> impl Iterator<Item = &DecisionDetail> {
+        if !self.chosen || self.of != exchange {
+            exchange.clone_into(&mut self.of);
+            self.all = all.to_vec();
+        }
+        let shown = |(i, of): &(usize, &DecisionDetail)| *i < DECISIONS || of.trace_id.is_some();
+        self.all.iter().enumerate().filter(shown).map(|(_, of)| of)
+    }
+}
+
+pub(super) fn section(
+    sheet: &mut Sheet,
+    source: Source<'_>,
+    name: &str,
+    owner: Option<&str>,
+    kept: &mut Decisions,
+) {
     let all = facts::details(source.cluster, &Entity::Exchange(name.to_owned()), source.now);
     let owned = all.iter().filter_map(|fact| fact.exchange.as_ref());
     let Some(detail) = owned.clone().find(|detail| detail.owned_here) else {
@@ -25,8 +54,14 @@ pub(super) fn section(sheet: &mut Sheet, source: Source<'_>, name: &str, owner: 
     sheet.heading(format!("Handlers in order: {}", count(handlers_all(detail))));
     handlers(sheet, detail);
     stands(sheet, detail, &all);
+    bound(sheet, detail);
+    let still = if kept.chosen {
+        " · these stand still while one is chosen"
+    } else {
+        ""
+    };
     sheet.heading(format!(
-        "Why this handler: {} decided since somebody watches",
+        "Why this handler: {} decided since somebody watches{still}",
         count(detail.decided)
     ));
     if let Some(note) = &detail.note {
@@ -34,7 +69,7 @@ pub(super) fn section(sheet: &mut Sheet, source: Source<'_>, name: &str, owner: 
     } else if detail.decisions.is_empty() {
         sheet.say("no request has come yet", Tone::Dim);
     }
-    for decision in detail.decisions.iter().take(DECISIONS) {
+    for decision in kept.shown(name, &detail.decisions) {
         explained(sheet, decision);
     }
 }
@@ -64,7 +99,7 @@ fn handlers(sheet: &mut Sheet, detail: &ExchangeDetail) {
     let given: u64 = detail.handlers.iter().map(|handler| handler.given).sum();
     let row = |(place, handler): (usize, &facts::HandlerDetail)| {
         let share = (given > 0).then(|| 100.0 * handler.given as f64 / given as f64);
-        vec![
+        let cells = vec![
             ((place + 1).to_string(), Tone::Dim),
             (handler.pid.clone(), Tone::Accent),
             (handler.service_tag.clone(), Tone::Plain),
@@ -72,9 +107,10 @@ fn handlers(sheet: &mut Sheet, detail: &ExchangeDetail) {
             (percent(share.unwrap_or(-1.0)), Tone::Plain),
             (count(handler.bindings), Tone::Plain),
             (standing(detail, &handler.pid), Tone::Good),
-        ]
+        ];
+        (cells, RowId::of_pid(&handler.pid))
     };
-    let rows: Vec<Vec<Piece>> = detail
+    let rows: Vec<Leading> = detail
         .handlers
         .iter()
         .take(HANDLERS)
@@ -85,8 +121,8 @@ fn handlers(sheet: &mut Sheet, detail: &ExchangeDetail) {
         return sheet.say("nobody is attached", Tone::Warn);
     }
     let head = ["", "handler", "group", "given", "share", "bound", ""];
-    sheet.table(&head, &[0, 3, 4, 5], &rows);
     let more = handlers_all(detail).saturating_sub(rows.len() as u64);
+    sheet.leading(&head, &[0, 3, 4, 5], rows);
     if more > 0 {
         sheet.say(format!("… and {} more", count(more)), Tone::Dim);
     }
@@ -131,21 +167,6 @@ fn stands(sheet: &mut Sheet, detail: &ExchangeDetail, all: &[DetailFact]) {
         }
         sheet.fields(&line);
     }
-    if detail.bindings > 0 {
-        let sample = detail.bindings_sample.iter().take(BINDINGS);
-        let sample: Vec<String> = sample
-            .map(|(signature, pid)| format!("{signature} → {pid}"))
-            .collect();
-        let more = if detail.bindings as usize > sample.len() {
-            ", …"
-        } else {
-            ""
-        };
-        sheet.fields(&[
-            ("bindings", count(detail.bindings), Tone::Plain),
-            ("", format!("{}{more}", sample.join(", ")), Tone::Dim),
-        ]);
-    }
     if !detail.awaited.is_empty() {
         let nodes = detail.awaited.join(", ");
         sheet.say(
@@ -167,6 +188,24 @@ fn stands(sheet: &mut Sheet, detail: &ExchangeDetail, all: &[DetailFact]) {
         );
     }
     held(sheet, all);
+}
+
+/// Which signatures stick to which handlers, as far as the owner shows.
+fn bound(sheet: &mut Sheet, detail: &ExchangeDetail) {
+    if detail.bindings == 0 {
+        return;
+    }
+    sheet.heading(format!("Sticky entries: {}", count(detail.bindings)));
+    let row = |(signature, pid): &(String, String)| {
+        let cells = vec![(signature.clone(), Tone::Plain), (pid.clone(), Tone::Accent)];
+        (cells, RowId::of_pid(pid))
+    };
+    let rows: Vec<Leading> = detail.bindings_sample.iter().take(BINDINGS).map(row).collect();
+    let more = detail.bindings.saturating_sub(rows.len() as u64);
+    sheet.leading(&["signature", "handler"], &[], rows);
+    if more > 0 {
+        sheet.say(format!("… and {} more", count(more)), Tone::Dim);
+    }
 }
 
 /// Requests that wait where they entered the cluster.
@@ -204,6 +243,12 @@ fn explained(sheet: &mut Sheet, decision: &DecisionDetail) {
         (format!("{glyph} {}", decision.outcome), tone),
         (about, Tone::Plain),
     ]);
+    sheet.lead(RowId::Decision(Decision {
+        origin: decision.origin.clone(),
+        message: decision.message,
+        number: decision.number,
+        trace: decision.trace_id.as_deref().and_then(TraceId::parse),
+    }));
     sheet.lines.push(vec![
         ("            because ".to_owned(), Tone::Dim),
         (decision.decided_by.clone(), Tone::Strong),

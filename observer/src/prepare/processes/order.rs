@@ -184,6 +184,7 @@ impl squall_filter::Row for Seen<'_> {
         match COLUMNS.get(field)?.title {
             "mailbox" => Some(self.process.mailbox() as f64),
             "growth/s" => self.process.growth(at),
+            "drain" => self.process.drain_ms(at).map(|ms| ms as f64 * 1000.0),
             "oldest" => Some(row.oldest_us as f64),
             "in/s" => self.process.rate_in.per_s(at),
             "out/s" => self.process.rate_out.per_s(at),
@@ -222,14 +223,16 @@ fn value(node: &Node, p: &Process, column: usize, totals: bool) -> u64 {
         1 => prefix(&p.row.name),
         2 => prefix(&p.row.kind),
         5 => of_float(p.growth(at).unwrap_or(f64::MIN)),
-        6 => p.row.oldest_us,
-        7 if totals => p.row.enqueued,
-        8 if totals => p.row.dequeued,
-        7 => of_float(p.rate_in.per_s(at).unwrap_or(-1.0)),
-        8 => of_float(p.rate_out.per_s(at).unwrap_or(-1.0)),
-        9 => of_float(p.busy_percent(at).unwrap_or(-1.0)),
-        10 => p.row.restarts,
-        11 => p.row.dropped,
+        // What does not drain stands behind what does.
+        6 => p.drain_ms(at).map_or(0, |ms| ms.saturating_add(1)),
+        7 => p.row.oldest_us,
+        8 if totals => p.row.enqueued,
+        9 if totals => p.row.dequeued,
+        8 => of_float(p.rate_in.per_s(at).unwrap_or(-1.0)),
+        9 => of_float(p.rate_out.per_s(at).unwrap_or(-1.0)),
+        10 => of_float(p.busy_percent(at).unwrap_or(-1.0)),
+        11 => p.row.restarts,
+        12 => p.row.dropped,
         _ => p.row.age_ms,
     }
 }
@@ -303,7 +306,7 @@ mod tests {
             .collect();
         let cluster = cluster(&rows);
         let filter = Filter::default();
-        for column in 0..13 {
+        for column in 0..COLUMNS.len() {
             for descending in [false, true] {
                 let sort = Sort { column, descending };
                 let mut order = ProcessOrder::default();

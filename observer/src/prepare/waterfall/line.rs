@@ -3,13 +3,13 @@
 //! What does not live here: which lines show.
 
 use super::{Columns, SpanLine, Unfolded};
+use crate::measure::width;
 use crate::prepare::page::Piece;
 use crate::theme::Tone;
 use crate::traces::critical::Segment;
 use crate::traces::tree::{Entry, What};
 use crate::traces::{Span, Trace};
 use crate::units::micros;
-use crate::view::paint::width;
 
 /// Indentation that is drawn; deeper spans stand there, too.
 const INDENT_MAX: usize = 12;
