@@ -64,6 +64,6 @@ lint:
 bench *ARGS:
     cargo run --release -- bench {{ARGS}}
 
-# draw the README's pictures from the real program
+# draw the pictures of the documents from the real program
 pictures:
     bash docs/pictures.sh

@@ -1,7 +1,7 @@
 //! The headless twin of every view: JSON or text, once or every second. No terminal is needed. The schema
 //! stands in `docs/headless.md`.
 
-mod detail;
+pub(crate) mod detail;
 pub mod traces;
 
 use std::collections::HashSet;
@@ -99,7 +99,7 @@ pub async fn watch(options: &Options, out: &mut impl Write) -> Result<(), Error>
 /// The first whole picture. Of what is shown in detail something is sampled only while somebody watches, so that is done for a
 /// while.
 async fn gathered(options: &Options) -> Result<Gather<GrpcFeed>, Error> {
-    let page = detail::page(options)?;
+    let page = detail::page(options.view, options.detail.as_deref())?;
     let watched = page.is_some();
     let mut gather = Gather::of(GrpcFeed::start(options.addresses.clone()), options.view, page);
     gather.complete(options.view, options.patience).await?;
@@ -286,7 +286,10 @@ fn print<F: Feed>(
     out: &mut impl Write,
 ) -> Result<bool, Error> {
     let (cluster, now) = (&gather.cluster, gather.clock.now());
-    let text = match (detail::page(options)?, options.format) {
+    let text = match (
+        detail::page(options.view, options.detail.as_deref())?,
+        options.format,
+    ) {
         (Some(page), Format::Json) => format!("{}\n", detail::to_json(cluster, now, &page)?),
         // A page has no columns.
         (Some(page), Format::Text | Format::Csv) => format!(

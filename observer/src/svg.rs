@@ -12,8 +12,9 @@ use crate::error::Error;
 use crate::feed::Feed;
 use crate::feed::grpc::GrpcFeed;
 use crate::gather::Gather;
+use crate::headless::detail::page;
 use crate::limits::{HEIGHT_MIN, WIDTH_MIN};
-use crate::model::{Message, Model, Screen};
+use crate::model::{Message, Model, Page, Screen};
 use crate::theme::Theme;
 use crate::traces::{Sources, Span, TraceFeed};
 use crate::units::Moment;
@@ -27,6 +28,8 @@ pub struct Options {
     pub addresses: Vec<String>,
     /// Which view.
     pub view: Screen,
+    /// The page of this exchange, or of the process of this pid, in place of the view.
+    pub detail: Option<String>,
     /// Columns and rows.
     pub size: (u16, u16),
     /// How long to wait for a whole picture.
@@ -42,6 +45,7 @@ impl Options {
         Self {
             addresses,
             view,
+            detail: None,
             size,
             patience: Duration::from_secs(3),
             watch: Duration::from_secs(5),
@@ -61,13 +65,14 @@ const INK: &str = "#d5dbe3";
 /// Watches the cluster for a moment and draws its screen.
 ///
 /// # Errors
-/// [`Error::TooSmall`], or [`Error::Unreachable`] when no node answered.
+/// [`Error::TooSmall`], [`Error::NotDetailed`], or [`Error::Unreachable`] when no node answered.
 pub async fn svg(options: &Options, sources: Sources) -> Result<String, Error> {
     if options.size.0 < WIDTH_MIN || options.size.1 < HEIGHT_MIN {
         return Err(Error::TooSmall(options.size.0, options.size.1));
     }
     let feed = GrpcFeed::start(options.addresses.clone());
-    let gather = Gather::new(feed, options.view);
+    let page = page(options.view, options.detail.as_deref())?;
+    let gather = Gather::of(feed, options.view, page.clone());
     let mut traces = sources.feed();
     let mut spans = Vec::new();
     let gather = tokio::select! {
@@ -75,6 +80,7 @@ pub async fn svg(options: &Options, sources: Sources) -> Result<String, Error> {
         never = kept(&mut traces, &mut spans) => match never {},
     };
     let mut model = model(gather, options);
+    model.page = page.map(Page::new);
     model.traces.sources = traces.status();
     model.traces.store.insert(spans);
     let now = model.now;

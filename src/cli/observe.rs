@@ -30,6 +30,7 @@ pub(crate) const OTLP_LISTEN: &str = "127.0.0.1:4317";
 /// Watches a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(group(ArgGroup::new("headless").args(["once", "watch"])))]
+#[command(group(ArgGroup::new("unattended").args(["once", "watch", "svg"])))]
 #[command(group(ArgGroup::new("format").args(["json", "text", "csv"])))]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct ObserveArgs {
@@ -63,9 +64,9 @@ pub(crate) struct ObserveArgs {
     )]
     filter: String,
     /// Print this exchange, or the process of this pid, in detail
-    #[arg(long, value_name = "NAME", requires = "headless", conflicts_with = "filter")]
+    #[arg(long, value_name = "NAME", requires = "unattended", conflicts_with = "filter")]
     detail: Option<String>,
-    /// Draw the screen into this file
+    /// Draw the screen, or with --detail a page, into this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["headless", "chaos"])]
     svg: Option<PathBuf>,
     /// Size of that picture in columns and rows
@@ -282,6 +283,7 @@ async fn print(args: &ObserveArgs, addresses: Vec<String>, traces: Sources) -> R
 async fn picture(args: &ObserveArgs, file: &PathBuf, addresses: Vec<String>, traces: Sources) -> Result<()> {
     let options = svg::Options {
         patience: args.patience,
+        detail: args.detail.clone(),
         ..svg::Options::new(addresses, args.view.unwrap_or_default(), args.size)
     };
     let drawn = svg::svg(&options, traces).await.map_err(explained)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Options, SCHEMA};
+use super::SCHEMA;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::facts::{self, DetailFact};
@@ -20,12 +20,12 @@ use crate::units::Moment;
 pub(super) const WATCHED: Duration = Duration::from_secs(1);
 
 /// What is shown in detail, if anything is.
-pub(super) fn page(options: &Options) -> Result<Option<RowId>, Error> {
-    let Some(name) = &options.detail else {
+pub(crate) fn page(view: Screen, name: Option<&str>) -> Result<Option<RowId>, Error> {
+    let Some(name) = name else {
         return Ok(None);
     };
-    match options.view {
-        Screen::Exchanges => Ok(Some(RowId::Exchange(name.clone()))),
+    match view {
+        Screen::Exchanges => Ok(Some(RowId::Exchange(name.to_owned()))),
         Screen::Processes => process(name).map(Some).ok_or(Error::NotDetailed),
         _ => Err(Error::NotDetailed),
     }
