@@ -2,10 +2,11 @@
 //! drawn, so both sides ask here.
 
 pub mod grid;
+mod tabs;
 
 use ratatui::layout::Rect;
 
-use crate::model::Screen;
+pub use tabs::{Tab, tabs};
 
 /// The parts every view has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,57 +42,6 @@ pub fn shell(area: Rect, banners: u16, status: bool) -> Shell {
         status,
         footer,
     }
-}
-
-/// A tab.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tab {
-    /// View that it opens.
-    pub screen: Screen,
-    /// Where.
-    pub area: Rect,
-    /// What it says.
-    pub label: String,
-}
-
-/// The tabs that fit: with their names, with the first letters of all but the open one, or with the numbers alone.
-#[must_use]
-pub fn tabs(area: Rect, open: Screen) -> Vec<Tab> {
-    let label = |place: usize, screen: Screen, letters: usize| {
-        let title = screen.title();
-        let title = if screen == open {
-            title
-        } else {
-            title.get(..letters).unwrap_or(title)
-        };
-        match title {
-            "" => format!(" {} ", place + 1),
-            title => format!(" {} {title} ", place + 1),
-        }
-    };
-    let all = |letters: usize| {
-        let named = Screen::ALL.into_iter().enumerate();
-        named.map(move |(i, screen)| (screen, label(i, screen, letters)))
-    };
-    let needed = |letters: usize| all(letters).map(|(_, label)| label.len() + 1).sum::<usize>();
-    let fits = |letters: &usize| needed(*letters) <= usize::from(area.width) + 1;
-    let letters = [usize::MAX, 4, 2].into_iter().find(fits).unwrap_or(0);
-    let mut x = 0;
-    let mut tabs = Vec::new();
-    for (screen, label) in all(letters) {
-        let width = (label.len() as u16).min(area.width.saturating_sub(x));
-        tabs.push(Tab {
-            screen,
-            area: Rect {
-                x: area.x + x,
-                width,
-                ..area
-            },
-            label,
-        });
-        x = (x + width + 1).min(area.width);
-    }
-    tabs
 }
 
 /// Where what lies over the view may stand: not on the lines above it, which must be seen.
@@ -418,34 +368,5 @@ pub fn centred(area: Rect, width: u16, height: u16) -> Rect {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_never_leave_the_screen_nor_overlap() {
-        for (w, h) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
-            for nodes in [0, 1, 3, 7, 40] {
-                let area = Rect::new(0, 0, w, h);
-                let body = shell(area, 2, true).body;
-                let o = overview(body, nodes, 9, 12);
-                let m = mesh(body, nodes == 7);
-                let l = leaders(body, nodes, 3);
-                let t = timeline(body, 6, 10, true);
-                let f = faults(body, 2);
-                let none = Rect::default();
-                for parts in [
-                    [o.nodes, o.load, o.health, o.latest],
-                    [m.matrix, m.ring, m.detail, none],
-                    [l.registry, l.matrix, l.detail, l.history],
-                    [t.table, t.detail, t.stopwatch, none],
-                    [f.table, f.bar, f.lately, none],
-                ] {
-                    let sum: u32 = parts.iter().map(|r| r.area()).sum();
-                    assert!(sum <= body.area(), "{w}x{h} {nodes}: {parts:?}");
-                    assert!(parts.iter().all(|r| r.is_empty() || body.intersection(*r) == *r));
-                }
-                assert!(lines(o.nodes) >= 1 && o.health.height >= 1, "{w}x{h} {nodes}");
-            }
-        }
-    }
-}
+#[path = "layout_test.rs"]
+mod tests;

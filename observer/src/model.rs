@@ -1,6 +1,7 @@
 //! The observer's whole state, the messages that change it, and the commands it asks for. What does not
 //! live here: how it changes ([`crate::update`]) and how it looks ([`crate::view`]).
 
+mod page;
 mod screen;
 
 use std::sync::Arc;
@@ -22,11 +23,12 @@ use crate::prepare::processes::detail::Trail;
 use crate::prepare::processes::order::ProcessOrder;
 use crate::prepare::registry::order::RegistryOrder;
 use crate::prepare::waterfall::Unfolded;
-use crate::table::{Cursor, Motion, RowId, Sort};
+use crate::table::{Cursor, RowId, Sort};
 use crate::theme;
 use crate::traces::{self, SourceStatus, Span, TraceId, Traces};
 use crate::units::Moment;
 
+pub use page::{Page, Place};
 pub use screen::Screen;
 
 /// What lies over the view.
@@ -56,45 +58,6 @@ pub enum Overlay {
 
 /// Processes of a node that are looked at where the view does not show them.
 const FULLEST: u32 = 20;
-
-/// The page of one row, over its view.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// What it is about.
-    pub id: RowId,
-    /// The first line that shows.
-    pub first: usize,
-    /// How to scroll when it is prepared next.
-    pub motion: Motion,
-    /// The line that is chosen, of those that lead on.
-    pub chosen: Option<RowId>,
-}
-
-impl Page {
-    /// A page from its beginning.
-    #[must_use]
-    pub fn new(id: RowId) -> Self {
-        Self {
-            id,
-            first: 0,
-            motion: Motion::Stay,
-            chosen: None,
-        }
-    }
-}
-
-/// Where the viewer was before going on to something else.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Place {
-    /// The view.
-    pub screen: Screen,
-    /// The page over it.
-    pub page: Option<Page>,
-    /// The filter that the view gone to had before.
-    pub filter: String,
-    /// The filter that it was gone to with.
-    pub arrived: String,
-}
 
 /// What each view remembers.
 #[derive(Debug, Clone, Default)]

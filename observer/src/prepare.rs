@@ -3,6 +3,7 @@
 
 pub mod exchanges;
 pub mod faults;
+pub mod head;
 pub mod keys;
 pub mod leaders;
 mod least;
@@ -18,15 +19,14 @@ pub mod waterfall;
 use ratatui::layout::Rect;
 use squall_filter::Field;
 
-use crate::cluster::health::{self, Faults, Finding, Quorum};
-use crate::cluster::node::Connection;
-use crate::cluster::{Cluster, State};
-use crate::keymap::Action;
+use crate::cluster::Cluster;
+use crate::cluster::health::Finding;
 use crate::layout::{self, Shell};
-use crate::model::{Model, Page, Replay, Screen};
+use crate::model::{Model, Page, Screen};
 use crate::table::{self, Column, Sort, Table};
 use crate::theme::Tone;
-use crate::units::{Moment, clock, millis};
+use crate::units::{Moment, millis};
+pub use head::Head;
 use page::PageView;
 
 /// Everything that is drawn.
@@ -44,43 +44,6 @@ pub struct Prepared {
     pub help: Option<keys::Help>,
     /// The commands that fit what is typed, while one is.
     pub commands: Vec<crate::palette::Entry>,
-}
-
-/// What every view shows.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Head {
-    /// Cluster id.
-    pub cluster: Option<String>,
-    /// Nodes that are up.
-    pub up: usize,
-    /// Nodes known.
-    pub nodes: usize,
-    /// Meta leader.
-    pub leader: Option<String>,
-    /// Highest term.
-    pub term: u64,
-    /// Newest revision.
-    pub revision: u64,
-    /// Some node listens beyond loopback without mutual TLS.
-    pub insecure: bool,
-    /// What is wrong, the worst first.
-    pub findings: Vec<Finding>,
-    /// Active faults, now.
-    pub faults: Faults,
-    /// How to end them.
-    pub halt: String,
-    /// Addresses that do not answer, while nothing else is known.
-    pub silent: Vec<(String, String)>,
-    /// Age of the frozen picture in milliseconds.
-    pub frozen_ms: Option<u64>,
-    /// The moment that is shown, where that is not now.
-    pub shown_at: Option<String>,
-    /// How a recording is played, in words.
-    pub replay: Option<String>,
-    /// A recording is being written.
-    pub recording: bool,
-    /// Banner on the registry's quorum.
-    pub alarm: Option<String>,
 }
 
 /// The open view.
@@ -137,17 +100,7 @@ pub struct Source<'a> {
 
 /// Prepares the open view.
 pub fn prepare(model: &mut Model) {
-    let (cluster, now) = model.shown();
-    let mut head = head(cluster, now);
-    // What acts now is said now, whatever moment is shown.
-    head.faults = health::faults(&model.live, model.now);
-    head.halt = halt(model);
-    head.frozen_ms = model.frozen.as_ref().map(|f| model.now.since(f.at));
-    let is_past = model.frozen.is_some() || model.replay.is_some();
-    head.shown_at = is_past.then(|| clock(now.0).chars().take(8).collect());
-    head.replay = model.replay.as_ref().map(replayed);
-    head.recording = model.recording;
-    head.insecure |= model.traces.sources.iter().any(|source| source.insecure);
+    let head = head::of(model);
     let area = Rect::new(0, 0, model.size.0, model.size.1);
     let shell = shell(&head, model.status.is_some(), area);
     let mut pane = std::mem::take(&mut model.panes[model.screen as usize]);
@@ -210,17 +163,13 @@ fn body(
         Screen::Registry => Body::Registry(registry::prepare(source, pane)),
         Screen::Timeline => Body::Timeline(timeline::prepare(source, pane)),
         Screen::Traces => Body::Traces(traces::prepare(source, traced, pane)),
-        Screen::Chaos => Body::Chaos(faults::prepare(source, pane)),
-    }
-}
-
-/// How to end all faults from here.
-fn halt(model: &Model) -> String {
-    let keys = model.keymap.labels(&[Action::HaltAll]);
-    match (&model.replay, model.console) {
-        (Some(_), _) => "in the recording".to_owned(),
-        (None, true) if !keys.is_empty() => format!("{keys} ends all"),
-        (None, _) => "squall chaos halt ends all".to_owned(),
+        Screen::Chaos => {
+            let mut shown = faults::prepare(source, pane);
+            if !model.console {
+                shown.why_none = "no fault acts";
+            }
+            Body::Chaos(shown)
+        }
     }
 }
 
@@ -242,14 +191,6 @@ fn age(model: &Model, body: &Body) -> String {
         None => String::new(),
         Some(ms) if ms < 10_000 => format!("{}.{}s old", ms / 1000, ms % 1000 / 100),
         Some(ms) => format!("{} old", millis(ms)),
-    }
-}
-
-fn replayed(replay: &Replay) -> String {
-    match (&replay.ended, replay.paused) {
-        (Some(how), _) => format!("■ {how}"),
-        (None, true) => "■ REPLAY stands".to_owned(),
-        (None, false) => format!("▶ REPLAY {}×", replay.speed),
     }
 }
 
@@ -362,57 +303,5 @@ pub fn whole_table(cluster: &Cluster, now: Moment, screen: Screen, pane: &mut cr
         // They are no part of the cluster: `headless::traces` has them.
         Screen::Traces => Table::default(),
         Screen::Chaos => faults::table(source, pane, usize::MAX),
-    }
-}
-
-fn head(cluster: &Cluster, now: Moment) -> Head {
-    let rows = || cluster.fresh(now).filter_map(|n| n.row.as_ref());
-    let hello = || cluster.nodes.values().filter_map(|n| n.hello.as_ref());
-    let quorum = health::quorum(cluster, now);
-    let silent = cluster
-        .silent_seeds
-        .iter()
-        .map(|(addr, why)| (addr.clone(), why.clone()));
-    let unreachable = cluster.nodes.values().filter_map(|n| match &n.connection {
-        Connection::Down { why, .. } => Some((n.name.clone(), why.clone())),
-        Connection::Connecting { .. } | Connection::Live => None,
-    });
-    Head {
-        cluster: hello().map(|h| h.cluster.clone()).find(|c| !c.is_empty()),
-        up: cluster
-            .nodes
-            .values()
-            .filter(|n| cluster.state(n, now) == State::Up)
-            .count(),
-        nodes: cluster.nodes.len(),
-        leader: health::meta_leader(cluster, now).map(str::to_owned),
-        term: rows().map(|r| r.term).max().unwrap_or(0),
-        revision: health::newest_revision(cluster, now),
-        insecure: rows().any(|r| r.insecure) || hello().any(|h| h.insecure),
-        findings: health::findings(cluster, now),
-        faults: Faults::default(),
-        halt: String::new(),
-        silent: if quorum == Quorum::Loading {
-            silent.chain(unreachable).collect()
-        } else {
-            Vec::new()
-        },
-        frozen_ms: None,
-        shown_at: None,
-        replay: None,
-        recording: false,
-        alarm: alarm(&quorum),
-    }
-}
-
-fn alarm(quorum: &Quorum) -> Option<String> {
-    match quorum {
-        Quorum::Lost => Some(format!(
-            "NO QUORUM: {} · owners refuse when their lease ends",
-            health::WAY_BACK
-        )),
-        Quorum::Silent => Some("NO NODE ANSWERS · what stands below is old".to_owned()),
-        Quorum::Forming(what) => Some(format!("NO CLUSTER YET · waiting for {what}")),
-        Quorum::Held | Quorum::Loading => None,
     }
 }

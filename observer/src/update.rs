@@ -19,6 +19,7 @@ use crate::measure::width;
 use crate::model::{Cmd, Message, Model, Overlay, Screen};
 use crate::prepare::{self, keys, prepare};
 use crate::table::{Align, Motion, Sort};
+use crate::units::Moment;
 
 /// Takes one message in.
 pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
@@ -85,7 +86,8 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
         Message::Copied(result) => told(model, "Copy", result),
         Message::Traced(spans) => {
             model.traces.store.insert(spans);
-            model.traced = Some(model.now);
+            // Before the first tick nobody knows the time.
+            model.traced = (model.now > Moment::default()).then_some(model.now);
             Vec::new()
         }
         Message::Sourced(sources) => {

@@ -46,8 +46,9 @@ fn text(buffer: &Buffer) -> String {
 
 fn frames(view: Screen, scenes: &[Scene], sizes: &[(u16, u16)]) {
     for scene in scenes {
+        let made = scene::model(*scene, sizes[0], view);
         for size in sizes {
-            let mut model = scene::model(*scene, *size, view);
+            let mut model = at(&made, *size, view);
             let name = format!("{}_{scene:?}_{}x{}", view.title(), size.0, size.1).to_lowercase();
             insta::assert_snapshot!(name, text(&frame(&mut model, true)));
         }
@@ -103,6 +104,64 @@ fn the_graph_alone_and_the_help() {
             press(&mut model, keys);
             let name = format!("{name}_{}x{}", size.0, size.1);
             insta::assert_snapshot!(name, text(&frame(&mut model, true)));
+        }
+    }
+}
+
+/// The full mesh ends at some sixty nodes.
+#[test]
+fn a_mesh_of_many_nodes_fits_somehow() {
+    use squall_observer::feed::{RowsUpdate, Update};
+    use squall_observer::model::Message;
+    use squall_proto::v1;
+    for nodes in [1u64, 2, 7, 60] {
+        let mut model = Model::new((120, 40), Screen::Mesh, true);
+        squall_observer::update::update(&mut model, Message::Tick(squall_observer::units::Moment(1_000)));
+        let name = |n: u64| format!("node-{n:02}");
+        let rows = |n: u64| {
+            let own = v1::row::Row::Node(v1::NodeRow {
+                name: name(n),
+                quorum: true,
+                ..Default::default()
+            });
+            let link = |peer: u64| {
+                v1::row::Row::Link(v1::LinkRow {
+                    peer: name(peer),
+                    state: if peer == 0 {
+                        v1::LinkState::Down
+                    } else {
+                        v1::LinkState::Up
+                    }
+                    .into(),
+                    rtt_p50_us: 900,
+                    ..Default::default()
+                })
+            };
+            let links = (0..nodes).filter(|peer| *peer != n).map(link);
+            let all = std::iter::once(own).chain(links);
+            Update::Rows(RowsUpdate {
+                node: name(n),
+                whole: true,
+                rows: all.map(|row| v1::Row { row: Some(row) }).collect(),
+                ..Default::default()
+            })
+        };
+        squall_observer::update::update(&mut model, Message::Fed((0..nodes).map(rows).collect()));
+        for size in [(60, 16), (80, 24), (120, 40), (200, 60), (97, 19)] {
+            for keys in ["", "w"] {
+                let mut model = at(&model, size, Screen::Mesh);
+                press(&mut model, keys);
+                let shown = text(&frame(&mut model, true));
+                let names =
+                    shown.contains("node-00") || nodes == 1 && shown.contains("one node has no links");
+                assert!(names, "{nodes} {size:?} {keys}: {shown}");
+                if nodes > 2 {
+                    press(&mut model, "GL");
+                    let shown = text(&frame(&mut model, true));
+                    let last = name(nodes - 1);
+                    assert!(keys == "w" || shown.contains(&format!("▶ {last}")), "{shown}");
+                }
+            }
         }
     }
 }

@@ -114,3 +114,35 @@ impl Process {
         self.busy.per_s(at_ms).map(|us| us / 10_000.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use squall_proto::v1;
+
+    use crate::cluster::process::Processes;
+
+    /// A process that has so many messages, in and out, by the second.
+    fn after(seconds: &[(u64, u64)]) -> Processes {
+        let mut all = Processes::default();
+        for (second, (enqueued, dequeued)) in seconds.iter().enumerate() {
+            let row = v1::ProcessRow {
+                pid: "<a.1>".to_owned(),
+                enqueued: *enqueued,
+                dequeued: *dequeued,
+                ..Default::default()
+            };
+            all.put(1_000 * (second as u64 + 1), row, None);
+        }
+        all
+    }
+
+    #[test]
+    fn a_mailbox_that_shrinks_says_when_it_is_empty_and_no_other_does() {
+        let drain = |seconds: &[(u64, u64)]| after(seconds).all()[0].drain_ms(1_000 * seconds.len() as u64);
+        assert_eq!(drain(&[(500, 0), (600, 200)]), Some(4_000));
+        assert_eq!(drain(&[(500, 0), (600, 100)]), None, "it stays as it is");
+        assert_eq!(drain(&[(500, 0), (600, 0)]), None, "it grows");
+        assert_eq!(drain(&[(500, 0), (500, 500)]), None, "it is empty");
+        assert_eq!(drain(&[(500, 0)]), None, "nobody knows yet");
+    }
+}

@@ -15,6 +15,7 @@ pub type Hint = (String, &'static str);
 pub const NOT_TRACED: &str = "It was not traced: nodes trace a share of all requests (--trace-ratio).";
 const NO_ROW: &str = "No row is selected.";
 const READ_ONLY: &str = "This observer only watches: start it, and the nodes, with --chaos to break things.";
+const HALT_ELSEWHERE: &str = "This observer only watches. squall chaos halt ends all faults.";
 const NOW: &str = "This is now: nothing comes after it.";
 
 /// Where the viewer is.
@@ -56,8 +57,9 @@ pub fn offer(model: &Model, action: Action) -> Result<&'static str, String> {
         Action::Chaos | Action::HaltAll if model.replay.is_some() => {
             refused("What is recorded cannot be broken, nor ended.")
         }
-        Action::Chaos | Action::HaltAll if !model.console => refused(READ_ONLY),
-        Action::Chaos if model.selected().is_none() => refused(NO_ROW),
+        Action::HaltAll if !model.console => refused(HALT_ELSEWHERE),
+        Action::Chaos if !model.console => refused(READ_ONLY),
+        Action::Chaos => chaos(model),
         Action::Down if at == At::Page => Ok(if leads(model) { "choose" } else { "scroll" }),
         Action::Freeze => Ok(freeze(model)),
         Action::StepOn if model.replay.as_ref().is_some_and(|replay| replay.paused) => Ok(""),
@@ -144,6 +146,16 @@ fn of_row(model: &Model, at: At, action: Action) -> Result<&'static str, String>
     }
 }
 
+fn chaos(model: &Model) -> Result<&'static str, String> {
+    match model.selected() {
+        None => Err(NO_ROW.to_owned()),
+        Some(RowId::Trace(_) | RowId::Span(..)) => {
+            Err("A trace cannot be broken; o leads to what it is about.".to_owned())
+        }
+        Some(_) => Ok(""),
+    }
+}
+
 fn freeze(model: &Model) -> &'static str {
     match (&model.replay, &model.frozen) {
         (Some(replay), _) if replay.paused => "play",
@@ -195,10 +207,16 @@ fn is_shown(model: &Model, action: Action) -> bool {
         Action::Down => at == At::Page && (leads(model) || scrolls(model)),
         Action::HaltAll => model.prepared.head.faults.count > 0,
         Action::Totals => model.screen == Screen::Mesh,
-        Action::Traces => at == At::Page && model.screen != Screen::Traces,
+        Action::Traces => at == At::Page && model.screen != Screen::Traces && !on_decision(model),
         Action::Owner => at == At::Trace,
         _ => true,
     }
+}
+
+/// A decision is chosen: Enter leads to its trace as well.
+fn on_decision(model: &Model) -> bool {
+    let chosen = model.page.as_ref().and_then(|page| page.chosen.as_ref());
+    matches!(chosen, Some(RowId::Decision(_)))
 }
 
 fn scrolls(model: &Model) -> bool {

@@ -19,18 +19,18 @@ const TOTALS: &[(&str, &str)] = &[("in/s", "in"), ("out/s", "out")];
 pub const COLUMNS: &[Column] = &[
     Column::words("pid", 8, 20, 0),
     Column::words("name", 8, 28, 0),
-    Column::words("kind", 8, 12, 3),
-    Column::words("node", 4, 12, 5),
+    Column::words("kind", 8, 12, 4),
+    Column::words("node", 4, 12, 6),
     Column::number("mailbox", 8, 0),
-    Column::number("growth/s", 8, 4),
-    Column::number("drain", 7, 4).millis(),
-    Column::number("oldest", 7, 3).micros(),
+    Column::number("growth/s", 8, 2),
+    Column::number("drain", 7, 2).millis(),
+    Column::number("oldest", 7, 5).micros(),
     Column::number("in/s", 6, 1),
     Column::number("out/s", 6, 1),
-    Column::number("busy", 5, 2).percent(),
-    Column::number("restarts", 8, 6),
-    Column::number("dropped", 7, 7),
-    Column::number("age", 7, 8).millis(),
+    Column::number("busy", 5, 3).percent(),
+    Column::number("restarts", 8, 7),
+    Column::number("dropped", 7, 8),
+    Column::number("age", 7, 9).millis(),
 ];
 
 /// The fullest mailbox first.

@@ -63,7 +63,7 @@ pub struct TraceList {
 
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, of: View<'_>, pane: &mut Pane) -> TraceList {
-    let live = of.replayed.then(|| {
+    let live = (of.replayed && !of.traces.sources.is_empty()).then(|| {
         let text = "a recording has no traces: what stands here came now";
         (text.to_owned(), Tone::Warn)
     });

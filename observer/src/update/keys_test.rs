@@ -242,7 +242,7 @@ fn a_decision_leads_to_its_trace_and_back() {
         assert_eq!(chosen(&m), before, "they stand still");
         gone(&mut m);
         assert_eq!(chosen(&m), before, "also when the node has forgotten it");
-        assert!(words(&m).contains(&"its trace") && words(&m)[0] == "back");
+        assert_eq!(words(&m)[..2], ["back", "its trace"]);
         let cmds = keys(&mut m, key);
         let trace = TraceId::parse(TRACE).expect("an id");
         assert_eq!(cmds.first(), Some(&Cmd::Trace(trace)));

@@ -197,3 +197,41 @@ fn a_frozen_screen_shows_no_later_trace_and_a_trace_that_went_closes_its_page() 
     assert_eq!(shown(&m), [0; 0]);
     assert_eq!(m.overlay, Overlay::None);
 }
+
+#[test]
+fn traces_say_up_to_when_they_are_and_that_a_recording_has_none() {
+    use crate::model::Replay;
+    use crate::traces::SourceStatus;
+    let list = |m: &Model| match &m.prepared.body {
+        Body::Traces(list) => list.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut m = model();
+    assert_eq!(list(&m).until, None);
+    keys(&mut m, " ");
+    assert_eq!(list(&m).until.as_deref(), Some("14:00:09"));
+    assert_eq!(m.prepared.age, "", "nobody knew the time when they came");
+    update(&mut m, Message::Traced(vec![span(2, 9, 1, "b", &[])]));
+    update(&mut m, Message::Tick(Moment(START + 9_000)));
+    assert_eq!(m.prepared.age, "0.0s old");
+    update(&mut m, Message::Tick(Moment(START + 14_000)));
+    assert_eq!(m.prepared.age, "5.0s old", "since spans came last");
+    let mut m = Model::new((120, 40), Screen::Traces, false);
+    m.replay = Some(Replay {
+        speed: 1.0,
+        paused: false,
+        ended: None,
+    });
+    update(&mut m, Message::Tick(Moment(START)));
+    assert_eq!(
+        (list(&m).hint, list(&m).sources.len()),
+        (vec!["A recording has no traces."], 0)
+    );
+    let source = SourceStatus {
+        name: "OTLP".to_owned(),
+        ..SourceStatus::default()
+    };
+    update(&mut m, Message::Sourced(vec![source]));
+    update(&mut m, Message::Tick(Moment(START + 100)));
+    assert!(list(&m).sources[0].0.starts_with("a recording has no traces"));
+}

@@ -93,14 +93,23 @@ fn opinion(paint: &mut Paint<'_>, room: Rect, fact: Option<&LeaderFact>) {
     } else {
         String::new()
     };
-    let mut text = format!("{glyph} {word} {epoch}");
-    if room.width < width(&text) {
-        text = format!("{glyph} {epoch}");
-    }
-    for more in [leader, lease] {
-        if !more.is_empty() && width(&text) + 1 + width(&more) <= room.width {
-            text = format!("{text} {more}");
-        }
-    }
-    paint.text(room, &text, tone);
+    let said = |parts: &[&str]| {
+        let said: Vec<&str> = parts.iter().copied().map(str::trim).collect();
+        said.join(" ").replace("  ", " ").trim_end().to_owned()
+    };
+    // How long it may act so is worth more than who leads: that stands below, too.
+    let forms = [
+        said(&[glyph, word, &epoch, &leader, &lease]),
+        said(&[
+            glyph,
+            word,
+            &epoch,
+            if lease.is_empty() { &leader } else { &lease },
+        ]),
+        said(&[glyph, word, &epoch]),
+        said(&[glyph, &epoch]),
+    ];
+    let fits = forms.iter().find(|text| width(text) <= room.width);
+    let text = fits.unwrap_or(&forms[3]);
+    paint.text(room, text, tone);
 }
