@@ -207,7 +207,9 @@ impl<S: Sources> Inner<S> {
         } else {
             &fault.by
         };
-        let text = format!("{} for {} ms, asked for by {by}", info.what, info.left_ms);
+        // Some of it is over by now.
+        let seconds = info.left_ms.div_ceil(100) as f64 / 10.0;
+        let text = format!("{} for {seconds} s, asked for by {by}", info.what);
         self.record("fault-set", id, &text, Severity::Notice);
         Some(info)
     }

@@ -58,7 +58,7 @@ async fn a_fault_lives_for_thirty_seconds_unless_told_otherwise_and_its_end_is_o
     tokio::time::sleep(Duration::from_millis(30_010)).await;
     assert_eq!(listed(&service).await, []);
     let texts = [
-        "cut a -> b for 30000 ms, asked for by ann",
+        "cut a -> b for 30 s, asked for by ann",
         "ended by itself: cut a -> b",
     ];
     let kinds = ["fault-set", "fault-ended"];
