@@ -70,18 +70,18 @@ async fn trials(nodes: &Nodes, trials: u32) -> Result<Seen, BenchError> {
         let whole = sight::whole(places, None).await?;
         let scene = Scene::enter(&nodes.cookie, format!("watched-{n}"), target, &stay).await?;
         let exchange = scene.exchange.clone();
+        let all_up = format!("{0}/{0} up", places.len());
         let before = Cell::new(0);
         leaders
             .until("the exchange has an owner on the screen", |text| {
-                owner(text, &exchange).map(|epoch| before.set(epoch)).is_some()
+                let found = owner(text, &exchange).map(|epoch| before.set(epoch));
+                found.is_some() && text.contains(&all_up)
             })
             .await?;
         let before = before.get();
         let name = target.name.as_str();
         overview
-            .until("all nodes are up on the screen", |text| {
-                text.contains(&format!("{0}/{0} up", places.len()))
-            })
+            .until("all nodes are up on the screen", |text| text.contains(&all_up))
             .await?;
 
         let mark = Mark::now();
