@@ -123,9 +123,9 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
         axis: load::axis(step, plot),
         scale: match step {
             1 => "messages in per second · one column a second",
-            2 => "messages in per second · one column 2s, the most of them",
-            5 => "messages in per second · one column 5s, the most of them",
-            _ => "messages in per second · one column 10s, the most of them",
+            2 => "messages in per second · one column 2s",
+            5 => "messages in per second · one column 5s",
+            _ => "messages in per second · one column 10s",
         },
         charted: !parts.load.is_empty(),
         findings: findings.to_vec(),
