@@ -299,7 +299,10 @@ fn totals(nodes: &[NodeFact]) -> Vec<Cell> {
         let rates: Vec<_> = live().filter_map(f).collect();
         (!rates.is_empty()).then(|| rates.iter().sum())
     };
-    let cpu: f64 = live().filter_map(|n| n.cpu_percent).sum();
+    // The sum of no floats at all is -0.
+    let cpu = live()
+        .filter_map(|n| n.cpu_percent)
+        .fold(0.0, |sum, cpu| sum + cpu);
     let mut cells = vec![Cell::default(); COLUMNS.len()];
     let texts = [
         (0, "total".to_owned()),
