@@ -151,14 +151,18 @@ fn figures_that_cannot_be_are_shown_and_nothing_breaks() {
     for (key, title) in VIEWS {
         observer.press(key);
         observer.sees(&[title]);
-        observer.press("wj\r");
+        // In the Mesh it opens the graph instead.
+        if key != "2" {
+            observer.press("w");
+        }
+        observer.press("j\r");
         observer.wait("a page, or why there is none", |screen| {
-            (!screen.0.contains(title) || screen.0.contains("Esc close")).then_some(())
+            (!screen.0.contains(title) || screen.0.contains("No row is selected")).then_some(())
         });
         frames_are_whole(&observer, title);
         observer.press("\x1b");
         observer.wait("the view again", |screen| {
-            (screen.0.contains(title) && !screen.0.contains("Esc close")).then_some(())
+            (screen.0.contains(title) && !screen.0.contains("No row is selected")).then_some(())
         });
         observer.press("<<>i");
         frames_are_whole(&observer, title);

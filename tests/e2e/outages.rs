@@ -72,7 +72,13 @@ fn a_node_that_stands_still_is_suspect_the_others_go_on_and_it_comes_back() {
         uptime(screen, "a")
     });
     observer.press("2");
-    observer.sees(&["─ Links ─", "─ Ring ─"]);
+    observer.sees(&["─ Links ─", "─ Graph ─"]);
+    // Also when c has been declared lost: its connections stand, and nothing says that what is sent arrives.
+    observer.wait("no link to c that is up", |screen| {
+        let a = row(screen, "a").filter(|row| row.iter().filter(|word| **word == "up").count() == 1)?;
+        let is_word = |word: &str| a.contains(&word);
+        (is_word("suspect") && screen.0.contains("! a → c suspect")).then_some(())
+    });
     observer.press("?");
     observer.sees(&["─ Keys ─"]);
     observer.press("\x1b");
