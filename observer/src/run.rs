@@ -3,12 +3,11 @@
 
 mod terminal;
 
-use std::io::{self, IsTerminal as _, Write as _, stdout};
+use std::io::{self, IsTerminal as _, stdout};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base64::Engine as _;
 use crossterm::event::{EnableMouseCapture, Event, EventStream};
 use futures::{Stream, StreamExt as _};
 use ratatui::Terminal;
@@ -33,7 +32,8 @@ use crate::theme::Theme;
 use crate::traces::{Sources, Span, TraceFeed};
 use crate::update::update;
 use crate::view::view;
-use terminal::{Restore, input_message, is_gone};
+pub use terminal::Exit;
+use terminal::{Restore, copied, input_message, is_gone};
 
 /// How the observer is started.
 #[derive(Default)]
@@ -52,15 +52,6 @@ pub struct Options {
     pub replay: Option<PathBuf>,
     /// Where traces come from.
     pub traces: Sources,
-}
-
-/// Why the observer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// The user left.
-    Quit,
-    /// The terminal went away.
-    InputEnded,
 }
 
 /// Watches the cluster until the user leaves. Needs a tokio runtime; dropping the future restores the
@@ -309,7 +300,9 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                         clock.step(ms);
                     }
                 }
-                Cmd::Copy(text) => self.copy(&text),
+                Cmd::Copy(text) => {
+                    update(&mut self.model, Message::Copied(copied(&text)));
+                }
                 Cmd::Theme(palette) => {
                     self.theme = self.theme.palette(palette);
                     self.model.dirty = true;
@@ -351,20 +344,6 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
         if let Some(how) = ended.filter(|_| !known) {
             update(&mut self.model, Message::ReplayEnded(how));
         }
-    }
-
-    /// Terminals take a text for their clipboard by OSC 52; those that do not leave it alone.
-    fn copy(&mut self, text: &str) {
-        let coded = base64::engine::general_purpose::STANDARD.encode(text);
-        let mut out = stdout();
-        let written = write!(out, "\x1b]52;c;{coded}\x07").and_then(|()| out.flush());
-        let told = match written {
-            Ok(()) => Ok(format!(
-                "'{text}' is in the clipboard, if the terminal takes it (OSC 52)."
-            )),
-            Err(error) => Err(error.to_string()),
-        };
-        update(&mut self.model, Message::Copied(told));
     }
 
     fn save(&self, file: String) {
