@@ -14,6 +14,8 @@ mod controller;
 mod detail;
 #[path = "e2e/failover.rs"]
 mod failover;
+#[path = "e2e/fake.rs"]
+mod fake;
 #[path = "e2e/founding.rs"]
 mod founding;
 #[path = "e2e/judged.rs"]
@@ -30,8 +32,16 @@ mod middleware;
 mod moves;
 #[path = "e2e/observed.rs"]
 mod observed;
+#[path = "e2e/odd_names.rs"]
+mod odd_names;
+#[path = "e2e/odd_nodes.rs"]
+mod odd_nodes;
+#[path = "e2e/odd_terminals.rs"]
+mod odd_terminals;
 #[path = "e2e/other_languages.rs"]
 mod other_languages;
+#[path = "e2e/outages.rs"]
+mod outages;
 #[path = "e2e/partition.rs"]
 mod partition;
 #[path = "e2e/proxies.rs"]

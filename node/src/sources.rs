@@ -162,11 +162,12 @@ impl NodeSources {
 
     fn link_rows(&self) -> Vec<v1::LinkRow> {
         let opinion = Arc::clone(&self.opinion.borrow());
+        let registry = self.data.context.registry_kept();
+        let is_lost = |id| registry.nodes.get(&id).is_some_and(|node| !node.is_up());
         let now = self.now();
-        self.mesh
-            .links()
-            .into_iter()
-            .map(|link| link_row(now, link, &opinion))
+        let links = self.mesh.links().into_iter();
+        links
+            .map(|link| link_row(now, is_lost(link.node), link, &opinion))
             .collect()
     }
 
@@ -185,10 +186,12 @@ impl NodeSources {
     }
 }
 
-fn link_row(now: Instant, link: LinkStatus, opinion: &Opinion) -> v1::LinkRow {
+/// The connection to a node that stands still stands, too: whether it is suspect says who hears it, and once it is lost, the
+/// registry.
+fn link_row(now: Instant, is_lost: bool, link: LinkStatus, opinion: &Opinion) -> v1::LinkRow {
     let peer = opinion.peers.get(&link.node).copied();
     let state = match link.state {
-        LinkState::Up if peer.is_some_and(|p| p.suspect) => v1::LinkState::Suspect,
+        LinkState::Up if is_lost || peer.is_some_and(|p| p.suspect) => v1::LinkState::Suspect,
         LinkState::Up => v1::LinkState::Up,
         LinkState::Connecting => v1::LinkState::Connecting,
         LinkState::Down => v1::LinkState::Down,

@@ -1,5 +1,8 @@
-//! Makes strings that come from outside fit for a terminal. Every string enters the model through here,
-//! so nothing behind it has to think of escapes again. What does not live here: drawing.
+//! Makes what comes from outside fit for a terminal and for arithmetic. Every string and every figure enters the model
+//! through here, so nothing behind it has to think of escapes, or of numbers that cannot be, again. What does not live here:
+//! drawing.
+
+mod figures;
 
 use squall_proto::v1;
 use squall_proto::v1::row::Row;
@@ -26,24 +29,27 @@ pub fn is_safe(c: char) -> bool {
     !c.is_control() && !is_invisible(c)
 }
 
-/// Cleans every string of a row in place.
+/// A figure that belongs to no row.
+#[must_use]
+pub fn figure(figure: u64) -> u64 {
+    figures::fit(figure)
+}
+
+/// Cleans every string of a row in place, and cuts its figures. Those with many are taken apart by name, so that a text which is
+/// added to one is not forgotten here.
 pub fn row(row: &mut v1::Row) {
+    if let Some(row) = &mut row.row {
+        figures::row(row);
+    }
     match row.row.as_mut() {
-        Some(Row::Node(n)) => {
-            tidy(&mut [&mut n.name, &mut n.meta_leader, &mut n.version]);
-            n.waiting_for = text(&n.waiting_for);
-            n.members.iter_mut().for_each(member);
-        }
+        Some(Row::Node(n)) => node(n),
         Some(Row::Link(l)) => {
             tidy(&mut [&mut l.peer]);
             l.fault = text(&l.fault);
             l.why = text(&l.why);
         }
-        Some(Row::Exchange(e)) => {
-            tidy(&mut [&mut e.name, &mut e.pattern, &mut e.strategy, &mut e.owner]);
-            e.failover.iter_mut().for_each(|n| tidy(&mut [n]));
-        }
-        Some(Row::Leader(l)) => tidy(&mut [&mut l.exchange, &mut l.leader, &mut l.believed_owner]),
+        Some(Row::Exchange(e)) => exchange(e),
+        Some(Row::Leader(l)) => leader(l),
         Some(Row::Process(p)) => tidy(&mut [&mut p.pid, &mut p.name, &mut p.kind]),
         Some(Row::Fault(f)) => {
             tidy(&mut [&mut f.id, &mut f.by]);
@@ -53,13 +59,61 @@ pub fn row(row: &mut v1::Row) {
     }
 }
 
+fn node(n: &mut v1::NodeRow) {
+    tidy(&mut [&mut n.name, &mut n.meta_leader, &mut n.version]);
+    n.waiting_for = text(&n.waiting_for);
+    n.members.iter_mut().for_each(member);
+    n.refusals.iter_mut().for_each(|r| r.reason = text(&r.reason));
+}
+
+fn exchange(e: &mut v1::ExchangeRow) {
+    let v1::ExchangeRow {
+        name,
+        pattern,
+        strategy,
+        owner,
+        epoch: _,
+        failover,
+        handlers: _,
+        requests: _,
+        replies: _,
+        declined: _,
+        refused: _,
+        in_flight: _,
+        p50_us: _,
+        p99_us: _,
+        owned_here: _,
+        moving_to,
+        takeover,
+        prefers,
+    } = e;
+    tidy(&mut [name, pattern, strategy, owner, moving_to, takeover, prefers]);
+    failover.iter_mut().for_each(|node| tidy(&mut [node]));
+}
+
+fn leader(l: &mut v1::LeaderRow) {
+    let v1::LeaderRow {
+        exchange,
+        role: _,
+        epoch: _,
+        leader,
+        leader_epoch: _,
+        believed_owner,
+        lease_left_ms: _,
+        moving_to,
+    } = l;
+    tidy(&mut [exchange, leader, believed_owner, moving_to]);
+}
+
 /// Cleans a member in place.
 pub fn member(m: &mut v1::Member) {
     tidy(&mut [&mut m.name, &mut m.mesh_addr, &mut m.grpc_addr]);
+    m.why = text(&m.why);
 }
 
 /// Cleans an event in place.
 pub fn event(e: &mut v1::Event) {
+    figures::event(e);
     tidy(&mut [&mut e.kind, &mut e.subject]);
     e.text = text(&e.text);
 }
@@ -74,6 +128,7 @@ pub fn detail(detail: &mut Detailed) {
 }
 
 fn exchange_detail(d: &mut v1::ExchangeDetail) {
+    figures::exchange_detail(d);
     tidy(&mut [
         &mut d.name,
         &mut d.pattern,
@@ -108,6 +163,7 @@ fn decision(d: &mut v1::RoutingDecision) {
 }
 
 fn process_detail(d: &mut v1::ProcessDetail) {
+    figures::process_detail(d);
     if let Some(p) = &mut d.row {
         tidy(&mut [&mut p.pid, &mut p.name, &mut p.kind]);
     }
@@ -138,20 +194,22 @@ fn clean(raw: &str, chars_max: usize) -> String {
             // The pictures of control characters show an escape for what it is.
             '\u{0}'..='\u{1f}' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('?')),
             '\u{7f}' => out.push('␡'),
-            _ => out.push('\u{fffd}'),
+            // Not the usual U+FFFD: there are terminals that swallow it, and what follows would be out of its column.
+            _ => out.push('␦'),
         }
     }
     out
 }
 
-/// Characters without a picture of their own that change how others are drawn: bidirectional marks and
-/// overrides, zero-width characters, variation selectors, tags, line separators.
+/// Characters without a picture of their own, or that change how others are drawn: bidirectional marks and overrides,
+/// zero-width characters, variation selectors, tags, line separators; halves of flags and skin tones, of which terminals do not
+/// agree how many columns they take.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+        | '\u{fff0}'..='\u{fffd}' | '\u{1d173}'..='\u{1d17a}' | '\u{1f1e6}'..='\u{1f1ff}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -164,11 +222,12 @@ mod tests {
             ("orders", "orders"),
             ("\u{1b}[2J", "␛[2J"),
             ("a\nb\tc", "a␊b␉c"),
-            ("\u{9b}31m", "\u{fffd}31m"),
-            ("x\u{202e}gpj.exe", "x\u{fffd}gpj.exe"),
-            ("zero\u{200b}width", "zero\u{fffd}width"),
+            ("\u{9b}31m", "␦31m"),
+            ("x\u{202e}gpj.exe", "x␦gpj.exe"),
+            ("zero\u{200b}width", "zero␦width"),
             ("del\u{7f}", "del␡"),
             ("日本", "日本"),
+            ("not text \u{fffd}", "not text ␦"),
         ];
         for (raw, expected) in table {
             assert_eq!(name(raw), expected);
@@ -193,6 +252,9 @@ mod tests {
                 strategy: bad(),
                 owner: bad(),
                 failover: vec![bad()],
+                moving_to: bad(),
+                takeover: bad(),
+                prefers: bad(),
                 ..Default::default()
             })),
         };

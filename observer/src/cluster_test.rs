@@ -214,6 +214,28 @@ fn a_hostile_node_cannot_fill_the_store() {
 }
 
 #[test]
+fn a_node_that_makes_ever_more_rows_up_gets_no_more_room_and_that_is_counted() {
+    let link = |i: usize| {
+        Row::Link(v1::LinkRow {
+            peer: format!("p{i}"),
+            connects: u64::MAX,
+            phi: f64::NAN,
+            ..Default::default()
+        })
+    };
+    let told = (0..NODES_MAX + 9).map(link).collect();
+    let c = cluster(vec![(0, rows("a", 0, told))]);
+    let a = &c.nodes["a"];
+    assert_eq!((a.links.len(), a.rows_omitted), (NODES_MAX, 9));
+    let p0 = &a.links["p0"];
+    assert_eq!(
+        (p0.connects, p0.phi),
+        (1 << 53, 0.0),
+        "figures are such that they can be summed"
+    );
+}
+
+#[test]
 fn a_missing_second_is_a_gap_in_the_chart() {
     let mut c = Cluster::default();
     for second in 0..4u64 {

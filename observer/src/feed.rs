@@ -141,6 +141,9 @@ impl Update {
     }
 }
 
+/// Why nothing answers at an address where nothing runs.
+pub const REFUSED: &str = "connection refused";
+
 /// State of the connection to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {

@@ -82,6 +82,8 @@ pub struct Pane {
     pub trail: Trail,
     /// Totals since the start instead of rates; the graph instead of the matrix.
     pub totals: bool,
+    /// How many seconds a column of the charts is, by its place among those to choose from.
+    pub zoom: usize,
     /// The column of a matrix that is chosen, by its node.
     pub column: Option<String>,
     /// What the filter said of traces.

@@ -188,6 +188,7 @@ fn age(model: &Model, body: &Body) -> String {
         }
     };
     match ms {
+        None if model.screen == Screen::Traces => "no spans yet".to_owned(),
         None => String::new(),
         Some(ms) if ms < 10_000 => format!("{}.{}s old", ms / 1000, ms % 1000 / 100),
         Some(ms) => format!("{} old", millis(ms)),
@@ -231,14 +232,18 @@ pub fn move_sideways(model: &mut Model, by: isize) {
             let names = mesh::names(model.shown().0);
             mesh::move_to(&names, &mut model.pane_mut().cursor, by);
         }
+        Screen::Overview => {
+            let pane = model.pane_mut();
+            let last = overview::load::STEPS.len() - 1;
+            pane.zoom = pane.zoom.saturating_add_signed(-by).min(last);
+        }
         Screen::Leaders => {
             let names: Vec<String> = model.shown().0.nodes.keys().cloned().collect();
             let pane = model.pane_mut();
             pane.column = leaders::move_to(&names, pane.column.as_deref(), by);
         }
         // Tables have no columns to stand on; sorting has its own keys.
-        Screen::Overview
-        | Screen::Exchanges
+        Screen::Exchanges
         | Screen::Processes
         | Screen::Registry
         | Screen::Timeline

@@ -1,15 +1,18 @@
 //! The event loop: keys, rows and time in, frames out. The network never runs in the path of a key. The
 //! terminal is restored however the loop ends, also when its future is dropped or something panics.
 
-use std::io::{self, IsTerminal as _, Write as _, stdout};
+mod terminal;
+
+use std::io::{self, IsTerminal as _, stdout};
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use crossterm::event::{DisableMouseCapture, EnableMouseCapture, Event, EventStream, KeyEventKind};
+use crossterm::event::{EnableMouseCapture, Event, EventStream};
 use futures::{Stream, StreamExt as _};
 use ratatui::Terminal;
 use ratatui::backend::Backend;
+use ratatui::layout::{Position, Rect};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -29,6 +32,8 @@ use crate::theme::Theme;
 use crate::traces::{Sources, Span, TraceFeed};
 use crate::update::update;
 use crate::view::view;
+pub use terminal::Exit;
+use terminal::{Restore, copied, input_message, is_gone};
 
 /// How the observer is started.
 #[derive(Default)]
@@ -47,15 +52,6 @@ pub struct Options {
     pub replay: Option<PathBuf>,
     /// Where traces come from.
     pub traces: Sources,
-}
-
-/// Why the observer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// The user left.
-    Quit,
-    /// The terminal went away.
-    InputEnded,
 }
 
 /// Watches the cluster until the user leaves. Needs a tokio runtime; dropping the future restores the
@@ -123,19 +119,10 @@ pub async fn run_on<B: Backend<Error = io::Error>>(
     looped.run(keys).await
 }
 
-/// Restores the terminal when dropped, on every way out.
-struct Restore;
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        // A terminal that is gone takes nothing any more.
-        let _gone = crossterm::execute!(stdout(), DisableMouseCapture);
-        ratatui::restore();
-    }
-}
-
 struct Loop<F, B: Backend> {
-    terminal: Terminal<B>,
+    /// Never dropped: it would complain on standard error that its cursor cannot be shown, which is the same terminal, and where
+    /// that is gone the complaint panics. [`Restore`] shows the cursor.
+    terminal: ManuallyDrop<Terminal<B>>,
     theme: Theme,
     feed: F,
     clock: Clock,
@@ -150,6 +137,8 @@ struct Loop<F, B: Backend> {
     fed: bool,
     /// A key has not been drawn yet.
     hurried: bool,
+    /// The terminal has another size than it had: what it shows of the last frame is not known.
+    resized: bool,
     recorder: Option<Recorder>,
 }
 
@@ -183,7 +172,7 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
         }
         let (answer, answers) = mpsc::channel(LOOP_QUEUE);
         Ok(Self {
-            terminal,
+            terminal: ManuallyDrop::new(terminal),
             theme,
             feed,
             clock,
@@ -197,6 +186,7 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
             next_tick: Instant::now(),
             fed: false,
             hurried: false,
+            resized: false,
             recorder: None,
         })
     }
@@ -217,11 +207,13 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
         self.feed.want(self.model.wants());
         loop {
             let message = match self.woken(&mut input).await {
-                Woken::Input(Some(event)) => {
+                Woken::Input(Some(Ok(event))) => {
                     self.hurried = true;
-                    input_message(&event?)
+                    self.resized |= matches!(event, Event::Resize(..));
+                    input_message(&event)
                 }
-                Woken::Input(None) => return Ok(Exit::InputEnded),
+                Woken::Input(Some(Err(error))) if !is_gone(&error) => return Err(error.into()),
+                Woken::Input(_) => return Ok(Exit::InputEnded),
                 Woken::Answer(message) => Some(message),
                 Woken::Status(line) => Some(Message::Status(line)),
                 Woken::Fed(updates) => {
@@ -240,7 +232,10 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
             {
                 return Ok(Exit::Quit);
             }
-            self.paint()?;
+            match self.paint() {
+                Err(error) if is_gone(&error) => return Ok(Exit::InputEnded),
+                painted => painted?,
+            }
         }
     }
 
@@ -305,7 +300,9 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                         clock.step(ms);
                     }
                 }
-                Cmd::Copy(text) => self.copy(&text),
+                Cmd::Copy(text) => {
+                    update(&mut self.model, Message::Copied(copied(&text)));
+                }
                 Cmd::Theme(palette) => {
                     self.theme = self.theme.palette(palette);
                     self.model.dirty = true;
@@ -349,20 +346,6 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
         }
     }
 
-    /// Terminals take a text for their clipboard by OSC 52; those that do not leave it alone.
-    fn copy(&mut self, text: &str) {
-        let coded = base64::engine::general_purpose::STANDARD.encode(text);
-        let mut out = stdout();
-        let written = write!(out, "\x1b]52;c;{coded}\x07").and_then(|()| out.flush());
-        let told = match written {
-            Ok(()) => Ok(format!(
-                "'{text}' is in the clipboard, if the terminal takes it (OSC 52)."
-            )),
-            Err(error) => Err(error.to_string()),
-        };
-        update(&mut self.model, Message::Copied(told));
-    }
-
     fn save(&self, file: String) {
         let saved = save::saved(&self.model, &self.theme, &file);
         let answer = self.answer.clone();
@@ -384,7 +367,7 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
     }
 
     /// Lets the time go on and draws, if it is time to.
-    fn paint(&mut self) -> Result<(), Error> {
+    fn paint(&mut self) -> io::Result<()> {
         let now = Instant::now();
         let may = self.pace.may(now.into_std(), self.hurried);
         if now >= self.next_tick || (self.fed && may) {
@@ -398,6 +381,11 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
             self.fed = false;
         }
         if self.model.dirty && may {
+            // One that was made small and large again in between has lost what it showed, whatever its size is now.
+            if std::mem::take(&mut self.resized) {
+                let size = self.terminal.size()?;
+                self.terminal.resize(Rect::from((Position::ORIGIN, size)))?;
+            }
             let (model, theme) = (&self.model, &self.theme);
             self.terminal
                 .draw(|frame| view(model, theme, frame, frame.area()))?;
@@ -407,14 +395,5 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
         // A key that changed nothing waits for no frame.
         self.hurried &= self.model.dirty;
         Ok(())
-    }
-}
-
-fn input_message(event: &Event) -> Option<Message> {
-    match event {
-        Event::Key(key) if key.kind != KeyEventKind::Release => Some(Message::Key(*key)),
-        Event::Mouse(event) => Some(Message::Mouse(*event)),
-        Event::Resize(width, height) => Some(Message::Resize(*width, *height)),
-        _ => None,
     }
 }

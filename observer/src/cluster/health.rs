@@ -6,6 +6,7 @@ use squall_proto::v1::{LeaderRole, MetaRole, NodeDuty};
 
 use super::node::{Connection, Opinion};
 use super::{Cluster, State, lints};
+use crate::feed::REFUSED;
 use crate::units::{Moment, millis};
 
 /// Whether the registry can decide anything.
@@ -175,6 +176,10 @@ pub fn findings(cluster: &Cluster, now: Moment) -> Vec<Finding> {
     }
     for node in cluster.nodes.values() {
         node_findings(cluster, node, now, &mut all);
+    }
+    // Where nothing runs there is nothing to say: the usual addresses are those of more nodes than many clusters have.
+    for (addr, why) in cluster.silent_seeds.iter().filter(|(_, why)| *why != REFUSED) {
+        all.push(notice(format!("{addr}: {why}")));
     }
     all.extend(lints::lints(cluster, now).into_iter().map(notice));
     if cluster.events.lost > 0 {

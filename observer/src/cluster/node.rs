@@ -10,7 +10,7 @@ use super::process::Processes;
 use super::rate::Rate;
 use crate::clean;
 use crate::feed::{Link, RowsUpdate};
-use crate::limits::LOAD_SAMPLES;
+use crate::limits::{LOAD_SAMPLES, NODES_MAX, ROWS_PER_NODE_MAX};
 use crate::units::Moment;
 
 /// The watcher's connection to a node.
@@ -180,20 +180,25 @@ impl Node {
 
     /// Takes rows in: a whole picture, or what changed.
     pub fn rows(&mut self, now: Moment, update: RowsUpdate) {
+        let taken_ms = clean::figure(update.taken_unix_ms);
         self.heard = now;
-        self.skew(now, update.taken_unix_ms);
-        self.taken_ms = self.taken_ms.max(update.taken_unix_ms);
-        self.coalesced = update.coalesced;
-        self.rows_omitted = update.rows_omitted;
+        self.skew(now, taken_ms);
+        self.taken_ms = self.taken_ms.max(taken_ms);
+        self.coalesced = clean::figure(update.coalesced);
+        self.rows_omitted = clean::figure(update.rows_omitted);
         self.gaps = update.gaps;
         self.connection = Connection::Live;
         if update.whole && self.processes_taken_ms.is_some() {
-            self.processes_taken_ms = Some(update.taken_unix_ms);
+            self.processes_taken_ms = Some(taken_ms);
         }
         let before = update.whole.then(|| self.set_aside());
         for mut row in update.rows {
             clean::row(&mut row);
-            self.row(now, update.taken_unix_ms, row, before.as_ref());
+            if row.row.as_ref().is_some_and(|row| !self.has_room_for(row)) {
+                self.rows_omitted += 1;
+                continue;
+            }
+            self.row(now, taken_ms, row, before.as_ref());
         }
         for key in update.removed {
             self.remove(key.kind(), &clean::name(&key.key));
@@ -209,11 +214,12 @@ impl Node {
 
     /// Takes processes in, and nothing else.
     pub fn processes(&mut self, update: RowsUpdate) {
-        self.processes_taken_ms = self.processes_taken_ms.max(Some(update.taken_unix_ms));
+        let taken_ms = clean::figure(update.taken_unix_ms);
+        self.processes_taken_ms = self.processes_taken_ms.max(Some(taken_ms));
         for mut row in update.rows {
             clean::row(&mut row);
             if let Some(Row::Process(process)) = row.row {
-                self.processes.put(update.taken_unix_ms, process, None);
+                self.processes.put(taken_ms, process, None);
             }
         }
         for key in update.removed {
@@ -270,6 +276,32 @@ impl Node {
             opinions: std::mem::take(&mut self.opinions),
             processes: std::mem::replace(&mut self.processes, after),
         }
+    }
+
+    /// A node that makes ever more rows up gets no more memory than any other.
+    fn has_room_for(&self, row: &Row) -> bool {
+        let (known, held, most) = match row {
+            Row::Node(_) => return true,
+            // A mesh has a column for every end of a link.
+            Row::Link(r) => (self.links.contains_key(&r.peer), self.links.len(), NODES_MAX),
+            Row::Exchange(r) => {
+                let known = self.exchanges.contains_key(&r.name);
+                (known, self.exchanges.len(), ROWS_PER_NODE_MAX)
+            }
+            Row::Leader(r) => {
+                let known = self.opinions.contains_key(&r.exchange);
+                (known, self.opinions.len(), ROWS_PER_NODE_MAX)
+            }
+            Row::Process(r) => {
+                let known = self.processes.place(&r.pid).is_some();
+                (known, self.processes.all().len(), ROWS_PER_NODE_MAX)
+            }
+            Row::Fault(r) => {
+                let known = self.faults.contains_key(&r.id);
+                (known, self.faults.len(), ROWS_PER_NODE_MAX)
+            }
+        };
+        known || held < most
     }
 
     fn row(&mut self, now: Moment, taken_ms: u64, row: v1::Row, before: Option<&Before>) {

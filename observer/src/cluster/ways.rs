@@ -37,6 +37,8 @@ pub fn way(cluster: &Cluster, from: &str, to: &str, now: Moment) -> Option<Way> 
         Some(_) | None => LinkState::Up,
     };
     let state = match sends.map(LinkRow::state) {
+        // Nobody says whether it arrives: a receiver that stands still leaves the connection standing.
+        Some(LinkState::Suspect) if hears.is_none() => LinkState::Suspect,
         // That it suspects the other end is of the other direction.
         Some(LinkState::Up | LinkState::Suspect) => arrives,
         Some(broken) => broken,
@@ -102,6 +104,14 @@ mod tests {
         assert_eq!(state(&cluster, "b", "a"), Some(LinkState::Up));
         let there = way(&cluster, "a", "b", NOW).expect("both are heard");
         assert_eq!((there.phi, there.heard_ms), (Some(40.0), Some(2_000)));
+    }
+
+    #[test]
+    fn what_is_sent_to_a_receiver_that_nobody_hears_is_not_up() {
+        let mut cluster = Cluster::default();
+        said(&mut cluster, Moment(1_000), "b", "a", LinkState::Up, 0.1, 20);
+        said(&mut cluster, NOW, "a", "b", LinkState::Suspect, 40.0, 9_000);
+        assert_eq!(state(&cluster, "a", "b"), Some(LinkState::Suspect));
     }
 
     #[test]

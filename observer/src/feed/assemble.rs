@@ -71,7 +71,7 @@ impl Assembler {
 
     /// Takes one frame.
     pub fn take(&mut self, frame: v1::Frame) -> Step {
-        let expected = self.seq + 1;
+        let expected = self.seq.wrapping_add(1);
         let gap = frame.seq != expected;
         self.seq = frame.seq;
         if gap {
@@ -115,7 +115,7 @@ impl Assembler {
             self.gaps += 1;
             return Step::AskAgain(self.ask());
         };
-        parts.next += 1;
+        parts.next = parts.next.saturating_add(1);
         parts.rows.extend(part.rows);
         if parts.rows.len() > ROWS_PER_NODE_MAX {
             return Step::Broken(format!("sends more than {ROWS_PER_NODE_MAX} rows"));

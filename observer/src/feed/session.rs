@@ -10,15 +10,15 @@ use squall_proto::v1::introspection_client::IntrospectionClient;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Streaming};
 
 use super::assemble::{Assembler, Step};
 use super::backoff::Backoff;
 use super::detail::Details;
 use super::grpc::{Found, uri};
 use super::pending::Outbox;
-use super::{Link, Update, Wants};
+use super::{Link, REFUSED, Update, Wants};
 use crate::limits::MESSAGE_BYTES_MAX;
 
 /// A connection that does not stand by then is given up: without it a call can hang for ever.
@@ -55,8 +55,17 @@ impl Failure {
     }
 
     fn status(status: &tonic::Status) -> Self {
+        if status.code() == Code::Unimplemented {
+            return Self::new("no node of this version");
+        }
         let chain = StdError::source(status).map(|s| Self::of(s).why);
-        Self::new(chain.unwrap_or_else(|| status.message().to_owned()))
+        let said = chain.unwrap_or_else(|| status.message().to_owned());
+        // Not every server says more than a code.
+        Self::new(if said.is_empty() {
+            status.code().description().to_owned()
+        } else {
+            said
+        })
     }
 
     /// The innermost cause says most; "transport error" says nothing.
@@ -70,7 +79,7 @@ impl Failure {
             cause = next;
         }
         let why = if refused {
-            "connection refused".to_owned()
+            REFUSED.to_owned()
         } else {
             cause.to_string()
         };
@@ -253,7 +262,7 @@ impl Open {
 
     fn events(&mut self, t: &Target, memory: &mut Memory, batch: v1::EventBatch) {
         if let Some(last) = batch.events.last() {
-            memory.next_event = last.seq + 1;
+            memory.next_event = last.seq.saturating_add(1);
             memory.incarnation = batch.incarnation;
         }
         // The first batch is passed on even when empty: it says that there is nothing to wait for.

@@ -52,7 +52,7 @@ pub fn offer(model: &Model, action: Action) -> Result<&'static str, String> {
         }
         Action::SortLeft | Action::SortRight | Action::SortInvert => sort(model, at),
         Action::Totals => totals(model, at),
-        Action::Left | Action::Right => sideways(model, at),
+        Action::Left | Action::Right => sideways(model, at, action),
         Action::Owner | Action::Users | Action::Traces | Action::Copy => of_row(model, at, action),
         Action::Chaos | Action::HaltAll if model.replay.is_some() => {
             refused("What is recorded cannot be broken, nor ended.")
@@ -122,8 +122,18 @@ fn totals(model: &Model, at: At) -> Result<&'static str, String> {
     }
 }
 
-fn sideways(model: &Model, at: At) -> Result<&'static str, String> {
+fn sideways(model: &Model, at: At, action: Action) -> Result<&'static str, String> {
+    let last = prepare::overview::load::STEPS.len() - 1;
+    let charted = matches!(&model.prepared.body, Body::Overview(v) if v.charted);
     match (at, model.screen) {
+        (At::Rows, Screen::Overview) if !charted => Err("There is no room for charts here.".to_owned()),
+        (At::Rows, Screen::Overview) if action == Action::Left && model.pane().zoom >= last => {
+            Err("The charts show the last ten minutes: no more is kept.".to_owned())
+        }
+        (At::Rows, Screen::Overview) if action == Action::Right && model.pane().zoom == 0 => {
+            Err("One column a second is as close as it gets.".to_owned())
+        }
+        (At::Rows, Screen::Overview) => Ok(""),
         (At::Trace, _) | (At::Rows, Screen::Mesh | Screen::Leaders) => Ok(""),
         (At::Page, _) => Err("There is nothing beside a page.".to_owned()),
         (At::Rows, _) => Err("Rows have no cells to choose here; < and > sort.".to_owned()),

@@ -1,11 +1,11 @@
 //! The Overview: a line per node, the totals, the load of the last minutes with its marks.
 
-use ratatui::layout::Rect;
+pub mod load;
 
 use super::Source;
 use crate::cluster::State;
 use crate::cluster::checks::{self, Check};
-use crate::cluster::events::{Mark, MarkKind};
+use crate::cluster::events::MarkKind;
 use crate::cluster::health::{Finding, Level};
 use crate::facts::{self, NodeFact};
 use crate::layout;
@@ -57,8 +57,14 @@ pub struct Overview {
     pub top: f32,
     /// How many things are wrong, in words.
     pub note: String,
-    /// Marks, by seconds ago.
-    pub marks: Vec<(u64, MarkKind)>,
+    /// Marks, by columns from the right.
+    pub marks: Vec<(u16, MarkKind)>,
+    /// Labels of the charts' axis, by columns from the right.
+    pub axis: Vec<(u16, String)>,
+    /// What a column is.
+    pub scale: &'static str,
+    /// There is room for charts.
+    pub charted: bool,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// What must hold, with its figures; what does not hold comes first.
@@ -72,7 +78,7 @@ pub struct Overview {
 pub struct Load {
     /// Node.
     pub node: String,
-    /// Messages in per second, the newest last; none is a gap.
+    /// Messages in per second by columns, the newest last; none is a gap.
     pub samples: Vec<Option<f32>>,
     /// The newest in words.
     pub last: String,
@@ -94,45 +100,43 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
     let parts = layout::overview(body, cluster.nodes.len() as u16, wrong as u16, said as u16);
     // The totals take a line.
     let height = layout::lines(parts.nodes).saturating_sub(1).max(1);
-    let width = usize::from(parts.load.width);
-    let load = |n: &crate::cluster::node::Node| Load {
+    let names = cluster.nodes.keys().map(|name| width(name)).max().unwrap_or(0);
+    let plot = layout::chart(parts.load, names).1.width;
+    let (most, step) = (
+        usize::from(plot),
+        load::STEPS[pane.zoom.min(load::STEPS.len() - 1)],
+    );
+    let chart = |n: &crate::cluster::node::Node| Load {
         node: n.name.clone(),
-        samples: n
-            .load
-            .iter()
-            .skip(n.load.len().saturating_sub(width))
-            .copied()
-            .collect(),
+        samples: load::columns(&n.load, now, step, most),
         last: rate(n.rate_in.per_s(n.taken_ms)),
         up: cluster.state(n, now) == State::Up,
     };
-    let load: Vec<Load> = cluster.nodes.values().map(load).collect();
-    let ago = |m: &Mark| (now.0.saturating_sub(m.unix_ms) / 1000, m.kind);
+    let charts: Vec<Load> = cluster.nodes.values().map(chart).collect();
     Overview {
         nodes: table(source, pane, height),
         totals: totals(&facts::nodes(cluster, now)),
-        top: top(&load, parts.load),
-        load,
+        top: top(&charts),
+        load: charts,
         note: note(findings, &checks),
-        marks: cluster
-            .marks()
-            .iter()
-            .map(ago)
-            .filter(|(s, _)| *s < width as u64)
-            .collect(),
+        marks: load::marks(&cluster.marks(), now, step, most),
+        axis: load::axis(step, plot),
+        scale: match step {
+            1 => "messages in per second · one column a second",
+            2 => "messages in per second · one column 2s",
+            5 => "messages in per second · one column 5s",
+            _ => "messages in per second · one column 10s",
+        },
+        charted: !parts.load.is_empty(),
         findings: findings.to_vec(),
         checks,
         latest: latest(source, parts.latest.height.into()),
     }
 }
 
-fn top(load: &[Load], area: Rect) -> f32 {
-    let (_, plot) = layout::chart(area, load.iter().map(|l| width(&l.node)).max().unwrap_or(0));
-    let shown = |l: &Load| {
-        let samples = l.samples.iter().rev().take(plot.width.into());
-        samples.flatten().copied().fold(0.0, f32::max)
-    };
-    load.iter().map(shown).fold(1.0, f32::max)
+fn top(load: &[Load]) -> f32 {
+    let samples = load.iter().flat_map(|l| &l.samples);
+    samples.flatten().copied().fold(1.0, f32::max)
 }
 
 fn note(findings: &[Finding], checks: &[Check]) -> String {
@@ -295,7 +299,10 @@ fn totals(nodes: &[NodeFact]) -> Vec<Cell> {
         let rates: Vec<_> = live().filter_map(f).collect();
         (!rates.is_empty()).then(|| rates.iter().sum())
     };
-    let cpu: f64 = live().filter_map(|n| n.cpu_percent).sum();
+    // The sum of no floats at all is -0.
+    let cpu = live()
+        .filter_map(|n| n.cpu_percent)
+        .fold(0.0, |sum, cpu| sum + cpu);
     let mut cells = vec![Cell::default(); COLUMNS.len()];
     let texts = [
         (0, "total".to_owned()),

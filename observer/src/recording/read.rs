@@ -56,9 +56,13 @@ impl<R: Read> Reader<R> {
     /// As of [`Reader::open`].
     pub fn of(mut input: R, name: String) -> Result<Self, RecordingError> {
         let mut magic = [0; MAGIC.len()];
-        let read = input.read_exact(&mut magic);
-        if read.is_err() || magic != *MAGIC {
-            return Err(RecordingError::NoRecording { path: name });
+        match input.read_exact(&mut magic) {
+            // A directory can be opened, and not be read.
+            Err(source) if source.kind() != ErrorKind::UnexpectedEof => {
+                return Err(RecordingError::Io { path: name, source });
+            }
+            Ok(()) if magic == *MAGIC => {}
+            _ => return Err(RecordingError::NoRecording { path: name }),
         }
         let header = message(&mut input).ok();
         let Some(header) = header.and_then(|bytes| v1::RecordingHeader::decode(&bytes[..]).ok()) else {

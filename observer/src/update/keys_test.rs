@@ -403,6 +403,32 @@ fn whatever_was_gone_to_is_left_again_with_its_filter() {
 }
 
 #[test]
+fn the_charts_show_more_time_and_less() {
+    let mut m = model(Screen::Overview, (120, 40), false, 0);
+    let scale = |m: &Model| match &m.prepared.body {
+        Body::Overview(v) => v.scale,
+        other => panic!("{other:?}"),
+    };
+    keys(&mut m, "l");
+    assert!(
+        m.told
+            .as_deref()
+            .is_some_and(|told| told.contains("as close as it gets"))
+    );
+    for expected in ["2s", "5s", "10s"] {
+        keys(&mut m, "h");
+        assert!(scale(&m).contains(expected) && m.told.is_none());
+    }
+    keys(&mut m, "h");
+    assert!(m.told.as_deref().is_some_and(|told| told.contains("ten minutes")));
+    keys(&mut m, "lll");
+    assert!(scale(&m).ends_with("one column a second"));
+    let mut small = model(Screen::Overview, (60, 16), false, 0);
+    keys(&mut small, "h");
+    assert!(small.told.as_deref().is_some_and(|told| told.contains("no room")));
+}
+
+#[test]
 fn the_way_back_is_bounded() {
     let mut m = model(Screen::Overview, (80, 24), false, 0);
     for _ in 0..crate::limits::BACK_MAX * 3 {

@@ -210,7 +210,10 @@ fn traces_say_up_to_when_they_are_and_that_a_recording_has_none() {
     assert_eq!(list(&m).until, None);
     keys(&mut m, " ");
     assert_eq!(list(&m).until.as_deref(), Some("14:00:09"));
-    assert_eq!(m.prepared.age, "", "nobody knew the time when they came");
+    assert_eq!(
+        m.prepared.age, "no spans yet",
+        "nobody knew the time when they came"
+    );
     update(&mut m, Message::Traced(vec![span(2, 9, 1, "b", &[])]));
     update(&mut m, Message::Tick(Moment(START + 9_000)));
     assert_eq!(m.prepared.age, "0.0s old");

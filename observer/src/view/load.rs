@@ -18,7 +18,7 @@ const CHART_MIN: u16 = 8;
 
 /// Draws the panel.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
-    paint.panel(area, "Load", "messages in per second · one column a second");
+    paint.panel(area, "Load", v.scale);
     let names = v.load.iter().map(|l| width(&l.node)).max().unwrap_or(0);
     let (inside, plot) = layout::chart(area, names);
     if plot.width < CHART_MIN || inside.height < 3 {
@@ -47,6 +47,7 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, v: &Overview) {
             height: 1,
             ..plot
         },
+        v,
     );
 }
 
@@ -123,46 +124,29 @@ fn bars(paint: &mut Paint<'_>, area: Rect, l: &Load, top: f32) {
 
 /// Failovers, faults and losses over the second in which they happened.
 fn marks(paint: &mut Paint<'_>, row: Rect, v: &Overview) {
-    for (ago, kind) in v.marks.iter().rev() {
-        if *ago >= u64::from(row.width) {
-            continue;
-        }
-        let x = row.x + row.width - 1 - *ago as u16;
+    for (back, kind) in v.marks.iter().rev() {
         let (glyph, tone) = match kind {
             MarkKind::Failover => ("▲", Tone::Warn),
             MarkKind::Fault => ("✶", Tone::Warn),
             MarkKind::Lost => ("✖", Tone::Bad),
         };
-        paint.text(Rect { x, width: 1, ..row }, glyph, tone);
+        paint.text(from_right(row, *back), glyph, tone);
     }
 }
 
-fn axis(paint: &mut Paint<'_>, row: Rect) {
+fn axis(paint: &mut Paint<'_>, row: Rect, v: &Overview) {
     paint.right(row, "now", Tone::Dim);
-    for ago in (30..u64::from(row.width)).step_by(30) {
-        let label = if ago % 60 == 0 {
-            format!("{}m", ago / 60)
-        } else {
-            format!("{ago}s")
-        };
-        let label = if ago < 60 {
-            format!("{ago}s")
-        } else if ago % 60 == 30 {
-            String::new()
-        } else {
-            label
-        };
-        let x = row.x + row.width - 1 - ago as u16;
-        if x > row.x + 4 {
-            paint.text(
-                Rect {
-                    x,
-                    width: row.x + row.width - x,
-                    ..row
-                },
-                &label,
-                Tone::Dim,
-            );
-        }
+    for (back, label) in &v.axis {
+        paint.text(from_right(row, *back), label, Tone::Dim);
+    }
+}
+
+/// What is left of a row from so many columns before its end.
+fn from_right(row: Rect, back: u16) -> Rect {
+    let width = (back + 1).min(row.width);
+    Rect {
+        x: row.x + row.width - width,
+        width,
+        ..row
     }
 }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Piece, Sheet, Source, asking, plain};
+use super::{Leading, Sheet, Source, asking, plain};
 use crate::facts::{self, ProcessDetail, TimesDetail};
 use crate::feed::Entity;
+use crate::table::RowId;
 use crate::theme::Tone;
 use crate::units::{bytes, count, micros};
 
@@ -58,25 +59,26 @@ fn head(sheet: &mut Sheet, detail: &ProcessDetail) {
     } else if detail.head.is_empty() {
         return sheet.say("nothing", Tone::Dim);
     }
-    let rows: Vec<Vec<Piece>> = detail
+    let rows: Vec<Leading> = detail
         .head
         .iter()
         .map(|mail| {
-            vec![
+            let cells = vec![
                 (mail.kind.clone(), Tone::Plain),
                 (mail.exchange.clone(), Tone::Accent),
                 (mail.key.clone(), Tone::Plain),
                 (bytes(mail.bytes), Tone::Plain),
                 (micros(mail.age_us), Tone::Plain),
                 (mail.from.clone(), Tone::Dim),
-            ]
+            ];
+            (cells, RowId::of_pid(&mail.from))
         })
         .collect();
     if !rows.is_empty() {
-        sheet.table(
+        sheet.leading(
             &["what", "exchange", "key", "size", "waits", "from"],
             &[3, 4],
-            &rows,
+            rows,
         );
     }
 }

@@ -49,6 +49,7 @@ pub(super) fn sheet(source: Source<'_>, node: &str, pid: &str, pane: &mut Pane) 
     for line in detail::of(source, &id, pane)?.lines {
         sheet.fields(&line);
     }
+    belongs(&mut sheet, source, node, &p.name);
     sheet.heading("What it does");
     sheet.fields(&[
         plain("in", format!("{}/s", rate(p.in_per_s))),
@@ -68,6 +69,18 @@ pub(super) fn sheet(source: Source<'_>, node: &str, pid: &str, pane: &mut Pane) 
         event.text.contains(pid) || event.subject == name
     });
     Some((format!("Process {pid} {}", p.name), sheet))
+}
+
+/// Its node and its exchange, which lead on.
+fn belongs(sheet: &mut Sheet, source: Source<'_>, node: &str, name: &str) {
+    sheet.heading("It belongs to");
+    sheet.say(format!("node {node}"), Tone::Accent);
+    sheet.lead(RowId::Node(node.to_owned()));
+    let exchange = name.split('/').next().unwrap_or(name);
+    if facts::exchange_names(source.cluster).contains(exchange) {
+        sheet.say(format!("exchange {exchange}"), Tone::Accent);
+        sheet.lead(RowId::Exchange(exchange.to_owned()));
+    }
 }
 
 /// How long the mailbox takes to run empty, as it goes now.
