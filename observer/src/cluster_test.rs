@@ -141,14 +141,19 @@ fn leases_that_overlap_are_a_split_and_a_handover_is_none() {
             (second, rows("b", second, vec![node("b", true), owner(8, 100)])),
         ])
     };
-    let split = |c: &Cluster| health::splits(c, Moment(500)).len();
+    let split = |c: &Cluster, at: u64| health::splits(c, Moment(at)).len();
     assert_eq!(
-        split(&both((100, 120), 150)),
-        1,
-        "a's lease runs to 220, b owns from 150"
+        split(&both((100, 120), 150), 200),
+        0,
+        "a may have stopped before b began: its next report tells"
     );
     assert_eq!(
-        split(&both((100, 120), 230)),
+        split(&both((100, 120), 150), 650),
+        1,
+        "a is silent, its lease runs to 220, b owns from 150"
+    );
+    assert_eq!(
+        split(&both((100, 120), 230), 650),
         0,
         "a's lease has ended when b begins"
     );

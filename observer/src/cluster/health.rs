@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use squall_proto::v1::{LeaderRole, MetaRole, NodeDuty};
 
-use super::node::{Connection, Opinion};
+use super::node::{Connection, Node, Opinion};
 use super::{Cluster, State, lints};
 use crate::feed::REFUSED;
 use crate::units::{Moment, millis};
@@ -93,22 +93,26 @@ pub fn meta_leader(cluster: &Cluster, now: Moment) -> Option<&str> {
 
 /// Exchanges with two nodes that act as owner at the same time.
 ///
-/// Two reports are never taken at the same instant, so the times are compared, not the arrivals: a node
-/// owns from its first report under an epoch to the end of its last lease, by its own clock.
+/// Two reports are never taken at the same instant, so the times are compared, not the arrivals: a node owns from its first
+/// report under an epoch to its last, by its own clock; where it has fallen silent since, to the end of its lease. One that
+/// tells in time would have told that it still acts: what it told last says nothing of the moment at which another one began.
 #[must_use]
 pub fn splits(cluster: &Cluster, now: Moment) -> BTreeSet<String> {
-    let mut owners: BTreeMap<&str, Vec<&Opinion>> = BTreeMap::new();
+    let mut owners: BTreeMap<&str, Vec<Claim>> = BTreeMap::new();
     for node in cluster.fresh(now) {
         for (name, opinion) in &node.opinions {
             if opinion.row.role() == LeaderRole::Owner {
-                owners.entry(name).or_default().push(opinion);
+                owners
+                    .entry(name)
+                    .or_default()
+                    .push(Claim::of(node, opinion, now));
             }
         }
     }
-    let split = |all: &Vec<&Opinion>| {
+    let split = |all: &Vec<Claim>| {
         all.iter()
             .enumerate()
-            .any(|(i, a)| all[i + 1..].iter().any(|b| overlap(a, b)))
+            .any(|(i, a)| all[i + 1..].iter().any(|b| a.overlaps(b)))
     };
     owners
         .iter()
@@ -282,9 +286,31 @@ pub fn newest_revision(cluster: &Cluster, now: Moment) -> u64 {
         .unwrap_or(0)
 }
 
-fn overlap(a: &Opinion, b: &Opinion) -> bool {
-    let end = |o: &Opinion| o.taken_ms.saturating_add(o.row.lease_left_ms);
-    a.owner_since_ms < end(b) && b.owner_since_ms < end(a)
+/// A node that has not told anything for so long, two intervals, may act on without being heard.
+const SILENT_MS: u64 = 500;
+
+/// From when to when a node acts as owner for certain, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    since: u64,
+    until: u64,
+}
+
+impl Claim {
+    fn of(node: &Node, opinion: &Opinion, now: Moment) -> Self {
+        let leased = opinion.taken_ms.saturating_add(opinion.row.lease_left_ms);
+        // A row that did not change is not sent again.
+        let told = node.taken_ms.max(opinion.taken_ms);
+        let silent = now.since(node.heard) > SILENT_MS;
+        Self {
+            since: opinion.owner_since_ms,
+            until: if silent { leased.max(told) } else { told },
+        }
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        self.since < other.until && other.since < self.until
+    }
 }
 
 fn alert(text: String) -> Finding {
