@@ -364,8 +364,11 @@ impl Keymap {
 
     /// Hints of a context: label and word.
     pub fn hints(&self, context: Context) -> impl Iterator<Item = (String, &'static str)> {
-        let here =
-            move |b: &&Binding| b.contexts.contains(&context) && !b.hint.is_empty() && !b.keys.is_empty();
+        // The help's own key closes it again: that is said already.
+        let again = move |b: &Binding| context == Context::Help && b.action == Action::Help;
+        let here = move |b: &&Binding| {
+            b.contexts.contains(&context) && !b.hint.is_empty() && !b.keys.is_empty() && !again(b)
+        };
         self.bindings
             .iter()
             .filter(here)

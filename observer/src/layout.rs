@@ -44,12 +44,12 @@ pub fn shell(area: Rect, banners: u16, status: bool) -> Shell {
     }
 }
 
-/// Where what lies over the view may stand: not on the lines above it, which must be seen.
+/// Where what lies over the view may stand: not on the lines above it, which must be seen, nor on the keys.
 #[must_use]
 pub fn under(area: Rect, body: Rect) -> Rect {
     Rect {
         y: body.y,
-        height: area.height.saturating_sub(body.y - area.y),
+        height: area.height.saturating_sub(body.y - area.y + 1),
         ..area
     }
 }

@@ -11,12 +11,12 @@ const LINES: u16 = 10;
 
 /// Draws the list.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, chosen: usize, fitting: &[Entry]) {
-    let lines = (fitting.len() as u16).clamp(1, LINES.min(area.height.saturating_sub(4)).max(1));
-    let height = (lines + 2).min(area.height.saturating_sub(1));
+    let lines = (fitting.len() as u16).clamp(1, LINES.min(area.height.saturating_sub(3)).max(1));
+    let height = (lines + 2).min(area.height);
     let width = WIDTH.min(area.width);
     let over = Rect {
         x: area.x,
-        y: area.y + area.height - 1 - height,
+        y: area.y + area.height - height,
         width,
         height,
     };
