@@ -6,6 +6,7 @@ mod detail;
 mod names;
 mod process;
 mod records;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,7 @@ pub use process::{ProcessFact, process, processes};
 pub use records::{
     EventFact, ExchangeFact, FailoverFact, FaultFact, LeaderFact, LinkFact, NodeFact, RegistryFact,
 };
+pub use words::severity;
 
 /// All nodes, by name.
 #[must_use]
@@ -108,7 +110,7 @@ fn node(cluster: &Cluster, node: &Node, newest: u64, now: Moment) -> NodeFact {
     NodeFact {
         name: node.name.clone(),
         state: cluster.state(node, now),
-        role: role_word(row.role()),
+        role: words::role(row.role),
         incarnation: node.incarnation(),
         term: row.term,
         meta_leader: filled(&row.meta_leader),
@@ -122,7 +124,7 @@ fn node(cluster: &Cluster, node: &Node, newest: u64, now: Moment) -> NodeFact {
         cpu_percent: (node.row.is_some() && row.cpu_percent >= 0.0).then_some(row.cpu_percent),
         rss_bytes: row.rss_bytes,
         fds: row.fds,
-        duty: duty_word(health::duty(cluster, &node.name, now)),
+        duty: words::duty(health::duty(cluster, &node.name, now)),
         processes: row.processes,
         messages_in: row.messages_in,
         messages_out: row.messages_out,
@@ -150,7 +152,7 @@ fn link(node: &Node, row: &v1::LinkRow, way: Option<ways::Way>, now: Moment) -> 
     LinkFact {
         from: node.name.clone(),
         to: row.peer.clone(),
-        state: link_word(row.state()),
+        state: words::link(row.state),
         rtt_p50_us: row.rtt_p50_us,
         rtt_p99_us: row.rtt_p99_us,
         phi: row.phi,
@@ -162,7 +164,7 @@ fn link(node: &Node, row: &v1::LinkRow, way: Option<ways::Way>, now: Moment) -> 
         bytes_out: row.bytes_out,
         connects: row.connects,
         why: filled(&row.why),
-        way: way.map_or("unknown", |way| link_word(way.state)),
+        way: way.map_or("unknown", |way| words::link(way.state.into())),
         way_phi: way.and_then(|way| way.phi),
         way_heard_ms: way.and_then(|way| way.heard_ms),
         stale_ms,
@@ -227,7 +229,7 @@ fn leader(
         believed_by: believers.get(&key).cloned().unwrap_or_default(),
         exchange: key.0,
         node: key.1,
-        role: leader_word(row.role()),
+        role: words::leader(row.role),
         epoch: row.epoch,
         leader: filled(&row.leader),
         leader_epoch: row.leader_epoch,
@@ -270,17 +272,6 @@ pub fn event(key: &EventKey, event: &v1::Event) -> EventFact {
     }
 }
 
-/// How bad an event is, in a word.
-#[must_use]
-pub fn severity(event: &v1::Event) -> &'static str {
-    match event.severity() {
-        v1::Severity::Info => "info",
-        v1::Severity::Notice => "notice",
-        v1::Severity::Alert => "alert",
-        v1::Severity::Unspecified => "unknown",
-    }
-}
-
 /// The failovers that the events tell of, the newest first.
 #[must_use]
 pub fn failovers(cluster: &Cluster) -> Vec<FailoverFact> {
@@ -315,43 +306,4 @@ pub fn failovers(cluster: &Cluster) -> Vec<FailoverFact> {
 
 fn filled(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn role_word(role: v1::MetaRole) -> &'static str {
-    match role {
-        v1::MetaRole::Leader => "leader",
-        v1::MetaRole::Voter => "voter",
-        v1::MetaRole::Learner => "learner",
-        v1::MetaRole::Unspecified => "unknown",
-    }
-}
-
-fn duty_word(duty: v1::NodeDuty) -> &'static str {
-    match duty {
-        v1::NodeDuty::Full => "full",
-        v1::NodeDuty::Weak => "weak",
-        v1::NodeDuty::Draining => "draining",
-        v1::NodeDuty::Leaving => "leaving",
-        v1::NodeDuty::Unspecified => "unknown",
-    }
-}
-
-fn link_word(state: v1::LinkState) -> &'static str {
-    match state {
-        v1::LinkState::Up => "up",
-        v1::LinkState::Connecting => "connecting",
-        v1::LinkState::Suspect => "suspect",
-        v1::LinkState::Down => "down",
-        v1::LinkState::Refused => "refused",
-        v1::LinkState::Unspecified => "unknown",
-    }
-}
-
-fn leader_word(role: v1::LeaderRole) -> &'static str {
-    match role {
-        v1::LeaderRole::Owner => "owner",
-        v1::LeaderRole::OwnerNoLease => "owner-no-lease",
-        v1::LeaderRole::Router => "router",
-        v1::LeaderRole::Unspecified => "unknown",
-    }
 }

@@ -35,6 +35,8 @@ pub struct Wants {
     pub processes: bool,
     /// Column by which a node chooses the first processes when it cannot send all.
     pub sort: String,
+    /// It chooses the last ones by it.
+    pub reverse: bool,
     /// Filter by which it leaves processes out, as typed.
     pub filter: String,
     /// What is shown in detail: nodes keep what that takes only while somebody watches.
@@ -56,6 +58,7 @@ impl Wants {
             id,
             kinds: kinds.into_iter().map(i32::from).collect(),
             sort: self.sort.clone(),
+            reverse: self.reverse,
             process_filter: self.filter.clone(),
             limit: self.limit,
             ..Default::default()

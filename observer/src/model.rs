@@ -261,27 +261,29 @@ impl Model {
             return Wants {
                 processes: true,
                 sort: "mailbox".to_owned(),
+                reverse: false,
                 filter,
                 limit: 0,
                 detail: self.watched(),
             };
         }
-        let (sort, filter, limit) = match self.screen {
+        let ((sort, reverse), filter, limit) = match self.screen {
             Screen::Processes => {
-                let sort = crate::prepare::process_sort_word(self);
+                let sort = crate::prepare::process_sort(self);
                 (
                     sort,
                     self.panes[Screen::Processes as usize].filter_sent.as_str(),
                     0,
                 )
             }
-            Screen::Registry => ("age", crate::prepare::registry::PROCESSES, 0),
+            Screen::Registry => (("age", false), crate::prepare::registry::PROCESSES, 0),
             // The fullest mailboxes are looked at in every view: they are what may go wrong.
-            _ => ("mailbox", "", FULLEST),
+            _ => (("mailbox", false), "", FULLEST),
         };
         Wants {
             processes: true,
             sort: sort.to_owned(),
+            reverse,
             filter: filter.to_owned(),
             limit,
             detail: self.watched(),

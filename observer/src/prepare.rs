@@ -277,15 +277,15 @@ pub fn fields(screen: Screen) -> Vec<Field> {
     }
 }
 
-/// The column by which nodes choose their first processes.
+/// The column by which nodes choose their first processes, and whether they choose the last.
 #[must_use]
-pub fn process_sort_word(model: &Model) -> &'static str {
+pub fn process_sort(model: &Model) -> (&'static str, bool) {
     let pane = &model.panes[Screen::Processes as usize];
     let sort = pane.sort.unwrap_or(processes::OWN_SORT);
     let columns = processes::titles(pane.totals);
     columns
         .get(sort.column)
-        .map_or("mailbox", |c| processes::wire_word(c.title))
+        .map_or(("mailbox", false), |c| processes::wire_sort(c, sort.descending))
 }
 
 /// The whole table of a view without a window, for the headless output.

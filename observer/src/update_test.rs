@@ -120,10 +120,26 @@ fn the_order_of_processes_is_asked_of_the_nodes() {
             "{word}"
         );
     }
-    assert!(keys(&mut m, "i").is_empty());
-    assert!(matches!(&keys(&mut m, "<w")[..], [_, Cmd::Want(w)] if w.sort == "dequeued"));
-    assert!(matches!(&keys(&mut m, "wi")[..], [Cmd::Want(w)] if w.sort == "out-rate"));
+    let is = |cmd: &Cmd, word: &str, reverse: bool| matches!(cmd, Cmd::Want(w) if w.sort == word && w.reverse == reverse);
+    assert!(keys(&mut m, "i").iter().all(|cmd| is(cmd, "busy-rate", true)));
     assert_eq!(m.pane().sort.map(|s| s.descending), Some(false));
+    assert!(
+        keys(&mut m, "<w")
+            .last()
+            .is_some_and(|cmd| is(cmd, "dequeued", false))
+    );
+    assert!(
+        keys(&mut m, "w")
+            .last()
+            .is_some_and(|cmd| is(cmd, "out-rate", false))
+    );
+    // Words begin with A by themselves.
+    assert!(
+        keys(&mut m, "<<<<<<<<")
+            .last()
+            .is_some_and(|cmd| is(cmd, "name", false))
+    );
+    assert!(keys(&mut m, "i").last().is_some_and(|cmd| is(cmd, "name", true)));
 }
 
 #[test]

@@ -66,18 +66,33 @@ fn leaders() {
 }
 
 #[test]
-fn the_other_views() {
-    for view in [
-        Screen::Mesh,
-        Screen::Exchanges,
-        Screen::Processes,
-        Screen::Registry,
-        Screen::Timeline,
-        Screen::Chaos,
-    ] {
-        frames(view, &[Scene::Lost, Scene::Split], &SIZES);
-    }
-    frames(Screen::Exchanges, &[Scene::Moving], &[(60, 16), (120, 40)]);
+fn mesh() {
+    frames(Screen::Mesh, &SCENES, &SIZES);
+}
+
+#[test]
+fn exchanges() {
+    frames(Screen::Exchanges, &SCENES, &SIZES);
+}
+
+#[test]
+fn processes() {
+    frames(Screen::Processes, &SCENES, &SIZES);
+}
+
+#[test]
+fn registry() {
+    frames(Screen::Registry, &SCENES, &SIZES);
+}
+
+#[test]
+fn timeline() {
+    frames(Screen::Timeline, &SCENES, &SIZES);
+}
+
+#[test]
+fn chaos() {
+    frames(Screen::Chaos, &SCENES, &SIZES);
 }
 
 /// A scene at another size and in another view: making one takes a while.

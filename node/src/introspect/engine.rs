@@ -33,7 +33,13 @@ pub fn look(sources: &impl Sources, wanted: &Wanted, trend: &mut Trend) -> Look 
     let mut omitted = 0;
     if wanted.kinds.contains(RowKind::Process) {
         let filters = [&wanted.filter, &wanted.processes];
-        let mut top = Top::new(sources.node(), filters, wanted.column, wanted.limit, trend);
+        let mut top = Top::new(
+            sources.node(),
+            filters,
+            (wanted.column, wanted.reverse),
+            wanted.limit,
+            trend,
+        );
         sources.processes(&mut |process| top.offer(process));
         let (processes, left_out) = top.finish();
         rows.extend(processes.map(|p| Row {

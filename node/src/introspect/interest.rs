@@ -24,6 +24,8 @@ pub struct Wanted {
     pub limit: usize,
     /// Column that decides which they are.
     pub column: Column,
+    /// The last ones by it are wanted, not the first.
+    pub reverse: bool,
     /// Time between two updates; `None` leaves it to the node, which then shows important changes at once.
     pub interval: Option<Duration>,
 }
@@ -78,6 +80,7 @@ impl Wanted {
                 .map_err(BadInterest::Processes)?,
             limit,
             column,
+            reverse: interest.reverse,
             interval,
         })
     }

@@ -103,7 +103,7 @@ impl Column {
             }
             Self::Name => return Rank::Text(Reverse(process.name.to_owned())),
             Self::Kind => return Rank::Text(Reverse(process.kind.to_owned())),
-            Self::Pid => 0,
+            Self::Pid => u64::MAX - process.pid.serial,
             Self::Mailbox => process.mailbox(),
             Self::Enqueued => process.enqueued,
             Self::Dequeued => process.dequeued,
@@ -186,6 +186,7 @@ pub struct Top<'a> {
     node: &'a NodeName,
     filters: [&'a Filter; 2],
     column: Column,
+    reverse: bool,
     trend: &'a mut Trend,
     limit: usize,
     heap: BinaryHeap<Reverse<Ranked>>,
@@ -193,12 +194,12 @@ pub struct Top<'a> {
 }
 
 impl<'a> Top<'a> {
-    /// The first `limit` by `column` among the processes of `node` that both filters want; `trend` is what the looks before saw.
+    /// The first `limit` by a column, or the last where that is `true`, among the processes of `node` that both filters want; `trend` is what the looks before saw.
     #[must_use]
     pub fn new(
         node: &'a NodeName,
         filters: [&'a Filter; 2],
-        column: Column,
+        (column, reverse): (Column, bool),
         limit: usize,
         trend: &'a mut Trend,
     ) -> Self {
@@ -206,6 +207,7 @@ impl<'a> Top<'a> {
             node,
             filters,
             column,
+            reverse,
             trend,
             limit,
             heap: BinaryHeap::new(),
@@ -227,7 +229,13 @@ impl<'a> Top<'a> {
             }
         }
         self.matched += 1;
-        let place = (self.column.rank(process, self.trend), Reverse(process.pid.serial));
+        let rank = self.column.rank(process, self.trend);
+        let rank = if self.reverse {
+            Order::Last(Reverse(rank))
+        } else {
+            Order::First(rank)
+        };
+        let place = (rank, Reverse(process.pid.serial));
         if self.heap.len() >= self.limit {
             match self.heap.peek() {
                 Some(Reverse(last)) if place > last.place => self.heap.pop(),
@@ -266,9 +274,16 @@ enum Rank {
     Text(Reverse<String>),
 }
 
+/// All ranks of one pick are of the same kind.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    First(Rank),
+    Last(Reverse<Rank>),
+}
+
 #[derive(Debug)]
 struct Ranked {
-    place: (Rank, Reverse<u64>),
+    place: (Order, Reverse<u64>),
     row: v1::ProcessRow,
 }
 

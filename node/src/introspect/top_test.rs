@@ -29,7 +29,7 @@ fn top(filter: &str, column: Column, limit: usize, offered: &[ProcessView<'_>]) 
     let filter = Filter::parse_in_part(filter, PROCESS_FIELDS).expect("a filter");
     let all = Filter::default();
     let mut trend = Trend::default();
-    let mut top = Top::new(&node, [&all, &filter], column, limit, &mut trend);
+    let mut top = Top::new(&node, [&all, &filter], (column, false), limit, &mut trend);
     offered.iter().for_each(|p| top.offer(p));
     let (rows, omitted) = top.finish();
     (rows.map(|r| r.pid).collect(), omitted)
@@ -59,6 +59,23 @@ fn the_fullest_mailboxes_come_first_and_the_oldest_process_wins_a_tie() {
 }
 
 #[test]
+fn the_last_ones_are_picked_where_they_are_wanted() {
+    let node = NodeName::new("a").expect("a name");
+    let all = Filter::default();
+    let last = |column| {
+        let mut trend = Trend::default();
+        let mut top = Top::new(&node, [&all, &all], (column, true), 2, &mut trend);
+        for (serial, name, mailbox) in [(1, "x", 0), (2, "y", 9), (3, "z", 4), (4, "u", 4)] {
+            top.offer(&view(serial, name, mailbox));
+        }
+        top.finish().0.map(|row| row.pid).collect::<Vec<_>>()
+    };
+    assert_eq!(last(Column::Mailbox), ["<a.1>", "<a.3>"]);
+    assert_eq!(last(Column::Name), ["<a.3>", "<a.2>"]);
+    assert_eq!(last(Column::Pid), ["<a.4>", "<a.3>"]);
+}
+
+#[test]
 fn the_filter_decides_before_the_limit() {
     let processes = [view(1, "orders", 1), view(2, "users", 9), view(3, "orders", 5)];
     assert_eq!(
@@ -78,7 +95,7 @@ fn rates_are_those_between_two_looks() {
     let all = Filter::default();
     let mut trend = Trend::default();
     let mut look = |column, processes: &[(u64, u64, u64)]| {
-        let mut top = Top::new(&node, [&all, &all], column, 2, &mut trend);
+        let mut top = Top::new(&node, [&all, &all], (column, false), 2, &mut trend);
         for (serial, enqueued, age_ms) in processes {
             let process = ProcessView {
                 enqueued: *enqueued,

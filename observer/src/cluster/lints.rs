@@ -3,6 +3,7 @@
 //!
 //! What does not live here: what is wrong already ([`super::health`]).
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use squall_proto::v1::LinkState;
@@ -180,6 +181,26 @@ fn versions(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
             .map(|(version, nodes)| format!("{version} on {}", nodes.join(" ")));
         all.push(format!("versions differ: {}", of.collect::<Vec<_>>().join(", ")));
     }
+    for (version, nodes) in &by_version {
+        let (who, runs) = (nodes.join(" "), if nodes.len() == 1 { "runs" } else { "run" });
+        all.extend(match parts(version).cmp(&parts(OWN_VERSION)) {
+            Ordering::Equal => None,
+            Ordering::Greater => Some(format!(
+                "{who} {runs} {version}, newer than this observer ({OWN_VERSION}): not all of it may show"
+            )),
+            Ordering::Less => Some(format!(
+                "{who} {runs} {version}, older than this observer ({OWN_VERSION}): not all may be told"
+            )),
+        });
+    }
+}
+
+const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The numbers of a version; what stands behind them is let be.
+fn parts(version: &str) -> Vec<u64> {
+    let numbers = version.split(['-', '+']).next().unwrap_or_default();
+    numbers.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
 /// By how much clocks differ is seen from when frames arrive: the quickest ones of each node count.

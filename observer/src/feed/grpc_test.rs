@@ -219,6 +219,7 @@ async fn one_address_finds_all_and_a_gap_is_healed_by_asking_again() {
     feed.want(Wants {
         processes: true,
         sort: "mailbox".to_owned(),
+        reverse: false,
         filter: "mailbox > 10".to_owned(),
         detail: None,
         limit: 7,

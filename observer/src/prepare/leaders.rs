@@ -246,7 +246,7 @@ pub fn role(f: &LeaderFact) -> (&'static str, &'static str, Tone) {
         "owner-no-lease" => ("◐", "no lease", Tone::Warn),
         "router" if f.believed_owner.is_none() => ("✖", "nobody", Tone::Bad),
         "router" => ("→", "routes", Tone::Plain),
-        _ => ("?", "unknown", Tone::Dim),
+        raw => ("?", raw, Tone::Dim),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Detail, Source};
 use crate::facts::{self, ProcessFact};
 use crate::layout;
 use crate::model::Pane;
-use crate::table::{Cell, Column, Line, RowId, Sort, Table, titled};
+use crate::table::{Align, Cell, Column, Line, RowId, Sort, Table, titled};
 use crate::theme::Tone;
 use crate::units::{count, micros, millis, percent, rate};
 
@@ -76,6 +76,18 @@ pub fn wire_word(title: &str) -> &'static str {
         "age" => "age",
         _ => "mailbox",
     }
+}
+
+/// The word of a column by which nodes choose their first rows, and whether they choose the last: by themselves they begin
+/// with the largest figures, and with words from A.
+#[must_use]
+pub fn wire_sort(column: &Column, descending: bool) -> (&'static str, bool) {
+    // All processes of a node are of that node.
+    if column.title == "node" {
+        return ("mailbox", false);
+    }
+    let begins_so = column.align == Align::Right;
+    (wire_word(column.title), descending != begins_so)
 }
 
 /// Prepares the view.

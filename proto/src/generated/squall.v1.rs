@@ -62,6 +62,9 @@ pub struct Interest {
     /// oldest, restarts, dropped, age. Rows that might match for a reader who knows more fields are sent. Empty means all.
     #[prost(string, tag = "7")]
     pub process_filter: ::prost::alloc::string::String,
+    /// The last process rows by `sort` in place of the first: the smallest figures, the words from Z.
+    #[prost(bool, tag = "8")]
+    pub reverse: bool,
 }
 /// One message of a Watch stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
