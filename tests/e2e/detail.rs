@@ -125,6 +125,8 @@ fn details_are_printed_once_and_unknown_ones_are_refused_in_words() {
     let cluster = Cluster::start(1);
     cluster.ok(&["exchange", "declare", "carts", "--strategy", "round-robin"]);
     let (_one, _, one) = handler(&cluster, 0, "eu", "one");
+    // Its owner knows it a moment later than its node.
+    assert_eq!(who(&cluster, "k1", "eu"), "one");
     let page = cluster.ok(&["observe", "--once", "--view", "exchanges", "--detail", "carts"]);
     for words in [
         "Handlers in order: 1",
