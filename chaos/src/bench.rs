@@ -129,10 +129,11 @@ fn temporary() -> Result<tempfile::TempDir, BenchError> {
     dir.map_err(io_error("temporary directory"))
 }
 
-/// First ports below those the system gives out, different for benchmarks that run at the same time.
+/// First ports below those the system gives out and those of the end-to-end tests, one of which may run a benchmark beside a
+/// cluster whose node is just being started again; different for benchmarks that run at the same time.
 fn free_base(nodes: usize) -> Result<u16, BenchError> {
     let spread = u16::try_from(std::process::id() % 100).expect("a remainder by 100 fits");
-    crate::layout::free_base(nodes, 20_000 + spread * 100).ok_or(BenchError::NoPorts(nodes))
+    crate::layout::free_base(nodes, 8_000 + spread * 100).ok_or(BenchError::NoPorts(nodes))
 }
 
 #[cfg(test)]
