@@ -1,6 +1,5 @@
 //! Real nodes in this process keep journals; the checkers judge the history that the journals give.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,14 +9,12 @@ use squall_chaos::history::{Event, What};
 use squall_chaos::invariant::{Id, Verdict, check};
 use squall_chaos::record::history_of;
 use squall_client::handler::{Answer, Delivery, Handler};
-use squall_kernel::founding::Founding;
 use squall_kernel::frame::Status;
 use squall_kernel::id::{Epoch, ExchangeName, NodeName};
 use squall_kernel::message::ProposeResult;
 use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Command, Outcome, Pattern, Registry, Strategy, Takeover};
 use squall_node::datadir::DataDir;
-use squall_node::death::Proofs;
 use squall_node::handlers::HandlerTags;
 use squall_node::node::{Node, NodeOptions};
 use squall_node::router::Request;
@@ -31,27 +28,12 @@ impl Handler for Echo {
 }
 
 fn start(dir: &Path, name: &str, join: Option<&Node>) -> Node {
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let options = NodeOptions {
-        name: name.parse().expect("a good name"),
-        listen: any,
-        grpc: any,
-        join: join
-            .map(|node| node.introduction().mesh_addr.clone())
-            .into_iter()
-            .collect(),
-        cookie: b"secret".to_vec(),
-        founding: join.map_or(Founding::Bootstrap, |_| Founding::Wait),
         profile: Profile::Slow,
-        chaos: false,
-        supervisor: String::new(),
-        insecure: false,
         journal: Some(dir.join("%n-%i.jsonl")),
-        trace_one_in: 0,
         data_workers: 2,
-        proofs: Proofs::default(),
-        functions: Default::default(),
-        zone: None,
+        ..NodeOptions::alone(name.parse().expect("a good name"), b"secret")
+            .joining(join.map(|node| node.introduction().mesh_addr.clone()))
     };
     let data = DataDir::open(dir.join(name)).expect("a fresh directory");
     Node::start(data, options).expect("the node starts")

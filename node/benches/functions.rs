@@ -44,6 +44,7 @@ fn exchange(strategy: Strategy) -> Exchange {
             handler: pid(n),
             service_tag: String::new(),
             bound: Vec::new(),
+            returned: None,
         };
         exchange.step(Instant(0), &input, &mut Vec::new());
     }

@@ -19,7 +19,7 @@ mod telling;
 mod watching;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use squall_kernel::id::{Epoch, ExchangeId, Pid};
@@ -91,6 +91,8 @@ pub struct Exchanges {
     /// States that arrive in parts.
     in_parts: Mutex<HashMap<ExchangeId, (Epoch, Whole)>>,
     replicas: Arc<Replicas>,
+    /// The revision up to which the exchanges here have been told of the registry's changes.
+    told: AtomicU64,
 }
 
 impl Exchanges {
@@ -105,6 +107,7 @@ impl Exchanges {
                 departing: Arc::default(),
                 in_parts: Mutex::default(),
                 replicas: Arc::default(),
+                told: AtomicU64::default(),
             },
             proposed,
         )
@@ -169,6 +172,7 @@ impl Exchanges {
         queue.look(look)
     }
 
+    /// Follows the registry.
     pub(crate) fn registry_changed(&self, change: &Change) {
         self.forget_departed(change);
         self.drop_replicas(change);
@@ -194,6 +198,7 @@ impl Exchanges {
                 });
             }
         }
+        self.told.store(change.new.revision.0, Ordering::Release);
     }
 
     pub(crate) fn stop(&self) {

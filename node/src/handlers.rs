@@ -304,7 +304,6 @@ impl Handlers {
             .keep(|exchange| change.exchange(exchange).is_some());
         let all: Vec<Arc<Attachment>> = self.read().by_serial.values().cloned().collect();
         let lost = change.was_lost(self.context.node, self.context.boot);
-        let down = change.is_down(self.context.node);
         for attachment in all {
             let Some(record) = change.exchange(attachment.exchange()) else {
                 self.detach(attachment.pid().serial, DetachReason::ExchangeDeleted);
@@ -312,10 +311,12 @@ impl Handlers {
             };
             if change.own_tenure_ended {
                 attachment.view().forget();
-                attachment.held_for_lost(down);
             }
-            if lost {
-                // Its signatures have gone to others since.
+            if lost && record.strategy.is_sticky() {
+                // Under the lock of the view: its signatures have gone to others since, and none is remembered before an
+                // owner has taken it in again.
+                let mut view = attachment.view();
+                view.lost(change.new.revision);
                 attachment.unbind_all();
             }
             if change.owner_changed(attachment.exchange()) {
@@ -353,6 +354,7 @@ impl Handlers {
             connection_tag: attachment.tags().connection.clone(),
             bound: attachment.bound(),
             work: attachment.work(),
+            returned: attachment.view().returned(),
         });
         if let Err(error) = self.context.wire.message(owner, attachment.exchange(), message) {
             tracing::debug!(handler = %attachment.pid(), %error, "attachment not sent; it is sent again");

@@ -47,6 +47,7 @@ fn recorded_after(before: impl FnOnce(&Journal)) -> String {
     let mut inputs: Vec<ExchangeInput> = (1..3)
         .map(|n| ExchangeInput::Attach {
             bound: Vec::new(),
+            returned: None,
             handler: handler(n),
             service_tag: "eu".into(),
         })

@@ -1,10 +1,8 @@
 //! A34: fifty thousand subscribers on five whole nodes with real links between them, and how many frames one publish costs.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use squall_kernel::founding::Founding;
 use squall_kernel::frame::Status;
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
 use squall_kernel::message::ProposeResult;
@@ -13,7 +11,6 @@ use squall_kernel::publishing::Confirm;
 use squall_kernel::registry::{Command, Outcome, Pattern, Settings, Strategy};
 use squall_kernel::time::Span;
 use squall_node::datadir::DataDir;
-use squall_node::death::Proofs;
 use squall_node::node::{Node, NodeOptions};
 use squall_node::pubsub::Subscription;
 use squall_node::router::{Publish, Request};
@@ -22,28 +19,10 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const SUBSCRIBERS_EACH: usize = 10_000;
 
 fn options(name: &str, join: Vec<String>) -> NodeOptions {
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     NodeOptions {
-        name: NodeName::new(name).expect("a good name"),
-        listen: any,
-        grpc: any,
-        founding: if join.is_empty() {
-            Founding::Bootstrap
-        } else {
-            Founding::Wait
-        },
-        join,
-        cookie: b"secret".to_vec(),
         profile: Profile::Slow,
-        chaos: false,
-        supervisor: String::new(),
-        insecure: false,
-        journal: None,
-        trace_one_in: 0,
         data_workers: 2,
-        proofs: Proofs::default(),
-        functions: Default::default(),
-        zone: None,
+        ..NodeOptions::alone(NodeName::new(name).expect("a good name"), b"secret").joining(join)
     }
 }
 

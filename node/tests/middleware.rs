@@ -1,41 +1,22 @@
 //! Middleware whose handlers are clients of a whole node (A30).
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use squall_client::{
     Answer, AttachOptions, Client, ConnectOptions, Declaration, Delivery, Handler, RequestError,
     RequestOptions,
 };
-use squall_kernel::founding::Founding;
 use squall_kernel::id::{ExchangeName, NodeName};
-use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Settings, Strategy};
 use squall_node::datadir::DataDir;
-use squall_node::death::Proofs;
 use squall_node::node::{Node, NodeOptions};
 
 const LONG: Duration = Duration::from_secs(60);
 
 async fn node(dir: &tempfile::TempDir) -> Node {
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let options = NodeOptions {
-        name: NodeName::new("a").expect("a good name"),
-        listen: any,
-        grpc: any,
-        join: Vec::new(),
-        cookie: b"secret".to_vec(),
-        founding: Founding::Bootstrap,
-        profile: Profile::Lan,
-        chaos: false,
-        supervisor: String::new(),
-        insecure: false,
-        journal: None,
-        trace_one_in: 0,
         data_workers: 2,
-        proofs: Proofs::default(),
-        functions: Default::default(),
-        zone: None,
+        ..NodeOptions::alone(NodeName::new("a").expect("a good name"), b"secret")
     };
     let node = Node::start(DataDir::open(dir.path()).expect("fresh"), options).expect("the node starts");
     let mut opinion = node.opinion();

@@ -7,15 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use squall_client::handler::{Answer, Delivery, Handler};
-use squall_kernel::founding::Founding;
 use squall_kernel::frame::Status;
 use squall_kernel::id::{ExchangeName, NodeName};
 use squall_kernel::message::ProposeResult;
-use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Command, Outcome, Pattern, Strategy};
 use squall_kernel::time::Span;
 use squall_node::datadir::DataDir;
-use squall_node::death::Proofs;
 use squall_node::handlers::HandlerTags;
 use squall_node::node::{Node, NodeError, NodeOptions};
 use squall_node::router::Request;
@@ -24,24 +21,9 @@ use squall_node::router::Request;
 const BLOCKED: Duration = Duration::from_secs(10);
 
 fn options(name: &str) -> NodeOptions {
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     NodeOptions {
-        name: NodeName::new(name).expect("a good name"),
-        listen: any,
-        grpc: any,
-        join: Vec::new(),
-        cookie: b"secret".to_vec(),
-        founding: Founding::Bootstrap,
-        profile: Profile::Lan,
-        chaos: false,
-        supervisor: String::new(),
-        insecure: false,
-        journal: None,
-        trace_one_in: 0,
         data_workers: 2,
-        proofs: Proofs::default(),
-        functions: Default::default(),
-        zone: None,
+        ..NodeOptions::alone(NodeName::new(name).expect("a good name"), b"secret")
     }
 }
 

@@ -1,6 +1,5 @@
 //! Whole nodes whose disks fail, and clusters that lost their quorum.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +10,10 @@ use squall_kernel::founding::Founding;
 use squall_kernel::frame::Status;
 use squall_kernel::id::{ExchangeName, NodeName};
 use squall_kernel::message::ProposeResult;
-use squall_kernel::profile::Profile;
 use squall_kernel::reason::Lost;
 use squall_kernel::registry::{Command, NodeLife, Outcome, Pattern, Registry, Strategy};
 use squall_node::control::Opinion;
 use squall_node::datadir::DataDir;
-use squall_node::death::Proofs;
 use squall_node::handlers::HandlerTags;
 use squall_node::meta::recover::Survivor;
 use squall_node::node::{Node, NodeOptions};
@@ -28,29 +25,16 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn start(dir: DataDir, name: &str, join: &[&Node]) -> Node {
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let founding = if name == "a" && join.is_empty() {
         Founding::Bootstrap
     } else {
         Founding::Wait
     };
     let options = NodeOptions {
-        name: NodeName::new(name).expect("a good name"),
-        listen: any,
-        grpc: any,
-        join: join.iter().map(|n| n.introduction().mesh_addr.clone()).collect(),
-        cookie: b"secret".to_vec(),
         founding,
-        profile: Profile::Lan,
-        chaos: false,
-        supervisor: String::new(),
-        insecure: false,
-        journal: None,
-        trace_one_in: 0,
+        join: join.iter().map(|n| n.introduction().mesh_addr.clone()).collect(),
         data_workers: 2,
-        proofs: Proofs::default(),
-        functions: Default::default(),
-        zone: None,
+        ..NodeOptions::alone(NodeName::new(name).expect("a good name"), b"secret")
     };
     Node::start(dir, options).expect("the node starts")
 }

@@ -11,6 +11,11 @@ use crate::feed::{Entity, RowsUpdate, Update};
 use crate::table::RowId;
 use crate::units::Moment;
 
+#[path = "update/chaos_test.rs"]
+mod chaos_tests;
+#[path = "update/travel_test.rs"]
+mod travel_tests;
+
 fn fed(node: &str, os_pid: u64) -> Message {
     let member = |name: &str| v1::Member {
         name: name.to_owned(),
@@ -79,13 +84,6 @@ fn keys(m: &mut Model, text: &str) -> Vec<Cmd> {
 
 fn told(m: &Model) -> &str {
     m.told.as_deref().unwrap_or_default()
-}
-
-fn stage(m: &Model) -> Option<&Stage> {
-    match &m.overlay {
-        Overlay::Chaos(dialog) => Some(&dialog.stage),
-        _ => None,
-    }
 }
 
 #[test]
@@ -170,18 +168,6 @@ fn a_filter_is_typed_kept_and_cleared() {
 }
 
 #[test]
-fn a_frozen_screen_shows_what_was_while_the_stream_goes_on() {
-    let mut m = model(false);
-    keys(&mut m, " ");
-    update(&mut m, fed("c", 13));
-    update(&mut m, Message::Tick(Moment(4_100)));
-    assert_eq!((m.shown().0.nodes.len(), m.live.nodes.len()), (2, 3));
-    assert_eq!(m.prepared.head.frozen_ms, Some(3_000));
-    keys(&mut m, " ");
-    assert_eq!(m.shown().0.nodes.len(), 3);
-}
-
-#[test]
 fn nothing_new_leaves_the_screen_clean() {
     let mut m = model(false);
     m.dirty = false;
@@ -190,108 +176,6 @@ fn nothing_new_leaves_the_screen_clean() {
     update(&mut m, fed("c", 1));
     update(&mut m, Message::Tick(Moment(1_200)));
     assert!(m.dirty);
-}
-
-#[test]
-fn without_a_console_nothing_can_be_broken() {
-    let mut m = model(false);
-    assert!(keys(&mut m, "x").is_empty());
-    assert!(matches!(&m.overlay, Overlay::Notice { text, .. } if text.contains("--chaos")));
-    keys(&mut m, "\u{1b}");
-    assert!(keys(&mut m, "H").is_empty());
-}
-
-#[test]
-fn a_kill_wants_the_name_typed() {
-    let mut m = model(true);
-    keys(&mut m, "jx\n");
-    assert_eq!(stage(&m), Some(&Stage::Typing(String::new())));
-    assert!(keys(&mut m, "a\n").is_empty(), "the wrong name fires nothing");
-    press(&mut m, KeyCode::Backspace);
-    let cmds = keys(&mut m, "b\n");
-    assert!(
-        matches!(&cmds[..], [Cmd::Fire(Order::Kill { node, expect_os_pid: Some(12), stay_down: false, .. })] if node == "b")
-    );
-    update(&mut m, Message::Fired(Ok("killed b".to_owned())));
-    assert_eq!(stage(&m), Some(&Stage::Done(Ok("killed b".to_owned()))));
-    keys(&mut m, "\u{1b}");
-    assert_eq!(m.overlay, Overlay::None);
-}
-
-#[test]
-fn other_orders_want_a_second_enter() {
-    let mut m = model(true);
-    keys(&mut m, "jx");
-    press(&mut m, KeyCode::Right);
-    assert!(keys(&mut m, "\n").is_empty());
-    assert_eq!(stage(&m), Some(&Stage::Confirm));
-    assert!(matches!(
-        &keys(&mut m, "\n")[..],
-        [Cmd::Fire(Order::Pause { .. })]
-    ));
-}
-
-#[test]
-fn a_target_that_changed_meanwhile_is_left_alone() {
-    let mut m = model(true);
-    keys(&mut m, "jx\nb");
-    update(&mut m, fed("b", 99));
-    assert!(keys(&mut m, "\n").is_empty());
-    assert!(matches!(stage(&m), Some(Stage::Done(Err(why))) if why.contains("process 12 is 99")));
-}
-
-#[test]
-fn a_link_is_broken_from_the_mesh() {
-    let mut m = model(true);
-    keys(&mut m, "2x");
-    for _ in 0..2 {
-        press(&mut m, KeyCode::Down);
-    }
-    press(&mut m, KeyCode::Right);
-    let cmds = keys(&mut m, "\n\n");
-    let Some(Cmd::Fire(Order::Delay {
-        from,
-        to,
-        delay,
-        jitter,
-        ttl,
-    })) = cmds.last()
-    else {
-        panic!("{cmds:?}")
-    };
-    assert_eq!((from.as_str(), to.as_str()), ("a", "b"));
-    assert_eq!(
-        (delay.as_millis(), jitter.as_millis(), ttl.as_secs()),
-        (200, 50, 30)
-    );
-}
-
-#[test]
-fn a_link_loses_what_the_dialog_says() {
-    let mut m = model(true);
-    keys(&mut m, "2x");
-    // From delay to loss, and from 5% to 10%.
-    press(&mut m, KeyCode::Right);
-    press(&mut m, KeyCode::Down);
-    press(&mut m, KeyCode::Right);
-    let cmds = keys(&mut m, "\n\n");
-    let Some(Cmd::Fire(Order::Loss {
-        from, to, share_ppm, ..
-    })) = cmds.last()
-    else {
-        panic!("{cmds:?}")
-    };
-    assert_eq!((from.as_str(), to.as_str(), *share_ppm), ("a", "b", 100_000));
-}
-
-#[test]
-fn the_answer_of_a_closed_dialog_is_still_shown() {
-    let mut m = model(true);
-    update(
-        &mut m,
-        Message::Fired(Err(ConsoleError::Refused("no\u{1b}pe".to_owned()))),
-    );
-    assert!(matches!(&m.overlay, Overlay::Notice { text, bad: true, .. } if text == "no␛pe"));
 }
 
 #[test]
@@ -322,83 +206,6 @@ fn every_key_is_taken_in_every_state() {
         press(&mut m, code);
         update(&mut m, Message::Tick(Moment(1_000 + i as u64 * 30)));
     }
-}
-
-/// Node a has taken in so many messages.
-fn messages(n: u64) -> Message {
-    let own = v1::NodeRow {
-        name: "a".to_owned(),
-        messages_in: n,
-        ..Default::default()
-    };
-    Message::Fed(vec![Update::Rows(RowsUpdate {
-        node: "a".to_owned(),
-        rows: vec![v1::Row {
-            row: Some(Row::Node(own)),
-        }],
-        ..Default::default()
-    })])
-}
-
-fn shown_messages(m: &Model) -> u64 {
-    let row = m.shown().0.nodes["a"].row.as_ref().expect("it was heard");
-    row.messages_in
-}
-
-#[test]
-fn steps_go_back_and_on_in_what_was_seen_and_live_is_live() {
-    let mut m = model(false);
-    for n in 1..=10u64 {
-        update(&mut m, Message::Tick(Moment(1_100 + n * 1_000)));
-        update(&mut m, messages(n));
-    }
-    update(&mut m, Message::Tick(Moment(11_200)));
-    keys(&mut m, ",,,");
-    assert_eq!((shown_messages(&m), m.shown().1), (7, Moment(8_200)));
-    update(&mut m, Message::Tick(Moment(12_000)));
-    update(&mut m, messages(11));
-    assert_eq!(shown_messages(&m), 7, "what comes is kept, and not shown");
-    keys(&mut m, ".");
-    assert_eq!(shown_messages(&m), 8);
-    keys(&mut m, "L");
-    assert_eq!((shown_messages(&m), m.frozen.is_none()), (11, true));
-    keys(&mut m, ",");
-    keys(&mut m, "..");
-    assert!(m.frozen.is_none(), "behind the last moment is now");
-}
-
-#[test]
-fn braces_go_to_what_happened() {
-    let mut m = model(false);
-    let event = |seq: u64, unix_ms: u64| v1::Event {
-        seq,
-        unix_ms,
-        kind: "owner-changed".to_owned(),
-        ..Default::default()
-    };
-    for n in 1..=20u64 {
-        update(&mut m, Message::Tick(Moment(1_100 + n * 1_000)));
-        update(&mut m, messages(n));
-    }
-    update(
-        &mut m,
-        Message::Fed(vec![Update::Events {
-            node: "a".to_owned(),
-            incarnation: 1,
-            events: vec![event(1, 5_500), event(2, 15_500)],
-            lost: 0,
-        }]),
-    );
-    keys(&mut m, "{");
-    assert_eq!((m.shown().1, shown_messages(&m)), (Moment(15_500), 14));
-    keys(&mut m, "{");
-    assert_eq!((m.shown().1, m.shown().0.events.len()), (Moment(5_500), 1));
-    keys(&mut m, "{");
-    assert!(told(&m).contains("Nothing happened before"));
-    keys(&mut m, "}");
-    assert_eq!(m.shown().1, Moment(15_500));
-    keys(&mut m, "}");
-    assert!(m.frozen.is_none());
 }
 
 #[test]
@@ -598,30 +405,4 @@ fn an_open_page_asks_for_its_details_and_a_closed_one_does_not() {
         matches!(&cmds[..], [Cmd::Want(wants)] if wants.detail.is_none()),
         "{cmds:?}"
     );
-}
-
-#[test]
-fn a_recording_stands_still_plays_on_and_plays_faster() {
-    use crate::model::Replay;
-    let mut m = model(false);
-    assert!(keys(&mut m, "+").is_empty());
-    assert!(told(&m).contains("--replay"));
-    m.replay = Some(Replay {
-        speed: 1.0,
-        paused: false,
-        ended: None,
-    });
-    assert_eq!(keys(&mut m, " "), [Cmd::Play(0.0)]);
-    assert_eq!(keys(&mut m, "."), [Cmd::PlayOn(1_000)]);
-    assert_eq!(keys(&mut m, " "), [Cmd::Play(1.0)]);
-    assert_eq!(keys(&mut m, "+"), [Cmd::Play(4.0)]);
-    assert_eq!(
-        keys(&mut m, "+++"),
-        [Cmd::Play(10.0), Cmd::Play(60.0), Cmd::Play(60.0)]
-    );
-    assert_eq!(keys(&mut m, "-"), [Cmd::Play(10.0)]);
-    assert_eq!(m.prepared.head.replay.as_deref(), Some("▶ REPLAY 10×"));
-    update(&mut m, Message::ReplayEnded("the end".to_owned()));
-    update(&mut m, Message::Tick(Moment(1_300)));
-    assert_eq!(m.prepared.head.replay.as_deref(), Some("■ the end"));
 }

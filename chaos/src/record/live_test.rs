@@ -71,6 +71,7 @@ fn owner(journal: &Journal) -> (Counter, System) {
             handler: handler(n),
             service_tag: String::new(),
             bound: Vec::new(),
+            returned: None,
         };
         let mut effects = Vec::new();
         exchange.step(Instant(now), &attach, &mut effects);

@@ -11,13 +11,11 @@ use serde_json::{Value, json};
 use squall_client::{
     Answer, AttachOptions, Client, Confirm, ConnectOptions, Declaration, Delivery, Handler, PublishOptions,
 };
-use squall_kernel::founding::Founding;
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
 use squall_kernel::message::ProposeResult;
 use squall_kernel::profile::Profile;
 use squall_kernel::registry::{self, Outcome, Pattern, Settings, Strategy};
 use squall_node::datadir::DataDir;
-use squall_node::death::Proofs;
 use squall_node::node::{Node, NodeOptions};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -31,28 +29,10 @@ const BOB: &str = "the token of bob 17";
 
 fn node(name: &str, join: Option<String>) -> (Node, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let options = NodeOptions {
-        name: NodeName::new(name).expect("a name"),
-        listen: any,
-        grpc: any,
-        founding: if join.is_none() {
-            Founding::Bootstrap
-        } else {
-            Founding::Wait
-        },
-        join: join.into_iter().collect(),
-        cookie: b"secret".to_vec(),
         profile: Profile::Slow,
-        chaos: false,
-        supervisor: String::new(),
-        insecure: false,
-        journal: None,
-        trace_one_in: 0,
         data_workers: 2,
-        proofs: Proofs::default(),
-        functions: Default::default(),
-        zone: None,
+        ..NodeOptions::alone(NodeName::new(name).expect("a name"), b"secret").joining(join)
     };
     let data = DataDir::open(dir.path()).expect("a fresh directory");
     (Node::start(data, options).expect("the node starts"), dir)

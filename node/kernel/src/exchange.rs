@@ -129,7 +129,11 @@ impl Exchange {
                 handler,
                 service_tag,
                 bound,
-            } => self.attach(now, *handler, service_tag, bound, out),
+                returned,
+            } => {
+                self.attach(now, *handler, service_tag, bound, out);
+                returned.inspect(|returned| self.take_in(*handler, *returned, out));
+            }
             ExchangeInput::Roll { node } => self.rolled(now, *node, out),
             ExchangeInput::Detach { handler, reason } => self.detach(now, *handler, *reason, out),
             ExchangeInput::NodeLost { node } => self.node_lost(now, *node, out),

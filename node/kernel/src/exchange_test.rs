@@ -56,6 +56,7 @@ impl Rig {
             handler,
             service_tag: tag.into(),
             bound: Vec::new(),
+            returned: None,
         })
     }
 

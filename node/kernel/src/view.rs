@@ -4,7 +4,7 @@
 //! What does not live here: sending, and what the handler makes of the messages.
 
 use crate::fence::{Fence, Fenced, Pass};
-use crate::id::{Counter, Epoch, LeaderEpoch, Pid};
+use crate::id::{Counter, Epoch, LeaderEpoch, Pid, Revision};
 use crate::limits::{ATTACH_CAP, ATTACH_FIRST};
 use crate::message::{System, SystemMessage};
 use crate::planted::{self, Bug};
@@ -29,6 +29,7 @@ pub struct View {
     fence: Fence,
     seen: Option<(Epoch, Counter)>,
     confirmed: Option<Epoch>,
+    returned: Option<Revision>,
     backoff: Span,
     next_try: Option<Instant>,
 }
@@ -39,6 +40,7 @@ impl Default for View {
             fence: Fence::default(),
             seen: None,
             confirmed: None,
+            returned: None,
             backoff: ATTACH_FIRST,
             next_try: None,
         }
@@ -58,6 +60,36 @@ impl View {
     /// [`Fenced`] when it comes under an epoch that is over.
     pub fn fence(&mut self, epoch: Epoch, leader: LeaderEpoch) -> Result<Pass, Fenced> {
         self.fence.pass(epoch, leader)
+    }
+
+    /// The node was held for lost at that revision: whatever owners have sent until they hear of that is not for the handler
+    /// any more, and confirms nothing.
+    pub fn lost(&mut self, at: Revision) {
+        self.forget();
+        self.returned = Some(at);
+    }
+
+    /// The loss after which no owner has taken the handler in yet.
+    #[must_use]
+    pub fn returned(&self) -> Option<Revision> {
+        self.returned
+    }
+
+    /// An owner takes the handler in again; `returned` is the loss it knows of. True when that was awaited: from here on
+    /// what comes on the way of this message was sent after it.
+    ///
+    /// # Errors
+    /// [`Fenced`] when that owner's time is over.
+    pub fn taken_in(&mut self, epoch: Epoch, returned: Revision) -> Result<bool, Fenced> {
+        let _pass = self.fence.pass(epoch, LeaderEpoch(0))?;
+        let awaited = self.returned == Some(returned);
+        if awaited {
+            self.returned = None;
+            if self.seen.is_some_and(|(seen, _)| seen == epoch) {
+                self.confirm(epoch);
+            }
+        }
+        Ok(awaited)
     }
 
     /// Takes a system message; `own` is the handler's pid.
@@ -88,16 +120,20 @@ impl View {
         if self.seen.is_some_and(|seen| seen > at) {
             return Heard::Known;
         }
-        if mine {
-            self.confirmed = Some(at.0);
-            self.next_try = None;
-            self.backoff = ATTACH_FIRST;
+        if mine && self.returned.is_none() {
+            self.confirm(at.0);
         }
         if self.seen.replace(at) == Some(at) {
             Heard::Known
         } else {
             Heard::News
         }
+    }
+
+    fn confirm(&mut self, epoch: Epoch) {
+        self.confirmed = Some(epoch);
+        self.next_try = None;
+        self.backoff = ATTACH_FIRST;
     }
 
     /// A message that only makes sense after the one before it. A handler that is not confirmed yet gets the whole
@@ -113,6 +149,11 @@ impl View {
                 }
                 self.seen = Some(at);
                 Heard::News
+            }
+            Some((epoch, counter)) if self.returned.is_some() && epoch == at.0 && at.1 > counter => {
+                // It is not told of this before it is taken in: what it has seen is not the whole picture any more.
+                self.seen = None;
+                Heard::Known
             }
             _ => Heard::Known,
         }
@@ -174,6 +215,55 @@ mod tests {
             counter: Counter(counter),
             what,
         }
+    }
+
+    fn lost() -> View {
+        let mut view = View::default();
+        assert_eq!(view.hear(own(), &whole(1, 1)), Heard::News);
+        view.lost(Revision(7));
+        view
+    }
+
+    #[test]
+    fn after_a_loss_only_an_owner_that_knows_of_it_takes_the_handler_in() {
+        let mut view = lost();
+        assert_eq!((view.confirmed(), view.returned()), (None, Some(Revision(7))));
+        // Sent before the loss.
+        assert_eq!(view.hear(own(), &whole(1, 2)), Heard::News);
+        assert_eq!(view.confirmed(), None);
+        assert_eq!(view.taken_in(Epoch(1), Revision(4)), Ok(false), "an earlier loss");
+        assert_eq!(view.hear(own(), &whole(1, 4)), Heard::News);
+        assert_eq!(view.taken_in(Epoch(1), Revision(7)), Ok(true));
+        assert_eq!((view.confirmed(), view.returned()), (Some(Epoch(1)), None));
+        assert_eq!(view.taken_in(Epoch(1), Revision(7)), Ok(false), "said twice");
+        assert_eq!(view.hear(own(), &up(1, 5)), Heard::News);
+    }
+
+    #[test]
+    fn taken_in_before_the_whole_picture_comes_or_when_it_is_out_of_date_it_waits_for_the_next() {
+        let mut view = lost();
+        assert_eq!(view.taken_in(Epoch(1), Revision(7)), Ok(true));
+        assert_eq!(view.confirmed(), None);
+        assert_eq!(view.hear(own(), &whole(1, 4)), Heard::News);
+        assert_eq!(view.confirmed(), Some(Epoch(1)));
+
+        let mut view = lost();
+        assert_eq!(view.hear(own(), &whole(1, 4)), Heard::News);
+        assert_eq!(view.hear(own(), &up(1, 5)), Heard::Known);
+        assert_eq!(view.taken_in(Epoch(1), Revision(7)), Ok(true));
+        assert_eq!(view.confirmed(), None, "one that it was not told of");
+        assert_eq!(view.hear(own(), &whole(1, 5)), Heard::News);
+        assert_eq!(view.confirmed(), Some(Epoch(1)));
+    }
+
+    #[test]
+    fn an_earlier_owner_takes_nobody_in() {
+        let mut view = lost();
+        assert_eq!(view.hear(own(), &whole(2, 1)), Heard::News);
+        assert!(view.taken_in(Epoch(1), Revision(7)).is_err());
+        assert_eq!(view.confirmed(), None);
+        assert_eq!(view.taken_in(Epoch(2), Revision(7)), Ok(true));
+        assert_eq!(view.confirmed(), Some(Epoch(2)));
     }
 
     fn whole(epoch: u64, counter: u64) -> SystemMessage {

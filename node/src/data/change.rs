@@ -60,12 +60,6 @@ impl Change {
         before.boot == boot && !self.new.nodes.get(&node).is_some_and(goes_on)
     }
 
-    /// True while the registry does not hold that node for up.
-    #[must_use]
-    pub fn is_down(&self, node: NodeId) -> bool {
-        !self.new.nodes.get(&node).is_some_and(NodeRecord::is_up)
-    }
-
     /// Nodes that are up now and were not, or were not there.
     pub fn came_up(&self) -> impl Iterator<Item = NodeId> {
         let was_up = |id: &NodeId| self.old.nodes.get(id).is_some_and(NodeRecord::is_up);

@@ -79,6 +79,15 @@ impl DataPlane {
                 handler,
                 signatures,
             } => self.handlers.unbound(exchange, epoch, handler, &signatures),
+            PeerMessage::TakenIn {
+                exchange,
+                epoch,
+                handler,
+                returned,
+                bound,
+            } => self
+                .handlers
+                .taken_in((exchange, epoch), handler, returned, &bound),
             word @ PeerMessage::BindingWord { .. } => self.handlers.binding_word(from, &word),
             noted @ PeerMessage::BindingNoted { .. } => self.exchanges.binding_noted(from, &noted),
             PeerMessage::Systems { messages } => {

@@ -4,23 +4,27 @@ use bytes::Bytes;
 use squall_kernel::exchange::{NotBindable, Unsure, WishAnswer};
 use squall_kernel::frame::Tags;
 use squall_kernel::id::{ExchangeId, NodeName, Pid};
+use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, RoutingFunction, Strategy};
 use squall_kernel::time::Span;
 
-use super::cluster::{Cluster, Log, asked, name, node, quiet, reply, told};
+use super::cluster::{Cluster, Log, asked, name, node, none, quiet, reply, told};
 use crate::exchanges::{BindingKey, BindingQuestion, BindingReply};
 use crate::router::Request;
 
-async fn who(cluster: &Cluster, n: usize, exchange: ExchangeId, key: &str) -> String {
+fn keyed(exchange: ExchangeId, key: &str) -> Request {
     let tags = Tags {
         key: Bytes::copy_from_slice(key.as_bytes()),
         ..Tags::default()
     };
-    let request = Request {
+    Request {
         tags,
         ..asked(exchange, "x")
-    };
-    reply(&cluster.planes[n].router.request(request).await).to_owned()
+    }
+}
+
+async fn who(cluster: &Cluster, n: usize, exchange: ExchangeId, key: &str) -> String {
+    reply(&cluster.planes[n].router.request(keyed(exchange, key)).await).to_owned()
 }
 
 fn of(key: &str) -> BindingKey {
@@ -323,4 +327,33 @@ async fn bindings_travel_in_a_move_and_the_old_owner_is_asked_no_more() {
     tokio::time::advance(std::time::Duration::from_micros(Span::from_ms(1).0)).await;
     let refused = changed(&scene.cluster, 1, exchange, unbind("k")).await;
     assert_eq!(refused, WishAnswer::Refused(NotBindable::NoQuorum));
+}
+
+/// A23, I6.
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_to_a_handler_before_its_node_was_lost_brings_no_key_back_to_it() {
+    let mut scene = Scene::new(Strategy::Sticky, None).await;
+    assert_eq!(scene.bind("k", 1, false).await, bound(true, None));
+    scene.cluster.swallow(1);
+    let router = std::sync::Arc::clone(&scene.cluster.planes[2]);
+    let request = keyed(scene.exchange, "k");
+    let sent = tokio::spawn(async move { router.router.request(request).await });
+    quiet().await;
+    scene.cluster.declare_lost(1);
+    assert_eq!(sent.await.unwrap().status, none(NoReply::Interrupted));
+    assert_eq!(scene.bind("k", 2, false).await, bound(true, None));
+    scene.cluster.declare_up(1);
+    quiet().await;
+    scene.cluster.arrive_late();
+    told().await;
+    assert_eq!(scene.log.count("one"), 0, "it is another one's by now");
+    assert_eq!(scene.bind("new", 1, false).await, bound(true, None));
+    assert_eq!(scene.who("new").await, "one", "it is taken in again");
+    scene.cluster.kill(0);
+    scene.cluster.declare_lost(0);
+    told().await;
+    assert_eq!(
+        (scene.who("k").await, scene.who("new").await),
+        ("two".into(), "one".into())
+    );
 }

@@ -324,16 +324,7 @@ impl Cluster {
         (self.planes, self.leases) = others;
         self.planes[n] = plane.expect("just started");
         self.leases[n] = lease.expect("just started");
-        self.apply(&Command::NodeUp(Introduction {
-            id: node(n),
-            name: node_name(n),
-            incarnation: Incarnation(2),
-            boot: Boot(1),
-            mesh_addr: format!("127.0.0.1:74{n}0"),
-            grpc_addr: format!("127.0.0.1:74{n}1"),
-            functions: functions().names(),
-            zone: self.registry.nodes[&node(n)].zone.clone(),
-        }));
+        self.apply(&self.up(n, Incarnation(2)));
     }
 
     pub(super) fn declare_lost(&mut self, n: usize) {
@@ -365,6 +356,34 @@ impl Cluster {
             let sender = usize::try_from(from.0).unwrap() - 1;
             self.planes[sender].undeliverable(to, vec![frame]);
         }
+    }
+
+    /// Swallowed frames arrive after all, in the order in which they were sent, and others arrive again.
+    pub(super) fn arrive_late(&self) {
+        self.heal();
+        let frames = std::mem::take(&mut *self.net.swallowed.lock().unwrap());
+        for (from, to, frame) in frames {
+            let receiver = usize::try_from(to.0).unwrap() - 1;
+            self.planes[receiver].frame(from, frame);
+        }
+    }
+
+    /// A node that was held for lost joins again in the same run.
+    pub(super) fn declare_up(&mut self, n: usize) {
+        self.apply(&self.up(n, Incarnation(1)));
+    }
+
+    fn up(&self, n: usize, incarnation: Incarnation) -> Command {
+        Command::NodeUp(Introduction {
+            id: node(n),
+            name: node_name(n),
+            incarnation,
+            boot: Boot(1),
+            mesh_addr: format!("127.0.0.1:74{n}0"),
+            grpc_addr: format!("127.0.0.1:74{n}1"),
+            functions: functions().names(),
+            zone: self.registry.nodes[&node(n)].zone.clone(),
+        })
     }
 
     /// Tells the senders of swallowed frames that nobody knows what became of them.

@@ -90,6 +90,22 @@ impl Running {
                 // Lost, so is the confirmation behind it: the handler attaches again, with the same claims.
                 let _claimed_again = self.context.wire.message(handler.node, self.id, message);
             }
+            ExchangeEffect::TakenIn {
+                handler,
+                returned,
+                signatures,
+            } => {
+                let message = PeerMessage::TakenIn {
+                    exchange: self.id,
+                    epoch: self.core.epoch(),
+                    handler,
+                    returned,
+                    bound: signatures,
+                };
+                // Lost, the handler is not confirmed there: it attaches again.
+                let wire = &self.context.wire;
+                let _said_again = wire.message_behind_deliveries(handler, self.id, message);
+            }
             ExchangeEffect::Word {
                 handler,
                 signature,

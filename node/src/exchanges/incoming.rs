@@ -3,8 +3,10 @@
 //!
 //! What does not live here: what the process makes of it (`run`), moves (`moving`), and copies of tasks (`replicas`).
 
+use std::sync::atomic::Ordering;
+
 use squall_kernel::frame::Frame;
-use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
+use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid, Revision};
 use squall_kernel::message::{Attach, PeerMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::time::Instant;
@@ -65,8 +67,11 @@ impl Exchanges {
     /// Takes in a handler. One that comes under another epoch is refused; one that finds the mailbox full comes again.
     pub(crate) fn attach(&self, from: NodeId, attach: Attach) {
         let (exchange, handler) = (attach.exchange, attach.handler);
+        // Who was lost is taken in by an exchange that has been told of that: it would drop the handler afterwards.
+        let told = Revision(self.told.load(Ordering::Acquire));
+        let early = attach.returned.is_some_and(|lost| lost > told);
         let seen = match self.read().get(&exchange) {
-            Some(owned) if owned.epoch == attach.epoch => {
+            Some(owned) if owned.epoch == attach.epoch && !early => {
                 let _comes_again_when_full = owned.mailbox.push(Mail::Attach(attach));
                 return;
             }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use squall_kernel::dedup::DedupWindow;
 use squall_kernel::exchange::{Exchange, ExchangeEffect, ExchangeInput, RequestKey, Signature};
 use squall_kernel::frame::{Frame, Status};
-use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
+use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid, Revision};
 use squall_kernel::message::{MoveState, Parts, Work};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, NodeRecord, Strategy};
@@ -170,7 +170,7 @@ impl Running {
             .map(|(p, t)| (*p, t.clone()))
             .collect();
         for (handler, service_tag) in there {
-            self.attach(now, handler, service_tag, Vec::new(), None);
+            self.attach(now, (handler, service_tag), (Vec::new(), None), None);
         }
     }
 
@@ -197,7 +197,8 @@ impl Running {
         match mail {
             Mail::Request(frame) => self.request(now, frame, put),
             Mail::Attach(attach) => {
-                self.attach(now, attach.handler, attach.service_tag, attach.bound, attach.work);
+                let claims = (attach.bound, attach.returned);
+                self.attach(now, (attach.handler, attach.service_tag), claims, attach.work);
             }
             Mail::Detach { handler, reason } => {
                 self.attached.remove(&handler);
@@ -267,15 +268,15 @@ impl Running {
     fn attach(
         &mut self,
         now: Instant,
-        handler: Pid,
-        service_tag: String,
-        bound: Vec<Signature>,
+        (handler, service_tag): (Pid, String),
+        (bound, returned): (Vec<Signature>, Option<Revision>),
         work: Option<Work>,
     ) {
         let input = ExchangeInput::Attach {
             handler,
             service_tag: service_tag.clone(),
             bound,
+            returned,
         };
         let before = self.core.handlers();
         self.step(now, &input, None);
@@ -343,7 +344,7 @@ impl Running {
         self.step(now, &ExchangeInput::NodeLost { node }, None);
         self.task_step(now, &TaskInput::NodeLost { node });
         for (handler, service_tag, bound, work) in back {
-            self.attach(now, handler, service_tag, bound, work);
+            self.attach(now, (handler, service_tag), (bound, None), work);
         }
     }
 

@@ -1,7 +1,7 @@
 //! One attachment: where its deliveries go, its fence, and how far it has followed the owner's messages.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_client::leadership::{Grants, Leadership};
@@ -60,8 +60,6 @@ pub struct Attachment {
     view: Mutex<View>,
     /// Signatures delivered to it: what it claims when its exchange has another owner.
     bound: Mutex<BTreeSet<Signature>>,
-    /// Its node is not up in the registry: what comes may be from an owner that did not know it yet.
-    held_for_lost: AtomicBool,
     grants: Grants,
     next_ask: Mutex<Option<Instant>>,
     /// Tasks that the worker has in hand: what it says to the next owner. Bounded by its credit.
@@ -92,7 +90,6 @@ impl Attachment {
             line,
             view: Mutex::default(),
             bound: Mutex::default(),
-            held_for_lost: AtomicBool::new(false),
             grants: Grants::default(),
             next_ask: Mutex::default(),
             in_hand: Mutex::default(),
@@ -166,16 +163,11 @@ impl Attachment {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn held_for_lost(&self, down: bool) {
-        self.held_for_lost.store(down, Ordering::Release);
-    }
-
     /// Remembers a signature that passed the handler's fence. Called while the view is held: what an earlier owner's
-    /// deliveries bring is remembered before the next owner is told, or does not pass. Where the node is held for lost, only
-    /// what comes from an owner that has taken the handler in since is its own: the others have given it away. True when it
-    /// is remembered.
+    /// deliveries bring is remembered before the next owner is told, or does not pass. While the handler waits to be taken in
+    /// after a loss nothing is its own: what it had was given away. True when it is remembered.
     pub(super) fn remember(&self, view: &View, signature: Signature) -> bool {
-        if self.held_for_lost.load(Ordering::Acquire) && view.confirmed().is_none() {
+        if view.returned().is_some() {
             return false;
         }
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);

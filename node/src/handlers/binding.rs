@@ -3,7 +3,7 @@
 //! What does not live here: signatures that come with deliveries (`told`), and who decides (the kernel's `exchange`).
 
 use squall_kernel::exchange::{Noted, Signature};
-use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
+use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid, Revision};
 use squall_kernel::message::PeerMessage;
 
 use super::Handlers;
@@ -21,6 +21,32 @@ impl Handlers {
             return count(&self.context.wire.tally.fenced);
         }
         attachment.unbind(signatures);
+    }
+
+    /// The owner takes a handler in again after this node was held for lost, and says what it has.
+    pub(crate) fn taken_in(
+        &self,
+        (exchange, epoch): (ExchangeId, Epoch),
+        handler: Pid,
+        returned: Revision,
+        bound: &[Signature],
+    ) {
+        let attachment = self.read().by_serial.get(&handler.serial).cloned();
+        let Some(attachment) = attachment.filter(|a| a.exchange() == exchange && a.pid() == handler) else {
+            return;
+        };
+        let mut view = attachment.view();
+        match view.taken_in(epoch, returned) {
+            Ok(true) => {
+                for signature in bound {
+                    let _room_or_not = attachment.remember(&view, *signature);
+                }
+            }
+            Ok(false) => {}
+            Err(_) => count(&self.context.wire.tally.fenced),
+        }
+        drop(view);
+        self.call_roll_of(exchange);
     }
 
     /// Keeps or forgets a signature at the owner's word, and answers.

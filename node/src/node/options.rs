@@ -2,7 +2,7 @@
 //!
 //! What does not live here: where it comes from (the command line), and where it goes (`planes`).
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use squall_kernel::founding::Founding;
@@ -48,4 +48,41 @@ pub struct NodeOptions {
     pub functions: functions::Registry,
     /// Zone of the node.
     pub zone: Option<ZoneName>,
+}
+
+impl NodeOptions {
+    /// A cluster of its own on loopback, at ports that the system chooses: no faults, no traces, no journal, times for a local
+    /// network.
+    #[must_use]
+    pub fn alone(name: NodeName, cookie: impl Into<Vec<u8>>) -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            name,
+            listen: any,
+            grpc: any,
+            join: Vec::new(),
+            cookie: cookie.into(),
+            founding: Founding::Bootstrap,
+            profile: Profile::Lan,
+            chaos: false,
+            supervisor: String::new(),
+            insecure: false,
+            journal: None,
+            trace_one_in: 0,
+            data_workers: 0,
+            proofs: Proofs::default(),
+            functions: functions::Registry::default(),
+            zone: None,
+        }
+    }
+
+    /// The same in the cluster of the nodes at these addresses, if there are any.
+    #[must_use]
+    pub fn joining(mut self, addresses: impl IntoIterator<Item = String>) -> Self {
+        self.join = addresses.into_iter().collect();
+        if !self.join.is_empty() {
+            self.founding = Founding::Wait;
+        }
+        self
+    }
 }

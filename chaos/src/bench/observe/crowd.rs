@@ -1,11 +1,9 @@
 //! Nodes in this process, with very many subscribers: each is a process with a mailbox. What does not live here: looking at
 //! them.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use squall_kernel::founding::Founding;
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
 use squall_kernel::message::ProposeResult;
 use squall_kernel::profile::Profile;
@@ -14,7 +12,6 @@ use squall_kernel::registry::{Command, Outcome, Pattern, Registry, Settings, Str
 use squall_kernel::time::Span;
 use squall_node::data::DataPlane;
 use squall_node::datadir::DataDir;
-use squall_node::death::Proofs;
 use squall_node::node::{Node, NodeOptions};
 use squall_node::pubsub::Subscription;
 use squall_node::router::{Publish, Request};
@@ -123,29 +120,12 @@ impl Crowd {
 fn start(n: usize, dir: std::path::PathBuf, join: Option<String>) -> Result<Node, BenchError> {
     let failed = |error: String| BenchError::Node(error);
     let dir = DataDir::open(dir).map_err(|error| failed(error.to_string()))?;
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let name = NodeName::new(&format!("n{n}")).expect("a letter and a number are a name");
     let options = NodeOptions {
-        name: NodeName::new(&format!("n{n}")).expect("a letter and a number are a name"),
-        listen: any,
-        grpc: any,
-        founding: if join.is_none() {
-            Founding::Bootstrap
-        } else {
-            Founding::Wait
-        },
-        join: join.into_iter().collect(),
-        cookie: b"bench".to_vec(),
         // All nodes share this process and what it may use.
         profile: Profile::Slow,
-        chaos: false,
-        supervisor: String::new(),
-        insecure: false,
-        journal: None,
-        trace_one_in: 0,
         data_workers: 1,
-        proofs: Proofs::default(),
-        functions: Default::default(),
-        zone: None,
+        ..NodeOptions::alone(name, b"bench").joining(join)
     };
     Node::start(dir, options).map_err(|error| failed(error.to_string()))
 }

@@ -8,11 +8,9 @@ use squall_client::{Answer, Delivery, Handler};
 use squall_kernel::founding::Founding;
 use squall_kernel::id::{ExchangeId, ExchangeName, NodeName};
 use squall_kernel::message::ProposeResult;
-use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Command, Outcome, Pattern, Registry, Strategy};
 use squall_node::data::DataPlane;
 use squall_node::datadir::DataDir;
-use squall_node::death::Proofs;
 use squall_node::handlers::HandlerTags;
 use squall_node::node::{Node, NodeOptions};
 use tokio::io::{AsyncReadExt, stdin};
@@ -199,22 +197,11 @@ fn start(options: HostOptions) -> Result<Node, BenchError> {
         nodes => Founding::Expect(nodes),
     };
     let options = NodeOptions {
-        name: options.name,
         listen: options.listen,
         grpc: options.grpc,
         join: options.join,
-        cookie: options.cookie,
         founding,
-        profile: Profile::Lan,
-        chaos: false,
-        supervisor: String::new(),
-        insecure: false,
-        journal: None,
-        trace_one_in: 0,
-        data_workers: 0,
-        proofs: Proofs::default(),
-        functions: Default::default(),
-        zone: None,
+        ..NodeOptions::alone(options.name, options.cookie)
     };
     Node::start(dir, options).map_err(|error| BenchError::Node(error.to_string()))
 }

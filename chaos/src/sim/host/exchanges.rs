@@ -219,7 +219,7 @@ impl Host {
         self.task_step(now, id, &TaskInput::NodeLost { node });
         for (handler, service_tag, bound) in back {
             let work = self.work_of(id, handler);
-            self.attach_to(now, id, (handler, service_tag), bound, work);
+            self.attach_to(now, id, (handler, service_tag), (bound, None), work);
         }
     }
 
@@ -253,7 +253,7 @@ impl Host {
         let there = owned.attached.iter().filter(|(pid, _)| due.contains(&pid.node));
         let there: Vec<(Pid, String)> = there.map(|(pid, tag)| (*pid, tag.clone())).collect();
         for (handler, service_tag) in there {
-            self.attach_to(now, id, (handler, service_tag), Vec::new(), None);
+            self.attach_to(now, id, (handler, service_tag), (Vec::new(), None), None);
         }
     }
 

@@ -37,8 +37,6 @@ pub(super) struct Attachment {
     pub(super) view: View,
     /// Signatures delivered to it.
     bound: BTreeSet<Signature>,
-    /// The node is not up in the registry.
-    held_for_lost: bool,
     /// Tasks it has in hand: what it says to the next owner.
     pub(super) in_hand: BTreeMap<TaskId, LeaseNo>,
     /// What it was told of the others.
@@ -123,7 +121,6 @@ impl Host {
             service_tag: service_tag.to_owned(),
             view: View::default(),
             bound: BTreeSet::new(),
-            held_for_lost: false,
             in_hand: BTreeMap::new(),
             seen: Seen::default(),
             lease: leases::Held::default(),
@@ -199,9 +196,9 @@ impl Host {
     pub(super) fn handlers_changed(&mut self, now: Instant, change: &Change) {
         let all: Vec<(u64, ExchangeId)> = self.attached().collect();
         let lost = change.was_lost(self.id(), self.config.me.boot);
-        let down = change.is_down(self.id());
         for (serial, exchange) in all {
-            let Some(epoch) = change.exchange(exchange).map(|r| r.epoch) else {
+            let record = change.exchange(exchange);
+            let Some((epoch, sticky)) = record.map(|r| (r.epoch, r.strategy.is_sticky())) else {
                 self.detach_quietly(now, serial, DetachReason::ExchangeDeleted);
                 continue;
             };
@@ -210,10 +207,10 @@ impl Host {
             };
             if change.own_tenure_ended {
                 attachment.view.forget();
-                attachment.held_for_lost = down;
             }
-            if lost {
+            if lost && sticky {
                 // Its signatures have gone to others since.
+                attachment.view.lost(change.new.revision);
                 attachment.bound.clear();
             }
             if change.owner_changed(exchange) {
@@ -267,6 +264,7 @@ impl Host {
             connection_tag: String::new(),
             work,
             bound: attachment.bound.iter().copied().collect(),
+            returned: attachment.view.returned(),
         });
         let _sent_again = self.message(owner, exchange, &message);
     }

@@ -55,6 +55,13 @@ impl Host {
                 handler,
                 signatures,
             } => self.unbound(exchange, epoch, handler, &signatures),
+            PeerMessage::TakenIn {
+                exchange,
+                epoch,
+                handler,
+                returned,
+                bound,
+            } => self.taken_in(now, (exchange, epoch), handler, returned, &bound),
             PeerMessage::BindingWord { .. } => self.binding_word(from, &message),
             PeerMessage::BindingNoted { .. } => self.binding_noted(now, &message),
             PeerMessage::Belongs { cluster } => {

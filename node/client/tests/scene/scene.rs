@@ -68,24 +68,9 @@ mod scene {
     }
 
     async fn node(dir: &tempfile::TempDir) -> Node {
-        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let options = NodeOptions {
-            name: NodeName::new("a").expect("a good name"),
-            listen: any,
-            grpc: any,
-            join: Vec::new(),
-            cookie: Vec::new(),
-            founding: Founding::Bootstrap,
-            profile: Profile::Lan,
-            chaos: false,
-            supervisor: String::new(),
-            insecure: false,
-            journal: None,
-            trace_one_in: 0,
             data_workers: 1,
-            proofs: Proofs::default(),
-            functions: Default::default(),
-            zone: None,
+            ..NodeOptions::alone(NodeName::new("a").expect("a good name"), b"")
         };
         let node = Node::start(DataDir::open(dir.path()).expect("fresh"), options).expect("the node starts");
         let mut opinion = node.opinion();

@@ -62,6 +62,7 @@ fn attach(n: u8, tag: &str) -> ExchangeInput {
         handler: pid(n),
         service_tag: tag.into(),
         bound: Vec::new(),
+        returned: None,
     }
 }
 

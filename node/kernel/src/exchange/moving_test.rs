@@ -47,6 +47,7 @@ fn attach(exchange: &mut Exchange, handler: Pid) -> Vec<ExchangeEffect> {
             handler,
             service_tag: String::new(),
             bound: Vec::new(),
+            returned: None,
         },
     )
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Choice, Noted, Signature, Wish, WishAnswer};
-use crate::id::{Counter, Epoch, ExchangeId, ExchangeName, LeaderEpoch, MessageId, NodeId, Pid};
+use crate::id::{Counter, Epoch, ExchangeId, ExchangeName, LeaderEpoch, MessageId, NodeId, Pid, Revision};
 use crate::message::{MoveState, System};
 use crate::reason::{DetachReason, NoReply};
 use crate::registry::{LeaderRecord, Strategy};
@@ -56,6 +56,8 @@ pub enum ExchangeInput {
         service_tag: String,
         /// Signatures that were delivered to it, by any owner.
         bound: Vec<Signature>,
+        /// Its node was held for lost at that revision, and waits to hear that it is taken in again.
+        returned: Option<Revision>,
     },
     /// A node has told of all its handlers.
     Roll {
@@ -184,6 +186,16 @@ pub enum ExchangeEffect {
         /// They are bound to others, or there is no room.
         signatures: Vec<Signature>,
     },
+    /// Tell a handler's node that the handler is taken in again after its node was held for lost, behind the deliveries that
+    /// were sent to that handler before.
+    TakenIn {
+        /// Handler.
+        handler: Pid,
+        /// The loss that its attachment told of.
+        returned: Revision,
+        /// The signatures it has.
+        signatures: Vec<Signature>,
+    },
     /// Tell a handler's node that a signature is the handler's, or is not any more, behind the deliveries that were sent to
     /// that handler before; the node answers.
     Word {
@@ -291,6 +303,17 @@ impl fmt::Display for ExchangeEffect {
             Self::Decline { request, reason } => write!(f, "decline {request}: {reason}"),
             Self::Unbind { handler, signatures } => {
                 write!(f, "unbind {} signatures from {handler}", signatures.len())
+            }
+            Self::TakenIn {
+                handler,
+                returned,
+                signatures,
+            } => {
+                let signatures = signatures.len();
+                write!(
+                    f,
+                    "take {handler} in, lost at revision {returned}, with {signatures} signatures"
+                )
             }
             Self::Word {
                 handler,

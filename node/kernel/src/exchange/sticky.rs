@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::bindings::Bound;
 use super::{Asked, Exchange, ExchangeEffect, Right, Signature, Target};
-use crate::id::{LeaderEpoch, Pid};
+use crate::id::{LeaderEpoch, Pid, Revision};
 use crate::planted::{self, Bug};
 use crate::reason::NoReply;
 use crate::time::Instant;
@@ -75,6 +75,18 @@ impl Exchange {
                 Ok(handler)
             }
             Bound::Taken | Bound::Full => Err(NoReply::Rejected),
+        }
+    }
+
+    /// A handler whose node was held for lost hears what it has now. Until then it takes nothing that goes by signature: that
+    /// was sent before, and is another one's since.
+    pub(super) fn take_in(&self, handler: Pid, returned: Revision, out: &mut Vec<ExchangeEffect>) {
+        if self.leaving.is_none() && self.tags.contains_key(&handler) {
+            out.push(ExchangeEffect::TakenIn {
+                handler,
+                returned,
+                signatures: self.bound_to(handler),
+            });
         }
     }
 

@@ -10,7 +10,7 @@ use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_oneof, prop
 use proptest::strategy::Strategy as _;
 
 use super::{Choice, Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey, Signature};
-use crate::id::{Boot, Epoch, ExchangeId, ExchangeName, LeaderEpoch, MessageId, NodeId, Pid};
+use crate::id::{Boot, Epoch, ExchangeId, ExchangeName, LeaderEpoch, MessageId, NodeId, Pid, Revision};
 use crate::limits::BINDINGS_MAX;
 use crate::reason::{DetachReason, NoReply};
 use crate::registry::{LeaderRecord, Strategy};
@@ -90,6 +90,7 @@ impl Scene {
             handler,
             service_tag,
             bound,
+            returned: None,
         })
     }
 
@@ -488,6 +489,7 @@ fn a_claim_that_comes_second_is_not_granted_and_its_node_is_told_before_it_is_co
         handler: pid(2, 1),
         service_tag: String::new(),
         bound: vec![signature, Signature::new(5)],
+        returned: None,
     };
     scene.handlers.insert(pid(2, 1), ("", BTreeSet::new()));
     let out = scene.step(&late);
@@ -499,6 +501,35 @@ fn a_claim_that_comes_second_is_not_granted_and_its_node_is_told_before_it_is_co
     assert!(matches!(out[place + 1], ExchangeEffect::Tell { .. }));
     assert_eq!(scene.exchange.bound_to(pid(2, 1)), [Signature::new(5)]);
     assert_eq!(delivered(&scene.ask("", "k", Choice::None)), [pid(1, 1)]);
+}
+
+#[test]
+fn a_handler_that_comes_back_hears_what_it_has_behind_its_confirmation_and_only_when_it_asks() {
+    let mut scene = Scene::new(Strategy::Sticky);
+    scene.attach(pid(1, 1), "");
+    scene.ask("", "k", Choice::None);
+    let returned = |handler| ExchangeInput::Attach {
+        handler,
+        service_tag: String::new(),
+        bound: Vec::new(),
+        returned: Some(Revision(9)),
+    };
+    let out = scene.step(&returned(pid(1, 1)));
+    let taken_in = ExchangeEffect::TakenIn {
+        handler: pid(1, 1),
+        returned: Revision(9),
+        signatures: vec![Signature::of_key(b"k")],
+    };
+    assert!(
+        matches!(&out[..], [ExchangeEffect::Tell { .. }, word] if *word == taken_in),
+        "{out:?}"
+    );
+    let out = scene.attach(pid(1, 1), "");
+    assert!(matches!(out[..], [ExchangeEffect::Tell { .. }]), "{out:?}");
+    // The next owner takes it in.
+    let (to, epoch) = (NodeId(2), Epoch(9));
+    scene.step(&ExchangeInput::Leave { to, epoch });
+    assert_eq!(scene.step(&returned(pid(1, 1))), []);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Work;
 use crate::exchange::Signature;
-use crate::id::{Counter, Epoch, ExchangeId, LeaderEpoch, Pid};
+use crate::id::{Counter, Epoch, ExchangeId, LeaderEpoch, Pid, Revision};
 use crate::reason::DetachReason;
 
 /// A handler's attachment.
@@ -29,6 +29,8 @@ pub struct Attach {
     pub bound: Vec<Signature>,
     /// Where it takes tasks, and not requests: its credit, and what it has in hand.
     pub work: Option<Work>,
+    /// Its node was held for lost at that revision of the registry, and no owner that knows of that has taken it in since.
+    pub returned: Option<Revision>,
 }
 
 /// A handler as others see it.

@@ -169,6 +169,19 @@ pub enum PeerMessage {
         /// Signatures to forget.
         signatures: Vec<Signature>,
     },
+    /// A handler of a node that was held for lost is taken in again, behind the deliveries that were sent to it before.
+    TakenIn {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// Handler.
+        handler: Pid,
+        /// The loss that its attachment told of.
+        returned: Revision,
+        /// The signatures it has, at most [`BINDINGS_MAX`](crate::limits::BINDINGS_MAX).
+        bound: Vec<Signature>,
+    },
     /// A system message for handlers on the receiving node.
     System {
         /// Handler it is for; none means all handlers of the exchange on that node.

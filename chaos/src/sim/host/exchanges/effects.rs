@@ -74,6 +74,11 @@ impl Host {
                 };
                 let _claimed_again = self.message(handler.node, id, &message);
             }
+            ExchangeEffect::TakenIn {
+                handler,
+                returned,
+                signatures,
+            } => self.send_taken_in(id, handler, returned, signatures),
             ExchangeEffect::Word {
                 handler,
                 signature,

@@ -1,7 +1,7 @@
 //! Who is attached to the exchanges of this node: handlers and workers come and go, and nodes have told of all of theirs.
 
 use squall_kernel::exchange::{ExchangeInput, Signature};
-use squall_kernel::id::{Epoch, ExchangeId, NodeId, Pid};
+use squall_kernel::id::{Epoch, ExchangeId, NodeId, Pid, Revision};
 use squall_kernel::message::{Attach, PeerMessage, Work};
 use squall_kernel::reason::DetachReason;
 use squall_kernel::tasks::TaskInput;
@@ -14,9 +14,10 @@ impl Host {
     pub(in crate::sim::host) fn take_attach(&mut self, now: Instant, from: NodeId, attach: Attach) {
         let (exchange, handler) = (attach.exchange, attach.handler);
         let seen = self.owned.get(&exchange).map(Owned::epoch);
-        if seen == Some(attach.epoch) {
-            let told = (handler, attach.service_tag);
-            return self.attach_to(now, exchange, told, attach.bound, attach.work);
+        let early = attach.returned.is_some_and(|lost| lost > self.registry.revision);
+        if seen == Some(attach.epoch) && !early {
+            let claims = (attach.bound, attach.returned);
+            return self.attach_to(now, exchange, (handler, attach.service_tag), claims, attach.work);
         }
         let refused = PeerMessage::AttachRefused {
             exchange,
@@ -55,13 +56,14 @@ impl Host {
         now: Instant,
         exchange: ExchangeId,
         (handler, service_tag): (Pid, String),
-        bound: Vec<Signature>,
+        (bound, returned): (Vec<Signature>, Option<Revision>),
         work: Option<Work>,
     ) {
         let input = ExchangeInput::Attach {
             handler,
             service_tag: service_tag.clone(),
             bound,
+            returned,
         };
         if let Some(owned) = self.owned.get_mut(&exchange) {
             owned.attached.entry(handler).or_insert(service_tag.clone());

@@ -2,7 +2,7 @@
 
 use squall_kernel::exchange::{ExchangeInput, Noted, Signature};
 use squall_kernel::frame::Frame;
-use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid};
+use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid, Revision};
 use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::time::Instant;
 use squall_node::wire::lane_key;
@@ -32,6 +32,48 @@ impl Host {
             ..message::control(&word)
         };
         let _said_again = self.send(handler.node, lane_key(exchange, handler.serial), frame);
+    }
+
+    /// As [`Host::send_word`].
+    pub(in crate::sim::host) fn send_taken_in(
+        &mut self,
+        exchange: ExchangeId,
+        handler: Pid,
+        returned: Revision,
+        bound: Vec<Signature>,
+    ) {
+        let word = PeerMessage::TakenIn {
+            exchange,
+            epoch: self.epoch_of(exchange),
+            handler,
+            returned,
+            bound,
+        };
+        let frame = Frame {
+            exchange,
+            ..message::control(&word)
+        };
+        let _said_again = self.send(handler.node, lane_key(exchange, handler.serial), frame);
+    }
+
+    pub(in crate::sim::host) fn taken_in(
+        &mut self,
+        now: Instant,
+        (exchange, epoch): (ExchangeId, Epoch),
+        handler: Pid,
+        returned: Revision,
+        bound: &[Signature],
+    ) {
+        let attachment = self.handlers.by_serial.get_mut(&handler.serial);
+        let Some(attachment) = attachment.filter(|a| a.exchange == exchange) else {
+            return;
+        };
+        match attachment.view.taken_in(epoch, returned) {
+            Ok(true) => attachment.bound.extend(bound),
+            Ok(false) => {}
+            Err(_) => self.count("system messages fenced"),
+        }
+        self.call_roll_of(now, exchange);
     }
 
     pub(in crate::sim::host) fn binding_word(&mut self, from: NodeId, word: &PeerMessage) {
@@ -74,7 +116,7 @@ impl Host {
         }
         if !keep {
             attachment.bound.remove(&signature);
-        } else if attachment.held_for_lost && attachment.view.confirmed().is_none() {
+        } else if attachment.view.returned().is_some() {
             return Noted::No;
         } else {
             attachment.bound.insert(signature);

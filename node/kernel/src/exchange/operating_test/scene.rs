@@ -126,6 +126,7 @@ impl Scene {
             handler,
             service_tag: known.tag.clone(),
             bound: known.bound.iter().copied().collect(),
+            returned: None,
         }
     }
 
