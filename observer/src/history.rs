@@ -1,7 +1,8 @@
 //! What was seen in the last ten minutes, so that a viewer can go back: every update as it came, and now and then the whole
 //! cluster, from which any moment between is made again. Of processes, of which there are many, the newest of each second.
 //!
-//! What does not live here: which moment is shown (`update`), and files (`recording`).
+//! What does not live here: the thread that it lives in ([`crate::keeper`]), which moment is shown (`update`), and files
+//! (`recording`).
 
 mod packed;
 mod seconds;
@@ -22,6 +23,8 @@ pub struct History {
     /// Bytes of all but the last stretch.
     settled: usize,
     seconds: Seconds,
+    /// The cluster as of what came last, without its events.
+    latest: Cluster,
     /// How often something came.
     pushed: u64,
 }
@@ -50,39 +53,57 @@ impl Stretch {
     }
 }
 
+/// Events are kept by the log of the cluster, longer than here; details are not kept.
+#[must_use]
+pub fn is_kept(update: &Update) -> bool {
+    !matches!(update, Update::Events { .. } | Update::Detail { .. })
+}
+
 impl History {
-    /// Takes in what has just come, before `cluster` takes it in.
-    pub fn push(&mut self, now: Moment, updates: &[Update], cluster: &Cluster) {
+    /// One that goes on from a cluster, of which nothing was seen before.
+    #[must_use]
+    pub fn beginning(now: Moment, cluster: Cluster) -> Self {
+        let mut history = Self {
+            latest: cluster,
+            ..Self::default()
+        };
+        history.begin(now);
+        history
+    }
+
+    /// Takes in what has just come.
+    pub fn push(&mut self, now: Moment, updates: Vec<Update>) {
         self.pushed += 1;
         if self.stretches.back().is_none_or(|last| last.is_over(now)) {
-            self.begin(now, cluster);
+            self.begin(now);
         }
+        self.latest.sample(now);
         for update in updates {
             match update {
-                // Events are kept by the log of the cluster, longer than this; details are not kept.
-                Update::Events { .. } | Update::Detail { .. } => {}
-                Update::Rows(rows) if !rows.whole => {
+                ref update if !is_kept(update) => continue,
+                Update::Rows(ref rows) if !rows.whole => {
                     let rest = self.seconds.gather(now, rows.clone());
                     self.keep(now, Kept::Update(Update::Rows(rest)));
                 }
                 // What was gathered came before it.
-                update => {
+                ref update => {
                     let rest = self.seconds.rest();
                     self.put_away(now, rest);
                     self.keep(now, Kept::Update(update.clone()));
                 }
             }
+            self.latest.apply(now, update);
         }
         let some = self.seconds.some(now);
         self.put_away(now, some);
         self.forget(now);
     }
 
-    fn begin(&mut self, now: Moment, cluster: &Cluster) {
+    fn begin(&mut self, now: Moment) {
         let rest = self.seconds.rest();
         self.put_away(now, rest);
         self.settled += self.stretches.back().map_or(0, Stretch::bytes);
-        let cluster = cluster.without_events();
+        let cluster = self.latest.without_events();
         self.stretches.push_back(Stretch {
             at: now,
             frame: cluster.bytes(),
@@ -129,10 +150,9 @@ impl History {
         self.settled + self.stretches.back().map_or(0, Stretch::bytes)
     }
 
-    /// The cluster as it was at a moment, which is brought within what is held, with the events of `live` up to then; none
-    /// before anything came.
+    /// The cluster as it was at a moment, which is brought within what is held, without events; none before anything came.
     #[must_use]
-    pub fn at(&self, wanted: Moment, live: &Cluster) -> Option<(Cluster, Moment)> {
+    pub fn at(&self, wanted: Moment) -> Option<(Cluster, Moment)> {
         let wanted = wanted.max(self.since()?);
         let stretch = self.stretches.iter().rev().find(|stretch| stretch.at <= wanted)?;
         let mut cluster = stretch.cluster.clone();
@@ -148,7 +168,6 @@ impl History {
             cluster.processes(rows);
         }
         cluster.sample(wanted);
-        cluster.events = live.events.until(wanted);
         cluster.version = PAST | mixed(wanted.0, self.pushed);
         Some((cluster, wanted))
     }

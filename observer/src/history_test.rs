@@ -40,7 +40,7 @@ fn ring(seconds: u64) -> (History, Cluster, Moment) {
     for n in 0..seconds * 4 {
         now = Moment(1_000_000 + n * 250);
         let update = told(n, "");
-        history.push(now, std::slice::from_ref(&update), &cluster);
+        history.push(now, vec![update.clone()]);
         cluster.sample(now);
         cluster.apply(now, update);
     }
@@ -56,13 +56,13 @@ fn every_moment_is_made_again_as_it_was() {
     let (history, cluster, now) = ring(120);
     for n in [1u64, 7, 199, 200, 201, 479] {
         let at = Moment(1_000_000 + n * 250);
-        let (then, shown) = history.at(at, &cluster).expect("it is held");
+        let (then, shown) = history.at(at).expect("it is held");
         assert_eq!((messages(&then), shown), (Some(n), at));
     }
-    let (then, _) = history.at(now, &cluster).expect("it is held");
+    let (then, _) = history.at(now).expect("it is held");
     assert_eq!(messages(&then), messages(&cluster));
     assert_eq!(then.nodes["a"].load.len(), cluster.nodes["a"].load.len());
-    let (first, shown) = history.at(Moment(0), &cluster).expect("the first there is");
+    let (first, shown) = history.at(Moment(0)).expect("the first there is");
     assert_eq!(
         (messages(&first), shown),
         (Some(0), Moment(1_000_000)),
@@ -125,14 +125,13 @@ struct Seen {
 impl Seen {
     fn take(&mut self, at: u64, update: Update) {
         let now = Moment(at);
-        self.history
-            .push(now, std::slice::from_ref(&update), &self.cluster);
+        self.history.push(now, vec![update.clone()]);
         self.cluster.sample(now);
         self.cluster.apply(now, update);
     }
 
     fn at(&self, at: u64) -> Cluster {
-        self.history.at(Moment(at), &self.cluster).expect("it is held").0
+        self.history.at(Moment(at)).expect("it is held").0
     }
 }
 
@@ -243,5 +242,5 @@ fn a_busy_process_takes_few_bytes_a_second() {
 
 #[test]
 fn nothing_is_held_before_anything_came() {
-    assert!(History::default().at(Moment(5), &Cluster::default()).is_none());
+    assert!(History::default().at(Moment(5)).is_none());
 }

@@ -17,6 +17,7 @@ pub mod feed;
 pub mod gather;
 pub mod headless;
 pub mod history;
+pub mod keeper;
 pub mod keymap;
 pub mod layout;
 pub mod limits;

@@ -20,6 +20,8 @@ pub const MARKS_MAX: usize = 256;
 pub const HISTORY_MS: u64 = 600_000;
 /// Bytes that what was seen may take, about; above it the oldest goes first.
 pub const HISTORY_BYTES: usize = 160 * 1024 * 1024;
+/// Bytes of what came that may wait to be put away, about; above it what was seen before is forgotten.
+pub const KEEPER_BYTES: usize = 64 * 1024 * 1024;
 /// Of processes the newest of so long a time is kept.
 pub const HISTORY_STEP_MS: u64 = 1_000;
 /// How far one step goes back or on.

@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::console::{ConsoleError, Order, Picture, Radius};
 use crate::dialog::{Dialog, Stage};
 use crate::feed::{Entity, Update, Wants};
-use crate::history::History;
+use crate::keeper::Found;
 use crate::keymap::{Context, Keymap};
 use crate::limits::BACK_MAX;
 use crate::palette::Palette;
@@ -138,6 +138,8 @@ pub struct Model {
     pub live: Cluster,
     /// The frozen copy that is shown instead.
     pub frozen: Option<Frozen>,
+    /// The moment that is to be shown and has not been made again yet.
+    pub recalling: Option<Moment>,
     /// What each view remembers, in the order of the tabs.
     pub panes: [Pane; Screen::COUNT],
     /// What is drawn.
@@ -154,8 +156,6 @@ pub struct Model {
     pub recording: bool,
     /// The keys.
     pub keymap: Arc<Keymap>,
-    /// What was seen lately.
-    pub history: History,
     /// Traces.
     pub traces: Traces,
     /// When spans came last.
@@ -192,6 +192,12 @@ impl Model {
         self.frozen
             .as_ref()
             .map_or((&self.live, self.now), |f| (&f.cluster, f.at))
+    }
+
+    /// A moment of the past is shown, or is about to be.
+    #[must_use]
+    pub fn is_back(&self) -> bool {
+        self.frozen.is_some() || self.recalling.is_some()
     }
 
     /// What is selected: the chosen line of the open page, where it is a row of its own, or that page's row, or that of the
@@ -338,6 +344,8 @@ pub enum Message {
     Halted(Result<String, ConsoleError>),
     /// The caller's own line changed.
     Status(String),
+    /// A moment of the past was made again.
+    Recalled(Found),
     /// Spans came.
     Traced(Vec<Span>),
     /// How the sources of traces stand.
@@ -361,6 +369,8 @@ pub enum Cmd {
     Play(f64),
     /// Play so many milliseconds of it at once.
     PlayOn(u64),
+    /// Make a moment of the past again.
+    Recall(Moment),
     /// Give a text to the terminal's clipboard.
     Copy(String),
     /// Save the view to a file; the name's ending says in which form.

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::feed::grpc::GrpcFeed;
 use crate::feed::replay::{Opened, ReplayFeed};
 use crate::feed::{Feed, Update};
+use crate::keeper::Keeper;
 use crate::limits::LOOP_QUEUE;
 use crate::model::{Cmd, Message, Model, Replay};
 use crate::pace::{Pace, TICK};
@@ -132,6 +133,7 @@ struct Loop<F, B: Backend> {
     traces: TraceFeed,
     answers: mpsc::Receiver<Message>,
     answer: mpsc::Sender<Message>,
+    keeper: Keeper,
     pace: Pace,
     next_tick: Instant,
     fed: bool,
@@ -171,6 +173,8 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
             model.status = Some(crate::clean::text(&status.borrow()));
         }
         let (answer, answers) = mpsc::channel(LOOP_QUEUE);
+        let recalled = answer.clone();
+        let keeper = Keeper::start(move |found| recalled.blocking_send(Message::Recalled(found)).is_ok())?;
         Ok(Self {
             terminal: ManuallyDrop::new(terminal),
             theme,
@@ -182,6 +186,7 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
             traces: options.traces.feed(),
             answers,
             answer,
+            keeper,
             pace: Pace::default(),
             next_tick: Instant::now(),
             fed: false,
@@ -219,6 +224,7 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                 Woken::Fed(updates) => {
                     self.fed = true;
                     self.record(&updates);
+                    self.keeper.push(self.model.now, &updates, &self.model.live);
                     Some(Message::Fed(updates))
                 }
                 Woken::Traced(spans) => {
@@ -303,6 +309,7 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                 Cmd::Copy(text) => {
                     update(&mut self.model, Message::Copied(copied(&text)));
                 }
+                Cmd::Recall(wanted) => self.keeper.recall(wanted),
                 Cmd::Theme(palette) => {
                     self.theme = self.theme.palette(palette);
                     self.model.dirty = true;

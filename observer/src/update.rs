@@ -32,7 +32,6 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
             Vec::new()
         }
         Message::Fed(updates) => {
-            model.history.push(model.now, &updates, &model.live);
             for update in updates {
                 model.live.apply(model.now, update);
             }
@@ -92,6 +91,12 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
         }
         Message::Sourced(sources) => {
             model.traces.sources = sources;
+            Vec::new()
+        }
+        Message::Recalled(found) => {
+            travel::recalled(model, found);
+            refresh(model);
+            model.dirty = true;
             Vec::new()
         }
         Message::Status(line) => {
@@ -202,13 +207,13 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Chaos => return chaos::open(model),
         Action::HaltAll => return chaos::halt(model),
         Action::Freeze => return travel::freeze(model),
-        Action::StepBack => travel::step(model, -1),
+        Action::StepBack => return travel::step(model, -1),
         Action::StepOn => return travel::step_on(model),
         Action::Faster => return travel::speed(model, 1),
         Action::Slower => return travel::speed(model, -1),
-        Action::EventBack => travel::to_event(model, -1),
-        Action::EventOn => travel::to_event(model, 1),
-        Action::Live => model.frozen = None,
+        Action::EventBack => return travel::to_event(model, -1),
+        Action::EventOn => return travel::to_event(model, 1),
+        Action::Live => travel::live(model),
         Action::Filter => typing::open_filter(model, false),
         Action::FilterOut => typing::open_filter(model, true),
         Action::Palette => typing::open_palette(model, String::new()),

@@ -12,6 +12,8 @@ use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use serde::{Serialize, Serializer};
 use squall_observer::Screen;
+use squall_observer::feed::Update;
+use squall_observer::keeper::Keeper;
 use squall_observer::model::{Message, Model};
 use squall_observer::theme::Theme;
 use squall_observer::units::Moment;
@@ -90,13 +92,14 @@ fn title<S: Serializer>(view: &Screen, to: S) -> Result<S::Ok, S::Error> {
 pub fn run(options: &ScreenOptions, mut tell: impl FnMut(&ScreenRow)) -> Result<Screens, BenchError> {
     let machine = Machine::here();
     let mut cluster = Cluster::new(options.processes);
+    let keeper = Keeper::start(|_| true).map_err(io_error("a thread"))?;
     let mut model = Model::new(options.size, Screen::default(), false);
     update(&mut model, Message::Tick(Moment(cluster.now_ms)));
-    update(&mut model, Message::Fed(cluster.whole()));
+    feed(&mut model, &keeper, cluster.whole());
     let mut rows = Vec::new();
     for view in Screen::ALL {
         model.screen = view;
-        let row = measure(view, &mut model, &mut cluster, options)?;
+        let row = measure(view, &mut model, &keeper, &mut cluster, options)?;
         tell(&row);
         rows.push(row);
     }
@@ -110,9 +113,16 @@ pub fn run(options: &ScreenOptions, mut tell: impl FnMut(&ScreenRow)) -> Result<
     })
 }
 
+/// As the program takes in what nodes send.
+fn feed(model: &mut Model, keeper: &Keeper, updates: Vec<Update>) {
+    keeper.push(model.now, &updates, &model.live);
+    update(model, Message::Fed(updates));
+}
+
 fn measure(
     screen: Screen,
     model: &mut Model,
+    keeper: &Keeper,
     cluster: &mut Cluster,
     options: &ScreenOptions,
 ) -> Result<ScreenRow, BenchError> {
@@ -128,7 +138,7 @@ fn measure(
         cluster.now_ms += FRAME_MS;
         let updates = cluster.step();
         let begun = Instant::now();
-        update(model, Message::Fed(updates));
+        feed(model, keeper, updates);
         let taken_in = begun.elapsed();
         update(model, Message::Tick(Moment(cluster.now_ms)));
         terminal

@@ -108,10 +108,10 @@ mod tests {
         let (mut history, mut cluster) = (History::default(), Cluster::default());
         for n in 0..20 {
             let update = shown("a", "orders", "x");
-            history.push(Moment(1_000 + n * 500), std::slice::from_ref(&update), &cluster);
+            history.push(Moment(1_000 + n * 500), vec![update.clone()]);
             cluster.apply(Moment(1_000 + n * 500), update);
         }
-        let (then, _) = history.at(Moment(5_000), &cluster).expect("it is held");
+        let (then, _) = history.at(Moment(5_000)).expect("it is held");
         assert!(then.details.past && nodes(&then, "orders").is_empty());
         assert!(!cluster.details.past);
     }

@@ -3,18 +3,16 @@
 //!
 //! What does not live here: what is wrong already ([`super::health`]).
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
-use squall_proto::v1::LinkState;
+use squall_proto::v1::{LinkState, ProcessRow};
 
 use super::node::Node;
 use super::process::FULL_PERCENT;
 use super::{Cluster, ways};
 use crate::units::{Moment, count, micros, millis};
 
-/// A mailbox that grows has grown by so much at least.
-const GROWN_MIN: u64 = 10;
 /// So many leaders, or owners, within [`FLAPPING_MS`] are too many.
 const FLAPPING_MIN: usize = 4;
 /// Window in which leaders are counted.
@@ -40,11 +38,15 @@ pub fn lints(cluster: &Cluster, now: Moment) -> Vec<String> {
     all
 }
 
-/// Keeps the worst lines of one sort.
-fn put(all: &mut Vec<String>, mut lines: Vec<(u64, String)>) {
-    lines.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    let more = lines.len().saturating_sub(LINES_MAX);
-    let mut kept = lines.into_iter().take(LINES_MAX).map(|(_, line)| line);
+/// Keeps the worst lines of one sort, and makes no others: there may be as many as there are processes. Among equals the
+/// first come first.
+fn put<T>(all: &mut Vec<String>, mut found: Vec<(u64, T)>, line: impl Fn(u64, T) -> String) {
+    found.sort_by_key(|(how_bad, _)| Reverse(*how_bad));
+    let more = found.len().saturating_sub(LINES_MAX);
+    let mut kept = found
+        .into_iter()
+        .take(LINES_MAX)
+        .map(|(how_bad, what)| line(how_bad, what));
     let first = kept.next().map(|line| match more {
         0 => line,
         _ => format!("{line} (and {more} more like it)"),
@@ -60,33 +62,32 @@ fn mailboxes(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
         let briefs = node.processes.briefs().iter().enumerate();
         let swelling = briefs.filter(|(_, brief)| brief.swells);
         for process in swelling.filter_map(|(place, _)| node.processes.all().get(place)) {
-            let (row, waiting) = (&process.row, process.mailbox());
-            let who = || format!("{} {} on {}", row.pid, row.name, node.name);
             let percent = process.fullness();
             if percent >= FULL_PERCENT {
-                let text = format!(
-                    "{}: mailbox {percent}% full, {} of {}",
-                    who(),
-                    count(waiting),
-                    count(row.bound)
-                );
-                full.push((percent, text));
+                full.push((percent, (node, process)));
             }
-            let grows = process.climb.grown(node.processes_ms(), waiting);
-            if let Some((grown, time)) = grows.filter(|(grown, _)| *grown >= GROWN_MIN) {
-                let text = format!(
-                    "{}: mailbox grows, by {} in {} to {}",
-                    who(),
-                    count(grown),
-                    millis(time),
-                    count(waiting)
-                );
-                growing.push((grown, text));
+            let grows = process.climb.grown(node.processes_ms(), process.mailbox());
+            if let Some((grown, time)) = grows {
+                growing.push((grown, (node, process, time)));
             }
         }
     }
-    put(all, full);
-    put(all, growing);
+    let who = |node: &Node, row: &ProcessRow| format!("{} {} on {}", row.pid, row.name, node.name);
+    put(all, full, |percent, (node, process)| {
+        let (who, waiting) = (who(node, &process.row), count(process.mailbox()));
+        format!(
+            "{who}: mailbox {percent}% full, {waiting} of {}",
+            count(process.row.bound)
+        )
+    });
+    put(all, growing, |grown, (node, process, time)| {
+        let (who, waiting) = (who(node, &process.row), count(process.mailbox()));
+        format!(
+            "{who}: mailbox grows, by {} in {} to {waiting}",
+            count(grown),
+            millis(time)
+        )
+    });
 }
 
 fn flapping(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
@@ -112,7 +113,7 @@ fn flapping(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
             };
             (n as u64, format!("{of}{n} {what} within a minute"))
         });
-    put(all, lines.collect());
+    put(all, lines.collect(), made);
 }
 
 fn links(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
@@ -150,9 +151,14 @@ fn links(cluster: &Cluster, now: Moment, all: &mut Vec<String>) {
             }
         }
     }
-    put(all, one_way);
-    put(all, uneven);
-    put(all, slow);
+    put(all, one_way, made);
+    put(all, uneven, made);
+    put(all, slow, made);
+}
+
+/// There are few of them: a line each is there already.
+fn made(_: u64, line: String) -> String {
+    line
 }
 
 /// The other direction of a link, where the other node was heard in time.

@@ -160,6 +160,10 @@ fn versions_and_clocks_that_differ_are_said() {
 #[test]
 fn of_many_the_worst_are_said_and_the_others_counted() {
     let mut all = Vec::new();
-    put(&mut all, (1..=5).map(|n| (n, format!("line {n}"))).collect());
+    put(
+        &mut all,
+        (1..=5).map(|n| (n, format!("line {n}"))).collect(),
+        made,
+    );
     assert_eq!(all, ["line 5 (and 2 more like it)", "line 4", "line 3"]);
 }

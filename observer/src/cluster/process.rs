@@ -37,6 +37,8 @@ pub struct Climb {
 const WINDOWS: usize = 3;
 /// Length of one.
 const WINDOW_MS: u64 = 10_000;
+/// A mailbox that grows has grown by so much at least.
+const GROWN_MIN: u64 = 10;
 
 impl Climb {
     fn push(&mut self, at_ms: u64, waiting: u64) {
@@ -58,7 +60,8 @@ impl Climb {
             return None;
         };
         let time = WINDOWS as u64 * WINDOW_MS + at_ms.saturating_sub(self.began_ms);
-        (first < second && second < third && third < waiting).then(|| (waiting - first, time))
+        let rises = first < second && second < third && third < waiting;
+        (rises && waiting - first >= GROWN_MIN).then(|| (waiting - first, time))
     }
 }
 

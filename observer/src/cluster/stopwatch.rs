@@ -63,12 +63,20 @@ pub struct PhaseFigures {
 #[must_use]
 pub fn failovers(log: &EventLog) -> Vec<Failover> {
     let all: Vec<(&EventKey, &v1::Event)> = log.newest_first().collect();
+    let losses: Vec<_> = all
+        .iter()
+        .filter(|(_, e)| e.kind == "node-lost")
+        .copied()
+        .collect();
     let assigned = all
         .iter()
         .enumerate()
         .filter(|(_, (_, e))| e.kind == "owner-changed" && e.epoch > 1);
     assigned
-        .filter_map(|(i, (key, event))| failover(&all, i, key, event))
+        .filter_map(|(i, (key, event))| {
+            let lost = loss_before(&losses, key, event)?;
+            failover(&all, i, key, event, lost)
+        })
         .take(FAILOVERS_MAX)
         .collect()
 }
@@ -111,28 +119,47 @@ fn time(event: &v1::Event) -> u64 {
     }
 }
 
+/// Clocks of nodes differ a little: what is told as some milliseconds later may have come before.
+fn is_near(event: &v1::Event, at: u64) -> bool {
+    time(event).abs_diff(at) <= PHASE_US
+}
+
+/// The latest loss before an assignment: of the losses, the newest first, only those about that time are looked at.
+fn loss_before<'a>(
+    losses: &[(&EventKey, &'a v1::Event)],
+    key: &EventKey,
+    assigned: &v1::Event,
+) -> Option<&'a v1::Event> {
+    let at = time(assigned);
+    let latest_ms = key.unix_ms.saturating_add(SLACK_US / 1000 + 1);
+    let first = losses.partition_point(|(k, _)| k.unix_ms > latest_ms);
+    let about = losses[first..]
+        .iter()
+        .take_while(|(k, _)| k.unix_ms.saturating_add(PHASE_US / 1000 + 1) >= key.unix_ms);
+    about
+        .map(|(_, event)| *event)
+        .find(|e| is_near(e, at) && time(e) <= at + SLACK_US)
+}
+
 /// `all` has the newest first; what came before the assignment stands behind it.
 fn failover(
     all: &[(&EventKey, &v1::Event)],
     i: usize,
     key: &EventKey,
     assigned: &v1::Event,
+    lost: &v1::Event,
 ) -> Option<Failover> {
     let at = time(assigned);
-    // Clocks of nodes differ a little: what is told as some milliseconds later may have come before.
-    let near = |event: &v1::Event| time(event).abs_diff(at) <= PHASE_US;
-    let lost = all
-        .iter()
-        .find(|(_, e)| e.kind == "node-lost" && near(e) && time(e) <= at + SLACK_US)?;
-    let from = lost.1.subject.clone();
-    let about = |e: &v1::Event| e.subject == from && near(e) && time(e) <= time(lost.1) + SLACK_US;
+    let near = |event: &v1::Event| is_near(event, at);
+    let from = lost.subject.clone();
+    let about = |e: &v1::Event| e.subject == from && near(e) && time(e) <= time(lost) + SLACK_US;
     let signs = |kinds: &'static [&'static str]| {
         let of = all
             .iter()
             .filter(move |(_, e)| kinds.contains(&e.kind.as_str()) && about(e));
         of.map(|(_, e)| time(e)).min()
     };
-    let first = signs(&["link-down", "died", "suspect"]).unwrap_or(time(lost.1));
+    let first = signs(&["link-down", "died", "suspect"]).unwrap_or(time(lost));
     let detected = signs(&["died", "suspect"]);
     let led = all
         .iter()
@@ -147,14 +174,7 @@ fn failover(
     };
     let announced = later("leader-appointed", None);
     let answered = later("first-reply", Some(assigned.epoch));
-    let ends = [
-        detected,
-        Some(time(lost.1)),
-        elected,
-        Some(at),
-        announced,
-        answered,
-    ];
+    let ends = [detected, Some(time(lost)), elected, Some(at), announced, answered];
     let (phases, last) = lengths(first, ends);
     Some(Failover {
         exchange: assigned.subject.clone(),

@@ -36,6 +36,8 @@ pub struct Head {
     pub silent: Vec<(String, String)>,
     /// Age of the frozen picture in milliseconds.
     pub frozen_ms: Option<u64>,
+    /// Age in milliseconds of the picture that is being made again.
+    pub recalling_ms: Option<u64>,
     /// The moment that is shown, where that is not now.
     pub shown_at: Option<String>,
     /// How a recording is played, in words.
@@ -54,6 +56,7 @@ pub(super) fn of(model: &Model) -> Head {
     head.faults = health::faults(&model.live, model.now);
     head.halt = halt(model);
     head.frozen_ms = model.frozen.as_ref().map(|f| model.now.since(f.at));
+    head.recalling_ms = model.recalling.map(|at| model.now.since(at));
     let is_past = model.frozen.is_some() || model.replay.is_some();
     head.shown_at = is_past.then(|| clock(now.0).chars().take(8).collect());
     head.replay = model.replay.as_ref().map(replayed);
@@ -113,6 +116,7 @@ fn head(cluster: &Cluster, now: Moment) -> Head {
             Vec::new()
         },
         frozen_ms: None,
+        recalling_ms: None,
         shown_at: None,
         replay: None,
         recording: false,

@@ -63,8 +63,8 @@ pub fn offer(model: &Model, action: Action) -> Result<&'static str, String> {
         Action::Down if at == At::Page => Ok(if leads(model) { "choose" } else { "scroll" }),
         Action::Freeze => Ok(freeze(model)),
         Action::StepOn if model.replay.as_ref().is_some_and(|replay| replay.paused) => Ok(""),
-        Action::StepOn | Action::EventOn if model.frozen.is_none() => refused(NOW),
-        Action::Live if model.frozen.is_none() => refused("This is the newest there is."),
+        Action::StepOn | Action::EventOn if !model.is_back() => refused(NOW),
+        Action::Live if !model.is_back() => refused("This is the newest there is."),
         Action::Faster | Action::Slower if model.replay.is_none() => {
             refused("Only a recording can be played faster: squall observe --replay FILE")
         }
@@ -167,11 +167,11 @@ fn chaos(model: &Model) -> Result<&'static str, String> {
 }
 
 fn freeze(model: &Model) -> &'static str {
-    match (&model.replay, &model.frozen) {
+    match (&model.replay, model.is_back()) {
         (Some(replay), _) if replay.paused => "play",
         (Some(_), _) => "stand still",
-        (None, Some(_)) => "live",
-        (None, None) => "freeze",
+        (None, true) => "live",
+        (None, false) => "freeze",
     }
 }
 

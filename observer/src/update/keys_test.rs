@@ -358,7 +358,7 @@ fn no_key_is_silent() {
                         || (m.screen, &m.page) != (before.screen, &before.page)
                         || m.pane().sort != before.pane().sort
                         || m.pane().totals != before.pane().totals
-                        || m.frozen.is_some()
+                        || m.is_back()
                         || *action == Action::Show(screen);
                     assert!(did || *action == Action::Quit, "{action:?} {screen:?} {page:?}");
                     let refused = m.told.is_some() || matches!(m.overlay, Overlay::Notice { bad: false, .. });

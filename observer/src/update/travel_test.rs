@@ -1,6 +1,7 @@
 //! Going back and forth, and playing a recording.
 
 use super::*;
+use crate::history::History;
 
 #[test]
 fn a_frozen_screen_shows_what_was_while_the_stream_goes_on() {
@@ -30,6 +31,50 @@ fn messages(n: u64) -> Message {
     })])
 }
 
+/// A model with what keeps what it was fed.
+struct Rig {
+    m: Model,
+    history: History,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (m, history) = (model(false), History::default());
+        Self { m, history }
+    }
+
+    fn take(&mut self, message: Message) {
+        if let Message::Fed(updates) = &message {
+            self.history.push(self.m.now, updates.clone());
+        }
+        update(&mut self.m, message);
+    }
+
+    /// Presses keys one by one, and answers what they ask for.
+    fn keys(&mut self, text: &str) {
+        for key in text.chars() {
+            for cmd in keys(&mut self.m, &key.to_string()) {
+                self.answer(&cmd);
+            }
+        }
+    }
+
+    fn answer(&mut self, cmd: &Cmd) {
+        if let Cmd::Recall(at) = cmd {
+            let found = self.history.at(*at).map(|(cluster, at)| (Box::new(cluster), at));
+            self.take(Message::Recalled((*at, found)));
+        }
+    }
+
+    /// So many seconds, in each of which node a tells how many messages it has taken in.
+    fn seconds(&mut self, count: u64) {
+        for n in 1..=count {
+            self.take(Message::Tick(Moment(1_100 + n * 1_000)));
+            self.take(messages(n));
+        }
+    }
+}
+
 fn shown_messages(m: &Model) -> u64 {
     let row = m.shown().0.nodes["a"].row.as_ref().expect("it was heard");
     row.messages_in
@@ -37,58 +82,80 @@ fn shown_messages(m: &Model) -> u64 {
 
 #[test]
 fn steps_go_back_and_on_in_what_was_seen_and_live_is_live() {
-    let mut m = model(false);
-    for n in 1..=10u64 {
-        update(&mut m, Message::Tick(Moment(1_100 + n * 1_000)));
-        update(&mut m, messages(n));
-    }
-    update(&mut m, Message::Tick(Moment(11_200)));
-    keys(&mut m, ",,,");
-    assert_eq!((shown_messages(&m), m.shown().1), (7, Moment(8_200)));
-    update(&mut m, Message::Tick(Moment(12_000)));
-    update(&mut m, messages(11));
-    assert_eq!(shown_messages(&m), 7, "what comes is kept, and not shown");
-    keys(&mut m, ".");
-    assert_eq!(shown_messages(&m), 8);
-    keys(&mut m, "L");
-    assert_eq!((shown_messages(&m), m.frozen.is_none()), (11, true));
-    keys(&mut m, ",");
-    keys(&mut m, "..");
-    assert!(m.frozen.is_none(), "behind the last moment is now");
+    let mut rig = Rig::new();
+    rig.seconds(10);
+    rig.take(Message::Tick(Moment(11_200)));
+    rig.keys(",,,");
+    assert_eq!((shown_messages(&rig.m), rig.m.shown().1), (7, Moment(8_200)));
+    rig.take(Message::Tick(Moment(12_000)));
+    rig.take(messages(11));
+    assert_eq!(shown_messages(&rig.m), 7, "what comes is kept, and not shown");
+    rig.keys(".");
+    assert_eq!(shown_messages(&rig.m), 8);
+    rig.keys("L");
+    assert_eq!((shown_messages(&rig.m), rig.m.is_back()), (11, false));
+    rig.keys(",");
+    rig.keys("..");
+    assert!(!rig.m.is_back(), "behind the last moment is now");
+}
+
+#[test]
+fn keys_go_on_while_a_moment_is_made_again_and_what_comes_too_late_is_not_shown() {
+    let mut rig = Rig::new();
+    rig.seconds(10);
+    rig.take(Message::Tick(Moment(11_200)));
+    let asked = keys(&mut rig.m, ",,,");
+    let seconds = [10_200, 9_200, 8_200].map(|at| Cmd::Recall(Moment(at)));
+    assert_eq!(asked, seconds, "each from where the one before leads to");
+    assert_eq!(
+        (shown_messages(&rig.m), rig.m.prepared.head.recalling_ms),
+        (10, Some(3_000))
+    );
+    rig.answer(&asked[0]);
+    assert_eq!(
+        (shown_messages(&rig.m), rig.m.prepared.head.recalling_ms),
+        (9, Some(3_000))
+    );
+    rig.answer(&asked[2]);
+    assert_eq!(
+        (shown_messages(&rig.m), rig.m.prepared.head.recalling_ms),
+        (7, None)
+    );
+    let late = keys(&mut rig.m, ",");
+    rig.keys("L");
+    rig.answer(&late[0]);
+    assert_eq!((shown_messages(&rig.m), rig.m.is_back()), (10, false));
 }
 
 #[test]
 fn braces_go_to_what_happened() {
-    let mut m = model(false);
+    let mut rig = Rig::new();
     let event = |seq: u64, unix_ms: u64| v1::Event {
         seq,
         unix_ms,
         kind: "owner-changed".to_owned(),
         ..Default::default()
     };
-    for n in 1..=20u64 {
-        update(&mut m, Message::Tick(Moment(1_100 + n * 1_000)));
-        update(&mut m, messages(n));
-    }
-    update(
-        &mut m,
-        Message::Fed(vec![Update::Events {
-            node: "a".to_owned(),
-            incarnation: 1,
-            events: vec![event(1, 5_500), event(2, 15_500)],
-            lost: 0,
-        }]),
+    rig.seconds(20);
+    rig.take(Message::Fed(vec![Update::Events {
+        node: "a".to_owned(),
+        incarnation: 1,
+        events: vec![event(1, 5_500), event(2, 15_500)],
+        lost: 0,
+    }]));
+    rig.keys("{");
+    assert_eq!((rig.m.shown().1, shown_messages(&rig.m)), (Moment(15_500), 14));
+    rig.keys("{");
+    assert_eq!(
+        (rig.m.shown().1, rig.m.shown().0.events.len()),
+        (Moment(5_500), 1)
     );
-    keys(&mut m, "{");
-    assert_eq!((m.shown().1, shown_messages(&m)), (Moment(15_500), 14));
-    keys(&mut m, "{");
-    assert_eq!((m.shown().1, m.shown().0.events.len()), (Moment(5_500), 1));
-    keys(&mut m, "{");
-    assert!(told(&m).contains("Nothing happened before"));
-    keys(&mut m, "}");
-    assert_eq!(m.shown().1, Moment(15_500));
-    keys(&mut m, "}");
-    assert!(m.frozen.is_none());
+    rig.keys("{");
+    assert!(told(&rig.m).contains("Nothing happened before"));
+    rig.keys("}");
+    assert_eq!(rig.m.shown().1, Moment(15_500));
+    rig.keys("}");
+    assert!(!rig.m.is_back());
 }
 
 #[test]

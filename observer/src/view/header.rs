@@ -144,6 +144,9 @@ fn live_word(head: &Head) -> (String, Tone) {
 }
 
 fn state_word(head: &Head) -> (String, Tone) {
+    if let Some(ms) = head.recalling_ms {
+        return (format!("◀ BACK {}", whole_seconds(ms)), Tone::Warn);
+    }
     match head.frozen_ms {
         Some(ms) => (format!("■ FROZEN {}", whole_seconds(ms)), Tone::Warn),
         None if head.replay.is_some() => (head.replay.clone().unwrap_or_default(), Tone::Warn),

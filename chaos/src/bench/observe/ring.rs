@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use squall_observer::Screen;
 use squall_observer::feed::{RowsUpdate, Update};
+use squall_observer::history::History;
 use squall_observer::limits::HISTORY_MS;
 use squall_observer::model::{Message, Model};
 use squall_observer::units::Moment;
@@ -22,28 +23,34 @@ const INTERVAL_MS: u64 = 250;
 const START_MS: u64 = 1_700_056_800_000;
 
 pub(super) fn measure(scale: Scale) -> Result<Vec<Figure>, BenchError> {
-    let mut model = Model::new((200, 60), Screen::Processes, false);
-    let mut taken_in = Histogram::default();
+    let (mut model, mut history) = (
+        Model::new((200, 60), Screen::Processes, false),
+        History::default(),
+    );
+    let (mut taken_in, mut put_away) = (Histogram::default(), Histogram::default());
     let rounds = u64::try_from(scale.seen.as_millis()).unwrap_or(u64::MAX) / INTERVAL_MS;
     let mut now = START_MS;
     for round in 0..rounds {
         now = START_MS + round * INTERVAL_MS;
         update(&mut model, Message::Tick(Moment(now)));
         for node in 0..scale.nodes {
-            let rows = rows(node, round, now);
+            let rows = vec![rows(node, round, now)];
             let begun = Instant::now();
-            update(&mut model, Message::Fed(vec![rows]));
+            history.push(Moment(now), rows.clone());
+            put_away.count(begun.elapsed());
+            let begun = Instant::now();
+            update(&mut model, Message::Fed(rows));
             taken_in.count(begun.elapsed());
         }
     }
     let resident = resident_mb()
         .ok_or_else(|| BenchError::Unsound("the system does not tell the memory in use".into()))?;
-    let held = model.history.since().map_or(0, |since| now - since.0);
+    let held = history.since().map_or(0, |since| now - since.0);
     let mut back = Vec::new();
     for part in 1..=20 {
         let at = Moment(now - held * part / 21);
         let begun = Instant::now();
-        let found = model.history.at(at, &model.live);
+        let found = history.at(at);
         back.push(millis(begun.elapsed()));
         if found.is_none_or(|(cluster, _)| cluster.nodes.len() != scale.nodes) {
             return Err(BenchError::Unsound(format!("nothing is held of {at:?}")));
@@ -62,13 +69,12 @@ pub(super) fn measure(scale: Scale) -> Result<Vec<Figure>, BenchError> {
         )
         .at_most(300.0),
         Figure::new(Part::Ring, "held", held as f64 / 1000.0, "s").at_least((full - 1.0).max(0.0)),
-        Figure::new(
-            Part::Ring,
-            "of it the ring",
-            model.history.bytes() as f64 / 1e6,
-            "MB",
-        ),
+        Figure::new(Part::Ring, "of it the ring", history.bytes() as f64 / 1e6, "MB"),
         figure("one update of a node taken in, p99", taken_in.quantile(0.99)),
+        figure(
+            "the same put away, in another thread, p99",
+            put_away.quantile(0.99),
+        ),
         Figure::new(Part::Ring, "going back to a moment, p50", mid, "ms"),
         Figure::new(Part::Ring, "going back to a moment, worst", worst, "ms"),
     ])
