@@ -154,6 +154,7 @@ impl Process {
     }
 
     /// Counts time spent working.
+    #[inline]
     pub fn count_busy(&self, time: Span) {
         self.busy.fetch_add(time.0, Relaxed);
         if let Some(watched) = self.watched() {
@@ -162,6 +163,7 @@ impl Process {
     }
 
     /// Takes in how long a message has waited, for whoever watches; mailboxes of this module do so by themselves.
+    #[inline]
     pub fn count_wait(&self, time: Span) {
         if let Some(watched) = self.watched() {
             watched.waited(time);
@@ -183,11 +185,17 @@ impl Process {
         }
     }
 
-    /// What is kept while somebody watches.
+    /// What is kept while somebody watches. Asked for every message: while nobody does it is one look at a number.
+    #[inline]
     fn watched(&self) -> Option<Arc<Watched>> {
         if self.watchers.load(Relaxed) == 0 {
             return None;
         }
+        self.kept_for_watchers()
+    }
+
+    #[cold]
+    fn kept_for_watchers(&self) -> Option<Arc<Watched>> {
         self.watched
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

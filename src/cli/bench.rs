@@ -245,6 +245,7 @@ async fn screen(args: ScreenArgs) -> Result<()> {
         processes: usize::try_from(args.processes).unwrap_or(usize::MAX),
         size: args.size,
         frames: args.frames,
+        pace: screen::PACE,
     };
     begin(args.json, &screen::heading())?;
     let json = args.json;

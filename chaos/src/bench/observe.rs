@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{BenchError, Machine, SCHEMA};
+use super::{BenchError, Machine, SCHEMA, screen};
 
 mod changes;
 mod cost;
@@ -97,6 +97,8 @@ impl ObserveOptions {
 pub struct Scale {
     /// Processes of the node that is attached to, and of the made-up cluster whose frames are drawn.
     pub processes: usize,
+    /// Frames drawn of each view.
+    pub frames: u32,
     /// Nodes whose stream is counted.
     pub nodes: usize,
     /// Processes of each of them.
@@ -111,6 +113,7 @@ impl Default for Scale {
     fn default() -> Self {
         Self {
             processes: 100_000,
+            frames: screen::FRAMES,
             nodes: 7,
             each: 10_000,
             measured: Duration::from_secs(10),
@@ -285,6 +288,18 @@ fn resident_mb() -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib * 1024.0 / 1e6)
+}
+
+/// Processor time that this process has used, in seconds, to a hundredth; none where the system does not tell.
+fn processor_s() -> Option<f64> {
+    /// Of a second: what Linux tells programs in, whatever its own clock is.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name may have anything in it; it ends with the last bracket.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(11);
+    let (user, system): (f64, f64) = (times.next()?.parse().ok()?, times.next()?.parse().ok()?);
+    Some((user + system) / TICKS)
 }
 
 #[cfg(test)]

@@ -42,7 +42,12 @@ pub struct ScreenOptions {
     pub size: (u16, u16),
     /// Frames for each view.
     pub frames: u32,
+    /// Time from one frame to the next: what works beside the frames has it, too.
+    pub pace: Duration,
 }
+
+/// The time between two frames of the program.
+pub const PACE: Duration = Duration::from_millis(FRAME_MS);
 
 /// One view.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -131,13 +136,16 @@ fn measure(
         terminal(options.size, Counted(Rc::clone(&written))).map_err(io_error("a terminal's buffer"))?;
     let theme = Theme::new(true);
     let (mut whole, mut fed) = (Histogram::default(), Histogram::default());
+    let mut last = Instant::now();
     for frame in 0..options.frames + WARM_UP {
         if frame == WARM_UP {
             written.set(0);
         }
         cluster.now_ms += FRAME_MS;
         let updates = cluster.step();
+        pause(options.pace.saturating_sub(last.elapsed()));
         let begun = Instant::now();
+        last = begun;
         feed(model, keeper, updates);
         let taken_in = begun.elapsed();
         update(model, Message::Tick(Moment(cluster.now_ms)));
@@ -150,6 +158,14 @@ fn measure(
         }
     }
     Ok(row(screen, &whole, &fed, written.get()))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "time between frames is what is wanted, and nothing is waited for"
+)]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn row(view: Screen, whole: &Histogram, fed: &Histogram, bytes: u64) -> ScreenRow {
@@ -225,6 +241,7 @@ mod tests {
             processes: 300,
             size: (120, 40),
             frames: 3,
+            pace: Duration::ZERO,
         };
         let mut told = Vec::new();
         let done = run(&options, |row| told.push(row.line())).unwrap();

@@ -8,7 +8,8 @@ pub(super) fn measure(scale: Scale) -> Result<Vec<Figure>, BenchError> {
     let options = ScreenOptions {
         processes: scale.processes,
         size: (200, 60),
-        frames: screen::FRAMES,
+        frames: scale.frames,
+        pace: screen::PACE,
     };
     let screens = screen::run(&options, |_| ())?;
     let slowest = screens.rows.iter().max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms));

@@ -29,6 +29,7 @@ async fn what_needs_no_processes_of_its_own_is_measured() {
         trials: 1,
         scale: Scale {
             processes: 300,
+            frames: 3,
             nodes: 2,
             each: 50,
             measured: Duration::from_secs(1),
