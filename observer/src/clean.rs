@@ -59,6 +59,11 @@ pub fn row(row: &mut v1::Row) {
     }
 }
 
+/// Makes the figures of a process fit; its texts are clean.
+pub fn process(p: &mut v1::ProcessRow) {
+    figures::process(p);
+}
+
 fn node(n: &mut v1::NodeRow) {
     tidy(&mut [&mut n.name, &mut n.meta_leader, &mut n.version]);
     n.waiting_for = text(&n.waiting_for);

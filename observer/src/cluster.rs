@@ -76,7 +76,18 @@ pub const OVERDUE_MS: u64 = 1_000;
 pub const LOST_MS: u64 = 3_000;
 
 impl Cluster {
-    /// Takes one update in. Total: what makes no sense is left out.
+    /// Takes in an update that the caller keeps. Total: what makes no sense is left out.
+    pub fn look_at(&mut self, now: Moment, update: &Update) {
+        match update {
+            Update::Rows(rows) => {
+                self.version += 1;
+                self.rows(now, rows);
+            }
+            update => self.apply(now, update.clone()),
+        }
+    }
+
+    /// Takes one update in, likewise.
     pub fn apply(&mut self, now: Moment, update: Update) {
         self.version += 1;
         match update {
@@ -98,7 +109,7 @@ impl Cluster {
                     n.hello(hello);
                 }
             }
-            Update::Rows(rows) => self.rows(now, rows),
+            Update::Rows(rows) => self.rows(now, &rows),
             Update::Events {
                 node,
                 incarnation,
@@ -242,7 +253,7 @@ impl Cluster {
             .all(|n| self.events_from.contains(&n.name))
     }
 
-    fn rows(&mut self, now: Moment, update: RowsUpdate) {
+    fn rows(&mut self, now: Moment, update: &RowsUpdate) {
         let Some(node) = self.node_mut(&update.node, now) else {
             return;
         };

@@ -37,6 +37,8 @@ struct Desk {
     anew: Option<(Moment, Box<Cluster>)>,
     /// The moment that is wanted: of several the latest.
     wanted: Option<Moment>,
+    /// What came may be put away.
+    called: bool,
     closed: bool,
 }
 
@@ -54,19 +56,24 @@ impl Keeper {
         Ok(Self { shared })
     }
 
-    /// Takes in what has just come, before `live` takes it in. A thread that cannot follow any more begins anew with `live`:
-    /// what was seen before that is forgotten, and what is kept is true.
-    pub fn push(&self, now: Moment, updates: &[Update], live: &Cluster) {
-        let updates: Vec<Update> = updates.iter().filter(|u| is_kept(u)).cloned().collect();
+    /// Takes in what has just come; `live` has it already. It is put away after [`Keeper::go_on`]. A thread that cannot follow
+    /// any more begins anew with `live`: what was seen before that is forgotten, and what is kept is true.
+    pub fn push(&self, now: Moment, mut updates: Vec<Update>, live: &Cluster) {
+        updates.retain(is_kept);
         let bytes: usize = updates.iter().map(Update::bytes).sum();
         let mut desk = self.shared.desk();
         if desk.bytes + bytes > KEEPER_BYTES && !desk.came.is_empty() {
             (desk.came, desk.bytes) = (VecDeque::new(), 0);
             desk.anew = Some((now, Box::new(live.without_events())));
+            return;
         }
         desk.bytes += bytes;
         desk.came.push_back((now, updates));
-        drop(desk);
+    }
+
+    /// Lets the thread put away what came: the caller has drawn it, and what both need at once neither has.
+    pub fn go_on(&self) {
+        self.shared.desk().called = true;
         self.shared.wake.notify_one();
     }
 
@@ -110,9 +117,7 @@ impl Shared {
     /// All that waits, as soon as something does; none at the end.
     fn next(&self) -> Option<Desk> {
         let desk = self.desk();
-        let idle = |desk: &mut Desk| {
-            !desk.closed && desk.came.is_empty() && desk.anew.is_none() && desk.wanted.is_none()
-        };
+        let idle = |desk: &mut Desk| !desk.closed && !desk.called && desk.wanted.is_none();
         let mut desk = self
             .wake
             .wait_while(desk, idle)
@@ -161,7 +166,7 @@ mod tests {
         assert_eq!(wanted, Moment(5_000));
         assert!(found.is_none(), "nothing was seen yet");
         for n in 1..=10 {
-            keeper.push(Moment(n * 1_000), &told(n, 0), &Cluster::default());
+            keeper.push(Moment(n * 1_000), told(n, 0), &Cluster::default());
         }
         keeper.recall(Moment(7_500));
         let found = told_of.recv().unwrap();
@@ -182,16 +187,16 @@ mod tests {
             told && held.recv().is_ok()
         });
         let keeper = keeper.expect("a thread");
-        keeper.push(Moment(1_000), &told(1, 0), &Cluster::default());
+        keeper.push(Moment(1_000), told(1, 0), &Cluster::default());
         keeper.recall(Moment(1_000));
         assert_eq!(messages(&told_of.recv().unwrap()), Some((1, Moment(1_000))));
         // It stands still from here on.
         let mut live = Cluster::default();
         for n in 2..=6 {
             let came = told(n, KEEPER_BYTES / 4);
-            keeper.push(Moment(n * 1_000), &came, &live);
-            came.into_iter()
-                .for_each(|update| live.apply(Moment(n * 1_000), update));
+            came.iter()
+                .for_each(|update| live.look_at(Moment(n * 1_000), update));
+            keeper.push(Moment(n * 1_000), came, &live);
         }
         let since = {
             let desk = keeper.shared.desk();

@@ -369,6 +369,8 @@ pub enum Cmd {
     Play(f64),
     /// Play so many milliseconds of it at once.
     PlayOn(u64),
+    /// Keep what came, for going back.
+    Keep(Vec<Update>),
     /// Make a moment of the past again.
     Recall(Moment),
     /// Give a text to the terminal's clipboard.

@@ -1,11 +1,11 @@
 //! The event loop: keys, rows and time in, frames out. The network never runs in the path of a key. The
 //! terminal is restored however the loop ends, also when its future is dropped or something panics.
 
+mod options;
 mod terminal;
 
 use std::io::{self, IsTerminal as _, stdout};
 use std::mem::ManuallyDrop;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossterm::event::{EnableMouseCapture, Event, EventStream};
@@ -17,7 +17,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::console::{Console, ConsoleError};
 use crate::error::Error;
 use crate::feed::grpc::GrpcFeed;
@@ -30,30 +29,12 @@ use crate::pace::{Pace, TICK};
 use crate::recording::Recorder;
 use crate::save;
 use crate::theme::Theme;
-use crate::traces::{Sources, Span, TraceFeed};
+use crate::traces::{Span, TraceFeed};
 use crate::update::update;
 use crate::view::view;
+pub use options::Options;
 pub use terminal::Exit;
 use terminal::{Restore, copied, input_message, is_gone};
-
-/// How the observer is started.
-#[derive(Default)]
-pub struct Options {
-    /// Addresses of any ports of any nodes, `host:port`; the others are found through them.
-    pub addresses: Vec<String>,
-    /// Colours, keys and the like.
-    pub config: Config,
-    /// Takes orders; without one the observer only watches.
-    pub console: Option<Arc<dyn Console>>,
-    /// A line of the caller's own above the keys; changes are drawn.
-    pub status: Option<watch::Receiver<String>>,
-    /// Write what comes into this new file.
-    pub record: Option<PathBuf>,
-    /// Play this recording instead of watching a cluster.
-    pub replay: Option<PathBuf>,
-    /// Where traces come from.
-    pub traces: Sources,
-}
 
 /// Watches the cluster until the user leaves. Needs a tokio runtime; dropping the future restores the
 /// terminal too, so a caller may race it against signals.
@@ -224,7 +205,6 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                 Woken::Fed(updates) => {
                     self.fed = true;
                     self.record(&updates);
-                    self.keeper.push(self.model.now, &updates, &self.model.live);
                     Some(Message::Fed(updates))
                 }
                 Woken::Traced(spans) => {
@@ -309,6 +289,7 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                 Cmd::Copy(text) => {
                     update(&mut self.model, Message::Copied(copied(&text)));
                 }
+                Cmd::Keep(updates) => self.keeper.push(self.model.now, updates, &self.model.live),
                 Cmd::Recall(wanted) => self.keeper.recall(wanted),
                 Cmd::Theme(palette) => {
                     self.theme = self.theme.palette(palette);
@@ -398,6 +379,9 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                 .draw(|frame| view(model, theme, frame, frame.area()))?;
             self.model.dirty = false;
             self.pace.drew(now.into_std());
+        }
+        if !self.fed {
+            self.keeper.go_on();
         }
         // A key that changed nothing waits for no frame.
         self.hurried &= self.model.dirty;

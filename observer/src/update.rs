@@ -32,10 +32,10 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
             Vec::new()
         }
         Message::Fed(updates) => {
-            for update in updates {
-                model.live.apply(model.now, update);
+            for update in &updates {
+                model.live.look_at(model.now, update);
             }
-            Vec::new()
+            vec![Cmd::Keep(updates)]
         }
         Message::Key(event) => {
             model.told = None;

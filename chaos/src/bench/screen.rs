@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use squall_observer::Screen;
 use squall_observer::feed::Update;
 use squall_observer::keeper::Keeper;
-use squall_observer::model::{Message, Model};
+use squall_observer::model::{Cmd, Message, Model};
 use squall_observer::theme::Theme;
 use squall_observer::units::Moment;
 use squall_observer::update::update;
@@ -120,8 +120,11 @@ pub fn run(options: &ScreenOptions, mut tell: impl FnMut(&ScreenRow)) -> Result<
 
 /// As the program takes in what nodes send.
 fn feed(model: &mut Model, keeper: &Keeper, updates: Vec<Update>) {
-    keeper.push(model.now, &updates, &model.live);
-    update(model, Message::Fed(updates));
+    for cmd in update(model, Message::Fed(updates)) {
+        if let Cmd::Keep(updates) = cmd {
+            keeper.push(model.now, updates, &model.live);
+        }
+    }
 }
 
 fn measure(
@@ -152,8 +155,10 @@ fn measure(
         terminal
             .draw(|frame| view(model, &theme, frame, frame.area()))
             .map_err(io_error("a terminal's buffer"))?;
+        let took = begun.elapsed();
+        keeper.go_on();
         if frame >= WARM_UP {
-            whole.count(begun.elapsed());
+            whole.count(took);
             fed.count(taken_in);
         }
     }

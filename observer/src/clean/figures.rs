@@ -83,7 +83,7 @@ fn exchange(e: &mut v1::ExchangeRow) {
     ]);
 }
 
-fn process(p: &mut v1::ProcessRow) {
+pub(super) fn process(p: &mut v1::ProcessRow) {
     cut([
         &mut p.enqueued,
         &mut p.dequeued,

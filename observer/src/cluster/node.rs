@@ -179,7 +179,7 @@ impl Node {
     }
 
     /// Takes rows in: a whole picture, or what changed.
-    pub fn rows(&mut self, now: Moment, update: RowsUpdate) {
+    pub fn rows(&mut self, now: Moment, update: &RowsUpdate) {
         let taken_ms = clean::figure(update.taken_unix_ms);
         self.heard = now;
         self.skew(now, taken_ms);
@@ -192,7 +192,14 @@ impl Node {
             self.processes_taken_ms = Some(taken_ms);
         }
         let before = update.whole.then(|| self.set_aside());
-        for mut row in update.rows {
+        for row in &update.rows {
+            // Nearly all of them: they say nothing new but their figures.
+            if let (None, Some(Row::Process(process))) = (&before, &row.row)
+                && self.processes.follow(taken_ms, process)
+            {
+                continue;
+            }
+            let mut row = row.clone();
             clean::row(&mut row);
             if row.row.as_ref().is_some_and(|row| !self.has_room_for(row)) {
                 self.rows_omitted += 1;
@@ -200,7 +207,7 @@ impl Node {
             }
             self.row(now, taken_ms, row, before.as_ref());
         }
-        for key in update.removed {
+        for key in &update.removed {
             self.remove(key.kind(), &clean::name(&key.key));
         }
         self.complete |= update.whole;

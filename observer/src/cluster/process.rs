@@ -2,10 +2,12 @@
 //! every frame looks at all of them. What does not live here: their order, and what they look like.
 
 use std::collections::HashMap;
+use std::mem;
 
 use squall_proto::v1;
 
 use super::rate::Rate;
+use crate::clean;
 
 /// A process.
 #[derive(Debug, Clone)]
@@ -123,6 +125,36 @@ impl Processes {
     #[must_use]
     pub fn get(&self, pid: &str) -> Option<&Process> {
         self.rows.get(self.place(pid)?)
+    }
+
+    /// Takes in the figures of a process that is there already, and is called as before; false when it is not.
+    pub fn follow(&mut self, taken_ms: u64, row: &v1::ProcessRow) -> bool {
+        let Some(at) = self.place(&row.pid) else {
+            return false;
+        };
+        let known = &mut self.rows[at];
+        // What is equal to a text that was cleaned is clean.
+        if known.row.name != row.name || known.row.kind != row.kind {
+            return false;
+        }
+        let mut next = v1::ProcessRow {
+            pid: mem::take(&mut known.row.pid),
+            name: mem::take(&mut known.row.name),
+            kind: mem::take(&mut known.row.kind),
+            enqueued: row.enqueued,
+            dequeued: row.dequeued,
+            bound: row.bound,
+            oldest_us: row.oldest_us,
+            busy_us: row.busy_us,
+            sent: row.sent,
+            restarts: row.restarts,
+            age_ms: row.age_ms,
+            dropped: row.dropped,
+        };
+        clean::process(&mut next);
+        known.take_in(taken_ms, next);
+        self.briefs[at] = known.brief();
+        true
     }
 
     /// Takes a row in. A process that was in `before` keeps its rates.

@@ -44,10 +44,9 @@ impl Rig {
     }
 
     fn take(&mut self, message: Message) {
-        if let Message::Fed(updates) = &message {
-            self.history.push(self.m.now, updates.clone());
+        for cmd in update(&mut self.m, message) {
+            self.answer(&cmd);
         }
-        update(&mut self.m, message);
     }
 
     /// Presses keys one by one, and answers what they ask for.
@@ -60,9 +59,13 @@ impl Rig {
     }
 
     fn answer(&mut self, cmd: &Cmd) {
-        if let Cmd::Recall(at) = cmd {
-            let found = self.history.at(*at).map(|(cluster, at)| (Box::new(cluster), at));
-            self.take(Message::Recalled((*at, found)));
+        match cmd {
+            Cmd::Keep(updates) => self.history.push(self.m.now, updates.clone()),
+            Cmd::Recall(at) => {
+                let found = self.history.at(*at).map(|(cluster, at)| (Box::new(cluster), at));
+                self.take(Message::Recalled((*at, found)));
+            }
+            _ => {}
         }
     }
 

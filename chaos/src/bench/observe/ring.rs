@@ -7,7 +7,7 @@ use squall_observer::Screen;
 use squall_observer::feed::{RowsUpdate, Update};
 use squall_observer::history::History;
 use squall_observer::limits::HISTORY_MS;
-use squall_observer::model::{Message, Model};
+use squall_observer::model::{Cmd, Message, Model};
 use squall_observer::units::Moment;
 use squall_observer::update::update;
 use squall_proto::v1;
@@ -36,11 +36,15 @@ pub(super) fn measure(scale: Scale) -> Result<Vec<Figure>, BenchError> {
         for node in 0..scale.nodes {
             let rows = vec![rows(node, round, now)];
             let begun = Instant::now();
-            history.push(Moment(now), rows.clone());
-            put_away.count(begun.elapsed());
-            let begun = Instant::now();
-            update(&mut model, Message::Fed(rows));
+            let cmds = update(&mut model, Message::Fed(rows));
             taken_in.count(begun.elapsed());
+            let begun = Instant::now();
+            for cmd in cmds {
+                if let Cmd::Keep(updates) = cmd {
+                    history.push(Moment(now), updates);
+                }
+            }
+            put_away.count(begun.elapsed());
         }
     }
     let resident = resident_mb()
