@@ -2,7 +2,6 @@
 //! its throughput when somebody does.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use squall_kernel::id::{Boot, NodeId};
@@ -11,13 +10,11 @@ use squall_node::process::{Process, ProcessKind, ProcessTable};
 use squall_observer::Screen;
 
 use super::seat::Seat;
-use super::{Figure, Part, Scale, processor_s, resident_mb};
+use super::{Figure, Part, Scale, processor_s};
 use crate::bench::req_resp::place::Place;
 use crate::bench::req_resp::{ReqRespOptions, Where};
 use crate::bench::{BenchError, nearest_rank};
 
-/// Processes whose memory is taken.
-const PROCESSES: usize = 200_000;
 /// Messages that are counted.
 const MESSAGES: u32 = 20_000_000;
 /// Rounds with and without an observer.
@@ -25,8 +22,6 @@ const ROUNDS: u32 = 3;
 const IN_FLIGHT: usize = 100;
 
 pub(super) async fn measure(scale: Scale) -> Result<Vec<Figure>, BenchError> {
-    let memory = tokio::task::spawn_blocking(memory).await;
-    let memory = memory.map_err(|error| BenchError::Unsound(error.to_string()))?;
     let counting = tokio::task::spawn_blocking(counting).await;
     let counting = counting.map_err(|error| BenchError::Unsound(error.to_string()))?;
     let options = ReqRespOptions::new("squall".into(), scale.measured / 5);
@@ -43,11 +38,6 @@ pub(super) async fn measure(scale: Scale) -> Result<Vec<Figure>, BenchError> {
     let figure = |what: String, value, unit| Figure::new(Part::Cost, what, value, unit);
     Ok(vec![
         figure("a process: its counters".into(), size_of::<Process>() as f64, "B").at_most(256.0),
-        figure(
-            format!("a process: with its name and its place in the table, {PROCESSES}"),
-            memory,
-            "B",
-        ),
         figure(
             "watch check of a message, nobody watching".into(),
             counting.check_ns,
@@ -81,18 +71,6 @@ pub(super) async fn measure(scale: Scale) -> Result<Vec<Figure>, BenchError> {
 /// A request passes three mailboxes (exchange, handler, requester), and is worked on in two: each asks whether somebody
 /// watches.
 const CHECKS: f64 = 3.0 * 2.0 + 2.0;
-
-/// Bytes of memory for each process of a table.
-fn memory() -> f64 {
-    let table = ProcessTable::new(NodeId(1), Boot(1));
-    let before = resident_mb().unwrap_or_default();
-    let enter = |_| table.enter(ProcessKind::Subscriber, "news", 4096, Moment(1));
-    let all: Vec<Arc<Process>> = (0..PROCESSES).map(enter).collect();
-    let after = resident_mb().unwrap_or_default();
-    let bytes = (after - before) * 1e6 / all.len() as f64;
-    // The vector that holds them here is no part of it.
-    bytes - size_of::<Arc<Process>>() as f64
-}
 
 struct Counting {
     check_ns: f64,
