@@ -147,8 +147,9 @@ impl DataPlane {
         if new.revision < old.revision {
             return;
         }
-        self.context.registry.store(Arc::clone(new));
         let change = Change::between(old, Arc::clone(new), self.context.node);
+        self.handlers.losses(&change);
+        self.context.registry.store(Arc::clone(new));
         self.exchanges.registry_changed(&change);
         self.handlers.registry_changed(&change);
         self.pubsub.registry_changed(&change);

@@ -298,12 +298,28 @@ impl Handlers {
         self.schedule(&attachment);
     }
 
+    /// Where this node was held for lost, signatures have gone to others since: handlers forget them before anybody here sees
+    /// the registry that says so, lest they are claimed from the owner that it names.
+    pub(crate) fn losses(&self, change: &Change) {
+        if !change.was_lost(self.context.node, self.context.boot) {
+            return;
+        }
+        for attachment in self.read().by_serial.values() {
+            let record = change.exchange(attachment.exchange());
+            if record.is_some_and(|record| record.strategy.is_sticky()) {
+                // Under the lock of the view: none is remembered before an owner has taken the handler in again.
+                let mut view = attachment.view();
+                view.lost(change.new.revision);
+                attachment.unbind_all();
+            }
+        }
+    }
+
     pub(crate) fn registry_changed(&self, change: &Change) {
         self.context
             .counts
             .keep(|exchange| change.exchange(exchange).is_some());
         let all: Vec<Arc<Attachment>> = self.read().by_serial.values().cloned().collect();
-        let lost = change.was_lost(self.context.node, self.context.boot);
         for attachment in all {
             let Some(record) = change.exchange(attachment.exchange()) else {
                 self.detach(attachment.pid().serial, DetachReason::ExchangeDeleted);
@@ -311,13 +327,6 @@ impl Handlers {
             };
             if change.own_tenure_ended {
                 attachment.view().forget();
-            }
-            if lost && record.strategy.is_sticky() {
-                // Under the lock of the view: its signatures have gone to others since, and none is remembered before an
-                // owner has taken it in again.
-                let mut view = attachment.view();
-                view.lost(change.new.revision);
-                attachment.unbind_all();
             }
             if change.owner_changed(attachment.exchange()) {
                 // What an earlier owner sends from now on is refused, although the new one has said nothing here yet.
@@ -346,15 +355,20 @@ impl Handlers {
         let Some((Some(owner), epoch)) = grant else { return };
         // Before its claims are read: what an earlier owner says of them after that is refused.
         let _raised = attachment.view().fence(epoch, LeaderEpoch(0));
+        // Read together: claims of before a loss do not go out as those of after it.
+        let (bound, returned) = {
+            let view = attachment.view();
+            (attachment.bound(), view.returned())
+        };
         let message = PeerMessage::Attach(Attach {
             exchange: attachment.exchange(),
             epoch,
             handler: attachment.pid(),
             service_tag: attachment.tags().service.clone(),
             connection_tag: attachment.tags().connection.clone(),
-            bound: attachment.bound(),
+            bound,
             work: attachment.work(),
-            returned: attachment.view().returned(),
+            returned,
         });
         if let Err(error) = self.context.wire.message(owner, attachment.exchange(), message) {
             tracing::debug!(handler = %attachment.pid(), %error, "attachment not sent; it is sent again");

@@ -35,10 +35,26 @@ fn count(process: &Arc<Process>, messages: u64) {
     }
 }
 
+/// Bytes on the heap for each process of a table, which holds it by its number.
+fn bytes_of_a_process(table: &ProcessTable) -> u64 {
+    const PROCESSES: u64 = 10_000;
+    let mut all = Vec::with_capacity(10_000);
+    let before = dhat::HeapStats::get().curr_bytes as u64;
+    for _ in 0..PROCESSES {
+        all.push(table.enter(ProcessKind::Subscriber, "news", 4096, Instant(1)));
+    }
+    (dhat::HeapStats::get().curr_bytes as u64 - before) / PROCESSES
+}
+
 #[test]
 fn nobody_watching_no_message_allocates_anything_to_be_watched() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let table = ProcessTable::new(NodeId(1), Boot(1));
+    let bytes = bytes_of_a_process(&table);
+    assert!(
+        (1..=256).contains(&bytes),
+        "{bytes} bytes a process, with its name and its place"
+    );
     let process = table.enter(ProcessKind::Handler, "echo", 64, Instant(0));
     assert_eq!(allocations(|| count(&process, 10_000)), 0, "counters");
 

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crate::cluster::Cluster;
 use crate::feed::Update;
@@ -19,6 +19,7 @@ pub type Found = (Moment, Option<(Box<Cluster>, Moment)>);
 #[derive(Debug)]
 pub struct Keeper {
     shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,28 +52,40 @@ impl Keeper {
         let shared = Arc::<Shared>::default();
         let of_thread = Arc::clone(&shared);
         let work = move || of_thread.work(answer);
-        // It ends by itself, and holds nothing up.
-        let _thread = thread::Builder::new().name("history".to_owned()).spawn(work)?;
-        Ok(Self { shared })
+        let thread = thread::Builder::new().name("history".to_owned()).spawn(work)?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
     }
 
-    /// Takes in what has just come; `live` has it already. It is put away after [`Keeper::go_on`]. A thread that cannot follow
-    /// any more begins anew with `live`: what was seen before that is forgotten, and what is kept is true.
-    pub fn push(&self, now: Moment, mut updates: Vec<Update>, live: &Cluster) {
+    /// Takes in what has just come; `live` has it already. It is put away after [`Keeper::go_on`], or
+    /// when a moment is wanted. A thread that cannot follow
+    /// any more begins anew with `live`: what was seen before that is forgotten, and what is kept is true. False then.
+    pub fn push(&self, now: Moment, mut updates: Vec<Update>, live: &Cluster) -> bool {
         updates.retain(is_kept);
         let bytes: usize = updates.iter().map(Update::bytes).sum();
         let mut desk = self.shared.desk();
         if desk.bytes + bytes > KEEPER_BYTES && !desk.came.is_empty() {
             (desk.came, desk.bytes) = (VecDeque::new(), 0);
             desk.anew = Some((now, Box::new(live.without_events())));
-            return;
+            return false;
         }
         desk.bytes += bytes;
         desk.came.push_back((now, updates));
+        true
     }
 
     /// Lets the thread put away what came: the caller has drawn it, and what both need at once neither has.
-    pub fn go_on(&self) {
+    ///
+    /// # Panics
+    /// As the thread did, if it did: nothing is put away any more.
+    pub fn go_on(&mut self) {
+        if let Some(ended) = self.thread.take_if(|thread| thread.is_finished())
+            && let Err(panic) = ended.join()
+        {
+            std::panic::resume_unwind(panic);
+        }
         self.shared.desk().called = true;
         self.shared.wake.notify_one();
     }
@@ -166,7 +179,7 @@ mod tests {
         assert_eq!(wanted, Moment(5_000));
         assert!(found.is_none(), "nothing was seen yet");
         for n in 1..=10 {
-            keeper.push(Moment(n * 1_000), told(n, 0), &Cluster::default());
+            assert!(keeper.push(Moment(n * 1_000), told(n, 0), &Cluster::default()));
         }
         keeper.recall(Moment(7_500));
         let found = told_of.recv().unwrap();
@@ -191,13 +204,14 @@ mod tests {
         keeper.recall(Moment(1_000));
         assert_eq!(messages(&told_of.recv().unwrap()), Some((1, Moment(1_000))));
         // It stands still from here on.
-        let mut live = Cluster::default();
+        let (mut live, mut all_kept) = (Cluster::default(), true);
         for n in 2..=6 {
             let came = told(n, KEEPER_BYTES / 4);
             came.iter()
                 .for_each(|update| live.look_at(Moment(n * 1_000), update));
-            keeper.push(Moment(n * 1_000), came, &live);
+            all_kept &= keeper.push(Moment(n * 1_000), came, &live);
         }
+        assert!(!all_kept);
         let since = {
             let desk = keeper.shared.desk();
             assert!(desk.bytes <= KEEPER_BYTES);

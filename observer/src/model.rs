@@ -140,6 +140,8 @@ pub struct Model {
     pub frozen: Option<Frozen>,
     /// The moment that is to be shown and has not been made again yet.
     pub recalling: Option<Moment>,
+    /// The first moment that could be made again, when that was found out last.
+    pub seen_since: Option<Moment>,
     /// What each view remembers, in the order of the tabs.
     pub panes: [Pane; Screen::COUNT],
     /// What is drawn.
@@ -346,6 +348,8 @@ pub enum Message {
     Status(String),
     /// A moment of the past was made again.
     Recalled(Found),
+    /// What was seen before now cannot be made again any more.
+    Forgotten,
     /// Spans came.
     Traced(Vec<Span>),
     /// How the sources of traces stand.

@@ -289,7 +289,11 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                 Cmd::Copy(text) => {
                     update(&mut self.model, Message::Copied(copied(&text)));
                 }
-                Cmd::Keep(updates) => self.keeper.push(self.model.now, updates, &self.model.live),
+                Cmd::Keep(updates) => {
+                    if !self.keeper.push(self.model.now, updates, &self.model.live) {
+                        cmds.extend(update(&mut self.model, Message::Forgotten));
+                    }
+                }
                 Cmd::Recall(wanted) => self.keeper.recall(wanted),
                 Cmd::Theme(palette) => {
                     self.theme = self.theme.palette(palette);

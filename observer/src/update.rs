@@ -93,6 +93,15 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
             model.traces.sources = sources;
             Vec::new()
         }
+        Message::Forgotten => {
+            model.seen_since = Some(model.now);
+            tell(
+                model,
+                "More came than can be kept: what was seen before now is forgotten.",
+            );
+            model.dirty = true;
+            Vec::new()
+        }
         Message::Recalled(found) => {
             travel::recalled(model, found);
             refresh(model);

@@ -97,14 +97,14 @@ fn title<S: Serializer>(view: &Screen, to: S) -> Result<S::Ok, S::Error> {
 pub fn run(options: &ScreenOptions, mut tell: impl FnMut(&ScreenRow)) -> Result<Screens, BenchError> {
     let machine = Machine::here();
     let mut cluster = Cluster::new(options.processes);
-    let keeper = Keeper::start(|_| true).map_err(io_error("a thread"))?;
+    let mut keeper = Keeper::start(|_| true).map_err(io_error("a thread"))?;
     let mut model = Model::new(options.size, Screen::default(), false);
     update(&mut model, Message::Tick(Moment(cluster.now_ms)));
     feed(&mut model, &keeper, cluster.whole());
     let mut rows = Vec::new();
     for view in Screen::ALL {
         model.screen = view;
-        let row = measure(view, &mut model, &keeper, &mut cluster, options)?;
+        let row = measure(view, &mut model, &mut keeper, &mut cluster, options)?;
         tell(&row);
         rows.push(row);
     }
@@ -122,7 +122,7 @@ pub fn run(options: &ScreenOptions, mut tell: impl FnMut(&ScreenRow)) -> Result<
 fn feed(model: &mut Model, keeper: &Keeper, updates: Vec<Update>) {
     for cmd in update(model, Message::Fed(updates)) {
         if let Cmd::Keep(updates) = cmd {
-            keeper.push(model.now, updates, &model.live);
+            let _kept_or_forgotten = keeper.push(model.now, updates, &model.live);
         }
     }
 }
@@ -130,7 +130,7 @@ fn feed(model: &mut Model, keeper: &Keeper, updates: Vec<Update>) {
 fn measure(
     screen: Screen,
     model: &mut Model,
-    keeper: &Keeper,
+    keeper: &mut Keeper,
     cluster: &mut Cluster,
     options: &ScreenOptions,
 ) -> Result<ScreenRow, BenchError> {

@@ -70,7 +70,7 @@ pub enum Refused {
         node: NodeName,
         /// Process the caller saw.
         expected: u32,
-        /// Process it is; 0 when it does not run.
+        /// Process it is.
         actual: u32,
     },
     /// The TTL is too long.

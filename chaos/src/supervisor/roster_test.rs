@@ -235,6 +235,12 @@ fn orders_that_make_no_sense_are_refused_with_the_reason() {
         };
         assert_eq!(roster.act(at(1), &order(deed)), Err(refused));
     }
+    // Whoever saw it run may start it again: there is no other process that could be hit.
+    let seen = Order {
+        expect: Some(OsPid(100)),
+        ..order(Deed::Restart)
+    };
+    assert_eq!(roster.act(at(1), &seen), Ok(vec![Effect::Start(name("a"))]));
 }
 
 #[test]

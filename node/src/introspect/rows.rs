@@ -41,8 +41,8 @@ pub fn wanted(row: &Row, filter: &Filter) -> bool {
     filter.matches(texts.as_slice())
 }
 
-/// Whether a watcher that has `old` needs `new`. A process whose age alone moved is sent again only when its age
-/// reads differently: otherwise every idle process would be sent at every update.
+/// Whether a watcher that has `old` needs `new`. A process whose age alone moved is sent again only now and then: otherwise every
+/// idle process would be sent at every update. A watcher counts on by the time at which the row was taken.
 #[must_use]
 pub fn same(old: &Row, new: &Row) -> bool {
     match (old.row.as_ref(), new.row.as_ref()) {

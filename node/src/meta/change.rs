@@ -16,7 +16,7 @@ use squall_kernel::membership::MemberChange;
 use squall_kernel::planted::{self, Bug};
 use squall_kernel::profile::{Profile, Times};
 use squall_kernel::promises::VotersAt;
-use squall_kernel::registry::{Command, Outcome};
+use squall_kernel::registry::{Command, Outcome, Refused};
 use squall_kernel::voters::{Roll, voters_for};
 
 use super::error::{Attempt, ChangeError, FoundError, ProposeError};
@@ -134,6 +134,10 @@ impl<R: AsyncRuntime> Changes<R> {
             self.raft.client_write(Proposal(command.clone())).await
         };
         match self.insist(write).await {
+            // A founder that dies in the act is followed by a leader that founds next: until then it is as if none led.
+            Ok(response) if response.data == Outcome::Refused(Refused::NotFounded) => {
+                Err(ProposeError::NotLeader { leader: None })
+            }
             Ok(response) => Ok(Committed {
                 outcome: response.data,
                 revision: Revision(response.log_id.index),

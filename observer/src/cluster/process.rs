@@ -16,6 +16,8 @@ pub struct Process {
     pub row: v1::ProcessRow,
     /// The number in the pid: equal rows stand in this order.
     pub number: u64,
+    /// When the row was taken, by the node's clock.
+    taken_ms: u64,
     /// Messages in per second.
     pub rate_in: Rate,
     /// Messages taken out of the mailbox per second.
@@ -174,6 +176,7 @@ impl Processes {
         let mut process = Process {
             number: number(&row.pid),
             row: v1::ProcessRow::default(),
+            taken_ms,
             rate_in,
             rate_out,
             busy,
@@ -222,7 +225,15 @@ impl Process {
         }
     }
 
+    /// Its age at a moment of the node's clock: of one that does nothing its node does not tell it all the time.
+    #[must_use]
+    pub fn age_ms(&self, at_ms: u64) -> u64 {
+        let since = at_ms.saturating_sub(self.taken_ms);
+        self.row.age_ms.saturating_add(since)
+    }
+
     fn take_in(&mut self, taken_ms: u64, row: v1::ProcessRow) {
+        self.taken_ms = taken_ms;
         self.rate_in.push(taken_ms, row.enqueued);
         self.rate_out.push(taken_ms, row.dequeued);
         self.busy.push(taken_ms, row.busy_us);

@@ -2,6 +2,7 @@
 
 use super::{FaultFact, RegistryFact, exchanges, nodes};
 use crate::cluster::Cluster;
+use crate::cluster::health;
 use crate::cluster::node::Node;
 use crate::cluster::process::Process;
 use crate::units::Moment;
@@ -75,6 +76,7 @@ pub fn named(cluster: &Cluster, now: Moment) -> Vec<RegistryFact> {
             stale_ms: n.stale_ms,
         }
     });
+    let ownerless = health::ownerless(cluster, now);
     let exchanges = exchanges(cluster, now).into_iter().map(|e| {
         let strategy = e.strategy.map_or_else(String::new, |s| format!(", {s}"));
         RegistryFact {
@@ -82,6 +84,8 @@ pub fn named(cluster: &Cluster, now: Moment) -> Vec<RegistryFact> {
             state: match (&e.owner, &e.moving_to) {
                 _ if e.split => "split",
                 (None, _) => "ownerless",
+                // Its owner is down, and none follows yet.
+                _ if ownerless.contains(&e.name) => "ownerless",
                 (_, Some(_)) => "moving",
                 _ => "owned",
             },
@@ -108,7 +112,7 @@ pub fn attached(node: &Node, process: &Process, now: Moment) -> Option<RegistryF
         node: Some(node.name.clone()),
         pid: Some(row.pid.clone()),
         state: "attached",
-        age_ms: Some(row.age_ms),
+        age_ms: Some(process.age_ms(node.processes_ms())),
         stale_ms: node.stale_ms(now),
     })
 }

@@ -79,7 +79,7 @@ pub fn process(node: &Node, process: &Process, now: Moment) -> ProcessFact {
         sent: row.sent,
         restarts: row.restarts,
         dropped: row.dropped,
-        age_ms: row.age_ms,
+        age_ms: process.age_ms(at),
         stale_ms: node.stale_ms(now),
     }
 }

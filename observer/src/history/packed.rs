@@ -1,5 +1,5 @@
 //! What came, one after the other, in little room: as a recording has it, in blocks that are compressed one by one, a few at
-//! a time, so that no key waits for a large picture.
+//! a time, so that no moment that is wanted waits for all of a large picture.
 //!
 //! What does not live here: what is kept, and for how long.
 

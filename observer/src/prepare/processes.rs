@@ -10,7 +10,7 @@ use crate::layout;
 use crate::model::Pane;
 use crate::table::{Align, Cell, Column, Line, RowId, Sort, Table, titled};
 use crate::theme::Tone;
-use crate::units::{count, micros, millis, percent, rate};
+use crate::units::{count, micros, millis, percent, rate, whole_seconds};
 
 /// Columns that show totals instead of rates, when that is asked for.
 const TOTALS: &[(&str, &str)] = &[("in/s", "in"), ("out/s", "out")];
@@ -142,8 +142,12 @@ fn line(p: &ProcessFact, totals: Option<&squall_proto::v1::ProcessRow>) -> Line 
         s if s >= 0.5 => Tone::Warn,
         _ => Tone::Plain,
     };
-    let growth = p.growth_per_s.map_or_else(soon, signed);
-    let optional = |v: Option<f64>, text: String| Cell::perhaps(v, text);
+    // What a node told last is no figure of now.
+    let stale = p.stale_ms.is_some();
+    let optional = |v: Option<f64>, text: fn(Option<f64>) -> String| match stale {
+        true => Cell::unknown("–").tone(Tone::Dim),
+        false => Cell::perhaps(v, text(v)),
+    };
     let warn = |n: u64| if n > 0 { Tone::Warn } else { Tone::Dim };
     Line {
         id: RowId::Process(p.node.clone(), p.pid.clone()),
@@ -161,15 +165,24 @@ fn line(p: &ProcessFact, totals: Option<&squall_proto::v1::ProcessRow>) -> Line 
                 },
             )
             .tone(fullness),
-            optional(p.growth_per_s, growth),
+            optional(p.growth_per_s, |v| v.map_or_else(soon, signed)),
             p.drain_eta_ms.map_or_else(
                 || Cell::unknown("–").tone(Tone::Dim),
                 |ms| Cell::number(ms as f64, millis(ms)),
             ),
             Cell::number(p.oldest_us as f64, micros(p.oldest_us)),
-            flow(p.in_per_s, totals.map(|row| row.enqueued)),
-            flow(p.out_per_s, totals.map(|row| row.dequeued)),
-            optional(p.busy_percent, p.busy_percent.map_or_else(soon, percent)),
+            // Side by side they say since when nothing was heard, at every width.
+            match (p.stale_ms, totals) {
+                (Some(_), _) => Cell::unknown("stale").tone(Tone::Warn),
+                (None, Some(row)) => flow(row.enqueued),
+                (None, None) => optional(p.in_per_s, per_s),
+            },
+            match (p.stale_ms, totals) {
+                (Some(ms), _) => Cell::unknown(whole_seconds(ms)).tone(Tone::Warn),
+                (None, Some(row)) => flow(row.dequeued),
+                (None, None) => optional(p.out_per_s, per_s),
+            },
+            optional(p.busy_percent, |v| v.map_or_else(soon, percent)),
             Cell::number(p.restarts as f64, count(p.restarts)).tone(warn(p.restarts)),
             Cell::number(p.dropped as f64, count(p.dropped)).tone(warn(p.dropped)),
             Cell::number(p.age_ms as f64, millis(p.age_ms)).tone(Tone::Dim),
@@ -178,12 +191,9 @@ fn line(p: &ProcessFact, totals: Option<&squall_proto::v1::ProcessRow>) -> Line 
     }
 }
 
-/// A rate, or the total that is asked for.
-fn flow(per_second: Option<f64>, total: Option<u64>) -> Cell {
-    match total {
-        Some(n) => Cell::number(n as f64, count(n)),
-        None => Cell::perhaps(per_second, per_s(per_second)),
-    }
+/// A total that is asked for in place of a rate.
+fn flow(total: u64) -> Cell {
+    Cell::number(total as f64, count(total))
 }
 
 /// A rate; it takes a second until it is known.

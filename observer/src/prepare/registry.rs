@@ -8,14 +8,14 @@ use crate::layout;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Sort, Table};
 use crate::theme::Tone;
-use crate::units::millis;
+use crate::units::{millis, whole_seconds};
 
 /// Columns of the table.
 pub const COLUMNS: &[Column] = &[
     Column::words("kind", 10, 12, 0),
     Column::words("name", 10, 36, 0),
     Column::words("node", 4, 14, 0),
-    Column::words("state", 8, 14, 1),
+    Column::words("state", 9, 14, 1),
     Column::words("what", 12, 200, 0),
     Column::number("age", 7, 2).millis(),
 ];
@@ -88,7 +88,12 @@ fn line(f: &RegistryFact) -> Line {
             Cell::new(f.kind).tone(Tone::Dim),
             Cell::new(f.name.clone()).tone(Tone::Accent),
             Cell::new(f.node.clone().unwrap_or_else(|| "–".to_owned())),
-            Cell::new(f.state).tone(tone),
+            match f.stale_ms {
+                Some(ms) if f.pid.is_some() => Cell::new(format!("stale {}", whole_seconds(ms)))
+                    .tone(Tone::Warn)
+                    .word(f.state),
+                _ => Cell::new(f.state).tone(tone),
+            },
             Cell::new(f.what.clone()),
             f.age_ms
                 .map_or_else(|| Cell::unknown("–"), |ms| Cell::number(ms as f64, millis(ms))),

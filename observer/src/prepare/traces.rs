@@ -165,7 +165,11 @@ fn table(of: View<'_>, now: Moment, pane: &mut Pane, height: usize, bytes: usize
         lines: shown.map(|trace| line(trace, now)).collect(),
         first,
         total: wanted.len(),
-        unfiltered: of.traces.store.len(),
+        unfiltered: of.until.map_or(of.traces.store.len(), |until| {
+            let all = of.traces.store.traces();
+            all.filter(|trace| trace.summary.start_ns / 1_000_000 <= until.0)
+                .count()
+        }),
         selected,
         sort: Some(pane.sort.unwrap_or(OWN_SORT)),
     }

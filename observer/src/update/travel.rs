@@ -88,9 +88,16 @@ fn show(model: &mut Model, wanted: Moment) -> Vec<Cmd> {
         live(model);
         return Vec::new();
     }
+    let wanted = wanted.max(model.seen_since.unwrap_or_default());
+    if wanted == stands_at(model) {
+        tell(model, BEGINNING);
+        return Vec::new();
+    }
     model.recalling = Some(wanted);
     vec![Cmd::Recall(wanted)]
 }
+
+const BEGINNING: &str = "Nothing was seen before that.";
 
 /// A moment was made again. Whoever is live again does not want it any more; whoever goes on sees it on the way.
 pub(super) fn recalled(model: &mut Model, (wanted, found): Found) {
@@ -100,10 +107,16 @@ pub(super) fn recalled(model: &mut Model, (wanted, found): Found) {
     }
     match found {
         Some((mut cluster, at)) => {
+            if at > wanted {
+                // The beginning: what is wanted from before it leads there, too.
+                model.seen_since = Some(at);
+                model.recalling = model.recalling.filter(|latest| *latest > at);
+                tell(model, BEGINNING);
+            }
             cluster.events = model.live.events.until(at);
             let cluster = *cluster;
             model.frozen = Some(Frozen { cluster, at });
         }
-        None => tell(model, "Nothing was seen before that."),
+        None => tell(model, BEGINNING),
     }
 }

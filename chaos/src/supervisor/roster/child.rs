@@ -98,11 +98,12 @@ impl Child {
     }
 
     pub(super) fn check_pid(&self, expect: Option<OsPid>) -> Result<(), Refused> {
-        match expect {
-            Some(expected) if self.pid() != Some(expected) => Err(Refused::OtherPid {
+        // Where nothing runs, nothing else than what was meant can be hit.
+        match (expect, self.pid()) {
+            (Some(expected), Some(actual)) if actual != expected => Err(Refused::OtherPid {
                 node: self.name.clone(),
                 expected: expected.0,
-                actual: self.pid().map_or(0, |pid| pid.0),
+                actual: actual.0,
             }),
             _ => Ok(()),
         }

@@ -48,17 +48,24 @@ impl Trail {
         self.second = self.second.max(second);
     }
 
-    fn line(&self) -> String {
-        let top = self.samples.iter().flatten().copied().fold(1.0, f64::max);
+    /// Those up to a moment: the viewer may have gone back since.
+    fn until(&self, now: Moment) -> impl Iterator<Item = &Option<f64>> {
+        let newer = self.second.saturating_sub(now.0 / 1000);
+        let newer = usize::try_from(newer).unwrap_or(usize::MAX);
+        self.samples.iter().take(self.samples.len().saturating_sub(newer))
+    }
+
+    fn line(&self, now: Moment) -> String {
+        let top = self.until(now).flatten().copied().fold(1.0, f64::max);
         let level = |v: &Option<f64>| match v {
             None => '·',
             Some(v) => LEVELS[((v / top * 8.0).ceil() as usize).clamp(1, 8) - 1],
         };
-        self.samples.iter().map(level).collect()
+        self.until(now).map(level).collect()
     }
 
-    fn top(&self) -> Option<f64> {
-        self.samples.iter().flatten().copied().reduce(f64::max)
+    fn top(&self, now: Moment) -> Option<f64> {
+        self.until(now).flatten().copied().reduce(f64::max)
     }
 }
 
@@ -97,7 +104,7 @@ fn lines(node: &Node, p: &Process, now: Moment, trail: &Trail) -> Vec<Vec<(&'sta
     let mut who = vec![
         plain("kind", row.kind.clone()),
         ("node", node.name.clone(), Tone::Accent),
-        plain("age", millis(row.age_ms)),
+        plain("age", millis(p.age_ms(node.processes_ms()))),
         counted("restarts", row.restarts),
     ];
     if let Some(ms) = node.stale_ms(now) {
@@ -122,8 +129,8 @@ fn lines(node: &Node, p: &Process, now: Moment, trail: &Trail) -> Vec<Vec<(&'sta
         plain("worked", micros(row.busy_us)),
     ];
     let trail = vec![
-        ("in/s", trail.line(), Tone::Good),
-        ("most", rate(trail.top()), Tone::Plain),
+        ("in/s", trail.line(now), Tone::Good),
+        ("most", rate(trail.top(now)), Tone::Plain),
     ];
     vec![who, mailbox, totals, trail]
 }
@@ -154,9 +161,17 @@ mod tests {
         for ms in [5_000, 5_100, 5_900, 6_000, 9_000] {
             trail.sample(&id("<a.1>"), Moment(ms), Some(8.0));
         }
-        assert_eq!(trail.line(), "██··█");
+        assert_eq!(trail.line(Moment(9_000)), "██··█");
+        assert_eq!(
+            trail.line(Moment(6_500)),
+            "██",
+            "nothing of later than what is shown"
+        );
         trail.sample(&id("<a.2>"), Moment(9_000), None);
-        assert_eq!((trail.line().as_str(), trail.top()), ("·", None));
+        assert_eq!(
+            (trail.line(Moment(9_000)).as_str(), trail.top(Moment(9_000))),
+            ("·", None)
+        );
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl squall_filter::Row for Seen<'_> {
             "busy" => self.process.busy_percent(at),
             "restarts" => Some(row.restarts as f64),
             "dropped" => Some(row.dropped as f64),
-            "age" => Some(row.age_ms as f64 * 1000.0),
+            "age" => Some(self.process.age_ms(at) as f64 * 1000.0),
             _ => None,
         }
     }
@@ -233,7 +233,7 @@ fn value(node: &Node, p: &Process, column: usize, totals: bool) -> u64 {
         10 => of_float(p.busy_percent(at).unwrap_or(-1.0)),
         11 => p.row.restarts,
         12 => p.row.dropped,
-        _ => p.row.age_ms,
+        _ => p.age_ms(at),
     }
 }
 

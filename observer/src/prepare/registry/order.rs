@@ -102,7 +102,7 @@ impl RegistryOrder {
                         node: i as u32,
                         place: place as u32,
                     };
-                    (filter.is_all() || wanted()).then(|| key_of_attached(sort, kind, process, of))
+                    (filter.is_all() || wanted()).then(|| key_of_attached(sort, kind, (node, process), of))
                 });
                 self.attached.extend(keys);
             }
@@ -243,7 +243,7 @@ fn node_of(of: Of) -> Option<u32> {
     }
 }
 
-fn key_of_attached(sort: Sort, kind: facts::Attached, process: &Process, of: Of) -> Key {
+fn key_of_attached(sort: Sort, kind: facts::Attached, (on, process): (&Node, &Process), of: Of) -> Key {
     let Of::Attached { node, .. } = of else {
         return key(sort, (0, 0), process.number, of);
     };
@@ -255,7 +255,7 @@ fn key_of_attached(sort: Sort, kind: facts::Attached, process: &Process, of: Of)
         3 => text("attached"),
         4 => text(&kind.what(name)),
         // What is not known comes before all that is.
-        _ => (process.row.age_ms.saturating_add(1), 0),
+        _ => (process.age_ms(on.processes_ms()).saturating_add(1), 0),
     };
     key(sort, place, process.number, of)
 }

@@ -64,8 +64,9 @@ impl Host {
         returned: Revision,
         bound: &[Signature],
     ) {
+        let mine = self.pid(handler.serial) == handler;
         let attachment = self.handlers.by_serial.get_mut(&handler.serial);
-        let Some(attachment) = attachment.filter(|a| a.exchange == exchange) else {
+        let Some(attachment) = attachment.filter(|a| mine && a.exchange == exchange) else {
             return;
         };
         match attachment.view.taken_in(epoch, returned) {
