@@ -40,6 +40,8 @@ const FAREWELL: Duration = Duration::from_millis(100);
 const LOG: &str = "SQUALL_LOG";
 /// Clients speak of errors only.
 const LOG_DEFAULT: &str = "error";
+/// Where nodes run in this process. That a change of members comes too early the leader finds out, and tries again.
+const LOG_OF_NODES: &str = "error,openraft::raft::api::management=off";
 
 /// A clustered message broker that you are invited to break
 #[derive(Debug, Clone, PartialEq, Parser)]
@@ -139,7 +141,10 @@ fn run(cli: Cli) -> Result<()> {
             log_to_stderr(args.log_filter())?;
             on_runtime(chaos::run(args, connect))
         }
-        Command::Bench(args) => block_on(bench::run(args)),
+        Command::Bench(args) => {
+            log_to_stderr(LOG_OF_NODES)?;
+            on_runtime(bench::run(args))
+        }
         Command::BenchNode(args) => block_on(bench::node(args, connect)),
         Command::Guard(args) => block_on(up::guard(args)),
         Command::LoadClient(args) => block_on(demo::load_client(args, connect)),

@@ -59,9 +59,9 @@ impl Keeper {
         })
     }
 
-    /// Takes in what has just come; `live` has it already. It is put away after [`Keeper::go_on`], or
-    /// when a moment is wanted. A thread that cannot follow
-    /// any more begins anew with `live`: what was seen before that is forgotten, and what is kept is true. False then.
+    /// Takes in what has just come; `live` has it already. It is put away after [`Keeper::go_on`], or when a moment is wanted. A
+    /// thread that cannot follow any more begins anew with `live`: what was seen before that is forgotten, and what is kept is
+    /// true. False then.
     pub fn push(&self, now: Moment, mut updates: Vec<Update>, live: &Cluster) -> bool {
         updates.retain(is_kept);
         let bytes: usize = updates.iter().map(Update::bytes).sum();

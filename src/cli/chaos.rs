@@ -98,7 +98,7 @@ impl ChaosArgs {
     /// where it matters, and is judged there. A single run tells all but the latter, which the leader tries again.
     pub(crate) fn log_filter(&self) -> &'static str {
         match &self.command {
-            ChaosCommand::Sim(args) if args.trace => "error,openraft::raft::api::management=off",
+            ChaosCommand::Sim(args) if args.trace => super::LOG_OF_NODES,
             ChaosCommand::Sim(_) => "error,openraft=off,squall_node=off",
             _ => super::LOG_DEFAULT,
         }

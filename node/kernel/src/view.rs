@@ -62,6 +62,22 @@ impl View {
         self.fence.pass(epoch, leader)
     }
 
+    /// Lets a delivery through the handler's fence. One that goes by signature is refused, too, while the handler waits to be taken
+    /// in after a loss: it was sent before, and the signature has gone to another one since.
+    ///
+    /// # Errors
+    /// [`Fenced`] when it is not the handler's any more.
+    pub fn deliver(&mut self, epoch: Epoch, leader: LeaderEpoch, by_signature: bool) -> Result<Pass, Fenced> {
+        let pass = self.fence(epoch, leader)?;
+        if by_signature && self.returned.is_some() {
+            return Err(Fenced {
+                epoch: self.fence.epoch(),
+                leader: self.fence.leader(),
+            });
+        }
+        Ok(pass)
+    }
+
     /// The node was held for lost at that revision: whatever owners have sent until they hear of that is not for the handler
     /// any more, and confirms nothing.
     pub fn lost(&mut self, at: Revision) {
@@ -237,6 +253,18 @@ mod tests {
         assert_eq!((view.confirmed(), view.returned()), (Some(Epoch(1)), None));
         assert_eq!(view.taken_in(Epoch(1), Revision(7)), Ok(false), "said twice");
         assert_eq!(view.hear(own(), &up(1, 5)), Heard::News);
+    }
+
+    #[test]
+    fn what_goes_by_signature_is_refused_from_a_loss_until_the_handler_is_taken_in() {
+        let mut view = lost();
+        let passes =
+            |view: &mut View, by_signature| view.deliver(Epoch(1), LeaderEpoch(0), by_signature).is_ok();
+        assert!(!passes(&mut view, true) && passes(&mut view, false));
+        assert_eq!(view.taken_in(Epoch(1), Revision(7)), Ok(true));
+        assert!(passes(&mut view, true));
+        let earlier = view.deliver(Epoch(0), LeaderEpoch(0), true);
+        assert_eq!(earlier.map_err(|fenced| fenced.epoch), Err(Epoch(1)));
     }
 
     #[test]

@@ -2,18 +2,25 @@
 //!
 //! What does not live here: signatures that come with deliveries (`told`), and who decides (the kernel's `exchange`).
 
+use std::sync::Arc;
+
 use squall_kernel::exchange::{Noted, Signature};
 use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, NodeId, Pid, Revision};
 use squall_kernel::message::PeerMessage;
 
-use super::Handlers;
+use super::{Attachment, Handlers};
 use crate::wire::count;
 
 impl Handlers {
+    /// The handler that the owner's word is for; none when it is gone.
+    fn meant(&self, exchange: ExchangeId, handler: Pid) -> Option<Arc<Attachment>> {
+        let attachment = self.read().by_serial.get(&handler.serial).cloned();
+        attachment.filter(|a| a.exchange() == exchange && a.pid() == handler)
+    }
+
     /// Signatures that a handler claimed belong to others.
     pub(crate) fn unbound(&self, exchange: ExchangeId, epoch: Epoch, handler: Pid, signatures: &[Signature]) {
-        let attachment = self.read().by_serial.get(&handler.serial).cloned();
-        let Some(attachment) = attachment.filter(|a| a.exchange() == exchange) else {
+        let Some(attachment) = self.meant(exchange, handler) else {
             return;
         };
         let mut view = attachment.view();
@@ -31,8 +38,7 @@ impl Handlers {
         returned: Revision,
         bound: &[Signature],
     ) {
-        let attachment = self.read().by_serial.get(&handler.serial).cloned();
-        let Some(attachment) = attachment.filter(|a| a.exchange() == exchange && a.pid() == handler) else {
+        let Some(attachment) = self.meant(exchange, handler) else {
             return;
         };
         let mut view = attachment.view();
@@ -83,8 +89,7 @@ impl Handlers {
         signature: Signature,
         keep: bool,
     ) -> Noted {
-        let attachment = self.read().by_serial.get(&handler.serial).cloned();
-        let Some(attachment) = attachment.filter(|a| a.exchange() == exchange && a.pid() == handler) else {
+        let Some(attachment) = self.meant(exchange, handler) else {
             return Noted::Gone;
         };
         let mut view = attachment.view();

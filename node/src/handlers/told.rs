@@ -13,20 +13,13 @@ use super::{Attachment, Handlers};
 use crate::journal::Fact;
 
 impl Handlers {
-    /// Takes a delivery to the handler's fence. What goes by signature is refused, too, while the handler waits to be taken in
-    /// after a loss: it was sent before, and the signature has gone to another one since.
+    /// Takes a delivery to the handler's fence.
     pub(super) fn pass(&self, attachment: &Attachment, frame: &Frame) -> Result<Pass, Fenced> {
         let mut view = attachment.view();
-        let mut passed = view.fence(frame.epoch, frame.leader_epoch);
-        if let (Ok(pass), Some(signature)) = (&passed, Signature::of_wire(frame.signature)) {
-            if view.returned().is_some() {
-                passed = Err(Fenced {
-                    epoch: pass.epoch(),
-                    leader: pass.leader(),
-                });
-            } else {
-                let _room_or_not = attachment.remember(&view, signature);
-            }
+        let signature = Signature::of_wire(frame.signature);
+        let passed = view.deliver(frame.epoch, frame.leader_epoch, signature.is_some());
+        if let (Ok(_), Some(signature)) = (&passed, signature) {
+            let _room_or_not = attachment.remember(&view, signature);
         }
         self.context.tell(|| {
             let (exchange, handler, epoch) = (frame.exchange, attachment.pid(), frame.epoch);

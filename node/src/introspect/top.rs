@@ -194,7 +194,8 @@ pub struct Top<'a> {
 }
 
 impl<'a> Top<'a> {
-    /// The first `limit` by a column, or the last where that is `true`, among the processes of `node` that both filters want; `trend` is what the looks before saw.
+    /// The first `limit` by a column, or the last where that is `true`, among the processes of `node` that both filters want;
+    /// `trend` is what the looks before saw.
     #[must_use]
     pub fn new(
         node: &'a NodeName,

@@ -134,14 +134,7 @@ impl<R: AsyncRuntime> Changes<R> {
             self.raft.client_write(Proposal(command.clone())).await
         };
         match self.insist(write).await {
-            // A founder that dies in the act is followed by a leader that founds next: until then it is as if none led.
-            Ok(response) if response.data == Outcome::Refused(Refused::NotFounded) => {
-                Err(ProposeError::NotLeader { leader: None })
-            }
-            Ok(response) => Ok(Committed {
-                outcome: response.data,
-                revision: Revision(response.log_id.index),
-            }),
+            Ok(response) => decided(response.data, Revision(response.log_id.index)),
             Err(ChangeError::Propose(ProposeError::NoQuorum | ProposeError::Timeout(_)))
                 if planted::is(Bug::TrustLeaderWithoutQuorum) =>
             {
@@ -319,5 +312,30 @@ impl Meta {
     /// [`ProposeError::Stopped`].
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), ProposeError> {
         self.engine().changes.transfer_leader(to).await
+    }
+}
+
+/// What the log made of a command. A founder that dies in the act is followed by a leader that founds next: until then it is as if
+/// none led.
+fn decided(outcome: Outcome, revision: Revision) -> Result<Committed, ProposeError> {
+    match outcome {
+        Outcome::Refused(Refused::NotFounded) => Err(ProposeError::NotLeader { leader: None }),
+        outcome => Ok(Committed { outcome, revision }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_before_the_cluster_is_founded_waits_for_a_leader_that_has() {
+        let waits = decided(Outcome::Refused(Refused::NotFounded), Revision(3));
+        assert_eq!(waits.unwrap_err(), ProposeError::NotLeader { leader: None });
+        let refused = Outcome::Refused(Refused::UnknownExchange("orders".into()));
+        for outcome in [Outcome::Done, Outcome::Unchanged, refused] {
+            let committed = decided(outcome.clone(), Revision(3)).unwrap();
+            assert_eq!((committed.outcome, committed.revision), (outcome, Revision(3)));
+        }
     }
 }

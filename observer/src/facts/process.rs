@@ -137,6 +137,32 @@ mod tests {
     }
 
     #[test]
+    fn ages_go_on_while_nothing_is_told() {
+        let mut all = Processes::default();
+        let row = v1::ProcessRow {
+            pid: "<a.1>".to_owned(),
+            age_ms: 60_000,
+            ..Default::default()
+        };
+        all.put(1_000, row.clone(), None);
+        let age = |all: &Processes, at| all.all()[0].age_ms(at);
+        assert_eq!((age(&all, 1_000), age(&all, 16_500)), (60_000, 75_500));
+        assert_eq!(
+            age(&all, 500),
+            60_000,
+            "a clock that was set back takes nothing from it"
+        );
+        assert!(all.follow(
+            61_000,
+            &v1::ProcessRow {
+                age_ms: 120_000,
+                ..row
+            }
+        ));
+        assert_eq!(age(&all, 61_000), 120_000);
+    }
+
+    #[test]
     fn a_mailbox_that_shrinks_says_when_it_is_empty_and_no_other_does() {
         let drain = |seconds: &[(u64, u64)]| after(seconds).all()[0].drain_ms(1_000 * seconds.len() as u64);
         assert_eq!(drain(&[(500, 0), (600, 200)]), Some(4_000));

@@ -189,6 +189,14 @@ fn a_frozen_screen_shows_no_later_trace_and_a_trace_that_went_closes_its_page() 
     update(&mut m, Message::Traced(vec![late]));
     update(&mut m, Message::Tick(Moment(START + 12_000)));
     assert_eq!(shown(&m), [2, 1]);
+    let Body::Traces(list) = &m.prepared.body else {
+        panic!("the traces");
+    };
+    assert_eq!(
+        (list.table.total, list.table.unfiltered),
+        (2, 2),
+        "no filter hides the later one"
+    );
     keys(&mut m, "L");
     assert_eq!(shown(&m), [5, 2, 1]);
     press(&mut m, KeyCode::Enter);

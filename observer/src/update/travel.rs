@@ -88,11 +88,12 @@ fn show(model: &mut Model, wanted: Moment) -> Vec<Cmd> {
         live(model);
         return Vec::new();
     }
-    let wanted = wanted.max(model.seen_since.unwrap_or_default());
-    if wanted == stands_at(model) {
+    let first = model.seen_since.unwrap_or_default();
+    if wanted < first && stands_at(model) <= first {
         tell(model, BEGINNING);
         return Vec::new();
     }
+    let wanted = wanted.max(first);
     model.recalling = Some(wanted);
     vec![Cmd::Recall(wanted)]
 }

@@ -131,6 +131,42 @@ fn keys_go_on_while_a_moment_is_made_again_and_what_comes_too_late_is_not_shown(
 }
 
 #[test]
+fn the_beginning_of_what_was_seen_is_said_and_no_key_leads_beyond_it() {
+    let mut rig = Rig::new();
+    rig.seconds(3);
+    rig.take(Message::Tick(Moment(4_200)));
+    rig.keys(",,");
+    assert_eq!((rig.m.shown().1, &rig.m.told), (Moment(2_200), &None));
+    rig.keys(",");
+    assert_eq!(rig.m.shown().1, Moment(2_100), "the first there is");
+    assert!(told(&rig.m).contains("Nothing was seen before"));
+    let asked = keys(&mut rig.m, ",");
+    assert!(asked.is_empty() && told(&rig.m).contains("Nothing was seen before"));
+    // Several at once, of which the first leads there already.
+    rig.keys("L");
+    let asked = keys(&mut rig.m, ",,,,,");
+    for cmd in &asked {
+        rig.answer(cmd);
+    }
+    assert_eq!((rig.m.shown().1, rig.m.recalling), (Moment(2_100), None));
+    rig.keys(".");
+    assert_eq!(rig.m.shown().1, Moment(3_100), "from where one is");
+}
+
+#[test]
+fn what_was_forgotten_is_said_and_is_not_gone_back_to() {
+    let mut rig = Rig::new();
+    rig.seconds(10);
+    rig.take(Message::Tick(Moment(11_200)));
+    rig.keys(",,,");
+    rig.take(Message::Forgotten);
+    assert!(told(&rig.m).contains("is forgotten"));
+    let asked = keys(&mut rig.m, ",");
+    assert!(asked.is_empty() && told(&rig.m).contains("Nothing was seen before"));
+    assert_eq!(shown_messages(&rig.m), 7, "what is shown stays");
+}
+
+#[test]
 fn braces_go_to_what_happened() {
     let mut rig = Rig::new();
     let event = |seq: u64, unix_ms: u64| v1::Event {

@@ -109,7 +109,7 @@ async fn rates(
         let before = processor_s().ok_or_else(silent)?;
         let rate_alone = rate(place, options).await?;
         let used = processor_s().ok_or_else(silent)? - before;
-        // The warm-up is counted by neither: as many requests a second went by meanwhile.
+        // The warm-up took processor time, too: as many requests a second went by meanwhile.
         let asked = rate_alone * (options.warm_up + options.measured).as_secs_f64();
         each_us.push(used * 1e6 / asked.max(1.0));
         alone.push(rate_alone);

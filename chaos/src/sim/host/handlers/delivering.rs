@@ -1,7 +1,7 @@
 //! Deliveries to handlers of this node: past the fence, in hand, and answered. As `squall_node::handlers::delivering` does it.
 
 use squall_kernel::exchange::{RequestKey, Signature};
-use squall_kernel::fence::{Fenced, Pass};
+use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{NodeId, Pid};
 use squall_kernel::publishing::{ONE_WAY, ONE_WAY_CONFIRMED};
@@ -35,16 +35,10 @@ impl Host {
             return self.unknown_handler(from, frame);
         };
         let signature = Signature::of_wire(frame.signature);
-        let gone = signature.is_some() && attachment.view.returned().is_some();
-        let pass = match attachment.view.fence(frame.epoch, frame.leader_epoch) {
-            // It was sent before the node was held for lost: another one has it now.
-            Ok(pass) if gone => Err(Fenced {
-                epoch: pass.epoch(),
-                leader: pass.leader(),
-            }),
-            passed => passed,
-        };
-        let pass = match pass {
+        let passed = attachment
+            .view
+            .deliver(frame.epoch, frame.leader_epoch, signature.is_some());
+        let pass = match passed {
             Ok(pass) => pass,
             Err(fenced) => {
                 self.event(What::Fenced {

@@ -1,4 +1,5 @@
-//! Bindings by an operator's hand: the owner's words to handlers' nodes, and their answers. As `squall_node` does it.
+//! What the owner says of signatures without a delivery: bindings by an operator's hand, and what a handler has that comes back.
+//! As `squall_node` does it.
 
 use squall_kernel::exchange::{ExchangeInput, Noted, Signature};
 use squall_kernel::frame::Frame;
@@ -10,7 +11,15 @@ use squall_node::wire::lane_key;
 use crate::sim::host::Host;
 
 impl Host {
-    /// With the deliveries to that handler, in their order.
+    /// With the deliveries to that handler, in their order. What is lost is said again.
+    fn send_behind_deliveries(&mut self, exchange: ExchangeId, handler: Pid, word: &PeerMessage) {
+        let frame = Frame {
+            exchange,
+            ..message::control(word)
+        };
+        let _said_again = self.send(handler.node, lane_key(exchange, handler.serial), frame);
+    }
+
     pub(in crate::sim::host) fn send_word(
         &mut self,
         exchange: ExchangeId,
@@ -27,14 +36,9 @@ impl Host {
             keep,
             number,
         };
-        let frame = Frame {
-            exchange,
-            ..message::control(&word)
-        };
-        let _said_again = self.send(handler.node, lane_key(exchange, handler.serial), frame);
+        self.send_behind_deliveries(exchange, handler, &word);
     }
 
-    /// As [`Host::send_word`].
     pub(in crate::sim::host) fn send_taken_in(
         &mut self,
         exchange: ExchangeId,
@@ -49,11 +53,7 @@ impl Host {
             returned,
             bound,
         };
-        let frame = Frame {
-            exchange,
-            ..message::control(&word)
-        };
-        let _said_again = self.send(handler.node, lane_key(exchange, handler.serial), frame);
+        self.send_behind_deliveries(exchange, handler, &word);
     }
 
     pub(in crate::sim::host) fn taken_in(
