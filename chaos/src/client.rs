@@ -1,19 +1,20 @@
-//! The fault client: kills, pauses, delays, loses, cuts, lists and halts, given the address of any node. What does not live
+//! The fault client: kills, pauses, sets faults on links, lists and halts, given the address of any node. What does not live
 //! here: connections (`reach`), what an order would do (`crate::radius`), words for the command line.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use squall_kernel::fault::Share;
+use squall_kernel::fault::LinkFault;
 use squall_proto::v1 as proto;
-use squall_proto::v1::set_fault_request::Fault;
 use tokio::time::{Instant, interval};
 
 use crate::limits::{HALT_LOOK, HALT_VERIFY};
+pub(crate) use on_wire::on_wire;
 
 mod error;
 mod listing;
+mod on_wire;
 pub(crate) mod reach;
 #[cfg(test)]
 #[path = "client/client_test.rs"]
@@ -117,49 +118,17 @@ impl ChaosClient {
             .await
     }
 
-    /// Delays frames from one node to another, plus or minus `jitter`, for `ttl`.
+    /// Sets a fault on bytes from one node to another, for `ttl`.
     ///
     /// # Errors
     /// As [`Self::kill`].
-    pub async fn delay(
+    pub async fn link(
         &self,
         (from, to): (&str, &str),
-        delay: Duration,
-        jitter: Duration,
+        what: LinkFault,
         ttl: Duration,
     ) -> Result<ActiveFault, ChaosError> {
-        let fault = proto::DelayFault {
-            to: to.into(),
-            delay_us: micros(delay),
-            jitter_us: micros(jitter),
-        };
-        self.set((from, to), ttl, Fault::Delay(fault)).await
-    }
-
-    /// Loses a share of what goes from one node to another, for `ttl`.
-    ///
-    /// # Errors
-    /// As [`Self::kill`].
-    pub async fn loss(
-        &self,
-        (from, to): (&str, &str),
-        share: Share,
-        ttl: Duration,
-    ) -> Result<ActiveFault, ChaosError> {
-        let fault = proto::LossFault {
-            to: to.into(),
-            share_ppm: share.0,
-        };
-        self.set((from, to), ttl, Fault::Loss(fault)).await
-    }
-
-    /// Lets nothing through from one node to another, for `ttl`.
-    ///
-    /// # Errors
-    /// As [`Self::kill`].
-    pub async fn cut(&self, (from, to): (&str, &str), ttl: Duration) -> Result<ActiveFault, ChaosError> {
-        self.set((from, to), ttl, Fault::Cut(proto::CutFault { to: to.into() }))
-            .await
+        self.set((from, to), ttl, what).await
     }
 
     /// Everything active anywhere: faults on every node, and nodes that do not run. A dead node is reported as silent
@@ -226,7 +195,7 @@ impl ChaosClient {
         &self,
         (from, to): (&str, &str),
         ttl: Duration,
-        fault: Fault,
+        what: LinkFault,
     ) -> Result<ActiveFault, ChaosError> {
         if from == to {
             return Err(ChaosError::SameNode(from.to_owned()));
@@ -234,17 +203,12 @@ impl ChaosClient {
         let known = self.learn().await?;
         let addr = find(&known, from)?;
         find(&known, to)?;
-        let kind = match &fault {
-            Fault::Delay(_) => "delay",
-            Fault::Loss(_) => "loss",
-            Fault::Cut(_) => "cut",
-        };
-        let id = format!("{kind}-{from}-{to}");
+        let id = format!("{}-{from}-{to}", what.word());
         let request = proto::SetFaultRequest {
             id,
             ttl_ms: millis(ttl),
             by: self.by.clone(),
-            fault: Some(fault),
+            fault: Some(on_wire(to, what)),
         };
         reach::set_fault(from, addr, request).await.map(ActiveFault::from)
     }
@@ -336,8 +300,4 @@ fn act(node: &str, action: proto::Action, ttl: Duration, expect_os_pid: Option<u
 fn millis(time: Duration) -> u64 {
     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     if ms == 0 && !time.is_zero() { 1 } else { ms }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -2,9 +2,11 @@
 //! order would do (`radius`) and how it is carried out (`client`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use squall_kernel::fault::Share;
+use squall_kernel::fault::{Latency, LinkFault, Shape, Share};
+use squall_kernel::time::Span;
 use squall_observer::console::{Console, ConsoleError, Order, Picture, Radius};
 use squall_proto::v1::Child;
 
@@ -77,21 +79,35 @@ async fn fire(client: &ChaosClient, order: Order) -> Result<String, ChaosError> 
             delay,
             jitter,
             ttl,
-        } => client
-            .delay((&from, &to), delay, jitter, ttl)
-            .await
-            .map(|fault| set(&fault)),
+        } => {
+            let latency = Latency {
+                time: span(delay),
+                jitter: span(jitter),
+                shape: Shape::Uniform,
+            };
+            link(client, (&from, &to), LinkFault::Delay(latency), ttl).await
+        }
         Order::Loss {
             from,
             to,
             share_ppm,
             ttl,
-        } => {
-            let lost = client.loss((&from, &to), Share(share_ppm), ttl).await;
-            lost.map(|fault| set(&fault))
-        }
-        Order::Cut { from, to, ttl } => client.cut((&from, &to), ttl).await.map(|fault| set(&fault)),
+        } => link(client, (&from, &to), LinkFault::Loss(Share(share_ppm)), ttl).await,
+        Order::Cut { from, to, ttl } => link(client, (&from, &to), LinkFault::Cut, ttl).await,
     }
+}
+
+async fn link(
+    client: &ChaosClient,
+    ends: (&str, &str),
+    what: LinkFault,
+    ttl: Duration,
+) -> Result<String, ChaosError> {
+    client.link(ends, what, ttl).await.map(|fault| set(&fault))
+}
+
+fn span(time: Duration) -> Span {
+    Span(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
 fn killed(child: &Child) -> String {

@@ -12,7 +12,8 @@ use squall_chaos::client::{ChaosClient, ChaosError};
 use squall_chaos::console::ChaosConsole;
 use squall_chaos::layout::free_base;
 use squall_chaos::supervisor::{Supervisor, SupervisorOptions};
-use squall_kernel::fault::Share;
+use squall_kernel::fault::{Latency, LinkFault, Shape, Share};
+use squall_kernel::time::Span;
 use squall_observer::console::{Console, ConsoleError, Order};
 use squall_proto::v1::chaos_server::{Chaos, ChaosServer};
 use squall_proto::v1::introspection_server::{Introspection, IntrospectionServer};
@@ -76,6 +77,7 @@ impl Chaos for Node {
                 format!("loss {} -> {} {}ppm", self.name, loss.to, loss.share_ppm)
             }
             Some(proto::set_fault_request::Fault::Cut(cut)) => format!("cut {} -> {}", self.name, cut.to),
+            Some(other) => format!("{other:?}"),
             None => return Err(Status::invalid_argument("no fault")),
         };
         let fault = proto::FaultInfo {
@@ -160,23 +162,28 @@ async fn supervisor(dir: &std::path::Path, nodes: usize, preferred: u16) -> Supe
 async fn link_faults_are_set_at_the_sender_listed_and_halted() {
     let addrs = serve(&["a", "b"], &["a", "b"], "").await;
     let client = ChaosClient::new(vec![addrs[1].clone()], "test".into());
-    let ms = Duration::from_millis;
-    let delay = client.delay(("a", "b"), ms(200), ms(50), TTL).await.unwrap();
+    let ms = Span::from_ms;
+    let delayed = LinkFault::Delay(Latency {
+        time: ms(200),
+        jitter: ms(50),
+        shape: Shape::Normal,
+    });
+    let delay = client.link(("a", "b"), delayed, TTL).await.unwrap();
     assert_eq!(
         (delay.node.as_str(), delay.what.as_str()),
         ("a", "delay a -> b 200000us ±50000us")
     );
-    let again = client.delay(("a", "b"), ms(200), ms(50), TTL).await.unwrap();
+    let again = client.link(("a", "b"), delayed, TTL).await.unwrap();
     assert_eq!(again.id, delay.id, "it replaces the one before");
     let loss = client
-        .loss(("a", "b"), Share::from_percent(5), TTL)
+        .link(("a", "b"), LinkFault::Loss(Share::from_percent(5)), TTL)
         .await
         .unwrap();
     assert_eq!(
         (loss.id.as_str(), loss.what.as_str()),
         ("loss-a-b", "loss a -> b 50000ppm")
     );
-    let cut = client.cut(("b", "a"), TTL).await.unwrap();
+    let cut = client.link(("b", "a"), LinkFault::Cut, TTL).await.unwrap();
     assert_eq!(
         (cut.what.as_str(), cut.left_ms, cut.by.as_str()),
         ("cut b -> a", 60_000, "test")
@@ -208,15 +215,15 @@ async fn link_faults_are_set_at_the_sender_listed_and_halted() {
 async fn orders_that_cannot_be_carried_out_say_why() {
     let addrs = serve(&["a", "b"], &["a"], "").await;
     let client = ChaosClient::new(addrs, "test".into());
-    let unknown = client.cut(("a", "z"), TTL).await.unwrap_err();
+    let unknown = client.link(("a", "z"), LinkFault::Cut, TTL).await.unwrap_err();
     assert_eq!(unknown.to_string(), "unknown node \"z\"; known are a, b, gone");
-    let off = client.cut(("b", "a"), TTL).await.unwrap_err();
+    let off = client.link(("b", "a"), LinkFault::Cut, TTL).await.unwrap_err();
     assert_eq!(
         (off.exit_code(), off.to_string().contains("without --chaos")),
         (1, true),
         "{off}"
     );
-    let gone = client.cut(("gone", "a"), TTL).await.unwrap_err();
+    let gone = client.link(("gone", "a"), LinkFault::Cut, TTL).await.unwrap_err();
     assert!(
         matches!(&gone, ChaosError::Unavailable { who, .. } if who == "gone"),
         "{gone}"

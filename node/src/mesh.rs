@@ -34,6 +34,7 @@ mod listen;
 mod outbox;
 mod peers;
 mod seed;
+mod spoil;
 mod stream;
 mod watches;
 mod writer;
@@ -127,6 +128,21 @@ struct Shared {
     stop: watch::Sender<bool>,
 }
 
+/// A fault that is set acts at once, also on connections to which nothing is written.
+async fn wake_writers(shared: Arc<Shared>) {
+    let (mut changes, mut stop) = (shared.faults.changes(), shared.stop.subscribe());
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            // The sender lives as long as the faults.
+            _ = changes.changed() => {}
+        }
+        for lane in shared.peers.load().values().flat_map(|peer| &peer.lanes) {
+            lane.wake.notify_one();
+        }
+    }
+}
+
 /// A node's links; [`Mesh::stop`] ends them.
 pub struct Mesh {
     shared: Arc<Shared>,
@@ -182,6 +198,7 @@ impl Mesh {
                 .control
                 .spawn(listen::accept(Arc::clone(&shared), listener, doors.clone()));
         }
+        shared.control.spawn(wake_writers(Arc::clone(&shared)));
         seed::ask_all(&shared);
         Ok(Arc::new(Self { shared }))
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use squall_chaos::client::{ActiveFault, ChaosClient, ChaosError};
-use squall_kernel::fault::Share;
 use squall_proto::v1::{Child, ChildState};
 
 use super::connect::ConnectArgs;
@@ -14,9 +13,10 @@ use super::exit::{Exit, Quiet, Worded, one_line};
 use super::signals;
 use super::values;
 
+mod links;
 mod sim;
 
-/// Kills, pauses, delays, loses and cuts; every fault ends by itself. The cluster must run with --chaos.
+/// Kills, pauses, and breaks links in a dozen ways; every fault ends by itself. The cluster must run with --chaos.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct ChaosArgs {
     #[command(subcommand)]
@@ -51,36 +51,8 @@ enum ChaosCommand {
         /// Name of the node
         node: String,
     },
-    /// Delay everything from one node to another
-    Delay {
-        /// Name of the node that sends
-        from: String,
-        /// Name of the node that receives
-        to: String,
-        /// Delay
-        #[arg(value_name = "DURATION", value_parser = values::some_time)]
-        delay: Duration,
-        /// Uniform, plus or minus
-        #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = values::duration)]
-        jitter: Duration,
-    },
-    /// Lose a share of what one node sends to another: it comes 200ms later or more, and what is behind it waits
-    Loss {
-        /// Name of the node that sends
-        from: String,
-        /// Name of the node that receives
-        to: String,
-        /// What is lost, such as 5%
-        #[arg(value_name = "SHARE", value_parser = values::share)]
-        share: Share,
-    },
-    /// Let nothing through from one node to another
-    Cut {
-        /// Name of the node that sends
-        from: String,
-        /// Name of the node that receives
-        to: String,
-    },
+    #[command(flatten)]
+    Link(links::LinkCommand),
     /// List what is active
     List {
         /// As JSON
@@ -141,22 +113,11 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
             "restarted",
             &client.restart(&node, None).await.map_err(explained)?,
         ),
-        ChaosCommand::Delay {
-            from,
-            to,
-            delay,
-            jitter,
-        } => fault(
-            &client
-                .delay((&from, &to), delay, jitter, ttl)
-                .await
-                .map_err(explained)?,
-        ),
-        ChaosCommand::Loss { from, to, share } => {
-            let lost = client.loss((&from, &to), share, ttl).await;
-            fault(&lost.map_err(explained)?)
+        ChaosCommand::Link(order) => {
+            let (from, to) = order.ends();
+            let set = client.link((from, to), order.fault(), ttl).await;
+            fault(&set.map_err(explained)?)
         }
-        ChaosCommand::Cut { from, to } => fault(&client.cut((&from, &to), ttl).await.map_err(explained)?),
         ChaosCommand::Sim(args) => return sim::run(&args),
         ChaosCommand::List { json } => list(client, json).await?,
         ChaosCommand::Halt => {

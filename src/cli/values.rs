@@ -78,6 +78,28 @@ pub(crate) fn share(text: &str) -> Result<Share, String> {
     Ok(share)
 }
 
+/// A size such as `512B`, `64kB` or `10MB`: more than nothing. Units are powers of ten.
+///
+/// # Errors
+/// Says how to write it.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("'{text}' is not a size: write 512B, 64kB or 10MB");
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "B" => 1,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match number.saturating_mul(factor) {
+        0 => Err("it must be more than nothing".into()),
+        bytes => Ok(bytes),
+    }
+}
+
 /// Addresses separated by commas; none for an empty text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Addresses(pub(crate) Vec<String>);
@@ -245,6 +267,30 @@ mod tests {
             assert_eq!(duration(text).ok(), micros.map(Duration::from_micros), "{text}");
         }
         assert!(some_time("0ms").is_err());
+    }
+
+    #[test]
+    fn sizes_have_a_number_and_a_unit() {
+        let table = [
+            ("512B", Some(512)),
+            ("64kB", Some(64_000)),
+            ("10MB", Some(10_000_000)),
+            ("1GB", Some(1_000_000_000)),
+            ("0B", None),
+            ("64", None),
+            ("64KB", None),
+            ("kB", None),
+            ("1.5MB", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(bytes(text).ok(), expected, "{text}");
+        }
+        assert_eq!(
+            bytes("99999999999GB"),
+            Ok(u64::MAX),
+            "refused by whoever is asked for it"
+        );
     }
 
     #[test]

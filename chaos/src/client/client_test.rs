@@ -101,6 +101,9 @@ async fn without_a_cluster_everything_is_unavailable() {
             .exit_code(),
         5
     );
-    let same = client.cut(("a", "a"), Duration::ZERO).await.unwrap_err();
+    let same = client
+        .link(("a", "a"), LinkFault::Cut, Duration::ZERO)
+        .await
+        .unwrap_err();
     assert_eq!((same.exit_code(), same), (2, ChaosError::SameNode("a".into())));
 }

@@ -4,15 +4,20 @@
 //! What does not live here: timers, sockets, and who may set a fault.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::id::NodeName;
+use crate::spread::mix;
 use crate::time::{Instant, Span};
 
+mod latency;
+mod link;
 mod loss;
 
+pub use latency::{Latency, Shape};
+pub use link::{Acts, Amount, LinkFault, Pacer, RATE_MAX, RATE_MIN, RESET_EVERY_MIN, SLICE_MAX, Verdict};
 pub use loss::{LOSSES_MAX, RETRANSMIT, Share, retransmission};
 
 /// Longest life of a fault: one hour; nobody forgets one for longer.
@@ -26,39 +31,43 @@ pub const FAULTS_MAX: usize = 256;
 /// Bytes of a fault's id, and of its author's name.
 pub const FAULT_ID_BYTES_MAX: usize = 64;
 
-/// What a fault does to bytes from this node to a peer.
+/// What a fault does, and to what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Holds them back for a while; order is kept.
-    Delay {
+    /// To bytes from this node to a peer.
+    Link {
         /// The peer.
         to: NodeName,
-        /// How long.
-        delay: Span,
-        /// Uniformly up to this much less or more.
-        jitter: Span,
-    },
-    /// Loses some of them, each time together with whatever set out with it. They go again after [`RETRANSMIT`], lost
-    /// ones after twice that, and so on; order is kept, so that all that come behind them wait as well.
-    Loss {
-        /// The peer.
-        to: NodeName,
-        /// How much.
-        share: Share,
-    },
-    /// Lets nothing through; what is held back flows when it ends.
-    Cut {
-        /// The peer.
-        to: NodeName,
+        /// What it does to them.
+        what: LinkFault,
     },
 }
 
 impl FaultKind {
+    /// On bytes to that peer.
+    #[must_use]
+    pub const fn link(to: NodeName, what: LinkFault) -> Self {
+        Self::Link { to, what }
+    }
+
     /// The peer whose bytes it touches.
     #[must_use]
     pub const fn to(&self) -> &NodeName {
         match self {
-            Self::Delay { to, .. } | Self::Loss { to, .. } | Self::Cut { to } => to,
+            Self::Link { to, .. } => to,
+        }
+    }
+
+    /// What it does to bytes to that peer; none where it does nothing to them.
+    fn on(&self, peer: &NodeName) -> Option<&LinkFault> {
+        match self {
+            Self::Link { to, what } => (to == peer).then_some(what),
+        }
+    }
+
+    fn check(&self) -> Result<(), FaultError> {
+        match self {
+            Self::Link { what, .. } => what.check(),
         }
     }
 }
@@ -66,10 +75,11 @@ impl FaultKind {
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delay { to, delay, jitter } if *jitter == Span::ZERO => write!(f, "delay {delay} to {to}"),
-            Self::Delay { to, delay, jitter } => write!(f, "delay {delay} ± {jitter} to {to}"),
-            Self::Loss { to, share } => write!(f, "loss of {share} to {to}"),
-            Self::Cut { to } => write!(f, "cut to {to}"),
+            Self::Link { to, what } => {
+                let amount = what.amount().to_string();
+                let space = if amount.is_empty() { "" } else { " " };
+                write!(f, "{}{space}{amount} to {to}", what.word())
+            }
         }
     }
 }
@@ -83,6 +93,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Who asked for it.
     pub by: String,
+    /// When it was set.
+    pub began: Instant,
     /// When it ends by itself.
     pub ends: Instant,
     /// Frames it has touched.
@@ -108,12 +120,17 @@ pub enum FaultError {
         /// The bound.
         max: Span,
     },
-    /// Nothing, or more than there is, would be lost.
-    #[error("a loss is more than 0% and at most 100%, not {asked}")]
-    Loss {
+    /// Nothing, or more than there is, would be touched.
+    #[error("{what} takes more than 0% and at most 100%, not {asked}")]
+    Share {
+        /// Word of the fault.
+        what: &'static str,
         /// Share asked for.
         asked: Share,
     },
+    /// Something else of it does not fit: what, and what would.
+    #[error("{0}")]
+    Unfit(String),
     /// The id or the author's name is too long.
     #[error("the id and the author of a fault have at most {max} bytes, not {len}")]
     TooLong {
@@ -128,17 +145,6 @@ pub enum FaultError {
         /// The bound.
         max: usize,
     },
-}
-
-/// What becomes of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// They go.
-    Pass,
-    /// They go then, and none of the same link before those that came earlier.
-    DelayUntil(Instant),
-    /// They stay until the table changes; ask again then, and at [`FaultTable::next_timeout`].
-    Hold,
 }
 
 /// The faults of one node.
@@ -171,6 +177,7 @@ impl FaultTable {
             id: id.clone(),
             kind,
             by: by.into(),
+            began: now,
             ends: now + ttl,
             touched: 0,
         };
@@ -217,52 +224,94 @@ impl FaultTable {
     }
 
     /// What becomes of `frames` that set out for `to` together now; `rng` is a fresh random number. Counts them as
-    /// touched, by a loss only where they are lost. A cut beats the others; delays and the pauses of losses add up.
+    /// touched, by a fault on a share of them only where it takes them. A cut beats the others; times add up.
     pub fn verdict(&mut self, to: &NodeName, now: Instant, rng: u64, frames: u64) -> Verdict {
-        let acting = self
-            .faults
-            .values_mut()
-            .filter(|f| f.ends > now && f.kind.to() == to);
-        for (n, fault) in (0_u64..).zip(acting) {
-            let spared =
-                matches!(fault.kind, FaultKind::Loss { share, .. } if share.pause(own(rng, n)) == Span::ZERO);
-            if !spared {
+        let mut verdict = Verdict::pass(now);
+        for fault in self.faults.values_mut().filter(|f| f.ends > now) {
+            let Some(what) = fault.kind.on(to).copied() else {
+                continue;
+            };
+            let own = own(rng, &fault.id);
+            if what.touches(own) {
                 fault.touched = fault.touched.saturating_add(frames);
             }
+            verdict.add(&what, fault.began, own);
         }
-        self.judge(to, now, rng)
+        verdict
     }
 
-    /// As [`Self::verdict`] for what was counted before: without touching.
+    /// As [`Self::verdict`] for what set out at `since` and was counted then, as the table stands `now`: what was drawn
+    /// stays drawn.
     #[must_use]
-    pub fn judge(&self, to: &NodeName, now: Instant, rng: u64) -> Verdict {
-        let mut wait = Span::ZERO;
-        for (n, fault) in (0_u64..).zip(self.list(now).filter(|f| f.kind.to() == to)) {
-            match &fault.kind {
-                FaultKind::Cut { .. } => return Verdict::Hold,
-                FaultKind::Delay { delay, jitter, .. } => {
-                    wait.0 += drawn(*delay, *jitter, own(rng, n)).0;
-                }
-                FaultKind::Loss { share, .. } => wait.0 += share.pause(own(rng, n)).0,
+    pub fn judge(&self, to: &NodeName, since: Instant, now: Instant, rng: u64) -> Verdict {
+        let mut verdict = Verdict::pass(since);
+        for fault in self.list(now) {
+            if let Some(what) = fault.kind.on(to) {
+                verdict.add(what, fault.began, own(rng, &fault.id));
             }
         }
-        if wait == Span::ZERO {
-            Verdict::Pass
-        } else {
-            Verdict::DelayUntil(now + wait)
+        verdict
+    }
+
+    /// What a connection to `to` that was opened at `opened` has to bear now.
+    #[must_use]
+    pub fn bears(&self, to: &NodeName, opened: Instant, now: Instant) -> Bears {
+        let mut bears = Bears::default();
+        for fault in self.list(now) {
+            match fault.kind.on(to) {
+                Some(LinkFault::Reset(every)) => {
+                    let latest = last_time(fault.began, *every, now);
+                    bears.broken |= opened < latest;
+                    if *every > Span::ZERO {
+                        let next = latest + *every;
+                        bears.next_break = Some(bears.next_break.map_or(next, |other| other.min(next)));
+                    }
+                }
+                Some(LinkFault::Limit(bytes)) => {
+                    bears.limit = Some(bears.limit.map_or(*bytes, |other| other.min(*bytes)));
+                }
+                Some(LinkFault::SlowClose(by)) => bears.slow_close = bears.slow_close.max(*by),
+                _ => {}
+            }
+        }
+        bears
+    }
+
+    /// Counts one connection to `to` as touched by what broke it, or held it open.
+    pub fn touch(&mut self, to: &NodeName, now: Instant, by: impl Fn(&LinkFault) -> bool) {
+        let acting = self.faults.values_mut().filter(|f| f.ends > now);
+        for fault in acting {
+            if fault.kind.on(to).is_some_and(&by) {
+                fault.touched = fault.touched.saturating_add(1);
+            }
         }
     }
 }
 
-/// The random number of one of several faults on a link.
-const fn own(rng: u64, n: u64) -> u64 {
-    rng ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// What a connection has to bear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bears {
+    /// It is to be broken now.
+    pub broken: bool,
+    /// When it is to be broken next, if it stands then.
+    pub next_break: Option<Instant>,
+    /// Bytes that it may carry.
+    pub limit: Option<u64>,
+    /// How long it stays open when it ends.
+    pub slow_close: Span,
 }
 
-/// A number of the range `delay ± jitter`, never below zero.
-fn drawn(delay: Span, jitter: Span, rng: u64) -> Span {
-    let offset = rng % (2 * jitter.0 + 1);
-    Span((delay.0 + offset).saturating_sub(jitter.0))
+/// The latest of the times that begin with `began` and are `every` apart, up to `now`.
+fn last_time(began: Instant, every: Span, now: Instant) -> Instant {
+    match every {
+        Span::ZERO => began,
+        every => began + Span(now.since(began).0 / every.0 * every.0),
+    }
+}
+
+/// The random number of one of several faults on a link: its own, whichever others there are.
+fn own(rng: u64, id: &str) -> u64 {
+    id.bytes().fold(rng, |sum, byte| mix(sum ^ u64::from(byte)))
 }
 
 fn check(id: &str, kind: &FaultKind, ttl: Span, by: &str) -> Result<(), FaultError> {
@@ -272,32 +321,13 @@ fn check(id: &str, kind: &FaultKind, ttl: Span, by: &str) -> Result<(), FaultErr
             max: TTL_MAX,
         });
     }
-    check_kind(kind)?;
+    kind.check()?;
     let len = id.len().max(by.len());
     if len > FAULT_ID_BYTES_MAX {
         return Err(FaultError::TooLong {
             len,
             max: FAULT_ID_BYTES_MAX,
         });
-    }
-    Ok(())
-}
-
-fn check_kind(kind: &FaultKind) -> Result<(), FaultError> {
-    match *kind {
-        FaultKind::Delay { delay, jitter, .. } => {
-            let asked = Span(delay.0.saturating_add(jitter.0));
-            if asked > DELAY_MAX {
-                return Err(FaultError::Delay {
-                    asked,
-                    max: DELAY_MAX,
-                });
-            }
-        }
-        FaultKind::Loss { share: asked, .. } if asked == Share::NONE || asked > Share::ALL => {
-            return Err(FaultError::Loss { asked });
-        }
-        FaultKind::Loss { .. } | FaultKind::Cut { .. } => {}
     }
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use squall_kernel::fault::{Fault, FaultError, FaultKind, Share, TTL_DEFAULT, TTL_MAX};
+use squall_kernel::fault::{
+    Fault, FaultError, FaultKind, Latency, LinkFault, Shape, Share, TTL_DEFAULT, TTL_MAX,
+};
 use squall_kernel::id::NodeName;
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
@@ -254,22 +256,10 @@ impl<S: Sources> Inner<S> {
 #[must_use]
 pub fn what(node: &NodeName, kind: &FaultKind) -> String {
     match kind {
-        FaultKind::Cut { to } => format!("cut {node} -> {to}"),
-        FaultKind::Delay { to, delay, jitter } if *jitter == Span::ZERO => {
-            format!("delay {node} -> {to} {}", time(*delay))
+        FaultKind::Link { to, what } => {
+            let text = format!("{} {node} -> {to} {}", what.word(), what.amount());
+            text.trim_end().to_owned()
         }
-        FaultKind::Delay { to, delay, jitter } => {
-            format!("delay {node} -> {to} {} ±{}", time(*delay), time(*jitter))
-        }
-        FaultKind::Loss { to, share } => format!("loss {node} -> {to} {share}"),
-    }
-}
-
-fn time(span: Span) -> String {
-    if span.0.is_multiple_of(1000) {
-        format!("{}ms", span.as_ms())
-    } else {
-        format!("{}us", span.0)
     }
 }
 
@@ -287,27 +277,46 @@ fn end_on_record_later<S: Sources>(inner: &Arc<Inner<S>>, id: String, ttl: Span)
 }
 
 fn kind_of(asked: Option<&Asked>) -> Result<FaultKind, CallError> {
-    let name = |to: &str| {
-        NodeName::new(to).map_err(|e| CallError::Invalid {
-            field: "to",
-            reason: e.to_string(),
-        })
+    let (to, what) = match asked {
+        Some(Asked::Delay(delay)) => (&delay.to, LinkFault::Delay(latency(delay))),
+        Some(Asked::Loss(loss)) => (&loss.to, LinkFault::Loss(Share(loss.share_ppm))),
+        Some(Asked::Duplicate(twice)) => (&twice.to, LinkFault::Duplicate(Share(twice.share_ppm))),
+        Some(Asked::Reorder(late)) => {
+            let (share, by) = (Share(late.share_ppm), Span(late.by_us));
+            (&late.to, LinkFault::Reorder { share, by })
+        }
+        Some(Asked::Corrupt(changed)) => (&changed.to, LinkFault::Corrupt(Share(changed.share_ppm))),
+        Some(Asked::Rate(rate)) => (&rate.to, LinkFault::Rate(rate.bytes_per_s)),
+        Some(Asked::Cut(cut)) => (&cut.to, LinkFault::Cut),
+        Some(Asked::Clog(clog)) => (&clog.to, LinkFault::Clog(Span(clog.stall_us))),
+        Some(Asked::Reset(reset)) => (&reset.to, LinkFault::Reset(Span(reset.every_us))),
+        Some(Asked::Slice(slice)) => (&slice.to, LinkFault::Slice(slice.bytes)),
+        Some(Asked::Limit(limit)) => (&limit.to, LinkFault::Limit(limit.bytes)),
+        Some(Asked::SlowClose(slow)) => (&slow.to, LinkFault::SlowClose(Span(slow.by_us))),
+        None => {
+            return Err(CallError::Invalid {
+                field: "fault",
+                reason: "no fault was given, or one that this node does not know".into(),
+            });
+        }
     };
-    match asked {
-        Some(Asked::Delay(delay)) => Ok(FaultKind::Delay {
-            to: name(&delay.to)?,
-            delay: Span(delay.delay_us),
-            jitter: Span(delay.jitter_us),
-        }),
-        Some(Asked::Loss(loss)) => Ok(FaultKind::Loss {
-            to: name(&loss.to)?,
-            share: Share(loss.share_ppm),
-        }),
-        Some(Asked::Cut(cut)) => Ok(FaultKind::Cut { to: name(&cut.to)? }),
-        None => Err(CallError::Invalid {
-            field: "fault",
-            reason: "neither a delay nor a loss nor a cut was given".into(),
-        }),
+    let to = NodeName::new(to).map_err(|e| CallError::Invalid {
+        field: "to",
+        reason: e.to_string(),
+    })?;
+    Ok(FaultKind::link(to, what))
+}
+
+fn latency(delay: &v1::DelayFault) -> Latency {
+    let shape = match delay.shape() {
+        v1::Shape::Unspecified | v1::Shape::Uniform => Shape::Uniform,
+        v1::Shape::Normal => Shape::Normal,
+        v1::Shape::Exponential => Shape::Exponential,
+    };
+    Latency {
+        time: Span(delay.delay_us),
+        jitter: Span(delay.jitter_us),
+        shape,
     }
 }
 

@@ -120,7 +120,7 @@ async fn what_is_wrong_with_a_fault_is_named() {
         let fault = Some(Asked::Delay(DelayFault {
             to: "b".into(),
             delay_us,
-            jitter_us: 0,
+            ..DelayFault::default()
         }));
         Request::new(v1::SetFaultRequest {
             fault,
@@ -168,17 +168,17 @@ async fn what_is_wrong_with_a_fault_is_named() {
         (
             loss(0),
             Code::InvalidArgument,
-            "a loss is more than 0% and at most 100%, not 0%",
+            "loss takes more than 0% and at most 100%, not 0%",
         ),
         (
             loss(1_200_000),
             Code::InvalidArgument,
-            "a loss is more than 0% and at most 100%, not 120%",
+            "loss takes more than 0% and at most 100%, not 120%",
         ),
         (
             Request::new(v1::SetFaultRequest::default()),
             Code::InvalidArgument,
-            "fault: neither",
+            "fault: no fault was given",
         ),
     ];
     for (request, code, words) in table {
@@ -191,16 +191,24 @@ async fn what_is_wrong_with_a_fault_is_named() {
 #[test]
 fn a_fault_in_words_has_both_ends_and_its_times() {
     let name = |n| NodeName::new(n).expect("a name");
-    let delay = |jitter| FaultKind::Delay {
-        to: name("b"),
-        delay: Span(200_000),
-        jitter,
+    let kind = |fault| FaultKind::link(name("b"), fault);
+    let delay = |jitter, shape| {
+        let time = Span(200_000);
+        kind(LinkFault::Delay(Latency { time, jitter, shape }))
     };
-    assert_eq!(what(&name("a"), &delay(Span::ZERO)), "delay a -> b 200ms");
-    assert_eq!(what(&name("a"), &delay(Span(1500))), "delay a -> b 200ms ±1500us");
-    let loss = FaultKind::Loss {
-        to: name("b"),
-        share: Share::from_percent(5),
-    };
+    for (kind, words) in [
+        (delay(Span::ZERO, Shape::Uniform), "delay a -> b 200ms"),
+        (delay(Span(1500), Shape::Uniform), "delay a -> b 200ms ±1500us"),
+        (
+            delay(Span(1500), Shape::Normal),
+            "delay a -> b 200ms ±1500us normal",
+        ),
+        (kind(LinkFault::Cut), "cut a -> b"),
+        (kind(LinkFault::Reset(Span::ZERO)), "reset a -> b"),
+        (kind(LinkFault::Rate(64_000)), "rate a -> b 64kB/s"),
+    ] {
+        assert_eq!(what(&name("a"), &kind), words);
+    }
+    let loss = kind(LinkFault::Loss(Share::from_percent(5)));
     assert_eq!(what(&name("a"), &loss), "loss a -> b 5%");
 }

@@ -2,7 +2,6 @@
 //! acknowledgements, and dials again. What does not live here: the queue (`lane`), writing (`writer`), the handshake
 //! (`greet`).
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -254,18 +253,19 @@ impl Link {
         let (mut stream, buffer) = wire.into_parts();
         let (from, mut to) = stream.split();
         let acks = FrameReader::new(from, buffer, squall_kernel::frame::HEADER_BYTES);
-        let mut writer = Writer {
-            shared: &self.shared,
-            lane: &self.peer.lanes[usize::from(lane)],
-            to: &name,
-            draw: &mut self.draw,
-            held: VecDeque::new(),
-        };
-        tokio::select! {
+        let mut writer = Writer::new(
+            &self.shared,
+            &self.peer.lanes[usize::from(lane)],
+            &name,
+            &mut self.draw,
+        );
+        let why = tokio::select! {
             error = writer.run(&mut to) => error.to_string(),
             why = read_acks(acks, &self.shared, &self.peer, lane) => why,
             _ = anew.changed() => "both sides must greet anew".into(),
-        }
+        };
+        self.shared.faults.close(&name, stream);
+        why
     }
 
     fn lane(&self) -> &Lane {

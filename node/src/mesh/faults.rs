@@ -3,15 +3,17 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use squall_kernel::fault::{Fault, FaultError, FaultKind, FaultTable, Verdict};
+use squall_kernel::fault::{Bears, Fault, FaultError, FaultKind, FaultTable, LinkFault, Verdict};
 use squall_kernel::id::NodeName;
 use squall_kernel::spread::mix;
 use squall_kernel::time::{Instant, Span};
-use tokio::sync::watch;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
 
+use super::limits::LINGERING_MAX;
 use crate::clock::Clock;
 use crate::journal::{Fact, Recorder};
 
@@ -24,6 +26,7 @@ pub struct FaultPlane {
     active: AtomicBool,
     changed: watch::Sender<()>,
     recorder: Recorder,
+    lingering: Arc<Semaphore>,
 }
 
 impl FaultPlane {
@@ -43,6 +46,7 @@ impl FaultPlane {
             active: AtomicBool::new(false),
             changed: watch::Sender::new(()),
             recorder,
+            lingering: Arc::new(Semaphore::new(LINGERING_MAX)),
         }
     }
 
@@ -128,7 +132,41 @@ impl FaultPlane {
 
     /// What becomes, as the table stands now, of frames that set out at `since` and were counted then.
     pub(super) fn judge(&self, to: &NodeName, since: Instant, rng: u64) -> Verdict {
-        self.with(|table| table.judge(to, since, rng))
+        let now = self.clock.now();
+        self.with(|table| table.judge(to, since, now, rng))
+    }
+
+    /// What a connection to that peer that was opened at `opened` has to bear now.
+    pub(super) fn bears(&self, to: &NodeName, opened: Instant) -> Bears {
+        if self.idle() {
+            return Bears::default();
+        }
+        let now = self.clock.now();
+        self.with(|table| table.bears(to, opened, now))
+    }
+
+    /// Ends a connection to that peer, slowly where a fault wants that; of those that are held open there are at most
+    /// [`LINGERING_MAX`].
+    pub(super) fn close(&self, to: &NodeName, stream: TcpStream) {
+        let by = self.bears(to, Instant::default()).slow_close;
+        if by == Span::ZERO {
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.lingering).try_acquire_owned() else {
+            return;
+        };
+        self.touch(to, |fault| matches!(fault, LinkFault::SlowClose(_)));
+        let over = self.until(Some(self.clock.now() + by));
+        tokio::spawn(async move {
+            over.await;
+            drop((stream, place));
+        });
+    }
+
+    /// Counts a connection to that peer as touched.
+    pub(super) fn touch(&self, to: &NodeName, by: impl Fn(&LinkFault) -> bool) {
+        let now = self.clock.now();
+        self.with(|table| table.touch(to, now, by));
     }
 
     /// Tells of changes from now on.
@@ -155,12 +193,10 @@ impl FaultPlane {
         let (since, rng) = (self.clock.now(), draw.next());
         let mut verdict = self.verdict(to, rng, 0);
         loop {
-            let release = match verdict {
-                Verdict::Pass => return,
-                Verdict::DelayUntil(at) if at <= self.clock.now() => return,
-                Verdict::DelayUntil(at) => Some(at),
-                Verdict::Hold => None,
-            };
+            let release = (!verdict.held).then_some(verdict.at);
+            if release.is_some_and(|at| at <= self.clock.now()) {
+                return;
+            }
             tokio::select! {
                 () = self.changed(&mut changes) => {}
                 () = self.until(release) => return,

@@ -1,6 +1,6 @@
 //! Tests of faults on links that carry frames.
 
-use squall_kernel::fault::{FaultKind, Share};
+use squall_kernel::fault::{FaultKind, Latency, LinkFault, Shape, Share};
 use squall_kernel::id::Tenure;
 use squall_kernel::promises::VotersAt;
 use squall_kernel::time::Span;
@@ -19,7 +19,7 @@ async fn a_cut_holds_frames_back_and_its_end_lets_them_go() {
         .faults
         .set(
             "x",
-            FaultKind::Cut { to: name("b") },
+            FaultKind::link(name("b"), LinkFault::Cut),
             Span::from_ms(3_600_000),
             "test",
         )
@@ -49,7 +49,12 @@ async fn a_cut_ends_by_itself() {
     let mut b = setup(2, "b").seed(&a).start().await;
     a.linked(&[2]).await;
     a.faults
-        .set("", FaultKind::Cut { to: name("b") }, Span::from_ms(20), "test")
+        .set(
+            "",
+            FaultKind::link(name("b"), LinkFault::Cut),
+            Span::from_ms(20),
+            "test",
+        )
         .unwrap();
     a.send(2, 1).unwrap();
     assert_eq!(b.message().await, 1);
@@ -60,7 +65,7 @@ async fn a_cut_ends_by_itself() {
 async fn who_waits_for_a_fault_to_end_is_told_also_when_another_one_looks_first() {
     let faults = FaultPlane::new(Clock::start());
     let mut changes = faults.changes();
-    let cut = FaultKind::Cut { to: name("b") };
+    let cut = FaultKind::link(name("b"), LinkFault::Cut);
     faults.set("", cut, Span::from_ms(20), "test").unwrap();
     faults.changed(&mut changes).await;
     tokio::time::advance(std::time::Duration::from_millis(30)).await;
@@ -76,12 +81,12 @@ async fn a_delay_keeps_order_and_touches_every_frame() {
     let mut a = setup(1, "a").start().await;
     let mut b = setup(2, "b").seed(&a).start().await;
     a.linked(&[2]).await;
-    let (delay, jitter) = (Span::from_ms(20), Span::from_ms(20));
-    let kind = FaultKind::Delay {
-        to: name("b"),
-        delay,
-        jitter,
+    let latency = Latency {
+        time: Span::from_ms(20),
+        jitter: Span::from_ms(20),
+        shape: Shape::Normal,
     };
+    let kind = FaultKind::link(name("b"), LinkFault::Delay(latency));
     a.faults.set("d", kind, Span::from_ms(3_600_000), "test").unwrap();
     for n in 1..=50 {
         a.send(2, n).unwrap();
@@ -98,10 +103,7 @@ async fn a_loss_keeps_order_loses_nothing_and_touches_what_waits() {
     let mut a = setup(1, "a").start().await;
     let mut b = setup(2, "b").seed(&a).start().await;
     a.linked(&[2]).await;
-    let kind = FaultKind::Loss {
-        to: name("b"),
-        share: Share::from_percent(5),
-    };
+    let kind = FaultKind::link(name("b"), LinkFault::Loss(Share::from_percent(5)));
     a.faults.set("l", kind, Span::from_ms(3_600_000), "test").unwrap();
     for n in 1..=200 {
         a.send(2, n).unwrap();
@@ -111,7 +113,7 @@ async fn a_loss_keeps_order_loses_nothing_and_touches_what_waits() {
         assert_eq!(b.message().await, n);
     }
     let fault = &a.faults.list()[0];
-    assert_eq!(fault.kind.to_string(), "loss of 5% to b");
+    assert_eq!(fault.kind.to_string(), "loss 5% to b");
 }
 
 #[tokio::test]
@@ -120,7 +122,7 @@ async fn a_dial_under_a_cut_waits_for_its_end() {
     a.faults
         .set(
             "x",
-            FaultKind::Cut { to: name("b") },
+            FaultKind::link(name("b"), LinkFault::Cut),
             Span::from_ms(3_600_000),
             "test",
         )
@@ -145,7 +147,7 @@ async fn a_full_queue_says_so_at_once() {
     a.faults
         .set(
             "",
-            FaultKind::Cut { to: name("b") },
+            FaultKind::link(name("b"), LinkFault::Cut),
             Span::from_ms(3_600_000),
             "test",
         )
@@ -165,4 +167,75 @@ async fn a_full_queue_says_so_at_once() {
         ended: false,
     };
     a.mesh.send_control(NodeId(2), &heartbeat).unwrap();
+}
+
+/// A link on which a fault acts while so many frames go; how many connections its three lanes have had by then.
+async fn sent_under(what: LinkFault, frames: u64) -> u64 {
+    let mut a = setup(1, "a").start().await;
+    let mut b = setup(2, "b").seed(&a).start().await;
+    a.linked(&[2]).await;
+    let kind = FaultKind::link(name("b"), what);
+    a.faults.set("f", kind, Span::from_ms(3_600_000), "test").unwrap();
+    for n in 1..=frames {
+        a.send(2, n).unwrap();
+        tokio::task::yield_now().await;
+    }
+    for n in 1..=frames {
+        assert_eq!(b.message().await, n, "{what:?}");
+    }
+    assert!(a.faults.list()[0].touched > 0, "{what:?}");
+    connections(&a)
+}
+
+fn connections(a: &Node) -> u64 {
+    let peers = a.mesh.shared.peers.load();
+    let lanes = peers.values().flat_map(|peer| &peer.lanes);
+    lanes
+        .map(|lane| lane.connects.load(std::sync::atomic::Ordering::Relaxed))
+        .sum()
+}
+
+#[tokio::test]
+async fn what_is_changed_or_doubled_is_caught_and_nothing_is_lost_or_taken_twice() {
+    for what in [
+        LinkFault::Corrupt(Share::from_percent(30)),
+        LinkFault::Duplicate(Share::from_percent(30)),
+    ] {
+        assert!(sent_under(what, 40).await > 3, "{what:?}: the link is made anew");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_breaks_again_and_again_carries_everything_once() {
+    for what in [LinkFault::Limit(4_000), LinkFault::Reset(Span::from_ms(20))] {
+        assert!(sent_under(what, 100).await > 3, "{what:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_stalls_or_trickles_or_lets_some_be_overtaken_stands() {
+    let (share, by) = (Share::from_percent(20), Span::from_ms(5));
+    for what in [
+        LinkFault::Slice(3),
+        LinkFault::Rate(200_000),
+        LinkFault::Clog(Span::from_ms(20)),
+        LinkFault::Reorder { share, by },
+    ] {
+        assert_eq!(
+            sent_under(what, 50).await,
+            3,
+            "{what:?}: the connections stood all the time"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reset_breaks_a_link_to_which_nothing_is_written() {
+    let mut a = setup(1, "a").start().await;
+    let _b = setup(2, "b").seed(&a).start().await;
+    a.linked(&[2]).await;
+    let kind = FaultKind::link(name("b"), LinkFault::Reset(Span::ZERO));
+    a.faults.set("f", kind, Span::from_ms(3_600_000), "test").unwrap();
+    a.linked(&[2]).await;
+    assert_eq!(connections(&a), 6);
 }

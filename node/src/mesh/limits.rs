@@ -72,3 +72,6 @@ impl Default for MeshTimes {
 const _: () = assert!(LANE_BYTES_MAX >= 2 * FRAME_BYTES_MAX);
 const _: () = assert!(COPY_BYTES_MAX < CHUNK_BYTES);
 const _: () = assert!(ACK_FRAMES < LANE_FRAMES_MAX as u64);
+
+/// Connections that a fault holds open when they have ended.
+pub(super) const LINGERING_MAX: usize = 64;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::BytesMut;
-use squall_kernel::fault::FaultKind;
+use squall_kernel::fault::{FaultKind, LinkFault};
 use squall_kernel::handshake::{Dialler, Nonce, Step, read};
 use squall_kernel::id::{LinkSeq, Tenure};
 use squall_kernel::spread::mix;
@@ -266,7 +266,7 @@ async fn a_new_run_of_the_peer_gives_frames_back() {
     a.faults
         .set(
             "",
-            FaultKind::Cut { to: name("b") },
+            FaultKind::link(name("b"), LinkFault::Cut),
             Span::from_ms(3_600_000),
             "test",
         )

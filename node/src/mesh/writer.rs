@@ -1,12 +1,12 @@
-//! Writes what a lane has queued to its connection, held back by faults. What does not live here: dialling and
-//! acknowledgements (`dial`), the queue (`lane`).
+//! Writes what a lane has queued to its connection, held back by faults, and as they leave it. What does not live here: dialling
+//! and acknowledgements (`dial`), the queue (`lane`), what becomes of bytes (`spoil`).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 
 use bytes::Bytes;
-use squall_kernel::fault::Verdict;
+use squall_kernel::fault::{Bears, LinkFault, Pacer, Verdict};
 use squall_kernel::id::NodeName;
 use squall_kernel::time::Instant;
 use tokio::net::tcp::WriteHalf;
@@ -16,29 +16,51 @@ use super::Shared;
 use super::faults::Draw;
 use super::lane::Lane;
 use super::outbox::Batch;
+use super::spoil;
 use super::stream::write_parts;
 
 /// The writing end of one connection.
 pub(super) struct Writer<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) lane: &'a Lane,
-    pub(super) to: &'a NodeName,
-    pub(super) draw: &'a mut Draw,
-    pub(super) held: VecDeque<Held>,
+    shared: &'a Shared,
+    lane: &'a Lane,
+    to: &'a NodeName,
+    draw: &'a mut Draw,
+    opened: Instant,
+    /// Bytes written while some fault acted.
+    carried: u64,
+    held: VecDeque<Held>,
+    /// As of what has gone, and of all that is held.
+    gone: Pacer,
+    paced: Pacer,
 }
 
 /// Frames that a fault holds back.
-pub(super) struct Held {
+struct Held {
     since: Instant,
     /// Its random number: however often it is judged, what it drew stays drawn.
     rng: u64,
+    verdict: Verdict,
     /// When they go; none while nobody knows.
     release: Option<Instant>,
     parts: VecDeque<Bytes>,
     batch: Batch,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    pub(super) fn new(shared: &'a Shared, lane: &'a Lane, to: &'a NodeName, draw: &'a mut Draw) -> Self {
+        Self {
+            shared,
+            lane,
+            to,
+            draw,
+            opened: shared.faults.now(),
+            carried: 0,
+            held: VecDeque::new(),
+            gone: Pacer::default(),
+            paced: Pacer::default(),
+        }
+    }
+
     /// Returns why it cannot go on.
     pub(super) async fn run(&mut self, io: &mut WriteHalf<'_>) -> io::Error {
         match self.write_queued(io).await {
@@ -52,25 +74,32 @@ impl Writer<'_> {
         let mut parts = VecDeque::new();
         loop {
             let taken = self.lane.take(&mut parts);
-            if let Some(batch) = taken {
-                if self.held.is_empty() && self.shared.faults.idle() {
-                    write_parts(io, &mut parts).await?;
-                    self.lane.wrote(batch);
-                    continue;
+            if self.held.is_empty() && self.shared.faults.idle() {
+                match taken {
+                    Some(batch) => {
+                        write_parts(io, &mut parts).await?;
+                        self.lane.wrote(batch);
+                    }
+                    // A fault that is set wakes it, too.
+                    None => self.lane.wake.notified().await,
                 }
+                continue;
+            }
+            let bears = self.shared.faults.bears(self.to, self.opened);
+            if bears.broken {
+                return Err(self.broken(io, |fault| matches!(fault, LinkFault::Reset(_))));
+            }
+            if let Some(batch) = taken {
                 self.hold(batch, std::mem::take(&mut parts));
             }
             let now = self.shared.faults.now();
-            if self
-                .held
-                .front()
-                .is_some_and(|held| held.release.is_some_and(|at| at <= now))
+            let due = |held: &Held| held.release.is_some_and(|at| at <= now);
+            if self.held.front().is_some_and(due)
+                && let Some(held) = self.held.pop_front()
             {
-                let mut due = self.held.pop_front().expect("it was just seen");
-                write_parts(io, &mut due.parts).await?;
-                self.lane.wrote(due.batch);
+                self.put(io, held, &bears).await?;
             } else if taken.is_none() {
-                self.wait(&mut changes).await;
+                self.wait(&mut changes, bears.next_break).await;
             }
         }
     }
@@ -82,33 +111,62 @@ impl Writer<'_> {
         self.held.push_back(Held {
             since,
             rng,
-            release: release(verdict, since),
+            verdict,
+            release: self.paced.goes(&verdict, batch.bytes as u64),
             parts,
             batch,
         });
     }
 
-    async fn wait(&mut self, changes: &mut watch::Receiver<()>) {
-        let faults = &self.shared.faults;
-        let Some(front) = self.held.front() else {
-            return self.lane.wake.notified().await;
-        };
-        tokio::select! {
-            () = self.lane.wake.notified() => {}
-            () = faults.until(front.release) => {}
-            () = faults.changed(changes) => {
-                for held in &mut self.held {
-                    held.release = release(faults.judge(self.to, held.since, held.rng), held.since);
-                }
+    /// Writes what is due, as its verdict leaves it.
+    async fn put(&mut self, io: &mut WriteHalf<'_>, mut held: Held, bears: &Bears) -> io::Result<()> {
+        let acts = held.verdict.acts;
+        self.gone.goes(&held.verdict, held.batch.bytes as u64);
+        if let Some(number) = acts.corrupt {
+            spoil::corrupt(&mut held.parts, number);
+        }
+        for _ in 0..if acts.twice { 2 } else { 1 } {
+            let mut parts = held.parts.clone();
+            let left = bears.limit.map(|limit| limit.saturating_sub(self.carried));
+            let ends = left.filter(|left| *left < spoil::len(&parts));
+            if let Some(left) = ends {
+                spoil::truncate(&mut parts, left);
+            }
+            self.carried += spoil::len(&parts);
+            spoil::write(io, parts, acts.slice).await?;
+            if ends.is_some() {
+                return Err(self.broken(io, |fault| matches!(fault, LinkFault::Limit(_))));
             }
         }
+        self.lane.wrote(held.batch);
+        Ok(())
     }
-}
 
-fn release(verdict: Verdict, since: Instant) -> Option<Instant> {
-    match verdict {
-        Verdict::Pass => Some(since),
-        Verdict::DelayUntil(at) => Some(at),
-        Verdict::Hold => None,
+    /// A fault breaks the connection: the other side sees it reset.
+    fn broken(&self, io: &WriteHalf<'_>, by: impl Fn(&LinkFault) -> bool) -> io::Error {
+        self.shared.faults.touch(self.to, by);
+        // Where it cannot be set it ends in order, which breaks it as well.
+        let _or_in_order = io.as_ref().set_zero_linger();
+        io::Error::new(io::ErrorKind::ConnectionReset, "broken by a fault")
+    }
+
+    async fn wait(&mut self, changes: &mut watch::Receiver<()>, next_break: Option<Instant>) {
+        let faults = &self.shared.faults;
+        let due = self.held.front().and_then(|held| held.release);
+        tokio::select! {
+            () = self.lane.wake.notified() => {}
+            () = faults.until(due) => {}
+            () = faults.until(next_break) => {}
+            () = faults.changed(changes) => self.judge_anew(),
+        }
+    }
+
+    fn judge_anew(&mut self) {
+        let mut pacer = self.gone;
+        for held in &mut self.held {
+            held.verdict = self.shared.faults.judge(self.to, held.since, held.rng);
+            held.release = pacer.goes(&held.verdict, held.batch.bytes as u64);
+        }
+        self.paced = pacer;
     }
 }

@@ -5939,7 +5939,10 @@ pub struct SetFaultRequest {
     #[prost(string, tag = "3")]
     pub by: ::prost::alloc::string::String,
     /// What to do.
-    #[prost(oneof = "set_fault_request::Fault", tags = "4, 5, 6")]
+    #[prost(
+        oneof = "set_fault_request::Fault",
+        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+    )]
     pub fault: ::core::option::Option<set_fault_request::Fault>,
 }
 /// Nested message and enum types in `SetFaultRequest`.
@@ -5956,6 +5959,33 @@ pub mod set_fault_request {
         /// Loses a share of what goes to a peer.
         #[prost(message, tag = "6")]
         Loss(super::LossFault),
+        /// Writes a share of what goes to a peer twice.
+        #[prost(message, tag = "7")]
+        Duplicate(super::DuplicateFault),
+        /// Lets a share of what goes to a peer be overtaken.
+        #[prost(message, tag = "8")]
+        Reorder(super::ReorderFault),
+        /// Changes a bit in a share of what goes to a peer.
+        #[prost(message, tag = "9")]
+        Corrupt(super::CorruptFault),
+        /// Lets so many bytes a second through to a peer.
+        #[prost(message, tag = "10")]
+        Rate(super::RateFault),
+        /// Lets nothing through to a peer for a while, then all at once, again and again.
+        #[prost(message, tag = "11")]
+        Clog(super::ClogFault),
+        /// Breaks connections to a peer.
+        #[prost(message, tag = "12")]
+        Reset(super::ResetFault),
+        /// Writes little at a time to a peer.
+        #[prost(message, tag = "13")]
+        Slice(super::SliceFault),
+        /// Breaks each connection to a peer when it has carried so much.
+        #[prost(message, tag = "14")]
+        Limit(super::LimitFault),
+        /// Keeps connections to a peer open that have ended.
+        #[prost(message, tag = "15")]
+        SlowClose(super::SlowCloseFault),
     }
 }
 /// Delays frames from the answering node to a peer; order is kept.
@@ -5967,9 +5997,12 @@ pub struct DelayFault {
     /// Delay in microseconds.
     #[prost(uint64, tag = "2")]
     pub delay_us: u64,
-    /// Jitter in microseconds: uniform from minus to plus this much.
+    /// Jitter in microseconds; what it means is the shape's.
     #[prost(uint64, tag = "3")]
     pub jitter_us: u64,
+    /// How delays are spread.
+    #[prost(enumeration = "Shape", tag = "4")]
+    pub shape: i32,
 }
 /// Lets no frame through from the answering node to a peer. Frames are held back, as TCP would.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5988,6 +6021,101 @@ pub struct LossFault {
     /// What is lost, in parts per million of what is written together: more than 0, at most 1000000.
     #[prost(uint32, tag = "2")]
     pub share_ppm: u32,
+}
+/// Writes a share of what goes from the answering node to a peer twice. The receiver catches it by the frames' numbers, and the
+/// link is made anew.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DuplicateFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// What is doubled, in parts per million of what is written together: more than 0, at most 1000000.
+    #[prost(uint32, tag = "2")]
+    pub share_ppm: u32,
+}
+/// A share of what goes from the answering node to a peer is overtaken by what is behind it, which TCP makes wait for it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReorderFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// What is overtaken, in parts per million of what is written together: more than 0, at most 1000000.
+    #[prost(uint32, tag = "2")]
+    pub share_ppm: u32,
+    /// How much later it comes, in microseconds; at most a minute.
+    #[prost(uint64, tag = "3")]
+    pub by_us: u64,
+}
+/// Changes a bit in a share of what goes from the answering node to a peer. The receiver catches it by the frames' checksum, and
+/// the link is made anew.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CorruptFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// What is changed, in parts per million of what is written together: more than 0, at most 1000000.
+    #[prost(uint32, tag = "2")]
+    pub share_ppm: u32,
+}
+/// Lets so many bytes a second through from the answering node to a peer, on each of its connections.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RateFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// Bytes a second, from 1000 on.
+    #[prost(uint64, tag = "2")]
+    pub bytes_per_s: u64,
+}
+/// Lets nothing through from the answering node to a peer for a while, then all at once, again and again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClogFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// Length of one stall in microseconds; a millisecond to a minute.
+    #[prost(uint64, tag = "2")]
+    pub stall_us: u64,
+}
+/// Breaks the connections from the answering node to a peer when it is set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// Breaks them again after each such time, in microseconds, from 10000 on; 0 for once.
+    #[prost(uint64, tag = "2")]
+    pub every_us: u64,
+}
+/// Writes at most so many bytes at a time from the answering node to a peer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SliceFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// Bytes: 1 to 65536.
+    #[prost(uint32, tag = "2")]
+    pub bytes: u32,
+}
+/// Breaks each connection from the answering node to a peer when it has carried so many bytes, wherever that is in a frame.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// Bytes, from 1 on.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
+/// A connection from the answering node to a peer that ends stays open: the peer does not see its end before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SlowCloseFault {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// For so long, in microseconds; at most a minute.
+    #[prost(uint64, tag = "2")]
+    pub by_us: u64,
 }
 /// The fault is set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6132,6 +6260,43 @@ pub struct HaltChildrenResponse {
     /// Nodes that were thawed or started.
     #[prost(string, repeated, tag = "1")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How times are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Shape {
+    /// As `SHAPE_UNIFORM`.
+    Unspecified = 0,
+    /// From less to more by the jitter, all as likely.
+    Uniform = 1,
+    /// A bell; the jitter is its standard deviation. At most six times that more or less.
+    Normal = 2,
+    /// Never less; the jitter is the mean of what is added, and eight times that its most.
+    Exponential = 3,
+}
+impl Shape {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SHAPE_UNSPECIFIED",
+            Self::Uniform => "SHAPE_UNIFORM",
+            Self::Normal => "SHAPE_NORMAL",
+            Self::Exponential => "SHAPE_EXPONENTIAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SHAPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SHAPE_UNIFORM" => Some(Self::Uniform),
+            "SHAPE_NORMAL" => Some(Self::Normal),
+            "SHAPE_EXPONENTIAL" => Some(Self::Exponential),
+            _ => None,
+        }
+    }
 }
 /// State of a supervised node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -4,15 +4,14 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use squall_kernel::fault::Share;
+use squall_kernel::fault::{Latency, LinkFault, Share};
 use squall_kernel::time::Span;
 use squall_proto::v1 as proto;
 use squall_proto::v1::chaos_client::ChaosClient as Calls;
-use squall_proto::v1::set_fault_request::Fault;
 
 use super::class::{Class, Shape};
 use crate::bench::BenchError;
-use crate::client::reach;
+use crate::client::{on_wire, reach};
 use crate::layout::Place;
 use crate::supervisor::{Deed, Order, Supervisor};
 
@@ -20,7 +19,7 @@ const BY: &str = "bench";
 /// Faults end by themselves after this time, should the benchmark not end them: longer than any lasts.
 pub(super) const TTL: Duration = Duration::from_secs(90);
 /// How slow links become.
-const SLOW: Duration = Duration::from_millis(200);
+const SLOW: Span = Span::from_ms(200);
 /// What links lose.
 const LOST: Share = Share::from_percent(5);
 
@@ -87,14 +86,14 @@ pub(super) struct Hand<'s> {
 impl Hand<'_> {
     /// Returns when it is done, and when the process has ended if it ends by it.
     pub(super) async fn strike(&self, strike: Strike, target: &Place) -> Result<(), BenchError> {
-        let faulty = |from: bool, to: bool, make: fn(String) -> Fault| self.links(target, from, to, make);
+        let faulty = |from: bool, to: bool, what: LinkFault| self.links(target, from, to, what);
         match strike {
             Strike::Stop => self.act(target, Deed::Stop { stay_down: true }).await,
             Strike::Kill => self.act(target, Deed::Kill { stay_down: true }).await,
             Strike::Pause => self.act(target, Deed::Pause).await,
-            Strike::Cut { from, to } => faulty(from, to, cut).await,
-            Strike::Slow => faulty(true, true, slow).await,
-            Strike::Lossy => faulty(true, true, lossy).await,
+            Strike::Cut { from, to } => faulty(from, to, LinkFault::Cut).await,
+            Strike::Slow => faulty(true, true, LinkFault::Delay(Latency::constant(SLOW))).await,
+            Strike::Lossy => faulty(true, true, LinkFault::Loss(LOST)).await,
         }
     }
 
@@ -122,13 +121,7 @@ impl Hand<'_> {
     }
 
     /// One fault for each link between the target and another node, all set at once.
-    async fn links(
-        &self,
-        target: &Place,
-        from: bool,
-        to: bool,
-        make: fn(String) -> Fault,
-    ) -> Result<(), BenchError> {
+    async fn links(&self, target: &Place, from: bool, to: bool, what: LinkFault) -> Result<(), BenchError> {
         let others = || self.places.iter().filter(|place| place.name != target.name);
         let outgoing = others().filter(|_| from).map(|other| (target, other));
         let incoming = others().filter(|_| to).map(|other| (other, target));
@@ -137,7 +130,7 @@ impl Hand<'_> {
                 id: format!("bench-{}-{}", from.name, to.name),
                 ttl_ms: u64::try_from(TTL.as_millis()).expect("a minute and a half"),
                 by: BY.into(),
-                fault: Some(make(to.name.to_string())),
+                fault: Some(on_wire(to.name.as_str(), what)),
             };
             reach::set_fault(from.name.as_str(), &from.grpc.to_string(), request).await
         });
@@ -146,25 +139,6 @@ impl Hand<'_> {
         }
         Ok(())
     }
-}
-
-fn cut(to: String) -> Fault {
-    Fault::Cut(proto::CutFault { to })
-}
-
-fn slow(to: String) -> Fault {
-    Fault::Delay(proto::DelayFault {
-        to,
-        delay_us: u64::try_from(SLOW.as_micros()).expect("a fraction of a second"),
-        jitter_us: 0,
-    })
-}
-
-fn lossy(to: String) -> Fault {
-    Fault::Loss(proto::LossFault {
-        to,
-        share_ppm: LOST.0,
-    })
 }
 
 async fn halt(place: &Place) -> Result<(), BenchError> {

@@ -30,6 +30,11 @@ impl Share {
         Self(percent.saturating_mul(10_000))
     }
 
+    /// True when it takes what sets out with that random number.
+    pub(super) fn takes(self, rng: u64) -> bool {
+        mix(rng) % u64::from(Self::ALL.0) < u64::from(self.0)
+    }
+
     /// How much later that arrives which sets out now; `rng` is a fresh random number, and the same one gives the same.
     pub(super) fn pause(self, rng: u64) -> Span {
         let mut state = rng;
