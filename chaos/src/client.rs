@@ -1,26 +1,32 @@
-//! The fault client: kills, pauses, sets faults on links, lists and halts, given the address of any node. What does not live
-//! here: connections (`reach`), what an order would do (`crate::radius`), words for the command line.
+//! The fault client: does to a cluster what faults come to, lists what is active and ends it, given the address of any node.
+//! What does not live here: connections (`reach`), what a fault comes to (`crate::fault`), what it would do (`crate::radius`).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use squall_kernel::fault::LinkFault;
+use squall_observer::console::Picture;
 use squall_proto::v1 as proto;
 use tokio::time::{Instant, interval};
 
+use crate::fault::{Act, NodeDeed};
 use crate::limits::{HALT_LOOK, HALT_VERIFY};
 pub(crate) use on_wire::on_wire;
 
 mod error;
+mod firing;
 mod listing;
 mod on_wire;
+mod picture;
 pub(crate) mod reach;
 #[cfg(test)]
 #[path = "client/client_test.rs"]
 mod tests;
 
 pub use error::ChaosError;
+pub use firing::{Done, Firing};
 pub use listing::{ActiveFault, DownNode, Halted, Listing, Silent};
 
 /// What was learned from a node.
@@ -50,85 +56,102 @@ impl ChaosClient {
         }
     }
 
-    /// SIGKILL; the supervisor starts the node again after `ttl` unless `stay_down`.
+    /// Does all of that at once, and returns when everything is done. Where some of it is refused, the rest is done all the
+    /// same, and ends by its time.
     ///
     /// # Errors
-    /// [`ChaosError`] says why nothing was done; so do all the others.
-    pub async fn kill(
+    /// [`ChaosError`] of the first deed that was refused; so do all the others.
+    pub async fn fire(&self, acts: &[Act], firing: &Firing) -> Result<Vec<Done>, ChaosError> {
+        let each = acts.iter().map(|act| self.fire_one(act, firing));
+        join_all(each).await.into_iter().collect()
+    }
+
+    async fn fire_one(&self, act: &Act, firing: &Firing) -> Result<Done, ChaosError> {
+        match act {
+            Act::Node { node, deed } => {
+                let child = self.on_node(node, *deed, firing).await?;
+                Ok(Done::Process { deed: *deed, child })
+            }
+            Act::Link { from, to, what } => self.on_link((from, to), *what, firing).await.map(Done::Fault),
+        }
+    }
+
+    /// Acts on a node's process, through its supervisor.
+    ///
+    /// # Errors
+    /// As [`Self::fire`].
+    pub async fn on_node(
         &self,
         node: &str,
-        ttl: Duration,
-        stay_down: bool,
-        expect_os_pid: Option<u64>,
+        deed: NodeDeed,
+        firing: &Firing,
     ) -> Result<proto::Child, ChaosError> {
-        let request = proto::ActRequest {
-            stay_down,
-            ..act(node, proto::Action::Kill, ttl, expect_os_pid)
+        let known = self.learn().await?;
+        let Some(socket) = &known.supervisor else {
+            find(&known, node)?;
+            return Err(ChaosError::NoSupervisor);
         };
-        self.act(request).await
+        match reach::act(socket, self.act_of(node, deed, firing)).await {
+            // The supervisor knows its own only.
+            Err(ChaosError::Usage(why)) => match reach::children(socket).await {
+                Ok(children) => Err(not_supervised(&known, node, &children, why)),
+                Err(_) => Err(ChaosError::Usage(why)),
+            },
+            done => done,
+        }
     }
 
-    /// SIGTERM: the node hands over what it has, and ends. The supervisor starts it again after `ttl` unless `stay_down`.
-    ///
-    /// # Errors
-    /// As [`Self::kill`].
-    pub async fn stop(
-        &self,
-        node: &str,
-        ttl: Duration,
-        stay_down: bool,
-        expect_os_pid: Option<u64>,
-    ) -> Result<proto::Child, ChaosError> {
-        let request = proto::ActRequest {
-            stay_down,
-            ..act(node, proto::Action::Stop, ttl, expect_os_pid)
+    fn act_of(&self, node: &str, deed: NodeDeed, firing: &Firing) -> proto::ActRequest {
+        let (action, stay_down) = match deed {
+            NodeDeed::Kill { stay_down } => (proto::Action::Kill, stay_down),
+            NodeDeed::Stop { stay_down } => (proto::Action::Stop, stay_down),
+            NodeDeed::Pause => (proto::Action::Pause, false),
+            NodeDeed::Resume => (proto::Action::Resume, false),
+            NodeDeed::Restart => (proto::Action::Restart, false),
         };
-        self.act(request).await
+        proto::ActRequest {
+            node: node.to_owned(),
+            action: action.into(),
+            ttl_ms: if deed.lasts() { millis(firing.ttl) } else { 0 },
+            stay_down,
+            expect_os_pid: firing.expect_os_pid.unwrap_or(0),
+            by: self.by.clone(),
+        }
     }
 
-    /// SIGSTOP, thawed after `ttl`.
+    /// Sets a fault under an id of its link and kind: the same order again replaces it, and faults do not pile up.
     ///
     /// # Errors
-    /// As [`Self::kill`].
-    pub async fn pause(
-        &self,
-        node: &str,
-        ttl: Duration,
-        expect_os_pid: Option<u64>,
-    ) -> Result<proto::Child, ChaosError> {
-        self.act(act(node, proto::Action::Pause, ttl, expect_os_pid))
-            .await
-    }
-
-    /// SIGCONT.
-    ///
-    /// # Errors
-    /// As [`Self::kill`].
-    pub async fn resume(&self, node: &str) -> Result<proto::Child, ChaosError> {
-        self.act(act(node, proto::Action::Resume, Duration::ZERO, None))
-            .await
-    }
-
-    /// SIGKILL if it runs, then start.
-    ///
-    /// # Errors
-    /// As [`Self::kill`].
-    pub async fn restart(&self, node: &str, expect_os_pid: Option<u64>) -> Result<proto::Child, ChaosError> {
-        self.act(act(node, proto::Action::Restart, Duration::ZERO, expect_os_pid))
-            .await
-    }
-
-    /// Sets a fault on bytes from one node to another, for `ttl`.
-    ///
-    /// # Errors
-    /// As [`Self::kill`].
-    pub async fn link(
+    /// As [`Self::fire`].
+    pub async fn on_link(
         &self,
         (from, to): (&str, &str),
         what: LinkFault,
-        ttl: Duration,
+        firing: &Firing,
     ) -> Result<ActiveFault, ChaosError> {
-        self.set((from, to), ttl, what).await
+        if from == to {
+            return Err(ChaosError::SameNode(from.to_owned()));
+        }
+        let known = self.learn().await?;
+        let addr = find(&known, from)?;
+        find(&known, to)?;
+        let request = proto::SetFaultRequest {
+            id: firing.id(&format!("{}-{from}-{to}", what.word())),
+            ttl_ms: millis(firing.ttl),
+            by: self.by.clone(),
+            fault: Some(on_wire(to, what)),
+        };
+        reach::set_fault(from, addr, request).await.map(ActiveFault::from)
+    }
+
+    /// The cluster as it is now, to aim at.
+    ///
+    /// # Errors
+    /// [`ChaosError::Unavailable`] when nothing of the cluster answers.
+    pub async fn picture(&self) -> Result<Picture, ChaosError> {
+        let hello = self.hello().await?;
+        let exchanges = reach::exchanges_any(&hello.members).await;
+        Ok(picture::picture(&hello.members, &exchanges))
     }
 
     /// Everything active anywhere: faults on every node, and nodes that do not run. A dead node is reported as silent
@@ -169,53 +192,26 @@ impl ChaosClient {
         }
     }
 
-    async fn act(&self, request: proto::ActRequest) -> Result<proto::Child, ChaosError> {
-        let known = self.learn().await?;
-        let Some(socket) = &known.supervisor else {
-            find(&known, &request.node)?;
-            return Err(ChaosError::NoSupervisor);
-        };
-        let request = proto::ActRequest {
-            by: self.by.clone(),
-            ..request
-        };
-        let node = request.node.clone();
-        match reach::act(socket, request).await {
-            // The supervisor knows its own only.
-            Err(ChaosError::Usage(why)) => match reach::children(socket).await {
-                Ok(children) => Err(not_supervised(&known, &node, &children, why)),
-                Err(_) => Err(ChaosError::Usage(why)),
-            },
-            done => done,
-        }
-    }
-
-    /// Sets a fault under an id of its link and kind: the same order again replaces it, and faults do not pile up.
-    async fn set(
-        &self,
-        (from, to): (&str, &str),
-        ttl: Duration,
-        what: LinkFault,
-    ) -> Result<ActiveFault, ChaosError> {
-        if from == to {
-            return Err(ChaosError::SameNode(from.to_owned()));
-        }
-        let known = self.learn().await?;
-        let addr = find(&known, from)?;
-        find(&known, to)?;
-        let id = format!("{}-{from}-{to}", what.word());
-        let request = proto::SetFaultRequest {
-            id,
-            ttl_ms: millis(ttl),
-            by: self.by.clone(),
-            fault: Some(on_wire(to, what)),
-        };
-        reach::set_fault(from, addr, request).await.map(ActiveFault::from)
-    }
-
     /// Asks anybody, then remembers: once known, a cluster whose nodes are all paused can still be thawed.
     async fn learn(&self) -> Result<Known, ChaosError> {
-        let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = self.known();
+        match self.hello().await {
+            Ok(hello) => {
+                let known = known_from(&hello, &before);
+                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known.clone();
+                Ok(known)
+            }
+            Err(_) if before.supervisor.is_some() => Ok(before),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn hello(&self) -> Result<proto::HelloResponse, ChaosError> {
+        let before = self.known();
         let mut addrs = self.seeds.clone();
         addrs.extend(
             before
@@ -224,18 +220,12 @@ impl ChaosClient {
                 .map(|(_, addr)| addr.clone())
                 .filter(|a| !self.seeds.contains(a)),
         );
-        match reach::hello_any(&addrs).await {
-            Ok(hello) => {
-                let known = known_from(&hello, &before);
-                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known.clone();
-                Ok(known)
-            }
-            Err(_) if before.supervisor.is_some() => Ok(before),
-            Err(why) => Err(ChaosError::Unavailable {
+        reach::hello_any(&addrs)
+            .await
+            .map_err(|why| ChaosError::Unavailable {
                 who: addrs.join(", "),
                 why,
-            }),
-        }
+            })
     }
 
     async fn look(&self, known: &Known) -> Listing {
@@ -284,16 +274,6 @@ fn find<'k>(known: &'k Known, node: &str) -> Result<&'k str, ChaosError> {
             node: node.to_owned(),
             known: names(),
         })
-}
-
-fn act(node: &str, action: proto::Action, ttl: Duration, expect_os_pid: Option<u64>) -> proto::ActRequest {
-    proto::ActRequest {
-        node: node.to_owned(),
-        action: action.into(),
-        ttl_ms: millis(ttl),
-        expect_os_pid: expect_os_pid.unwrap_or(0),
-        ..Default::default()
-    }
 }
 
 /// Zero means the default on the wire: what is shorter than a millisecond is one.

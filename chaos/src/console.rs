@@ -2,16 +2,16 @@
 //! order would do (`radius`) and how it is carried out (`client`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
-use squall_kernel::fault::{Latency, LinkFault, Shape, Share};
-use squall_kernel::time::Span;
-use squall_observer::console::{Console, ConsoleError, Order, Picture, Radius};
-use squall_proto::v1::Child;
+use squall_observer::console::{Console, ConsoleError, Known, Order, Picture, Radius};
 
-use crate::client::{ActiveFault, ChaosClient, ChaosError};
+use crate::client::{ChaosClient, ChaosError, Done, Firing};
+use crate::fault::{Act, Aim, FORMS, Fault, Form, Target, Unreadable};
 use crate::radius::radius;
+
+/// Deeds that are told of one by one.
+const TOLD_MAX: usize = 3;
 
 /// Fires the observer's orders.
 #[derive(Debug, Clone)]
@@ -28,13 +28,39 @@ impl ChaosConsole {
 }
 
 impl Console for ChaosConsole {
-    fn preview(&self, order: &Order, picture: &Picture) -> Radius {
-        radius(order, picture)
+    fn known(&self) -> Vec<Known> {
+        let known = |form: &Form| Known {
+            form: form.form,
+            example: form.example,
+            on_links: form.aim == Aim::Links,
+            does: form.does,
+        };
+        FORMS.iter().map(known).collect()
     }
 
-    fn fire(&self, order: Order) -> BoxFuture<'static, Result<String, ConsoleError>> {
+    fn preview(&self, order: &Order, picture: &Picture) -> Radius {
+        match acts(order, picture) {
+            Ok(acts) => radius(&acts, order.ttl, picture),
+            Err(why) => Radius {
+                lines: vec![why],
+                impossible: true,
+                ..Radius::default()
+            },
+        }
+    }
+
+    fn fire(&self, order: Order, picture: Picture) -> BoxFuture<'static, Result<String, ConsoleError>> {
         let client = Arc::clone(&self.client);
-        Box::pin(async move { fire(&client, order).await.map_err(|error| refused(&error)) })
+        Box::pin(async move {
+            let acts = acts(&order, &picture).map_err(ConsoleError::Refused)?;
+            let firing = Firing {
+                ttl: order.ttl,
+                expect_os_pid: order.expect_os_pid,
+                ..Firing::default()
+            };
+            let done = client.fire(&acts, &firing).await;
+            done.map(|done| told(&done)).map_err(|error| refused(&error))
+        })
     }
 
     fn halt(&self) -> BoxFuture<'static, Result<String, ConsoleError>> {
@@ -49,81 +75,23 @@ impl Console for ChaosConsole {
     }
 }
 
-async fn fire(client: &ChaosClient, order: Order) -> Result<String, ChaosError> {
-    match order {
-        Order::Kill {
-            node,
-            ttl,
-            stay_down,
-            expect_os_pid,
-        } => client
-            .kill(&node, ttl, stay_down, expect_os_pid)
-            .await
-            .map(|child| killed(&child)),
-        Order::Pause {
-            node,
-            ttl,
-            expect_os_pid,
-        } => {
-            let child = client.pause(&node, ttl, expect_os_pid).await?;
-            Ok(format!("{node} paused, goes on in {}", seconds(child.left_ms)))
-        }
-        Order::Resume { node } => client.resume(&node).await.map(|_| format!("{node} goes on")),
-        Order::Restart { node, expect_os_pid } => {
-            let child = client.restart(&node, expect_os_pid).await?;
-            Ok(format!("{node} started again as process {}", child.os_pid))
-        }
-        Order::Delay {
-            from,
-            to,
-            delay,
-            jitter,
-            ttl,
-        } => {
-            let latency = Latency {
-                time: span(delay),
-                jitter: span(jitter),
-                shape: Shape::Uniform,
-            };
-            link(client, (&from, &to), LinkFault::Delay(latency), ttl).await
-        }
-        Order::Loss {
-            from,
-            to,
-            share_ppm,
-            ttl,
-        } => link(client, (&from, &to), LinkFault::Loss(Share(share_ppm)), ttl).await,
-        Order::Cut { from, to, ttl } => link(client, (&from, &to), LinkFault::Cut, ttl).await,
+/// What the order comes to now.
+fn acts(order: &Order, picture: &Picture) -> Result<Vec<Act>, String> {
+    let fault: Fault = order
+        .fault
+        .parse()
+        .map_err(|wrong: Unreadable| wrong.to_string())?;
+    let target = Target::parse(&order.target, fault.aim()).map_err(|wrong| wrong.to_string())?;
+    fault.at(&target, picture).map_err(|nobody| nobody.to_string())
+}
+
+/// What was done, in a line.
+fn told(done: &[Done]) -> String {
+    let told: Vec<String> = done.iter().take(TOLD_MAX).map(ToString::to_string).collect();
+    match done.len().saturating_sub(TOLD_MAX) {
+        0 => told.join("; "),
+        more => format!("{}; and {more} more", told.join("; ")),
     }
-}
-
-async fn link(
-    client: &ChaosClient,
-    ends: (&str, &str),
-    what: LinkFault,
-    ttl: Duration,
-) -> Result<String, ChaosError> {
-    client.link(ends, what, ttl).await.map(|fault| set(&fault))
-}
-
-fn span(time: Duration) -> Span {
-    Span(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
-}
-
-fn killed(child: &Child) -> String {
-    match child.left_ms {
-        0 => format!("{} killed, stays down", child.name),
-        left => format!("{} killed, starts again in {}", child.name, seconds(left)),
-    }
-}
-
-fn set(fault: &ActiveFault) -> String {
-    format!("{}, for {}", fault.what, seconds(fault.left_ms))
-}
-
-/// Whole seconds, rounded: what is left of a time is a little less than what was asked for.
-fn seconds(ms: u64) -> String {
-    format!("{}s", ms.saturating_add(500) / 1000)
 }
 
 fn refused(error: &ChaosError) -> ConsoleError {

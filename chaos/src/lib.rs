@@ -8,6 +8,7 @@ pub mod console;
 pub mod corpus;
 pub mod coverage;
 pub mod demo;
+pub mod fault;
 pub mod guard;
 pub mod history;
 pub mod invariant;

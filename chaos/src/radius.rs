@@ -1,135 +1,207 @@
-//! What an order would do to a cluster: pure, computed from the picture the watcher has. What does not live here:
-//! firing it.
+//! What deeds would do to a cluster, before they are done: pure, computed from the picture the watcher has, and the same for
+//! the observer's dialog, the command line and scenarios.
+//!
+//! What does not live here: doing them, and how far somebody wants to go (`budget`).
 
 use std::time::Duration;
 
-use squall_kernel::fault::{RETRANSMIT, Share};
-use squall_observer::console::{Order, Picture, PictureNode, Radius};
+use squall_kernel::fault::{LinkFault, RETRANSMIT};
+use squall_observer::console::{Picture, Radius};
 
+use crate::fault::{Act, Fault, Form, NodeDeed};
+
+mod budget;
+mod extent;
 #[cfg(test)]
 #[path = "radius_test.rs"]
 mod tests;
 
+pub use budget::{Beyond, Budget};
+pub use extent::Extent;
+
+use extent::Quorum;
+
 /// Names shown in one line; more are counted.
 const NAMES_MAX: usize = 4;
 
-/// The blast radius of `order` on the cluster of `picture`.
+/// The blast radius of these deeds, done together for `ttl`, on the cluster of `picture`.
 #[must_use]
-pub fn radius(order: &Order, picture: &Picture) -> Radius {
-    match order {
-        Order::Kill {
-            node, ttl, stay_down, ..
-        } => {
-            let after = if *stay_down {
-                format!("{node} stays down until somebody starts it")
-            } else {
-                format!("{node} starts again after {}", words(*ttl))
-            };
-            Radius {
-                confirm_by_typing: Some(node.clone()),
-                ..loss(node, after, picture)
-            }
-        }
-        Order::Pause { node, ttl, .. } => loss(
-            node,
-            format!(
-                "{node} goes on after {}; the others must not wait for it",
-                words(*ttl)
-            ),
-            picture,
-        ),
-        Order::Restart { node, .. } => loss(node, format!("{node} starts again at once"), picture),
-        Order::Resume { node } => Radius {
-            lines: vec![format!("{node} goes on")],
-            ..Radius::default()
-        },
-        Order::Delay {
-            from,
-            to,
-            delay,
-            jitter,
-            ttl,
-        } => {
-            let jitter = if jitter.is_zero() {
-                String::new()
-            } else {
-                format!(" ±{}", words(*jitter))
-            };
-            let what = format!(
-                "{from} → {to}: every frame {}{jitter} later, for {}; {to} → {from} as before",
-                words(*delay),
-                words(*ttl)
-            );
-            link(from, to, what, picture)
-        }
-        Order::Loss {
-            from,
-            to,
-            share_ppm,
-            ttl,
-        } => {
-            let what = format!(
-                "{from} → {to}: {} is lost and comes {} later or more, all behind it waits, for {}; {to} → {from} as \
-                 before",
-                Share(*share_ppm),
-                words(Duration::from_micros(RETRANSMIT.0)),
-                words(*ttl)
-            );
-            link(from, to, what, picture)
-        }
-        Order::Cut { from, to, ttl } => {
-            let what = format!(
-                "{from} → {to}: nothing passes for {}; {to} → {from} still does",
-                words(*ttl)
-            );
-            let mut radius = link(from, to, what, picture);
-            if cut_off(from, to, picture) {
-                radius.lines.insert(
-                    0,
-                    "no majority of voters can talk both ways: quorum LOST".to_owned(),
-                );
-                radius.quorum_lost = true;
-                radius.confirm_by_typing = Some(from.clone());
-            }
-            radius
-        }
-    }
-}
-
-/// A node is gone, for a while or for good.
-fn loss(node: &str, after: String, picture: &Picture) -> Radius {
-    let found = picture.nodes.iter().find(|member| member.name == node);
-    if found.is_some_and(|member| !member.up) {
-        return Radius {
-            lines: vec![format!("{node} is down already"), after],
-            ..Radius::default()
-        };
-    }
-    let quorum = Quorum::without(node, picture);
-    let mut lines = vec![quorum.words(node, found)];
-    if picture.meta_leader.as_deref() == Some(node) {
-        lines.push(format!(
-            "{node} is the meta leader: {}",
-            if quorum.lost() {
-                "nobody follows"
-            } else {
-                "an election"
-            }
-        ));
-    }
-    lines.extend(exchanges(node, quorum.lost(), picture));
-    lines.push(after);
-    let confirm_by_typing = quorum.lost().then(|| node.to_owned());
+pub fn radius(acts: &[Act], ttl: Duration, picture: &Picture) -> Radius {
+    let extent = Extent::of(acts, picture);
+    let mut lines = on_nodes(acts, &extent, ttl, picture);
+    lines.extend(on_links(acts, &extent, ttl, picture));
+    let typed = extent.quorum_lost || kills(acts);
     Radius {
         lines,
-        quorum_lost: quorum.lost(),
-        confirm_by_typing,
+        quorum_lost: extent.quorum_lost,
+        confirm_by_typing: acts.first().filter(|_| typed).map(|act| act.node().to_owned()),
+        impossible: false,
     }
 }
 
-/// A link is worse in one direction.
-fn link(from: &str, to: &str, what: String, picture: &Picture) -> Radius {
-    let mut lines = vec![what];
+/// A kill that still kills somebody.
+fn kills(acts: &[Act]) -> bool {
+    let kill = |act: &Act| {
+        matches!(
+            act,
+            Act::Node {
+                deed: NodeDeed::Kill { .. },
+                ..
+            }
+        )
+    };
+    acts.iter().any(kill)
+}
+
+/// Nodes that are gone, for a while or for good.
+fn on_nodes(acts: &[Act], extent: &Extent, ttl: Duration, picture: &Picture) -> Vec<String> {
+    let deeds: Vec<(&str, NodeDeed)> = acts
+        .iter()
+        .filter_map(|act| match act {
+            Act::Node { node, deed } => Some((node.as_str(), *deed)),
+            Act::Link { .. } => None,
+        })
+        .collect();
+    let Some((_, deed)) = deeds.first() else {
+        return Vec::new();
+    };
+    let names: Vec<&str> = deeds.iter().map(|(node, _)| *node).collect();
+    let who = some(&names);
+    if !deed.takes_away() {
+        return vec![format!("{who} {}", verb(names.len(), "goes on", "go on"))];
+    }
+    let after = afterwards(&who, names.len(), *deed, ttl);
+    if extent.gone.is_empty() {
+        return vec![
+            format!("{who} {} down already", verb(names.len(), "is", "are")),
+            after,
+        ];
+    }
+    let mut lines = vec![Quorum::without(&extent.gone, picture).words(&extent.gone, picture)];
+    if let Some(leader) = &picture.meta_leader
+        && extent.gone.contains(leader)
+    {
+        let then = if extent.quorum_lost {
+            "nobody follows"
+        } else {
+            "an election"
+        };
+        lines.push(format!("{leader} is the meta leader: {then}"));
+    }
+    lines.extend(exchanges(&extent.gone, extent.quorum_lost, picture));
+    lines.push(after);
+    lines
+}
+
+fn afterwards(who: &str, count: usize, deed: NodeDeed, ttl: Duration) -> String {
+    match deed {
+        NodeDeed::Kill { stay_down: true } | NodeDeed::Stop { stay_down: true } => {
+            format!(
+                "{who} {} down until somebody starts it",
+                verb(count, "stays", "stay")
+            )
+        }
+        NodeDeed::Kill { .. } | NodeDeed::Stop { .. } => {
+            format!(
+                "{who} {} again after {}",
+                verb(count, "starts", "start"),
+                words(ttl)
+            )
+        }
+        NodeDeed::Pause => format!(
+            "{who} {} on after {}; the others must not wait for it",
+            verb(count, "goes", "go"),
+            words(ttl)
+        ),
+        NodeDeed::Restart | NodeDeed::Resume => {
+            format!("{who} {} again at once", verb(count, "starts", "start"))
+        }
+    }
+}
+
+/// Links that are worse, each in its direction.
+fn on_links(acts: &[Act], extent: &Extent, ttl: Duration, picture: &Picture) -> Vec<String> {
+    let ways = extent.ways.as_slice();
+    let Some((from, to)) = ways.first() else {
+        return Vec::new();
+    };
+    let faults: Vec<LinkFault> = acts
+        .iter()
+        .filter_map(|act| match act {
+            Act::Link { from: a, to: b, what } if a == from && b == to => Some(*what),
+            _ => None,
+        })
+        .collect();
+    let mut lines = Vec::new();
+    if extent.quorum_lost {
+        lines.push("no majority of voters can talk both ways: quorum LOST".to_owned());
+    }
+    let alone = ways.len() == 1;
+    let whom = if alone {
+        format!("{from} → {to}")
+    } else {
+        links_counted(ways)
+    };
+    for what in &faults {
+        let back = match (alone, what) {
+            (false, _) => String::new(),
+            (true, LinkFault::Cut) => format!("; {to} → {from} still does"),
+            (true, _) => format!("; {to} → {from} as before"),
+        };
+        lines.push(format!("{whom}: {} for {}{back}", done(what), words(ttl)));
+    }
+    lines.extend(cut_off(extent, picture));
+    if alone {
+        lines.extend(beside(from, to, picture));
+    }
+    lines
+}
+
+fn links_counted(ways: &[(String, String)]) -> String {
+    let shown: Vec<String> = ways
+        .iter()
+        .take(NAMES_MAX)
+        .map(|(from, to)| format!("{from} → {to}"))
+        .collect();
+    match ways.len().saturating_sub(NAMES_MAX) {
+        0 => shown.join(", "),
+        more => format!("{} links, {} and {more} more", ways.len(), shown.join(", ")),
+    }
+}
+
+/// What a fault does, in a sentence that goes on with how long.
+fn done(what: &LinkFault) -> String {
+    match what {
+        LinkFault::Cut => "nothing passes".to_owned(),
+        LinkFault::Delay(latency) => format!("every frame {latency} later,"),
+        LinkFault::Loss(share) => format!(
+            "{share} is lost and comes {} later or more, all behind it waits,",
+            words(Duration::from_micros(RETRANSMIT.0))
+        ),
+        other => {
+            let does = Form::of(other.word()).map_or("", |form| form.does);
+            format!("{}: {does},", Fault::Link(*other))
+        }
+    }
+}
+
+/// Nodes that no majority answers any more.
+fn cut_off(extent: &Extent, picture: &Picture) -> Vec<String> {
+    let off = extent.cut_off.iter().filter(|_| !extent.quorum_lost);
+    off.map(|node| {
+        let owned = owned(node, picture);
+        let moves = match owned.as_slice() {
+            [] => "it owns nothing".to_owned(),
+            owned => format!("{} to another node", moving(owned)),
+        };
+        format!("{node} no longer reaches a majority both ways: {moves}")
+    })
+    .collect()
+}
+
+/// Who leads or owns at an end of a single link.
+fn beside(from: &str, to: &str, picture: &Picture) -> Vec<String> {
+    let mut lines = Vec::new();
     for (node, peer) in [(from, to), (to, from)] {
         if picture.meta_leader.as_deref() == Some(node) {
             lines.push(format!(
@@ -144,55 +216,7 @@ fn link(from: &str, to: &str, what: String, picture: &Picture) -> Radius {
             ));
         }
     }
-    Radius {
-        lines,
-        ..Radius::default()
-    }
-}
-
-struct Quorum {
-    voters: usize,
-    left: usize,
-    before: usize,
-}
-
-impl Quorum {
-    fn without(node: &str, picture: &Picture) -> Self {
-        let voters = || picture.nodes.iter().filter(|member| member.voter);
-        let up = voters().filter(|member| member.up).count();
-        let left = voters().filter(|member| member.up && member.name != node).count();
-        Self {
-            voters: voters().count(),
-            left,
-            before: up,
-        }
-    }
-
-    fn majority(&self) -> usize {
-        self.voters / 2 + 1
-    }
-
-    fn lost(&self) -> bool {
-        self.voters > 0 && self.left < self.majority()
-    }
-
-    fn words(&self, node: &str, member: Option<&PictureNode>) -> String {
-        let Self { voters, left, before } = self;
-        let count = format!("{left} of {voters} voters left");
-        if *voters == 0 {
-            "the voters are not known: the quorum may be lost".to_owned()
-        } else if *before < self.majority() {
-            format!("{count}: the quorum is LOST already")
-        } else if self.lost() {
-            format!("{count}: quorum LOST, the registry stands still")
-        } else if member.is_some_and(|member| !member.voter) {
-            format!("{node} does not vote: quorum unchanged")
-        } else if *left == self.majority() {
-            format!("{count}: quorum holds, the next loss breaks it")
-        } else {
-            format!("{count}: quorum holds")
-        }
-    }
+    lines
 }
 
 fn owned<'p>(node: &str, picture: &'p Picture) -> Vec<&'p str> {
@@ -204,26 +228,34 @@ fn owned<'p>(node: &str, picture: &'p Picture) -> Vec<&'p str> {
 }
 
 /// Without a quorum every exchange stalls, whoever owns it: no lease is renewed.
-fn exchanges(node: &str, quorum_lost: bool, picture: &Picture) -> Option<String> {
+fn exchanges(gone: &[String], quorum_lost: bool, picture: &Picture) -> Option<String> {
     if quorum_lost {
         let all: Vec<&str> = picture
             .exchanges
             .iter()
             .map(|exchange| exchange.name.as_str())
             .collect();
-        let verb = if all.len() == 1 { "stalls" } else { "stall" };
-        return (!all.is_empty()).then(|| format!("{} {verb}: {}", exchanges_counted(all.len()), some(&all)));
+        let stall = verb(all.len(), "stalls", "stall");
+        return (!all.is_empty())
+            .then(|| format!("{} {stall}: {}", exchanges_counted(all.len()), some(&all)));
     }
-    let owned = owned(node, picture);
+    let owned: Vec<&str> = gone.iter().flat_map(|node| owned(node, picture)).collect();
     if owned.is_empty() {
-        return (!picture.exchanges.is_empty()).then(|| format!("no exchange moves: {node} owns none"));
+        let own = verb(gone.len(), "owns", "own");
+        let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+        return (!picture.exchanges.is_empty())
+            .then(|| format!("no exchange moves: {} {own} none", some(&gone)));
     }
-    let verb = if owned.len() == 1 { "moves" } else { "move" };
+    let move_on = verb(owned.len(), "moves", "move");
     Some(format!(
-        "{} {verb} to another node: {}",
+        "{} {move_on} to another node: {}",
         exchanges_counted(owned.len()),
         some(&owned)
     ))
+}
+
+fn moving(owned: &[&str]) -> String {
+    format!("{} {}", some(owned), verb(owned.len(), "moves", "move"))
 }
 
 fn exchanges_counted(count: usize) -> String {
@@ -234,35 +266,16 @@ fn exchanges_counted(count: usize) -> String {
     }
 }
 
+fn verb(count: usize, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
 fn some(names: &[&str]) -> String {
     let shown = names[..names.len().min(NAMES_MAX)].join(", ");
     match names.len().saturating_sub(NAMES_MAX) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
-}
-
-/// True when the voters that are up no longer contain one that reaches a majority both ways.
-fn cut_off(from: &str, to: &str, picture: &Picture) -> bool {
-    let up: Vec<&str> = picture
-        .nodes
-        .iter()
-        .filter(|member| member.voter && member.up)
-        .map(|member| member.name.as_str())
-        .collect();
-    let voters = picture.nodes.iter().filter(|member| member.voter).count();
-    let majority = voters / 2 + 1;
-    if up.len() < majority || !up.contains(&from) || !up.contains(&to) {
-        return false;
-    }
-    let reached = |leader: &str| {
-        if leader == from || leader == to {
-            up.len() - 1
-        } else {
-            up.len()
-        }
-    };
-    !up.iter().any(|leader| reached(leader) >= majority)
 }
 
 fn words(time: Duration) -> String {

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::stream::{Pending, pending};
-use squall_chaos::client::{ChaosClient, ChaosError};
+use squall_chaos::client::{ChaosClient, ChaosError, Firing};
 use squall_chaos::console::ChaosConsole;
+use squall_chaos::fault::NodeDeed;
 use squall_chaos::layout::free_base;
 use squall_chaos::supervisor::{Supervisor, SupervisorOptions};
 use squall_kernel::fault::{Latency, LinkFault, Shape, Share};
 use squall_kernel::time::Span;
-use squall_observer::console::{Console, ConsoleError, Order};
+use squall_observer::console::{Console, ConsoleError, Order, Picture, PictureNode};
 use squall_proto::v1::chaos_server::{Chaos, ChaosServer};
 use squall_proto::v1::introspection_server::{Introspection, IntrospectionServer};
 use squall_proto::v1::{self as proto, ChildState};
@@ -23,6 +24,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming};
 
 const TTL: Duration = Duration::from_secs(60);
+const KILL: NodeDeed = NodeDeed::Kill { stay_down: false };
 
 #[derive(Clone)]
 struct Node {
@@ -168,22 +170,35 @@ async fn link_faults_are_set_at_the_sender_listed_and_halted() {
         jitter: ms(50),
         shape: Shape::Normal,
     });
-    let delay = client.link(("a", "b"), delayed, TTL).await.unwrap();
+    let delay = client
+        .on_link(("a", "b"), delayed, &Firing::lasting(TTL))
+        .await
+        .unwrap();
     assert_eq!(
         (delay.node.as_str(), delay.what.as_str()),
         ("a", "delay a -> b 200000us ±50000us")
     );
-    let again = client.link(("a", "b"), delayed, TTL).await.unwrap();
+    let again = client
+        .on_link(("a", "b"), delayed, &Firing::lasting(TTL))
+        .await
+        .unwrap();
     assert_eq!(again.id, delay.id, "it replaces the one before");
     let loss = client
-        .link(("a", "b"), LinkFault::Loss(Share::from_percent(5)), TTL)
+        .on_link(
+            ("a", "b"),
+            LinkFault::Loss(Share::from_percent(5)),
+            &Firing::lasting(TTL),
+        )
         .await
         .unwrap();
     assert_eq!(
         (loss.id.as_str(), loss.what.as_str()),
         ("loss-a-b", "loss a -> b 50000ppm")
     );
-    let cut = client.link(("b", "a"), LinkFault::Cut, TTL).await.unwrap();
+    let cut = client
+        .on_link(("b", "a"), LinkFault::Cut, &Firing::lasting(TTL))
+        .await
+        .unwrap();
     assert_eq!(
         (cut.what.as_str(), cut.left_ms, cut.by.as_str()),
         ("cut b -> a", 60_000, "test")
@@ -215,27 +230,53 @@ async fn link_faults_are_set_at_the_sender_listed_and_halted() {
 async fn orders_that_cannot_be_carried_out_say_why() {
     let addrs = serve(&["a", "b"], &["a"], "").await;
     let client = ChaosClient::new(addrs, "test".into());
-    let unknown = client.link(("a", "z"), LinkFault::Cut, TTL).await.unwrap_err();
+    let unknown = client
+        .on_link(("a", "z"), LinkFault::Cut, &Firing::lasting(TTL))
+        .await
+        .unwrap_err();
     assert_eq!(unknown.to_string(), "unknown node \"z\"; known are a, b, gone");
-    let off = client.link(("b", "a"), LinkFault::Cut, TTL).await.unwrap_err();
+    let off = client
+        .on_link(("b", "a"), LinkFault::Cut, &Firing::lasting(TTL))
+        .await
+        .unwrap_err();
     assert_eq!(
         (off.exit_code(), off.to_string().contains("without --chaos")),
         (1, true),
         "{off}"
     );
-    let gone = client.link(("gone", "a"), LinkFault::Cut, TTL).await.unwrap_err();
+    let gone = client
+        .on_link(("gone", "a"), LinkFault::Cut, &Firing::lasting(TTL))
+        .await
+        .unwrap_err();
     assert!(
         matches!(&gone, ChaosError::Unavailable { who, .. } if who == "gone"),
         "{gone}"
     );
     assert_eq!(
-        client.kill("a", TTL, false, None).await,
+        client.on_node("a", KILL, &Firing::lasting(TTL)).await,
         Err(ChaosError::NoSupervisor)
     );
     assert_eq!(
-        client.kill("z", TTL, false, None).await.unwrap_err().exit_code(),
+        client
+            .on_node("z", KILL, &Firing::lasting(TTL))
+            .await
+            .unwrap_err()
+            .exit_code(),
         2
     );
+}
+
+/// A picture of nodes that are up.
+fn seen(names: &[&str]) -> Picture {
+    let node = |name: &&str| PictureNode {
+        name: (*name).to_owned(),
+        voter: true,
+        up: true,
+    };
+    Picture {
+        nodes: names.iter().map(node).collect(),
+        ..Picture::default()
+    }
 }
 
 #[tokio::test]
@@ -247,31 +288,26 @@ async fn the_console_kills_pauses_and_halts_through_the_supervisor_that_a_node_n
     let console = ChaosConsole::new(Arc::clone(&client));
     let pid = up.children().await[0].os_pid;
 
-    let stale = Order::Kill {
-        node: "a".into(),
-        ttl: TTL,
-        stay_down: false,
-        expect_os_pid: Some(pid + 1),
+    let picture = seen(&["a", "b", "z"]);
+    let fire = |fault: &str, target: &str, expect_os_pid| {
+        let order = Order {
+            fault: fault.into(),
+            target: target.into(),
+            ttl: TTL,
+            expect_os_pid,
+        };
+        console.fire(order, picture.clone())
     };
-    assert!(matches!(console.fire(stale).await, Err(ConsoleError::Refused(_))));
-    let kill = Order::Kill {
-        node: "a".into(),
-        ttl: TTL,
-        stay_down: true,
-        expect_os_pid: Some(pid),
-    };
-    assert_eq!(console.fire(kill).await.unwrap(), "a killed, stays down");
-    let pause = Order::Pause {
-        node: "b".into(),
-        ttl: TTL,
-        expect_os_pid: None,
-    };
+    let stale = fire("kill", "a", Some(pid + 1)).await;
+    assert!(matches!(stale, Err(ConsoleError::Refused(_))), "{stale:?}");
+    let killed = fire("kill stay-down", "a", Some(pid)).await;
+    assert_eq!(killed.unwrap(), "a killed, stays down");
+    let paused = fire("pause", "b", None).await.unwrap();
+    assert!(paused.starts_with("b paused, goes on in "), "{paused}");
+    let unknown = fire("kill", "y", None).await;
     assert!(
-        console
-            .fire(pause)
-            .await
-            .unwrap()
-            .starts_with("b paused, goes on in ")
+        matches!(&unknown, Err(ConsoleError::Refused(text)) if text.contains("unknown node 'y'")),
+        "{unknown:?}"
     );
     let listing = client.list().await.unwrap();
     let down: Vec<_> = listing
@@ -292,22 +328,17 @@ async fn the_console_kills_pauses_and_halts_through_the_supervisor_that_a_node_n
             .iter()
             .all(|child| child.state() == ChildState::Running)
     );
-    let restart = Order::Restart {
-        node: "b".into(),
-        expect_os_pid: None,
-    };
+    let restarted = fire("restart", "b", None).await.unwrap();
+    assert!(restarted.starts_with("b started again, process "), "{restarted}");
+    let nobody = fire("resume", "z", None).await;
     assert!(
-        console
-            .fire(restart)
-            .await
-            .unwrap()
-            .starts_with("b started again as process ")
+        matches!(&nobody, Err(ConsoleError::Refused(text)) if text.contains("known are a, b")),
+        "{nobody:?}"
     );
-    let resume = Order::Resume { node: "z".into() };
-    assert!(
-        matches!(console.fire(resume).await, Err(ConsoleError::Refused(text)) if text.contains("known are a, b"))
-    );
-    let elsewhere = client.kill("gone", TTL, false, None).await.unwrap_err();
+    let elsewhere = client
+        .on_node("gone", KILL, &Firing::lasting(TTL))
+        .await
+        .unwrap_err();
     let words = "node \"gone\" is a member of this cluster, but it was not started by its supervisor, which can act on \
                  a, b only";
     assert!(
@@ -324,7 +355,10 @@ async fn an_ended_supervisor_is_unreachable() {
     let addrs = serve(&["a"], &["a"], up.socket().to_str().unwrap()).await;
     let client = ChaosClient::new(addrs, "test".into());
     up.end().await;
-    let error = client.pause("a", TTL, None).await.unwrap_err();
+    let error = client
+        .on_node("a", NodeDeed::Pause, &Firing::lasting(TTL))
+        .await
+        .unwrap_err();
     assert_eq!(
         (error.exit_code(), error.to_string().contains("supervisor.sock")),
         (5, true),

@@ -5,74 +5,31 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-/// Something destructive, aimed at named nodes.
+/// Something destructive: what, to whom, for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
-    /// SIGKILL; the supervisor starts the node again after `ttl` unless `stay_down`.
-    Kill {
-        /// Node.
-        node: String,
-        /// Time until it is started again.
-        ttl: Duration,
-        /// Never start it again by itself.
-        stay_down: bool,
-        /// Process id seen on the screen; the order is refused when the node runs under another now.
-        expect_os_pid: Option<u64>,
-    },
-    /// SIGSTOP, thawed after `ttl`.
-    Pause {
-        /// Node.
-        node: String,
-        /// Time until it is thawed.
-        ttl: Duration,
-        /// As for `Kill`.
-        expect_os_pid: Option<u64>,
-    },
-    /// SIGCONT.
-    Resume {
-        /// Node.
-        node: String,
-    },
-    /// SIGKILL if it runs, then start.
-    Restart {
-        /// Node.
-        node: String,
-        /// As for `Kill`.
-        expect_os_pid: Option<u64>,
-    },
-    /// Delays frames from one node to another.
-    Delay {
-        /// Node that sends.
-        from: String,
-        /// Node that receives.
-        to: String,
-        /// Delay.
-        delay: Duration,
-        /// Uniform jitter, plus or minus.
-        jitter: Duration,
-        /// Time until it ends.
-        ttl: Duration,
-    },
-    /// Loses a share of what goes from one node to another: it comes late, and what is behind it waits.
-    Loss {
-        /// Node that sends.
-        from: String,
-        /// Node that receives.
-        to: String,
-        /// What is lost, in parts per million.
-        share_ppm: u32,
-        /// Time until it ends.
-        ttl: Duration,
-    },
-    /// Lets nothing through from one node to another.
-    Cut {
-        /// Node that sends.
-        from: String,
-        /// Node that receives.
-        to: String,
-        /// Time until it ends.
-        ttl: Duration,
-    },
+pub struct Order {
+    /// The fault as it is written, such as `kill` or `delay 200ms ±50ms`.
+    pub fault: String,
+    /// Whom it is aimed at, such as `a`, `a -> b` or `owner(orders)`.
+    pub target: String,
+    /// Time until it ends by itself.
+    pub ttl: Duration,
+    /// Process id seen on the screen, of the one node that is aimed at; the order is refused when that node runs under
+    /// another now.
+    pub expect_os_pid: Option<u64>,
+}
+
+/// A fault that the console knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// How it is written.
+    pub form: &'static str,
+    /// One that can be fired as it stands.
+    pub example: &'static str,
+    /// True when it is aimed at links, false when at nodes.
+    pub on_links: bool,
+    /// What it does.
+    pub does: &'static str,
 }
 
 /// The cluster as the watcher sees it when a dialog opens: what a preview is computed from.
@@ -104,6 +61,17 @@ pub struct PictureExchange {
     pub name: String,
     /// Owner; none while there is none.
     pub owner: Option<String>,
+    /// Node of the leader among its handlers; none while there is none, or where none is known.
+    pub leader: Option<String>,
+    /// Nodes with handlers of it, as far as they are known.
+    pub handlers: Vec<String>,
+}
+
+/// The node in the text of a pid, `<node.number>`; none where that is none.
+#[must_use]
+pub fn node_of_pid(pid: &str) -> Option<String> {
+    let (node, _number) = pid.strip_prefix('<')?.rsplit_once('.')?;
+    Some(node.to_owned())
 }
 
 /// Blast radius: what an order will do, shown before it is fired.
@@ -115,6 +83,8 @@ pub struct Radius {
     pub quorum_lost: bool,
     /// Text that must be typed before the order may be fired; none when a plain confirmation is enough.
     pub confirm_by_typing: Option<String>,
+    /// It cannot be carried out; the first line says why.
+    pub impossible: bool,
 }
 
 /// Why an order was not carried out.
@@ -130,10 +100,12 @@ pub enum ConsoleError {
 
 /// A chaos console behind the observer.
 pub trait Console: Send + Sync + 'static {
+    /// The faults it knows, in the order in which they are offered.
+    fn known(&self) -> Vec<Known>;
     /// Blast radius of `order` on the cluster of `picture`. Pure and quick: called while drawing a dialog.
     fn preview(&self, order: &Order, picture: &Picture) -> Radius;
-    /// Carries `order` out; the text says what was done.
-    fn fire(&self, order: Order) -> BoxFuture<'static, Result<String, ConsoleError>>;
+    /// Carries `order` out on the cluster of `picture`; the text says what was done.
+    fn fire(&self, order: Order, picture: Picture) -> BoxFuture<'static, Result<String, ConsoleError>>;
     /// Ends all faults everywhere; the text says how many.
     fn halt(&self) -> BoxFuture<'static, Result<String, ConsoleError>>;
 }

@@ -242,48 +242,31 @@ impl Dialog {
     /// The order the form makes.
     #[must_use]
     pub fn order(&self) -> Order {
-        let ttl = Duration::from_millis(self.ttl_ms());
-        match &self.target {
+        let (target, expect_os_pid) = match &self.target {
             Target::Node { name, was, .. } => {
-                let (node, expect_os_pid) = (name.clone(), was.os_pid);
-                match self.deed {
-                    Deed::Pause => Order::Pause {
-                        node,
-                        ttl,
-                        expect_os_pid,
-                    },
-                    Deed::Resume => Order::Resume { node },
-                    Deed::Restart => Order::Restart { node, expect_os_pid },
-                    _ => Order::Kill {
-                        node,
-                        ttl,
-                        stay_down: self.stays_down(),
-                        expect_os_pid,
-                    },
-                }
+                (name.clone(), was.os_pid.filter(|_| self.deed != Deed::Resume))
             }
-            Target::Link { from, to, .. } => self.link_order(from.clone(), to.clone(), ttl),
+            Target::Link { from, to, .. } => (format!("{from} -> {to}"), None),
+        };
+        Order {
+            fault: self.fault(),
+            target,
+            ttl: Duration::from_millis(self.ttl_ms()),
+            expect_os_pid,
         }
     }
 
-    fn link_order(&self, from: String, to: String, ttl: Duration) -> Order {
-        let delay = Duration::from_millis(DELAYS_MS[self.delay.min(DELAYS_MS.len() - 1)]);
+    /// What is chosen, as the console reads it.
+    fn fault(&self) -> String {
+        let word = self.deed.as_str();
         match self.deed {
-            Deed::Cut => Order::Cut { from, to, ttl },
-            Deed::Loss => Order::Loss {
-                from,
-                to,
-                // A hundredth has ten thousand parts of a million.
-                share_ppm: self.loss_percent() * 10_000,
-                ttl,
-            },
-            _ => Order::Delay {
-                from,
-                to,
-                delay,
-                jitter: delay / 4,
-                ttl,
-            },
+            Deed::Kill if self.stays_down() => format!("{word} stay-down"),
+            Deed::Kill | Deed::Pause | Deed::Resume | Deed::Restart | Deed::Cut => word.to_owned(),
+            Deed::Loss => format!("{word} {}%", self.loss_percent()),
+            Deed::Delay => {
+                let us = 1_000 * DELAYS_MS[self.delay.min(DELAYS_MS.len() - 1)];
+                format!("{word} {us}us ±{}us", us / 4)
+            }
         }
     }
 

@@ -366,7 +366,7 @@ pub enum Cmd {
     /// Ask the console what an order would do.
     Preview(Order, Picture),
     /// Carry an order out.
-    Fire(Order),
+    Fire(Order, Picture),
     /// End all faults.
     Halt,
     /// Play the recording at that speed; 0 stands still.

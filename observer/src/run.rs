@@ -268,8 +268,8 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                         cmds.extend(update(&mut self.model, Message::Previewed(radius)));
                     }
                 }
-                Cmd::Fire(order) => {
-                    let result = self.console.as_ref().map(|c| c.fire(order));
+                Cmd::Fire(order, picture) => {
+                    let result = self.console.as_ref().map(|c| c.fire(order, picture));
                     self.answer_later(result, Message::Fired);
                 }
                 Cmd::Halt => {

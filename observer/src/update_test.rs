@@ -56,12 +56,13 @@ fn model(console: bool) -> Model {
 fn press(m: &mut Model, code: KeyCode) -> Vec<Cmd> {
     let cmds = update(m, Message::Key(KeyEvent::new(code, KeyModifiers::NONE)));
     if cmds.iter().any(|c| matches!(c, Cmd::Preview(..))) {
-        let confirm_by_typing = matches!(&cmds[0], Cmd::Preview(Order::Kill { node, .. }, _) if node == "b")
+        let confirm_by_typing = matches!(&cmds[0], Cmd::Preview(Order { fault, target, .. }, _) if fault == "kill" && target == "b")
             .then(|| "b".to_owned());
         let radius = Radius {
             lines: vec!["1 of 2".to_owned()],
             quorum_lost: true,
             confirm_by_typing,
+            impossible: false,
         };
         update(m, Message::Previewed(radius));
     }

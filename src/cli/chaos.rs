@@ -5,18 +5,22 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use squall_chaos::client::{ActiveFault, ChaosClient, ChaosError};
-use squall_proto::v1::{Child, ChildState};
+use squall_chaos::client::{ChaosClient, ChaosError};
+use squall_chaos::fault::{Fault, NodeDeed};
 
 use super::connect::ConnectArgs;
-use super::exit::{Exit, Quiet, Worded, one_line};
+use super::exit::{Exit, Quiet, Worded};
 use super::signals;
 use super::values;
 
+mod fire;
 mod links;
 mod sim;
 
 /// Kills, pauses, and breaks links in a dozen ways; every fault ends by itself. The cluster must run with --chaos.
+///
+/// NODE is a name, or a role that is looked up when the fault is fired: owner(EXCHANGE), leader(EXCHANGE),
+/// follower(EXCHANGE), meta-leader, minority, all; or several with commas.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct ChaosArgs {
     #[command(subcommand)]
@@ -24,35 +28,55 @@ pub(crate) struct ChaosArgs {
     /// How long the fault lasts; a killed node is started, a paused one thawed after it
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = values::some_time)]
     ttl: Duration,
+    /// Say what it would do to the cluster, and do nothing
+    #[arg(long, global = true)]
+    dry_run: bool,
+    /// Go on although no majority of the voters would be left: the name that is asked for
+    #[arg(long, global = true, value_name = "NODE")]
+    confirm: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum ChaosCommand {
-    /// Kill a node with SIGKILL
+    /// Kill nodes with SIGKILL
     Kill {
-        /// Name of the node
+        /// Names or roles
+        #[arg(value_name = "NODE")]
         node: String,
-        /// Do not start it again
+        /// Do not start them again
         #[arg(long)]
         stay_down: bool,
     },
-    /// Stop a node with SIGSTOP
+    /// Let nodes hand over what they have and leave, with SIGTERM
+    Stop {
+        /// Names or roles
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// Do not start them again
+        #[arg(long)]
+        stay_down: bool,
+    },
+    /// Stop nodes with SIGSTOP
     Pause {
-        /// Name of the node
+        /// Names or roles
+        #[arg(value_name = "NODE")]
         node: String,
     },
-    /// Let a paused node go on
+    /// Let paused nodes go on
     Resume {
-        /// Name of the node
+        /// Names or roles
+        #[arg(value_name = "NODE")]
         node: String,
     },
-    /// Kill a node if it runs, and start it
+    /// Kill nodes if they run, and start them
     Restart {
-        /// Name of the node
+        /// Names or roles
+        #[arg(value_name = "NODE")]
         node: String,
     },
     #[command(flatten)]
     Link(links::LinkCommand),
+    Fire(fire::FireArgs),
     /// List what is active
     List {
         /// As JSON
@@ -95,42 +119,39 @@ pub(crate) fn user() -> String {
 }
 
 async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
-    let ttl = args.ttl;
-    let said = match args.command {
-        ChaosCommand::Kill { node, stay_down } => child(
-            "killed",
-            &client
-                .kill(&node, ttl, stay_down, None)
-                .await
-                .map_err(explained)?,
-        ),
-        ChaosCommand::Pause { node } => child(
-            "paused",
-            &client.pause(&node, ttl, None).await.map_err(explained)?,
-        ),
-        ChaosCommand::Resume { node } => child("resumed", &client.resume(&node).await.map_err(explained)?),
-        ChaosCommand::Restart { node } => child(
-            "restarted",
-            &client.restart(&node, None).await.map_err(explained)?,
-        ),
-        ChaosCommand::Link(order) => {
-            let (from, to) = order.ends();
-            let set = client.link((from, to), order.fault(), ttl).await;
-            fault(&set.map_err(explained)?)
-        }
-        ChaosCommand::Sim(args) => return sim::run(&args),
-        ChaosCommand::List { json } => list(client, json).await?,
-        ChaosCommand::Halt => {
-            let halted = client.halt().await.map_err(explained)?;
-            writeln!(stdout(), "{halted}")?;
-            return if halted.remains.is_clear() {
-                Ok(())
-            } else {
-                Err(Quiet(Exit::Failed).into())
-            };
-        }
+    let how = fire::How {
+        ttl: args.ttl,
+        dry_run: args.dry_run,
+        confirm: args.confirm,
     };
-    Ok(writeln!(stdout(), "{}", said.trim_end())?)
+    let (deed, node) = match args.command {
+        ChaosCommand::Kill { node, stay_down } => (NodeDeed::Kill { stay_down }, node),
+        ChaosCommand::Stop { node, stay_down } => (NodeDeed::Stop { stay_down }, node),
+        ChaosCommand::Pause { node } => (NodeDeed::Pause, node),
+        ChaosCommand::Resume { node } => (NodeDeed::Resume, node),
+        ChaosCommand::Restart { node } => (NodeDeed::Restart, node),
+        ChaosCommand::Link(order) => {
+            return fire::fire(client, &Fault::Link(order.fault()), &order.target(), &how).await;
+        }
+        ChaosCommand::Fire(args) => return fire::run(client, &args, &how).await,
+        ChaosCommand::Sim(args) => return sim::run(&args),
+        ChaosCommand::List { json } => {
+            let said = list(client, json).await?;
+            return Ok(writeln!(stdout(), "{}", said.trim_end())?);
+        }
+        ChaosCommand::Halt => return halt(client).await,
+    };
+    fire::fire(client, &Fault::Node(deed), &node, &how).await
+}
+
+async fn halt(client: &ChaosClient) -> Result<()> {
+    let halted = client.halt().await.map_err(explained)?;
+    writeln!(stdout(), "{halted}")?;
+    if halted.remains.is_clear() {
+        Ok(())
+    } else {
+        Err(Quiet(Exit::Failed).into())
+    }
 }
 
 async fn list(client: &ChaosClient, json: bool) -> Result<String> {
@@ -144,30 +165,6 @@ async fn list(client: &ChaosClient, json: bool) -> Result<String> {
     } else {
         text
     })
-}
-
-fn child(done: &str, child: &Child) -> String {
-    let due = match (child.state(), child.left_ms) {
-        (ChildState::Running, _) => format!(", process {}", child.os_pid),
-        (_, 0) => ", until it is resumed or restarted".into(),
-        (ChildState::Paused, ms) => format!(", thawed in {:.1} s", seconds(ms)),
-        (_, ms) => format!(", started again in {:.1} s", seconds(ms)),
-    };
-    format!("node {} {done}{due}", one_line(&child.name))
-}
-
-fn fault(fault: &ActiveFault) -> String {
-    format!(
-        "fault {} on {}: {}, for {:.1} s",
-        fault.id,
-        fault.node,
-        one_line(&fault.what),
-        seconds(fault.left_ms)
-    )
-}
-
-fn seconds(ms: u64) -> f64 {
-    Duration::from_millis(ms).as_secs_f64()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]

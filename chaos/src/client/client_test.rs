@@ -95,14 +95,14 @@ async fn without_a_cluster_everything_is_unavailable() {
     assert_eq!(client.list().await.unwrap_err().exit_code(), 5);
     assert_eq!(
         client
-            .kill("a", Duration::ZERO, false, None)
+            .on_node("a", NodeDeed::Pause, &Firing::default())
             .await
             .unwrap_err()
             .exit_code(),
         5
     );
     let same = client
-        .link(("a", "a"), LinkFault::Cut, Duration::ZERO)
+        .on_link(("a", "a"), LinkFault::Cut, &Firing::default())
         .await
         .unwrap_err();
     assert_eq!((same.exit_code(), same), (2, ChaosError::SameNode("a".into())));

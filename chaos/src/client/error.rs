@@ -1,5 +1,7 @@
 //! Why an order of the fault client was not carried out, in words, and as the command line's exit code.
 
+use crate::fault::Unresolved;
+
 /// Why an order was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChaosError {
@@ -11,6 +13,9 @@ pub enum ChaosError {
         /// Names there are.
         known: Vec<String>,
     },
+    /// Nobody is there whom the order means.
+    #[error("{0}")]
+    Nobody(#[from] Unresolved),
     /// A link needs two ends.
     #[error("{0} to {0} is no link: name two different nodes")]
     SameNode(String),
@@ -51,7 +56,7 @@ impl ChaosError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::UnknownNode { .. } | Self::SameNode(_) | Self::Usage(_) => 2,
+            Self::UnknownNode { .. } | Self::Nobody(_) | Self::SameNode(_) | Self::Usage(_) => 2,
             Self::NoSupervisor | Self::NotSupervised { .. } | Self::Refused(_) => 1,
             Self::Unavailable { .. } => 5,
         }

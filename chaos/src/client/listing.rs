@@ -222,6 +222,6 @@ fn seconds(ms: u64) -> String {
 }
 
 /// What others wrote is shown on a terminal: no control characters, and not much of it.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

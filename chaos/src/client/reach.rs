@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use squall_proto::v1 as proto;
+use squall_proto::v1::admin_client::AdminClient;
 use squall_proto::v1::chaos_client::ChaosClient as Calls;
 use squall_proto::v1::introspection_client::IntrospectionClient;
 use squall_proto::v1::supervisor_client::SupervisorClient;
@@ -36,6 +37,25 @@ pub(super) async fn hello_any(addrs: &[String]) -> Result<proto::HelloResponse, 
         }
     }
     alone.ok_or(why)
+}
+
+/// The exchanges as any member that is up lists them; none where none does.
+pub(super) async fn exchanges_any(members: &[proto::Member]) -> Vec<proto::ExchangeInfo> {
+    let up = members
+        .iter()
+        .filter(|member| member.state() == proto::NodeState::Up);
+    let asked: FuturesUnordered<_> = up.map(|member| exchanges(&member.grpc_addr)).collect();
+    let mut told = std::pin::pin!(asked.filter_map(async |answer| answer.ok()));
+    told.next().await.unwrap_or_default()
+}
+
+async fn exchanges(addr: &str) -> Result<Vec<proto::ExchangeInfo>, Status> {
+    bounded(async {
+        let mut admin = AdminClient::new(node(addr).await.map_err(Status::unavailable)?);
+        let list = admin.list_exchanges(proto::ListExchangesRequest {}).await?;
+        Ok(list.into_inner().exchanges)
+    })
+    .await
 }
 
 /// Asks one node who it is.

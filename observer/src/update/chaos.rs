@@ -3,7 +3,7 @@
 
 use crate::clean;
 use crate::cluster::{health, is_fresh};
-use crate::console::{Picture, PictureExchange, PictureNode, Radius};
+use crate::console::{Picture, PictureExchange, PictureNode, Radius, node_of_pid};
 use crate::dialog::{Deed, Dialog, Stage, Target, owner, run};
 use crate::facts;
 use crate::keymap::Action;
@@ -40,8 +40,7 @@ pub(super) fn previewed(model: &mut Model, radius: Radius) {
     if let Overlay::Chaos(dialog) = &mut model.overlay {
         dialog.radius = Some(Radius {
             lines: radius.lines.iter().map(|l| clean::text(l)).collect(),
-            quorum_lost: radius.quorum_lost,
-            confirm_by_typing: radius.confirm_by_typing,
+            ..radius
         });
         model.dirty = true;
     }
@@ -96,7 +95,9 @@ fn form(model: &Model, dialog: &mut Dialog, action: Action, cmds: &mut Vec<Cmd>)
 }
 
 fn accept(model: &Model, dialog: &mut Dialog, cmds: &mut Vec<Cmd>) -> bool {
-    let Some(radius) = &dialog.radius else { return true };
+    let Some(radius) = dialog.radius.as_ref().filter(|radius| !radius.impossible) else {
+        return true;
+    };
     if radius.confirm_by_typing.is_some() {
         dialog.stage = Stage::Typing(String::new());
     } else if dialog.deed == Deed::Resume {
@@ -141,7 +142,7 @@ fn fire(model: &Model, dialog: &mut Dialog, cmds: &mut Vec<Cmd>) -> bool {
         return true;
     }
     dialog.stage = Stage::Running;
-    cmds.push(Cmd::Fire(dialog.order()));
+    cmds.push(Cmd::Fire(dialog.order(), picture(model)));
     true
 }
 
@@ -199,9 +200,19 @@ fn picture(model: &Model) -> Picture {
         voter: voters.contains(&n.name) || n.row.as_ref().is_some_and(|r| is_voter(r.role())),
         up: is_fresh(n, now),
     };
+    let opinions = facts::leaders(live, now);
+    let leader_of = |exchange: &str| {
+        let newest = opinions
+            .iter()
+            .filter(|opinion| opinion.exchange == exchange)
+            .max_by_key(|opinion| (opinion.epoch, opinion.leader_epoch));
+        newest?.leader.as_deref().and_then(node_of_pid)
+    };
     let exchange = |e: facts::ExchangeFact| PictureExchange {
-        name: e.name,
         owner: e.owner,
+        leader: leader_of(&e.name),
+        handlers: Vec::new(),
+        name: e.name,
     };
     Picture {
         nodes: live.nodes.values().map(node).collect(),

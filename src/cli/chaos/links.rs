@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use squall_chaos::fault::amount::span;
 use squall_kernel::fault::{Latency, LinkFault, Shape, Share};
 use squall_kernel::time::Span;
 
@@ -11,10 +12,13 @@ use crate::cli::values;
 /// From where to where.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct Ends {
-    /// Name of the node that sends
+    /// Name or role of the node that sends
     from: String,
-    /// Name of the node that receives
+    /// Name or role of the node that receives; `rest` for all others
     to: String,
+    /// And the same the other way
+    #[arg(long)]
+    both: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -134,8 +138,13 @@ pub(super) enum LinkCommand {
 }
 
 impl LinkCommand {
-    /// Who sends, and who receives.
-    pub(super) fn ends(&self) -> (&str, &str) {
+    /// The links that it is aimed at.
+    pub(super) fn target(&self) -> String {
+        let Ends { from, to, both } = self.ends();
+        format!("{from} {} {to}", if *both { "<->" } else { "->" })
+    }
+
+    fn ends(&self) -> &Ends {
         let (Self::Delay { ends, .. }
         | Self::Loss { ends, .. }
         | Self::Duplicate { ends, .. }
@@ -148,7 +157,7 @@ impl LinkCommand {
         | Self::Slice { ends, .. }
         | Self::Limit { ends, .. }
         | Self::SlowClose { ends, .. }) = self;
-        (&ends.from, &ends.to)
+        ends
     }
 
     /// What it does.
@@ -182,8 +191,4 @@ impl LinkCommand {
             Self::SlowClose { by, .. } => LinkFault::SlowClose(span(*by)),
         }
     }
-}
-
-fn span(time: Duration) -> Span {
-    Span(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
