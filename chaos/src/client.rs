@@ -149,9 +149,8 @@ impl ChaosClient {
     /// # Errors
     /// [`ChaosError::Unavailable`] when nothing of the cluster answers.
     pub async fn picture(&self) -> Result<Picture, ChaosError> {
-        let hello = self.hello().await?;
-        let exchanges = reach::exchanges_any(&hello.members).await;
-        Ok(picture::picture(&hello.members, &exchanges))
+        let known = self.learn().await?;
+        Ok(picture::newest(reach::views(&known.members).await))
     }
 
     /// Everything active anywhere: faults on every node, and nodes that do not run. A dead node is reported as silent

@@ -18,6 +18,8 @@ pub mod load;
 pub mod process;
 pub mod radius;
 pub mod record;
+pub mod run;
+pub mod scenario;
 pub mod shrink;
 pub mod sim;
 pub mod supervisor;

@@ -31,6 +31,8 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 103;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
 /// A live node answers a fault call within this time; a dead one is reported after it.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Whoever asks all nodes how they see their cluster waits so long for others when one has answered.
+pub const OTHERS_WITHIN: Duration = Duration::from_millis(200);
 /// The supervisor answers an action when it is done: a SIGKILL of a process in disk IO takes a while.
 pub const ACT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long `halt` looks until nothing remains before it says what does.

@@ -13,18 +13,20 @@ use std::path::{Path, PathBuf};
 
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{MessageId, Pid};
-use squall_kernel::time::Instant;
 use squall_node::journal::{Entry, Header, ReplayError, read};
 
-use crate::history::{Event, What};
+use crate::history::Event;
 
+mod assembly;
+mod follow;
 mod marks;
 mod settling;
 mod teller;
 
+pub use follow::Follow;
 pub use marks::{Acting, Marks};
 
-use settling::settle;
+use assembly::{Assembly, move_ends};
 use teller::Teller;
 
 /// Why there is no history.
@@ -140,13 +142,11 @@ fn put_together(told: Vec<Told>, marks: &Marks) -> Vec<Event> {
         .map(|one| one.header.started)
         .min()
         .unwrap_or_default();
-    let mut tries = HashMap::new();
-    let mut given_back = HashSet::new();
+    let mut assembly = Assembly::unbounded();
     let mut histories = vec![marks.since(zero)];
     for one in told {
         let offset = one.header.started.since(zero);
-        tries.extend(one.tries);
-        given_back.extend(one.given_back);
+        assembly.know(one.tries, one.given_back);
         let moved = one.events.into_iter().map(|mut event| {
             event.at = event.at + offset;
             move_ends(&mut event.what, |until| until + offset);
@@ -154,26 +154,8 @@ fn put_together(told: Vec<Told>, marks: &Marks) -> Vec<Event> {
         });
         histories.push(moved.collect());
     }
-    let mut history = merge(histories);
-    history.retain(|event| match &event.what {
-        What::Handled { request, handler, .. } => !given_back.contains(&(*request, *handler)),
-        _ => true,
-    });
-    for event in &mut history {
-        if let What::Handled { request, .. } | What::Routed { request, .. } | What::Late { request } =
-            &mut event.what
-            && let Some(first) = tries.get(request)
-        {
-            request.message = *first;
-        }
-    }
-    settle(history)
-}
-
-fn move_ends(what: &mut What, to: impl Fn(Instant) -> Instant) {
-    if let What::Lease { until } | What::Leads { until, .. } | What::Fault { ends_by: until, .. } = what {
-        *until = to(*until);
-    }
+    let merged = merge(histories).into_iter();
+    merged.flat_map(|event| assembly.pass(event)).collect()
 }
 
 #[cfg(test)]

@@ -194,15 +194,18 @@ impl Supervisor {
     /// The journals of all runs of the nodes up to now, where they keep journals.
     pub async fn journals(&self) -> Vec<PathBuf> {
         let children = self.children().await;
-        let of = |child: &proto::Child| {
-            let place = self.places.iter().find(|place| place.name.as_str() == child.name);
-            place.map(|place| (place, child.starts))
-        };
-        let runs = children.iter().filter_map(of);
-        let paths = runs.flat_map(|(place, starts)| {
-            (1..=starts).map(move |run| launch::journal_path(&self.data_dir, place, run))
-        });
-        paths.filter(|path| path.exists()).collect()
+        let runs = children
+            .iter()
+            .flat_map(|child| (1..=child.starts).map(|run| (child.name.as_str(), run)));
+        runs.filter_map(|(node, run)| self.journal(node, run)).collect()
+    }
+
+    /// The journal of one run of a node, from 1, where the node keeps journals and has begun it.
+    #[must_use]
+    pub fn journal(&self, node: &str, run: u64) -> Option<PathBuf> {
+        let place = self.places.iter().find(|place| place.name.as_str() == node)?;
+        let path = launch::journal_path(&self.data_dir, place, run);
+        path.exists().then_some(path)
     }
 
     /// What happens from now on. A reader that is slow misses the oldest events.

@@ -21,7 +21,7 @@ mod recorder;
 mod replay;
 
 pub use fact::{Ending, FORMAT, Fact, Header};
-pub use read::{Entry, JournalEnd, read};
+pub use read::{Entry, JournalEnd, Read, Reader, read};
 pub use recorder::Recorder;
 pub use replay::{Difference, Machine, Replay, ReplayError, ReplayReport};
 

@@ -15,6 +15,7 @@ use super::values;
 
 mod fire;
 mod links;
+mod run;
 mod sim;
 
 /// Kills, pauses, and breaks links in a dozen ways; every fault ends by itself. The cluster must run with --chaos.
@@ -85,6 +86,7 @@ enum ChaosCommand {
     },
     /// End every fault, thaw and start every node
     Halt,
+    Run(run::RunArgs),
     Sim(sim::SimArgs),
 }
 
@@ -105,6 +107,9 @@ pub(crate) async fn run(args: ChaosArgs, connect: ConnectArgs) -> Result<()> {
     // A simulation needs no cluster, and ends at a signal as any program does.
     if let ChaosCommand::Sim(args) = &args.command {
         return sim::run(args);
+    }
+    if let ChaosCommand::Run(args) = &args.command {
+        return run::run(args).await;
     }
     let client = ChaosClient::new(connect.grpc_addrs()?, user());
     tokio::select! {
@@ -134,6 +139,7 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
             return fire::fire(client, &Fault::Link(order.fault()), &order.target(), &how).await;
         }
         ChaosCommand::Fire(args) => return fire::run(client, &args, &how).await,
+        ChaosCommand::Run(args) => return run::run(&args).await,
         ChaosCommand::Sim(args) => return sim::run(&args),
         ChaosCommand::List { json } => {
             let said = list(client, json).await?;

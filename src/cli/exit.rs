@@ -32,6 +32,13 @@ pub(crate) enum Exit {
     Interrupted = 8,
 }
 
+impl Exit {
+    /// A scenario was ended before its time.
+    pub(crate) const HALTED: Self = Self::NoResponders;
+    /// Nobody can say how a scenario ended.
+    pub(crate) const UNKNOWN: Self = Self::Timeout;
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -18,15 +18,15 @@ mod found;
 mod goal;
 mod ledger;
 mod open;
-mod phases;
+pub(crate) mod phases;
 mod report;
 pub(super) mod scene;
-pub(super) mod sight;
+pub(crate) mod sight;
 mod spread;
 mod strike;
 mod summary;
 mod trial;
-pub(super) mod watch;
+pub(crate) mod watch;
 
 pub use class::{Class, Shape};
 pub use goal::Goal;

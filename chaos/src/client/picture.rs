@@ -4,8 +4,22 @@
 use squall_observer::console::{Picture, PictureExchange, PictureNode, node_of_pid};
 use squall_proto::v1 as proto;
 
+/// The picture of the node that knows the latest epochs, and of several the one that sees most nodes up: whoever is cut off
+/// knows no better than it did before.
+pub(super) fn newest(views: Vec<(Vec<proto::Member>, Vec<proto::ExchangeInfo>)>) -> Picture {
+    let up = |member: &&proto::Member| member.state() == proto::NodeState::Up;
+    let knows = |(members, exchanges): &(Vec<proto::Member>, Vec<proto::ExchangeInfo>)| {
+        let epochs: u64 = exchanges.iter().map(|info| info.epoch).sum();
+        (epochs, members.iter().filter(up).count())
+    };
+    let newest = views.into_iter().max_by_key(knows);
+    newest.map_or_else(Picture::default, |(members, exchanges)| {
+        picture(&members, &exchanges)
+    })
+}
+
 /// A picture of what a node says of its cluster and of the exchanges.
-pub(super) fn picture(members: &[proto::Member], exchanges: &[proto::ExchangeInfo]) -> Picture {
+fn picture(members: &[proto::Member], exchanges: &[proto::ExchangeInfo]) -> Picture {
     let leader = members
         .iter()
         .find(|member| member.role() == proto::MetaRole::Leader);

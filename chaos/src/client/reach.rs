@@ -11,12 +11,13 @@ use squall_proto::v1::admin_client::AdminClient;
 use squall_proto::v1::chaos_client::ChaosClient as Calls;
 use squall_proto::v1::introspection_client::IntrospectionClient;
 use squall_proto::v1::supervisor_client::SupervisorClient;
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::ChaosError;
 use super::listing::NodeFaults;
-use crate::limits::{ACT_TIMEOUT, CALL_TIMEOUT, CONNECT_TIMEOUT};
+use crate::limits::{ACT_TIMEOUT, CALL_TIMEOUT, CONNECT_TIMEOUT, OTHERS_WITHIN};
 
 const SUPERVISOR: &str = "the supervisor";
 
@@ -39,14 +40,31 @@ pub(super) async fn hello_any(addrs: &[String]) -> Result<proto::HelloResponse, 
     alone.ok_or(why)
 }
 
-/// The exchanges as any member that is up lists them; none where none does.
-pub(super) async fn exchanges_any(members: &[proto::Member]) -> Vec<proto::ExchangeInfo> {
-    let up = members
-        .iter()
-        .filter(|member| member.state() == proto::NodeState::Up);
-    let asked: FuturesUnordered<_> = up.map(|member| exchanges(&member.grpc_addr)).collect();
-    let mut told = std::pin::pin!(asked.filter_map(async |answer| answer.ok()));
-    told.next().await.unwrap_or_default()
+/// How nodes see their cluster: what those say that answer at once, or soon after the first of them.
+pub(super) async fn views(
+    members: &[(String, String)],
+) -> Vec<(Vec<proto::Member>, Vec<proto::ExchangeInfo>)> {
+    let mut asked: FuturesUnordered<_> = members.iter().map(|(_, addr)| view(addr)).collect();
+    let (mut views, mut until) = (Vec::new(), None);
+    loop {
+        let next = match until {
+            None => asked.next().await,
+            Some(until) => tokio::time::timeout_at(until, asked.next()).await.ok().flatten(),
+        };
+        match next {
+            None => return views,
+            Some(Err(_)) => {}
+            Some(Ok(view)) => {
+                views.push(view);
+                until.get_or_insert_with(|| Instant::now() + OTHERS_WITHIN);
+            }
+        }
+    }
+}
+
+async fn view(addr: &str) -> Result<(Vec<proto::Member>, Vec<proto::ExchangeInfo>), Status> {
+    let hello = hello(addr).await.map_err(Status::unavailable)?;
+    Ok((hello.members, exchanges(addr).await?))
 }
 
 async fn exchanges(addr: &str) -> Result<Vec<proto::ExchangeInfo>, Status> {

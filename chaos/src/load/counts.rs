@@ -57,6 +57,21 @@ impl Outcomes {
             + self.invalid
     }
 
+    /// Counts how one ended: with a reply, or with that error.
+    pub(crate) fn count(&mut self, error: Option<&RequestError>) {
+        let counter = match error {
+            None => &mut self.replied,
+            Some(RequestError::Timeout) => &mut self.timeout,
+            Some(RequestError::NoResponders) => &mut self.no_responders,
+            Some(RequestError::Declined(_)) => &mut self.declined,
+            Some(RequestError::Rejected) => &mut self.rejected,
+            Some(RequestError::Unavailable(_) | RequestError::NoMiddleware(_)) => &mut self.unavailable,
+            Some(RequestError::Interrupted | RequestError::Failed(_)) => &mut self.interrupted,
+            Some(RequestError::Invalid(_)) => &mut self.invalid,
+        };
+        *counter += 1;
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.held_back += other.held_back;

@@ -15,6 +15,7 @@ use squall_node::journal::{Fact, Journal, MachineKind};
 
 use super::tests::{handler, marked, recorded, verdict};
 use super::*;
+use crate::history::What;
 use crate::invariant::Verdict;
 
 const EXCHANGE: ExchangeId = ExchangeId(1);
@@ -227,4 +228,50 @@ fn nodes_that_do_not_settle_in_time_are_found() {
     let beyond = (settling::SETTLE_WITHIN.0 + 60_000_000, holds(1));
     let text = breach(&[busy(started, &[beyond]), behind], &marks(), 13);
     assert_eq!(text, "node 2 runs and has no registry");
+}
+
+/// Journals that grow by a few bytes at a time give the same history as whole ones.
+#[test]
+fn a_run_that_is_followed_gives_the_history_that_is_read_afterwards() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journals = [
+        busy(Instant(1_000), &[]),
+        recorded(2, 5_000, |journal| {
+            journal.fact(Instant(50), &applied(&found(7)));
+            journal.fact(Instant(600_000), &heard_late());
+        }),
+    ];
+    let paths: Vec<PathBuf> = (0..2).map(|n| dir.path().join(format!("{n}.journal"))).collect();
+    let mut files: Vec<File> = paths
+        .iter()
+        .map(|path| File::create(path).expect("room"))
+        .collect();
+    let mut follow = Follow::default();
+    for path in &paths {
+        follow.add(path).expect("it is there");
+        follow.add(path).expect("a second time is none");
+    }
+    let mut followed = Vec::new();
+    for at in (0..journals.iter().map(Vec::len).max().unwrap_or_default()).step_by(97) {
+        for (file, journal) in files.iter_mut().zip(&journals) {
+            let piece = &journal[at.min(journal.len())..(at + 97).min(journal.len())];
+            std::io::Write::write_all(file, piece).expect("room");
+        }
+        followed.extend(follow.poll().expect("journals"));
+    }
+    assert!(
+        followed.len() > 3,
+        "some of it is given while the nodes run: {followed:?}"
+    );
+    follow.over(&paths[1]);
+    followed.extend(follow.poll().expect("journals"));
+    followed.extend(follow.finish().expect("journals"));
+    assert_eq!(followed, history_of(&paths).expect("journals"));
+}
+
+/// A line of a node that is behind.
+fn heard_late() -> Fact {
+    Fact::Late {
+        message: MessageId(9),
+    }
 }

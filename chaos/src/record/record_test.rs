@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use squall_kernel::id::{Boot, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId};
 use squall_kernel::reason::NoReply;
+use squall_kernel::time::Instant;
 use squall_node::journal::{Ending, FORMAT, Fact, Journal};
 
 use super::*;
-use crate::history::Answer;
+use crate::history::{Answer, What};
 use crate::invariant::{Id, Verdict, check};
 
 const EXCHANGE: ExchangeId = ExchangeId(1);

@@ -13,32 +13,41 @@ pub(super) const SETTLE_WITHIN: Span = Span::from_ms(20_000);
 
 /// Puts `Settled` behind every `Healed` of a history: where all was good for the first time, or else where it had to be,
 /// which is [`SETTLE_WITHIN`] later or when the next fault begins.
-pub(super) fn settle(history: Vec<Event>) -> Vec<Event> {
-    let mut seen = SameRevision::default();
-    let mut settled = Vec::with_capacity(history.len());
-    let mut due: Option<Instant> = None;
-    for event in history {
-        if let Some(by) = due {
-            let last = settled.last().map_or(event.at, |last: &Event| last.at);
-            // Events at one time are one moment.
-            let good = event.at > last && seen.is_good(last);
-            let over = event.at > by || matches!(event.what, What::Fault { .. });
-            if good || over {
-                settled.push(at(if good { last } else { event.at.min(by) }));
-                due = None;
-            }
-        }
+#[derive(Debug, Default)]
+pub(super) struct Settler {
+    seen: SameRevision,
+    due: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Settler {
+    /// Takes the next event; gives it, behind a `Settled` where one belongs before it.
+    pub(super) fn pass(&mut self, event: Event) -> (Option<Event>, Event) {
+        let settled = self.settled(&event);
         match event.what {
-            What::Healed => due = Some(event.at + SETTLE_WITHIN),
+            What::Healed => self.due = Some(event.at + SETTLE_WITHIN),
             // The run is being ended: there is nothing to wait for any more.
-            What::Ended { graceful: true } => due = None,
+            What::Ended { graceful: true } => self.due = None,
             _ => {}
         }
         // Only how things stand is wanted of it, not its verdict.
-        let _judged_later = seen.see(&event);
-        settled.push(event);
+        let _judged_later = self.seen.see(&event);
+        self.last = Some(event.at);
+        (settled, event)
     }
-    settled
+
+    fn settled(&mut self, event: &Event) -> Option<Event> {
+        let by = self.due?;
+        let last = self.last.unwrap_or(event.at);
+        // Events at one time are one moment.
+        let good = event.at > last && self.seen.is_good(last);
+        let over = event.at > by || matches!(event.what, What::Fault { .. });
+        if !good && !over {
+            return None;
+        }
+        self.due = None;
+        Some(at(if good { last } else { event.at.min(by) }))
+    }
 }
 
 fn at(at: Instant) -> Event {

@@ -70,11 +70,31 @@ impl Teller {
         teller
     }
 
+    /// The node's time 0 on the machine's clock.
+    pub(super) fn started(&self) -> Instant {
+        self.header.started
+    }
+
+    /// Time of its last line, on the machine's clock.
+    pub(super) fn told_at(&self) -> Instant {
+        self.header.started + self.now.since(Instant(0))
+    }
+
+    /// What it has told since it was asked last.
+    pub(super) fn take(&mut self) -> Told {
+        Told {
+            header: self.header,
+            events: std::mem::take(&mut self.events),
+            tries: std::mem::take(&mut self.tries),
+            given_back: std::mem::take(&mut self.given_back),
+        }
+    }
+
     pub(super) fn finish(mut self) -> Told {
         let graceful = self.left.is_some();
         // Threads record side by side: the last line need not be the latest one.
         let latest = self.events.iter().map(|event| event.at).max();
-        self.now = latest.max(self.left).unwrap_or(self.now);
+        self.now = latest.max(self.left).max(Some(self.now)).unwrap_or(self.now);
         // A process takes the faults on its links with it.
         for id in std::mem::take(&mut self.faults).into_values() {
             self.tell(What::FaultOver { id });

@@ -98,13 +98,13 @@ struct Step<I, E> {
 /// [`ReplayError`] when it is not a journal, or cannot be read. A last line that is cut off is no error.
 pub fn read(journal: impl BufRead, mut each: impl FnMut(Entry)) -> Result<JournalEnd, ReplayError> {
     let mut end = JournalEnd::default();
-    let mut numbers = Numbers::default();
-    let mut lines = journal.lines().enumerate().peekable();
-    while let Some((n, text)) = lines.next() {
-        match parse(n + 1, &text?, &mut numbers) {
-            Ok(Line::Entry(entry)) => each(*entry),
-            Ok(Line::CoreStart) => {}
-            Ok(Line::Broken(why)) => {
+    let mut reader = Reader::default();
+    let mut lines = journal.lines().peekable();
+    while let Some(text) = lines.next() {
+        match reader.line(&text?) {
+            Ok(Read::Entry(entry)) => each(*entry),
+            Ok(Read::CoreStart) => {}
+            Ok(Read::Broken(why)) => {
                 end.broken = Some(why);
                 break;
             }
@@ -115,14 +115,36 @@ pub fn read(journal: impl BufRead, mut each: impl FnMut(Entry)) -> Result<Journa
     Ok(end)
 }
 
-enum Line {
+/// What a line of a journal says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Read {
+    /// An entry.
     Entry(Box<Entry>),
     /// Of no interest: the header says more.
     CoreStart,
+    /// Why the recording ends here.
     Broken(String),
 }
 
-fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Line, ReplayError> {
+/// Reads a journal line by line, while it is still being written.
+#[derive(Debug, Default)]
+pub struct Reader {
+    line: usize,
+    numbers: Numbers,
+}
+
+impl Reader {
+    /// Reads the next line, a whole one.
+    ///
+    /// # Errors
+    /// [`ReplayError`] when it is no line of a journal, or not the next one.
+    pub fn line(&mut self, text: &str) -> Result<Read, ReplayError> {
+        self.line += 1;
+        parse(self.line, text, &mut self.numbers)
+    }
+}
+
+fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Read, ReplayError> {
     let head: Head = json(line, text)?;
     numbers.next(line, head.n)?;
     let garbled = |why: &str| ReplayError::Garbled {
@@ -132,7 +154,7 @@ fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Line, ReplayE
     let entry = match head {
         Head {
             broken: Some(why), ..
-        } => return Ok(Line::Broken(why)),
+        } => return Ok(Read::Broken(why)),
         Head {
             header: Some(header), ..
         } if header.format > FORMAT => return Err(garbled("written by a later version")),
@@ -151,7 +173,7 @@ fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Line, ReplayE
             start,
             ..
         } => match (machine, start) {
-            (MachineKind::Core, Some(_)) => return Ok(Line::CoreStart),
+            (MachineKind::Core, Some(_)) => return Ok(Read::CoreStart),
             (MachineKind::Core, None) => {
                 let StepLine { step } = json(line, text)?;
                 let Step { input, effects } = step;
@@ -175,7 +197,7 @@ fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Line, ReplayE
         },
         _ => return Err(garbled("neither a header, a fact, a start nor a step")),
     };
-    Ok(Line::Entry(Box::new(entry)))
+    Ok(Read::Entry(Box::new(entry)))
 }
 
 /// Straight from the text: a detour through a general JSON value would lose 128-bit numbers.

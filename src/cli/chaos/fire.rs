@@ -84,7 +84,7 @@ fn confirmed(radius: &Radius, said: Option<&str>) -> Result<()> {
     if said == Some(wanted) {
         return Ok(());
     }
-    let what = radius.lines.join("\n");
+    let what = radius.lines.join("; ");
     if said.is_none() && stdin().is_terminal() && stderr().is_terminal() {
         write!(stderr(), "{what}\nType {wanted} to go on: ")?;
         let mut line = String::new();
@@ -92,18 +92,19 @@ fn confirmed(radius: &Radius, said: Option<&str>) -> Result<()> {
         if line.trim() == wanted {
             return Ok(());
         }
-        return Err(Usage("nothing was done".to_owned()).into());
+        return Err(Usage("not confirmed: nothing was done".to_owned()).into());
     }
-    Err(Usage(format!("{what}\nto do it all the same, say --confirm {wanted}")).into())
+    Err(Usage(format!("{what}; to do it all the same, say --confirm {wanted}")).into())
 }
 
 fn unreadable(what: &str, text: &str, wrong: &Unreadable) -> anyhow::Error {
-    let (before, marked) = (text.get(..wrong.at.start), text.get(wrong.at.clone()));
-    let indent = before.unwrap_or_default().chars().count();
-    let marks = marked.unwrap_or_default().chars().count().max(1);
-    let line = one_line(text);
-    let marks = format!("{}{}", " ".repeat(indent), "^".repeat(marks));
-    Usage(format!("{what}: {}\n  {line}\n  {marks}", wrong.why)).into()
+    let place = text.get(..wrong.at.start).unwrap_or_default().chars().count() + 1;
+    Usage(format!(
+        "{what} '{}', at character {place}: {}",
+        one_line(text),
+        wrong.why
+    ))
+    .into()
 }
 
 fn listed() -> String {

@@ -145,17 +145,7 @@ impl Asker {
 }
 
 pub(super) fn count(outcomes: &mut Outcomes, outcome: &Result<Reply, RequestError>) {
-    let counter = match outcome {
-        Ok(_) => &mut outcomes.replied,
-        Err(RequestError::Timeout) => &mut outcomes.timeout,
-        Err(RequestError::NoResponders) => &mut outcomes.no_responders,
-        Err(RequestError::Declined(_)) => &mut outcomes.declined,
-        Err(RequestError::Rejected) => &mut outcomes.rejected,
-        Err(RequestError::Unavailable(_) | RequestError::NoMiddleware(_)) => &mut outcomes.unavailable,
-        Err(RequestError::Interrupted | RequestError::Failed(_)) => &mut outcomes.interrupted,
-        Err(RequestError::Invalid(_)) => &mut outcomes.invalid,
-    };
-    *counter += 1;
+    outcomes.count(outcome.as_ref().err());
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {

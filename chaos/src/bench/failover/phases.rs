@@ -47,13 +47,13 @@ impl Phases {
 
 /// Whose failover it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Case<'c> {
+pub(crate) struct Case<'c> {
     /// The node that was struck.
-    pub(super) victim: &'c str,
+    pub(crate) victim: &'c str,
     /// The exchange.
-    pub(super) exchange: &'c str,
+    pub(crate) exchange: &'c str,
     /// When it was struck.
-    pub(super) struck_us: u64,
+    pub(crate) struck_us: u64,
 }
 
 /// An event of a trial, for whoever wants to know why.
@@ -71,20 +71,20 @@ pub struct Moment {
 
 /// What the nodes told of it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// The phases that nodes can tell.
-    pub(super) phases: Phases,
+    pub(crate) phases: Phases,
     /// How often another node became owner.
-    pub(super) moves: u32,
+    pub(crate) moves: u32,
     /// How often a node became meta leader in a term in which it was not.
-    pub(super) elections: u32,
+    pub(crate) elections: u32,
     /// Everything they told, up to a bound.
-    pub(super) moments: Vec<Moment>,
+    pub(crate) moments: Vec<Moment>,
 }
 
 impl Account {
     /// Events in order of time.
-    pub(super) fn new(case: Case<'_>, told: &[Told]) -> Self {
+    pub(crate) fn new(case: Case<'_>, told: &[Told]) -> Self {
         let first = |is: &dyn Fn(&Told) -> bool| {
             let found = told.iter().find(|told| told.node != case.victim && is(told));
             found.map(|told| since(case.struck_us, told.unix_us))
@@ -126,12 +126,12 @@ fn moment(case: Case<'_>, told: &Told) -> Moment {
 }
 
 /// A node became meta leader.
-pub(super) fn leads(told: &Told) -> bool {
+pub(crate) fn leads(told: &Told) -> bool {
     told.kind == "meta-leader" && told.text.starts_with("leads")
 }
 
 /// A leader that lost its majority and has it again in the same term was not elected.
-fn elections(told: &[Told]) -> u32 {
+pub(crate) fn elections(told: &[Told]) -> u32 {
     let mut known = BTreeSet::new();
     let of_leaders = told.iter().filter(|told| told.kind == "meta-leader");
     let new = of_leaders.filter(|told| known.insert((told.node.as_str(), told.epoch)));
@@ -139,7 +139,7 @@ fn elections(told: &[Told]) -> u32 {
 }
 
 /// A node became owner of the exchange.
-pub(super) fn owns(told: &Told, exchange: &str) -> bool {
+pub(crate) fn owns(told: &Told, exchange: &str) -> bool {
     told.kind == "owner-changed" && told.subject == exchange
 }
 
@@ -163,7 +163,7 @@ pub struct PhaseFigures {
 }
 
 /// Of each phase that happened in any trial.
-pub(super) fn figures(phases: &[Phases]) -> Vec<PhaseFigures> {
+pub(crate) fn figures(phases: &[Phases]) -> Vec<PhaseFigures> {
     let names = Phases::default().named().map(|(name, _)| name);
     let figure = |(index, phase): (usize, &'static str)| {
         let times: Vec<f64> = phases.iter().filter_map(|one| one.named()[index].1).collect();

@@ -14,26 +14,23 @@ use crate::client::reach;
 use crate::layout::Place;
 
 /// A cluster that is not whole by then on this machine will not be.
-const WHOLE_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A cluster that is whole: every node sees every node up, and all name the same meta leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::bench) struct Whole {
+pub(crate) struct Whole {
     /// The meta leader.
-    pub(in crate::bench) leader: String,
+    pub(crate) leader: String,
     /// Runs of the nodes.
-    pub(in crate::bench) incarnations: BTreeMap<String, u64>,
+    pub(crate) incarnations: BTreeMap<String, u64>,
     /// Their ids.
-    pub(in crate::bench) ids: BTreeMap<String, NodeId>,
+    pub(crate) ids: BTreeMap<String, NodeId>,
 }
 
 /// Waits until the cluster is whole and `node`, if one is named, has started again since the run given with it.
-pub(in crate::bench) async fn whole(
-    places: &[Place],
-    again: Option<(&str, u64)>,
-) -> Result<Whole, BenchError> {
+pub(crate) async fn whole(places: &[Place], again: Option<(&str, u64)>) -> Result<Whole, BenchError> {
     let mut missing = String::from("no node was asked");
     let looking = async {
         let mut look = interval(LOOK);
@@ -58,7 +55,7 @@ fn newer(whole: &Whole, again: Option<(&str, u64)>) -> bool {
 }
 
 /// The cluster, when it is whole now; otherwise what is missing.
-pub(in crate::bench) async fn now(places: &[Place]) -> Result<Whole, String> {
+pub(crate) async fn now(places: &[Place]) -> Result<Whole, String> {
     let mut common: Option<Whole> = None;
     let asked = places.iter().map(|place| async move {
         let hello = reach::hello(&place.grpc.to_string()).await;
@@ -108,7 +105,7 @@ fn view(place: &Place, hello: &proto::HelloResponse, wanted: usize) -> Result<Wh
 }
 
 /// Owner of an exchange, as a node has it.
-pub(in crate::bench) async fn owner(place: &Place, exchange: &str) -> Result<String, BenchError> {
+pub(crate) async fn owner(place: &Place, exchange: &str) -> Result<String, BenchError> {
     let ask = async {
         let channel = reach::node(&place.grpc.to_string()).await?;
         let mut admin = AdminClient::new(channel);

@@ -20,24 +20,24 @@ const KEPT: usize = 4096;
 
 /// An event of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::bench) struct Told {
-    pub(in crate::bench) node: String,
-    pub(in crate::bench) unix_us: u64,
-    pub(in crate::bench) kind: String,
-    pub(in crate::bench) subject: String,
-    pub(in crate::bench) text: String,
-    pub(in crate::bench) epoch: u64,
+pub(crate) struct Told {
+    pub(crate) node: String,
+    pub(crate) unix_us: u64,
+    pub(crate) kind: String,
+    pub(crate) subject: String,
+    pub(crate) text: String,
+    pub(crate) epoch: u64,
 }
 
 /// A moment on both clocks.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::bench) struct Mark {
-    pub(in crate::bench) at: Instant,
-    pub(in crate::bench) unix_us: u64,
+pub(crate) struct Mark {
+    pub(crate) at: Instant,
+    pub(crate) unix_us: u64,
 }
 
 impl Mark {
-    pub(in crate::bench) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             at: Instant::now(),
@@ -47,14 +47,14 @@ impl Mark {
 }
 
 /// Follows the nodes until it is dropped.
-pub(in crate::bench) struct Watch {
+pub(crate) struct Watch {
     told: Arc<Mutex<Vec<Told>>>,
     news: watch::Receiver<u64>,
     _tasks: JoinSet<()>,
 }
 
 impl Watch {
-    pub(in crate::bench) fn start(places: &[Place]) -> Self {
+    pub(crate) fn start(places: &[Place]) -> Self {
         let told = Arc::new(Mutex::new(Vec::new()));
         let (sender, news) = watch::channel(0);
         let mut tasks = JoinSet::new();
@@ -69,7 +69,7 @@ impl Watch {
     }
 
     /// Those since the mark, in order of time.
-    pub(in crate::bench) fn since(&self, mark: Mark) -> Vec<Told> {
+    pub(crate) fn since(&self, mark: Mark) -> Vec<Told> {
         let recent = |told: &&Told| told.unix_us >= mark.unix_us;
         let mut told: Vec<Told> = lock(&self.told).iter().filter(recent).cloned().collect();
         told.sort_by_key(|told| told.unix_us);
@@ -77,12 +77,7 @@ impl Watch {
     }
 
     /// Waits for an event since the mark that `is` the one; false when it does not come in time.
-    pub(in crate::bench) async fn until(
-        &mut self,
-        mark: Mark,
-        within: Duration,
-        is: impl Fn(&Told) -> bool,
-    ) -> bool {
+    pub(crate) async fn until(&mut self, mark: Mark, within: Duration, is: impl Fn(&Told) -> bool) -> bool {
         let wait = async {
             loop {
                 self.news.borrow_and_update();

@@ -18,6 +18,9 @@ impl Teller {
                 self.given_back.insert((request, handler));
             }
             Fact::Left => self.left = Some(self.now),
+            Fact::Outcome {
+                request, more: false, ..
+            } if self.begun.remove(&request) => self.request(&fact),
             Fact::Begun { .. } | Fact::Outcome { .. } | Fact::Late { .. } => self.request(&fact),
             Fact::Passed { .. } | Fact::Fenced { .. } | Fact::Leads { .. } | Fact::Heard { .. } => {
                 self.handler(fact);

@@ -1,0 +1,187 @@
+//! Scenarios on real nodes: a cluster of their own, work beside the faults, the invariants judged while it goes on, and a
+//! verdict. What does not live here: what a scenario says (`crate::scenario`), what a fault comes to (`crate::fault`), the
+//! report's pages (`report`).
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use squall_client::{AttachError, CommandError, ConnectError, OperatorError};
+use squall_kernel::profile::Profile;
+
+use crate::bench::Machine;
+use crate::client::ChaosError;
+use crate::record::RecordError;
+use crate::scenario::Scenario;
+use crate::supervisor::StartError;
+
+mod clients;
+mod deeds;
+mod drive;
+mod expect;
+mod html;
+mod judge;
+mod ledger;
+mod meter;
+mod report;
+mod stage;
+mod work;
+
+pub use expect::{Finding, Ruling};
+pub use html::page;
+pub use judge::Judged;
+pub use meter::{Bucket, Series};
+pub use report::{Deed, Moment, Report};
+
+use judge::Judge;
+use stage::Stage;
+
+/// What to run, and how.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The squall program.
+    pub program: PathBuf,
+    /// The experiment.
+    pub scenario: Scenario,
+    /// Its file's text, for the report.
+    pub text: String,
+    /// In place of the scenario's timer profile.
+    pub profile: Option<Profile>,
+    /// Judge what holds on any machine, and not how long things take.
+    pub untimed: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    /// All that was expected came about, and nothing that must hold was broken.
+    Passed,
+    /// Something did not.
+    Failed,
+    /// Somebody ended it.
+    Halted,
+    /// Nobody can say.
+    Unknown,
+}
+
+impl Ended {
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Halted => "halted",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The command line's exit code.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Failed => 1,
+            Self::Halted => 3,
+            Self::Unknown => 4,
+        }
+    }
+}
+
+/// Progress, as it is told while a scenario runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// What is being done or waited for.
+    Stage(String),
+    /// A step was done, that long after the beginning.
+    Step {
+        /// When.
+        at: Duration,
+        /// What, and what it came to.
+        text: String,
+    },
+    /// How things are.
+    Figures {
+        /// Since the beginning.
+        at: Duration,
+        /// In a line.
+        text: String,
+    },
+    /// An invariant was broken.
+    Breach(String),
+}
+
+/// Why there was no run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A file or directory.
+    #[error("{what}: {source}")]
+    Io {
+        /// What failed.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// No ports for the nodes are free.
+    #[error("no free ports for {0} nodes")]
+    NoPorts(usize),
+    /// The cluster could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Something that a run begins with did not come about in time.
+    #[error("not within {seconds} s: {what}")]
+    Late {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        seconds: u64,
+    },
+    /// A fault was not carried out.
+    #[error(transparent)]
+    Chaos(#[from] ChaosError),
+    /// A client did not connect.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// An exchange was not declared.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A handler did not attach.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// An operator's order was refused.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// What the nodes recorded cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Runs a scenario on a cluster that is started for it; tells of its progress. Returns when no process and no file is left.
+/// When `stop` comes first, faults are undone and the run counts as halted.
+///
+/// # Errors
+/// [`RunError`] when there was no run; nothing is left then either.
+pub async fn run(
+    options: &RunOptions,
+    stop: impl Future<Output = ()>,
+    mut tell: impl FnMut(Progress),
+) -> Result<Report, RunError> {
+    tell(Progress::Stage(format!(
+        "starting {} nodes",
+        options.scenario.nodes
+    )));
+    let machine = Machine::here();
+    let stage = Stage::start(options).await?;
+    let driven = match Judge::start() {
+        Ok(judge) => {
+            let driven = drive::drive(options, &stage, &judge, stop, &mut tell).await;
+            driven.map(|driven| (driven, judge))
+        }
+        Err(error) => Err(error),
+    };
+    tell(Progress::Stage("ending the nodes".into()));
+    stage.end().await;
+    let (driven, judge) = driven?;
+    Ok(Report::new(options, machine, driven, judge.end().await?))
+}

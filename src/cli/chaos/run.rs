@@ -1,0 +1,186 @@
+//! `squall chaos run`: scenarios on a cluster of their own.
+
+use std::io::{Write as _, stdout};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use squall_chaos::run::{Ended, Progress, Report, RunOptions, page};
+use squall_chaos::scenario::{self, Scenario, library};
+use squall_kernel::profile::Profile;
+
+use super::super::exit::{Exit, Quiet, Usage, one_line};
+use super::super::signals;
+use super::super::values;
+
+/// Run a scenario on a cluster of its own, and judge it
+///
+/// SCENARIO is the name of one that ships with Squall, or a TOML file; `squall chaos run` alone lists those that ship.
+/// Exit code 0: passed; 1: failed; 2: a bad file or wrong arguments; 3: halted before its end; 4: unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct RunArgs {
+    /// Name or file
+    scenario: Option<String>,
+    /// Timer profile of the nodes, in place of the scenario's
+    #[arg(long, value_parser = values::profile())]
+    profile: Option<Profile>,
+    /// Where the report goes: report.html and report.json
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Judge what holds on any machine, and not how long things take
+    #[arg(long)]
+    untimed: bool,
+    /// Print the scenario's file and what it teaches, and do nothing
+    #[arg(long, requires = "scenario")]
+    show: bool,
+    /// Print the report as JSON instead of progress
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: &RunArgs) -> Result<()> {
+    let Some(name) = &args.scenario else {
+        return listed();
+    };
+    let (scenario, text) = find(name)?;
+    if args.show {
+        return Ok(write!(stdout(), "{text}")?);
+    }
+    let dir = args.report.clone().unwrap_or_else(|| report_dir(&scenario.name));
+    std::fs::create_dir_all(&dir).with_context(|| format!("--report {}", dir.display()))?;
+    let options = RunOptions {
+        program: std::env::current_exe().context("this program's path")?,
+        scenario,
+        text,
+        profile: args.profile,
+        untimed: args.untimed,
+    };
+    let json = args.json;
+    let told = squall_chaos::run::run(&options, signals::ended(), |progress| {
+        if !json {
+            // A reader that is gone does not stop a run.
+            let _gone = tell(&progress);
+        }
+    });
+    let report = told.await?;
+    write_report(&dir, &report)?;
+    if json {
+        writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
+    } else {
+        write!(stdout(), "{}", told_of(&report, &dir))?;
+    }
+    match report.ended {
+        Ended::Passed => Ok(()),
+        Ended::Failed => Err(Quiet(Exit::Failed).into()),
+        Ended::Halted => Err(Quiet(Exit::HALTED).into()),
+        Ended::Unknown => Err(Quiet(Exit::UNKNOWN).into()),
+    }
+}
+
+fn find(name: &str) -> Result<(Scenario, String)> {
+    let path = Path::new(name);
+    let (file, text) = match library::find(name) {
+        Some(shipped) if !path.exists() => (format!("{name}.toml"), shipped.text.to_owned()),
+        _ => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Usage(format!(
+                    "{}: {error}; it is no scenario that ships with Squall either: there are {}",
+                    one_line(name),
+                    names().join(", ")
+                ))
+            })?;
+            (name.to_owned(), text)
+        }
+    };
+    let scenario = scenario::read(&file, &text).map_err(|error| Usage(error.to_string()))?;
+    Ok((scenario, text))
+}
+
+fn names() -> Vec<&'static str> {
+    library::SHIPPED.iter().map(|shipped| shipped.name).collect()
+}
+
+fn listed() -> Result<()> {
+    let mut out = stdout().lock();
+    for shipped in library::SHIPPED {
+        let scenario =
+            scenario::read(shipped.name, shipped.text).map_err(|error| Usage(error.to_string()))?;
+        writeln!(out, "{}\n{}\n", shipped.name, indented(&scenario.teaches))?;
+    }
+    Ok(())
+}
+
+fn indented(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn report_dir(name: &str) -> PathBuf {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    PathBuf::from(format!("chaos-report-{name}-{}", since.as_secs()))
+}
+
+fn tell(progress: &Progress) -> std::io::Result<()> {
+    let mut out = stdout().lock();
+    match progress {
+        Progress::Stage(what) => writeln!(out, "-- {what}"),
+        Progress::Step { at, text } => writeln!(out, "{:>6.1} s  {}", at.as_secs_f64(), one_line(text)),
+        Progress::Figures { at, text } => writeln!(out, "{:>6.1} s    {text}", at.as_secs_f64()),
+        Progress::Breach(text) => writeln!(out, "{text}"),
+    }
+}
+
+fn write_report(dir: &Path, report: &Report) -> Result<()> {
+    let files = [
+        ("report.html", page(report)),
+        ("report.json", serde_json::to_string_pretty(report)?),
+    ];
+    for (name, text) in files {
+        let path = dir.join(name);
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn told_of(report: &Report, dir: &Path) -> String {
+    let mut text = String::new();
+    for deed in &report.deeds {
+        for (exchange, phases) in &deed.failovers {
+            let named = phases
+                .named()
+                .into_iter()
+                .filter_map(|(name, at)| at.map(|at| format!("{name} {at:.0} ms")));
+            text += &format!(
+                "failover of {exchange}: {}\n",
+                named.collect::<Vec<_>>().join(", ")
+            );
+        }
+    }
+    for series in &report.series {
+        text += &format!(
+            "{}: {} of {} answered, longest silence {} ms\n",
+            series.exchange, series.outcomes.replied, series.outcomes.sent, series.gap_ms
+        );
+    }
+    for complaint in report.complaints() {
+        text += &format!("{complaint}\n");
+    }
+    let held = report
+        .judged
+        .verdicts
+        .iter()
+        .filter(|(_, verdict)| verdict == "ok")
+        .count();
+    text += &format!(
+        "{} invariants held over {} events\n{}: {}\nreport: {}\n",
+        held,
+        report.judged.events,
+        report.scenario,
+        report.ended.as_str(),
+        dir.join("report.html").display()
+    );
+    text
+}
