@@ -49,6 +49,8 @@ pub struct RunOptions {
     pub profile: Option<Profile>,
     /// Judge what holds on any machine, and not how long things take.
     pub untimed: bool,
+    /// Where the nodes' data, logs and journals stay, to be looked at afterwards; nowhere without one.
+    pub keep: Option<PathBuf>,
 }
 
 /// How a run ended.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use squall_kernel::fault::Share;
 use squall_kernel::id::ExchangeName;
 use squall_kernel::profile::Profile;
@@ -58,7 +59,19 @@ pub struct ExchangePlan {
     pub rate: u32,
 }
 
+/// Keys of the requests to an exchange that is sticky.
+const KEYS: u64 = 64;
+
 impl ExchangePlan {
+    /// The key of the request of that number; empty where requests have none.
+    #[must_use]
+    pub fn key(&self, number: u64) -> Bytes {
+        match self.strategy {
+            Strategy::Sticky => Bytes::copy_from_slice(&(number % KEYS).to_be_bytes()),
+            _ => Bytes::new(),
+        }
+    }
+
     /// True when each of its handlers gets requests in its turn; otherwise some may get none.
     #[must_use]
     pub fn answers_in_turn(&self) -> bool {

@@ -75,9 +75,9 @@ impl Teller {
         self.header.started
     }
 
-    /// Time of its last line, on the machine's clock.
+    /// Time of its last line, on the machine's clock; of the end in order, once that was told.
     pub(super) fn told_at(&self) -> Instant {
-        self.header.started + self.now.since(Instant(0))
+        self.header.started + self.left.unwrap_or(self.now).since(Instant(0))
     }
 
     /// What it has told since it was asked last.
@@ -92,9 +92,10 @@ impl Teller {
 
     pub(super) fn finish(mut self) -> Told {
         let graceful = self.left.is_some();
-        // Threads record side by side: the last line need not be the latest one.
+        // Threads record side by side: the last line need not be the latest one. Whoever has left goes on recording for a
+        // moment, and believes nothing any more.
         let latest = self.events.iter().map(|event| event.at).max();
-        self.now = latest.max(self.left).max(Some(self.now)).unwrap_or(self.now);
+        self.now = latest.max(self.left.or(Some(self.now))).unwrap_or(self.now);
         // A process takes the faults on its links with it.
         for id in std::mem::take(&mut self.faults).into_values() {
             self.tell(What::FaultOver { id });

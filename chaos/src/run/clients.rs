@@ -89,9 +89,13 @@ impl Clients {
         };
         let give_up = Instant::now() + PROMPTLY;
         let mut answered = HashSet::new();
+        let options = RequestOptions {
+            key: plan.key(0),
+            ..RequestOptions::default()
+        };
         while answered.len() < answering {
             let reply = self.requesters[0]
-                .request(plan.name.as_str(), written(u64::MAX), RequestOptions::default())
+                .request(plan.name.as_str(), written(u64::MAX), options.clone())
                 .await;
             match reply {
                 Ok(reply) => drop(answered.insert(reply.from)),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use squall_client::OperatorError;
 use squall_kernel::id::NodeId;
 use squall_kernel::time::{Instant, Span};
 use squall_node::clock::machine_now;
@@ -31,8 +32,21 @@ pub(super) struct Fired {
     pub(super) acts: Vec<Act>,
     /// The cluster as it was then.
     pub(super) picture: Picture,
+    /// What else is to be said of it.
+    pub(super) note: String,
     /// What was done, in words; or why nothing was.
     pub(super) done: Result<Vec<Done>, Undone>,
+}
+
+impl Fired {
+    /// What it came to, in words.
+    pub(super) fn came(&self) -> Vec<String> {
+        match (self.acts.is_empty(), self.note.as_str()) {
+            (true, "") => vec!["done".to_owned()],
+            (true, note) => vec![note.to_owned()],
+            (false, _) => self.acts.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 /// Why a step was not done.
@@ -52,6 +66,7 @@ pub(super) async fn fire(stage: &Stage, scenario: &Scenario, number: usize, besi
         unix_us: now_us(),
         acts: Vec::new(),
         picture: Picture::default(),
+        note: String::new(),
         done: Ok(Vec::new()),
     };
     fired.done = match stage.chaos.picture().await {
@@ -78,7 +93,15 @@ async fn done(
             let node = nodes.first().map(String::as_str);
             fired.unix_us = now_us();
             let moved = stage.operator.move_exchange(exchange.as_str(), node).await;
-            moved.map(|_| Vec::new()).map_err(|error| refused(&error))
+            match moved {
+                Ok(_) => Ok(Vec::new()),
+                // Whoever was asked is struck at the same time.
+                Err(OperatorError::Unknown(why)) => {
+                    fired.note = format!("whether it began is not known: {why}");
+                    Ok(Vec::new())
+                }
+                Err(error) => Err(refused(&error)),
+            }
         }
         Deed::Fault { fault, target } => {
             let acts = fault

@@ -264,13 +264,7 @@ impl<'c> Course<'c> {
         let (text, why) = match &fired.done {
             Ok(done) => {
                 self.deeds.began(self.stage, self.judge, done, step.ttl);
-                let acts: Vec<String> = fired.acts.iter().map(ToString::to_string).collect();
-                let came = if acts.is_empty() {
-                    "done".to_owned()
-                } else {
-                    acts.join(", ")
-                };
-                (came, None)
+                (fired.came().join(", "), None)
             }
             Err(Undone::Beyond(beyond)) => {
                 let text = format!("not done: {beyond}");

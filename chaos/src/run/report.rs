@@ -133,7 +133,7 @@ fn deed(options: &RunOptions, driven: &Driven, fired: &Fired) -> Deed {
     let step = &options.scenario.steps[fired.step];
     let at_ms = fired.unix_us.saturating_sub(driven.began.unix_us) / 1000;
     let (came, undone) = match &fired.done {
-        Ok(_) => (fired.acts.iter().map(ToString::to_string).collect(), false),
+        Ok(_) => (fired.came(), false),
         Err(super::deeds::Undone::Beyond(why)) => (vec![why.to_string()], true),
         Err(super::deeds::Undone::Refused(why)) => (vec![why.clone()], true),
     };

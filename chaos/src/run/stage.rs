@@ -27,26 +27,33 @@ pub(super) struct Stage {
     pub(super) ids: BTreeMap<String, NodeId>,
     supervisor: Supervisor,
     // After the nodes: it is their directory.
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Stage {
     pub(super) async fn start(options: &RunOptions) -> Result<Self, RunError> {
         let nodes = options.scenario.nodes;
-        let dir = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir();
-        let dir = dir.map_err(io_error("temporary directory"))?;
+        let temporary = match &options.keep {
+            Some(_) => None,
+            None => {
+                let dir = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir();
+                Some(dir.map_err(io_error("temporary directory"))?)
+            }
+        };
+        let dir = temporary.as_ref().map(TempDir::path).or(options.keep.as_deref());
+        let dir = dir.expect("one of them is there").to_owned();
         let spread = u16::try_from(std::process::id() % 100).expect("a remainder by 100 fits");
         let base = layout::free_base(nodes, PORTS_FROM + spread * 100).ok_or(RunError::NoPorts(nodes))?;
         let supervisor = Supervisor::start(SupervisorOptions {
             base_port: base,
             chaos: true,
             journals: true,
-            temporary: true,
+            temporary: temporary.is_some(),
             profile: options.profile.unwrap_or(options.scenario.profile),
-            ..SupervisorOptions::new(options.program.clone(), nodes, dir.path().to_owned())
+            ..SupervisorOptions::new(options.program.clone(), nodes, dir.clone())
         })
         .await?;
-        match Self::settled(&supervisor, dir.path()).await {
+        match Self::settled(&supervisor, &dir).await {
             Ok((cookie, ids, operator)) => {
                 let grpc = addresses(supervisor.places());
                 let by = format!("scenario {}", options.scenario.name);
@@ -56,7 +63,7 @@ impl Stage {
                     operator,
                     ids,
                     supervisor,
-                    _dir: dir,
+                    _dir: temporary,
                 })
             }
             Err(error) => {

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use squall_client::{Client, RequestOptions};
-use squall_kernel::registry::Strategy;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -20,8 +19,6 @@ use crate::scenario::{ExchangePlan, Scenario};
 const IN_FLIGHT_MAX: usize = 4096;
 /// A request that takes longer has failed for whoever waits for it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Keys of requests to exchanges that are sticky.
-const KEYS: u64 = 64;
 
 /// The work, until it is ended.
 pub(super) struct Work {
@@ -104,13 +101,9 @@ impl Asker {
         let number = self.numbered.fetch_add(1, Relaxed);
         let count = self.clients.len() as u64;
         let client = &self.clients[usize::try_from(number % count).expect("fewer than nodes")];
-        let key = match self.plan.strategy {
-            Strategy::Sticky => (number % KEYS).to_be_bytes().to_vec(),
-            _ => Vec::new(),
-        };
         let options = RequestOptions {
             timeout: REQUEST_TIMEOUT,
-            key: key.into(),
+            key: self.plan.key(number),
             ..RequestOptions::default()
         };
         let payload = written(number);

@@ -31,6 +31,9 @@ pub(super) struct RunArgs {
     /// Judge what holds on any machine, and not how long things take
     #[arg(long)]
     untimed: bool,
+    /// Keep what the nodes wrote, their journals above all, beside the report
+    #[arg(long)]
+    keep: bool,
     /// Print the scenario's file and what it teaches, and do nothing
     #[arg(long, requires = "scenario")]
     show: bool,
@@ -55,6 +58,7 @@ pub(super) async fn run(args: &RunArgs) -> Result<()> {
         text,
         profile: args.profile,
         untimed: args.untimed,
+        keep: args.keep.then(|| dir.join("nodes")),
     };
     let json = args.json;
     let told = squall_chaos::run::run(&options, signals::ended(), |progress| {
