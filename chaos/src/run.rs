@@ -24,7 +24,9 @@ mod judge;
 mod ledger;
 mod meter;
 mod report;
+pub mod score;
 mod stage;
+pub mod upkeep;
 mod work;
 
 pub use expect::{Finding, Ruling};

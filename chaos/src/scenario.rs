@@ -16,6 +16,7 @@ use crate::fault::{Fault, Nodes, Target};
 use crate::radius::Budget;
 
 mod file;
+pub mod game;
 pub mod library;
 mod text;
 
@@ -44,6 +45,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// What is to come of it.
     pub expects: Vec<Expect>,
+    /// A step that goes beyond the budget, or means nobody, is left out; it ends the run otherwise.
+    pub skips: bool,
 }
 
 /// An exchange and the work it is given.

@@ -87,6 +87,7 @@ enum ChaosCommand {
     /// End every fault, thaw and start every node
     Halt,
     Run(run::RunArgs),
+    Game(run::GameArgs),
     Sim(sim::SimArgs),
 }
 
@@ -110,6 +111,9 @@ pub(crate) async fn run(args: ChaosArgs, connect: ConnectArgs) -> Result<()> {
     }
     if let ChaosCommand::Run(args) = &args.command {
         return run::run(args).await;
+    }
+    if let ChaosCommand::Game(args) = &args.command {
+        return run::game(args).await;
     }
     let client = ChaosClient::new(connect.grpc_addrs()?, user());
     tokio::select! {
@@ -140,6 +144,7 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
         }
         ChaosCommand::Fire(args) => return fire::run(client, &args, &how).await,
         ChaosCommand::Run(args) => return run::run(&args).await,
+        ChaosCommand::Game(args) => return run::game(&args).await,
         ChaosCommand::Sim(args) => return sim::run(&args),
         ChaosCommand::List { json } => {
             let said = list(client, json).await?;

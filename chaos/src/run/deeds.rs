@@ -232,11 +232,11 @@ pub(super) fn tell(judge: &Judge, at: Instant, node: NodeId, what: What) {
 }
 
 /// The processes of the nodes, for the judge and for what acts on them.
-pub(super) async fn look(stage: &Stage, judge: &Judge, deeds: &mut Deeds) -> Result<(), RunError> {
+pub(super) async fn look(stage: &Stage, judge: &Judge, deeds: &mut Deeds) -> Result<Vec<Child>, RunError> {
     let processes = stage.processes().await;
     for (path, over) in processes.journals {
         judge.tell(Word::Journal(path, over));
     }
     deeds.look(judge, &processes.children);
-    Ok(())
+    Ok(processes.children)
 }

@@ -1,6 +1,7 @@
 //! Drives a run: until all is steady, step by step, back to steady. What does not live here: doing a step (`deeds`), and what
 //! the run has shown (`expect`).
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::deeds::{self, Deeds, Fired, Undone};
 use super::judge::Judge;
 use super::meter::{Meter, Series, WINDOW};
 use super::stage::Stage;
+use super::upkeep::{Holding, Upkeep};
 use super::work::Work;
 use super::{Progress, RunError, RunOptions};
 use crate::bench::failover::watch::{Mark, Told, Watch};
@@ -47,6 +49,8 @@ pub(super) struct Driven {
     pub(super) during: Share,
     /// How long it took until all was steady again; none where it did not become so.
     pub(super) recovered: Option<Duration>,
+    /// What the processes held.
+    pub(super) held: BTreeMap<String, Vec<Holding>>,
     /// What was still active when all had been undone.
     pub(super) remains: String,
 }
@@ -90,6 +94,7 @@ pub(super) async fn drive(
         work: Work::start(&clients, scenario, zero),
         zero,
         fired: Vec::new(),
+        upkeep: Upkeep::new(scenario.lasts),
     };
     let mut stop = std::pin::pin!(stop);
     tell(Progress::Stage("waiting until all is steady".into()));
@@ -117,6 +122,7 @@ pub(super) async fn drive(
     let series = course.end(&clients).await?;
     clients.leave().await;
     Ok(Driven {
+        held: course.upkeep.held(),
         told: nodes.since(began),
         began,
         lasted,
@@ -144,11 +150,14 @@ struct Course<'c> {
     work: Work,
     zero: Instant,
     fired: Vec<Fired>,
+    upkeep: Upkeep,
 }
 
 impl<'c> Course<'c> {
     async fn look(&mut self) -> Result<(), RunError> {
-        deeds::look(self.stage, self.judge, &mut self.deeds).await
+        let children = deeds::look(self.stage, self.judge, &mut self.deeds).await?;
+        self.upkeep.look(self.zero.elapsed(), &children);
+        Ok(())
     }
 
     /// Waits until every exchange was steady for a window.
@@ -280,7 +289,7 @@ impl<'c> Course<'c> {
             text: format!("{}: {text}", step.deed),
         });
         self.fired.push(fired);
-        why
+        why.filter(|_| !self.scenario.skips)
     }
 
     /// Why it cannot go on.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::report::{Deed, Report};
-use super::{Ended, Ruling};
+use super::{Ended, Ruling, upkeep};
 use crate::bench::failover::phases::Phases;
 
 mod plot;
@@ -48,6 +48,7 @@ pub fn page(report: &Report) -> String {
     breaches(&mut page, report);
     moments(&mut page, report);
     seen(&mut page, report);
+    held(&mut page, report);
     let _ = write!(
         page,
         "<details><summary>The scenario</summary><pre>{}</pre></details><p class=dim>{} nodes, times \
@@ -202,6 +203,14 @@ fn seen(page: &mut String, report: &Report) {
         let _ = write!(page, "<tr><td class=n>{count}<td>{}", text(sight));
     }
     *page += "</table></details>";
+}
+
+fn held(page: &mut String, report: &Report) {
+    *page += "<details><summary>What the processes held</summary><ul>";
+    for (name, held) in &report.held {
+        let _ = write!(page, "<li>{}", text(&upkeep::in_words(name, held)));
+    }
+    *page += "</ul></details>";
 }
 
 fn paragraph(words: &str) -> String {

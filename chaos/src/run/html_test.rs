@@ -77,6 +77,7 @@ fn report() -> Report {
             events: 17,
             sights: Vec::new(),
         },
+        held: std::collections::BTreeMap::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! A run as plain data: what was done, how requests fared, what nodes told, what was found. What does not live here: its pages.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::deeds::Fired;
@@ -7,6 +9,7 @@ use super::drive::Driven;
 use super::expect::rule;
 use super::judge::Judged;
 use super::meter::millis;
+use super::upkeep::Holding;
 use super::{Ended, Finding, RunOptions, Series};
 use crate::bench::Machine;
 use crate::bench::failover::phases::{Account, Case, Phases};
@@ -50,6 +53,8 @@ pub struct Report {
     pub moments: Vec<Moment>,
     /// What the invariants say.
     pub judged: Judged,
+    /// What the processes held, by name: the nodes, and this program as `scenario`.
+    pub held: BTreeMap<String, Vec<Holding>>,
 }
 
 /// Something that was done.
@@ -112,6 +117,7 @@ impl Report {
                 .map(|fired| deed(options, &driven, fired))
                 .collect(),
             series: driven.series,
+            held: driven.held,
             judged,
         }
     }

@@ -136,6 +136,7 @@ fn scenario(file: &str, source: &str, layout: FileText) -> Read<Scenario> {
         budget: budget(&layout.blast),
         steps,
         expects: expects.collect::<Read<_>>()?,
+        skips: false,
         exchanges,
     })
 }

@@ -2,11 +2,14 @@
 
 use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use squall_chaos::run::score::Score;
+use squall_chaos::run::upkeep::in_words;
 use squall_chaos::run::{Ended, Progress, Report, RunOptions, page};
+use squall_chaos::scenario::game::{Game, draw};
 use squall_chaos::scenario::{self, Scenario, library};
 use squall_kernel::profile::Profile;
 
@@ -25,6 +28,40 @@ pub(super) struct RunArgs {
     /// Timer profile of the nodes, in place of the scenario's
     #[arg(long, value_parser = values::profile())]
     profile: Option<Profile>,
+    /// Print the scenario's file and what it teaches, and do nothing
+    #[arg(long, requires = "scenario")]
+    show: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Play a game day: random faults within a budget, with a score
+///
+/// The seed draws the faults; the same one gives the same steps. Exit codes are those of `squall chaos run`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct GameArgs {
+    /// Draws the faults; without it a fresh one is drawn
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long it lasts
+    #[arg(long = "for", value_name = "DURATION", default_value = "1m", value_parser = values::some_time)]
+    lasts: Duration,
+    /// Nodes
+    #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    /// Requests a second
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(4..=20_000))]
+    rate: u32,
+    /// Timer profile of the nodes
+    #[arg(long, value_parser = values::profile(), default_value = "lan")]
+    profile: Profile,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What is made of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct OutputArgs {
     /// Where the report goes: report.html and report.json
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -34,9 +71,6 @@ pub(super) struct RunArgs {
     /// Keep what the nodes wrote, their journals above all, beside the report
     #[arg(long)]
     keep: bool,
-    /// Print the scenario's file and what it teaches, and do nothing
-    #[arg(long, requires = "scenario")]
-    show: bool,
     /// Print the report as JSON instead of progress
     #[arg(long)]
     json: bool,
@@ -50,17 +84,65 @@ pub(super) async fn run(args: &RunArgs) -> Result<()> {
     if args.show {
         return Ok(write!(stdout(), "{text}")?);
     }
-    let dir = args.report.clone().unwrap_or_else(|| report_dir(&scenario.name));
+    ended(&ran(scenario, text, args.profile, &args.output).await?)
+}
+
+pub(super) async fn game(args: &GameArgs) -> Result<()> {
+    // Small numbers are easier to type again.
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let scenario = draw(&Game {
+        seed,
+        lasts: args.lasts,
+        nodes: usize::from(args.nodes),
+        profile: args.profile,
+        rate: args.rate,
+    });
+    let steps: Vec<String> = scenario
+        .steps
+        .iter()
+        .map(|step| format!("{:.1?}  {} for {:.1?}", step.at, step.deed, step.ttl))
+        .collect();
+    let text = format!("seed {seed}\n{}", steps.join("\n"));
+    if !args.output.json {
+        writeln!(
+            stdout(),
+            "game day of seed {seed}: {} faults in {:?}",
+            steps.len(),
+            args.lasts
+        )?;
+    }
+    let report = ran(scenario, text, None, &args.output).await?;
+    if !args.output.json {
+        writeln!(
+            stdout(),
+            "{}\nagain: squall chaos game --seed {seed} --for {}s",
+            Score::of(&report),
+            args.lasts.as_secs()
+        )?;
+    }
+    ended(&report)
+}
+
+async fn ran(
+    scenario: Scenario,
+    text: String,
+    profile: Option<Profile>,
+    output: &OutputArgs,
+) -> Result<Report> {
+    let dir = output
+        .report
+        .clone()
+        .unwrap_or_else(|| report_dir(&scenario.name));
     std::fs::create_dir_all(&dir).with_context(|| format!("--report {}", dir.display()))?;
     let options = RunOptions {
         program: std::env::current_exe().context("this program's path")?,
         scenario,
         text,
-        profile: args.profile,
-        untimed: args.untimed,
-        keep: args.keep.then(|| dir.join("nodes")),
+        profile,
+        untimed: output.untimed,
+        keep: output.keep.then(|| dir.join("nodes")),
     };
-    let json = args.json;
+    let json = output.json;
     let told = squall_chaos::run::run(&options, signals::ended(), |progress| {
         if !json {
             // A reader that is gone does not stop a run.
@@ -74,6 +156,10 @@ pub(super) async fn run(args: &RunArgs) -> Result<()> {
     } else {
         write!(stdout(), "{}", told_of(&report, &dir))?;
     }
+    Ok(report)
+}
+
+fn ended(report: &Report) -> Result<()> {
     match report.ended {
         Ended::Passed => Ok(()),
         Ended::Failed => Err(Quiet(Exit::Failed).into()),
@@ -168,6 +254,9 @@ fn told_of(report: &Report, dir: &Path) -> String {
             "{}: {} of {} answered, longest silence {} ms\n",
             series.exchange, series.outcomes.replied, series.outcomes.sent, series.gap_ms
         );
+    }
+    for (name, held) in &report.held {
+        text += &format!("{}\n", in_words(name, held));
     }
     for complaint in report.complaints() {
         text += &format!("{complaint}\n");
