@@ -1,11 +1,13 @@
 //! Faults of a simulated cluster. Each ends by itself; what it leaves behind (a torn tail, an old view) stays.
 //!
-//! What does not live here: drawing them (`plan`) and carrying them out (the tiers).
+//! What does not live here: what they are on links (`on_links`), drawing them (`plan`) and carrying them out (`world`).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use squall_kernel::time::{Instant, Span};
+
+mod on_links;
 
 /// A node, by its place in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,7 +152,7 @@ pub enum SimFault {
         /// So many of a thousand.
         per_mille: u32,
     },
-    /// Frames arrive again, as after a link that broke and was resumed.
+    /// Frames are sent twice. Their receiver catches it, and the link is made anew.
     Duplicate {
         /// From there.
         from: Seat,
@@ -167,6 +169,53 @@ pub enum SimFault {
         to: Seat,
         /// Length of one stall.
         stall: Span,
+    },
+    /// Some frames are overtaken: they come later, and what overtook them waits for them.
+    Reorder {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// So many of a thousand,
+        per_mille: u32,
+        /// by so much.
+        by: Span,
+    },
+    /// A bit is changed in some frames. Their receiver catches it, and the link is made anew.
+    Corrupt {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// So many of a thousand.
+        per_mille: u32,
+    },
+    /// A link carries so much and no more.
+    Rate {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// In a second, on each lane.
+        bytes_per_s: u64,
+    },
+    /// A link's connection is broken.
+    Reset {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// Again after each such time; zero for once.
+        every: Span,
+    },
+    /// A link's connection is broken whenever it has carried so much.
+    Limit {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// On one lane.
+        bytes: u64,
     },
     /// Syncs take longer.
     SlowDisk {
@@ -242,6 +291,16 @@ kinds! {
     Duplicate = "duplicate",
     /// See [`SimFault::Clog`].
     Clog = "clog",
+    /// See [`SimFault::Reorder`].
+    Reorder = "reorder",
+    /// See [`SimFault::Corrupt`].
+    Corrupt = "corrupt",
+    /// See [`SimFault::Rate`].
+    Rate = "rate",
+    /// See [`SimFault::Reset`].
+    Reset = "reset",
+    /// See [`SimFault::Limit`].
+    Limit = "limit",
     /// See [`SimFault::SlowDisk`].
     SlowDisk = "slow disk",
     /// See [`SimFault::FullDisk`].
@@ -268,25 +327,14 @@ impl SimFault {
             | Self::Delay { from, .. }
             | Self::Loss { from, .. }
             | Self::Duplicate { from, .. }
-            | Self::Clog { from, .. } => *from,
+            | Self::Clog { from, .. }
+            | Self::Reorder { from, .. }
+            | Self::Corrupt { from, .. }
+            | Self::Rate { from, .. }
+            | Self::Reset { from, .. }
+            | Self::Limit { from, .. } => *from,
             Self::CutBoth { a, .. } => *a,
             Self::Split { side } => side.first().copied().unwrap_or(Seat(0)),
-        }
-    }
-
-    /// True when nothing passes from one node to another while it lasts.
-    #[must_use]
-    pub fn cuts(&self, source: Seat, target: Seat) -> bool {
-        match self {
-            Self::Cut { from, to } => (*from, *to) == (source, target),
-            Self::CutBoth { a, b } => (*a, *b) == (source, target) || (*b, *a) == (source, target),
-            Self::Isolate { node } => source == *node || target == *node,
-            Self::OneWay { node, mute } => *node == if *mute { source } else { target },
-            Self::Split { side } => side.contains(&source) != side.contains(&target),
-            Self::Bridge { node, side } => {
-                source != *node && target != *node && side.contains(&source) != side.contains(&target)
-            }
-            _ => false,
         }
     }
 }
@@ -311,6 +359,23 @@ impl fmt::Display for SimFault {
             Self::Loss { from, to, per_mille } => write!(f, "lose {per_mille} ‰ from {from} to {to}"),
             Self::Duplicate { from, to, per_mille } => write!(f, "repeat {per_mille} ‰ from {from} to {to}"),
             Self::Clog { from, to, stall } => write!(f, "clog {from} to {to} for {stall} at a time"),
+            Self::Reorder {
+                from,
+                to,
+                per_mille,
+                by,
+            } => write!(f, "{per_mille} ‰ from {from} to {to} overtaken by {by}"),
+            Self::Corrupt { from, to, per_mille } => {
+                write!(f, "change a bit in {per_mille} ‰ from {from} to {to}")
+            }
+            Self::Rate {
+                from,
+                to,
+                bytes_per_s,
+            } => write!(f, "{from} to {to} carries {bytes_per_s} bytes a second"),
+            Self::Reset { from, to, every } if *every == Span::ZERO => write!(f, "break {from} to {to}"),
+            Self::Reset { from, to, every } => write!(f, "break {from} to {to} every {every}"),
+            Self::Limit { from, to, bytes } => write!(f, "break {from} to {to} after {bytes} bytes"),
             Self::SlowDisk { node, by } => write!(f, "disk of {node} slower by {by}"),
             Self::FullDisk { node } => write!(f, "disk of {node} full"),
         }

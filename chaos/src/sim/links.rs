@@ -1,27 +1,27 @@
 //! The links of a simulated cluster: directed, with lanes, on which encoded frames stay in order, as on the mesh's TCP
-//! connections. Loss is a pause, a cut holds back, and when an end is gone what was under way is lost or comes back.
+//! connections. When a connection breaks, the next one to the same run goes on after what its receiver has; when an end is
+//! gone, what was under way is lost or comes back.
 //!
-//! What does not live here: when a link breaks or stands again, and what faults there are; the world asks and tells.
+//! What does not live here: lanes (`track`), what faults do to what sets out (the kernel's table, which its sender holds), and
+//! when a link breaks or stands again; the world asks and tells.
 
-use std::collections::VecDeque;
-
-use bytes::{Bytes, BytesMut};
-use squall_kernel::fault::retransmission;
+use bytes::BytesMut;
+use squall_kernel::fault::FaultTable;
 use squall_kernel::frame::Frame;
 use squall_kernel::handshake::LANES;
-use squall_kernel::id::{Incarnation, LinkSeq};
+use squall_kernel::id::{Incarnation, NodeName};
 use squall_kernel::limits::FRAME_BYTES_MAX;
-use squall_kernel::time::{Instant, Span};
+use squall_kernel::time::Instant;
 
-use super::fault::{Seat, SimFault};
+use super::fault::Seat;
 use super::host::Lane;
 use super::plan::Spread;
 use super::rng::Rng;
 
-/// Losses in a row that are counted: three pauses are longer than any fault needs. A live link counts more.
-const LOSSES_MAX: u32 = 3;
-/// Longest wait of an acknowledgement, as in the mesh.
-const ACK: Span = Span::from_ms(10);
+mod track;
+
+pub(super) use track::Arrival;
+use track::Track;
 
 /// One way from one node to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,26 +39,6 @@ impl Way {
     }
 }
 
-#[derive(Debug, Clone)]
-struct Under {
-    seq: u64,
-    bytes: Bytes,
-}
-
-/// A lane: what is on it, and what its receiver has.
-#[derive(Debug, Default)]
-struct Track {
-    next: u64,
-    received: u64,
-    /// On the way, oldest first.
-    under_way: VecDeque<Under>,
-    /// Held back by a cut, oldest first; nothing of it has left.
-    held: VecDeque<Under>,
-    /// Arrived, not acknowledged yet, and when it will be; never where that cannot come back.
-    unacked: VecDeque<(Option<Instant>, Under)>,
-    last_arrival: Instant,
-}
-
 /// How the sender sees a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -70,13 +50,24 @@ pub(super) enum Phase {
     Broken(Incarnation),
 }
 
-/// A link.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) phase: Phase,
-    /// Counts connections: what was on an earlier one does not arrive.
-    pub(super) connection: u64,
-    tracks: [Track; LANES as usize],
+/// Who writes: the faults of its node, and how long things travel from there.
+pub(super) struct Writer<'w> {
+    pub(super) now: Instant,
+    pub(super) faults: &'w mut FaultTable,
+    pub(super) to: &'w NodeName,
+    pub(super) spread: &'w Spread,
+    pub(super) rng: &'w mut Rng,
+}
+
+/// What came of writing.
+#[derive(Debug, Default)]
+pub(super) struct Departed {
+    /// When what has set out arrives, by lane.
+    pub(super) arrivals: Vec<(Lane, Instant)>,
+    /// When a lane is to be asked again.
+    pub(super) goes: Vec<(Lane, Instant)>,
+    /// The connection has carried all that a fault lets it carry.
+    pub(super) full: bool,
 }
 
 /// Frames that come back.
@@ -86,54 +77,17 @@ pub(super) struct Returned {
     pub(super) written: Vec<Frame>,
 }
 
-/// A frame at its receiver.
-pub(super) struct Arrived {
-    pub(super) frame: Frame,
-    pub(super) checksum: u64,
-    /// True when it comes again behind itself.
-    pub(super) repeated: bool,
-}
-
-/// What the faults of now do to a link.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Weather {
-    pub(super) cut: bool,
-    pub(super) slower: Span,
-    pub(super) jitter: Span,
-    pub(super) lost: u32,
-    pub(super) repeated: u32,
-    /// Begin and length of stalls.
-    pub(super) clog: Option<(Instant, Span)>,
-}
-
-impl Weather {
-    pub(super) fn of<'f>(way: Way, faults: impl Iterator<Item = (Instant, &'f SimFault)>) -> Self {
-        let mut weather = Self::default();
-        for (since, fault) in faults {
-            weather.cut |= fault.cuts(way.from, way.to);
-            weather.add(way, since, fault);
-        }
-        weather
-    }
-
-    fn add(&mut self, way: Way, since: Instant, fault: &SimFault) {
-        let here = |from: Seat, to: Seat| way == Way { from, to };
-        match fault {
-            SimFault::Delay { from, to, by, jitter } if here(*from, *to) => {
-                self.slower.0 += by.0;
-                self.jitter.0 += jitter.0;
-            }
-            SimFault::Slow { node, by } if way.from == *node || way.to == *node => self.slower.0 += by.0,
-            SimFault::Loss { from, to, per_mille } if here(*from, *to) => {
-                self.lost = self.lost.max(*per_mille);
-            }
-            SimFault::Duplicate { from, to, per_mille } if here(*from, *to) => {
-                self.repeated = self.repeated.max(*per_mille);
-            }
-            SimFault::Clog { from, to, stall } if here(*from, *to) => self.clog = Some((since, *stall)),
-            _ => {}
-        }
-    }
+/// A link.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) phase: Phase,
+    /// Counts connections: what was on an earlier one does not arrive.
+    pub(super) connection: u64,
+    /// Since when this one stands.
+    pub(super) opened: Instant,
+    /// Nobody reads from it any more.
+    pub(super) closed: bool,
+    tracks: [Track; LANES as usize],
 }
 
 impl Default for Link {
@@ -141,103 +95,76 @@ impl Default for Link {
         Self {
             phase: Phase::Down,
             connection: 0,
+            opened: Instant(0),
+            closed: false,
             tracks: std::array::from_fn(|_| Track::default()),
         }
     }
 }
 
 impl Link {
-    /// Takes a frame; returns when it arrives, where it can set out now.
-    pub(super) fn send(
-        &mut self,
-        now: Instant,
-        lane: Lane,
-        frame: &Frame,
-        (weather, spread, rng): (&Weather, &Spread, &mut Rng),
-    ) -> Option<Instant> {
+    /// Takes a frame, and writes what can set out now.
+    pub(super) fn send(&mut self, lane: Lane, frame: &Frame, writer: &mut Writer<'_>) -> Departed {
+        let mut departed = Departed::default();
         let up = matches!(self.phase, Phase::Up(_));
         let track = &mut self.tracks[usize::from(lane.0)];
-        track.next += 1;
-        let mut bytes = BytesMut::new();
-        frame.encode(LinkSeq(track.next), &mut bytes);
-        let under = Under {
-            seq: track.next,
-            bytes: bytes.freeze(),
-        };
-        if !up || weather.cut || !track.held.is_empty() {
-            track.held.push_back(under);
-            return None;
+        track.push(frame);
+        if up {
+            track.take(writer);
+            track.write(lane, writer, &mut departed);
         }
-        track.under_way.push_back(under);
-        Some(track.arrival(now, weather, spread, rng))
+        departed
     }
 
-    /// What was held back sets out; returns when each arrives, by lane.
-    pub(super) fn release(
-        &mut self,
-        now: Instant,
-        weather: &Weather,
-        spread: &Spread,
-        rng: &mut Rng,
-    ) -> Vec<(Lane, Instant)> {
-        let mut arrivals = Vec::new();
-        for (number, track) in (0..LANES).zip(&mut self.tracks) {
-            while let Some(under) = track.held.pop_front() {
-                track.under_way.push_back(under);
-                arrivals.push((Lane(number), track.arrival(now, weather, spread, rng)));
+    /// Writes what is due on a lane.
+    pub(super) fn go(&mut self, lane: Lane, writer: &mut Writer<'_>) -> Departed {
+        let mut departed = Departed::default();
+        self.tracks[usize::from(lane.0)].write(lane, writer, &mut departed);
+        departed
+    }
+
+    /// The sender's faults have changed: what waits is judged anew, and goes where it may.
+    pub(super) fn judge_anew(&mut self, writer: &mut Writer<'_>) -> Departed {
+        let mut departed = Departed::default();
+        for (lane, track) in (0..LANES).map(Lane).zip(&mut self.tracks) {
+            track.judge_anew(writer);
+            track.write(lane, writer, &mut departed);
+        }
+        departed
+    }
+
+    /// The next frame of a lane arrives; `back` writes the receiver's acknowledgement. A receiver that catches something
+    /// closes the connection.
+    pub(super) fn arrive(&mut self, lane: Lane, back: &mut Writer<'_>) -> Arrival {
+        if self.closed {
+            return Arrival::Nothing;
+        }
+        let arrival = self.tracks[usize::from(lane.0)].arrive(back);
+        self.closed = matches!(arrival, Arrival::Caught(_));
+        arrival
+    }
+
+    /// A connection stands to that run of the peer. Where that was connected before, what it does not have goes on; else
+    /// what was sent comes back.
+    pub(super) fn connected(&mut self, peer: Incarnation, writer: &mut Writer<'_>) -> (Returned, Departed) {
+        let mut returned = Returned::default();
+        let mut departed = Departed::default();
+        if self.phase == Phase::Broken(peer) {
+            self.tracks.iter_mut().for_each(Track::resume);
+        } else {
+            returned = self.drain(writer.now);
+            // What an earlier run of the sender left behind is nobody's.
+            if self.phase == Phase::Down {
+                returned = Returned::default();
             }
         }
-        arrivals
-    }
-
-    /// The next frame of a lane arrives. None where its receiver has it already.
-    pub(super) fn arrive(
-        &mut self,
-        now: Instant,
-        lane: Lane,
-        weather: (&Weather, &Weather),
-        rng: &mut Rng,
-    ) -> Option<Arrived> {
-        let (there, back) = weather;
-        let track = &mut self.tracks[usize::from(lane.0)];
-        let under = track.under_way.pop_front()?;
-        let frame = decoded(&under);
-        let checksum = under.bytes[4..8]
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        if under.seq <= track.received {
-            return None;
-        }
-        track.received = under.seq;
-        let repeated = rng.chance(there.repeated);
-        if repeated {
-            // It comes again behind itself, as after a link that was resumed.
-            track.under_way.push_front(under.clone());
-        }
-        let acked = (!back.cut).then(|| now + rng.span(Span::ZERO, ACK) + back.slower);
-        while track
-            .unacked
-            .front()
-            .is_some_and(|(at, _)| at.is_some_and(|at| at <= now))
-        {
-            track.unacked.pop_front();
-        }
-        track.unacked.push_back((acked, under));
-        Some(Arrived {
-            frame,
-            checksum,
-            repeated,
-        })
-    }
-
-    /// A connection stands to that run of the peer: what does not go on comes back.
-    pub(super) fn connected(&mut self, now: Instant, peer: Incarnation) -> Returned {
-        let returned = self.drain(now);
+        (self.phase, self.closed, self.opened) = (Phase::Up(peer), false, writer.now);
         self.connection += 1;
-        // What an earlier run of the sender left behind is nobody's.
-        let mine = self.phase != Phase::Down;
-        self.phase = Phase::Up(peer);
-        if mine { returned } else { Returned::default() }
+        for (lane, track) in (0..LANES).map(Lane).zip(&mut self.tracks) {
+            track.take(writer);
+            track.write(lane, writer, &mut departed);
+        }
+        (returned, departed)
     }
 
     /// The connection is gone.
@@ -257,51 +184,31 @@ impl Link {
     pub(super) fn forget(&mut self, lost: bool) {
         self.phase = Phase::Down;
         for track in &mut self.tracks {
-            track.held.clear();
-            track.unacked.clear();
-            if lost {
-                track.under_way.clear();
-            }
+            track.forget(lost);
         }
     }
 
     /// Frames that are on their way, held or not.
     pub(super) fn len(&self) -> usize {
-        self.tracks.iter().map(|t| t.under_way.len() + t.held.len()).sum()
+        self.tracks.iter().map(Track::len).sum()
     }
 
     fn drain(&mut self, now: Instant) -> Returned {
         let mut returned = Returned::default();
         for track in &mut self.tracks {
-            let doubtful = |(at, _): &(Option<Instant>, Under)| at.is_none_or(|at| at > now);
-            let unacked = std::mem::take(&mut track.unacked).into_iter().filter(doubtful);
-            let written = unacked
-                .map(|(_, under)| under)
-                .chain(std::mem::take(&mut track.under_way));
-            returned.written.extend(written.map(|under| decoded(&under)));
-            returned.unwritten.extend(track.held.iter().map(decoded));
-            *track = Track::default();
+            std::mem::take(track).drain(now, &mut returned);
         }
         returned
     }
 }
 
-impl Track {
-    /// When something that sets out now arrives: never before what set out earlier.
-    fn arrival(&mut self, now: Instant, weather: &Weather, spread: &Spread, rng: &mut Rng) -> Instant {
-        let mut at = now + spread.draw(rng) + weather.slower + rng.span(Span::ZERO, weather.jitter);
-        at = at + retransmission(LOSSES_MAX, || weather.lost > 0 && rng.chance(weather.lost));
-        if let Some((since, stall)) = weather.clog {
-            let stalls = at.since(since).0 / stall.0.max(1) + 1;
-            at = at.max(Instant(since.0 + stalls * stall.0));
-        }
-        self.last_arrival = self.last_arrival.max(at);
-        self.last_arrival
-    }
+/// The frame in these bytes; none where something in them was changed.
+fn decoded(bytes: &[u8]) -> Option<Frame> {
+    let decoded = Frame::decode(&mut BytesMut::from(bytes), FRAME_BYTES_MAX);
+    // A length that was changed may ask for more bytes than there are. A live receiver waits for them, and catches it then.
+    Some(decoded.ok()??.1)
 }
 
-fn decoded(under: &Under) -> Frame {
-    let mut bytes = BytesMut::from(&under.bytes[..]);
-    let decoded = Frame::decode(&mut bytes, FRAME_BYTES_MAX).expect("what was encoded can be decoded");
-    decoded.expect("frames travel whole").1
-}
+#[cfg(test)]
+#[path = "links/links_test.rs"]
+mod tests;

@@ -47,12 +47,16 @@ fn a_batch_meets_every_kind_of_fault() {
     for what in [
         "frames held back",
         "frames dropped as repeated",
+        "frames caught as changed",
+        "connections broken by faults",
+        "links resumed",
         "frames given back",
         "frames of unknown fate",
     ] {
         assert!(met.contains_key(what), "{what}: never");
     }
 }
+
 #[test]
 fn invariants_hold_over_some_dozen_seeds() {
     for seed in 1_000..1_040 {

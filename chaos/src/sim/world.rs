@@ -5,6 +5,7 @@
 //! history means (`invariant`).
 
 mod faults;
+mod linking;
 mod log_side;
 mod network;
 mod nodes;
@@ -14,6 +15,7 @@ mod work;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use squall_kernel::fault::FaultTable;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{Incarnation, NodeId};
 use squall_kernel::time::{Instant, Span};
@@ -56,6 +58,9 @@ pub(super) struct Place {
     incarnation: Incarnation,
     calendar_ms: i64,
     paused: bool,
+    /// Faults on what this node sends, on true time. They stay when its run ends, so that what they hold back stays held, and
+    /// the next run starts without, as a live node does.
+    faults: FaultTable,
     /// What waits for a paused node to go on.
     held: Vec<Held>,
     /// The wake-up that counts; others are forgotten.
@@ -76,6 +81,8 @@ impl Place {
 enum Held {
     Arrived(Seat, Frame),
     Broken(Seat, u64),
+    Caught(Seat, u64),
+    Unlinked(Seat, Incarnation),
     Died(Seat, Incarnation),
     Log(LogOutput),
 }
@@ -87,6 +94,17 @@ enum Due {
     Arrive {
         way: Way,
         lane: Lane,
+        connection: u64,
+    },
+    /// What a lane holds back is due.
+    Go {
+        way: Way,
+        lane: Lane,
+        connection: u64,
+    },
+    /// A fault breaks it about now.
+    Flow {
+        way: Way,
         connection: u64,
     },
     Broken {
@@ -180,6 +198,7 @@ impl World {
             incarnation: Incarnation(0),
             calendar_ms: CALENDAR_MS,
             paused: false,
+            faults: FaultTable::default(),
             held: Vec::new(),
             wake: None,
             lease: Instant(0),
@@ -324,6 +343,12 @@ impl World {
                 lane,
                 connection,
             } => self.arrive(way, lane, connection),
+            Due::Go {
+                way,
+                lane,
+                connection,
+            } => self.go(way, lane, connection),
+            Due::Flow { way, connection } => self.flow_of(way, connection),
             Due::Broken { way, connection } => self.broken(way, connection),
             Due::GiveUp { way, connection } => self.give_up(way, connection),
             Due::Dial(way) => self.dial(way),

@@ -1,5 +1,6 @@
 //! The world's side of faults: what begins and ends at nodes and links.
 
+use squall_kernel::fault::FaultKind;
 use squall_kernel::planted::{self, Bug};
 use squall_kernel::time::Span;
 
@@ -8,6 +9,9 @@ use crate::history::What;
 use crate::sim::fault::{Seat, SimFault};
 use crate::sim::host::Host;
 use crate::sim::links::Way;
+
+/// Who sets faults, as their tables name it.
+const BY: &str = "plan";
 
 impl World {
     pub(super) fn begin_fault(&mut self, place: usize) {
@@ -24,10 +28,10 @@ impl World {
         );
         self.active.insert(place, self.now);
         self.at(ends_by, Due::End(place));
-        self.act(fault.id, &fault.what);
+        self.act(fault.id, &fault.what, fault.lasts);
     }
 
-    fn act(&mut self, id: u64, fault: &SimFault) {
+    fn act(&mut self, id: u64, fault: &SimFault, lasts: Span) {
         match fault {
             SimFault::Crash { node } => self.take_down(*node, id, false),
             SimFault::Stop { node } => self.take_down(*node, id, true),
@@ -39,8 +43,28 @@ impl World {
                 let id = self.id(*node);
                 self.log.set_full(id, true);
             }
-            // Links ask for the weather when something sets out.
-            _ => {}
+            _ => self.set_on_links(id, fault, lasts),
+        }
+    }
+
+    /// Each node that sends holds its part: what it does, and until when, is the table's.
+    fn set_on_links(&mut self, id: u64, fault: &SimFault, ttl: Span) {
+        let now = self.now;
+        for (way, what) in fault.on_links(self.plan.nodes.len()) {
+            let kind = FaultKind::link(self.plan.nodes[way.to.index()].name.clone(), what);
+            let set = self
+                .place(way.from)
+                .faults
+                .set(now, &entry(id, way), kind, ttl, BY);
+            set.expect("what a plan does to links fits a table");
+            self.flow(way);
+        }
+    }
+
+    fn clear_on_links(&mut self, id: u64, fault: &SimFault) {
+        for (way, _) in fault.on_links(self.plan.nodes.len()) {
+            self.place(way.from).faults.clear(&entry(id, way));
+            self.flow(way);
         }
     }
 
@@ -49,7 +73,6 @@ impl World {
         self.active.remove(&place);
         self.mend(fault.id, &fault.what);
         self.event(fault.what.seat(), What::FaultOver { id: fault.id });
-        self.release();
     }
 
     fn mend(&mut self, id: u64, fault: &SimFault) {
@@ -76,7 +99,7 @@ impl World {
                 }
                 self.bring_up(*node, id);
             }
-            _ => {}
+            _ => self.clear_on_links(id, fault),
         }
     }
 
@@ -165,12 +188,15 @@ impl World {
             match held {
                 Held::Arrived(from, frame) => self.take_in(seat, from, &frame),
                 Held::Broken(to, connection) => self.broken(Way { from: seat, to }, connection),
+                Held::Caught(from, connection) => self.caught(Way { from, to: seat }, connection),
+                Held::Unlinked(of, run) => self.unlinked(Way { from: of, to: seat }, run),
                 Held::Died(of, incarnation) => self.died(seat, of, incarnation),
                 Held::Log(output) => self.log_said(output),
             }
         }
         self.place(seat).wake = None;
         self.tell(seat, Host::wake);
+        self.flow_from(seat);
     }
 
     fn set_rate(&mut self, seat: Seat, ppm: i32) {
@@ -193,4 +219,9 @@ impl World {
         let id = self.id(seat);
         self.log.set_slower(id, by);
     }
+}
+
+/// Its id in the table of the node that sends.
+fn entry(id: u64, way: Way) -> String {
+    format!("{id}-{}", way.to)
 }

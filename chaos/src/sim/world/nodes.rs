@@ -1,5 +1,6 @@
 //! The world's side of nodes: their runs, their timers, and what they want done.
 
+use squall_kernel::fault::FaultTable;
 use squall_kernel::id::{Boot, Incarnation, ZoneName};
 use squall_kernel::registry::Introduction;
 use squall_kernel::time::{Instant, Span};
@@ -32,6 +33,7 @@ impl World {
         let ppm = place.plan.clock_ppm;
         place.clock = Clock::new(now, place.plan.clock_offset, ppm);
         (place.wake, place.paused, place.down_by) = (None, false, None);
+        place.faults = FaultTable::default();
         place.state = LogState::default();
         let me = introduction(place);
         let (id, run, incarnation) = (me.id, place.run, me.incarnation);

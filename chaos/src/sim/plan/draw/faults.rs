@@ -153,6 +153,38 @@ fn on_a_link(rng: &mut Rng, kind: FaultKind, (from, to): (Seat, Seat), slowness:
             to,
             stall: Span(rng.span(ms(10), ms(300)).0 * slowness),
         },
+        FaultKind::Reorder => SimFault::Reorder {
+            from,
+            to,
+            per_mille: *rng.pick(&[20, 100, 300]),
+            by: Span(rng.span(ms(5), ms(100)).0 * slowness),
+        },
+        FaultKind::Corrupt => SimFault::Corrupt {
+            from,
+            to,
+            per_mille: *rng.pick(&[5, 50, 300]),
+        },
+        // From what heartbeats alone fill to what the work of a busy node does.
+        FaultKind::Rate => SimFault::Rate {
+            from,
+            to,
+            bytes_per_s: *rng.pick(&[2_000, 10_000, 50_000]),
+        },
+        FaultKind::Reset => SimFault::Reset {
+            from,
+            to,
+            every: if rng.chance(300) {
+                Span::ZERO
+            } else {
+                Span(rng.span(ms(20), ms(400)).0 * slowness)
+            },
+        },
+        // From less than one large frame.
+        FaultKind::Limit => SimFault::Limit {
+            from,
+            to,
+            bytes: *rng.pick(&[300, 3_000, 30_000]),
+        },
         _ => SimFault::Cut { from, to },
     }
 }
