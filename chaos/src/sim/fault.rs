@@ -1,13 +1,18 @@
 //! Faults of a simulated cluster. Each ends by itself; what it leaves behind (a torn tail, an old view) stays.
 //!
-//! What does not live here: what they are on links (`on_links`), drawing them (`plan`) and carrying them out (`world`).
+//! What does not live here: their kinds (`kind`), their words (`words`), what they are on links
+//! (`on_links`), drawing them (`plan`) and carrying them out (`world`).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use squall_kernel::time::{Instant, Span};
 
+mod kind;
 mod on_links;
+mod words;
+
+pub use kind::FaultKind;
 
 /// A node, by its place in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -231,82 +236,6 @@ pub enum SimFault {
     },
 }
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $word:literal,)*) => {
-        /// Kinds of faults, for the coverage of a batch.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum FaultKind { $($(#[$doc])* $kind,)* }
-
-        impl FaultKind {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
-
-            /// Its word.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$kind => $word,)* }
-            }
-        }
-
-        impl SimFault {
-            /// Its kind.
-            #[must_use]
-            pub const fn kind(&self) -> FaultKind {
-                match self { $(Self::$kind { .. } => FaultKind::$kind,)* }
-            }
-        }
-    };
-}
-
-kinds! {
-    /// See [`SimFault::Crash`].
-    Crash = "crash",
-    /// See [`SimFault::Stop`].
-    Stop = "stop",
-    /// See [`SimFault::Pause`].
-    Pause = "pause",
-    /// See [`SimFault::ClockSkew`].
-    ClockSkew = "clock skew",
-    /// See [`SimFault::ClockStep`].
-    ClockStep = "clock step",
-    /// See [`SimFault::Cut`].
-    Cut = "cut",
-    /// See [`SimFault::CutBoth`].
-    CutBoth = "cut both ways",
-    /// See [`SimFault::Isolate`].
-    Isolate = "isolate",
-    /// See [`SimFault::OneWay`].
-    OneWay = "one way",
-    /// See [`SimFault::Split`].
-    Split = "split",
-    /// See [`SimFault::Bridge`].
-    Bridge = "bridge",
-    /// See [`SimFault::Delay`].
-    Delay = "delay",
-    /// See [`SimFault::Slow`].
-    Slow = "slow",
-    /// See [`SimFault::Loss`].
-    Loss = "loss",
-    /// See [`SimFault::Duplicate`].
-    Duplicate = "duplicate",
-    /// See [`SimFault::Clog`].
-    Clog = "clog",
-    /// See [`SimFault::Reorder`].
-    Reorder = "reorder",
-    /// See [`SimFault::Corrupt`].
-    Corrupt = "corrupt",
-    /// See [`SimFault::Rate`].
-    Rate = "rate",
-    /// See [`SimFault::Reset`].
-    Reset = "reset",
-    /// See [`SimFault::Limit`].
-    Limit = "limit",
-    /// See [`SimFault::SlowDisk`].
-    SlowDisk = "slow disk",
-    /// See [`SimFault::FullDisk`].
-    FullDisk = "full disk",
-}
-
 impl SimFault {
     /// The node on which it acts; for a link, the one that sends.
     #[must_use]
@@ -337,52 +266,4 @@ impl SimFault {
             Self::Split { side } => side.first().copied().unwrap_or(Seat(0)),
         }
     }
-}
-
-impl fmt::Display for SimFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Crash { node } => write!(f, "crash {node}"),
-            Self::Stop { node } => write!(f, "stop {node}"),
-            Self::Pause { node } => write!(f, "pause {node}"),
-            Self::ClockSkew { node, ppm } => write!(f, "clock of {node} runs {ppm:+} ppm"),
-            Self::ClockStep { node, ms } => write!(f, "calendar of {node} jumps {ms:+} ms"),
-            Self::Cut { from, to } => write!(f, "cut {from} to {to}"),
-            Self::CutBoth { a, b } => write!(f, "cut {a} and {b}"),
-            Self::Isolate { node } => write!(f, "isolate {node}"),
-            Self::OneWay { node, mute: true } => write!(f, "{node} hears and is not heard"),
-            Self::OneWay { node, mute: false } => write!(f, "{node} is heard and does not hear"),
-            Self::Split { side } => write!(f, "split off {}", names(side)),
-            Self::Bridge { node, side } => write!(f, "only {node} reaches both {} and the rest", names(side)),
-            Self::Delay { from, to, by, jitter } => write!(f, "delay {from} to {to} by {by} + {jitter}"),
-            Self::Slow { node, by } => write!(f, "delay all of {node} by {by}"),
-            Self::Loss { from, to, per_mille } => write!(f, "lose {per_mille} ‰ from {from} to {to}"),
-            Self::Duplicate { from, to, per_mille } => write!(f, "repeat {per_mille} ‰ from {from} to {to}"),
-            Self::Clog { from, to, stall } => write!(f, "clog {from} to {to} for {stall} at a time"),
-            Self::Reorder {
-                from,
-                to,
-                per_mille,
-                by,
-            } => write!(f, "{per_mille} ‰ from {from} to {to} overtaken by {by}"),
-            Self::Corrupt { from, to, per_mille } => {
-                write!(f, "change a bit in {per_mille} ‰ from {from} to {to}")
-            }
-            Self::Rate {
-                from,
-                to,
-                bytes_per_s,
-            } => write!(f, "{from} to {to} carries {bytes_per_s} bytes a second"),
-            Self::Reset { from, to, every } if *every == Span::ZERO => write!(f, "break {from} to {to}"),
-            Self::Reset { from, to, every } => write!(f, "break {from} to {to} every {every}"),
-            Self::Limit { from, to, bytes } => write!(f, "break {from} to {to} after {bytes} bytes"),
-            Self::SlowDisk { node, by } => write!(f, "disk of {node} slower by {by}"),
-            Self::FullDisk { node } => write!(f, "disk of {node} full"),
-        }
-    }
-}
-
-fn names(seats: &[Seat]) -> String {
-    let names: Vec<String> = seats.iter().map(Seat::to_string).collect();
-    names.join(", ")
 }

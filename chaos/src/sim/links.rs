@@ -20,8 +20,8 @@ use super::rng::Rng;
 
 mod track;
 
-pub(super) use track::Arrival;
 use track::Track;
+pub(super) use track::{Arrived, Caught};
 
 /// One way from one node to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,14 +133,16 @@ impl Link {
         departed
     }
 
-    /// The next frame of a lane arrives; `back` writes the receiver's acknowledgement. A receiver that catches something
-    /// closes the connection.
-    pub(super) fn arrive(&mut self, lane: Lane, back: &mut Writer<'_>) -> Arrival {
+    /// The next frame of a lane arrives, where anybody reads there; `back` writes the receiver's acknowledgement.
+    ///
+    /// # Errors
+    /// [`Caught`]; the receiver has closed the connection.
+    pub(super) fn arrive(&mut self, lane: Lane, back: &mut Writer<'_>) -> Result<Option<Arrived>, Caught> {
         if self.closed {
-            return Arrival::Nothing;
+            return Ok(None);
         }
         let arrival = self.tracks[usize::from(lane.0)].arrive(back);
-        self.closed = matches!(arrival, Arrival::Caught(_));
+        self.closed = arrival.is_err();
         arrival
     }
 

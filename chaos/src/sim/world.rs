@@ -4,6 +4,7 @@
 //! What does not live here: what a node does (`host`), what the log does (`log`), what a watcher is told (`seen`), and what a
 //! history means (`invariant`).
 
+mod due;
 mod faults;
 mod linking;
 mod log_side;
@@ -12,7 +13,7 @@ mod nodes;
 mod seen;
 mod work;
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use squall_kernel::fault::FaultTable;
@@ -20,12 +21,13 @@ use squall_kernel::frame::Frame;
 use squall_kernel::id::{Incarnation, NodeId};
 use squall_kernel::time::{Instant, Span};
 
+use due::{Due, Scheduled};
 pub use seen::{Answer, Seen};
 
 use super::Tier;
 use super::clock::Clock;
 use super::fault::Seat;
-use super::host::{Host, Lane};
+use super::host::Host;
 use super::links::{Link, Way};
 use super::log::{Log, LogState, Output as LogOutput};
 use super::outcome::{Digest, Run};
@@ -85,82 +87,6 @@ enum Held {
     Unlinked(Seat, Incarnation),
     Died(Seat, Incarnation),
     Log(LogOutput),
-}
-
-/// What is to happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Due {
-    Wake(Seat, Instant),
-    Arrive {
-        way: Way,
-        lane: Lane,
-        connection: u64,
-    },
-    /// What a lane holds back is due.
-    Go {
-        way: Way,
-        lane: Lane,
-        connection: u64,
-    },
-    /// A fault breaks it about now.
-    Flow {
-        way: Way,
-        connection: u64,
-    },
-    Broken {
-        way: Way,
-        connection: u64,
-    },
-    GiveUp {
-        way: Way,
-        connection: u64,
-    },
-    Dial(Way),
-    Begin(usize),
-    End(usize),
-    Start(Seat),
-    /// It has handed over everything, leaves, and comes again later.
-    Leave(Seat),
-    /// An operator kills it; it comes again later.
-    Kill(Seat),
-    /// The end of a node's run is seen on its machine.
-    Died {
-        seat: Seat,
-        of: Seat,
-        incarnation: Incarnation,
-    },
-    Request,
-    Operation,
-    Look,
-    Holds,
-    Heal,
-    Settle,
-}
-
-struct Scheduled {
-    at: Instant,
-    number: u64,
-    due: Due,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
 }
 
 /// A cluster.

@@ -18,7 +18,7 @@ mod loss;
 
 pub use latency::{Latency, Shape};
 pub use link::{Acts, Amount, LinkFault, Pacer, RATE_MAX, RATE_MIN, RESET_EVERY_MIN, SLICE_MAX, Verdict};
-pub use loss::{LOSSES_MAX, RETRANSMIT, Share, retransmission};
+pub use loss::{LOSSES_MAX, RETRANSMIT, Share};
 
 /// Longest life of a fault: one hour; nobody forgets one for longer.
 pub const TTL_MAX: Span = Span::from_ms(3_600_000);

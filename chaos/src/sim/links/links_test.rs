@@ -79,9 +79,9 @@ impl Rig {
         let arrival = self.write(now, |link, back| link.arrive(LANE, back));
         std::mem::swap(&mut none, &mut self.faults);
         match arrival {
-            Arrival::Frame { frame, .. } => Ok(frame.message.0),
-            Arrival::Caught(what) => Err(what),
-            Arrival::Nothing => Err("nothing"),
+            Ok(Some(arrived)) => Ok(arrived.frame.message.0),
+            Ok(None) => Err("nothing"),
+            Err(Caught(what)) => Err(what),
         }
     }
 

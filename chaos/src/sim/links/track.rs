@@ -1,7 +1,8 @@
-//! A lane of a link: what waits at its sender, what is on its way, and what its receiver has. What waits goes as the live
+//! A lane of a link: what waits at its sender, and how it goes. What waits goes as the live
 //! mesh's writer lets it go: by the verdict of the sender's fault table, in order, and judged anew when the table changes.
 //!
-//! What does not live here: connections (`links`), and when anything happens (the world).
+//! What does not live here: what arrives and what comes back (`ends`), connections (`links`), and when anything happens (the
+//! world).
 
 use std::collections::VecDeque;
 
@@ -9,28 +10,14 @@ use bytes::{Bytes, BytesMut};
 use squall_kernel::fault::{Pacer, Verdict};
 use squall_kernel::frame::Frame;
 use squall_kernel::id::LinkSeq;
-use squall_kernel::time::{Instant, Span};
+use squall_kernel::time::Instant;
 
-use super::{Departed, Returned, Writer, decoded};
+use super::{Departed, Writer, decoded};
 use crate::sim::host::Lane;
 
-/// Longest wait of an acknowledgement, as in the mesh.
-const ACK: Span = Span::from_ms(10);
+mod ends;
 
-/// What arrives.
-pub(in crate::sim) enum Arrival {
-    /// Nothing: nobody reads there any more.
-    Nothing,
-    /// What is not as it was sent, or comes again: the receiver reads no further. In words, for counting.
-    Caught(&'static str),
-    /// A frame.
-    Frame {
-        /// As it was sent.
-        frame: Frame,
-        /// Its checksum.
-        checksum: u64,
-    },
-}
+pub(in crate::sim) use ends::{Arrived, Caught};
 
 /// A frame as it is sent, and what becomes of it on the way.
 #[derive(Debug, Clone)]
@@ -195,97 +182,6 @@ impl Track {
         let at = writer.now + writer.spread.draw(writer.rng);
         self.last_arrival = self.last_arrival.max(at);
         self.last_arrival
-    }
-
-    /// The next one arrives; `back` writes the acknowledgement.
-    pub(super) fn arrive(&mut self, back: &mut Writer<'_>) -> Arrival {
-        let Some(under) = self.under_way.pop_front() else {
-            return Arrival::Nothing;
-        };
-        let Some(frame) = under.arrived() else {
-            assert!(under.changed.is_some(), "what was encoded can be decoded");
-            self.under_way.push_front(under);
-            return Arrival::Caught("frames caught as changed");
-        };
-        assert!(under.changed.is_none(), "a checksum catches a changed bit");
-        if under.seq <= self.received {
-            return Arrival::Caught("frames dropped as repeated");
-        }
-        assert_eq!(under.seq, self.received + 1, "a lane keeps its order");
-        self.received = under.seq;
-        let checksum = under.bytes[4..8]
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        self.acknowledge(under, back);
-        Arrival::Frame { frame, checksum }
-    }
-
-    /// An acknowledgement is of all before as well.
-    fn acknowledge(&mut self, under: Under, back: &mut Writer<'_>) {
-        let verdict = if back.faults.is_empty() {
-            Verdict::pass(back.now)
-        } else {
-            let rng = back.rng.next();
-            back.faults.verdict(back.to, back.now, rng, 0)
-        };
-        let acked = (!verdict.held).then(|| verdict.at + back.rng.span(Span::ZERO, ACK));
-        let over = |(at, _): &(Option<Instant>, Under)| at.is_some_and(|at| at <= back.now);
-        while self.unacked.front().is_some_and(over) {
-            self.unacked.pop_front();
-        }
-        self.unacked.push_back((acked, under));
-    }
-
-    /// Another connection to the same run: the receiver has told what it has, and the rest goes again.
-    pub(super) fn resume(&mut self) {
-        self.unacked.clear();
-        let mut seq = self.received;
-        let under_way = std::mem::take(&mut self.under_way).into_iter();
-        let waiting = std::mem::take(&mut self.waiting).into_iter();
-        for under in under_way.chain(waiting.map(|waiting| waiting.under)) {
-            // What was sent twice goes once.
-            if under.seq > seq {
-                seq = under.seq;
-                let under = Under {
-                    changed: None,
-                    ..under
-                };
-                self.waiting.push_back(Waiting { under, taken: None });
-            }
-        }
-        (self.carried, self.asked) = (0, None);
-        (self.gone, self.paced) = (Pacer::default(), Pacer::default());
-    }
-
-    /// Everything comes back that the sender does not know to have arrived.
-    pub(super) fn drain(self, now: Instant, returned: &mut Returned) {
-        let doubtful = |(at, _): &(Option<Instant>, Under)| at.is_none_or(|at| at > now);
-        let unacked = self.unacked.into_iter().filter(doubtful).map(|(_, under)| under);
-        let (mut seq, mut written) = (0, Vec::new());
-        for under in unacked.chain(self.under_way) {
-            if under.seq > seq {
-                seq = under.seq;
-                written.push(under);
-            }
-        }
-        for waiting in self.waiting {
-            if waiting.taken.is_some() {
-                written.push(waiting.under);
-            } else {
-                returned.unwritten.extend(decoded(&waiting.under.bytes));
-            }
-        }
-        let frames = written.iter().filter_map(|under| decoded(&under.bytes));
-        returned.written.extend(frames);
-    }
-
-    /// The sender is gone.
-    pub(super) fn forget(&mut self, lost: bool) {
-        self.waiting.clear();
-        self.unacked.clear();
-        if lost {
-            self.under_way.clear();
-        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -225,3 +225,7 @@ impl World {
 fn entry(id: u64, way: Way) -> String {
     format!("{id}-{}", way.to)
 }
+
+#[cfg(test)]
+#[path = "faults_test.rs"]
+mod tests;

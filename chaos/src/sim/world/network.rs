@@ -10,7 +10,7 @@ use squall_kernel::message;
 use super::{Due, Held, World};
 use crate::sim::fault::Seat;
 use crate::sim::host::Lane;
-use crate::sim::links::{Arrival, Departed, Link, Phase, Way, Writer};
+use crate::sim::links::{Arrived, Caught, Departed, Link, Phase, Way, Writer};
 
 /// Frames that one node may have under way.
 pub(super) const FRAMES_MAX: usize = OPEN_REQUESTS_MAX;
@@ -157,13 +157,13 @@ impl World {
             spread: &self.plan.link,
             rng: &mut self.rng,
         };
-        let (frame, checksum) = match link.arrive(lane, &mut back) {
-            Arrival::Frame { frame, checksum } => (frame, checksum),
-            Arrival::Caught(what) => {
+        let Arrived { frame, checksum } = match link.arrive(lane, &mut back) {
+            Ok(Some(arrived)) => arrived,
+            Ok(None) => return,
+            Err(Caught(what)) => {
                 self.count(what);
                 return self.caught(way, connection);
             }
-            Arrival::Nothing => return,
         };
         self.digest.word(self.now.0);
         self.digest.word(checksum);

@@ -1,5 +1,5 @@
 //! Loss on a link as TCP makes it felt: what sets out together and is lost comes after a pause, and what comes behind it
-//! waits. One meaning in the simulator and live; both ask [`retransmission`].
+//! waits.
 //!
 //! What does not live here: which link loses what (`fault`), and keeping the order (the links).
 
@@ -10,7 +10,7 @@ use crate::time::Span;
 
 /// What TCP waits before it sends again; doubles with every further loss (RFC 6298 with Linux's least timeout).
 pub const RETRANSMIT: Span = Span::from_ms(200);
-/// Losses in a row that count on a live link: the first pause and six doublings, 25.4 s in all. What is lost that often
+/// Losses in a row that count: the first pause and six doublings, 25.4 s in all. What is lost that often
 /// goes through then: a link that lets nothing through at all is a cut.
 pub const LOSSES_MAX: u32 = 7;
 
@@ -62,7 +62,7 @@ impl fmt::Display for Share {
 
 /// The pauses of something that sets out, added up: one before each time it is sent again, every one twice as long as the
 /// one before, until `lost` says that it is not lost, or it was lost `most` times.
-pub fn retransmission(most: u32, mut lost: impl FnMut() -> bool) -> Span {
+fn retransmission(most: u32, mut lost: impl FnMut() -> bool) -> Span {
     let mut wait = Span::ZERO;
     let mut losses = 0;
     while losses < most && lost() {
