@@ -87,6 +87,7 @@ fn what_can_be_said() {
         "chaos run kill-owner --untimed --report d --profile slow",
         "chaos run f.toml --json",
         "chaos run bridge --show",
+        "chaos sim --scenario bridge --seed 3 --seeds 5 --tier both --json",
         "chaos game --seed 7 --for 20m -n 5 --rate 1000 --report d",
         "chaos fire cut halves --ttl 5s",
         "chaos list --json",

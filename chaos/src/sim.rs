@@ -13,6 +13,7 @@ pub mod log_model;
 pub mod outcome;
 pub mod plan;
 pub mod raft;
+pub mod rehearse;
 pub mod rng;
 mod workload;
 pub mod world;

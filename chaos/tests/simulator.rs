@@ -4,14 +4,19 @@
 use std::path::Path;
 
 use squall_chaos::corpus;
+use squall_chaos::scenario::library::SHIPPED;
+use squall_chaos::scenario::read;
 use squall_chaos::sim::Tier;
 use squall_chaos::sim::batch;
 use squall_chaos::sim::plan::{Plan, Wishes};
+use squall_chaos::sim::rehearse::rehearse;
 
 /// Seeds of T1: some seconds without optimisation.
 const T1_SEEDS: std::ops::Range<u64> = 1..21;
 /// Seeds of T2, where a run takes ten times as long.
 const T2_SEEDS: std::ops::Range<u64> = 1..5;
+/// Seeds of T1 with which each scenario is rehearsed.
+const SCENARIO_SEEDS: u64 = 6;
 
 #[test]
 fn runs_that_once_failed_are_good() {
@@ -41,5 +46,30 @@ fn all_good(tier: Tier, seeds: std::ops::Range<u64>) {
         if let Err(wrong) = batch::judge(tier, &Plan::draw(seed, &Wishes::default())) {
             panic!("replay with: squall chaos sim --tier {tier} --seed {seed}\n{wrong:?}");
         }
+    }
+}
+
+/// One seed may miss a moment that another one meets: what a scenario is to show must be shown by some of them.
+#[test]
+fn every_shipped_scenario_holds_in_simulation_and_shows_what_it_is_to_show() {
+    for shipped in SHIPPED {
+        let scenario = read(shipped.name, shipped.text).expect("what ships can be read");
+        let good = |tier, seed| {
+            let rehearsal = rehearse(&scenario, tier, seed);
+            let told = rehearsal.told();
+            assert!(rehearsal.finding.is_none(), "{}: {told:?}", shipped.name);
+            assert!(
+                !told.faults.is_empty(),
+                "{}: its steps meant nobody: {told:?}",
+                shipped.name
+            );
+            rehearsal
+        };
+        let mut unseen = good(Tier::T2, 1).unseen;
+        for seed in 0..SCENARIO_SEEDS {
+            let rehearsal = good(Tier::T1, seed);
+            unseen.retain(|sight| rehearsal.unseen.contains(sight));
+        }
+        assert!(unseen.is_empty(), "{}: {unseen:?}", shipped.name);
     }
 }

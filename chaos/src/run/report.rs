@@ -1,6 +1,7 @@
 //! A run as plain data: what was done, how requests fared, what nodes told, what was found. What does not live here: its pages.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -19,6 +20,8 @@ use crate::fault::Act;
 const SCHEMA: u32 = 1;
 /// What nodes told that is kept in a report.
 const MOMENTS_MAX: usize = 2_000;
+/// What nodes tell so long after a fault is still of it.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// What a run was.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -149,18 +152,24 @@ fn deed(options: &RunOptions, driven: &Driven, fired: &Fired) -> Deed {
         text: step.deed.to_string(),
         came,
         undone,
-        failovers: failovers(driven, fired),
+        failovers: failovers(options, driven, fired),
     }
 }
 
 /// Of the exchanges whose owner was struck.
-fn failovers(driven: &Driven, fired: &Fired) -> Vec<(String, Phases)> {
+fn failovers(options: &RunOptions, driven: &Driven, fired: &Fired) -> Vec<(String, Phases)> {
     let struck = |node: &str| fired.acts.iter().any(|act| hits(act, node));
     let owned = fired.picture.exchanges.iter().filter_map(|exchange| {
         let owner = exchange.owner.as_deref().filter(|owner| struck(owner))?;
         Some((exchange.name.as_str(), owner))
     });
-    let since = driven.told.iter().filter(|told| told.unix_us >= fired.unix_us);
+    let step = &options.scenario.steps[fired.step];
+    let until =
+        fired.unix_us + u64::try_from((step.ends() - step.at + AFTERWARDS).as_micros()).unwrap_or(u64::MAX);
+    let since = driven
+        .told
+        .iter()
+        .filter(|told| (fired.unix_us..until).contains(&told.unix_us));
     let told: Vec<_> = since.cloned().collect();
     let phases = owned.map(|(exchange, victim)| {
         let case = Case {

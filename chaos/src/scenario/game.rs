@@ -77,7 +77,7 @@ const LINKS: [(&str, u32); 7] = [
     ("meta-leader", 2),
     ("mute(leader(users))", 1),
     ("meta-leader <-> owner(orders)", 2),
-    ("ring", 1),
+    ("halves", 1),
 ];
 
 /// The scenario of a game.

@@ -65,7 +65,7 @@ impl Wrong {
 }
 
 /// A run that failed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// How it was run.
     pub tier: Tier,
@@ -193,6 +193,12 @@ fn one(tier: Tier, plan: &Plan) -> Result<Good, Box<Finding>> {
         }),
         Err(wrong) => Err(Box::new(shrunk(tier, plan, &wrong))),
     }
+}
+
+/// What goes wrong with that plan, with as few faults as still bring it about; none where all holds.
+#[must_use]
+pub fn find(tier: Tier, plan: &Plan) -> Option<Finding> {
+    judge(tier, plan).err().map(|wrong| shrunk(tier, plan, &wrong))
 }
 
 /// The failure with as few faults as still bring it about.

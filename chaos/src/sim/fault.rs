@@ -222,6 +222,15 @@ pub enum SimFault {
         /// On one lane.
         bytes: u64,
     },
+    /// Any fault on a link, as scenarios write it.
+    Written {
+        /// From there.
+        from: Seat,
+        /// To there.
+        to: Seat,
+        /// Such as `delay 200ms ±50ms`.
+        what: String,
+    },
     /// Syncs take longer.
     SlowDisk {
         /// Node.
@@ -261,7 +270,8 @@ impl SimFault {
             | Self::Corrupt { from, .. }
             | Self::Rate { from, .. }
             | Self::Reset { from, .. }
-            | Self::Limit { from, .. } => *from,
+            | Self::Limit { from, .. }
+            | Self::Written { from, .. } => *from,
             Self::CutBoth { a, .. } => *a,
             Self::Split { side } => side.first().copied().unwrap_or(Seat(0)),
         }

@@ -5,6 +5,7 @@
 //! fault less changes as little as may be.
 
 mod draw;
+mod scripted;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,7 @@ use squall_kernel::time::{Instant, Span};
 
 use super::fault::{PlannedFault, Seat};
 use super::rng::Rng;
+use crate::scenario::Scenario;
 
 pub use draw::Wishes;
 
@@ -49,6 +51,24 @@ pub struct Plan {
     pub liveness: Span,
     /// The faults, by their beginning.
     pub faults: Vec<PlannedFault>,
+    /// What a scenario does, by its time: whom it means is found out then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub script: Vec<Scripted>,
+}
+
+/// A step of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scripted {
+    /// When, in true time.
+    pub at: Instant,
+    /// How long.
+    pub lasts: Span,
+    /// The fault as it is written; empty where an exchange is moved.
+    pub fault: String,
+    /// The exchange that is moved; empty where there is a fault.
+    pub moves: String,
+    /// Whom it is aimed at, or where to.
+    pub target: String,
 }
 
 /// A node.
@@ -200,10 +220,17 @@ impl Plan {
         draw::plan(seed, wishes)
     }
 
-    /// The same with other faults.
+    /// The plan of a scenario, with what it does not say drawn from a seed.
+    #[must_use]
+    pub fn of_scenario(scenario: &Scenario, seed: u64) -> Self {
+        scripted::plan(scenario, seed)
+    }
+
+    /// The same with these faults and no other ones.
     #[must_use]
     pub fn with_faults(&self, faults: Vec<PlannedFault>) -> Self {
         Self {
+            script: Vec::new(),
             faults,
             ..self.clone()
         }

@@ -10,6 +10,7 @@ mod linking;
 mod log_side;
 mod network;
 mod nodes;
+mod script;
 mod seen;
 mod work;
 
@@ -192,6 +193,9 @@ impl World {
         for place in 0..self.plan.faults.len() {
             self.at(self.plan.faults[place].at, Due::Begin(place));
         }
+        for place in 0..self.plan.script.len() {
+            self.at(self.plan.script[place].at, Due::Script(place));
+        }
         self.after(Span::ZERO, Due::Request);
         self.after(self.plan.work.change_every, Due::Operation);
         self.after(LOOK_EVERY, Due::Look);
@@ -280,6 +284,7 @@ impl World {
             Due::Dial(way) => self.dial(way),
             Due::Begin(fault) => self.begin_fault(fault),
             Due::End(fault) => self.end_fault(fault),
+            Due::Script(step) => self.scripted(step),
             Due::Start(seat) => self.start(seat),
             Due::Leave(seat) => self.leave(seat),
             Due::Kill(seat) => self.kill(seat),

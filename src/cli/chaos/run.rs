@@ -168,7 +168,7 @@ fn ended(report: &Report) -> Result<()> {
     }
 }
 
-fn find(name: &str) -> Result<(Scenario, String)> {
+pub(super) fn find(name: &str) -> Result<(Scenario, String)> {
     let path = Path::new(name);
     let (file, text) = match library::find(name) {
         Some(shipped) if !path.exists() => (format!("{name}.toml"), shipped.text.to_owned()),

@@ -11,10 +11,12 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use squall_chaos::corpus::{self, Entry};
-use squall_chaos::invariant::Id;
+use squall_chaos::coverage::Sight;
+use squall_chaos::invariant::{Id, Verdict};
 use squall_chaos::sim::Tier;
 use squall_chaos::sim::batch::{self, Finding, Order, Report, Wrong};
 use squall_chaos::sim::plan::{Plan, Wishes};
+use squall_chaos::sim::rehearse::{Rehearsal, rehearse};
 
 use super::super::exit::{Exit, Quiet, Usage};
 use super::super::values::counted;
@@ -48,6 +50,9 @@ pub(crate) struct SimArgs {
     /// How much of a node is real: t1 the kernel, t2 also Raft and storage
     #[arg(long, value_enum, default_value_t = TierArg::T1)]
     tier: TierArg,
+    /// Rehearse a scenario, in place of what seeds draw: the name of one that ships, or a file
+    #[arg(long, value_name = "SCENARIO", conflicts_with_all = ["minutes", "nodes", "keep", "trace"])]
+    scenario: Option<String>,
     /// Print every event
     #[arg(long)]
     pub(super) trace: bool,
@@ -88,6 +93,9 @@ pub(crate) fn run(args: &SimArgs) -> Result<()> {
 
 fn run_here(args: &SimArgs) -> Result<()> {
     let order = order(args);
+    if let Some(name) = &args.scenario {
+        return rehearsed(name, args, &order);
+    }
     if let Some(path) = &args.entry {
         let entry = corpus::read(path).map_err(|error| Usage(error.to_string()))?;
         let plan = entry
@@ -132,6 +140,74 @@ fn run_here(args: &SimArgs) -> Result<()> {
         return Err(Quiet(Exit::Failed).into());
     }
     Ok(())
+}
+
+/// The scenario with each seed, in each tier. What it is to show must be shown by one of the seeds.
+fn rehearsed(name: &str, args: &SimArgs, order: &Order) -> Result<()> {
+    let (scenario, _) = super::run::find(name)?;
+    let count = args.seeds.unwrap_or(1);
+    let mut failed = false;
+    for tier in &order.tiers {
+        let mut unseen: Option<Vec<Sight>> = None;
+        for seed in (0..count).map(|number| order.first.wrapping_add(number)) {
+            let rehearsal = rehearse(&scenario, *tier, seed);
+            failed |= rehearsal.finding.is_some();
+            let still = |sight: &Sight| rehearsal.unseen.contains(sight);
+            unseen = Some(match unseen {
+                None => rehearsal.unseen.clone(),
+                Some(before) => before.into_iter().filter(still).collect(),
+            });
+            if args.json {
+                writeln!(stdout(), "{}", serde_json::to_string(&rehearsal.told())?)?;
+            } else {
+                write!(stdout(), "{}", told_of(name, &rehearsal))?;
+            }
+        }
+        let unseen = unseen.unwrap_or_default();
+        failed |= !unseen.is_empty();
+        if !args.json {
+            for sight in unseen {
+                writeln!(stdout(), "{tier}: never seen: {sight}")?;
+            }
+        }
+    }
+    if failed {
+        return Err(Quiet(Exit::Failed).into());
+    }
+    Ok(())
+}
+
+fn told_of(name: &str, rehearsal: &Rehearsal) -> String {
+    let (tier, seed) = (rehearsal.tier, rehearsal.seed);
+    let mut text = String::new();
+    for fault in &rehearsal.plan.faults {
+        text += &format!("  {fault}\n");
+    }
+    if let Some(finding) = &rehearsal.finding {
+        let what = match &finding.wrong {
+            Wrong::Broken(breach) => breach.to_string(),
+            Wrong::Panicked(words) => format!("panicked: {words}"),
+        };
+        text += &format!(
+            "{what}\n{} of {} faults are enough:\n",
+            finding.plan.faults.len(),
+            finding.drawn
+        );
+        for fault in &finding.plan.faults {
+            text += &format!("  {fault}\n");
+        }
+    }
+    let held = rehearsal
+        .verdicts
+        .iter()
+        .filter(|(_, verdict)| *verdict == Verdict::Ok)
+        .count();
+    let verdict = if rehearsal.finding.is_none() {
+        "passed"
+    } else {
+        "FAILED"
+    };
+    format!("{text}{tier} seed {seed}: {name}: {held} invariants held: {verdict}\n")
 }
 
 /// A run that stopped with a panic broke no invariant: it never came to its end.

@@ -10,16 +10,23 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $word:literal,)*) => {
         /// Kinds of faults, for the coverage of a batch.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum FaultKind { $($(#[$doc])* $kind,)* }
+        pub enum FaultKind {
+            $($(#[$doc])* $kind,)*
+            /// See [`SimFault::Written`]; never drawn.
+            Written,
+        }
 
         impl FaultKind {
-            /// All of them.
+            /// All that are drawn.
             pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
 
             /// Its word.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$kind => $word,)* }
+                match self {
+                    $(Self::$kind => $word,)*
+                    Self::Written => "a scenario's fault on a link",
+                }
             }
         }
 
@@ -27,7 +34,10 @@ macro_rules! kinds {
             /// Its kind.
             #[must_use]
             pub const fn kind(&self) -> FaultKind {
-                match self { $(Self::$kind { .. } => FaultKind::$kind,)* }
+                match self {
+                    $(Self::$kind { .. } => FaultKind::$kind,)*
+                    Self::Written { .. } => FaultKind::Written,
+                }
             }
         }
     };

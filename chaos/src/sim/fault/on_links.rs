@@ -7,6 +7,7 @@ use squall_kernel::fault::{Latency, LinkFault, Shape, Share};
 use squall_kernel::time::Span;
 
 use super::{Seat, SimFault};
+use crate::fault::Fault;
 use crate::sim::links::Way;
 
 impl SimFault {
@@ -41,6 +42,11 @@ impl SimFault {
             } => (from, to, LinkFault::Rate(bytes_per_s)),
             Self::Reset { from, to, every } => (from, to, LinkFault::Reset(every)),
             Self::Limit { from, to, bytes } => (from, to, LinkFault::Limit(bytes)),
+            Self::Written { from, to, ref what } => match what.parse() {
+                Ok(Fault::Link(what)) => (from, to, what),
+                // Scenarios are read before they are run, and nothing else writes such.
+                other => panic!("{what:?} is no fault on a link: {other:?}"),
+            },
             _ => return None,
         };
         Some((Way { from, to }, what))

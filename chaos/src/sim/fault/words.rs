@@ -45,6 +45,7 @@ impl fmt::Display for SimFault {
             Self::Reset { from, to, every } if *every == Span::ZERO => write!(f, "break {from} to {to}"),
             Self::Reset { from, to, every } => write!(f, "break {from} to {to} every {every}"),
             Self::Limit { from, to, bytes } => write!(f, "break {from} to {to} after {bytes} bytes"),
+            Self::Written { from, to, what } => write!(f, "{what} from {from} to {to}"),
             Self::SlowDisk { node, by } => write!(f, "disk of {node} slower by {by}"),
             Self::FullDisk { node } => write!(f, "disk of {node} full"),
         }

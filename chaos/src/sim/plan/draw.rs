@@ -62,6 +62,7 @@ pub(super) fn plan(seed: u64, wishes: &Wishes) -> Plan {
         safety: rng.span(Span::from_ms(3_000 * slowness), Span::from_ms(5_000 * slowness)),
         liveness: Span::from_ms(2_500 * slowness + 2_500),
         faults: Vec::new(),
+        script: Vec::new(),
     };
     plan.work.talks = patterns::talks(seed);
     plan.faults = faults(&mut Rng::fork(seed, "faults"), &plan, theme);
@@ -96,13 +97,18 @@ pub(super) const fn slowness(profile: Profile) -> u64 {
     }
 }
 
-/// Mostly as many as the nodes allow; sometimes fewer, as after a founding by few.
-fn voters(rng: &mut Rng, nodes: u64) -> u8 {
-    let most = match nodes {
+/// As many as so many nodes allow.
+pub(super) fn voters_of(nodes: u64) -> u8 {
+    match nodes {
         0..=2 => 1,
         3 | 4 => 3,
         _ => 5,
-    };
+    }
+}
+
+/// Mostly as many as the nodes allow; sometimes fewer, as after a founding by few.
+fn voters(rng: &mut Rng, nodes: u64) -> u8 {
+    let most = voters_of(nodes);
     let few = rng.chance(250);
     match most {
         5 if few => 3,

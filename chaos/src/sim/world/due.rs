@@ -42,6 +42,8 @@ pub(super) enum Due {
     Dial(Way),
     Begin(usize),
     End(usize),
+    /// A step of the scenario.
+    Script(usize),
     Start(Seat),
     /// It has handed over everything, leaves, and comes again later.
     Leave(Seat),
