@@ -6,18 +6,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use squall_kernel::fault::LinkFault;
+use squall_kernel::fault::{FaultKind, LinkFault};
+use squall_kernel::id::NodeName;
 use squall_observer::console::Picture;
 use squall_proto::v1 as proto;
 use tokio::time::{Instant, interval};
 
 use crate::fault::{Act, NodeDeed};
 use crate::limits::{HALT_LOOK, HALT_VERIFY};
-pub(crate) use on_wire::on_wire;
+pub(crate) use on_wire::{kind_on_wire, on_wire};
 
 mod error;
 mod firing;
 mod listing;
+mod naming;
 mod on_wire;
 mod picture;
 pub(crate) mod reach;
@@ -73,6 +75,7 @@ impl ChaosClient {
                 Ok(Done::Process { deed: *deed, child })
             }
             Act::Link { from, to, what } => self.on_link((from, to), *what, firing).await.map(Done::Fault),
+            Act::Hold { node, kind } => self.hold(node, kind, firing).await.map(Done::Fault),
         }
     }
 
@@ -119,7 +122,7 @@ impl ChaosClient {
         }
     }
 
-    /// Sets a fault under an id of its link and kind: the same order again replaces it, and faults do not pile up.
+    /// Sets a fault on what one node sends to another.
     ///
     /// # Errors
     /// As [`Self::fire`].
@@ -129,19 +132,33 @@ impl ChaosClient {
         what: LinkFault,
         firing: &Firing,
     ) -> Result<ActiveFault, ChaosError> {
-        if from == to {
-            return Err(ChaosError::SameNode(from.to_owned()));
+        let peer = NodeName::new(to).map_err(|why| ChaosError::Usage(format!("node {to:?}: {why}")))?;
+        self.hold(from, &FaultKind::link(peer, what), firing).await
+    }
+
+    /// Sets a fault that a node holds, under an id of what it is: the same order again replaces it, and faults do not pile up.
+    ///
+    /// # Errors
+    /// As [`Self::fire`].
+    pub async fn hold(
+        &self,
+        node: &str,
+        kind: &FaultKind,
+        firing: &Firing,
+    ) -> Result<ActiveFault, ChaosError> {
+        if let Some(to) = kind.to().filter(|to| to.as_str() == node) {
+            return Err(ChaosError::SameNode(to.to_string()));
         }
         let known = self.learn().await?;
-        let addr = find(&known, from)?;
-        find(&known, to)?;
+        let addr = find(&known, node)?;
+        kind.to().map_or(Ok(""), |to| find(&known, to.as_str()))?;
         let request = proto::SetFaultRequest {
-            id: firing.id(&format!("{}-{from}-{to}", what.word())),
+            id: firing.id(&naming::id_of(node, kind)),
             ttl_ms: millis(firing.ttl),
             by: self.by.clone(),
-            fault: Some(on_wire(to, what)),
+            fault: Some(kind_on_wire(kind)),
         };
-        reach::set_fault(from, addr, request).await.map(ActiveFault::from)
+        reach::set_fault(node, addr, request).await.map(ActiveFault::from)
     }
 
     /// The cluster as it is now, to aim at.

@@ -9,11 +9,12 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use squall_kernel::fault::LinkFault;
+use squall_kernel::fault::{FaultKind, LinkFault};
 
 pub mod act;
 pub mod amount;
 mod cursor;
+mod held_words;
 mod profile;
 mod resolve;
 mod target;
@@ -26,7 +27,7 @@ pub use target::{Links, Nodes, Target};
 pub use words::{FORMS, Form};
 
 /// What is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// To processes of nodes.
     Node(NodeDeed),
@@ -34,6 +35,8 @@ pub enum Fault {
     Link(LinkFault),
     /// To links: several at once, as a kind of network has them.
     Profile(LinkProfile),
+    /// To nodes themselves, their handlers, or messages of what they own: what their fault tables hold and no link.
+    Held(FaultKind),
 }
 
 /// What a fault is aimed at.
@@ -50,7 +53,7 @@ impl Fault {
     #[must_use]
     pub const fn aim(&self) -> Aim {
         match self {
-            Self::Node(_) => Aim::Nodes,
+            Self::Node(_) | Self::Held(_) => Aim::Nodes,
             Self::Link(_) | Self::Profile(_) => Aim::Links,
         }
     }
@@ -62,6 +65,14 @@ impl Fault {
             Self::Node(deed) => deed.word(),
             Self::Link(what) => what.word(),
             Self::Profile(_) => "profile",
+            Self::Held(kind) => match kind {
+                FaultKind::Link { what, .. } => what.word(),
+                FaultKind::Clock(_) => "clock",
+                FaultKind::Disk(_) => "disk",
+                FaultKind::Burn { .. } => "burn",
+                FaultKind::Process { .. } => "handlers",
+                FaultKind::Message { .. } => "message",
+            },
         }
     }
 }
@@ -80,6 +91,7 @@ impl fmt::Display for Fault {
             Self::Node(deed) => write!(f, "{deed}"),
             Self::Link(what) => f.write_str(format!("{} {}", what.word(), what.amount()).trim_end()),
             Self::Profile(profile) => write!(f, "profile {}", profile.as_str()),
+            Self::Held(kind) => write!(f, "{kind}"),
         }
     }
 }

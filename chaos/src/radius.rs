@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use squall_kernel::fault::{LinkFault, RETRANSMIT};
+use squall_kernel::fault::{FaultKind, LinkFault, RETRANSMIT};
 use squall_observer::console::{Picture, Radius};
 
 use crate::fault::{Act, Fault, Form, NodeDeed};
@@ -30,6 +30,7 @@ pub fn radius(acts: &[Act], ttl: Duration, picture: &Picture) -> Radius {
     let extent = Extent::of(acts, picture);
     let mut lines = on_nodes(acts, &extent, ttl, picture);
     lines.extend(on_links(acts, &extent, ttl, picture));
+    lines.extend(held(acts, ttl, picture));
     let typed = extent.quorum_lost || kills(acts);
     Radius {
         lines,
@@ -59,7 +60,7 @@ fn on_nodes(acts: &[Act], extent: &Extent, ttl: Duration, picture: &Picture) -> 
         .iter()
         .filter_map(|act| match act {
             Act::Node { node, deed } => Some((node.as_str(), *deed)),
-            Act::Link { .. } => None,
+            Act::Link { .. } | Act::Hold { .. } => None,
         })
         .collect();
     let Some((_, deed)) = deeds.first() else {
@@ -153,6 +154,41 @@ fn on_links(acts: &[Act], extent: &Extent, ttl: Duration, picture: &Picture) -> 
     lines.extend(cut_off(extent, picture));
     if alone {
         lines.extend(beside(from, to, picture));
+    }
+    lines
+}
+
+/// Faults that nodes hold for themselves: nobody is gone, and no link is worse.
+fn held(acts: &[Act], ttl: Duration, picture: &Picture) -> Vec<String> {
+    let held: Vec<(&str, &FaultKind)> = acts
+        .iter()
+        .filter_map(|act| match act {
+            Act::Hold { node, kind } => Some((node.as_str(), kind)),
+            _ => None,
+        })
+        .collect();
+    let Some((_, kind)) = held.first() else {
+        return Vec::new();
+    };
+    let names: Vec<&str> = held.iter().map(|(node, _)| *node).collect();
+    let mut lines = vec![format!("{}: {kind} for {}", some(&names), words(ttl))];
+    match kind {
+        FaultKind::Process { exchange, .. } => {
+            lines.push(format!("requests to {exchange} that go to handlers there are late, lost or refused"));
+        }
+        FaultKind::Message { of, .. } => {
+            let owner = picture.exchanges.iter().find(|exchange| exchange.name == of.exchange.as_str());
+            let owner = owner.and_then(|exchange| exchange.owner.as_deref());
+            if owner.is_none_or(|owner| !names.contains(&owner)) {
+                lines.push(format!("nothing happens while another node owns {}", of.exchange));
+            }
+        }
+        _ => {
+            let owned: Vec<&str> = names.iter().flat_map(|node| owned(node, picture)).collect();
+            if !owned.is_empty() {
+                lines.push(format!("{} may move to another node if its owner falls behind", some(&owned)));
+            }
+        }
     }
     lines
 }

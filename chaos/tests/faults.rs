@@ -13,7 +13,11 @@ use squall_chaos::console::ChaosConsole;
 use squall_chaos::fault::NodeDeed;
 use squall_chaos::layout::free_base;
 use squall_chaos::supervisor::{Supervisor, SupervisorOptions};
-use squall_kernel::fault::{Latency, LinkFault, Shape, Share};
+use squall_kernel::fault::{
+    ClockFault, DiskFault, FaultKind, Latency, LinkFault, MessageFault, ProcessFault, Shape, Share, Wanted,
+};
+use squall_kernel::id::{ExchangeName, NodeName};
+use squall_kernel::keys::KeyPattern;
 use squall_kernel::time::Span;
 use squall_observer::console::{Console, ConsoleError, Order, Picture, PictureNode};
 use squall_proto::v1::chaos_server::{Chaos, ChaosServer};
@@ -224,6 +228,64 @@ async fn link_faults_are_set_at_the_sender_listed_and_halted() {
 
     let halted = client.halt().await.unwrap();
     assert_eq!((halted.cleared, halted.remains.is_clear()), (3, true));
+}
+
+/// What a node holds beside faults on links: asked for as it is, under an id that says what and where.
+#[tokio::test]
+async fn a_node_holds_faults_of_every_kind() {
+    let addrs = serve(&["a", "b"], &["a", "b"], "").await;
+    let client = ChaosClient::new(addrs, "test".into());
+    let of = Wanted {
+        exchange: ExchangeName::new("news").unwrap(),
+        key: Some(KeyPattern::new("weather.*").unwrap()),
+        share: Share::from_percent(10),
+    };
+    let exchange = ExchangeName::new("orders").unwrap();
+    let by = Span::from_ms(50);
+    let lossy = FaultKind::link(
+        NodeName::new("b").unwrap(),
+        LinkFault::Loss(Share::from_percent(5)),
+    );
+    for (kind, id, words) in [
+        (lossy, "loss-a-b", "loss a -> b 50000ppm"),
+        (
+            FaultKind::Clock(ClockFault::Skew { ppm: -5 }),
+            "clock-skew-a",
+            "SkewPpm(-5)",
+        ),
+        (
+            FaultKind::Disk(DiskFault::Slow { by }),
+            "disk-slow-a",
+            "by_us: 50000",
+        ),
+        (FaultKind::Disk(DiskFault::Torn), "disk-torn-a", "Torn"),
+        (FaultKind::Burn { threads: 2 }, "burn-a", "threads: 2"),
+        (
+            FaultKind::Process {
+                exchange,
+                what: ProcessFault::Suspend,
+            },
+            "process-suspend-orders-a",
+            "Suspend",
+        ),
+        (
+            FaultKind::Message {
+                of,
+                what: MessageFault::Duplicate,
+            },
+            "message-duplicate-news-weather.*-a",
+            "weather.*",
+        ),
+    ] {
+        let held = client.hold("a", &kind, TTL).await.unwrap();
+        assert_eq!((held.node.as_str(), held.id.as_str()), ("a", id));
+        assert!(held.what.contains(words), "{words}: {}", held.what);
+    }
+    let unknown = client.hold("zoe", &FaultKind::Burn { threads: 2 }, TTL).await;
+    assert!(
+        matches!(unknown, Err(ChaosError::UnknownNode { .. })),
+        "{unknown:?}"
+    );
 }
 
 #[tokio::test]

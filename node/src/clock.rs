@@ -1,11 +1,55 @@
-//! The node's monotonic clock. What does not live here: wall clock time, and timers.
+//! The node's monotonic clock, which a fault can make run at another rate. What does not live here: wall clock time
+//! (`calendar`), and who sets faults.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use squall_kernel::time::Instant;
 
-/// Reads the node's monotonic clock as the kernel counts it: microseconds since the node started.
-#[derive(Debug, Clone, Copy)]
+const MILLION: i128 = 1_000_000;
+
+/// Reads the node's monotonic clock as the kernel counts it: microseconds since the node started. Clones are one clock.
+#[derive(Debug, Clone)]
 pub struct Clock {
     start: tokio::time::Instant,
+    pace: Arc<Pace>,
+}
+
+/// At which rate the clock runs.
+#[derive(Debug, Default)]
+struct Pace {
+    /// False while it never ran at any other rate than time itself: nobody looks further then.
+    bent: AtomicBool,
+    since: RwLock<Since>,
+}
+
+/// The rate since it was changed last. All in microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Since {
+    real: u64,
+    shown: u64,
+    faster_ppm: i32,
+}
+
+impl Since {
+    /// What the clock shows when so much time has really passed.
+    fn shown_at(&self, real: u64) -> u64 {
+        let passed = i128::from(real.saturating_sub(self.real));
+        let shown = i128::from(self.shown) + passed * (MILLION + i128::from(self.faster_ppm)) / MILLION;
+        u64::try_from(shown).unwrap_or(u64::MAX)
+    }
+
+    /// When the clock shows that, and not earlier. What it has shown before was at the rate of time itself: it is over.
+    fn real_at(&self, shown: u64) -> u64 {
+        let Some(left) = shown.checked_sub(self.shown) else {
+            return self.real.saturating_sub(self.shown - shown);
+        };
+        let rate = MILLION + i128::from(self.faster_ppm);
+        let takes = (i128::from(left) * MILLION + rate - 1) / rate;
+        u64::try_from(i128::from(self.real) + takes).unwrap_or(u64::MAX)
+    }
 }
 
 impl Clock {
@@ -14,25 +58,77 @@ impl Clock {
     pub fn start() -> Self {
         Self {
             start: tokio::time::Instant::now(),
+            pace: Arc::default(),
+        }
+    }
+
+    /// A clock with the same beginning that no fault of this one touches.
+    #[must_use]
+    pub fn untouched(&self) -> Self {
+        Self {
+            start: self.start,
+            pace: Arc::default(),
         }
     }
 
     /// Now.
     #[must_use]
     pub fn now(&self) -> Instant {
-        Instant(u64::try_from(self.start.elapsed().as_micros()).expect("a node runs less than 500 000 years"))
+        // Read first: a rate that is set afterwards begins later.
+        let real = self.real();
+        if !self.pace.bent.load(Ordering::Relaxed) {
+            return Instant(real);
+        }
+        // Read again under the lock: no rate begins between the reading and its meaning, so the clock never goes back.
+        let since = self.pace.since.read().unwrap_or_else(PoisonError::into_inner);
+        Instant(since.shown_at(self.real()))
+    }
+
+    /// From now on it runs faster by so much, in parts per million; slower where that is negative, and at the rate of time
+    /// itself with zero. It goes on from where it is.
+    pub fn skew(&self, faster_ppm: i32) {
+        self.pace.bent.store(true, Ordering::SeqCst);
+        let mut since = self.pace.since.write().unwrap_or_else(PoisonError::into_inner);
+        let real = self.real();
+        *since = Since {
+            real,
+            shown: since.shown_at(real),
+            faster_ppm,
+        };
     }
 
     /// This clock's zero on the machine's monotonic clock, in microseconds: the same for all processes of one boot.
     #[must_use]
     pub fn started(&self) -> Instant {
-        Instant(machine_now().0.saturating_sub(self.now().0))
+        Instant(machine_now().0.saturating_sub(self.real()))
     }
 
-    /// The runtime's instant of a point on this clock, for timers.
+    /// The runtime's instant of a point on this clock as it runs now, for timers.
     #[must_use]
     pub fn at(&self, instant: Instant) -> tokio::time::Instant {
-        self.start + std::time::Duration::from_micros(instant.0)
+        let real = if self.pace.bent.load(Ordering::Relaxed) {
+            let since = self.pace.since.read().unwrap_or_else(PoisonError::into_inner);
+            since.real_at(instant.0)
+        } else {
+            instant.0
+        };
+        self.start + Duration::from_micros(real)
+    }
+
+    /// Waits until then, by the clock as it runs now; without a time for ever.
+    pub fn wait(&self, until: Option<Instant>) -> impl Future<Output = ()> + Send + use<> {
+        let at = until.map(|until| self.at(until));
+        async move {
+            match at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Microseconds that have really passed.
+    fn real(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).expect("a node runs less than 500 000 years")
     }
 }
 
@@ -43,4 +139,68 @@ pub fn machine_now() -> Instant {
     let seconds = u64::try_from(machine.tv_sec).expect("a monotonic clock starts at zero");
     let micros = u64::try_from(machine.tv_nsec / 1000).expect("nanoseconds are not negative");
     Instant(seconds * 1_000_000 + micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_skewed_clock_runs_at_its_rate_and_goes_on_from_where_it_is() {
+        let clock = Clock::start();
+        advance(SECOND).await;
+        clock.skew(500_000);
+        assert_eq!(clock.now(), Instant(1_000_000), "it does not jump");
+        advance(SECOND).await;
+        assert_eq!(clock.now(), Instant(2_500_000));
+        clock.skew(-500_000);
+        advance(SECOND).await;
+        assert_eq!(clock.now(), Instant(3_000_000));
+        clock.skew(0);
+        advance(SECOND).await;
+        assert_eq!(clock.now(), Instant(4_000_000));
+        assert_eq!(clock.untouched().now(), Instant(4_000_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timers_follow_a_skewed_clock_and_never_come_early() {
+        let clock = Clock::start();
+        for ppm in [300_000, -300_000, 7, -7, 0] {
+            clock.skew(ppm);
+            for wait in [1, 999, 1_000, 123_457] {
+                let due = Instant(clock.now().0 + wait);
+                clock.wait(Some(due)).await;
+                let late = clock.now().since(due).0;
+                assert!(clock.now() >= due && late <= 3_000, "{ppm} {wait} {late}");
+            }
+        }
+        let past = Instant(0);
+        clock.wait(Some(past)).await;
+    }
+
+    #[test]
+    fn a_clock_that_is_bent_by_others_never_goes_back() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _inside = runtime.enter();
+        let clock = Clock::start();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..2_000 {
+                    clock.skew(if n % 2 == 0 { 500_000 } else { -500_000 });
+                }
+                done.store(true, Ordering::Release);
+            });
+            let mut last = clock.now();
+            while !done.load(Ordering::Acquire) {
+                let now = clock.now();
+                assert!(now >= last);
+                last = now;
+            }
+        });
+    }
 }

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::exchanges::Exchanges;
+use crate::faults::FaultPlane;
 use crate::functions;
 use crate::handlers::{CountsTable, Handlers};
 use crate::introspect::{EventLog, Paced};
@@ -33,9 +34,11 @@ use crate::wire::{PeerLink, Wire};
 mod change;
 mod context;
 mod frames;
+mod late;
 
 pub use change::Change;
 pub use context::DataContext;
+use late::Late;
 
 /// What a data plane starts from.
 pub struct DataConfig {
@@ -49,6 +52,8 @@ pub struct DataConfig {
     pub name: NodeName,
     /// The node's clock.
     pub clock: Clock,
+    /// The node's faults.
+    pub faults: Arc<FaultPlane>,
     /// Until when the node may act as owner.
     pub lease: Arc<LeaseClock>,
     /// Runtime for exchanges and handlers; never the control plane's.
@@ -89,6 +94,12 @@ impl DataPlane {
             incarnation: config.incarnation,
             name: config.name,
             clock: config.clock,
+            calendar: config
+                .events
+                .as_ref()
+                .map(|log| log.calendar().clone())
+                .unwrap_or_default(),
+            faults: config.faults,
             lease: config.lease,
             runtime: config.runtime,
             processes: ProcessTable::new(config.node, config.boot),
@@ -101,6 +112,7 @@ impl DataPlane {
             firsts: Paced::new(config.events.clone(), Severity::Info, "first replies"),
             losses: Paced::new(config.events, Severity::Alert, "losses"),
             counts: CountsTable::default(),
+            late: Late::default(),
             isolated: watch::Sender::new(false),
             round_trips: ArcSwap::default(),
             registry: ArcSwap::default(),
@@ -114,6 +126,8 @@ impl DataPlane {
             context.runtime.spawn(Arc::clone(&handlers).keep_attached()),
             context.runtime.spawn(Arc::clone(&handlers).keep_leading()),
             context.runtime.spawn(Arc::clone(&handlers).keep_rolling()),
+            context.runtime.spawn(Arc::clone(&handlers).keep_suffering()),
+            context.runtime.spawn(Arc::clone(&context).keep_late()),
         ];
         let plane = Arc::new(Self {
             context,

@@ -11,6 +11,8 @@ mod cluster;
 mod detaching_grpc;
 #[path = "data_test/failover.rs"]
 mod failover;
+#[path = "data_test/faults.rs"]
+mod faults;
 #[path = "data_test/grpc_session.rs"]
 mod grpc_session;
 #[path = "data_test/large.rs"]

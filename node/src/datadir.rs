@@ -12,10 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use squall_kernel::id::{Boot, ClusterId, Incarnation, NodeId};
 
+use crate::calendar::Calendar;
 pub use fault::DiskFault;
+pub(crate) use fault::Holds;
 use identity::{
     IDENTITY_FILE, Identity, LAYOUT, RECOVERED_FILE, next_run, parse_cluster, read_identity, settled,
-    unix_ms, write_identity,
+    write_identity,
 };
 
 const LOCK_FILE: &str = "lock";
@@ -105,7 +107,10 @@ impl DataDir {
         fs::create_dir_all(&path).map_err(io_error(&path, "create data directory"))?;
         let lock = take_lock(&path)?;
         let stored = read_identity(&path.join(IDENTITY_FILE))?;
-        let identity = next_run(stored.map(|stored| settled(stored, &path)), unix_ms());
+        let identity = next_run(
+            stored.map(|stored| settled(stored, &path)),
+            Calendar::default().unix_ms(),
+        );
         write_identity(&path, &identity)?;
         Ok(Self::held(path, identity, lock))
     }

@@ -25,10 +25,12 @@ mod delivering;
 mod due;
 pub(crate) mod embedded;
 mod exits;
+mod fate;
 mod ghosts;
 mod leases;
 mod notice;
 mod rolls;
+mod suffering;
 mod told;
 mod waiting;
 mod work;
@@ -39,9 +41,11 @@ pub use caught::panics_are_caught;
 pub(crate) use counts::{CountsTable, DeliveryCounts};
 pub use counts::{DeliveryStats, MailboxStats};
 use due::Due;
+pub use fate::Fate;
 pub use notice::notice_of;
 use rolls::Rolls;
 use squall_kernel::view::Heard;
+use suffering::Paused;
 use waiting::Line;
 
 /// Tags of an attachment.
@@ -103,6 +107,8 @@ pub struct Handlers {
     /// When the owner is asked for the lease of which leader.
     asks: Due,
     rolls: Rolls,
+    /// What faults hold back for handlers of clients.
+    paused: Paused,
 }
 
 impl Handlers {
@@ -113,6 +119,7 @@ impl Handlers {
             due: Due::default(),
             asks: Due::default(),
             rolls: Rolls::default(),
+            paused: Paused::default(),
         }
     }
 
@@ -161,6 +168,7 @@ impl Handlers {
             sink,
             self.context.counts.of(exchange),
             self.line_of(exchange),
+            self.context.faults.now(),
         ));
         {
             let mut all = self.write();
@@ -211,6 +219,7 @@ impl Handlers {
             self.exited(&attachment, reason.as_str());
         }
         self.close_line(&attachment);
+        self.drop_paused(&attachment);
         attachment.sink().detached(&attachment, reason);
         self.call_roll_of(attachment.exchange());
         true
@@ -386,7 +395,7 @@ impl Handlers {
     /// Sends unconfirmed attachments again, for ever.
     pub(crate) async fn keep_attached(self: Arc<Self>) {
         loop {
-            for (at, serial) in self.due.next(self.context.clock).await {
+            for (at, serial) in self.due.next(&self.context.clock).await {
                 let attachment = self.read().by_serial.get(&serial).cloned();
                 let Some(attachment) = attachment else { continue };
                 let registry = self.context.registry_kept();

@@ -29,6 +29,10 @@ impl<T> Held<T> {
         self.line.is_empty()
     }
 
+    pub(crate) fn first(&self) -> Option<&T> {
+        self.line.front()
+    }
+
     /// Holds a message back.
     ///
     /// # Errors

@@ -17,14 +17,13 @@ pub mod rows;
 pub mod top;
 pub mod trend;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use futures::future::BoxFuture;
 use squall_kernel::id::{ExchangeName, NodeName, Pid};
 use squall_kernel::tasks::TaskId;
 use squall_proto::v1;
 use tokio::sync::watch;
 
+use crate::calendar::Calendar;
 use crate::exchanges::{BindingQuestion, BindingReply};
 pub use detail::{Detail, Entity, Look, NoDetail};
 pub use events::EventLog;
@@ -36,6 +35,8 @@ pub(crate) use paced::Paced;
 pub trait Sources: Send + Sync + 'static {
     /// Name of this node.
     fn node(&self) -> &NodeName;
+    /// The calendar that dates what watchers get: shown to people, never compared.
+    fn calendar(&self) -> &Calendar;
     /// Who the node is and whom it knows.
     fn hello(&self) -> v1::HelloResponse;
     /// Appends the rows of `kinds`, processes excepted.
@@ -172,17 +173,4 @@ impl Wake {
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }
-}
-
-/// Milliseconds since the Unix epoch by the machine's clock: shown to people, never compared.
-#[must_use]
-pub fn unix_ms() -> u64 {
-    unix_us() / 1000
-}
-
-/// The same in microseconds.
-#[must_use]
-pub fn unix_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

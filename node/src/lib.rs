@@ -1,5 +1,6 @@
 //! The tokio shell of a broker node: mesh, meta plane, processes, gRPC services, telemetry, fault shim.
 
+pub mod calendar;
 pub mod client_faults;
 mod clients;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod data;
 pub mod datadir;
 pub mod death;
 pub mod exchanges;
+pub mod faults;
 pub mod functions;
 pub mod grpc;
 pub mod handlers;

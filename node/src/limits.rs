@@ -1,6 +1,8 @@
 //! Bounds and times of the node's data plane, with the reason for each number. The bounds of the kernel and the wire
 //! are the kernel's.
 
+use std::time::Duration;
+
 use squall_kernel::limits;
 use squall_kernel::time::Span;
 
@@ -79,6 +81,15 @@ pub const DECISIONS_A_WINDOW_MAX: u32 = 32;
 pub const HANDLERS_SHOWN_MAX: usize = 256;
 /// Bindings that it shows; pages of all are an operator's question.
 pub const BINDINGS_SHOWN_MAX: usize = 32;
+/// Bytes that a disk under a fault holds back until they are synced: far more than a commit of the registry. Beyond, the oldest
+/// are written.
+pub const DISK_HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a torn sync takes longer: long enough to be killed in, short enough for an election to end.
+pub const TORN_SYNC_FOR: Duration = Duration::from_millis(40);
+/// Messages that faults hold back on their way from owners. Beyond, the oldest go on.
+pub const MESSAGES_LATE_MAX: usize = 65_536;
+/// Bytes of their payloads, likewise.
+pub const MESSAGES_LATE_BYTES_MAX: usize = MAILBOX_BYTES_MAX;
 /// Lines of a journal waiting to be written.
 pub const JOURNAL_QUEUE: usize = 16_384;
 

@@ -25,7 +25,6 @@ use crate::wire::{LinkError, PeerLink};
 
 mod dial;
 mod event;
-mod faults;
 mod greet;
 mod inbound;
 mod lane;
@@ -39,9 +38,10 @@ mod stream;
 mod watches;
 mod writer;
 
+pub use crate::faults::FaultPlane;
 pub use event::{LinkLost, MeshEvent};
-pub use faults::FaultPlane;
 pub use lane::SendError;
+pub(crate) use limits::LINGERING_MAX;
 pub use limits::{LINK_BYTES_MAX, MeshTimes};
 pub use listen::ClientConn;
 use listen::Doors;

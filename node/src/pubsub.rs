@@ -368,7 +368,7 @@ impl PubSub {
         let process = context
             .processes
             .enter(kind, record.name.as_str(), MAILBOX_BOUND, now);
-        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
+        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock.clone(), MAILBOX_BOUND);
         let post = Arc::new(Post::default());
         let running = Running::new(&context, record, process, inbox, Arc::clone(&post));
         context.runtime.spawn(running.run());

@@ -115,7 +115,7 @@ impl Session {
             context
                 .processes
                 .enter(ProcessKind::Session, name, SESSION_MAILBOX, context.clock.now());
-        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, SESSION_MAILBOX);
+        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock.clone(), SESSION_MAILBOX);
         let entrance = Arc::new(Entrance {
             context,
             mailbox,

@@ -22,6 +22,7 @@ use squall_kernel::time::Span;
 use squall_proto::v1;
 use tokio::sync::watch;
 
+use crate::calendar::Calendar;
 use crate::control::{Opinion, PeerOpinion};
 use crate::data::DataPlane;
 use crate::exchanges::{BindingQuestion, BindingReply};
@@ -52,6 +53,10 @@ pub(crate) struct NodeSources {
 impl Sources for NodeSources {
     fn node(&self) -> &NodeName {
         &self.me.name
+    }
+
+    fn calendar(&self) -> &Calendar {
+        &self.data.context.calendar
     }
 
     fn hello(&self) -> v1::HelloResponse {
@@ -172,7 +177,7 @@ impl NodeSources {
     }
 
     fn fault_rows(&self) -> Vec<v1::FaultRow> {
-        let now = self.now();
+        let now = self.faults.now();
         let faults = self.faults.list().into_iter();
         faults
             .map(|fault| v1::FaultRow {

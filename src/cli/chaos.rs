@@ -14,11 +14,12 @@ use super::signals;
 use super::values;
 
 mod fire;
+mod held;
 mod links;
 mod run;
 mod sim;
 
-/// Kills, pauses, and breaks links in a dozen ways; every fault ends by itself. The cluster must run with --chaos.
+/// Kills, pauses, breaks links in a dozen ways, and clocks, disks, handlers and messages; every fault ends by itself. The cluster must run with --chaos.
 ///
 /// NODE is a name, or a role that is looked up when the fault is fired: owner(EXCHANGE), leader(EXCHANGE),
 /// follower(EXCHANGE), meta-leader, minority, all; or several with commas.
@@ -78,6 +79,8 @@ enum ChaosCommand {
     #[command(flatten)]
     Link(links::LinkCommand),
     Fire(fire::FireArgs),
+    #[command(flatten)]
+    Held(held::HeldCommand),
     /// List what is active
     List {
         /// As JSON
@@ -141,6 +144,9 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
         ChaosCommand::Restart { node } => (NodeDeed::Restart, node),
         ChaosCommand::Link(order) => {
             return fire::fire(client, &Fault::Link(order.fault()), &order.target(), &how).await;
+        }
+        ChaosCommand::Held(order) => {
+            return fire::fire(client, &Fault::Held(order.fault()), order.node(), &how).await;
         }
         ChaosCommand::Fire(args) => return fire::run(client, &args, &how).await,
         ChaosCommand::Run(args) => return run::run(&args).await,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-pub(crate) use squall_chaos::fault::amount::{bytes, duration, share, some_time};
+pub(crate) use squall_chaos::fault::amount::{bytes, duration, jump, rate, share, some_time};
 use squall_kernel::order::WhenFull;
 use squall_kernel::profile::Profile;
 use squall_kernel::publishing::Confirm;

@@ -18,7 +18,7 @@ pub struct ActiveFault {
     pub left_ms: u64,
     /// Who asked for it.
     pub by: String,
-    /// Frames it has touched.
+    /// Frames, messages, deliveries or handlers that it has touched.
     pub touched: u64,
 }
 

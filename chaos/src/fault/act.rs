@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use squall_kernel::fault::LinkFault;
+use squall_kernel::fault::{FaultKind, LinkFault};
 
 /// What is done to a node's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,13 @@ pub enum Act {
         /// What.
         what: LinkFault,
     },
+    /// To a node itself, its handlers, or messages of what it owns.
+    Hold {
+        /// Node that holds the fault.
+        node: String,
+        /// What.
+        kind: FaultKind,
+    },
 }
 
 impl Act {
@@ -91,7 +98,7 @@ impl Act {
     #[must_use]
     pub fn node(&self) -> &str {
         match self {
-            Self::Node { node, .. } => node,
+            Self::Node { node, .. } | Self::Hold { node, .. } => node,
             Self::Link { from, .. } => from,
         }
     }
@@ -105,6 +112,7 @@ impl fmt::Display for Act {
                 let fault = super::Fault::Link(*what);
                 write!(f, "{fault} {from} -> {to}")
             }
+            Self::Hold { node, kind } => write!(f, "{kind} on {node}"),
         }
     }
 }

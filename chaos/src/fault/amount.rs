@@ -76,6 +76,39 @@ pub fn share(text: &str) -> Result<Share, String> {
     Ok(share)
 }
 
+/// How much faster a clock runs, such as `5000ppm` or `-200ppm`, or in percent: `5%`, `-0.5%`.
+///
+/// # Errors
+/// Says how to write it.
+pub fn rate(text: &str) -> Result<i32, String> {
+    let wrong = || format!("'{text}' is not a rate: write +5000ppm, -200ppm or 5%");
+    let (negative, number) = signed(text);
+    let parts = match number.strip_suffix("ppm") {
+        Some(number) => number.parse::<u32>().map_err(|_| wrong())?,
+        None => share(number).map_err(|_| wrong())?.0,
+    };
+    let parts = i32::try_from(parts).map_err(|_| wrong())?;
+    Ok(if negative { -parts } else { parts })
+}
+
+/// How far a calendar jumps, in milliseconds: a duration, with `-` in front of it to go back.
+///
+/// # Errors
+/// Says how to write it.
+pub fn jump(text: &str) -> Result<i64, String> {
+    let (negative, time) = signed(text);
+    let ms = i64::try_from(some_time(time)?.as_millis()).map_err(|_| "that is too far".to_owned())?;
+    Ok(if negative { -ms } else { ms })
+}
+
+/// Whether there is a minus in front of it, and what is behind that, or a plus.
+fn signed(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
 /// A size such as `512B`, `64kB` or `10MB`: more than nothing. Units are powers of ten.
 ///
 /// # Errors

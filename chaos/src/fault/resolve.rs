@@ -67,6 +67,14 @@ impl Fault {
             }
             (Self::Link(what), Target::Links(links)) => on_links(&[*what], links, picture),
             (Self::Profile(profile), Target::Links(links)) => on_links(&profile.faults(), links, picture),
+            (Self::Held(kind), Target::Nodes(nodes)) => {
+                let nodes = nodes.names(picture)?.into_iter();
+                let hold = |node| Act::Hold {
+                    node,
+                    kind: kind.clone(),
+                };
+                Ok(nodes.map(hold).collect())
+            }
             _ => Err(Unresolved::Aim {
                 fault: self.to_string(),
                 wants: self.aim(),

@@ -7,6 +7,7 @@ use squall_kernel::time::Span;
 use super::act::NodeDeed;
 use super::amount;
 use super::cursor::{Cursor, shown};
+use super::held_words::held;
 use super::profile::LinkProfile;
 use super::{Aim, Fault, Unreadable};
 
@@ -162,6 +163,41 @@ pub const FORMS: &[Form] = &[
         Aim::Links,
         "what a kind of network does to links",
     ),
+    form(
+        "clock",
+        "clock ±RATEppm | clock stepped by ±TIME",
+        "clock +5000ppm",
+        Aim::Nodes,
+        "the node's clock runs at another rate, or its calendar jumps",
+    ),
+    form(
+        "disk",
+        "disk slow by TIME | full | torn | lost-tail",
+        "disk slow by 50ms",
+        Aim::Nodes,
+        "the disk under the registry",
+    ),
+    form(
+        "burn",
+        "burn NUMBER [threads]",
+        "burn 2 threads",
+        Aim::Nodes,
+        "so many threads of the node spin",
+    ),
+    form(
+        "handlers",
+        "handlers of EXCHANGE killed | suspended | slow by TIME | panic | full",
+        "handlers of orders suspended",
+        Aim::Nodes,
+        "the handlers and workers attached there",
+    ),
+    form(
+        "message",
+        "message EXCHANGE [PATTERN] SHARE dropped | delayed by TIME | doubled",
+        "message orders 10% dropped",
+        Aim::Nodes,
+        "messages on their way from the owner: true losses and doubles; aim it at owner(EXCHANGE)",
+    ),
 ];
 
 impl Form {
@@ -189,9 +225,10 @@ pub(super) fn fault(text: &str) -> Result<Fault, Unreadable> {
         "resume" => Fault::Node(NodeDeed::Resume),
         "restart" => Fault::Node(NodeDeed::Restart),
         "profile" => Fault::Profile(profile(&mut line)?),
-        _ => match link(word, &mut line)? {
-            Some(what) => Fault::Link(what),
-            None => return Err(line.error_at(word, unknown(word))),
+        _ => match (link(word, &mut line)?, held(word, &mut line)?) {
+            (Some(what), _) => Fault::Link(what),
+            (None, Some(kind)) => Fault::Held(kind),
+            (None, None) => return Err(line.error_at(word, unknown(word))),
         },
     };
     line.end().map_err(|error| explained(error, word)).map(|()| fault)
@@ -207,7 +244,7 @@ fn unknown(word: &str) -> String {
 }
 
 /// Says how the fault is written.
-fn explained(error: Unreadable, word: &str) -> Unreadable {
+pub(super) fn explained(error: Unreadable, word: &str) -> Unreadable {
     let form = Form::of(word).map_or(word, |form| form.form);
     Unreadable {
         why: format!("{}; it is written '{form}'", error.why),
@@ -280,7 +317,7 @@ fn latency(line: &mut Cursor<'_>) -> Result<Latency, Unreadable> {
 }
 
 /// An amount, which must be there.
-fn one<T>(
+pub(super) fn one<T>(
     line: &mut Cursor<'_>,
     of: &str,
     read: impl Fn(&str) -> Result<T, String>,
@@ -291,7 +328,7 @@ fn one<T>(
     read(word).map_err(|why| line.error_at(word, why))
 }
 
-fn time(text: &str) -> Result<Span, String> {
+pub(super) fn time(text: &str) -> Result<Span, String> {
     amount::some_time(text).map(amount::span)
 }
 

@@ -13,6 +13,8 @@ use crate::fault::Act;
 pub struct Extent {
     /// Nodes that were up and are gone.
     pub gone: Vec<String>,
+    /// Nodes that hold a fault for themselves.
+    pub held: Vec<String>,
     /// Links that are worse, each way once.
     pub ways: Vec<(String, String)>,
     /// Nodes that are up and that no majority of voters answers any more.
@@ -28,7 +30,7 @@ impl Extent {
     /// Of these deeds on the cluster of `picture`.
     #[must_use]
     pub fn of(acts: &[Act], picture: &Picture) -> Self {
-        let mut gone = BTreeSet::new();
+        let (mut gone, mut held) = (BTreeSet::new(), BTreeSet::new());
         let (mut ways, mut cuts) = (Vec::new(), BTreeSet::new());
         for act in acts {
             match act {
@@ -36,6 +38,9 @@ impl Extent {
                     gone.insert(node.clone());
                 }
                 Act::Node { .. } => {}
+                Act::Hold { node, .. } => {
+                    held.insert(node.clone());
+                }
                 Act::Link { from, to, what } => {
                     let way = (from.clone(), to.clone());
                     if *what == LinkFault::Cut {
@@ -61,6 +66,7 @@ impl Extent {
         let stalled = stalled(picture, quorum_lost, &gone, &cut_off);
         Self {
             gone: gone.into_iter().collect(),
+            held: held.into_iter().collect(),
             ways,
             cut_off,
             quorum_lost,
@@ -72,7 +78,8 @@ impl Extent {
     #[must_use]
     pub fn nodes(&self) -> BTreeSet<&str> {
         let ends = self.ways.iter().map(|(from, _)| from.as_str());
-        self.gone.iter().map(String::as_str).chain(ends).collect()
+        let own = self.gone.iter().chain(&self.held);
+        own.map(String::as_str).chain(ends).collect()
     }
 }
 

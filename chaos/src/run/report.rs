@@ -184,7 +184,7 @@ fn failovers(options: &RunOptions, driven: &Driven, fired: &Fired) -> Vec<(Strin
 
 fn hits(act: &Act, node: &str) -> bool {
     match act {
-        Act::Node { node: struck, .. } => struck == node,
+        Act::Node { node: struck, .. } | Act::Hold { node: struck, .. } => struck == node,
         Act::Link { from, to, .. } => from == node || to == node,
     }
 }

@@ -1,24 +1,36 @@
-//! The fault table: which faults a node holds, until when, and what they do to bytes that leave it. One meaning in
-//! the simulator and live; both ask [`FaultTable::verdict`].
+//! The fault table: which faults a node holds, until when, and what those on links do to bytes that leave it. One meaning
+//! in the simulator and live; both ask [`FaultTable::verdict`].
 //!
-//! What does not live here: timers, sockets, and who may set a fault.
+//! What does not live here: what faults do to the node itself, its handlers and messages (`fault/acting`), timers, sockets,
+//! and who may set a fault.
 
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::id::NodeName;
 use crate::spread::mix;
 use crate::time::{Instant, Span};
 
+mod acting;
+mod clock;
+mod disk;
+mod kind;
 mod latency;
 mod link;
 mod loss;
+mod message;
+mod process;
 
+pub use acting::{HandlersSuffer, Held, MessageVerdict, NodeSuffers};
+pub use clock::{ClockFault, SKEW_PPM_MAX, STEP_MS_MAX};
+pub use disk::DiskFault;
+pub use kind::FaultKind;
 pub use latency::{Latency, Shape};
 pub use link::{Acts, Amount, LinkFault, Pacer, RATE_MAX, RATE_MIN, RESET_EVERY_MIN, SLICE_MAX, Verdict};
 pub use loss::{LOSSES_MAX, RETRANSMIT, Share};
+pub use message::{MessageFault, Wanted};
+pub use process::ProcessFault;
 
 /// Longest life of a fault: one hour; nobody forgets one for longer.
 pub const TTL_MAX: Span = Span::from_ms(3_600_000);
@@ -28,61 +40,10 @@ pub const TTL_DEFAULT: Span = Span::from_ms(30_000);
 pub const DELAY_MAX: Span = Span::from_ms(60_000);
 /// Faults a node holds at once.
 pub const FAULTS_MAX: usize = 256;
+/// Threads that spin at once: more than any machine that a cluster is tried on has.
+pub const BURN_THREADS_MAX: u8 = 64;
 /// Bytes of a fault's id, and of its author's name.
 pub const FAULT_ID_BYTES_MAX: usize = 64;
-
-/// What a fault does, and to what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FaultKind {
-    /// To bytes from this node to a peer.
-    Link {
-        /// The peer.
-        to: NodeName,
-        /// What it does to them.
-        what: LinkFault,
-    },
-}
-
-impl FaultKind {
-    /// On bytes to that peer.
-    #[must_use]
-    pub const fn link(to: NodeName, what: LinkFault) -> Self {
-        Self::Link { to, what }
-    }
-
-    /// The peer whose bytes it touches.
-    #[must_use]
-    pub const fn to(&self) -> &NodeName {
-        match self {
-            Self::Link { to, .. } => to,
-        }
-    }
-
-    /// What it does to bytes to that peer; none where it does nothing to them.
-    fn on(&self, peer: &NodeName) -> Option<&LinkFault> {
-        match self {
-            Self::Link { to, what } => (to == peer).then_some(what),
-        }
-    }
-
-    fn check(&self) -> Result<(), FaultError> {
-        match self {
-            Self::Link { what, .. } => what.check(),
-        }
-    }
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Link { to, what } => {
-                let amount = what.amount().to_string();
-                let space = if amount.is_empty() { "" } else { " " };
-                write!(f, "{}{space}{amount} to {to}", what.word())
-            }
-        }
-    }
-}
 
 /// A fault in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +58,7 @@ pub struct Fault {
     pub began: Instant,
     /// When it ends by itself.
     pub ends: Instant,
-    /// Frames it has touched.
+    /// Frames, messages, deliveries or handlers that it has touched.
     pub touched: u64,
 }
 
@@ -172,6 +133,7 @@ impl FaultTable {
         if !self.faults.contains_key(id) && self.faults.len() >= FAULTS_MAX {
             return Err(FaultError::Full { max: FAULTS_MAX });
         }
+        self.check_burns(id, kind.threads())?;
         let id = if id.is_empty() { self.choose() } else { id.into() };
         let fault = Fault {
             id: id.clone(),
@@ -279,12 +241,26 @@ impl FaultTable {
 
     /// Counts one connection to `to` as touched by what broke it, or held it open.
     pub fn touch(&mut self, to: &NodeName, now: Instant, by: impl Fn(&LinkFault) -> bool) {
+        self.touch_where(now, |kind| kind.on(to).is_some_and(&by));
+    }
+
+    fn touch_where(&mut self, now: Instant, touched: impl Fn(&FaultKind) -> bool) {
         let acting = self.faults.values_mut().filter(|f| f.ends > now);
-        for fault in acting {
-            if fault.kind.on(to).is_some_and(&by) {
-                fault.touched = fault.touched.saturating_add(1);
-            }
+        for fault in acting.filter(|f| touched(&f.kind)) {
+            fault.touched = fault.touched.saturating_add(1);
         }
+    }
+
+    /// All such faults together spin no more threads than one of them may.
+    fn check_burns(&self, id: &str, threads: u8) -> Result<(), FaultError> {
+        let others = self.faults.values().filter(|fault| fault.id != id);
+        let spinning: u32 = others.map(|fault| u32::from(fault.kind.threads())).sum();
+        let fits = threads == 0 || spinning + u32::from(threads) <= u32::from(BURN_THREADS_MAX);
+        unfit(fits, || {
+            alloc::format!(
+                "{spinning} threads spin already, and at most {BURN_THREADS_MAX} do, not {threads} more"
+            )
+        })
     }
 }
 
@@ -309,7 +285,16 @@ fn last_time(began: Instant, every: Span, now: Instant) -> Instant {
     }
 }
 
-/// The random number of one of several faults on a link: its own, whichever others there are.
+/// What does not fit is refused with what would.
+fn unfit(fits: bool, why: impl FnOnce() -> String) -> Result<(), FaultError> {
+    if fits {
+        Ok(())
+    } else {
+        Err(FaultError::Unfit(why()))
+    }
+}
+
+/// The random number of one of several faults: its own, whichever others there are.
 fn own(rng: u64, id: &str) -> u64 {
     id.bytes().fold(rng, |sum, byte| mix(sum ^ u64::from(byte)))
 }

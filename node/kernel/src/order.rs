@@ -209,6 +209,12 @@ impl<T> PriorityQueue<T> {
         self.len
     }
 
+    /// What it does when it is full.
+    #[must_use]
+    pub const fn when_full(&self) -> WhenFull {
+        self.when_full
+    }
+
     /// True when none waits.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

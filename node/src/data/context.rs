@@ -12,7 +12,10 @@ use squall_kernel::time::Span;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::late::Late;
+use crate::calendar::Calendar;
 use crate::clock::Clock;
+use crate::faults::FaultPlane;
 use crate::functions;
 use crate::handlers::CountsTable;
 use crate::introspect::Paced;
@@ -35,6 +38,10 @@ pub struct DataContext {
     pub name: NodeName,
     /// The node's clock.
     pub clock: Clock,
+    /// What dates what people read.
+    pub calendar: Calendar,
+    /// The node's faults.
+    pub faults: Arc<FaultPlane>,
     /// Until when the node may act as owner.
     pub lease: Arc<LeaseClock>,
     /// Runtime for exchanges and handlers.
@@ -52,6 +59,8 @@ pub struct DataContext {
     pub(crate) firsts: Paced,
     pub(crate) losses: Paced,
     pub(crate) counts: CountsTable,
+    /// Messages that faults hold back.
+    pub(crate) late: Late,
     /// Whether this node has been without a lease for long: see [`DataPlane::isolated`].
     pub(crate) isolated: watch::Sender<bool>,
     /// Round trips to other nodes, where they were measured.

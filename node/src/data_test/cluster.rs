@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::data::{DataConfig, DataPlane};
+use crate::faults::FaultPlane;
 use crate::functions::{self, Question, Routed};
 use crate::handlers::HandlerTags;
 use crate::introspect::{EventLog, Wake};
@@ -179,6 +180,7 @@ impl Cluster {
         lease.set(Instant(u64::MAX));
         let events = Arc::new(EventLog::new(Incarnation(1), Wake::default()));
         self.events.push(Arc::clone(&events));
+        let clock = Clock::start();
         let (plane, appointments) = DataPlane::start(DataConfig {
             events: Some(events),
             functions: functions(),
@@ -186,7 +188,8 @@ impl Cluster {
             boot: Boot(1),
             incarnation,
             name: node_name(n),
-            clock: Clock::start(),
+            clock: clock.clone(),
+            faults: Arc::new(FaultPlane::new(clock)),
             lease: Arc::clone(&lease),
             runtime: Handle::current(),
             journal,

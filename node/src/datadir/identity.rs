@@ -4,7 +4,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use squall_kernel::id::ClusterId;
@@ -112,11 +111,6 @@ pub(super) fn next_run(stored: Option<Identity>, now_ms: u64) -> Identity {
         incarnation: now_ms.max(old.incarnation + 1),
         ..old
     }
-}
-
-pub(super) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Write beside, sync, rename, sync the directory: a crash leaves the old identity or the new one.

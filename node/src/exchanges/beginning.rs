@@ -35,7 +35,7 @@ impl Exchanges {
             context
                 .processes
                 .enter(ProcessKind::Exchange, record.name.as_str(), MAILBOX_BOUND, now);
-        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
+        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock.clone(), MAILBOX_BOUND);
         let post = Arc::new(Post::default());
         let id = format!("{}@{}", record.id, record.epoch);
         if let Some(journal) = &context.journal {

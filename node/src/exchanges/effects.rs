@@ -202,7 +202,7 @@ impl Running {
         };
         let back = ReturnPath::of(&frame);
         let key = lane_key(self.id, handler.serial);
-        let sent = self.context.wire.frame(handler.node, key, frame);
+        let sent = self.context.leave(&self.name, (handler.node, key), frame);
         match &sent {
             Ok(()) => {
                 self.process.count_sent(1);

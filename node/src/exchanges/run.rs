@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use squall_kernel::dedup::DedupWindow;
@@ -75,7 +74,7 @@ impl Running {
         self.begin_tasks(backup);
         let post = Arc::clone(&self.post);
         loop {
-            let timeout = self.wakes_at().map(|at| at.since(self.context.clock.now()));
+            let due = self.context.clock.wait(self.wakes_at());
             let first = tokio::select! {
                 biased;
                 () = post.wake.notified() => None,
@@ -83,7 +82,7 @@ impl Running {
                     Some(mail) => Some(mail),
                     None => return,
                 },
-                () = wait(timeout) => None,
+                () = due => None,
             };
             let begun = self.context.clock.now();
             self.carry_out_orders();
@@ -370,11 +369,4 @@ impl Running {
 pub(super) fn group(frame: &Frame) -> &Bytes {
     static ANY: Bytes = Bytes::new();
     if frame.ahead { &ANY } else { &frame.tags.service }
-}
-
-async fn wait(timeout: Option<Span>) {
-    match timeout {
-        Some(span) => tokio::time::sleep(Duration::from_micros(span.0)).await,
-        None => std::future::pending().await,
-    }
 }

@@ -20,7 +20,6 @@ use super::Exchanges;
 use super::post::Post;
 use super::run::{Running, group};
 use crate::data::DataPlane;
-use crate::introspect::unix_ms;
 use crate::limits::{
     BINDINGS_SHOWN_MAX, DECISIONS_A_WINDOW_MAX, DECISIONS_KEPT_MAX, HANDLERS_SHOWN_MAX, SHOW_EVERY,
     TRACED_A_WINDOW_MAX, TRACED_KEPT_MAX,
@@ -195,7 +194,7 @@ impl Running {
         self.post.watching.decided(effects, |number| {
             Some(Decision {
                 number,
-                unix_ms: unix_ms(),
+                unix_ms: self.context.calendar.unix_ms(),
                 request: RequestKey {
                     origin: frame.origin,
                     message: frame.message,

@@ -1,24 +1,25 @@
 //! The chaos service: faults on this node, each for a limited time, each on record. What does not live here: the
-//! fault table and what faults do to bytes (the kernel's and the mesh's).
+//! fault table (the kernel's), and what faults do to bytes, to the node and to messages (those who ask the table).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use squall_kernel::fault::{
-    Fault, FaultError, FaultKind, Latency, LinkFault, Shape, Share, TTL_DEFAULT, TTL_MAX,
-};
+use squall_kernel::fault::{Fault, FaultError, FaultKind, TTL_DEFAULT, TTL_MAX};
 use squall_kernel::id::NodeName;
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 use squall_proto::v1::Severity;
 use squall_proto::v1::chaos_server::Chaos;
-use squall_proto::v1::set_fault_request::Fault as Asked;
 use tokio::task::AbortHandle;
 use tonic::{Request, Response, Status};
 
 use super::status::CallError;
 use crate::introspect::{EventLog, Sources};
+
+mod asked;
+
+use asked::kind_of;
 
 /// The node's faults, as the transport holds them.
 pub trait FaultPlane: Send + Sync + 'static {
@@ -95,7 +96,7 @@ impl<S: Sources> Chaos for ChaosService<S> {
         let inner = self.on()?;
         let asked = request.into_inner();
         let kind = kind_of(asked.fault.as_ref())?;
-        inner.check_peer(kind.to())?;
+        inner.check(&kind)?;
         let ttl = match asked.ttl_ms {
             0 => TTL_DEFAULT,
             ms if ms > TTL_MAX.as_ms() => {
@@ -175,6 +176,18 @@ impl<S: Sources> Chaos for ChaosService<S> {
 }
 
 impl<S: Sources> Inner<S> {
+    /// What the fault is on is there.
+    fn check(&self, kind: &FaultKind) -> Result<(), CallError> {
+        kind.to().map_or(Ok(()), |peer| self.check_peer(peer))?;
+        match kind.exchange() {
+            Some(name) if self.sources.figures(name).is_none() => Err(CallError::NotFound {
+                what: "exchange",
+                name: name.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn check_peer(&self, peer: &NodeName) -> Result<(), CallError> {
         if peer == self.sources.node() {
             let reason = format!("'{peer}' is this node itself; a fault acts on the way to another");
@@ -260,6 +273,12 @@ pub fn what(node: &NodeName, kind: &FaultKind) -> String {
             let text = format!("{} {node} -> {to} {}", what.word(), what.amount());
             text.trim_end().to_owned()
         }
+        FaultKind::Clock(what) => format!("clock of {node} {what}"),
+        FaultKind::Disk(what) => format!("disk of {node} {what}"),
+        FaultKind::Burn { threads: 1 } => format!("burn {node} 1 thread"),
+        FaultKind::Burn { threads } => format!("burn {node} {threads} threads"),
+        FaultKind::Process { exchange, what } => format!("handlers of {exchange} on {node} {what}"),
+        FaultKind::Message { .. } => kind.to_string(),
     }
 }
 
@@ -274,50 +293,6 @@ fn end_on_record_later<S: Sources>(inner: &Arc<Inner<S>>, id: String, ttl: Span)
         }
     });
     Timer(task.abort_handle())
-}
-
-fn kind_of(asked: Option<&Asked>) -> Result<FaultKind, CallError> {
-    let (to, what) = match asked {
-        Some(Asked::Delay(delay)) => (&delay.to, LinkFault::Delay(latency(delay))),
-        Some(Asked::Loss(loss)) => (&loss.to, LinkFault::Loss(Share(loss.share_ppm))),
-        Some(Asked::Duplicate(twice)) => (&twice.to, LinkFault::Duplicate(Share(twice.share_ppm))),
-        Some(Asked::Reorder(late)) => {
-            let (share, by) = (Share(late.share_ppm), Span(late.by_us));
-            (&late.to, LinkFault::Reorder { share, by })
-        }
-        Some(Asked::Corrupt(changed)) => (&changed.to, LinkFault::Corrupt(Share(changed.share_ppm))),
-        Some(Asked::Rate(rate)) => (&rate.to, LinkFault::Rate(rate.bytes_per_s)),
-        Some(Asked::Cut(cut)) => (&cut.to, LinkFault::Cut),
-        Some(Asked::Clog(clog)) => (&clog.to, LinkFault::Clog(Span(clog.stall_us))),
-        Some(Asked::Reset(reset)) => (&reset.to, LinkFault::Reset(Span(reset.every_us))),
-        Some(Asked::Slice(slice)) => (&slice.to, LinkFault::Slice(slice.bytes)),
-        Some(Asked::Limit(limit)) => (&limit.to, LinkFault::Limit(limit.bytes)),
-        Some(Asked::SlowClose(slow)) => (&slow.to, LinkFault::SlowClose(Span(slow.by_us))),
-        None => {
-            return Err(CallError::Invalid {
-                field: "fault",
-                reason: "no fault was given, or one that this node does not know".into(),
-            });
-        }
-    };
-    let to = NodeName::new(to).map_err(|e| CallError::Invalid {
-        field: "to",
-        reason: e.to_string(),
-    })?;
-    Ok(FaultKind::link(to, what))
-}
-
-fn latency(delay: &v1::DelayFault) -> Latency {
-    let shape = match delay.shape() {
-        v1::Shape::Unspecified | v1::Shape::Uniform => Shape::Uniform,
-        v1::Shape::Normal => Shape::Normal,
-        v1::Shape::Exponential => Shape::Exponential,
-    };
-    Latency {
-        time: Span(delay.delay_us),
-        jitter: Span(delay.jitter_us),
-        shape,
-    }
 }
 
 /// Ids and authors are shown on terminals.

@@ -1,4 +1,9 @@
-use squall_kernel::id::Incarnation;
+use squall_kernel::fault::{
+    ClockFault, DiskFault, Latency, LinkFault, MessageFault, ProcessFault, Shape, Share, Wanted,
+};
+use squall_kernel::id::{ExchangeName, Incarnation};
+use squall_kernel::keys::KeyPattern;
+use squall_proto::v1::set_fault_request::Fault as Asked;
 use squall_proto::v1::{CutFault, DelayFault, LossFault};
 use tonic::Code;
 
@@ -211,4 +216,150 @@ fn a_fault_in_words_has_both_ends_and_its_times() {
     }
     let loss = kind(LinkFault::Loss(Share::from_percent(5)));
     assert_eq!(what(&name("a"), &loss), "loss a -> b 5%");
+}
+
+fn ask(fault: Asked) -> Request<v1::SetFaultRequest> {
+    Request::new(v1::SetFaultRequest {
+        fault: Some(fault),
+        ..Default::default()
+    })
+}
+
+fn clock(what: Option<v1::clock_fault::What>) -> Asked {
+    Asked::Clock(v1::ClockFault { what })
+}
+
+fn disk(kind: v1::DiskFaultKind, by_us: u64) -> Asked {
+    let kind = kind.into();
+    Asked::Disk(v1::DiskFault { kind, by_us })
+}
+
+fn process(exchange: &str, kind: v1::ProcessFaultKind, by_us: u64) -> Asked {
+    Asked::Process(v1::ProcessFault {
+        exchange: exchange.into(),
+        kind: kind.into(),
+        by_us,
+    })
+}
+
+fn message(key: &str, share_ppm: u32, kind: v1::MessageFaultKind, by_us: u64) -> Asked {
+    Asked::Message(v1::MessageFault {
+        exchange: "orders".into(),
+        key: key.into(),
+        share_ppm,
+        kind: kind.into(),
+        by_us,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_on_the_node_its_handlers_and_messages_are_set_and_read_as_people_say_them() {
+    use v1::clock_fault::What::{SkewPpm, StepMs};
+    use v1::{DiskFaultKind as Disk, MessageFaultKind as Message, ProcessFaultKind as Process};
+    let (service, _) = service();
+    let table = [
+        (clock(Some(SkewPpm(5000))), "clock of a +5000ppm"),
+        (clock(Some(StepMs(-2000))), "clock of a stepped by -2000ms"),
+        (disk(Disk::Slow, 50_000), "disk of a slow by 50ms"),
+        (disk(Disk::Full, 0), "disk of a full"),
+        (disk(Disk::Torn, 0), "disk of a torn"),
+        (disk(Disk::LostTail, 0), "disk of a lost-tail"),
+        (Asked::Burn(v1::BurnFault { threads: 1 }), "burn a 1 thread"),
+        (
+            process("orders", Process::Kill, 0),
+            "handlers of orders on a killed",
+        ),
+        (
+            process("orders", Process::Suspend, 0),
+            "handlers of orders on a suspended",
+        ),
+        (
+            process("orders", Process::Slow, 1500),
+            "handlers of orders on a slow by 1500us",
+        ),
+        (
+            process("orders", Process::Panic, 0),
+            "handlers of orders on a panic",
+        ),
+        (
+            process("orders", Process::Fill, 0),
+            "handlers of orders on a full",
+        ),
+        (
+            message("news.*", 100_000, Message::Drop, 0),
+            "message orders news.* 10% dropped",
+        ),
+        (
+            message("", 1_000_000, Message::Delay, 20_000),
+            "message orders 100% delayed by 20ms",
+        ),
+        (
+            message("", 10_000, Message::Duplicate, 0),
+            "message orders 1% doubled",
+        ),
+    ];
+    for (fault, words) in table {
+        let set = service.set_fault(ask(fault)).await.expect(words).into_inner();
+        assert_eq!(set.fault.expect("a fault").what, words);
+    }
+    assert_eq!(listed(&service).await.len(), 15);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_fault_on_the_node_is_named() {
+    use v1::{DiskFaultKind as Disk, MessageFaultKind as Message, ProcessFaultKind as Process};
+    let (service, _) = service();
+    let table = [
+        (clock(None), "what: none was given"),
+        (disk(Disk::Unspecified, 0), "kind: none was given"),
+        (disk(Disk::Slow, 0), "a sync takes longer by more than nothing"),
+        (
+            Asked::Burn(v1::BurnFault { threads: 300 }),
+            "1 to 64 threads spin, not 255",
+        ),
+        (
+            process("nothing", Process::Kill, 0),
+            "there is no exchange 'nothing'",
+        ),
+        (process("", Process::Kill, 0), "exchange: "),
+        (process("orders", Process::Unspecified, 0), "kind: none was given"),
+        (message("a..b", 1, Message::Drop, 0), "key: "),
+        (message("", 0, Message::Drop, 0), "drop takes more than 0%"),
+    ];
+    for (fault, words) in table {
+        let error = service.set_fault(ask(fault)).await.expect_err(words);
+        assert!(error.message().starts_with(words), "{error}");
+    }
+}
+
+#[test]
+fn a_fault_on_the_node_names_it() {
+    let node = NodeName::new("a").expect("a name");
+    let exchange = ExchangeName::new("orders").expect("a name");
+    let of = Wanted {
+        exchange: exchange.clone(),
+        key: Some(KeyPattern::new("news.*").expect("a pattern")),
+        share: Share::ALL,
+    };
+    for (kind, words) in [
+        (FaultKind::Clock(ClockFault::Skew { ppm: -7 }), "clock of a -7ppm"),
+        (FaultKind::Disk(DiskFault::Full), "disk of a full"),
+        (FaultKind::Burn { threads: 2 }, "burn a 2 threads"),
+        (
+            FaultKind::Process {
+                exchange,
+                what: ProcessFault::Fill,
+            },
+            "handlers of orders on a full",
+        ),
+        (
+            FaultKind::Message {
+                of,
+                what: MessageFault::Drop,
+            },
+            "message orders news.* 100% dropped",
+        ),
+    ] {
+        assert_eq!(what(&node, &kind), words);
+    }
 }

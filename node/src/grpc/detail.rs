@@ -16,8 +16,9 @@ use tonic::Status;
 
 use super::closed;
 use super::status::CallError;
+use crate::calendar::Calendar;
 use crate::introspect::limits::{DETAIL_INTERVAL, DETAIL_SECOND, ENTITY_BYTES_MAX};
-use crate::introspect::{Detail, Entity, Look, unix_ms};
+use crate::introspect::{Detail, Entity, Look};
 
 /// Bytes in front of every message on a gRPC stream.
 const MESSAGE_HEAD_BYTES: u64 = 5;
@@ -54,6 +55,7 @@ pub(super) fn entity(request: v1::DetailRequest) -> Result<Entity, CallError> {
 pub(super) struct DetailStream {
     /// None once the entity has ended.
     watch: Option<Box<dyn Detail>>,
+    calendar: Calendar,
     closing: watch::Receiver<bool>,
     seq: u64,
     /// Not before that time.
@@ -64,9 +66,10 @@ pub(super) struct DetailStream {
 }
 
 impl DetailStream {
-    pub(super) fn new(watch: Box<dyn Detail>, closing: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(watch: Box<dyn Detail>, calendar: Calendar, closing: watch::Receiver<bool>) -> Self {
         Self {
             watch: Some(watch),
+            calendar,
             closing,
             seq: 0,
             next: None,
@@ -115,7 +118,7 @@ impl DetailStream {
         self.seq += 1;
         let mut frame = v1::DetailFrame {
             seq: self.seq,
-            taken_unix_ms: unix_ms(),
+            taken_unix_ms: self.calendar.unix_ms(),
             body: Some(body),
             cost: Some(self.cost),
         };

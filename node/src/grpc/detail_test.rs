@@ -14,7 +14,7 @@ fn stream() -> (DetailStream, Arc<Details>, watch::Sender<bool>) {
     let orders = Entity::Exchange(ExchangeName::new("orders").expect("a name"));
     let watch = node.detail(&orders).expect("there is one");
     (
-        DetailStream::new(watch, closing.subscribe()),
+        DetailStream::new(watch, Calendar::default(), closing.subscribe()),
         Arc::clone(&node.details),
         closing,
     )

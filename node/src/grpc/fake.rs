@@ -15,6 +15,7 @@ use squall_proto::v1::row::Row as Content;
 use squall_proto::v1::{self, Row, RowKind};
 
 use super::*;
+use crate::calendar::Calendar;
 use crate::exchanges::{BindingQuestion, BindingReply, ShownBinding};
 use crate::introspect::rows::key_of;
 use crate::introspect::{
@@ -48,6 +49,7 @@ impl Detail for FakeDetail {
 #[derive(Debug)]
 pub(super) struct FakeNode {
     name: NodeName,
+    calendar: Calendar,
     pub(super) rows: Mutex<Vec<Row>>,
     /// Serial, name and messages in the mailbox.
     pub(super) processes: Mutex<Vec<(u64, String, u64)>>,
@@ -62,6 +64,7 @@ impl FakeNode {
         let name = NodeName::new("a").expect("a name");
         Arc::new(Self {
             name,
+            calendar: Calendar::default(),
             rows: Mutex::default(),
             processes: Mutex::default(),
             looks: AtomicUsize::default(),
@@ -78,6 +81,10 @@ impl FakeNode {
 impl Sources for FakeNode {
     fn node(&self) -> &NodeName {
         &self.name
+    }
+
+    fn calendar(&self) -> &Calendar {
+        &self.calendar
     }
 
     fn hello(&self) -> v1::HelloResponse {

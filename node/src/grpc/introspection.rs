@@ -103,7 +103,7 @@ impl<S: Sources> Introspection for IntrospectionService<S> {
         let entity = detail::entity(request.into_inner())?;
         let place = place(&self.details, limits::DETAILS_MAX)?;
         let watch = self.sources.detail(&entity).map_err(CallError::from)?;
-        let detail = DetailStream::new(watch, self.closing.clone());
+        let detail = DetailStream::new(watch, self.sources.calendar().clone(), self.closing.clone());
         let frames = stream::unfold((detail, place), |(mut detail, place)| async move {
             let frame = detail.next().await?;
             Some((frame, (detail, place)))

@@ -19,7 +19,7 @@ use crate::introspect::engine::{self, Picture};
 use crate::introspect::interest::Wanted;
 use crate::introspect::pace::Pace;
 use crate::introspect::trend::Trend;
-use crate::introspect::{Sources, Wake, unix_ms};
+use crate::introspect::{Sources, Wake};
 
 /// Bytes in front of every message on a gRPC stream.
 const MESSAGE_HEAD_BYTES: u64 = 5;
@@ -156,7 +156,7 @@ impl<S: Sources, I: Stream<Item = Result<v1::Interest, Status>> + Unpin> Watcher
         let (start, now) = (Instant::now(), now());
         self.wake.mark_unchanged();
         self.cost.coalesced += view.pace.taken(now);
-        self.taken_unix_ms = unix_ms();
+        self.taken_unix_ms = self.sources.calendar().unix_ms();
         let look = engine::look(&*self.sources, &view.wanted, &mut view.trend);
         self.cost.rows_omitted = look.omitted;
         let mut bodies = if view.snapshot.take().is_some() {
@@ -180,7 +180,7 @@ impl<S: Sources, I: Stream<Item = Result<v1::Interest, Status>> + Unpin> Watcher
         let start = Instant::now();
         self.seq += 1;
         let taken = if self.taken_unix_ms == 0 {
-            unix_ms()
+            self.sources.calendar().unix_ms()
         } else {
             self.taken_unix_ms
         };

@@ -1,7 +1,7 @@
 //! One attachment: where its deliveries go, its fence, and how far it has followed the owner's messages.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_client::leadership::{Grants, Leadership};
@@ -16,9 +16,9 @@ use squall_kernel::tasks::{LeaseNo, TaskId};
 use squall_kernel::time::Instant;
 use squall_kernel::view::View;
 
-use super::HandlerTags;
 use super::counts::DeliveryCounts;
 use super::waiting::Line;
+use super::{Fate, HandlerTags};
 use crate::process::{Process, Push};
 
 /// Where the messages of a handler go. Nothing here waits.
@@ -42,6 +42,10 @@ pub trait HandlerSink: Send + Sync {
     fn too_late(&self, handler: &Arc<Attachment>, frame: Frame) {
         let _ = (handler, frame);
     }
+    /// Where a handler inside the node is told what faults do to it; none for a client's, for which that is done on the way.
+    fn fate(&self) -> Option<&Fate> {
+        None
+    }
     /// The handler is detached.
     fn detached(&self, handler: &Arc<Attachment>, reason: DetachReason);
 }
@@ -64,6 +68,9 @@ pub struct Attachment {
     next_ask: Mutex<Option<Instant>>,
     /// Tasks that the worker has in hand: what it says to the next owner. Bounded by its credit.
     in_hand: Mutex<BTreeMap<TaskId, LeaseNo>>,
+    /// Faults that were set later kill it, and let it panic: on the clock of the faults, in microseconds.
+    killed: AtomicU64,
+    panicked: AtomicU64,
 }
 
 impl Attachment {
@@ -77,6 +84,7 @@ impl Attachment {
         sink: Arc<dyn HandlerSink>,
         counts: Arc<DeliveryCounts>,
         line: Option<Line>,
+        attached: Instant,
     ) -> Self {
         Self {
             exchange,
@@ -93,6 +101,8 @@ impl Attachment {
             grants: Grants::default(),
             next_ask: Mutex::default(),
             in_hand: Mutex::default(),
+            killed: AtomicU64::new(attached.0),
+            panicked: AtomicU64::new(attached.0),
         }
     }
 
@@ -227,6 +237,16 @@ impl Attachment {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// True once for each fault that kills it: `set` is when the last one was.
+    pub(super) fn dies_now(&self, set: Option<Instant>) -> bool {
+        is_news(&self.killed, set)
+    }
+
+    /// The same of faults that let it panic.
+    pub(super) fn panics_now(&self, set: Option<Instant>) -> bool {
+        is_news(&self.panicked, set)
+    }
+
     /// Takes one of the deliveries the handler accepts at once; false when all are out.
     pub(super) fn take_credit(&self) -> bool {
         let taken = self.open.fetch_add(1, Ordering::Relaxed) < self.credit;
@@ -240,4 +260,10 @@ impl Attachment {
     pub(crate) fn give_credit(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Whether a fault was set since; one that is set as the handler is attached counts.
+fn is_news(since: &AtomicU64, set: Option<Instant>) -> bool {
+    let behind = |set: Instant| set.0.saturating_add(1);
+    set.is_some_and(|set| since.fetch_max(behind(set), Ordering::AcqRel) < behind(set))
 }

@@ -29,7 +29,7 @@ impl Handlers {
         if let Some(line) = attachment.line() {
             return self.line_up(&attachment, line, pass, frame);
         }
-        if !attachment.take_credit() {
+        if self.counts_as_full(&attachment) || !attachment.take_credit() {
             attachment.counts().rejected();
             attachment.process().count_dropped();
             self.given_back(&attachment, &frame);
@@ -63,7 +63,7 @@ impl Handlers {
             count: confirmed.as_ref().map_or(frame.count, |_| ONE_WAY),
             ..frame
         };
-        let (frame, reason) = match attachment.sink().deliver(pass, attachment, frame) {
+        let (frame, reason) = match self.give(attachment, pass, frame) {
             Ok(()) => {
                 attachment.counts().accepted();
                 let confirm = |back: ReturnPath| received(back, attachment.pid());

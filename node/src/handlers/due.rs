@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use squall_kernel::time::Instant;
 use tokio::sync::Notify;
@@ -27,13 +26,12 @@ impl Due {
     }
 
     /// Waits until something is due, and takes it out.
-    pub(super) async fn next(&self, clock: Clock) -> BTreeSet<(Instant, u64)> {
+    pub(super) async fn next(&self, clock: &Clock) -> BTreeSet<(Instant, u64)> {
         loop {
             let first = self.lock().first().map(|(at, _)| *at);
-            let left = first.map(|at| Duration::from_micros(at.since(clock.now()).0));
             tokio::select! {
                 () = self.earlier.notified() => {}
-                () = pause(left) => return self.take(clock.now()),
+                () = clock.wait(first) => return self.take(clock.now()),
             }
         }
     }
@@ -46,12 +44,5 @@ impl Due {
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<(Instant, u64)>> {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn pause(left: Option<Duration>) {
-    match left {
-        Some(left) => tokio::time::sleep(left).await,
-        None => std::future::pending().await,
     }
 }

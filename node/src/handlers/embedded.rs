@@ -7,6 +7,7 @@ use squall_client::handler::{Answer, Delivery, Handler, Supervision, panic_words
 use squall_client::leadership::{Changes, Context};
 use squall_client::talk::{Line, Talk};
 use squall_kernel::exchange::RequestKey;
+use squall_kernel::fault::HandlersSuffer;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{ExchangeName, Pid};
@@ -18,6 +19,8 @@ use squall_kernel::time::{Instant, Span};
 use tracing::Instrument;
 
 use super::caught::{catch, catch_now};
+use super::fate::Fate;
+use super::suffering::{KILL_WORDS, PANIC_WORDS};
 use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, notice_of};
 use crate::data::DataContext;
 use crate::journal::Fact;
@@ -27,6 +30,8 @@ use crate::process::{
 use crate::spans;
 use crate::talks;
 use crate::wire::{ReturnPath, count};
+
+mod faulted;
 
 enum Mail {
     Deliver(Frame),
@@ -49,6 +54,7 @@ impl Letter for Mail {
 struct Entrance {
     mailbox: Mailbox<Mail>,
     load: Arc<Load>,
+    fate: Arc<Fate>,
 }
 
 impl HandlerSink for Entrance {
@@ -86,6 +92,10 @@ impl HandlerSink for Entrance {
     /// The handler follows its leadership by itself.
     fn leads(&self, _handler: &Arc<Attachment>) {}
 
+    fn fate(&self) -> Option<&Fate> {
+        Some(&self.fate)
+    }
+
     /// The mailbox goes with the attachment, and the task ends after what is still in it.
     fn detached(&self, _handler: &Arc<Attachment>, _reason: DetachReason) {}
 }
@@ -121,16 +131,18 @@ impl Handlers {
         let process = context
             .processes
             .enter(ProcessKind::Handler, exchange.as_str(), MAILBOX_BOUND, now);
-        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock, MAILBOX_BOUND);
+        let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock.clone(), MAILBOX_BOUND);
         let tags = HandlerTags { works: false, ..tags };
         let connection_tag = Bytes::from(tags.connection.clone());
         let id = context.registry().names.get(exchange).copied();
         let waits = id.is_some_and(|id| self.line_of(id).is_some());
         let credit = if waits { 1 } else { u32::MAX };
         let load = Arc::new(Load::default());
+        let fate = Arc::new(Fate::default());
         let entrance = Arc::new(Entrance {
             mailbox,
             load: Arc::clone(&load),
+            fate: Arc::clone(&fate),
         });
         let attachment = self.attach(exchange, tags, credit, Arc::clone(&process), entrance)?;
         let standing = attachment.grants().context();
@@ -148,6 +160,8 @@ impl Handlers {
             changes: standing.changes(),
             carrier: Arc::new(talks::Embedded(Arc::clone(&context))),
             load,
+            fate,
+            suffers: context.faults.handlers(exchange),
             context: Arc::clone(&context),
         };
         context.runtime.spawn(embedded.run(standing));
@@ -170,20 +184,30 @@ struct Embedded<H> {
     changes: Changes,
     carrier: Arc<talks::Embedded>,
     load: Arc<Load>,
+    /// What faults tell it.
+    fate: Arc<Fate>,
+    /// What it suffers, as it was told last.
+    suffers: HandlersSuffer,
     context: Arc<DataContext>,
 }
 
 impl<H: Handler> Embedded<H> {
     async fn run(mut self, standing: Context) {
+        let fate = Arc::clone(&self.fate);
+        fate.begin().await;
         self.tell(|handler| handler.attached(standing));
         loop {
             let mail = tokio::select! {
                 biased;
+                killed = fate.anything() => {
+                    self.told_of_faults(killed);
+                    continue;
+                }
                 change = self.changes.next() => {
                     self.tell(|handler| handler.leadership(change));
                     continue;
                 }
-                mail = self.inbox.next() => mail,
+                mail = self.inbox.next(), if !self.suffers.suspended => mail,
             };
             let Some((mail, put)) = mail else { return };
             let begun = self.context.clock.now();
@@ -202,6 +226,9 @@ impl<H: Handler> Embedded<H> {
     async fn deliver(&mut self, frame: Frame, put: Instant) {
         if self.over {
             return self.give_back(&frame);
+        }
+        if self.suffers.slow > Span::ZERO {
+            self.take_longer().await;
         }
         if put + Span::from_ms(u64::from(frame.left_ms)) <= self.context.clock.now() {
             // Its requester has given up: work on it would only delay the others.
@@ -237,9 +264,18 @@ impl<H: Handler> Embedded<H> {
             trace,
             talk: Talk::new(Arc::clone(&line)),
         };
+        let (fate, panics) = (Arc::clone(&self.fate), self.panics_now());
         // The call itself may panic, not only the future it gives.
-        let call = async { self.handler.handle(delivery).await };
-        let (panic, (status, payload)) = match catch(call).instrument(span).await {
+        let call = async {
+            assert!(!panics, "{PANIC_WORDS}");
+            self.handler.handle(delivery).await
+        };
+        let handled = tokio::select! {
+            biased;
+            () = fate.killed() => Err(Box::new(KILL_WORDS) as _),
+            answer = catch(call).instrument(span) => answer,
+        };
+        let (panic, (status, payload)) = match handled {
             Ok(answer) => (None, checked(answer)),
             Err(panic) => {
                 let panic = panic_words(&*panic);
@@ -306,7 +342,7 @@ impl<H: Handler> Embedded<H> {
         }
     }
 
-    fn panicked(&mut self, words: &str) {
+    pub(super) fn panicked(&mut self, words: &str) {
         self.tell_of_panic(words);
         self.ended(Exit::Panicked);
     }

@@ -126,7 +126,7 @@ impl Handlers {
     /// Asks for leases, for ever.
     pub(crate) async fn keep_leading(self: Arc<Self>) {
         loop {
-            for (at, serial) in self.asks.next(self.context.clock).await {
+            for (at, serial) in self.asks.next(&self.context.clock).await {
                 let attachment = self.read().by_serial.get(&serial).cloned();
                 if let Some(attachment) = attachment.filter(|a| a.ask_is_planned(at)) {
                     self.ask(&attachment);

@@ -91,7 +91,7 @@ impl Handlers {
     /// Calls again what was not heard, for ever.
     pub(crate) async fn keep_rolling(self: Arc<Self>) {
         loop {
-            self.rolls.again.next(self.context.clock).await;
+            self.rolls.again.next(&self.context.clock).await;
             self.call_all();
         }
     }

@@ -59,22 +59,25 @@ impl Line {
 }
 
 impl State {
-    fn put(&mut self, now: Instant, waiting: Waiting, to: &Attachment, turned: &mut Turned) {
+    /// It comes in; `full` where a fault says that there is no room, whatever there is.
+    fn put(&mut self, now: Instant, waiting: Waiting, full: bool, to: &Attachment, turned: &mut Turned) {
         if self.closed {
             return turned.push((waiting.frame, Some(NoReply::Unreachable)));
         }
         if !self.held.is_empty() {
             return self.hold(waiting, to, turned);
         }
+        if full {
+            return match self.queue.when_full() {
+                WhenFull::Block => self.hold(waiting, to, turned),
+                WhenFull::Reject | WhenFull::DropOldest => reject(waiting, to, turned),
+            };
+        }
         let mut gone = Vec::new();
         let (priority, until) = (waiting.frame.priority, waiting.until());
         match self.queue.push(now, priority, Some(until), waiting, &mut gone) {
             Ok(()) => to.process().count_enqueued(now),
-            Err(NotTaken::Rejected(waiting)) => {
-                to.counts().rejected();
-                to.process().count_dropped();
-                turned.push((waiting.frame, Some(NoReply::Rejected)));
-            }
+            Err(NotTaken::Rejected(waiting)) => reject(waiting, to, turned),
             Err(NotTaken::Blocked(waiting)) => self.hold(waiting, to, turned),
         }
         turn(gone, to, turned);
@@ -83,18 +86,16 @@ impl State {
     fn hold(&mut self, waiting: Waiting, to: &Attachment, turned: &mut Turned) {
         match self.held.push(waiting) {
             Ok(()) => to.counts().held(),
-            Err(waiting) => {
-                to.counts().rejected();
-                to.process().count_dropped();
-                turned.push((waiting.frame, Some(NoReply::Rejected)));
-            }
+            Err(waiting) => reject(waiting, to, turned),
         }
     }
 
-    fn next(&mut self, now: Instant, to: &Attachment, turned: &mut Turned) -> Option<Waiting> {
+    fn next(&mut self, now: Instant, full: bool, to: &Attachment, turned: &mut Turned) -> Option<Waiting> {
         let mut gone = Vec::new();
         let mut next = self.queue.pop(now, &mut gone);
-        self.let_in(now, to, &mut gone);
+        if !full {
+            self.let_in(now, to, &mut gone);
+        }
         if next.is_none() {
             next = self.queue.pop(now, &mut gone);
         }
@@ -137,6 +138,12 @@ impl Waiting {
     }
 }
 
+fn reject(waiting: Waiting, to: &Attachment, turned: &mut Turned) {
+    to.counts().rejected();
+    to.process().count_dropped();
+    turned.push((waiting.frame, Some(NoReply::Rejected)));
+}
+
 fn turn(gone: Vec<(Gone, Waiting)>, to: &Attachment, turned: &mut Turned) {
     for (why, waiting) in gone {
         to.process().count_dequeued(waiting.put);
@@ -160,8 +167,8 @@ impl Handlers {
     pub(super) fn line_up(&self, attachment: &Arc<Attachment>, line: &Line, pass: Pass, frame: Frame) {
         let put = self.context.clock.now();
         let mut turned = Vec::new();
-        line.lock()
-            .put(put, Waiting { pass, frame, put }, attachment, &mut turned);
+        let (waiting, full) = (Waiting { pass, frame, put }, self.counts_as_full(attachment));
+        line.lock().put(put, waiting, full, attachment, &mut turned);
         self.turn_away(attachment, turned);
         self.next_in_line(attachment);
     }
@@ -169,11 +176,11 @@ impl Handlers {
     /// The handler takes more: it gets what waits, in order. To be called whenever it was given credit.
     pub(crate) fn next_in_line(&self, attachment: &Arc<Attachment>) {
         let Some(line) = attachment.line() else { return };
-        let now = self.context.clock.now();
+        let (now, full) = (self.context.clock.now(), self.is_filled(attachment));
         let (mut turned, mut confirms) = (Vec::new(), Vec::new());
         let mut state = line.lock();
         while attachment.take_credit() {
-            let Some(next) = state.next(now, attachment, &mut turned) else {
+            let Some(next) = state.next(now, full, attachment, &mut turned) else {
                 attachment.give_credit();
                 break;
             };

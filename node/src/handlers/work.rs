@@ -60,7 +60,12 @@ impl Handlers {
             count(&self.context.wire.tally.fenced);
             return attachment.counts().fenced();
         };
-        match attachment.sink().deliver(pass, &attachment, frame) {
+        let given = if self.counts_as_full(&attachment) {
+            Err(Push::Full(frame))
+        } else {
+            self.give(&attachment, pass, frame)
+        };
+        match given {
             Ok(()) => attachment.counts().accepted(),
             Err(Push::Full(frame) | Push::Closed(frame)) => {
                 attachment.process().count_dropped();
@@ -70,7 +75,7 @@ impl Handlers {
     }
 
     /// The worker never saw it.
-    fn give_back_unseen(&self, attachment: &Attachment, frame: &Frame) {
+    pub(super) fn give_back_unseen(&self, attachment: &Attachment, frame: &Frame) {
         let word = Settlement::GiveBack {
             said: String::new(),
             retry: Retry::Unseen,

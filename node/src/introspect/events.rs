@@ -8,13 +8,15 @@ use squall_kernel::id::Incarnation;
 use squall_proto::v1::{Event, Severity};
 use tokio::sync::watch;
 
-use super::{Wake, limits, unix_us};
+use super::{Wake, limits};
+use crate::calendar::Calendar;
 
 /// The last events of this run of the node.
 #[derive(Debug)]
 pub struct EventLog {
     incarnation: Incarnation,
     wake: Wake,
+    calendar: Calendar,
     ring: Mutex<Ring>,
     last: watch::Sender<u64>,
 }
@@ -43,9 +45,16 @@ impl EventLog {
         Self {
             incarnation,
             wake,
+            calendar: Calendar::default(),
             ring: Mutex::default(),
             last: watch::Sender::new(0),
         }
+    }
+
+    /// The calendar by which events are dated, and all else that this node dates.
+    #[must_use]
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
     }
 
     /// The run of the node that the sequence numbers belong to.
@@ -58,7 +67,7 @@ impl EventLog {
     /// "owner-changed", `subject` the exchange, node or fault, `epoch` 0 where there is none. Call it after the
     /// change can be read in the rows: it rouses the watchers.
     pub fn record(&self, kind: &'static str, subject: &str, text: &str, severity: Severity, epoch: u64) {
-        let unix_us = unix_us();
+        let unix_us = self.calendar.unix_us();
         let event = Event {
             seq: 0,
             unix_ms: unix_us / 1000,

@@ -17,13 +17,13 @@ use tokio::net::tcp::ReadHalf;
 use tokio::sync::watch;
 use tokio::time::Instant as Time;
 
-use super::faults::Draw;
 use super::greet::{Answered, GreetError, dial};
 use super::lane::Lane;
 use super::peers::{LinkState, Peer};
 use super::stream::FrameReader;
 use super::writer::Writer;
 use super::{MeshEvent, Shared};
+use crate::faults::Draw;
 
 /// Starts the tasks that keep a peer linked: control on its own runtime.
 pub(super) fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {

@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Shared;
-use super::faults::Draw;
 use super::limits::{DRAIN_BYTES_MAX, DRAIN_FOR};
 use super::stream::{FrameReader, ReadError};
+use crate::faults::Draw;
 
 /// A connection on which frames of a handshake travel.
 pub(super) type Wire = FrameReader<TcpStream>;

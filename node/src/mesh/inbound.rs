@@ -17,12 +17,12 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::faults::Draw;
 use super::greet::{self, GreetError, Wire};
 use super::limits::ACK_FRAMES;
 use super::peers::{Inbound, Peer};
 use super::stream::FrameReader;
 use super::{MeshEvent, Shared};
+use crate::faults::Draw;
 
 /// A lane of a peer has come in and proved itself.
 pub(super) struct Incoming {

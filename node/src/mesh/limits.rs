@@ -74,4 +74,4 @@ const _: () = assert!(COPY_BYTES_MAX < CHUNK_BYTES);
 const _: () = assert!(ACK_FRAMES < LANE_FRAMES_MAX as u64);
 
 /// Connections that a fault holds open when they have ended.
-pub(super) const LINGERING_MAX: usize = 64;
+pub(crate) const LINGERING_MAX: usize = 64;

@@ -23,11 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use super::Shared;
-use super::faults::Draw;
 use super::greet::{self, GreetError, Wire};
 use super::inbound::Incoming;
 use super::limits::LOGGED_MAX;
 use super::stream::{FrameReader, FrameWriter};
+use crate::faults::Draw;
 
 /// First bytes of every HTTP/2 connection (RFC 9113, section 3.4). As the length of a frame they are above any bound.
 const HTTP2: &[u8; 4] = b"PRI ";

@@ -13,11 +13,11 @@ use tokio::net::tcp::WriteHalf;
 use tokio::sync::watch;
 
 use super::Shared;
-use super::faults::Draw;
 use super::lane::Lane;
 use super::outbox::Batch;
 use super::spoil;
 use super::stream::write_parts;
+use crate::faults::Draw;
 
 /// The writing end of one connection.
 pub(super) struct Writer<'a> {

@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::data::DataPlane;
 use crate::journal::{Fact, Recorder};
+use crate::limits::MESSAGES_LATE_MAX;
 use crate::mesh::{FaultPlane, LINK_BYTES_MAX, Mesh};
 use crate::process::ProcessKind;
 
@@ -49,6 +50,11 @@ impl Holding {
         self.tell("nodes", registry.nodes.len(), NODES_MAX as u64);
         self.tell("exchanges", registry.exchanges.len(), EXCHANGES_MAX as u64);
         self.tell("faults", self.faults.list().len(), FAULTS_MAX as u64);
+        self.tell(
+            "late messages",
+            self.data.context.late.len(),
+            ahead(MESSAGES_LATE_MAX),
+        );
         let handlers = self
             .data
             .exchanges

@@ -14,7 +14,7 @@ use crate::journal::{FORMAT, Header, Journal, JournalWriter};
 pub(super) fn start(
     path: Option<&Path>,
     me: &Introduction,
-    clock: Clock,
+    clock: &Clock,
 ) -> Result<Option<(Journal, JournalWriter)>, NodeError> {
     let Some(path) = path.map(|path| name_of(path, me)) else {
         return Ok(None);
@@ -49,7 +49,7 @@ fn name_of(path: &Path, me: &Introduction) -> PathBuf {
     }
 }
 
-fn header(me: &Introduction, clock: Clock) -> Header {
+fn header(me: &Introduction, clock: &Clock) -> Header {
     Header {
         format: FORMAT,
         node: me.id,

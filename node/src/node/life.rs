@@ -72,8 +72,8 @@ async fn live(
 ) -> Result<(), NodeError> {
     let clock = Clock::start();
     let (me, listeners) = listen(&dir, &options).await?;
-    let (journal, journal_writer) = journal_file::start(options.journal.as_deref(), &me, clock)?.unzip();
-    let ground = Ground::new(me, clock, journal.clone());
+    let (journal, journal_writer) = journal_file::start(options.journal.as_deref(), &me, &clock)?.unzip();
+    let ground = Ground::new(me, clock.clone(), journal.clone(), Arc::clone(dir.disk_fault()));
     let (planes, arrivals, ends) = Planes::start(ground, &dir, &options, runtimes, listeners).await?;
     runtimes
         .data
@@ -89,10 +89,14 @@ async fn live(
     let _ = ready.send(Ok(planes.started()));
     let leaving = tokio::spawn(planes.leaving(leave).run(go));
     let holding = tokio::spawn(planes.holding().run());
+    let faults = tokio::spawn(planes.faults().keep_time());
     let outcome = control.run(departure).await;
     leaving.abort();
     holding.abort();
+    faults.abort();
     end(&planes, server).await;
+    // Not before: what a link holds back stays where it is, whoever leaves.
+    planes.faults().halt();
     if let Some(journal) = journal.as_ref().filter(|_| outcome.is_ok()) {
         journal.fact(clock.now(), &Fact::Left);
     }

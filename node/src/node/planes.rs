@@ -16,8 +16,9 @@ use super::{NodeError, NodeOptions, Started};
 use crate::clock::Clock;
 use crate::control::{Carrier, Control, ControlParts, Opinion, Proposals};
 use crate::data::{DataConfig, DataPlane};
-use crate::datadir::DataDir;
+use crate::datadir::{DataDir, DiskFault};
 use crate::death;
+use crate::faults::Acts;
 use crate::grpc::{Parts, Server};
 use crate::introspect::{EventLog, Wake};
 use crate::journal::{Journal, Recorder};
@@ -55,12 +56,18 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    pub(super) fn new(me: Introduction, clock: Clock, journal: Option<Journal>) -> Self {
+    pub(super) fn new(
+        me: Introduction,
+        clock: Clock,
+        journal: Option<Journal>,
+        disk: Arc<DiskFault>,
+    ) -> Self {
         let wake = Wake::default();
         let events = Arc::new(EventLog::new(me.incarnation, wake.clone()));
-        let recorder = Recorder::new(journal.clone(), clock);
+        let recorder = Recorder::new(journal.clone(), clock.clone());
+        let acts = Acts::on(clock.clone()).and(events.calendar().clone(), disk);
         Self {
-            faults: Arc::new(FaultPlane::recorded(clock, recorder.clone())),
+            faults: Arc::new(FaultPlane::recorded(acts, recorder.clone())),
             lease: Arc::default(),
             me,
             clock,
@@ -78,7 +85,8 @@ impl Ground {
             boot: self.me.boot,
             incarnation: self.me.incarnation,
             name: self.me.name.clone(),
-            clock: self.clock,
+            clock: self.clock.clone(),
+            faults: Arc::clone(&self.faults),
             lease: Arc::clone(&self.lease),
             runtime: runtimes.data.clone(),
             journal: self.journal.clone(),
@@ -235,7 +243,7 @@ impl Planes {
             me: self.ground.me.clone(),
             profile: self.meta.profile(),
             founding,
-            clock: self.ground.clock,
+            clock: self.ground.clock.clone(),
             dir: Arc::new(dir),
             mesh: Arc::clone(&self.mesh),
             mesh_events: ends.mesh_events,
@@ -250,6 +258,11 @@ impl Planes {
             drained: ends.drained,
             journal: self.ground.journal.clone(),
         })
+    }
+
+    /// Ends faults when their time is over.
+    pub(super) fn faults(&self) -> Arc<FaultPlane> {
+        Arc::clone(&self.ground.faults)
     }
 
     /// What tells how much is held.

@@ -35,7 +35,7 @@ impl<T> Clone for Mailbox<T> {
         Self {
             sender: self.sender.clone(),
             process: Arc::clone(&self.process),
-            clock: self.clock,
+            clock: self.clock.clone(),
         }
     }
 }
@@ -57,7 +57,7 @@ pub fn mailbox<T>(process: Arc<Process>, clock: Clock, bound: usize) -> (Mailbox
         Mailbox {
             sender,
             process: Arc::clone(&process),
-            clock,
+            clock: clock.clone(),
         },
         Inbox {
             receiver,

@@ -21,6 +21,7 @@ use squall_kernel::time::Instant;
 use super::subscriber::{Offered, Published, Receipt, SubscriberEvent};
 use super::table::Running;
 use super::{until, wants_word};
+use crate::faults::Kinds;
 use crate::wire::{ReturnPath, count, event_key};
 
 impl Running {
@@ -114,7 +115,16 @@ impl Running {
             self.send(*node, placed(event));
         }
         if !self.fanout.copies().is_empty() {
-            let event = placed(event);
+            self.leave_for_here(placed(event));
+        }
+    }
+
+    /// At the owner, what goes to subscribers here leaves it as well.
+    fn leave_for_here(&mut self, event: Frame) {
+        if self.owns.is_none() || !self.context.faults.act(Kinds::MESSAGE) {
+            return self.deliver_here(&event);
+        }
+        for event in self.context.leaving(&self.name, (self.context.node, 0), event) {
             self.deliver_here(&event);
         }
     }
@@ -122,7 +132,12 @@ impl Running {
     fn send(&self, node: NodeId, event: Frame) {
         let refused = wants_word(&event).then(|| ReturnPath::of(&event));
         let key = event_key(&event);
-        match self.context.wire.frame(node, key, event) {
+        let sent = if self.owns.is_some() {
+            self.context.leave(&self.name, (node, key), event)
+        } else {
+            self.context.wire.frame(node, key, event)
+        };
+        match sent {
             Ok(()) => {
                 count(&self.post.figures.sent);
                 self.process.count_sent(1);

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use squall_kernel::dedup::DedupWindow;
@@ -17,7 +16,7 @@ use squall_kernel::registry::{ExchangeRecord, Settings};
 use squall_kernel::subscriptions::{
     Fanout, Stamp, SubscriptionEffect, SubscriptionInput, Subscriptions, Upstream,
 };
-use squall_kernel::time::{Instant, Span};
+use squall_kernel::time::Instant;
 use tokio::sync::oneshot;
 
 use super::upstream::Standing;
@@ -128,7 +127,7 @@ impl Running {
         let post = Arc::clone(&self.post);
         self.follow_registry();
         loop {
-            let timeout = self.next_timeout().map(|at| at.since(self.context.clock.now()));
+            let due = self.context.clock.wait(self.next_timeout());
             let first = tokio::select! {
                 biased;
                 () = post.wake.notified() => None,
@@ -136,7 +135,7 @@ impl Running {
                     Some(mail) => Some(mail),
                     None => return,
                 },
-                () = wait(timeout) => None,
+                () = due => None,
             };
             let begun = self.context.clock.now();
             let goes_on = self.carry_out_orders() && !post.stopped.load(Ordering::Acquire);
@@ -387,12 +386,5 @@ impl Running {
 
     pub(super) fn settle_later(&mut self) {
         self.settles_at = Some(self.context.clock.now() + SUBSCRIPTIONS_SETTLE);
-    }
-}
-
-async fn wait(timeout: Option<Span>) {
-    match timeout {
-        Some(span) => tokio::time::sleep(Duration::from_micros(span.0)).await,
-        None => std::future::pending().await,
     }
 }

@@ -3,7 +3,6 @@
 //! What does not live here: the tries (`router`), and what is due when (`table`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::{Instant, Span};
@@ -33,10 +32,9 @@ impl Router {
     pub(crate) async fn keep_time(self: Arc<Self>) {
         loop {
             let next = self.table.next_due();
-            let left = next.map(|at| Duration::from_micros(at.since(self.context.clock.now()).0));
             tokio::select! {
                 () = self.table.earlier() => {}
-                () = pause(left) => self.tick(self.context.clock.now()),
+                () = self.context.clock.wait(next) => self.tick(self.context.clock.now()),
             }
         }
     }
@@ -53,12 +51,5 @@ impl Router {
                 Stage::New | Stage::Sent { .. } => self.end(open, NoReply::Timeout),
             }
         }
-    }
-}
-
-async fn pause(left: Option<Duration>) {
-    match left {
-        Some(left) => tokio::time::sleep(left).await,
-        None => std::future::pending().await,
     }
 }

@@ -179,15 +179,19 @@ impl Session {
         let name = self.handlers.get(&frame.to).map_or("", |a| a.name().as_str());
         let span = spans::handle_span(&frame.trace, name, || self.context().pid_text(handler));
         frame.trace = spans::context_of(&span, frame.trace);
-        self.open.insert(
-            key,
-            OpenDelivery {
-                back: ReturnPath::of(frame),
-                put,
-                credit: frame.credit,
-                line: None,
-                _span: span,
-            },
-        );
+        let open = OpenDelivery {
+            back: ReturnPath::of(frame),
+            put,
+            credit: frame.credit,
+            line: None,
+            _span: span,
+        };
+        // One that comes twice is answered once.
+        if let Some(before) = self.open.insert(key, open)
+            && let Some(handler) = self.handlers.get(&frame.to)
+        {
+            handler.give_credit();
+            handler.process().count_dequeued(before.put);
+        }
     }
 }

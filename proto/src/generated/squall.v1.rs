@@ -5941,7 +5941,7 @@ pub struct SetFaultRequest {
     /// What to do.
     #[prost(
         oneof = "set_fault_request::Fault",
-        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub fault: ::core::option::Option<set_fault_request::Fault>,
 }
@@ -5986,7 +5986,92 @@ pub mod set_fault_request {
         /// Keeps connections to a peer open that have ended.
         #[prost(message, tag = "15")]
         SlowClose(super::SlowCloseFault),
+        /// Does something to the node's clocks.
+        #[prost(message, tag = "16")]
+        Clock(super::ClockFault),
+        /// Does something to the disk under the node's registry.
+        #[prost(message, tag = "17")]
+        Disk(super::DiskFault),
+        /// Lets threads of the node spin.
+        #[prost(message, tag = "18")]
+        Burn(super::BurnFault),
+        /// Does something to the handlers of an exchange that are attached at the node.
+        #[prost(message, tag = "19")]
+        Process(super::ProcessFault),
+        /// Does something to messages of an exchange that the node owns.
+        #[prost(message, tag = "20")]
+        Message(super::MessageFault),
     }
+}
+/// Does something to the clocks of the answering node.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockFault {
+    /// What it does.
+    #[prost(oneof = "clock_fault::What", tags = "1, 2")]
+    pub what: ::core::option::Option<clock_fault::What>,
+}
+/// Nested message and enum types in `ClockFault`.
+pub mod clock_fault {
+    /// What it does.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        /// The monotonic clock runs faster by so many parts per million, slower where that is negative: not 0, at most 500000 either
+        /// way. It never goes back, and goes on from where it is when the fault ends.
+        #[prost(sint32, tag = "1")]
+        SkewPpm(i32),
+        /// The calendar is ahead by so many milliseconds, behind where that is negative: not 0, at most a day either way.
+        #[prost(sint64, tag = "2")]
+        StepMs(i64),
+    }
+}
+/// Does something to the disk under the answering node's registry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiskFault {
+    /// What it does.
+    #[prost(enumeration = "DiskFaultKind", tag = "1")]
+    pub kind: i32,
+    /// Of a slow disk: how much longer each sync takes, in microseconds; at most a minute.
+    #[prost(uint64, tag = "2")]
+    pub by_us: u64,
+}
+/// Lets threads of the answering node spin.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BurnFault {
+    /// So many: 1 to 64, of all such faults together.
+    #[prost(uint32, tag = "1")]
+    pub threads: u32,
+}
+/// Does something to the handlers and workers of an exchange that are attached at the answering node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProcessFault {
+    /// The exchange.
+    #[prost(string, tag = "1")]
+    pub exchange: ::prost::alloc::string::String,
+    /// What it does.
+    #[prost(enumeration = "ProcessFaultKind", tag = "2")]
+    pub kind: i32,
+    /// Of slow ones: how much longer each delivery takes, in microseconds; at most a minute.
+    #[prost(uint64, tag = "3")]
+    pub by_us: u64,
+}
+/// Does something to messages of an exchange that the answering node owns, on their way to handlers, workers and subscribers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MessageFault {
+    /// The exchange.
+    #[prost(string, tag = "1")]
+    pub exchange: ::prost::alloc::string::String,
+    /// Only those whose key this pattern matches; empty for all.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// To so many of them, in parts per million: more than 0, at most 1000000.
+    #[prost(uint32, tag = "3")]
+    pub share_ppm: u32,
+    /// What it does.
+    #[prost(enumeration = "MessageFaultKind", tag = "4")]
+    pub kind: i32,
+    /// Of delayed ones: how much later they go, in microseconds; at most a minute.
+    #[prost(uint64, tag = "5")]
+    pub by_us: u64,
 }
 /// Delays frames from the answering node to a peer; order is kept.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6142,7 +6227,7 @@ pub struct FaultInfo {
     /// Who asked for it.
     #[prost(string, tag = "5")]
     pub by: ::prost::alloc::string::String,
-    /// Frames it has touched.
+    /// Frames, messages, deliveries or handlers that it has touched.
     #[prost(uint64, tag = "6")]
     pub touched: u64,
 }
@@ -6260,6 +6345,129 @@ pub struct HaltChildrenResponse {
     /// Nodes that were thawed or started.
     #[prost(string, repeated, tag = "1")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What a fault does to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DiskFaultKind {
+    /// Not set.
+    Unspecified = 0,
+    /// Each sync takes longer.
+    Slow = 1,
+    /// There is no room: nothing is written.
+    Full = 2,
+    /// What is written is held back until it is synced, and goes piece by piece then.
+    Torn = 3,
+    /// What is written is held back until it is synced.
+    LostTail = 4,
+}
+impl DiskFaultKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DISK_FAULT_KIND_UNSPECIFIED",
+            Self::Slow => "DISK_FAULT_KIND_SLOW",
+            Self::Full => "DISK_FAULT_KIND_FULL",
+            Self::Torn => "DISK_FAULT_KIND_TORN",
+            Self::LostTail => "DISK_FAULT_KIND_LOST_TAIL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DISK_FAULT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "DISK_FAULT_KIND_SLOW" => Some(Self::Slow),
+            "DISK_FAULT_KIND_FULL" => Some(Self::Full),
+            "DISK_FAULT_KIND_TORN" => Some(Self::Torn),
+            "DISK_FAULT_KIND_LOST_TAIL" => Some(Self::LostTail),
+            _ => None,
+        }
+    }
+}
+/// What a fault does to handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ProcessFaultKind {
+    /// Not set.
+    Unspecified = 0,
+    /// They end as if they had crashed, once.
+    Kill = 1,
+    /// They take nothing from their mailboxes.
+    Suspend = 2,
+    /// Each delivery takes longer.
+    Slow = 3,
+    /// The next delivery to each panics, once.
+    Panic = 4,
+    /// Their mailboxes count as full.
+    Fill = 5,
+}
+impl ProcessFaultKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PROCESS_FAULT_KIND_UNSPECIFIED",
+            Self::Kill => "PROCESS_FAULT_KIND_KILL",
+            Self::Suspend => "PROCESS_FAULT_KIND_SUSPEND",
+            Self::Slow => "PROCESS_FAULT_KIND_SLOW",
+            Self::Panic => "PROCESS_FAULT_KIND_PANIC",
+            Self::Fill => "PROCESS_FAULT_KIND_FILL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROCESS_FAULT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "PROCESS_FAULT_KIND_KILL" => Some(Self::Kill),
+            "PROCESS_FAULT_KIND_SUSPEND" => Some(Self::Suspend),
+            "PROCESS_FAULT_KIND_SLOW" => Some(Self::Slow),
+            "PROCESS_FAULT_KIND_PANIC" => Some(Self::Panic),
+            "PROCESS_FAULT_KIND_FILL" => Some(Self::Fill),
+            _ => None,
+        }
+    }
+}
+/// What a fault does to messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MessageFaultKind {
+    /// Not set.
+    Unspecified = 0,
+    /// They are lost.
+    Drop = 1,
+    /// They go later; those behind them do not wait.
+    Delay = 2,
+    /// They go twice.
+    Duplicate = 3,
+}
+impl MessageFaultKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MESSAGE_FAULT_KIND_UNSPECIFIED",
+            Self::Drop => "MESSAGE_FAULT_KIND_DROP",
+            Self::Delay => "MESSAGE_FAULT_KIND_DELAY",
+            Self::Duplicate => "MESSAGE_FAULT_KIND_DUPLICATE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MESSAGE_FAULT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "MESSAGE_FAULT_KIND_DROP" => Some(Self::Drop),
+            "MESSAGE_FAULT_KIND_DELAY" => Some(Self::Delay),
+            "MESSAGE_FAULT_KIND_DUPLICATE" => Some(Self::Duplicate),
+            _ => None,
+        }
+    }
 }
 /// How times are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -136,7 +136,7 @@ impl Requester {
         let process = context
             .processes
             .enter(ProcessKind::Requester, EXCHANGE, OUTCOMES, now);
-        let (post, inbox) = mailbox(process, context.clock, OUTCOMES);
+        let (post, inbox) = mailbox(process, context.clock.clone(), OUTCOMES);
         Self {
             plane,
             exchange,

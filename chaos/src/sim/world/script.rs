@@ -1,6 +1,7 @@
 //! The world's side of a scenario: finds out whom a step means now, by the newest registry that a node has, and does it. What does
 //! not live here: reading faults and targets, and whom they mean (`crate::fault`).
 
+use squall_kernel::fault::{ClockFault, DiskFault, FaultKind};
 use squall_kernel::id::NodeId;
 use squall_kernel::registry::{Command, Registry};
 use squall_kernel::time::Span;
@@ -34,6 +35,7 @@ impl World {
     fn do_act(&mut self, act: &Act, lasts: Span) {
         let named = |name: &str| self.plan.seats().find(|seat| self.name(*seat).as_str() == name);
         let planned = match act {
+            Act::Hold { node, kind } => named(node).and_then(|node| Some((held(node, kind)?, lasts))),
             Act::Node { node, deed } => named(node).and_then(|node| on_node(node, *deed, lasts)),
             Act::Link { from, to, what } => named(from).zip(named(to)).map(|(from, to)| {
                 let what = Fault::Link(*what).to_string();
@@ -115,6 +117,17 @@ fn exchanges(registry: &Registry, name: impl Fn(NodeId) -> Option<String>) -> Ve
         handlers: Vec::new(),
     };
     registry.exchanges.values().map(exchange).collect()
+}
+
+/// Handlers, messages and processors of simulated nodes are what they are.
+fn held(node: Seat, kind: &FaultKind) -> Option<SimFault> {
+    match *kind {
+        FaultKind::Clock(ClockFault::Skew { ppm }) => Some(SimFault::ClockSkew { node, ppm }),
+        FaultKind::Clock(ClockFault::Step { ms }) => Some(SimFault::ClockStep { node, ms }),
+        FaultKind::Disk(DiskFault::Slow { by }) => Some(SimFault::SlowDisk { node, by }),
+        FaultKind::Disk(DiskFault::Full) => Some(SimFault::FullDisk { node }),
+        _ => None,
+    }
 }
 
 fn on_node(node: Seat, deed: NodeDeed, lasts: Span) -> Option<(SimFault, Span)> {

@@ -263,7 +263,8 @@ impl LinkFault {
     }
 }
 
-fn is_time(time: Span) -> bool {
+/// More than nothing, and no more than the longest.
+pub(super) fn is_time(time: Span) -> bool {
     time > Span::ZERO && time <= DELAY_MAX
 }
 

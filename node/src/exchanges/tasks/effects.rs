@@ -83,7 +83,8 @@ impl Running {
         let frame = self.task_frame(delivery);
         let key = lane_key(self.id, worker.serial);
         let undelivered = not_given_out(worker.node, &frame);
-        if self.context.wire.frame(worker.node, key, frame).is_err() {
+        let sent = self.context.leave(&self.name, (worker.node, key), frame);
+        if sent.is_err() {
             self.post.order(|orders| orders.undelivered.push(undelivered));
         } else {
             self.process.count_sent(1);
