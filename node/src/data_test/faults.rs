@@ -262,6 +262,20 @@ async fn a_filled_mailbox_refuses_and_under_block_it_holds_back() {
     assert_eq!(words(held).await, "h");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_suspended_handler_that_is_detached_suffers_no_more() {
+    let rig = Rig::new().await;
+    let handler = rig.handler();
+    rig.handlers(ProcessFault::Suspend).await;
+    let waits = rig.ask("1").await;
+    let handlers = &rig.cluster.planes[1].handlers;
+    handlers.detach(handler.serial, squall_kernel::reason::DetachReason::Asked);
+    assert_eq!(words(waits).await, "h", "it finishes what it was given");
+    quiet().await;
+    let processes = &rig.cluster.planes[1].context.processes;
+    assert!(processes.get(handler.serial).is_none(), "and its task ends");
+}
+
 /// A handler of a client at the second node, and what it is given.
 async fn client(rig: &Rig) -> Talk {
     let mut connected = connect(&rig.cluster, 1).await;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Turns between two looks at the time: some tens of microseconds.
+/// Turns between two looks at the time: less than a millisecond, however long a processor rests in one.
 const TURNS: u32 = 10_000;
 
 /// Threads that spin until it is dropped, or their time is over.

@@ -97,7 +97,16 @@ impl HandlerSink for Entrance {
     }
 
     /// The mailbox goes with the attachment, and the task ends after what is still in it.
-    fn detached(&self, _handler: &Arc<Attachment>, _reason: DetachReason) {}
+    fn detached(&self, _handler: &Arc<Attachment>, _reason: DetachReason) {
+        self.fate.leave();
+    }
+}
+
+/// A handler that a fault holds up is not held up when nobody is there any more who would tell it of the end.
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        self.fate.leave();
+    }
 }
 
 impl Handlers {

@@ -9,6 +9,8 @@ use std::task::{Poll, Waker};
 
 const KILLED: u8 = 1;
 const STIRRED: u8 = 2;
+/// It is attached no more. Stays so.
+const LEFT: u8 = 4;
 
 /// What a handler's task was told and has not heard. Looking at it is one relaxed load.
 #[derive(Debug, Default)]
@@ -36,6 +38,16 @@ impl Fate {
     /// What it suffers has changed.
     pub(super) fn stir(&self) {
         self.tell(STIRRED);
+    }
+
+    /// It is detached: from now on it suffers nothing.
+    pub(super) fn leave(&self) {
+        self.tell(LEFT | STIRRED);
+    }
+
+    /// Whether it is detached.
+    pub(super) fn has_left(&self) -> bool {
+        self.told.load(Ordering::Acquire) & LEFT != 0
     }
 
     /// Waits until it is killed; that is heard once.

@@ -54,12 +54,11 @@ impl Paused {
         self.lock().contains_key(&serial)
     }
 
-    fn next_due(&self) -> Option<Instant> {
+    /// When something is due next that is not due already: what is and stays held is suspended, and the end of that is told.
+    fn next_due(&self, now: Instant) -> Option<Instant> {
         let lines = self.lock();
-        lines
-            .values()
-            .filter_map(|line| line.first().map(|first| first.from))
-            .min()
+        let firsts = lines.values().filter_map(Held::first).map(|first| first.from);
+        firsts.filter(|from| *from > now).min()
     }
 }
 
@@ -174,16 +173,10 @@ impl Handlers {
                     suffered = suffering;
                 }
                 () = self.paused.earlier.notified() => {}
-                () = faults.until(self.due()) => {}
+                () = faults.until(self.paused.next_due(faults.now())) => {}
             }
             self.let_go();
         }
-    }
-
-    /// When what is held back is looked at next. What is due and stays held is suspended: the end of that is told.
-    fn due(&self) -> Option<Instant> {
-        let now = self.context.faults.now();
-        self.paused.next_due().filter(|due| *due > now)
     }
 
     fn stir(&self, exchanges: BTreeSet<ExchangeName>) {

@@ -3,7 +3,7 @@
 //! What does not live here: who is told of which (`suffering`).
 
 use squall_client::handler::Handler;
-use squall_kernel::fault::ProcessFault;
+use squall_kernel::fault::{HandlersSuffer, ProcessFault};
 use squall_kernel::time::Span;
 
 use super::{Embedded, KILL_WORDS};
@@ -12,7 +12,11 @@ impl<H: Handler> Embedded<H> {
     /// What it suffers has changed, or it is killed.
     pub(super) fn told_of_faults(&mut self, killed: bool) {
         let before = self.suffers.suspended;
-        self.suffers = self.context.faults.handlers(&self.exchange);
+        self.suffers = if self.fate.has_left() {
+            HandlersSuffer::default()
+        } else {
+            self.context.faults.handlers(&self.exchange)
+        };
         if self.suffers.suspended && !before {
             self.touch(|what| what == ProcessFault::Suspend);
         }
@@ -40,7 +44,7 @@ impl<H: Handler> Embedded<H> {
             let until = began + self.suffers.slow;
             tokio::select! {
                 () = faults.until(Some(until)) => return,
-                () = self.fate.stirred() => self.suffers = faults.handlers(&self.exchange),
+                () = self.fate.stirred() => self.told_of_faults(false),
             }
         }
     }
