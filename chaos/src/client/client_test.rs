@@ -85,7 +85,7 @@ fn text_of_others_cannot_move_the_cursor() {
     };
     assert_eq!(
         listing.to_string(),
-        "1  on a: delay a -> b 200ms, 29.9 s left, 7 frames touched, by [2Jme"
+        "1  on a: delay a -> b 200ms, 29.9 s left, 7 touched, by [2Jme"
     );
 }
 

@@ -143,7 +143,7 @@ impl fmt::Display for Listing {
             } = fault;
             let (what, by) = (clean(what), clean(by));
             lines.push(format!(
-                "{id}  on {node}: {what}, {left} left, {touched} frames touched, by {by}",
+                "{id}  on {node}: {what}, {left} left, {touched} touched, by {by}",
                 left = seconds(*left_ms)
             ));
         }
