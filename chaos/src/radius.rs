@@ -174,10 +174,15 @@ fn held(acts: &[Act], ttl: Duration, picture: &Picture) -> Vec<String> {
     let mut lines = vec![format!("{}: {kind} for {}", some(&names), words(ttl))];
     match kind {
         FaultKind::Process { exchange, .. } => {
-            lines.push(format!("requests to {exchange} that go to handlers there are late, lost or refused"));
+            lines.push(format!(
+                "requests to {exchange} that go to handlers there are late, lost or refused"
+            ));
         }
         FaultKind::Message { of, .. } => {
-            let owner = picture.exchanges.iter().find(|exchange| exchange.name == of.exchange.as_str());
+            let owner = picture
+                .exchanges
+                .iter()
+                .find(|exchange| exchange.name == of.exchange.as_str());
             let owner = owner.and_then(|exchange| exchange.owner.as_deref());
             if owner.is_none_or(|owner| !names.contains(&owner)) {
                 lines.push(format!("nothing happens while another node owns {}", of.exchange));
@@ -186,7 +191,10 @@ fn held(acts: &[Act], ttl: Duration, picture: &Picture) -> Vec<String> {
         _ => {
             let owned: Vec<&str> = names.iter().flat_map(|node| owned(node, picture)).collect();
             if !owned.is_empty() {
-                lines.push(format!("{} may move to another node if its owner falls behind", some(&owned)));
+                lines.push(format!(
+                    "{} may move to another node if its owner falls behind",
+                    some(&owned)
+                ));
             }
         }
     }

@@ -277,11 +277,13 @@ async fn a_node_holds_faults_of_every_kind() {
             "weather.*",
         ),
     ] {
-        let held = client.hold("a", &kind, TTL).await.unwrap();
+        let held = client.hold("a", &kind, &Firing::lasting(TTL)).await.unwrap();
         assert_eq!((held.node.as_str(), held.id.as_str()), ("a", id));
         assert!(held.what.contains(words), "{words}: {}", held.what);
     }
-    let unknown = client.hold("zoe", &FaultKind::Burn { threads: 2 }, TTL).await;
+    let unknown = client
+        .hold("zoe", &FaultKind::Burn { threads: 2 }, &Firing::lasting(TTL))
+        .await;
     assert!(
         matches!(unknown, Err(ChaosError::UnknownNode { .. })),
         "{unknown:?}"

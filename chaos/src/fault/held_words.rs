@@ -19,7 +19,8 @@ pub(super) fn held(word: &str, line: &mut Cursor<'_>) -> Result<Option<FaultKind
         "disk" => FaultKind::Disk(disk(line)?),
         "burn" => {
             let threads = one(line, word, |text| {
-                text.parse().map_err(|_| format!("'{text}' is no number of threads: write 1 to 64"))
+                text.parse()
+                    .map_err(|_| format!("'{text}' is no number of threads: write 1 to 64"))
             })?;
             let _unit = line.take("threads") || line.take("thread");
             FaultKind::Burn { threads }
@@ -81,7 +82,9 @@ fn message(line: &mut Cursor<'_>) -> Result<FaultKind, Unreadable> {
     let mut key = None;
     if !part.ends_with('%') {
         let read = KeyPattern::new(&part);
-        key = Some(read.map_err(|why| line.error_at(&part, format!("'{}' is no pattern: {why}", shown(&part))))?);
+        key = Some(
+            read.map_err(|why| line.error_at(&part, format!("'{}' is no pattern: {why}", shown(&part))))?,
+        );
         part = one(line, "message", |text| Ok(text.to_owned()))?;
     }
     let share = amount::share(&part).map_err(|why| line.error_at(&part, why))?;
@@ -105,7 +108,10 @@ fn exchange(text: &str) -> Result<ExchangeName, String> {
 
 fn unknown(line: &mut Cursor<'_>, found: Option<&str>, of: &str) -> Unreadable {
     match found {
-        Some(word) => explained(line.error_at(word, format!("'{}' is nothing of that", shown(word))), of),
+        Some(word) => explained(
+            line.error_at(word, format!("'{}' is nothing of that", shown(word))),
+            of,
+        ),
         None => explained(line.expected("what is done"), of),
     }
 }
