@@ -28,9 +28,17 @@ loss FROM TO SHARE *ARGS:
 delay FROM TO DELAY *ARGS:
     cargo run --release -- chaos delay {{FROM}} {{TO}} {{DELAY}} {{ARGS}}
 
-# any chaos command: just chaos cut a b --ttl 10s
-chaos *ARGS:
-    cargo run --release -- chaos {{ARGS}}
+# an experiment on a cluster of its own, with a verdict and a report: just chaos kill-owner
+chaos *SCENARIO:
+    cargo run --release -- chaos run {{SCENARIO}}
+
+# random faults with a score: just game --for 5m
+game *ARGS:
+    cargo run --release -- chaos game {{ARGS}}
+
+# any fault on the local cluster: just fault "delay 80ms" "owner(orders) <-> rest"
+fault FAULT TARGET *ARGS:
+    cargo run --release -- chaos fire "{{FAULT}}" "{{TARGET}}" {{ARGS}}
 
 # simulated clusters with faults, fresh seeds: just sim --seeds 1000
 sim *ARGS="--tier both --minutes 2":

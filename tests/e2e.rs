@@ -52,6 +52,8 @@ mod pty;
 mod publishing;
 #[path = "e2e/rig.rs"]
 mod rig;
+#[path = "e2e/scenarios.rs"]
+mod scenarios;
 #[path = "e2e/scheduler.rs"]
 mod scheduler;
 #[path = "e2e/supervised.rs"]

@@ -29,7 +29,7 @@ mod tests;
 
 pub use error::ChaosError;
 pub use firing::{Done, Firing};
-pub use listing::{ActiveFault, DownNode, Halted, Listing, Silent};
+pub use listing::{ActiveFault, DownNode, Halted, Listing, Locked, Silent};
 
 /// What was learned from a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -185,10 +185,47 @@ impl ChaosClient {
     /// # Errors
     /// [`ChaosError::Unavailable`] when nothing of the cluster answers.
     pub async fn halt(&self) -> Result<Halted, ChaosError> {
+        self.halted(proto::HaltRequest {
+            by: self.by.clone(),
+            ..Default::default()
+        })
+        .await
+    }
+
+    /// The same, and no node takes new faults from then on until [`Self::unlock`].
+    ///
+    /// # Errors
+    /// As [`Self::halt`].
+    pub async fn halt_and_lock(&self, reason: &str) -> Result<Halted, ChaosError> {
+        self.halted(proto::HaltRequest {
+            by: self.by.clone(),
+            lock: true,
+            reason: reason.to_owned(),
+        })
+        .await
+    }
+
+    /// Lets nodes take faults again after a halt; names those that had been locked.
+    ///
+    /// # Errors
+    /// [`ChaosError`]; without a reason it is refused.
+    pub async fn unlock(&self, reason: &str) -> Result<Vec<String>, ChaosError> {
+        let known = self.learn().await?;
+        let order = proto::UnlockRequest {
+            by: self.by.clone(),
+            reason: reason.to_owned(),
+        };
+        if let Some(socket) = &known.supervisor {
+            reach::unlock_children(socket, &order).await?;
+        }
+        reach::unlock_all(&known.members, &order).await
+    }
+
+    async fn halted(&self, order: proto::HaltRequest) -> Result<Halted, ChaosError> {
         let known = self.learn().await?;
         // Paused nodes first: they cannot answer before they are thawed.
         let started = match &known.supervisor {
-            Some(socket) => reach::halt_children(socket, &self.by).await?,
+            Some(socket) => reach::halt_children(socket, &order).await?,
             None => Vec::new(),
         };
         let mut halted = Halted {
@@ -200,7 +237,7 @@ impl ChaosClient {
         let mut look = interval(HALT_LOOK);
         loop {
             look.tick().await;
-            halted.cleared += reach::halt_all(&known.members, &self.by).await;
+            halted.cleared += reach::halt_all(&known.members, &order).await;
             halted.remains = self.look(&known).await;
             if halted.remains.is_clear() || Instant::now() >= give_up {
                 return Ok(halted);

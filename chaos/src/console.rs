@@ -67,7 +67,7 @@ impl Console for ChaosConsole {
         let client = Arc::clone(&self.client);
         Box::pin(async move {
             client
-                .halt()
+                .halt_and_lock("from the observer")
                 .await
                 .map(|halted| halted.to_string())
                 .map_err(|error| refused(&error))

@@ -36,6 +36,7 @@ struct Node {
     members: Vec<proto::Member>,
     supervisor: String,
     faults: Arc<Mutex<Vec<proto::FaultInfo>>>,
+    lock: Arc<Mutex<Option<proto::ChaosLock>>>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -107,10 +108,20 @@ impl Chaos for Node {
     async fn list_faults(&self, _: Request<proto::ListFaultsRequest>) -> Answer<proto::ListFaultsResponse> {
         Ok(Response::new(proto::ListFaultsResponse {
             faults: self.faults.lock().unwrap().clone(),
+            lock: self.lock.lock().unwrap().clone(),
         }))
     }
 
-    async fn halt(&self, _: Request<proto::HaltRequest>) -> Answer<proto::HaltResponse> {
+    async fn unlock(&self, _: Request<proto::UnlockRequest>) -> Answer<proto::UnlockResponse> {
+        let was_locked = self.lock.lock().unwrap().take().is_some();
+        Ok(Response::new(proto::UnlockResponse { was_locked }))
+    }
+
+    async fn halt(&self, request: Request<proto::HaltRequest>) -> Answer<proto::HaltResponse> {
+        let proto::HaltRequest { by, lock, reason } = request.into_inner();
+        if lock {
+            *self.lock.lock().unwrap() = Some(proto::ChaosLock { by, reason });
+        }
         let cleared = self.faults.lock().unwrap().drain(..).count();
         Ok(Response::new(proto::HaltResponse {
             cleared: u32::try_from(cleared).unwrap(),
@@ -147,6 +158,7 @@ async fn serve(names: &[&str], chaos: &[&str], supervisor: &str) -> Vec<String> 
             members,
             supervisor,
             faults: Arc::default(),
+            lock: Arc::default(),
         };
         let router = tonic::transport::Server::builder()
             .add_service(IntrospectionServer::new(node.clone()))
@@ -228,6 +240,15 @@ async fn link_faults_are_set_at_the_sender_listed_and_halted() {
 
     let halted = client.halt().await.unwrap();
     assert_eq!((halted.cleared, halted.remains.is_clear()), (3, true));
+    assert!(halted.remains.locked.is_empty(), "nobody asked for that");
+    let locked = client.halt_and_lock("enough").await.unwrap().remains.locked;
+    let told: Vec<_> = locked
+        .iter()
+        .map(|lock| (lock.node.as_str(), lock.reason.as_str()))
+        .collect();
+    assert_eq!(told, [("a", "enough"), ("b", "enough")]);
+    assert_eq!(client.unlock("again").await.unwrap(), ["a", "b"]);
+    assert!(client.list().await.unwrap().locked.is_empty());
 }
 
 /// What a node holds beside faults on links: asked for as it is, under an id that says what and where.
@@ -392,6 +413,12 @@ async fn the_console_kills_pauses_and_halts_through_the_supervisor_that_a_node_n
             .iter()
             .all(|child| child.state() == ChildState::Running)
     );
+    let locked = fire("pause", "b", None).await;
+    assert!(
+        matches!(&locked, Err(ConsoleError::Refused(text)) if text.contains("unlock --reason")),
+        "{locked:?}"
+    );
+    client.unlock("go on").await.unwrap();
     let restarted = fire("restart", "b", None).await.unwrap();
     assert!(restarted.starts_with("b started again, process "), "{restarted}");
     let nobody = fire("resume", "z", None).await;

@@ -11,7 +11,9 @@ use squall_chaos::layout::{LayoutError, free_base};
 use squall_chaos::process::{ProcessRef, Send};
 use squall_chaos::supervisor::{Event, RestartPolicy, StartError, Supervisor, SupervisorOptions};
 use squall_proto::v1::supervisor_client::SupervisorClient;
-use squall_proto::v1::{ActRequest, Action, Child, ChildState, HaltChildrenRequest, ListChildrenRequest};
+use squall_proto::v1::{
+    ActRequest, Action, Child, ChildState, HaltChildrenRequest, ListChildrenRequest, UnlockRequest,
+};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -151,7 +153,10 @@ async fn halt_undoes_everything_and_says_where() {
     };
     assert_eq!(done(&mut client, kill).await.unwrap().left_ms, 0);
     let halted = client
-        .halt_children(HaltChildrenRequest { by: "test".into() })
+        .halt_children(HaltChildrenRequest {
+            by: "test".into(),
+            ..Default::default()
+        })
         .await
         .unwrap()
         .into_inner();
@@ -171,6 +176,29 @@ async fn halt_undoes_everything_and_says_where() {
         children.iter().map(|child| child.starts).collect::<Vec<_>>(),
         [1, 2, 1]
     );
+    let lock = HaltChildrenRequest {
+        by: "test".into(),
+        lock: true,
+        reason: "enough".into(),
+    };
+    client.halt_children(lock).await.unwrap();
+    let refused = done(&mut client, act("a", Action::Pause, 0)).await.unwrap_err();
+    assert!(refused.message().contains("halted by test (enough)"), "{refused}");
+    done(&mut client, act("a", Action::Restart, 0)).await.unwrap();
+    let unlock = |reason: &str| UnlockRequest {
+        by: "test".into(),
+        reason: reason.into(),
+    };
+    client.unlock_children(unlock("")).await.unwrap_err();
+    assert!(
+        client
+            .unlock_children(unlock("go on"))
+            .await
+            .unwrap()
+            .into_inner()
+            .was_locked
+    );
+    done(&mut client, act("a", Action::Pause, 0)).await.unwrap();
     up.end().await;
 }
 

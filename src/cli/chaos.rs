@@ -87,8 +87,21 @@ enum ChaosCommand {
         #[arg(long)]
         json: bool,
     },
-    /// End every fault, thaw and start every node
-    Halt,
+    /// End every fault, thaw and start every node, and take no new faults until unlocked
+    Halt {
+        /// Why, for whoever is refused
+        #[arg(long, value_name = "TEXT", default_value = "halted by hand")]
+        reason: String,
+        /// Take new faults at once
+        #[arg(long)]
+        no_lock: bool,
+    },
+    /// Take new faults again after a halt
+    Unlock {
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     Run(run::RunArgs),
     Game(run::GameArgs),
     Sim(sim::SimArgs),
@@ -156,13 +169,28 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
             let said = list(client, json).await?;
             return Ok(writeln!(stdout(), "{}", said.trim_end())?);
         }
-        ChaosCommand::Halt => return halt(client).await,
+        ChaosCommand::Halt { reason, no_lock } => return halt(client, (!no_lock).then_some(&reason)).await,
+        ChaosCommand::Unlock { reason } => return unlock(client, &reason).await,
     };
     fire::fire(client, &Fault::Node(deed), &node, &how).await
 }
 
-async fn halt(client: &ChaosClient) -> Result<()> {
-    let halted = client.halt().await.map_err(explained)?;
+async fn unlock(client: &ChaosClient, reason: &str) -> Result<()> {
+    let unlocked = client.unlock(reason).await.map_err(explained)?;
+    let said = if unlocked.is_empty() {
+        "nothing was locked".to_owned()
+    } else {
+        format!("{} take new faults again", unlocked.join(", "))
+    };
+    Ok(writeln!(stdout(), "{said}")?)
+}
+
+async fn halt(client: &ChaosClient, lock: Option<&String>) -> Result<()> {
+    let halted = match lock {
+        Some(reason) => client.halt_and_lock(reason).await,
+        None => client.halt().await,
+    };
+    let halted = halted.map_err(explained)?;
     writeln!(stdout(), "{halted}")?;
     if halted.remains.is_clear() {
         Ok(())

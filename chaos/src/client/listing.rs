@@ -76,12 +76,25 @@ pub struct Listing {
     pub down: Vec<DownNode>,
     /// Nodes that did not answer.
     pub silent: Vec<Silent>,
+    /// Nodes that take no new faults, by name.
+    pub locked: Vec<Locked>,
+}
+
+/// A node that takes no new faults until it is unlocked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Locked {
+    /// Name.
+    pub node: String,
+    /// Who locked it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// What a node said when asked for its faults.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum NodeFaults {
-    Some(Vec<proto::FaultInfo>),
+    Some(Vec<proto::FaultInfo>, Option<(String, proto::ChaosLock)>),
     Silent { node: String, why: String },
 }
 
@@ -94,7 +107,14 @@ impl Listing {
         };
         for node in nodes {
             match node {
-                NodeFaults::Some(faults) => listing.faults.extend(faults.into_iter().map(ActiveFault::from)),
+                NodeFaults::Some(faults, lock) => {
+                    listing.faults.extend(faults.into_iter().map(ActiveFault::from));
+                    listing.locked.extend(lock.map(|(node, lock)| Locked {
+                        node,
+                        by: lock.by,
+                        reason: lock.reason,
+                    }));
+                }
                 NodeFaults::Silent { node, why } => {
                     let running = |child: &proto::Child| {
                         child.name == node && child.state() == proto::ChildState::Running
@@ -162,6 +182,15 @@ impl fmt::Display for Listing {
         if lines.is_empty() {
             lines.push("nothing is active".to_owned());
         }
+        if let Some(Locked { by, reason, .. }) = self.locked.first() {
+            let nodes: Vec<&str> = self.locked.iter().map(|locked| locked.node.as_str()).collect();
+            lines.push(format!(
+                "{}: no new faults until `squall chaos unlock --reason …`; halted by {} ({})",
+                nodes.join(", "),
+                clean(by),
+                clean(reason)
+            ));
+        }
         f.write_str(&lines.join("\n"))
     }
 }
@@ -210,10 +239,15 @@ impl fmt::Display for Halted {
             write!(f, ", thawed or started {}", self.started.join(", "))?;
         }
         if self.remains.is_clear() && self.remains.silent.is_empty() {
-            f.write_str("; nothing is active")
+            f.write_str("; nothing is active")?;
         } else {
-            write!(f, "; still there:\n{}", self.remains)
+            // What is locked is told there.
+            return write!(f, "; still there:\n{}", self.remains);
         }
+        if !self.remains.locked.is_empty() {
+            f.write_str("; no new faults until `squall chaos unlock --reason …`")?;
+        }
+        Ok(())
     }
 }
 

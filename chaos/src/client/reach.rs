@@ -115,8 +115,12 @@ pub(super) async fn faults_of_all(members: &[(String, String)]) -> Vec<NodeFault
             client.list_faults(proto::ListFaultsRequest {}).await
         };
         match bounded(call).await {
-            Ok(response) => NodeFaults::Some(response.into_inner().faults),
-            Err(status) if status.code() == Code::Unimplemented => NodeFaults::Some(Vec::new()),
+            Ok(response) => {
+                let told = response.into_inner();
+                let locked = told.lock.map(|lock| (name.clone(), lock));
+                NodeFaults::Some(told.faults, locked)
+            }
+            Err(status) if status.code() == Code::Unimplemented => NodeFaults::Some(Vec::new(), None),
             Err(status) => NodeFaults::Silent {
                 node: name.clone(),
                 why: status.message().to_owned(),
@@ -127,11 +131,11 @@ pub(super) async fn faults_of_all(members: &[(String, String)]) -> Vec<NodeFault
 }
 
 /// Halts all members that answer; how many faults that ended.
-pub(super) async fn halt_all(members: &[(String, String)], by: &str) -> u32 {
+pub(super) async fn halt_all(members: &[(String, String)], order: &proto::HaltRequest) -> u32 {
     let calls = members.iter().map(|(_, addr)| {
         bounded(async move {
             let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
-            client.halt(proto::HaltRequest { by: by.to_owned() }).await
+            client.halt(order.clone()).await
         })
     });
     // Those that did not answer show in the listing that follows.
@@ -143,6 +147,35 @@ pub(super) async fn halt_all(members: &[(String, String)], by: &str) -> u32 {
         .sum()
 }
 
+/// Lets all members take faults again; names those that were locked, or says who did not answer.
+pub(super) async fn unlock_all(
+    members: &[(String, String)],
+    order: &proto::UnlockRequest,
+) -> Result<Vec<String>, ChaosError> {
+    let calls = members.iter().map(|(name, addr)| async move {
+        let call = async {
+            let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
+            client.unlock(order.clone()).await
+        };
+        (name, bounded(call).await)
+    });
+    let mut unlocked = Vec::new();
+    for (name, answer) in join_all(calls).await {
+        match answer {
+            Ok(response) if response.get_ref().was_locked => unlocked.push(name.clone()),
+            // One that does not run comes back unlocked, and one without faults needs no lock.
+            Ok(_) => {}
+            Err(status)
+                if matches!(
+                    status.code(),
+                    Code::Unavailable | Code::DeadlineExceeded | Code::Unimplemented
+                ) => {}
+            Err(status) => return Err(ChaosError::of(name, &status)),
+        }
+    }
+    Ok(unlocked)
+}
+
 pub(super) async fn act(socket: &Path, request: proto::ActRequest) -> Result<proto::Child, ChaosError> {
     let response = supervisor(socket).await?.act(request).await;
     let response = response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?;
@@ -152,13 +185,26 @@ pub(super) async fn act(socket: &Path, request: proto::ActRequest) -> Result<pro
         .ok_or_else(|| ChaosError::Refused("the supervisor names no node".to_owned()))
 }
 
-pub(super) async fn halt_children(socket: &Path, by: &str) -> Result<Vec<String>, ChaosError> {
-    let request = proto::HaltChildrenRequest { by: by.to_owned() };
+pub(super) async fn halt_children(
+    socket: &Path,
+    order: &proto::HaltRequest,
+) -> Result<Vec<String>, ChaosError> {
+    let request = proto::HaltChildrenRequest {
+        by: order.by.clone(),
+        lock: order.lock,
+        reason: order.reason.clone(),
+    };
     let response = supervisor(socket).await?.halt_children(request).await;
     Ok(response
         .map_err(|status| ChaosError::of(SUPERVISOR, &status))?
         .into_inner()
         .nodes)
+}
+
+pub(super) async fn unlock_children(socket: &Path, order: &proto::UnlockRequest) -> Result<bool, ChaosError> {
+    let response = supervisor(socket).await?.unlock_children(order.clone()).await;
+    let response = response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?;
+    Ok(response.into_inner().was_locked)
 }
 
 pub(super) async fn children(socket: &Path) -> Result<Vec<proto::Child>, ChaosError> {

@@ -300,7 +300,7 @@ impl<'c> Course<'c> {
         if !self.judge.works() {
             return Some(CutShort::Unjudged);
         }
-        let wanted = self.scenario.steady.during?;
+        let wanted = self.scenario.steady.during.filter(|_| !self.options.untimed)?;
         // Those that are still to come may all be good.
         let left = self.scenario.lasts.saturating_sub(at).as_secs_f64();
         let to_come: f64 = self

@@ -16,7 +16,9 @@ use crate::layout::{self, Place};
 use crate::supervisor::{Supervisor, SupervisorOptions, TEMPORARY_PREFIX};
 
 /// Ports of runs begin here: below those that the system gives out, apart from those of benchmarks and end-to-end tests.
-const PORTS_FROM: u16 = 18_000;
+const PORTS_FROM: u16 = 28_000;
+/// Ports between two runs that begin at the same time.
+const PORTS_EACH: u16 = 40;
 
 /// A cluster that runs.
 #[derive(Debug)]
@@ -43,7 +45,8 @@ impl Stage {
         let dir = temporary.as_ref().map(TempDir::path).or(options.keep.as_deref());
         let dir = dir.expect("one of them is there").to_owned();
         let spread = u16::try_from(std::process::id() % 100).expect("a remainder by 100 fits");
-        let base = layout::free_base(nodes, PORTS_FROM + spread * 100).ok_or(RunError::NoPorts(nodes))?;
+        let base =
+            layout::free_base(nodes, PORTS_FROM + spread * PORTS_EACH).ok_or(RunError::NoPorts(nodes))?;
         let supervisor = Supervisor::start(SupervisorOptions {
             base_port: base,
             chaos: true,

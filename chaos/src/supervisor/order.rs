@@ -85,6 +85,14 @@ pub enum Refused {
     /// Started without `--chaos`.
     #[error("this cluster takes no faults: start it with --chaos")]
     ChaosOff,
+    /// It was halted, and nobody is struck yet.
+    #[error("halted by {by} ({reason}): no new faults until `squall chaos unlock --reason …`")]
+    Locked {
+        /// Who locked.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// The guard process is gone, and with it the promise that a pause ends.
     #[error("the guard process is gone: nothing would thaw a paused node; start the cluster again")]
     NoGuard,

@@ -1,5 +1,7 @@
 //! The gRPC service of the supervisor on its Unix socket. What does not live here: what the orders mean (`roster`).
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use squall_kernel::time::Span;
 use squall_proto::v1 as proto;
 use squall_proto::v1::supervisor_server::{Supervisor, SupervisorServer};
@@ -7,7 +9,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::command::{Command, Shown};
 use super::order::{Deed, Order, OsPid, Refused};
@@ -19,6 +21,8 @@ struct Service {
     commands: mpsc::Sender<Command>,
     places: Vec<Place>,
     chaos: bool,
+    /// While it is there, nodes are only mended.
+    lock: Mutex<Option<proto::ChaosLock>>,
 }
 
 /// Serves until the task is aborted.
@@ -37,6 +41,7 @@ pub(super) async fn serve(
             commands,
             places,
             chaos,
+            lock: Mutex::default(),
         }))
         .serve_with_incoming(UnixListenerStream::new(listener))
         .await;
@@ -62,7 +67,8 @@ impl Supervisor for Service {
         let children = list(&self.commands, &self.places)
             .await
             .ok_or_else(|| status(&Refused::Ending))?;
-        Ok(Response::new(proto::ListChildrenResponse { children }))
+        let lock = self.lock().clone();
+        Ok(Response::new(proto::ListChildrenResponse { children, lock }))
     }
 
     async fn act(&self, request: Request<proto::ActRequest>) -> Result<Response<proto::ActResponse>, Status> {
@@ -71,6 +77,9 @@ impl Supervisor for Service {
         }
         let request = request.into_inner();
         let order = order(&request)?;
+        if !matches!(order.deed, Deed::Resume | Deed::Restart) {
+            self.check_unlocked()?;
+        }
         let (reply, answer) = oneshot::channel();
         let command = Command::Act {
             order,
@@ -90,13 +99,35 @@ impl Supervisor for Service {
         }))
     }
 
+    async fn unlock_children(
+        &self,
+        request: Request<proto::UnlockRequest>,
+    ) -> Result<Response<proto::UnlockResponse>, Status> {
+        let asked = request.into_inner();
+        if asked.reason.trim().is_empty() {
+            return Err(Status::invalid_argument(
+                "reason: say why nodes are acted on again",
+            ));
+        }
+        info!(by = asked.by, reason = asked.reason, "unlock");
+        let was_locked = self.lock().take().is_some();
+        Ok(Response::new(proto::UnlockResponse { was_locked }))
+    }
+
     async fn halt_children(
         &self,
         request: Request<proto::HaltChildrenRequest>,
     ) -> Result<Response<proto::HaltChildrenResponse>, Status> {
+        let request = request.into_inner();
+        if request.lock {
+            self.lock().replace(proto::ChaosLock {
+                by: request.by.clone(),
+                reason: request.reason,
+            });
+        }
         let (reply, answer) = oneshot::channel();
         let command = Command::Halt {
-            by: request.into_inner().by,
+            by: request.by,
             reply,
         };
         self.commands
@@ -106,6 +137,22 @@ impl Supervisor for Service {
         let nodes = answer.await.map_err(|_| status(&Refused::Ending))?;
         let nodes = nodes.iter().map(ToString::to_string).collect();
         Ok(Response::new(proto::HaltChildrenResponse { nodes }))
+    }
+}
+
+impl Service {
+    fn lock(&self) -> MutexGuard<'_, Option<proto::ChaosLock>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_unlocked(&self) -> Result<(), Status> {
+        match &*self.lock() {
+            None => Ok(()),
+            Some(lock) => Err(status(&Refused::Locked {
+                by: lock.by.clone(),
+                reason: lock.reason.clone(),
+            })),
+        }
     }
 }
 
@@ -146,9 +193,11 @@ fn status(refused: &Refused) -> Status {
         Refused::UnknownNode { .. } => Status::not_found(text),
         Refused::TtlTooLong { .. } => Status::invalid_argument(text),
         Refused::Ending => Status::unavailable(text),
-        Refused::NotRunning { .. } | Refused::OtherPid { .. } | Refused::ChaosOff | Refused::NoGuard => {
-            Status::failed_precondition(text)
-        }
+        Refused::NotRunning { .. }
+        | Refused::OtherPid { .. }
+        | Refused::ChaosOff
+        | Refused::Locked { .. }
+        | Refused::NoGuard => Status::failed_precondition(text),
     }
 }
 

@@ -49,6 +49,8 @@ struct Inner<S> {
     events: Arc<EventLog>,
     /// Faults whose end is not on record yet, by id.
     open: Mutex<BTreeMap<String, Open>>,
+    /// While it is there, no new faults are taken.
+    lock: Mutex<Option<v1::ChaosLock>>,
 }
 
 struct Open {
@@ -75,6 +77,7 @@ impl<S: Sources> ChaosService<S> {
                 sources,
                 events,
                 open: Mutex::default(),
+                lock: Mutex::default(),
             })
         };
         Self {
@@ -95,6 +98,7 @@ impl<S: Sources> Chaos for ChaosService<S> {
     ) -> Result<Response<v1::SetFaultResponse>, Status> {
         let inner = self.on()?;
         let asked = request.into_inner();
+        inner.check_unlocked()?;
         let kind = kind_of(asked.fault.as_ref())?;
         inner.check(&kind)?;
         let ttl = match asked.ttl_ms {
@@ -150,19 +154,62 @@ impl<S: Sources> Chaos for ChaosService<S> {
     ) -> Result<Response<v1::ListFaultsResponse>, Status> {
         let inner = self.on()?;
         let faults = inner.plane.list().iter().map(|fault| inner.info(fault)).collect();
-        Ok(Response::new(v1::ListFaultsResponse { faults }))
+        let lock = inner.lock().clone();
+        Ok(Response::new(v1::ListFaultsResponse { faults, lock }))
+    }
+
+    async fn unlock(
+        &self,
+        request: Request<v1::UnlockRequest>,
+    ) -> Result<Response<v1::UnlockResponse>, Status> {
+        let inner = self.on()?;
+        let asked = request.into_inner();
+        check_text("by", &asked.by)?;
+        check_text("reason", &asked.reason)?;
+        if asked.reason.trim().is_empty() {
+            return Err(CallError::Invalid {
+                field: "reason",
+                reason: "say why new faults are taken again".into(),
+            }
+            .into());
+        }
+        let was_locked = inner.lock().take().is_some();
+        if was_locked {
+            let text = format!(
+                "new faults are taken again, by {}: {}",
+                someone(&asked.by),
+                asked.reason
+            );
+            inner.record(
+                "fault-unlock",
+                inner.sources.node().as_str(),
+                &text,
+                Severity::Notice,
+            );
+        }
+        Ok(Response::new(v1::UnlockResponse { was_locked }))
     }
 
     async fn halt(&self, request: Request<v1::HaltRequest>) -> Result<Response<v1::HaltResponse>, Status> {
         let inner = self.on()?;
-        let by = request.into_inner().by;
-        check_text("by", &by)?;
+        let asked = request.into_inner();
+        check_text("by", &asked.by)?;
+        check_text("reason", &asked.reason)?;
+        if asked.lock {
+            // Before the faults end: none comes in between.
+            inner.lock().replace(v1::ChaosLock {
+                by: asked.by.clone(),
+                reason: asked.reason.clone(),
+            });
+        }
         let cleared = inner.plane.halt();
         inner.open().clear();
-        let text = format!(
-            "{cleared} faults cleared by {}",
-            if by.is_empty() { "somebody" } else { &by }
-        );
+        let locked = if asked.lock {
+            ", no new ones until unlocked"
+        } else {
+            ""
+        };
+        let text = format!("{cleared} faults cleared by {}{locked}", someone(&asked.by));
         inner.record(
             "fault-halt",
             inner.sources.node().as_str(),
@@ -176,6 +223,20 @@ impl<S: Sources> Chaos for ChaosService<S> {
 }
 
 impl<S: Sources> Inner<S> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<v1::ChaosLock>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_unlocked(&self) -> Result<(), CallError> {
+        match &*self.lock() {
+            None => Ok(()),
+            Some(lock) => Err(CallError::Locked {
+                by: someone(&lock.by).to_owned(),
+                reason: lock.reason.clone(),
+            }),
+        }
+    }
+
     /// What the fault is on is there.
     fn check(&self, kind: &FaultKind) -> Result<(), CallError> {
         kind.to().map_or(Ok(()), |peer| self.check_peer(peer))?;
@@ -217,11 +278,7 @@ impl<S: Sources> Inner<S> {
             _timer: timer,
         };
         self.open().insert(id.to_owned(), open);
-        let by = if fault.by.is_empty() {
-            "somebody"
-        } else {
-            &fault.by
-        };
+        let by = someone(&fault.by);
         // Some of it is over by now.
         let seconds = info.left_ms.div_ceil(100) as f64 / 10.0;
         let text = format!("{} for {seconds} s, asked for by {by}", info.what);
@@ -293,6 +350,10 @@ fn end_on_record_later<S: Sources>(inner: &Arc<Inner<S>>, id: String, ttl: Span)
         }
     });
     Timer(task.abort_handle())
+}
+
+fn someone(by: &str) -> &str {
+    if by.is_empty() { "somebody" } else { by }
 }
 
 /// Ids and authors are shown on terminals.

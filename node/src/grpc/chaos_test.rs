@@ -107,7 +107,10 @@ async fn halt_clears_everything() {
     service.set_fault(cut("b", "f", 0)).await.expect("set");
     service.set_fault(cut("b", "g", 0)).await.expect("set");
     let halted = service
-        .halt(Request::new(v1::HaltRequest { by: "bob".into() }))
+        .halt(Request::new(v1::HaltRequest {
+            by: "bob".into(),
+            ..Default::default()
+        }))
         .await
         .expect("halted");
     assert_eq!(halted.into_inner().cleared, 2);
@@ -115,6 +118,57 @@ async fn halt_clears_everything() {
     assert_eq!(
         recorded(&events).last().expect("an event").1,
         "2 faults cleared by bob"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_halt_that_locks_takes_no_faults_until_somebody_says_why_again() {
+    let (service, events) = service();
+    let halt = v1::HaltRequest {
+        by: "bob".into(),
+        lock: true,
+        reason: "customers".into(),
+    };
+    service.halt(Request::new(halt)).await.expect("halted");
+    let refused = service
+        .set_fault(cut("b", "f", 0))
+        .await
+        .expect_err("it is locked");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert_eq!(
+        refused.message(),
+        "halted by bob (customers): no new faults until `squall chaos unlock --reason …`"
+    );
+    let unlock = |reason: &str| {
+        service.unlock(Request::new(v1::UnlockRequest {
+            by: "ann".into(),
+            reason: reason.into(),
+        }))
+    };
+    let refused = unlock(" ").await.expect_err("a reason is wanted");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(
+        unlock("all well")
+            .await
+            .expect("unlocked")
+            .into_inner()
+            .was_locked
+    );
+    assert!(
+        !unlock("again")
+            .await
+            .expect("nothing to do")
+            .into_inner()
+            .was_locked
+    );
+    service.set_fault(cut("b", "f", 0)).await.expect("set");
+    let texts: Vec<_> = recorded(&events).into_iter().map(|e| e.1).collect();
+    assert_eq!(
+        texts[..2],
+        [
+            "0 faults cleared by bob, no new ones until unlocked",
+            "new faults are taken again, by ann: all well"
+        ]
     );
 }
 

@@ -65,6 +65,14 @@ pub enum CallError {
     /// The fault table refused a fault.
     #[error("{0}")]
     Fault(#[from] FaultError),
+    /// It was halted, and takes no new faults yet.
+    #[error("halted by {by}{}: no new faults until `squall chaos unlock --reason …`", because(.reason))]
+    Locked {
+        /// Who locked.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// The node takes no faults.
     #[error("this node takes no faults: it was started without --chaos")]
     NoChaos,
@@ -74,6 +82,14 @@ pub enum CallError {
         /// The bound.
         max: usize,
     },
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    }
 }
 
 impl CallError {
@@ -93,7 +109,9 @@ impl CallError {
             | Self::Fault(FaultError::Full { .. })
             | Self::NoRoom(_)
             | Self::TooManyWatchers { .. } => Code::ResourceExhausted,
-            Self::Refused(_) | Self::Member(_) | Self::Unsafe(_) => Code::FailedPrecondition,
+            Self::Refused(_) | Self::Member(_) | Self::Unsafe(_) | Self::Locked { .. } => {
+                Code::FailedPrecondition
+            }
             Self::NoQuorum | Self::Unavailable { .. } => Code::Unavailable,
             Self::Unknown { .. } => Code::Unknown,
             Self::Late { .. } => Code::DeadlineExceeded,

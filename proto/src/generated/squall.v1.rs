@@ -6250,6 +6250,9 @@ pub struct ListFaultsResponse {
     /// The faults.
     #[prost(message, repeated, tag = "1")]
     pub faults: ::prost::alloc::vec::Vec<FaultInfo>,
+    /// Set while no new ones are taken.
+    #[prost(message, optional, tag = "2")]
+    pub lock: ::core::option::Option<ChaosLock>,
 }
 /// Clears all faults.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6257,6 +6260,39 @@ pub struct HaltRequest {
     /// Who asks, for the audit.
     #[prost(string, tag = "1")]
     pub by: ::prost::alloc::string::String,
+    /// Take no new faults until unlocked.
+    #[prost(bool, tag = "2")]
+    pub lock: bool,
+    /// Why, for the audit and for whoever is refused.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Takes new faults again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnlockRequest {
+    /// Who asks, for the audit.
+    #[prost(string, tag = "1")]
+    pub by: ::prost::alloc::string::String,
+    /// Why; not empty.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// New faults are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnlockResponse {
+    /// It was locked.
+    #[prost(bool, tag = "1")]
+    pub was_locked: bool,
+}
+/// No new faults are taken.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChaosLock {
+    /// Who locked.
+    #[prost(string, tag = "1")]
+    pub by: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// All faults are cleared.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6274,6 +6310,9 @@ pub struct ListChildrenResponse {
     /// The nodes, by name.
     #[prost(message, repeated, tag = "1")]
     pub children: ::prost::alloc::vec::Vec<Child>,
+    /// Set while none is acted on.
+    #[prost(message, optional, tag = "2")]
+    pub lock: ::core::option::Option<ChaosLock>,
 }
 /// A supervised node.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6338,6 +6377,12 @@ pub struct HaltChildrenRequest {
     /// Who asks, for the audit.
     #[prost(string, tag = "1")]
     pub by: ::prost::alloc::string::String,
+    /// Act on none until unlocked.
+    #[prost(bool, tag = "2")]
+    pub lock: bool,
+    /// Why, for the audit and for whoever is refused.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Everything is undone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6753,7 +6798,7 @@ pub mod chaos_client {
                 .insert(GrpcMethod::new("squall.v1.Chaos", "ListFaults"));
             self.inner.unary(req, path, codec).await
         }
-        /// Clears all of the node's faults.
+        /// Clears all of the node's faults, and takes no new ones from then on where that is asked for.
         pub async fn halt(
             &mut self,
             request: impl tonic::IntoRequest<super::HaltRequest>,
@@ -6770,6 +6815,25 @@ pub mod chaos_client {
             let path = http::uri::PathAndQuery::from_static("/squall.v1.Chaos/Halt");
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("squall.v1.Chaos", "Halt"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes new faults again after a halt.
+        pub async fn unlock(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnlockRequest>,
+        ) -> std::result::Result<tonic::Response<super::UnlockResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static("/squall.v1.Chaos/Unlock");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("squall.v1.Chaos", "Unlock"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -6811,11 +6875,16 @@ pub mod chaos_server {
             tonic::Response<super::ListFaultsResponse>,
             tonic::Status,
         >;
-        /// Clears all of the node's faults.
+        /// Clears all of the node's faults, and takes no new ones from then on where that is asked for.
         async fn halt(
             &self,
             request: tonic::Request<super::HaltRequest>,
         ) -> std::result::Result<tonic::Response<super::HaltResponse>, tonic::Status>;
+        /// Takes new faults again after a halt.
+        async fn unlock(
+            &self,
+            request: tonic::Request<super::UnlockRequest>,
+        ) -> std::result::Result<tonic::Response<super::UnlockResponse>, tonic::Status>;
     }
     /// Faults on the answering node. UNIMPLEMENTED unless the node was started with --chaos.
     #[derive(Debug)]
@@ -7066,6 +7135,49 @@ pub mod chaos_server {
                     };
                     Box::pin(fut)
                 }
+                "/squall.v1.Chaos/Unlock" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnlockSvc<T: Chaos>(pub Arc<T>);
+                    impl<T: Chaos> tonic::server::UnaryService<super::UnlockRequest>
+                    for UnlockSvc<T> {
+                        type Response = super::UnlockResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnlockRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Chaos>::unlock(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnlockSvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -7242,7 +7354,7 @@ pub mod supervisor_client {
             req.extensions_mut().insert(GrpcMethod::new("squall.v1.Supervisor", "Act"));
             self.inner.unary(req, path, codec).await
         }
-        /// Thaws every paused node and starts every killed one.
+        /// Thaws every paused node and starts every killed one, and acts on none from then on where that is asked for.
         pub async fn halt_children(
             &mut self,
             request: impl tonic::IntoRequest<super::HaltChildrenRequest>,
@@ -7265,6 +7377,28 @@ pub mod supervisor_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("squall.v1.Supervisor", "HaltChildren"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Acts on nodes again after a halt.
+        pub async fn unlock_children(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnlockRequest>,
+        ) -> std::result::Result<tonic::Response<super::UnlockResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Supervisor/UnlockChildren",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Supervisor", "UnlockChildren"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -7295,7 +7429,7 @@ pub mod supervisor_server {
             &self,
             request: tonic::Request<super::ActRequest>,
         ) -> std::result::Result<tonic::Response<super::ActResponse>, tonic::Status>;
-        /// Thaws every paused node and starts every killed one.
+        /// Thaws every paused node and starts every killed one, and acts on none from then on where that is asked for.
         async fn halt_children(
             &self,
             request: tonic::Request<super::HaltChildrenRequest>,
@@ -7303,6 +7437,11 @@ pub mod supervisor_server {
             tonic::Response<super::HaltChildrenResponse>,
             tonic::Status,
         >;
+        /// Acts on nodes again after a halt.
+        async fn unlock_children(
+            &self,
+            request: tonic::Request<super::UnlockRequest>,
+        ) -> std::result::Result<tonic::Response<super::UnlockResponse>, tonic::Status>;
     }
     /// Processes of a local cluster, over the supervisor's Unix socket.
     #[derive(Debug)]
@@ -7499,6 +7638,49 @@ pub mod supervisor_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HaltChildrenSvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Supervisor/UnlockChildren" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnlockChildrenSvc<T: Supervisor>(pub Arc<T>);
+                    impl<T: Supervisor> tonic::server::UnaryService<super::UnlockRequest>
+                    for UnlockChildrenSvc<T> {
+                        type Response = super::UnlockResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnlockRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Supervisor>::unlock_children(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnlockChildrenSvc(inner);
                         let codec = crate::codec::Bounded::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

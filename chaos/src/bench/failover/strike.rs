@@ -145,7 +145,10 @@ async fn halt(place: &Place) -> Result<(), BenchError> {
     let failed = |why: String| BenchError::Unsound(format!("the faults of {} do not end: {why}", place.name));
     let channel = reach::node(&place.grpc.to_string()).await.map_err(failed)?;
     let halted = Calls::new(channel)
-        .halt(proto::HaltRequest { by: BY.into() })
+        .halt(proto::HaltRequest {
+            by: BY.into(),
+            ..Default::default()
+        })
         .await;
     halted
         .map(drop)
