@@ -82,6 +82,7 @@ fn what_can_be_said() {
         "chaos cut a b",
         "chaos cut owner(orders) rest --both --dry-run",
         "chaos stop a --stay-down --confirm a",
+        "chaos wipe a --ttl 5s",
         "chaos fire",
         "chaos run",
         "chaos run kill-owner --untimed --report d --profile slow",

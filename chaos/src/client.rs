@@ -111,6 +111,7 @@ impl ChaosClient {
             NodeDeed::Pause => (proto::Action::Pause, false),
             NodeDeed::Resume => (proto::Action::Resume, false),
             NodeDeed::Restart => (proto::Action::Restart, false),
+            NodeDeed::Wipe => (proto::Action::Wipe, false),
         };
         proto::ActRequest {
             node: node.to_owned(),

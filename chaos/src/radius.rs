@@ -46,7 +46,7 @@ fn kills(acts: &[Act]) -> bool {
         matches!(
             act,
             Act::Node {
-                deed: NodeDeed::Kill { .. },
+                deed: NodeDeed::Kill { .. } | NodeDeed::Wipe,
                 ..
             }
         )
@@ -109,6 +109,11 @@ fn afterwards(who: &str, count: usize, deed: NodeDeed, ttl: Duration) -> String 
                 words(ttl)
             )
         }
+        NodeDeed::Wipe => format!(
+            "{who} {} again after {}, without data: as nodes that nobody knows, without a vote",
+            verb(count, "starts", "start"),
+            words(ttl)
+        ),
         NodeDeed::Pause => format!(
             "{who} {} on after {}; the others must not wait for it",
             verb(count, "goes", "go"),

@@ -76,6 +76,12 @@ enum ChaosCommand {
         #[arg(value_name = "NODE")]
         node: String,
     },
+    /// Kill nodes, and start them without their data: they come back as nodes that nobody knows
+    Wipe {
+        /// Names or roles
+        #[arg(value_name = "NODE")]
+        node: String,
+    },
     #[command(flatten)]
     Link(links::LinkCommand),
     Fire(fire::FireArgs),
@@ -155,6 +161,7 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
         ChaosCommand::Pause { node } => (NodeDeed::Pause, node),
         ChaosCommand::Resume { node } => (NodeDeed::Resume, node),
         ChaosCommand::Restart { node } => (NodeDeed::Restart, node),
+        ChaosCommand::Wipe { node } => (NodeDeed::Wipe, node),
         ChaosCommand::Link(order) => {
             return fire::fire(client, &Fault::Link(order.fault()), &order.target(), &how).await;
         }

@@ -78,6 +78,7 @@ fn process(f: &mut fmt::Formatter<'_>, deed: NodeDeed, child: &Child) -> fmt::Re
         NodeDeed::Pause => "paused",
         NodeDeed::Resume => "goes on",
         NodeDeed::Restart => "started again",
+        NodeDeed::Wipe => "killed, and its data go",
     };
     write!(f, "{} {done}", clean(&child.name))?;
     match (deed, child.state(), child.left_ms) {

@@ -24,6 +24,8 @@ pub enum NodeDeed {
     Resume,
     /// SIGKILL if it runs, then start.
     Restart,
+    /// SIGKILL, and a start without its data when its time is over.
+    Wipe,
 }
 
 impl NodeDeed {
@@ -36,6 +38,7 @@ impl NodeDeed {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Restart => "restart",
+            Self::Wipe => "wipe",
         }
     }
 
@@ -50,7 +53,7 @@ impl NodeDeed {
     pub const fn lasts(&self) -> bool {
         matches!(
             self,
-            Self::Kill { stay_down: false } | Self::Stop { stay_down: false } | Self::Pause
+            Self::Kill { stay_down: false } | Self::Stop { stay_down: false } | Self::Pause | Self::Wipe
         )
     }
 }

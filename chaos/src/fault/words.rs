@@ -73,6 +73,13 @@ pub const FORMS: &[Form] = &[
         "SIGKILL, and started again at once",
     ),
     form(
+        "wipe",
+        "wipe",
+        "wipe",
+        Aim::Nodes,
+        "SIGKILL; started again without its data: a node that nobody knows",
+    ),
+    form(
         "cut",
         "cut",
         "cut",
@@ -224,6 +231,7 @@ pub(super) fn fault(text: &str) -> Result<Fault, Unreadable> {
         "pause" => Fault::Node(NodeDeed::Pause),
         "resume" => Fault::Node(NodeDeed::Resume),
         "restart" => Fault::Node(NodeDeed::Restart),
+        "wipe" => Fault::Node(NodeDeed::Wipe),
         "profile" => Fault::Profile(profile(&mut line)?),
         _ => match (link(word, &mut line)?, held(word, &mut line)?) {
             (Some(what), _) => Fault::Link(what),

@@ -197,7 +197,14 @@ impl Actor {
     async fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Start(node) => self.start_node(node).await,
+                Effect::Start(node) => {
+                    let spawned = self.spawn(&node);
+                    self.spawned(node, spawned).await;
+                }
+                Effect::StartWiped(node) => {
+                    let spawned = self.wipe(&node).and_then(|()| self.spawn(&node));
+                    self.spawned(node, spawned).await;
+                }
                 Effect::Kill(node) => self.send(&node, Send::Kill),
                 Effect::Term(node) => self.send(&node, Send::Term),
                 Effect::Pause(node, ttl) => self.pause(node, ttl).await,
@@ -206,8 +213,17 @@ impl Actor {
         }
     }
 
-    async fn start_node(&mut self, node: NodeName) {
-        match self.spawn(&node) {
+    /// Removes what the node keeps: a directory of its own, in the cluster's.
+    fn wipe(&self, node: &NodeName) -> std::io::Result<()> {
+        let dir = self.setting.options.data_dir.join(node.as_str());
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn spawned(&mut self, node: NodeName, spawned: std::io::Result<OsPid>) {
+        match spawned {
             Ok(pid) => {
                 self.guard_order(GuardOrder::Watch(pid.0)).await;
                 self.roster.started(self.now(), &node, pid);

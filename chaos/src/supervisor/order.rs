@@ -29,6 +29,8 @@ pub enum Deed {
     Resume,
     /// SIGKILL if it runs, then start.
     Restart,
+    /// SIGKILL if it runs, and a start without its data after the TTL: it comes back as a node that nobody knows.
+    Wipe,
 }
 
 /// A request to act on a node.
@@ -113,6 +115,8 @@ pub enum RestartPolicy {
 pub enum Effect {
     /// Start the node; answer with `started` or `start_failed`.
     Start(NodeName),
+    /// Remove the node's data, then start it, as above.
+    StartWiped(NodeName),
     /// SIGKILL.
     Kill(NodeName),
     /// SIGTERM.

@@ -135,6 +135,7 @@ impl Roster {
             Deed::Pause => child.pause(now, ttl),
             Deed::Resume => child.resume(),
             Deed::Restart => Ok(child.restart(now)),
+            Deed::Wipe => Ok(child.wipe(now + ttl)),
         }
     }
 

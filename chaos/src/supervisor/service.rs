@@ -167,6 +167,7 @@ fn order(request: &proto::ActRequest) -> Result<Order, Status> {
         proto::Action::Pause => Deed::Pause,
         proto::Action::Resume => Deed::Resume,
         proto::Action::Restart => Deed::Restart,
+        proto::Action::Wipe => Deed::Wipe,
         proto::Action::Unspecified => {
             return Err(Status::invalid_argument(
                 "no action, or one this version does not know",

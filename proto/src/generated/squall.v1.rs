@@ -6605,6 +6605,8 @@ pub enum Action {
     /// SIGTERM: the node hands over what it has and ends, by force after a grace; started again after the TTL unless
     /// `stay_down`.
     Stop = 5,
+    /// SIGKILL if it runs; started without its data after the TTL: it comes back as a node that nobody knows.
+    Wipe = 6,
 }
 impl Action {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -6619,6 +6621,7 @@ impl Action {
             Self::Resume => "ACTION_RESUME",
             Self::Restart => "ACTION_RESTART",
             Self::Stop => "ACTION_STOP",
+            Self::Wipe => "ACTION_WIPE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -6630,6 +6633,7 @@ impl Action {
             "ACTION_RESUME" => Some(Self::Resume),
             "ACTION_RESTART" => Some(Self::Restart),
             "ACTION_STOP" => Some(Self::Stop),
+            "ACTION_WIPE" => Some(Self::Wipe),
             _ => None,
         }
     }

@@ -100,8 +100,9 @@ fn work(scenario: &Scenario) -> Work {
         change_every: NEVER,
         deck: Deck::Even,
         handling: Spread {
+            // Long enough that some request is always under way.
             least: Span(50),
-            more: Span(1_000),
+            more: Span::from_ms(10),
             slow_per_mille: 1,
             slow: Span::from_ms(20),
         },

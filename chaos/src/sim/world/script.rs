@@ -136,6 +136,7 @@ fn on_node(node: Seat, deed: NodeDeed, lasts: Span) -> Option<(SimFault, Span)> 
         NodeDeed::Stop { .. } => Some((SimFault::Stop { node }, lasts)),
         NodeDeed::Pause => Some((SimFault::Pause { node }, lasts)),
         NodeDeed::Restart => Some((SimFault::Crash { node }, RESTART)),
-        NodeDeed::Resume => None,
+        // Simulated nodes keep their ids with their places.
+        NodeDeed::Resume | NodeDeed::Wipe => None,
     }
 }

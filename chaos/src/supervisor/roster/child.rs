@@ -59,6 +59,8 @@ pub struct Child {
     pub last_exit: String,
     pub(super) since: Instant,
     failures: u32,
+    /// Its data go before it starts the next time.
+    wiped: bool,
 }
 
 impl Child {
@@ -71,6 +73,7 @@ impl Child {
             last_exit: String::new(),
             since: now,
             failures: 0,
+            wiped: false,
         }
     }
 
@@ -106,6 +109,20 @@ impl Child {
                 actual: actual.0,
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// A node that does not run is wiped as well, and starts when its time has come.
+    pub(super) fn wipe(&mut self, restart: Instant) -> Vec<Effect> {
+        self.wiped = true;
+        match self.kill(Some(restart)) {
+            Ok(effects) => effects,
+            Err(_not_running) => {
+                self.phase = Phase::Dead {
+                    restart: Some(restart),
+                };
+                Vec::new()
+            }
         }
     }
 
@@ -196,7 +213,11 @@ impl Child {
 
     fn start(&mut self) -> Vec<Effect> {
         self.phase = Phase::Dead { restart: None };
-        vec![Effect::Start(self.name.clone())]
+        let name = self.name.clone();
+        vec![match std::mem::take(&mut self.wiped) {
+            true => Effect::StartWiped(name),
+            false => Effect::Start(name),
+        }]
     }
 
     pub(super) fn due(&mut self, now: Instant, forced: bool) -> Option<Effect> {
