@@ -10,6 +10,8 @@ mod chunks;
 mod cli;
 #[path = "e2e/controller.rs"]
 mod controller;
+#[path = "e2e/credential.rs"]
+mod credential;
 #[path = "e2e/detail.rs"]
 mod detail;
 #[path = "e2e/failover.rs"]

@@ -18,6 +18,7 @@ pub(crate) use on_wire::{kind_on_wire, on_wire};
 
 mod error;
 mod firing;
+mod key;
 mod listing;
 mod naming;
 mod on_wire;
@@ -29,6 +30,8 @@ mod tests;
 
 pub use error::ChaosError;
 pub use firing::{Done, Firing};
+pub(crate) use key::keyed;
+pub use key::{ChaosKey, KEY_FILE};
 pub use listing::{ActiveFault, DownNode, Halted, Listing, Locked, Silent};
 
 /// What was learned from a node.
@@ -37,6 +40,7 @@ struct Known {
     /// Name and gRPC address.
     members: Vec<(String, String)>,
     supervisor: Option<PathBuf>,
+    key: Option<ChaosKey>,
 }
 
 /// A client of the chaos services of a cluster.
@@ -44,6 +48,7 @@ struct Known {
 pub struct ChaosClient {
     seeds: Vec<String>,
     by: String,
+    key: Option<ChaosKey>,
     known: Mutex<Known>,
 }
 
@@ -54,8 +59,15 @@ impl ChaosClient {
         Self {
             seeds,
             by,
+            key: None,
             known: Mutex::default(),
         }
+    }
+
+    /// The same with that key; without one it is looked for beside the supervisor's socket.
+    #[must_use]
+    pub fn with_key(self, key: Option<ChaosKey>) -> Self {
+        Self { key, ..self }
     }
 
     /// Does all of that at once, and returns when everything is done. Where some of it is refused, the rest is done all the
@@ -159,7 +171,9 @@ impl ChaosClient {
             by: self.by.clone(),
             fault: Some(kind_on_wire(kind)),
         };
-        reach::set_fault(node, addr, request).await.map(ActiveFault::from)
+        reach::set_fault(node, addr, request, known.key.as_ref())
+            .await
+            .map(ActiveFault::from)
     }
 
     /// The cluster as it is now, to aim at.
@@ -219,7 +233,7 @@ impl ChaosClient {
         if let Some(socket) = &known.supervisor {
             reach::unlock_children(socket, &order).await?;
         }
-        reach::unlock_all(&known.members, &order).await
+        reach::unlock_all(&known.members, &order, known.key.as_ref()).await
     }
 
     async fn halted(&self, order: proto::HaltRequest) -> Result<Halted, ChaosError> {
@@ -238,7 +252,7 @@ impl ChaosClient {
         let mut look = interval(HALT_LOOK);
         loop {
             look.tick().await;
-            halted.cleared += reach::halt_all(&known.members, &order).await;
+            halted.cleared += reach::halt_all(&known.members, &order, known.key.as_ref()).await?;
             halted.remains = self.look(&known).await;
             if halted.remains.is_clear() || Instant::now() >= give_up {
                 return Ok(halted);
@@ -251,7 +265,7 @@ impl ChaosClient {
         let before = self.known();
         match self.hello().await {
             Ok(hello) => {
-                let known = known_from(&hello, &before);
+                let known = known_from(&hello, &before, self.key.as_ref());
                 *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known.clone();
                 Ok(known)
             }
@@ -294,7 +308,7 @@ impl ChaosClient {
     }
 }
 
-fn known_from(hello: &proto::HelloResponse, before: &Known) -> Known {
+fn known_from(hello: &proto::HelloResponse, before: &Known, key: Option<&ChaosKey>) -> Known {
     let members = hello
         .members
         .iter()
@@ -304,7 +318,13 @@ fn known_from(hello: &proto::HelloResponse, before: &Known) -> Known {
         "" => before.supervisor.clone(),
         path => Some(Path::new(path).to_owned()),
     };
-    Known { members, supervisor }
+    let found = || supervisor.as_deref().and_then(ChaosKey::beside);
+    let key = key.cloned().or_else(found);
+    Known {
+        members,
+        supervisor,
+        key,
+    }
 }
 
 /// Tells a member that the supervisor did not start from a name that nobody has.

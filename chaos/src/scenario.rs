@@ -60,6 +60,8 @@ pub struct ExchangePlan {
     pub handlers: u32,
     /// Requests a second, whatever becomes of those before.
     pub rate: u32,
+    /// How long a handler takes for each.
+    pub takes: Duration,
 }
 
 /// Keys of the requests to an exchange that is sticky.

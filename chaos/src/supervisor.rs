@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
+use crate::client::KEY_FILE;
 use crate::layout::{self, LayoutError, Place};
 use crate::limits::{COMMANDS_MAX, EVENTS_MAX, LOCK_LOOK, LOCK_WAIT, SOCKET_PATH_BYTES_MAX};
 
@@ -150,7 +151,10 @@ impl Supervisor {
         make_private_dir(&options.data_dir)?;
         let lock = lock_within(&options.data_dir, LOCK_WAIT).await?;
         layout::check_free(&places)?;
-        make_cookie(&options.data_dir.join("cookie"))?;
+        make_secret(&options.data_dir.join("cookie"))?;
+        if options.chaos {
+            make_secret(&options.data_dir.join(KEY_FILE))?;
+        }
         let socket = options.data_dir.join("supervisor.sock");
         let listener = bind_private(&options.data_dir, &socket)?;
 
@@ -290,8 +294,8 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
     }
 }
 
-/// Keeps the cookie of a cluster that was here before.
-fn make_cookie(path: &Path) -> Result<(), StartError> {
+/// Keeps the secret of a cluster that was here before.
+fn make_secret(path: &Path) -> Result<(), StartError> {
     let file = OpenOptions::new()
         .create_new(true)
         .write(true)

@@ -39,7 +39,7 @@ use crate::clock::Clock;
 use crate::data::DataPlane;
 use crate::datadir::DataDir;
 use crate::introspect::EventLog;
-use crate::journal::{Journal, MachineKind};
+use crate::journal::{Fact, Journal, MachineKind};
 use crate::lease::LeaseClock;
 use crate::mesh::{Mesh, MeshEvent};
 use crate::meta::{Meta, MetaState};
@@ -192,6 +192,9 @@ impl Control {
         let mine: Vec<_> = self.registry.owned_by(self.parts.me.id).map(|e| e.id).collect();
         for exchange in mine {
             self.parts.data.exchanges.disown(exchange, StepDown::Leaving);
+        }
+        if let Some(journal) = &self.parts.journal {
+            journal.fact(self.parts.clock.now(), &Fact::Goodbye);
         }
         if let Some(me) = self.registry.nodes.get(&self.parts.me.id) {
             let message = PeerMessage::Goodbye { tenure: me.tenure };

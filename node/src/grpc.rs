@@ -36,7 +36,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 pub use admin::{AdminService, Proposer};
-pub use chaos::{ChaosService, FaultPlane};
+pub use chaos::{CHAOS_KEY_METADATA, ChaosService, FaultPlane};
 pub use introspection::IntrospectionService;
 pub use membership::Membership;
 
@@ -57,6 +57,8 @@ pub struct Parts<S, P> {
     pub registry: watch::Receiver<Arc<Registry>>,
     /// Faults; none without `--chaos`.
     pub faults: Option<Arc<dyn FaultPlane>>,
+    /// What whoever sets faults must show, if anything.
+    pub chaos_key: Option<Vec<u8>>,
 }
 
 /// The services of a server, under the names that health and reflection give them.
@@ -95,11 +97,12 @@ impl Services {
             proposer,
             registry,
             faults,
+            chaos_key,
         } = parts;
         let introspection =
             IntrospectionService::new(Arc::clone(&sources), Arc::clone(&events), wake, closing);
         let admin = AdminService::new(proposer, registry, Arc::clone(&sources));
-        let chaos = ChaosService::new(faults, sources, events);
+        let chaos = ChaosService::new(faults, chaos_key, sources, events);
         let max = limits::CONTROL_BYTES_MAX;
         self.add(IntrospectionServer::new(introspection).max_decoding_message_size(max));
         self.add(AdminServer::new(admin).max_decoding_message_size(max));

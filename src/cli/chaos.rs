@@ -1,15 +1,16 @@
 //! `squall chaos`: breaks things for a limited time.
 
 use std::io::{Write as _, stdout};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use squall_chaos::client::{ChaosClient, ChaosError};
+use squall_chaos::client::{ChaosClient, ChaosError, ChaosKey};
 use squall_chaos::fault::{Fault, NodeDeed};
 
 use super::connect::ConnectArgs;
-use super::exit::{Exit, Quiet, Worded};
+use super::exit::{Exit, Quiet, Usage, Worded};
 use super::signals;
 use super::values;
 
@@ -30,6 +31,9 @@ pub(crate) struct ChaosArgs {
     /// How long the fault lasts; a killed node is started, a paused one thawed after it
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = values::some_time)]
     ttl: Duration,
+    /// File with the chaos key of nodes that want one; that of a local cluster is found
+    #[arg(long, global = true, value_name = "FILE", env = "SQUALL_CHAOS_KEY_FILE")]
+    chaos_key_file: Option<PathBuf>,
     /// Say what it would do to the cluster, and do nothing
     #[arg(long, global = true)]
     dry_run: bool,
@@ -137,11 +141,20 @@ pub(crate) async fn run(args: ChaosArgs, connect: ConnectArgs) -> Result<()> {
     if let ChaosCommand::Game(args) = &args.command {
         return run::game(args).await;
     }
-    let client = ChaosClient::new(connect.grpc_addrs()?, user());
+    let key = key(args.chaos_key_file.as_deref())?;
+    let client = ChaosClient::new(connect.grpc_addrs()?, user()).with_key(key);
     tokio::select! {
         done = act(&client, args) => done,
         () = signals::ended() => Err(Quiet(Exit::Interrupted).into()),
     }
+}
+
+/// The key in that file.
+pub(crate) fn key(file: Option<&Path>) -> Result<Option<ChaosKey>> {
+    let read = file.map(|file| {
+        ChaosKey::read(file).map_err(|error| Usage(format!("chaos key file {}: {error}", file.display())))
+    });
+    Ok(read.transpose()?)
 }
 
 /// Who asks, for the audit.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::{ArgAction, Args, Subcommand};
+use squall_chaos::client::ChaosKey;
 use squall_kernel::founding::Founding;
 use squall_kernel::id::{NodeName, ZoneName};
 use squall_kernel::profile::Profile;
@@ -74,6 +75,9 @@ struct RunArgs {
     /// Take faults
     #[arg(long)]
     chaos: bool,
+    /// Take them only from whoever has this key: a file with a secret. Needed beyond loopback
+    #[arg(long, value_name = "FILE", requires = "chaos")]
+    chaos_key_file: Option<PathBuf>,
     /// Take the end of another node's process on the same system for a proof that it is dead. Without it the node waits
     /// until its promises have run out, as it does for nodes on other systems, and others wait for this one
     #[arg(long, action = ArgAction::Set, default_value = "on", value_parser = values::on_off())]
@@ -122,6 +126,13 @@ fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
     if cookie.is_empty() && !args.listen.ip().is_loopback() {
         return Err(Usage(format!("listening on {} needs a --cookie-file", args.listen)).into());
     }
+    let chaos_key = super::chaos::key(args.chaos_key_file.as_deref())?.map(ChaosKey::into_bytes);
+    let wide = [args.listen, args.grpc]
+        .into_iter()
+        .find(|addr| !addr.ip().is_loopback());
+    if let Some(addr) = wide.filter(|_| args.chaos && chaos_key.is_none()) {
+        return Err(Usage(format!("taking faults on {addr} needs a --chaos-key-file")).into());
+    }
     let otlp = Otlp::read(args.otlp.as_deref(), args.trace_ratio, |name| {
         std::env::var(name).ok()
     });
@@ -136,7 +147,10 @@ fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
         telemetry.as_ref(),
     )
     .map_err(usage)?;
-    let node = Node::start(dir, options(args, cookie, otlp.map_or(0, |otlp| otlp.one_in)));
+    let node = Node::start(
+        dir,
+        options(args, cookie, chaos_key, otlp.map_or(0, |otlp| otlp.one_in)),
+    );
     let node = node.map_err(not_started)?;
     crash::end_on_panic(&data_dir, node.events());
     let me = node.introduction();
@@ -183,7 +197,7 @@ async fn stdin_end() {
     let _broken = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
 }
 
-fn options(args: RunArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
+fn options(args: RunArgs, cookie: Vec<u8>, chaos_key: Option<Vec<u8>>, trace_one_in: u32) -> NodeOptions {
     let founding = match (args.bootstrap, args.expect) {
         (true, _) => Founding::Bootstrap,
         (false, Some(nodes)) => Founding::Expect(nodes),
@@ -198,6 +212,7 @@ fn options(args: RunArgs, cookie: Vec<u8>, trace_one_in: u32) -> NodeOptions {
         founding,
         profile: args.profile,
         chaos: args.chaos,
+        chaos_key,
         supervisor: args.supervisor,
         insecure: args.insecure,
         journal: args.journal,

@@ -90,6 +90,9 @@ pub(crate) struct ObserveArgs {
     /// Allow the chaos dialog
     #[arg(long)]
     chaos: bool,
+    /// File with the chaos key of nodes that want one; that of a local cluster is found
+    #[arg(long, value_name = "FILE", env = "SQUALL_CHAOS_KEY_FILE", requires = "chaos")]
+    chaos_key_file: Option<PathBuf>,
     /// Write what comes into this new file, to be played later
     #[arg(long, value_name = "FILE", conflicts_with_all = ["headless", "svg", "replay"])]
     record: Option<PathBuf>,
@@ -244,9 +247,10 @@ async fn show(args: ObserveArgs, addresses: Vec<String>) -> Result<()> {
         return print(&args, addresses, traces).await.map_err(explained);
     }
     let config = args.configured()?;
+    let key = super::chaos::key(args.chaos_key_file.as_deref())?;
     let client = args
         .chaos
-        .then(|| Arc::new(ChaosClient::new(addresses.clone(), super::chaos::user())));
+        .then(|| Arc::new(ChaosClient::new(addresses.clone(), super::chaos::user()).with_key(key)));
     let options = squall_observer::Options {
         addresses,
         config,

@@ -141,25 +141,29 @@ impl Cluster {
 
     /// `n` nodes that expect each other, with times for loaded machines.
     pub(crate) fn start(n: usize) -> Self {
-        let mut cluster = Self::empty();
-        for i in 0..n {
-            cluster.start_expecting(i, n);
-        }
-        cluster.wait_for_members(n);
-        cluster
+        Self::start_with(n, &[])
+    }
+
+    /// The same, each node with these arguments.
+    pub(crate) fn start_with(n: usize, always: &[&str]) -> Self {
+        Self::empty().started(n, always)
     }
 
     /// The same, ready for faults, and each run of a node with a journal.
     pub(crate) fn start_judged(n: usize) -> Self {
-        let mut cluster = Self::empty();
+        let cluster = Self::empty();
         let journal = cluster.dir.path().join("%n-%i.jsonl");
         let journal = journal.to_str().expect("a path in UTF-8").to_owned();
-        cluster.always = ["--chaos", "--journal", &journal].map(ToOwned::to_owned).to_vec();
+        cluster.started(n, &["--chaos", "--journal", &journal])
+    }
+
+    fn started(mut self, n: usize, always: &[&str]) -> Self {
+        self.always = always.iter().map(|argument| (*argument).to_owned()).collect();
         for i in 0..n {
-            cluster.start_expecting(i, n);
+            self.start_expecting(i, n);
         }
-        cluster.wait_for_members(n);
-        cluster
+        self.wait_for_members(n);
+        self
     }
 
     pub(crate) fn start_expecting(&mut self, i: usize, n: usize) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use squall_kernel::profile::Profile;
 
 use super::{BenchError, Machine, free_base, temporary};
+use crate::client::{ChaosKey, KEY_FILE};
 use crate::record::Marks;
 use crate::supervisor::{Supervisor, SupervisorOptions};
 
@@ -172,7 +173,11 @@ async fn all(
     let mut stage = trial::Stage {
         places,
         cookie: read_cookie(dir).await?,
-        hand: strike::Hand { supervisor, places },
+        hand: strike::Hand {
+            supervisor,
+            places,
+            key: ChaosKey::read(&dir.join(KEY_FILE)).ok(),
+        },
         watch: watch::Watch::start(places),
         rate: options.rate,
         loaded: options.loaded,

@@ -7,6 +7,7 @@ fn known() -> Known {
     Known {
         members: vec![member("a", "127.0.0.1:7401"), member("b", "127.0.0.1:7411")],
         supervisor: None,
+        key: None,
     }
 }
 

@@ -124,6 +124,7 @@ impl Listing {
                 }
             }
         }
+        listing.locked.sort_by(|a, b| a.node.cmp(&b.node));
         listing
     }
 

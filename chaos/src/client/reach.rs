@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use super::ChaosError;
+use super::key::keyed;
 use super::listing::NodeFaults;
+use super::{ChaosError, ChaosKey};
 use crate::limits::{ACT_TIMEOUT, CALL_TIMEOUT, CONNECT_TIMEOUT, OTHERS_WITHIN};
 
 const SUPERVISOR: &str = "the supervisor";
@@ -93,10 +94,11 @@ pub(crate) async fn set_fault(
     name: &str,
     addr: &str,
     request: proto::SetFaultRequest,
+    key: Option<&ChaosKey>,
 ) -> Result<proto::FaultInfo, ChaosError> {
     let call = async {
         let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
-        client.set_fault(request).await
+        client.set_fault(keyed(request, key)).await
     };
     let response = bounded(call)
         .await
@@ -130,32 +132,45 @@ pub(super) async fn faults_of_all(members: &[(String, String)]) -> Vec<NodeFault
     .await
 }
 
-/// Halts all members that answer; how many faults that ended.
-pub(super) async fn halt_all(members: &[(String, String)], order: &proto::HaltRequest) -> u32 {
-    let calls = members.iter().map(|(_, addr)| {
-        bounded(async move {
+/// Halts all members that answer; how many faults that ended. Those that did not answer show in the listing that follows.
+///
+/// # Errors
+/// A member does not let itself be halted.
+pub(super) async fn halt_all(
+    members: &[(String, String)],
+    order: &proto::HaltRequest,
+    key: Option<&ChaosKey>,
+) -> Result<u32, ChaosError> {
+    let calls = members.iter().map(|(name, addr)| async move {
+        let call = async {
             let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
-            client.halt(order.clone()).await
-        })
+            client.halt(keyed(order.clone(), key)).await
+        };
+        (name, bounded(call).await)
     });
-    // Those that did not answer show in the listing that follows.
-    join_all(calls)
-        .await
-        .into_iter()
-        .flatten()
-        .map(|response| response.into_inner().cleared)
-        .sum()
+    let mut cleared = 0;
+    for (name, answer) in join_all(calls).await {
+        match answer {
+            Ok(response) => cleared += response.into_inner().cleared,
+            Err(status) if status.code() == Code::Unauthenticated => {
+                return Err(ChaosError::of(name, &status));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(cleared)
 }
 
 /// Lets all members take faults again; names those that were locked, or says who did not answer.
 pub(super) async fn unlock_all(
     members: &[(String, String)],
     order: &proto::UnlockRequest,
+    key: Option<&ChaosKey>,
 ) -> Result<Vec<String>, ChaosError> {
     let calls = members.iter().map(|(name, addr)| async move {
         let call = async {
             let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
-            client.unlock(order.clone()).await
+            client.unlock(keyed(order.clone(), key)).await
         };
         (name, bounded(call).await)
     });
@@ -173,6 +188,7 @@ pub(super) async fn unlock_all(
             Err(status) => return Err(ChaosError::of(name, &status)),
         }
     }
+    unlocked.sort();
     Ok(unlocked)
 }
 

@@ -168,6 +168,14 @@ impl Teller {
         }
     }
 
+    /// It acts no more, and says so before it ends.
+    fn goodbye(&mut self) {
+        for exchange in self.held.keys().copied().collect::<Vec<_>>() {
+            self.disown(exchange);
+        }
+        self.tell(What::Lease { until: self.now });
+    }
+
     fn disown(&mut self, exchange: ExchangeId) {
         if let Some(epoch) = self.held.remove(&exchange) {
             self.tell(What::Disown { exchange, epoch });

@@ -72,7 +72,7 @@ impl Clients {
                     ..AttachOptions::default()
                 };
                 let attached = client
-                    .attach(plan.name.as_str(), options, Echo::new(ledger))
+                    .attach(plan.name.as_str(), options, Echo::new(ledger, plan.takes))
                     .await;
                 attachments.push(attached?);
             }

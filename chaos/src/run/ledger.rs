@@ -2,9 +2,11 @@
 //! What does not live here: how requests end for those that asked (`meter`).
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use squall_client::{Answer, Delivery, Handler, Notice};
 use squall_kernel::id::Epoch;
+use tokio::time::sleep;
 
 /// Messages that are told apart: half a day of a busy exchange, in 8 MiB.
 const NUMBERS_MAX: u64 = 1 << 26;
@@ -82,13 +84,15 @@ fn read(payload: &[u8]) -> Option<u64> {
 /// Answers with what it was asked.
 pub(super) struct Echo {
     ledger: Arc<Ledger>,
+    takes: Duration,
     highest: Epoch,
 }
 
 impl Echo {
-    pub(super) fn new(ledger: &Arc<Ledger>) -> Self {
+    pub(super) fn new(ledger: &Arc<Ledger>, takes: Duration) -> Self {
         Self {
             ledger: Arc::clone(ledger),
+            takes,
             highest: Epoch::default(),
         }
     }
@@ -99,6 +103,9 @@ impl Handler for Echo {
         self.ledger
             .handled(&delivery.payload, delivery.epoch < self.highest);
         self.highest = self.highest.max(delivery.epoch);
+        if !self.takes.is_zero() {
+            sleep(self.takes).await;
+        }
         Answer::Reply(delivery.payload)
     }
 

@@ -5,21 +5,24 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use squall_kernel::fault::{Share, TTL_MAX};
+use squall_kernel::fault::Share;
 use squall_kernel::id::ExchangeName;
 use squall_kernel::limits::NODES_MAX;
 use squall_kernel::profile::Profile;
 use squall_kernel::registry::Strategy;
 use toml::Spanned;
 
-use super::text::{
-    BlastText, ClusterText, ExchangeText, ExpectText, FileText, Range as Bounds, SteadyText, StepText, Text,
-};
-use super::{Deed, ExchangePlan, Expect, Scenario, Steady, Step};
-use crate::coverage::Sight;
-use crate::fault::amount;
-use crate::fault::{Aim, Fault, Links, Nodes, Target, Unreadable};
+use super::text::{BlastText, ClusterText, ExchangeText, FileText, SteadyText, Text};
+use super::{ExchangePlan, Scenario, Steady, Step};
 use crate::radius::Budget;
+
+mod expects;
+mod steps;
+mod values;
+
+use expects::expect;
+use steps::step;
+use values::{or, share, some, time, within};
 
 /// Files are a page or two.
 const BYTES_MAX: usize = 256 * 1024;
@@ -185,6 +188,7 @@ fn exchanges(texts: Vec<ExchangeText>) -> Read<Vec<ExchangePlan>> {
             strategy: strategy(text.strategy.as_ref())?,
             handlers: within(text.handlers.as_ref(), 1, 1, HANDLERS_MAX)?,
             rate: within(text.rate.as_ref(), 200, 1, RATE_MAX)?,
+            takes: or(text.takes.as_ref(), Duration::ZERO, time)?,
         });
     }
     if plans.is_empty() {
@@ -214,14 +218,6 @@ fn strategy(said: Option<&Text>) -> Read<Strategy> {
     found.ok_or_else(|| wrong(said.span(), format!("expected one of {}", words())))
 }
 
-fn within(said: Option<&Spanned<u32>>, otherwise: u32, least: u32, most: u32) -> Read<u32> {
-    match said {
-        None => Ok(otherwise),
-        Some(said) if (least..=most).contains(said.get_ref()) => Ok(*said.get_ref()),
-        Some(said) => Err(wrong(said.span(), format!("expected {least} to {most}"))),
-    }
-}
-
 fn lasts(said: Option<Text>, ends: Duration) -> Read<Duration> {
     let Some(said) = said else {
         return Ok(ends + REST);
@@ -235,32 +231,6 @@ fn lasts(said: Option<Text>, ends: Duration) -> Read<Duration> {
         return Err(wrong(said.span(), why));
     }
     Ok(time)
-}
-
-fn time(said: &Text) -> Read<Duration> {
-    let read = amount::duration(said.get_ref()).map_err(|why| wrong(said.span(), why))?;
-    if read > LASTS_MAX {
-        return Err(wrong(
-            said.span(),
-            format!("at most {} hours", LASTS_MAX.as_secs() / 3600),
-        ));
-    }
-    Ok(read)
-}
-
-fn share(said: &Text) -> Read<Share> {
-    match said.get_ref().as_str() {
-        "0%" => Ok(Share::NONE),
-        text => amount::share(text).map_err(|why| wrong(said.span(), why)),
-    }
-}
-
-fn or<T>(said: Option<&Text>, otherwise: T, read: impl Fn(&Text) -> Read<T>) -> Read<T> {
-    said.map_or(Ok(otherwise), read)
-}
-
-fn some<T>(said: Option<&Text>, read: impl Fn(&Text) -> Read<T>) -> Read<Option<T>> {
-    said.map(read).transpose()
 }
 
 fn steady(text: &SteadyText) -> Read<Steady> {
@@ -280,157 +250,6 @@ fn budget(text: &BlastText) -> Budget {
         exchanges: text.exchanges.unwrap_or(otherwise.exchanges),
         keep_quorum: text.keep_quorum.unwrap_or(otherwise.keep_quorum),
     }
-}
-
-fn step(source: &str, text: Spanned<StepText>, known: &[&str]) -> Read<Step> {
-    let whole = text.span();
-    let text = text.into_inner();
-    let deed = match (&text.fault, &text.moves) {
-        (Some(fault), None) => {
-            let read: Fault = fault
-                .get_ref()
-                .parse()
-                .map_err(|error| inside(source, fault, error))?;
-            let target = target(source, &text.target, read.aim())?;
-            Deed::Fault { fault: read, target }
-        }
-        (None, Some(exchange)) => {
-            let Target::Nodes(to) = target(source, &text.target, Aim::Nodes)? else {
-                return Err(wrong(text.target.span(), "expected a node"));
-            };
-            Deed::Move {
-                exchange: one_of(exchange, known)?,
-                to,
-            }
-        }
-        _ => return Err(wrong(whole, "a step has either a fault or a move")),
-    };
-    check_names(&deed, &text.target, known)?;
-    let ttl = or(text.ttl.as_ref(), Duration::from_secs(5), time)?;
-    let most = Duration::from_micros(TTL_MAX.0);
-    if ttl.is_zero() || ttl > most {
-        let at = text.ttl.as_ref().map_or(whole, Spanned::span);
-        return Err(wrong(at, "a fault lives longer than nothing and at most an hour"));
-    }
-    Ok(Step {
-        at: time(&text.at)?,
-        deed,
-        ttl,
-    })
-}
-
-fn target(source: &str, said: &Text, aim: Aim) -> Read<Target> {
-    Target::parse(said.get_ref(), aim).map_err(|error| inside(source, said, error))
-}
-
-/// The place inside of a text that stands between quotes; of the whole where it is written with escapes.
-fn inside(source: &str, said: &Text, error: Unreadable) -> Wrong {
-    let span = said.span();
-    let plain = source
-        .get(span.clone())
-        .is_some_and(|raw| raw.len() == said.get_ref().len() + 2);
-    let at = if plain {
-        span.start + 1 + error.at.start..span.start + 1 + error.at.end
-    } else {
-        span
-    };
-    wrong(at, error.why)
-}
-
-fn one_of(said: &Text, known: &[&str]) -> Read<ExchangeName> {
-    let name = said.get_ref();
-    if !known.contains(&name.as_str()) {
-        let why = format!(
-            "the scenario has no exchange '{name}'; it has {}",
-            known.join(", ")
-        );
-        return Err(wrong(said.span(), why));
-    }
-    ExchangeName::new(name).map_err(|why| wrong(said.span(), why.to_string()))
-}
-
-/// Roles are of exchanges that the scenario has.
-fn check_names(deed: &Deed, said: &Text, known: &[&str]) -> Read<()> {
-    let mut names = Vec::new();
-    match deed {
-        Deed::Fault { target, .. } => match target {
-            Target::Nodes(nodes) => exchanges_of(nodes, &mut names),
-            Target::Links(links) => match links {
-                Links::Ways { from, to, .. } => {
-                    exchanges_of(from, &mut names);
-                    exchanges_of(to, &mut names);
-                }
-                Links::Isolate(nodes) | Links::Mute(nodes) | Links::Deaf(nodes) | Links::Bridge(nodes) => {
-                    exchanges_of(nodes, &mut names);
-                }
-                Links::Halves | Links::Ring => {}
-            },
-        },
-        Deed::Move { to, .. } => exchanges_of(to, &mut names),
-    }
-    match names.iter().find(|name| !known.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(name) => {
-            let why = format!(
-                "the scenario has no exchange '{name}'; it has {}",
-                known.join(", ")
-            );
-            Err(wrong(said.span(), why))
-        }
-    }
-}
-
-fn exchanges_of(nodes: &Nodes, names: &mut Vec<String>) {
-    match nodes {
-        Nodes::Owner(of) | Nodes::Leader(of) | Nodes::Follower(of) => names.push(of.clone()),
-        Nodes::Listed(all) => all.iter().for_each(|one| exchanges_of(one, names)),
-        Nodes::Named(_) | Nodes::MetaLeader | Nodes::Minority | Nodes::All | Nodes::Rest => {}
-    }
-}
-
-fn expect(text: &ExpectText, known: &[&str]) -> Read<Expect> {
-    let of_class = some(text.class.as_ref(), class)?;
-    let seen = text.seen.iter().map(sight);
-    Ok(Expect {
-        exchange: some(text.exchange.as_ref(), |said| one_of(said, known))?,
-        gap: some(text.gap.as_ref(), time)?.or(of_class),
-        failed: some(text.failed.as_ref(), share)?,
-        lost: text.lost,
-        doubled: text.doubled,
-        owner_changes: text.owner_changes.as_ref().map(bounds).transpose()?,
-        elections: text.elections,
-        seen: seen.collect::<Read<_>>()?,
-    })
-}
-
-fn bounds(said: &Spanned<Bounds>) -> Read<(u64, u64)> {
-    match *said.get_ref() {
-        Bounds::Exactly(count) => Ok((count, count)),
-        Bounds::Between(least, most) if least <= most => Ok((least, most)),
-        Bounds::Between(..) => Err(wrong(said.span(), "expected the least first, then the most")),
-    }
-}
-
-/// Longest time without a good reply of a class of failovers: its 99th percentile.
-fn class(said: &Text) -> Read<Duration> {
-    let classes = [("G0", 30), ("G1", 250), ("G1m", 800), ("G2", 700), ("G3", 800)];
-    let found = classes.into_iter().find(|(word, _)| word == said.get_ref());
-    let words: Vec<&str> = classes.iter().map(|(word, _)| *word).collect();
-    found
-        .map(|(_, ms)| Duration::from_millis(ms))
-        .ok_or_else(|| wrong(said.span(), format!("expected one of {}", words.join(", "))))
-}
-
-fn sight(said: &Text) -> Read<Sight> {
-    let found = Sight::all().find(|sight| sight.as_str() == said.get_ref());
-    found.ok_or_else(|| {
-        let words: Vec<String> = Sight::all().map(|sight| format!("\"{sight}\"")).collect();
-        let why = format!(
-            "nothing of that name is looked for; there are {}",
-            words.join(", ")
-        );
-        wrong(said.span(), why)
-    })
 }
 
 #[cfg(test)]

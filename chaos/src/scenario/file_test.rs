@@ -4,7 +4,8 @@ use squall_kernel::fault::LinkFault;
 
 use super::super::library::SHIPPED;
 use super::*;
-use crate::fault::NodeDeed;
+use crate::fault::{Fault, NodeDeed};
+use crate::scenario::Deed;
 
 const SMALL: &str = r#"
 name = "small"

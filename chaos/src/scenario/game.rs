@@ -134,6 +134,7 @@ fn exchanges(rate: u32) -> Vec<ExchangePlan> {
         strategy,
         handlers: 1,
         rate: (rate * percent / 100).max(1),
+        takes: Duration::ZERO,
     };
     EXCHANGES.into_iter().map(plan).collect()
 }

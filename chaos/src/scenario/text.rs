@@ -41,6 +41,7 @@ pub(super) struct ExchangeText {
     pub(super) strategy: Option<Text>,
     pub(super) handlers: Option<Spanned<u32>>,
     pub(super) rate: Option<Spanned<u32>>,
+    pub(super) takes: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -10,6 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use tokio::process::{Child, Command};
 
 use super::SupervisorOptions;
+use crate::client::KEY_FILE;
 use crate::layout::Place;
 use crate::limits::{LAST_WORDS_BYTES, LOG_BYTES_MAX};
 
@@ -76,6 +77,8 @@ pub(super) fn arguments(
     }
     if options.chaos {
         arguments.push("--chaos".into());
+        arguments.push("--chaos-key-file".into());
+        arguments.push(options.data_dir.join(KEY_FILE).into());
     }
     arguments.push("--end-with-stdin".into());
     arguments.extend(options.extra_args.iter().map(OsString::from));
@@ -162,7 +165,7 @@ mod tests {
             line(3, |options| options.chaos = true),
             "node --name a --listen 127.0.0.1:7400 --grpc 127.0.0.1:7401 --data-dir /d/a --cookie-file /d/cookie \
              --supervisor /d/supervisor.sock --profile lan --join 127.0.0.1:7410,127.0.0.1:7420 --expect 3 \
-             --chaos --end-with-stdin"
+             --chaos --chaos-key-file /d/chaos-key --end-with-stdin"
         );
     }
 

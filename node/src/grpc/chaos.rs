@@ -43,7 +43,12 @@ pub struct ChaosService<S> {
     inner: Option<Arc<Inner<S>>>,
 }
 
+/// Name of the request's metadata that carries the chaos key, as bytes.
+pub const CHAOS_KEY_METADATA: &str = "squall-chaos-key-bin";
+
 struct Inner<S> {
+    /// What whoever sets faults must show, if anything.
+    key: Option<Vec<u8>>,
     plane: Arc<dyn FaultPlane>,
     sources: Arc<S>,
     events: Arc<EventLog>,
@@ -68,11 +73,17 @@ impl Drop for Timer {
 }
 
 impl<S: Sources> ChaosService<S> {
-    /// A service over `plane`; none when the node was started without `--chaos`.
+    /// A service over `plane`, none when the node was started without `--chaos`; for whoever shows `key`, if there is one.
     #[must_use]
-    pub fn new(plane: Option<Arc<dyn FaultPlane>>, sources: Arc<S>, events: Arc<EventLog>) -> Self {
+    pub fn new(
+        plane: Option<Arc<dyn FaultPlane>>,
+        key: Option<Vec<u8>>,
+        sources: Arc<S>,
+        events: Arc<EventLog>,
+    ) -> Self {
         let inner = |plane| {
             Arc::new(Inner {
+                key,
                 plane,
                 sources,
                 events,
@@ -88,6 +99,20 @@ impl<S: Sources> ChaosService<S> {
     fn on(&self) -> Result<&Arc<Inner<S>>, CallError> {
         self.inner.as_ref().ok_or(CallError::NoChaos)
     }
+
+    /// For calls that change something: those who may look are more.
+    fn allowed<T>(&self, request: &Request<T>) -> Result<&Arc<Inner<S>>, CallError> {
+        let inner = self.on()?;
+        let Some(key) = &inner.key else {
+            return Ok(inner);
+        };
+        let shown = request.metadata().get_bin(CHAOS_KEY_METADATA);
+        let shown = shown.and_then(|value| value.to_bytes().ok());
+        match shown {
+            Some(shown) if same(key, &shown) => Ok(inner),
+            _ => Err(CallError::NoKey),
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -96,7 +121,7 @@ impl<S: Sources> Chaos for ChaosService<S> {
         &self,
         request: Request<v1::SetFaultRequest>,
     ) -> Result<Response<v1::SetFaultResponse>, Status> {
-        let inner = self.on()?;
+        let inner = self.allowed(&request)?;
         let asked = request.into_inner();
         inner.check_unlocked()?;
         let kind = kind_of(asked.fault.as_ref())?;
@@ -127,7 +152,7 @@ impl<S: Sources> Chaos for ChaosService<S> {
         &self,
         request: Request<v1::ClearFaultRequest>,
     ) -> Result<Response<v1::ClearFaultResponse>, Status> {
-        let inner = self.on()?;
+        let inner = self.allowed(&request)?;
         let id = request.into_inner().id;
         if !inner.plane.clear(&id) {
             let name = id.chars().take(64).flat_map(char::escape_debug).collect();
@@ -162,7 +187,7 @@ impl<S: Sources> Chaos for ChaosService<S> {
         &self,
         request: Request<v1::UnlockRequest>,
     ) -> Result<Response<v1::UnlockResponse>, Status> {
-        let inner = self.on()?;
+        let inner = self.allowed(&request)?;
         let asked = request.into_inner();
         check_text("by", &asked.by)?;
         check_text("reason", &asked.reason)?;
@@ -191,7 +216,7 @@ impl<S: Sources> Chaos for ChaosService<S> {
     }
 
     async fn halt(&self, request: Request<v1::HaltRequest>) -> Result<Response<v1::HaltResponse>, Status> {
-        let inner = self.on()?;
+        let inner = self.allowed(&request)?;
         let asked = request.into_inner();
         check_text("by", &asked.by)?;
         check_text("reason", &asked.reason)?;
@@ -350,6 +375,12 @@ fn end_on_record_later<S: Sources>(inner: &Arc<Inner<S>>, id: String, ttl: Span)
         }
     });
     Timer(task.abort_handle())
+}
+
+/// Takes as long whichever byte differs.
+fn same(key: &[u8], shown: &[u8]) -> bool {
+    let differs = key.iter().zip(shown).fold(0, |sum, (a, b)| sum | (a ^ b));
+    key.len() == shown.len() && differs == 0
 }
 
 fn someone(by: &str) -> &str {

@@ -13,10 +13,14 @@ use crate::clock::Clock;
 use crate::introspect::Wake;
 
 fn service() -> (ChaosService<FakeNode>, Arc<EventLog>) {
+    keyed(None)
+}
+
+fn keyed(key: Option<Vec<u8>>) -> (ChaosService<FakeNode>, Arc<EventLog>) {
     let plane = crate::mesh::FaultPlane::new(Clock::start());
     let events = Arc::new(EventLog::new(Incarnation(1), Wake::default()));
     (
-        ChaosService::new(Some(Arc::new(plane)), FakeNode::new(), Arc::clone(&events)),
+        ChaosService::new(Some(Arc::new(plane)), key, FakeNode::new(), Arc::clone(&events)),
         events,
     )
 }
@@ -170,6 +174,35 @@ async fn a_halt_that_locks_takes_no_faults_until_somebody_says_why_again() {
             "new faults are taken again, by ann: all well"
         ]
     );
+}
+
+#[tokio::test]
+async fn whoever_has_not_the_key_may_look_and_no_more() {
+    let (service, events) = keyed(Some(b"key".to_vec()));
+    let shown = |key: &'static [u8]| {
+        let mut request = cut("b", "f", 0);
+        let value = tonic::metadata::MetadataValue::from_bytes(key);
+        request.metadata_mut().insert_bin(CHAOS_KEY_METADATA, value);
+        request
+    };
+    for wrong in [
+        cut("b", "f", 0),
+        shown(b"kex"),
+        shown(b"ke"),
+        shown(b"keyy"),
+        shown(b""),
+    ] {
+        let refused = service.set_fault(wrong).await.expect_err("it has not the key");
+        assert_eq!(refused.code(), Code::Unauthenticated);
+    }
+    let halt = Request::new(v1::HaltRequest::default());
+    assert_eq!(
+        service.halt(halt).await.expect_err("no key").code(),
+        Code::Unauthenticated
+    );
+    assert_eq!(listed(&service).await, []);
+    service.set_fault(shown(b"key")).await.expect("it has it");
+    assert_eq!((listed(&service).await.len(), recorded(&events).len()), (1, 1));
 }
 
 #[tokio::test]

@@ -304,6 +304,7 @@ pub(super) async fn start(faults: Option<Arc<dyn FaultPlane>>) -> Running {
         proposer: Arc::clone(&meta),
         registry: meta.registry.subscribe(),
         faults,
+        chaos_key: None,
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await

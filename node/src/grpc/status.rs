@@ -73,6 +73,11 @@ pub enum CallError {
         /// Why.
         reason: String,
     },
+    /// Whoever asks has not shown the chaos key.
+    #[error(
+        "this node takes faults only from whoever has its chaos key: name its file with --chaos-key-file"
+    )]
+    NoKey,
     /// The node takes no faults.
     #[error("this node takes no faults: it was started without --chaos")]
     NoChaos,
@@ -116,6 +121,7 @@ impl CallError {
             Self::Unknown { .. } => Code::Unknown,
             Self::Late { .. } => Code::DeadlineExceeded,
             Self::Fault(_) => Code::InvalidArgument,
+            Self::NoKey => Code::Unauthenticated,
             Self::NoChaos => Code::Unimplemented,
         }
     }

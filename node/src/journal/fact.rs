@@ -13,7 +13,7 @@ use squall_kernel::registry::Command;
 use squall_kernel::time::Instant;
 
 /// Layout of the header and of facts; a higher one was written by a later Squall.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Who recorded a journal, and on what clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +159,8 @@ pub enum Fact {
         /// Its bound.
         bound: u64,
     },
+    /// The node acts as owner no more, and is about to say so to all others.
+    Goodbye,
     /// The node ends in order.
     Left,
 }

@@ -31,6 +31,8 @@ pub struct NodeOptions {
     pub profile: Profile,
     /// Take faults.
     pub chaos: bool,
+    /// Take them only from whoever shows this.
+    pub chaos_key: Option<Vec<u8>>,
     /// Unix socket of the supervisor; empty without one.
     pub supervisor: String,
     /// Listen beyond loopback without encryption.
@@ -65,6 +67,7 @@ impl NodeOptions {
             founding: Founding::Bootstrap,
             profile: Profile::Lan,
             chaos: false,
+            chaos_key: None,
             supervisor: String::new(),
             insecure: false,
             journal: None,

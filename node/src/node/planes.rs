@@ -212,6 +212,7 @@ impl Planes {
             proposer: Arc::new(self.proposals.clone()),
             registry: self.meta.registry(),
             faults: options.chaos.then(faults),
+            chaos_key: options.chaos_key.clone(),
         };
         let session = GrpcSessions::new(Arc::clone(&self.data), self.sessions.departure());
         Server::start(incoming, |services, closing| {

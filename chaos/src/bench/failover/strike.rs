@@ -11,7 +11,7 @@ use squall_proto::v1::chaos_client::ChaosClient as Calls;
 
 use super::class::{Class, Shape};
 use crate::bench::BenchError;
-use crate::client::{on_wire, reach};
+use crate::client::{ChaosKey, keyed, on_wire, reach};
 use crate::layout::Place;
 use crate::supervisor::{Deed, Order, Supervisor};
 
@@ -81,6 +81,7 @@ impl Strike {
 pub(super) struct Hand<'s> {
     pub(super) supervisor: &'s Supervisor,
     pub(super) places: &'s [Place],
+    pub(super) key: Option<ChaosKey>,
 }
 
 impl Hand<'_> {
@@ -103,7 +104,7 @@ impl Hand<'_> {
             Strike::Stop | Strike::Kill => self.act(target, Deed::Restart).await,
             Strike::Pause => self.act(target, Deed::Resume).await,
             Strike::Cut { .. } | Strike::Slow | Strike::Lossy => {
-                let halts = self.places.iter().map(halt);
+                let halts = self.places.iter().map(|place| halt(place, self.key.as_ref()));
                 join_all(halts).await.into_iter().collect()
             }
         }
@@ -132,7 +133,13 @@ impl Hand<'_> {
                 by: BY.into(),
                 fault: Some(on_wire(to.name.as_str(), what)),
             };
-            reach::set_fault(from.name.as_str(), &from.grpc.to_string(), request).await
+            reach::set_fault(
+                from.name.as_str(),
+                &from.grpc.to_string(),
+                request,
+                self.key.as_ref(),
+            )
+            .await
         });
         for done in join_all(set).await {
             done?;
@@ -141,14 +148,17 @@ impl Hand<'_> {
     }
 }
 
-async fn halt(place: &Place) -> Result<(), BenchError> {
+async fn halt(place: &Place, key: Option<&ChaosKey>) -> Result<(), BenchError> {
     let failed = |why: String| BenchError::Unsound(format!("the faults of {} do not end: {why}", place.name));
     let channel = reach::node(&place.grpc.to_string()).await.map_err(failed)?;
     let halted = Calls::new(channel)
-        .halt(proto::HaltRequest {
-            by: BY.into(),
-            ..Default::default()
-        })
+        .halt(keyed(
+            proto::HaltRequest {
+                by: BY.into(),
+                ..Default::default()
+            },
+            key,
+        ))
         .await;
     halted
         .map(drop)

@@ -18,6 +18,7 @@ impl Teller {
                 self.given_back.insert((request, handler));
             }
             Fact::Left => self.left = Some(self.now),
+            Fact::Goodbye => self.goodbye(),
             Fact::Outcome {
                 request, more: false, ..
             } if self.begun.remove(&request) => self.request(&fact),

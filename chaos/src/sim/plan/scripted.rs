@@ -94,14 +94,20 @@ fn exchange(plan: &crate::scenario::ExchangePlan) -> ExchangePlan {
 
 fn work(scenario: &Scenario) -> Work {
     let rate: u32 = scenario.exchanges.iter().map(|plan| plan.rate).sum();
+    // One spread for all of them.
+    let takes = scenario
+        .exchanges
+        .iter()
+        .map(|plan| span(plan.takes))
+        .max()
+        .unwrap_or_default();
     Work {
         request_every: Span(1_000_000 / u64::from(rate.max(1))),
         timeout: (Span::from_ms(1_000), Span::from_ms(5_000)),
         change_every: NEVER,
         deck: Deck::Even,
         handling: Spread {
-            // Long enough that some request is always under way.
-            least: Span(50),
+            least: takes,
             more: Span::from_ms(10),
             slow_per_mille: 1,
             slow: Span::from_ms(20),
