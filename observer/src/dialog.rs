@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::console::{Order, Radius};
+use crate::console::{Known, Order, Radius};
 use crate::facts;
 use crate::units::{Moment, millis};
 
@@ -59,6 +59,8 @@ pub enum Deed {
     Loss,
     /// Cut a link.
     Cut,
+    /// Another fault that the console knows, by its place among [`Dialog::others`].
+    Other(usize),
 }
 
 /// A line of the form.
@@ -72,6 +74,10 @@ pub enum Field {
     Delay,
     /// How much is lost.
     Loss,
+    /// Another fault, as it is written.
+    Words,
+    /// Whom it is aimed at.
+    Whom,
 }
 
 /// How far the dialog has come.
@@ -81,6 +87,8 @@ pub enum Stage {
     Form,
     /// The target's name is being typed.
     Typing(String),
+    /// A fault is being written.
+    Writing(String),
     /// Asked once more.
     Confirm,
     /// Being carried out.
@@ -104,6 +112,14 @@ pub struct Dialog {
     pub delay: usize,
     /// Index into [`LOSSES_PERCENT`].
     pub loss: usize,
+    /// Faults of the console's that fit the target, beside those that have a form of their own.
+    pub others: Vec<Known>,
+    /// The chosen one of them as it is written now; empty for its example.
+    pub words: String,
+    /// Whom the order may be aimed at: the target itself first, then roles and shapes that it has.
+    pub whom: Vec<String>,
+    /// Index into these.
+    pub aim: usize,
     /// What it would do to the cluster.
     pub radius: Option<Radius>,
     /// How far it has come.
@@ -131,14 +147,27 @@ impl Deed {
             Self::Delay => "delay",
             Self::Loss => "loss",
             Self::Cut => "cut",
+            Self::Other(_) => "another fault",
         }
     }
 }
 
+/// The console's word for it is that of a deed with a form of its own.
+fn has_form(known: &Known) -> bool {
+    let word = known.example.split_whitespace().next();
+    let own = NODE_DEEDS.iter().chain(&LINK_DEEDS);
+    own.map(|deed| deed.as_str()).any(|own| Some(own) == word)
+}
+
 impl Dialog {
-    /// A dialog on a target, with the first of its deeds chosen.
+    /// A dialog on a target, with the first of its deeds chosen; it offers what the console knows and fits.
     #[must_use]
-    pub fn new(target: Target) -> Self {
+    pub fn new(target: Target, whom: Vec<String>, known: &[Known]) -> Self {
+        let on_links = matches!(target, Target::Link { .. });
+        let others = known
+            .iter()
+            .filter(|known| known.on_links == on_links && !has_form(known));
+        let others: Vec<Known> = others.copied().collect();
         let deed = match target {
             Target::Node { .. } => Deed::Kill,
             Target::Link { .. } => Deed::Delay,
@@ -150,6 +179,10 @@ impl Dialog {
             ttl: 1,
             delay: 3,
             loss: 2,
+            others,
+            words: String::new(),
+            whom,
+            aim: 0,
             radius: None,
             stage: Stage::Form,
         }
@@ -157,22 +190,83 @@ impl Dialog {
 
     /// Deeds that fit the target.
     #[must_use]
-    pub fn deeds(&self) -> &'static [Deed] {
-        match self.target {
+    pub fn deeds(&self) -> Vec<Deed> {
+        let own: &[Deed] = match self.target {
             Target::Node { .. } => &NODE_DEEDS,
             Target::Link { .. } => &LINK_DEEDS,
+        };
+        let others = (0..self.others.len()).map(Deed::Other);
+        own.iter().copied().chain(others).collect()
+    }
+
+    /// The word for a deed.
+    #[must_use]
+    pub fn word(&self, deed: Deed) -> &str {
+        match deed {
+            Deed::Other(place) => self.others.get(place).map_or("", |known| {
+                known.example.split_whitespace().next().unwrap_or_default()
+            }),
+            deed => deed.as_str(),
         }
     }
 
     /// Lines of the form that count for the deed.
     #[must_use]
-    pub fn fields(&self) -> &'static [Field] {
-        match self.deed {
+    pub fn fields(&self) -> Vec<Field> {
+        let own: &[Field] = match self.deed {
             Deed::Resume | Deed::Restart => &[Field::Deed],
             Deed::Kill | Deed::Pause | Deed::Cut => &[Field::Deed, Field::Ttl],
             Deed::Delay => &[Field::Deed, Field::Delay, Field::Ttl],
             Deed::Loss => &[Field::Deed, Field::Loss, Field::Ttl],
+            Deed::Other(_) => &[Field::Deed, Field::Words, Field::Ttl],
+        };
+        let whom = (self.whom.len() > 1).then_some(Field::Whom);
+        own.iter().copied().chain(whom).collect()
+    }
+
+    /// Another fault as it is written now.
+    #[must_use]
+    pub fn written(&self) -> &str {
+        let example = match self.deed {
+            Deed::Other(place) => self.others.get(place).map_or("", |known| known.example),
+            _ => "",
+        };
+        if self.words.is_empty() {
+            example
+        } else {
+            &self.words
         }
+    }
+
+    /// How another fault is written, and what it does.
+    #[must_use]
+    pub fn known(&self) -> Option<&Known> {
+        match self.deed {
+            Deed::Other(place) => self.others.get(place),
+            _ => None,
+        }
+    }
+
+    /// Whom the order is aimed at.
+    #[must_use]
+    pub fn aimed_at(&self) -> &str {
+        self.whom.get(self.aim).map_or("", String::as_str)
+    }
+
+    /// True when how much of it can be changed while it acts.
+    #[must_use]
+    pub fn slides(&self) -> bool {
+        matches!(self.deed, Deed::Delay | Deed::Loss) && matches!(self.stage, Stage::Done(Ok(_)))
+    }
+
+    /// More or less of it, while it acts.
+    pub fn slide(&mut self, up: bool) {
+        self.field = if self.deed == Deed::Loss {
+            Field::Loss
+        } else {
+            Field::Delay
+        };
+        self.change(up);
     }
 
     /// Goes to another line of the form.
@@ -201,11 +295,15 @@ impl Dialog {
                 let deeds = self.deeds();
                 let at = deeds.iter().position(|d| *d == self.deed).unwrap_or(0);
                 self.deed = deeds[step(at, deeds.len())];
+                self.words.clear();
                 self.ttl = self.ttl.min(self.ttls() - 1);
             }
             Field::Ttl => self.ttl = step(self.ttl, self.ttls()),
             Field::Delay => self.delay = step(self.delay, DELAYS_MS.len()),
             Field::Loss => self.loss = step(self.loss, LOSSES_PERCENT.len()),
+            Field::Whom => self.aim = step(self.aim, self.whom.len()),
+            // It is written, not chosen.
+            Field::Words => {}
         }
     }
 
@@ -242,15 +340,15 @@ impl Dialog {
     /// The order the form makes.
     #[must_use]
     pub fn order(&self) -> Order {
-        let (target, expect_os_pid) = match &self.target {
-            Target::Node { name, was, .. } => {
-                (name.clone(), was.os_pid.filter(|_| self.deed != Deed::Resume))
-            }
-            Target::Link { from, to, .. } => (format!("{from} -> {to}"), None),
+        // A role may be another node's by the time it is fired: that is what roles are for.
+        let itself = self.aim == 0 && self.deed != Deed::Resume;
+        let expect_os_pid = match &self.target {
+            Target::Node { was, .. } => was.os_pid.filter(|_| itself),
+            Target::Link { .. } => None,
         };
         Order {
             fault: self.fault(),
-            target,
+            target: self.aimed_at().to_owned(),
             ttl: Duration::from_millis(self.ttl_ms()),
             expect_os_pid,
         }
@@ -260,6 +358,7 @@ impl Dialog {
     fn fault(&self) -> String {
         let word = self.deed.as_str();
         match self.deed {
+            Deed::Other(_) => self.written().to_owned(),
             Deed::Kill if self.stays_down() => format!("{word} stay-down"),
             Deed::Kill | Deed::Pause | Deed::Resume | Deed::Restart | Deed::Cut => word.to_owned(),
             Deed::Loss => format!("{word} {}%", self.loss_percent()),
@@ -273,6 +372,10 @@ impl Dialog {
     /// Why the order may not be fired any more: the target is not what it was.
     #[must_use]
     pub fn changed(&self, cluster: &Cluster, now: Moment) -> Option<String> {
+        if self.aim > 0 {
+            // Whoever has the role when it is fired is meant.
+            return None;
+        }
         match &self.target {
             Target::Node { name, was, owns } => {
                 let owned = owns

@@ -83,6 +83,10 @@ pub enum Action {
     Save,
     /// Chaos dialog on the selected row.
     Chaos,
+    /// Paint a link, or take the paint away.
+    Paint,
+    /// Write a fault in one's own words.
+    Write,
     /// End all faults.
     HaltAll,
     /// Keys.
@@ -138,6 +142,8 @@ impl Action {
             Self::Copy => "copy",
             Self::Save => "save",
             Self::Chaos => "chaos-dialog",
+            Self::Paint => "paint",
+            Self::Write => "write",
             Self::HaltAll => "halt",
             Self::Help => "help",
             Self::Accept => "accept",
@@ -168,10 +174,12 @@ pub enum Context {
     Confirm,
     /// A box shows what came of an order, or why there is none.
     Done,
+    /// The same, and how much of the fault there is can be changed while it acts.
+    Slide,
 }
 
 /// Every context.
-pub const CONTEXTS: [Context; 8] = [
+pub const CONTEXTS: [Context; 9] = [
     Context::Main,
     Context::Filter,
     Context::Palette,
@@ -180,6 +188,7 @@ pub const CONTEXTS: [Context; 8] = [
     Context::Typing,
     Context::Confirm,
     Context::Done,
+    Context::Slide,
 ];
 
 /// One line of the table.

@@ -4,13 +4,14 @@
 mod page;
 mod screen;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 use squall_filter::Filter;
 
 use crate::cluster::Cluster;
-use crate::console::{ConsoleError, Order, Picture, Radius};
+use crate::console::{ConsoleError, Known, Order, Picture, Radius};
 use crate::dialog::{Dialog, Stage};
 use crate::feed::{Entity, Update, Wants};
 use crate::keeper::Found;
@@ -150,6 +151,10 @@ pub struct Model {
     pub dirty: bool,
     /// Orders can be given.
     pub console: bool,
+    /// Faults that the console knows.
+    pub faults: Vec<Known>,
+    /// Links that are painted: an order given in the Mesh is aimed at all of them.
+    pub painted: BTreeSet<(String, String)>,
     /// The caller's own line.
     pub status: Option<String>,
     /// How a recording is played; none where the cluster is live.
@@ -249,8 +254,9 @@ impl Model {
             Overlay::Notice { .. } => Context::Done,
             Overlay::Chaos(dialog) => match dialog.stage {
                 Stage::Form => Context::Form,
-                Stage::Typing(_) => Context::Typing,
+                Stage::Typing(_) | Stage::Writing(_) => Context::Typing,
                 Stage::Confirm => Context::Confirm,
+                Stage::Done(_) if dialog.slides() => Context::Slide,
                 Stage::Running | Stage::Done(_) => Context::Done,
             },
         }

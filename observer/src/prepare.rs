@@ -156,7 +156,7 @@ fn body(
     }
     match model.screen {
         Screen::Overview => Body::Overview(overview::prepare(source, pane)),
-        Screen::Mesh => Body::Mesh(mesh::prepare(source, pane)),
+        Screen::Mesh => Body::Mesh(mesh::prepare(source, pane, &model.painted)),
         Screen::Exchanges => Body::Exchanges(exchanges::prepare(source, pane)),
         Screen::Leaders => Body::Leaders(leaders::prepare(source, pane)),
         Screen::Processes => Body::Processes(processes::prepare(source, pane)),

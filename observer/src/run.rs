@@ -150,6 +150,11 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
             options.console.is_some(),
         );
         model.keymap = Arc::new(options.config.keymap);
+        model.faults = options
+            .console
+            .as_ref()
+            .map(|console| console.known())
+            .unwrap_or_default();
         if let Some(status) = &options.status {
             model.status = Some(crate::clean::text(&status.borrow()));
         }

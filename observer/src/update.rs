@@ -165,7 +165,9 @@ fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
             help(model, action);
             Vec::new()
         }
-        Context::Form | Context::Typing | Context::Confirm | Context::Done => chaos::act(model, action),
+        Context::Form | Context::Typing | Context::Confirm | Context::Done | Context::Slide => {
+            chaos::act(model, action)
+        }
     }
 }
 
@@ -215,6 +217,7 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Totals => model.pane_mut().totals ^= true,
         Action::Chaos => return chaos::open(model),
         Action::HaltAll => return chaos::halt(model),
+        Action::Paint => chaos::paint(model),
         Action::Freeze => return travel::freeze(model),
         Action::StepBack => return travel::step(model, -1),
         Action::StepOn => return travel::step_on(model),
@@ -242,6 +245,7 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         | Action::First
         | Action::Last
         | Action::Accept
+        | Action::Write
         | Action::Complete
         | Action::Erase
         | Action::EraseAll

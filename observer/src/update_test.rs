@@ -5,7 +5,7 @@ use squall_proto::v1;
 use squall_proto::v1::row::Row;
 
 use super::*;
-use crate::console::{ConsoleError, Order, Radius};
+use crate::console::{ConsoleError, Known, Order, Radius};
 use crate::dialog::Stage;
 use crate::feed::{Entity, RowsUpdate, Update};
 use crate::table::RowId;

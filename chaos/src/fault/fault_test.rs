@@ -188,6 +188,8 @@ fn shapes_are_sets_of_links_between_nodes_that_are_up() {
         ("halves", "ac ad bc bd ca cb da db"),
         ("bridge(a)", "bc bd cb db"),
         ("ring", "ac bd ca db"),
+        ("a -> b; ring ;b -> a;a -> b", "ab ac ba bd ca db"),
+        ("a; b -> c", "ab ac ad ba bc ca da"),
     ];
     for (text, expected) in table {
         assert_eq!(ways(text).as_deref(), Ok(expected), "{text}");

@@ -164,6 +164,19 @@ impl Links {
                 between(&one, &other, true)
             }
             Self::Ring => ring(&up(picture)),
+            Self::Several(all) => {
+                let mut ways = Vec::new();
+                for one in all {
+                    let found = one.ways(picture)?;
+                    ways.extend(
+                        found
+                            .into_iter()
+                            .filter(|way| !ways.contains(way))
+                            .collect::<Vec<_>>(),
+                    );
+                }
+                ways
+            }
         };
         some(ways).ok_or_else(|| Unresolved::NoLinks {
             target: self.to_string(),

@@ -69,6 +69,8 @@ pub enum Links {
     Bridge(Nodes),
     /// All but those of neighbours: each node reaches the one before and the one behind it by name.
     Ring,
+    /// All of these.
+    Several(Vec<Links>),
 }
 
 impl Target {
@@ -80,7 +82,7 @@ impl Target {
         let mut line = Cursor::new(text);
         let target = match aim {
             Aim::Nodes => Self::Nodes(listed(&mut line, 0)?),
-            Aim::Links => Self::Links(links(&mut line)?),
+            Aim::Links => Self::Links(several(&mut line)?),
         };
         line.end().map(|()| target)
     }
@@ -147,6 +149,20 @@ fn closed(line: &mut Cursor<'_>) -> Result<(), Unreadable> {
     }
 }
 
+/// What comes next, or several of such with semicolons.
+fn several(line: &mut Cursor<'_>) -> Result<Links, Unreadable> {
+    let mut all = vec![links(line)?];
+    while line.take(";") {
+        if all.len() == LISTED_MAX {
+            return Err(line.expected(&format!("at most {LISTED_MAX} in a list")));
+        }
+        all.push(links(line)?);
+    }
+    let one = all.len() == 1;
+    let first = if one { all.pop() } else { None };
+    Ok(first.unwrap_or(Links::Several(all)))
+}
+
 fn links(line: &mut Cursor<'_>) -> Result<Links, Unreadable> {
     let shape: Option<fn(Nodes) -> Links> = [
         ("isolate(", Links::Isolate as fn(Nodes) -> Links),
@@ -160,9 +176,10 @@ fn links(line: &mut Cursor<'_>) -> Result<Links, Unreadable> {
         let of = listed(line, 0)?;
         return closed(line).map(|()| shape(of));
     }
-    match line.rest().trim_end() {
-        "halves" => return taken(line, Links::Halves),
-        "ring" => return taken(line, Links::Ring),
+    let rest = line.rest();
+    match rest.split(';').next().unwrap_or(rest).trim_end() {
+        "halves" => return Ok(taken(line, "halves", Links::Halves)),
+        "ring" => return Ok(taken(line, "ring", Links::Ring)),
         _ => {}
     }
     let from = listed(line, 0)?;
@@ -170,7 +187,7 @@ fn links(line: &mut Cursor<'_>) -> Result<Links, Unreadable> {
     if !both && !line.take("->") {
         return match line.rest() {
             // Nodes alone are all their links.
-            "" => Ok(Links::Isolate(from)),
+            rest if rest.is_empty() || rest.starts_with(';') => Ok(Links::Isolate(from)),
             _ => Err(line.expected("'->' or '<->'")),
         };
     }
@@ -178,9 +195,9 @@ fn links(line: &mut Cursor<'_>) -> Result<Links, Unreadable> {
     Ok(Links::Ways { from, to, both })
 }
 
-fn taken(line: &mut Cursor<'_>, links: Links) -> Result<Links, Unreadable> {
-    let _word = line.word();
-    Ok(links)
+fn taken(line: &mut Cursor<'_>, word: &str, links: Links) -> Links {
+    let _there = line.take(word);
+    links
 }
 
 impl Unreadable {
@@ -238,6 +255,13 @@ impl fmt::Display for Links {
             Self::Halves => f.write_str("halves"),
             Self::Bridge(node) => write!(f, "bridge({node})"),
             Self::Ring => f.write_str("ring"),
+            Self::Several(all) => {
+                for (place, one) in all.iter().enumerate() {
+                    let semicolon = if place == 0 { "" } else { "; " };
+                    write!(f, "{semicolon}{one}")?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use crossterm::event::KeyCode;
 use super::keys::{Key, c, ctrl, k};
 use super::{Action, Binding, Context};
 use crate::model::Screen;
-use Context::{Confirm, Done, Filter, Form, Help, Main, Palette, Typing};
+use Context::{Confirm, Done, Filter, Form, Help, Main, Palette, Slide, Typing};
 
 fn bind(
     keys: &[Key],
@@ -26,7 +26,7 @@ fn bind(
 }
 
 const MAIN: &[Context] = &[Main];
-const ALL: &[Context] = &[Main, Filter, Palette, Help, Form, Typing, Confirm, Done];
+const ALL: &[Context] = &[Main, Filter, Palette, Help, Form, Typing, Confirm, Done, Slide];
 const LISTS: &[Context] = &[Main, Help];
 const BOXES: &[Context] = &[Form, Typing, Confirm];
 const OVERLAYS: &[Context] = &[Filter, Palette, Help, Form, Typing, Confirm];
@@ -61,13 +61,15 @@ pub(super) fn table() -> Vec<Binding> {
         bind(&[k(KeyCode::Right), c('l')], Action::Right, MAIN, "→ l", "right; unfold; less", ""),
         bind(&[k(KeyCode::Up), c('k')], Action::Up, &[Form], "↑", "field above", ""),
         bind(&[k(KeyCode::Down), c('j'), k(KeyCode::Tab)], Action::Down, &[Form], "↑↓", "field below", "field"),
-        bind(&[k(KeyCode::Left), c('h')], Action::Left, &[Form], "←", "value before", ""),
-        bind(&[k(KeyCode::Right), c('l')], Action::Right, &[Form], "←→", "next value", "value"),
+        bind(&[k(KeyCode::Left), c('h')], Action::Left, &[Form, Slide], "←", "value before; less", ""),
+        bind(&[k(KeyCode::Right), c('l')], Action::Right, &[Form, Slide], "←→", "next value; more", "value"),
+        bind(&[c('e')], Action::Write, &[Form], "e", "write the fault", "write"),
         bind(&[k(KeyCode::PageUp), ctrl('u')], Action::PageUp, MAIN, "PgUp ^u", "page up", ""),
         bind(&[k(KeyCode::PageDown), ctrl('d')], Action::PageDown, MAIN, "PgDn ^d", "page down", ""),
         bind(&[c('g'), k(KeyCode::Home)], Action::First, MAIN, "g Home", "first row", ""),
         bind(&[c('G'), k(KeyCode::End)], Action::Last, MAIN, "G End", "last row", ""),
         bind(&[c('x')], Action::Chaos, MAIN, "x", "break what is selected", "chaos"),
+        bind(&[c('m')], Action::Paint, MAIN, "m", "paint a link of the Mesh", "paint"),
         bind(&[c('H')], Action::HaltAll, MAIN, "H", "end all faults", "halt"),
         bind(&[c(' ')], Action::Freeze, MAIN, "space", "freeze; what comes is kept", "freeze"),
         bind(&[c(',')], Action::StepBack, MAIN, ",", "a moment back", ""),
@@ -94,9 +96,9 @@ pub(super) fn table() -> Vec<Binding> {
         bind(&[k(KeyCode::Esc)], Action::Close, MAIN, "Esc", "back; clear the filter", ""),
         bind(&[c('?'), k(KeyCode::F(1))], Action::Help, LISTS, "?", "this page", "help"),
         bind(&[k(KeyCode::Esc)], Action::Close, OVERLAYS, "Esc", "close", "leave"),
-        bind(&[k(KeyCode::Esc), k(KeyCode::Enter)], Action::Close, &[Done], "Esc", "close", "close"),
+        bind(&[k(KeyCode::Esc), k(KeyCode::Enter)], Action::Close, &[Done, Slide], "Esc", "close", "close"),
         bind(&[c('q')], Action::Quit, MAIN, "q", "quit", "quit"),
-        bind(&[c('q')], Action::Close, &[Help, Form, Confirm, Done], "q", "close", ""),
+        bind(&[c('q')], Action::Close, &[Help, Form, Confirm, Done, Slide], "q", "close", ""),
         bind(&[ctrl('c')], Action::Quit, ALL, "^c", "quit from anywhere", ""),
     ]);
     all

@@ -60,6 +60,11 @@ pub fn offer(model: &Model, action: Action) -> Result<&'static str, String> {
         Action::HaltAll if !model.console => refused(HALT_ELSEWHERE),
         Action::Chaos if !model.console => refused(READ_ONLY),
         Action::Chaos => chaos(model),
+        Action::Paint if !model.console => refused(READ_ONLY),
+        Action::Paint if model.screen != Screen::Mesh || at != At::Rows => {
+            refused("Links are painted in the Mesh.")
+        }
+        Action::Paint if model.pane().totals => refused("Links are painted in the matrix: w shows it."),
         Action::Down if at == At::Page => Ok(if leads(model) { "choose" } else { "scroll" }),
         Action::Freeze => Ok(freeze(model)),
         Action::StepOn if model.replay.as_ref().is_some_and(|replay| replay.paused) => Ok(""),
@@ -216,7 +221,7 @@ fn is_shown(model: &Model, action: Action) -> bool {
         Action::SortRight | Action::SortInvert | Action::Up => false,
         Action::Down => at == At::Page && (leads(model) || scrolls(model)),
         Action::HaltAll => model.prepared.head.faults.count > 0,
-        Action::Totals => model.screen == Screen::Mesh,
+        Action::Totals | Action::Paint => model.screen == Screen::Mesh,
         Action::Traces => at == At::Page && model.screen != Screen::Traces && !on_decision(model),
         Action::Owner => at == At::Trace,
         _ => true,

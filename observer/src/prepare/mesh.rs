@@ -42,6 +42,8 @@ pub struct Mesh {
     pub cells: Vec<Vec<Lines>>,
     /// What the cells say, in a few words.
     pub legend: &'static str,
+    /// Rows and columns of the painted links.
+    pub painted: Vec<(usize, usize)>,
     /// Row and column of the selected link.
     pub selected: Option<(usize, usize)>,
     /// The selected link in full.
@@ -78,7 +80,7 @@ const CELL_MIN: u16 = 3;
 const CELL_MAX: u16 = 28;
 
 /// Prepares the view.
-pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Mesh {
+pub fn prepare(source: Source<'_>, pane: &mut Pane, painted: &BTreeSet<(String, String)>) -> Mesh {
     let Source {
         cluster, now, body, ..
     } = source;
@@ -119,6 +121,10 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Mesh {
             .collect(),
         detail: selected.map(|(f, t)| detail(&names[f], &names[t], link(f, t))),
         nodes: names.iter().map(|n| (n.clone(), state(n))).collect(),
+        painted: painted
+            .iter()
+            .filter_map(|(from, to)| place_of(&names, from).zip(place_of(&names, to)))
+            .collect(),
         alone: pane.totals,
         grid,
         selected,
@@ -207,11 +213,15 @@ fn select(names: &[String], cursor: &mut Cursor) -> Option<(usize, usize)> {
     Some((row, to))
 }
 
+fn place_of(names: &[String], name: &str) -> Option<usize> {
+    names.iter().position(|known| known == name)
+}
+
 fn place(names: &[String], cursor: &Cursor) -> Option<(usize, usize)> {
     if names.len() < 2 {
         return None;
     }
-    let at = |name: &String| names.iter().position(|n| n == name);
+    let at = |name: &String| place_of(names, name);
     match &cursor.id {
         Some(RowId::Link(from, to)) => at(from).zip(at(to)).or(Some((0, 1))),
         _ => Some((0, 1)),

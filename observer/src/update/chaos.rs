@@ -23,10 +23,21 @@ pub(super) fn open(model: &mut Model) -> Vec<Cmd> {
         notice(model, "Nothing to aim at", text, false);
         return Vec::new();
     };
-    let dialog = Dialog::new(target);
+    let whom = whom(model, &target);
+    let dialog = Dialog::new(target, whom, &model.faults);
     let preview = preview(model, &dialog);
     model.overlay = Overlay::Chaos(Box::new(dialog));
     vec![preview]
+}
+
+/// Paints the selected link, or takes the paint away: an order is aimed at all that are painted.
+pub(super) fn paint(model: &mut Model) {
+    if let Some(RowId::Link(from, to)) = model.selected().cloned() {
+        let way = (from, to);
+        if !model.painted.remove(&way) {
+            model.painted.insert(way);
+        }
+    }
 }
 
 /// Ends all faults.
@@ -71,7 +82,13 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Cmd> {
             Action::Accept => fire(model, &mut dialog, &mut cmds),
             _ => back(&mut dialog),
         },
+        Stage::Writing(text) => writing(model, &mut dialog, text, action, &mut cmds),
         Stage::Running => action != Action::Close,
+        Stage::Done(_) if dialog.slides() && matches!(action, Action::Left | Action::Right) => {
+            dialog.slide(action == Action::Right);
+            cmds.push(preview(model, &dialog));
+            fire(model, &mut dialog, &mut cmds)
+        }
         Stage::Done(_) => false,
     };
     if stays {
@@ -86,6 +103,9 @@ fn form(model: &Model, dialog: &mut Dialog, action: Action, cmds: &mut Vec<Cmd>)
         Action::Left | Action::Right => {
             dialog.change(action == Action::Right);
             cmds.push(preview(model, dialog));
+        }
+        Action::Write if dialog.known().is_some() => {
+            dialog.stage = Stage::Writing(dialog.written().to_owned());
         }
         Action::Accept => return accept(model, dialog, cmds),
         Action::Close => return false,
@@ -130,6 +150,30 @@ fn typing(model: &Model, dialog: &mut Dialog, mut text: String, action: Action, 
     true
 }
 
+/// Another fault in one's own words; whether they can be read is told with what it would do.
+fn writing(
+    model: &Model,
+    dialog: &mut Dialog,
+    mut text: String,
+    action: Action,
+    cmds: &mut Vec<Cmd>,
+) -> bool {
+    match action {
+        Action::Accept => {
+            dialog.words = text;
+            cmds.push(preview(model, dialog));
+            return back(dialog);
+        }
+        Action::Erase | Action::EraseAll => {
+            super::typing::erase(&mut text, action);
+            dialog.stage = Stage::Writing(text);
+        }
+        Action::Close => return back(dialog),
+        _ => {}
+    }
+    true
+}
+
 fn back(dialog: &mut Dialog) -> bool {
     dialog.stage = Stage::Form;
     true
@@ -149,6 +193,45 @@ fn fire(model: &Model, dialog: &mut Dialog, cmds: &mut Vec<Cmd>) -> bool {
 fn preview(model: &Model, dialog: &Dialog) -> Cmd {
     Cmd::Preview(dialog.order(), picture(model))
 }
+
+/// Whom an order may be aimed at: what is selected, then the roles and shapes that it has.
+fn whom(model: &Model, target: &Target) -> Vec<String> {
+    match target {
+        Target::Node { name, .. } => {
+            let exchanges = facts::exchanges(&model.live, model.now).into_iter();
+            let owned = exchanges
+                .filter(|e| e.owner.as_ref() == Some(name))
+                .take(ROLES_MAX);
+            let owns = owned.map(|e| format!("owner({})", e.name));
+            let leads = health::meta_leader(&model.live, model.now) == Some(name.as_str());
+            let roles = owns.chain(leads.then(|| "meta-leader".to_owned()));
+            let groups = ["minority", "all"].map(str::to_owned);
+            std::iter::once(name.clone()).chain(roles).chain(groups).collect()
+        }
+        Target::Link { from, to, .. } => {
+            let painted: Vec<String> = model
+                .painted
+                .iter()
+                .map(|(from, to)| format!("{from} -> {to}"))
+                .collect();
+            let painted = (!painted.is_empty()).then(|| painted.join("; "));
+            let shapes = [
+                format!("{from} -> {to}"),
+                format!("{from} <-> {to}"),
+                format!("{from} -> rest"),
+                format!("rest -> {from}"),
+                format!("isolate({from})"),
+                format!("bridge({from})"),
+                "halves".to_owned(),
+                "ring".to_owned(),
+            ];
+            painted.into_iter().chain(shapes).collect()
+        }
+    }
+}
+
+/// Roles of one node that are offered.
+const ROLES_MAX: usize = 4;
 
 /// What the selected row aims at, as it is now.
 fn target(model: &Model) -> Option<Target> {

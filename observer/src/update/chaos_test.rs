@@ -102,3 +102,109 @@ fn the_answer_of_a_closed_dialog_is_still_shown() {
     );
     assert!(matches!(&m.overlay, Overlay::Notice { text, bad: true, .. } if text == "no␛pe"));
 }
+
+const RATE: Known = Known {
+    form: "rate SIZE/s",
+    example: "rate 64kB/s",
+    on_links: true,
+    does: "so many bytes a second",
+};
+
+fn fired(cmds: &[Cmd]) -> (&str, &str) {
+    match cmds.last() {
+        Some(Cmd::Fire(order, _)) => (&order.fault, &order.target),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whatever_the_console_knows_is_offered_and_can_be_written_in_ones_own_words() {
+    let mut m = model(true);
+    m.faults = vec![
+        RATE,
+        Known {
+            example: "cut",
+            ..RATE
+        },
+        Known {
+            example: "burn 2 threads",
+            on_links: false,
+            ..RATE
+        },
+    ];
+    keys(&mut m, "2x");
+    // Behind delay, loss and cut, which have forms of their own.
+    (0..9).for_each(|_| drop(press(&mut m, KeyCode::Right)));
+    assert_eq!(fired(&keys(&mut m, "\n\n")), ("rate 64kB/s", "a -> b"));
+    update(&mut m, Message::Fired(Ok("done".to_owned())));
+    keys(&mut m, "\u{1b}x");
+    (0..3).for_each(|_| drop(press(&mut m, KeyCode::Right)));
+    keys(&mut m, "e");
+    assert_eq!(stage(&m), Some(&Stage::Writing("rate 64kB/s".to_owned())));
+    press(&mut m, KeyCode::Backspace);
+    press(&mut m, KeyCode::Backspace);
+    keys(&mut m, "/s qh\n");
+    assert_eq!(
+        fired(&keys(&mut m, "\n\n")),
+        ("rate 64kB/s qh", "a -> b"),
+        "the console says what is wrong with it"
+    );
+}
+
+#[test]
+fn painted_links_are_aimed_at_together() {
+    let mut m = model(true);
+    assert!(
+        keys(&mut m, "m").is_empty() && m.painted.is_empty(),
+        "the Overview has no links"
+    );
+    update(&mut m, fed("c", 13));
+    keys(&mut m, "2mlm");
+    assert_eq!(m.painted.len(), 2);
+    keys(&mut m, "x");
+    assert_eq!(fired(&keys(&mut m, "\n\n")).1, "a -> b; a -> c");
+    update(&mut m, Message::Fired(Ok("done".to_owned())));
+    keys(&mut m, "\u{1b}m");
+    assert_eq!(m.painted.len(), 1, "a second time takes the paint away");
+}
+
+#[test]
+fn roles_and_shapes_are_offered_and_no_single_process_is_meant_by_them() {
+    let mut m = model(true);
+    keys(&mut m, "2x");
+    // Delay, time, whom.
+    (0..3).for_each(|_| drop(press(&mut m, KeyCode::Down)));
+    (0..2).for_each(|_| drop(press(&mut m, KeyCode::Right)));
+    assert_eq!(fired(&keys(&mut m, "\n\n")).1, "a -> rest");
+    update(&mut m, Message::Fired(Ok("done".to_owned())));
+    keys(&mut m, "\u{1b}1x");
+    press(&mut m, KeyCode::Right);
+    (0..2).for_each(|_| drop(press(&mut m, KeyCode::Down)));
+    (0..9).for_each(|_| drop(press(&mut m, KeyCode::Right)));
+    let cmds = keys(&mut m, "\n\n");
+    assert_eq!(fired(&cmds), ("pause", "all"));
+    assert!(matches!(cmds.last(), Some(Cmd::Fire(order, _)) if order.expect_os_pid.is_none()));
+}
+
+#[test]
+fn how_much_of_a_fault_there_is_can_be_changed_while_it_acts() {
+    let mut m = model(true);
+    keys(&mut m, "2x");
+    assert_eq!(fired(&keys(&mut m, "\n\n")).0, "delay 200000us ±50000us");
+    update(&mut m, Message::Fired(Ok("delay a -> b".to_owned())));
+    assert_eq!(
+        fired(&press(&mut m, KeyCode::Right)).0,
+        "delay 500000us ±125000us"
+    );
+    assert_eq!(stage(&m), Some(&Stage::Running));
+    update(&mut m, Message::Fired(Ok("delay a -> b".to_owned())));
+    assert_eq!(fired(&press(&mut m, KeyCode::Left)).0, "delay 200000us ±50000us");
+    update(
+        &mut m,
+        Message::Fired(Err(ConsoleError::Refused("no".to_owned()))),
+    );
+    assert!(
+        press(&mut m, KeyCode::Right).is_empty(),
+        "what was refused does not act"
+    );
+}

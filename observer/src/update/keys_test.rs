@@ -299,7 +299,9 @@ fn the_last_line_offers_what_keys_do_where_the_viewer_is() {
     keys(&mut m, "\u{1b}2");
     assert_eq!(
         words(&m),
-        ["open", "chaos", "freeze", "filter", "graph", "help", "quit"]
+        [
+            "open", "chaos", "paint", "freeze", "filter", "graph", "help", "quit"
+        ]
     );
     let mut m = model(Screen::Chaos, (120, 40), true, 2);
     assert_eq!(

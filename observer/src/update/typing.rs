@@ -30,7 +30,7 @@ pub(super) fn character(model: &mut Model, c: char) {
             palette.chosen = 0;
         }
         Overlay::Chaos(dialog) => {
-            if let Stage::Typing(text) = &mut dialog.stage
+            if let Stage::Typing(text) | Stage::Writing(text) = &mut dialog.stage
                 && text.chars().count() < TYPED_CHARS_MAX
             {
                 text.push(c);

@@ -21,15 +21,18 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keys: &[Hint]) {
             ..
         } => format!("Chaos on node {name}, the owner of {owned}"),
         Target::Node { name, .. } => format!("Chaos on node {name}"),
-        Target::Link { from, to, .. } => format!("Chaos on link {from} → {to}"),
+        Target::Link { from, to, .. } if dialog.aimed_at() == format!("{from} -> {to}") => {
+            format!("Chaos on link {from} → {to}")
+        }
+        Target::Link { .. } => format!("Chaos on {}", dialog.aimed_at()),
     };
     let inside = paint.overlay(room, &title, "");
     let mut rows = inside.rows();
     if let Some(row) = rows.next() {
         paint.text(row, &frozen(dialog), Tone::Dim);
     }
-    for (field, row) in dialog.fields().iter().zip(rows.by_ref()) {
-        self::field(paint, row, dialog, *field);
+    for (field, row) in dialog.fields().into_iter().zip(rows.by_ref()) {
+        self::field(paint, row, dialog, field);
     }
     rows.next();
     if let Some(row) = rows.next() {
@@ -80,6 +83,8 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
             Field::Ttl => "time",
             Field::Delay => "delay",
             Field::Loss => "loss",
+            Field::Words => "fault",
+            Field::Whom => "aim",
         },
         if active { "▶ " } else { "  " },
     );
@@ -94,6 +99,8 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
         let words = match field {
             Field::Ttl => dialog.ttl_words(),
             Field::Loss => dialog.loss_words(),
+            Field::Words => dialog.written().to_owned(),
+            Field::Whom => dialog.aimed_at().to_owned(),
             Field::Deed | Field::Delay => dialog.delay_words(),
         };
         let (left, right) = if active { ("‹ ", " ›") } else { ("  ", "") };
@@ -103,12 +110,16 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
         );
         return;
     }
-    for deed in dialog.deeds() {
+    let deeds = dialog.deeds();
+    let at = deeds.iter().position(|deed| *deed == dialog.deed).unwrap_or(0);
+    // So many are before the chosen one that it shows with some behind it.
+    for deed in deeds.iter().skip(at.saturating_sub(DEEDS_BEFORE)) {
         let chosen = *deed == dialog.deed;
+        let word = dialog.word(*deed);
         let text = if chosen {
-            format!("[{}]", deed.as_str())
+            format!("[{word}]")
         } else {
-            format!(" {} ", deed.as_str())
+            format!(" {word} ")
         };
         let mut style = paint.theme.style(if chosen { Tone::Strong } else { Tone::Dim });
         if chosen && active {
@@ -120,6 +131,9 @@ fn field(paint: &mut Paint<'_>, row: Rect, dialog: &Dialog, field: Field) {
     }
 }
 
+/// Deeds that show before the chosen one.
+const DEEDS_BEFORE: usize = 3;
+
 fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keys: &[Hint]) {
     let mut rows = area.rows();
     let (Some(first), second) = (rows.next(), rows.next().unwrap_or_default()) else {
@@ -127,6 +141,16 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keys: &[Hint]) {
     };
     match &dialog.stage {
         Stage::Form => {
+            if let Some(known) = dialog.known() {
+                paint.text(first, known.form, Tone::Dim);
+            }
+            hints(paint, second, keys);
+        }
+        Stage::Writing(text) => {
+            paint.pieces(
+                first,
+                &[("fault: ", Tone::Dim), (text, Tone::Strong), ("▏", Tone::Strong)],
+            );
             hints(paint, second, keys);
         }
         Stage::Typing(text) => {
@@ -135,7 +159,7 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keys: &[Hint]) {
                 .as_ref()
                 .and_then(|r| r.confirm_by_typing.as_deref())
                 .unwrap_or("");
-            let ask = format!("Type {wanted} and press Enter to {}: ", dialog.deed.as_str());
+            let ask = format!("Type {wanted} and press Enter to {}: ", dialog.word(dialog.deed));
             paint.pieces(
                 first,
                 &[(&ask, Tone::Bad), (text, Tone::Strong), ("▏", Tone::Strong)],
@@ -145,7 +169,7 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keys: &[Hint]) {
         Stage::Confirm => {
             paint.text(
                 first,
-                &format!("Press Enter once more to {}.", dialog.deed.as_str()),
+                &format!("Press Enter once more to {}.", dialog.word(dialog.deed)),
                 Tone::Bad,
             );
             hints(paint, second, keys);

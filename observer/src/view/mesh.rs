@@ -54,6 +54,9 @@ fn matrix(paint: &mut Paint<'_>, area: Rect, v: &Mesh) {
             for ((text, tone), line) in lines.iter().zip(spot.rows()) {
                 paint.text(line, text, *tone);
             }
+            if v.painted.contains(&(row, column)) {
+                paint.painted(spot);
+            }
             if v.selected == Some((row, column)) {
                 paint.point(grid.row(row));
                 paint.select(Rect {

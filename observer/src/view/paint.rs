@@ -7,7 +7,7 @@ use crate::table::{Align, Cell, Column, Table};
 use crate::theme::{Theme, Tone};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Style};
+use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 use ratatui::widgets::{Block, Clear, Widget as _};
 
@@ -216,6 +216,19 @@ impl<'a> Paint<'a> {
             }
         }
         self.cover(area, self.theme.selected());
+    }
+
+    /// Marks an area as painted: underlined in the colour of what is chosen, whatever stands in it.
+    pub fn painted(&mut self, area: Rect) {
+        let style = self
+            .theme
+            .style(Tone::Accent)
+            .add_modifier(Modifier::UNDERLINED | Modifier::BOLD);
+        let line = Rect {
+            height: area.height.min(1),
+            ..area
+        };
+        self.cover(line, style);
     }
 
     /// Lines of label and value.

@@ -86,16 +86,7 @@ fn check_names(deed: &Deed, said: &Text, known: &[&str]) -> Read<()> {
     match deed {
         Deed::Fault { target, .. } => match target {
             Target::Nodes(nodes) => exchanges_of(nodes, &mut names),
-            Target::Links(links) => match links {
-                Links::Ways { from, to, .. } => {
-                    exchanges_of(from, &mut names);
-                    exchanges_of(to, &mut names);
-                }
-                Links::Isolate(nodes) | Links::Mute(nodes) | Links::Deaf(nodes) | Links::Bridge(nodes) => {
-                    exchanges_of(nodes, &mut names);
-                }
-                Links::Halves | Links::Ring => {}
-            },
+            Target::Links(links) => exchanges_of_links(links, &mut names),
         },
         Deed::Move { to, .. } => exchanges_of(to, &mut names),
     }
@@ -108,6 +99,20 @@ fn check_names(deed: &Deed, said: &Text, known: &[&str]) -> Read<()> {
             );
             Err(wrong(said.span(), why))
         }
+    }
+}
+
+fn exchanges_of_links(links: &Links, names: &mut Vec<String>) {
+    match links {
+        Links::Ways { from, to, .. } => {
+            exchanges_of(from, names);
+            exchanges_of(to, names);
+        }
+        Links::Isolate(nodes) | Links::Mute(nodes) | Links::Deaf(nodes) | Links::Bridge(nodes) => {
+            exchanges_of(nodes, names);
+        }
+        Links::Several(all) => all.iter().for_each(|one| exchanges_of_links(one, names)),
+        Links::Halves | Links::Ring => {}
     }
 }
 
