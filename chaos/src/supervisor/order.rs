@@ -11,27 +11,7 @@ use crate::limits::TTL_MAX;
 pub struct OsPid(pub u32);
 
 /// What to do to a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    /// SIGKILL.
-    Kill {
-        /// Do not start it again after the TTL.
-        stay_down: bool,
-    },
-    /// SIGTERM, and SIGKILL when it has not ended after the grace.
-    Stop {
-        /// Do not start it again after the TTL.
-        stay_down: bool,
-    },
-    /// SIGSTOP.
-    Pause,
-    /// SIGCONT.
-    Resume,
-    /// SIGKILL if it runs, then start.
-    Restart,
-    /// SIGKILL if it runs, and a start without its data after the TTL: it comes back as a node that nobody knows.
-    Wipe,
-}
+pub use crate::fault::NodeDeed as Deed;
 
 /// A request to act on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]

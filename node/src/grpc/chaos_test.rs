@@ -49,6 +49,13 @@ async fn listed(service: &ChaosService<FakeNode>) -> Vec<v1::FaultInfo> {
     list.expect("a list").into_inner().faults
 }
 
+/// Moves the time, which stands still, and lets those run who waited for it.
+async fn later(ms: u64) {
+    tokio::task::yield_now().await;
+    tokio::time::advance(Duration::from_millis(ms)).await;
+    tokio::task::yield_now().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_fault_lives_for_thirty_seconds_unless_told_otherwise_and_its_end_is_on_record() {
     let (service, events) = service();
@@ -64,7 +71,7 @@ async fn a_fault_lives_for_thirty_seconds_unless_told_otherwise_and_its_end_is_o
         ("cut a -> b", 30_000, "ann")
     );
     assert_eq!(listed(&service).await, [set]);
-    tokio::time::sleep(Duration::from_millis(30_010)).await;
+    later(30_010).await;
     assert_eq!(listed(&service).await, []);
     let texts = [
         "cut a -> b for 30 s, asked for by ann",
@@ -83,9 +90,9 @@ async fn a_replaced_fault_ends_when_its_successor_does() {
     let (service, events) = service();
     service.set_fault(cut("b", "f", 1000)).await.expect("set");
     service.set_fault(cut("b", "f", 5000)).await.expect("replaced");
-    tokio::time::sleep(Duration::from_millis(2000)).await;
+    later(2000).await;
     assert_eq!(recorded(&events).len(), 2);
-    tokio::time::sleep(Duration::from_millis(3100)).await;
+    later(3100).await;
     assert_eq!(recorded(&events).last().expect("an event").0, "fault-ended");
 }
 
@@ -100,7 +107,7 @@ async fn a_cleared_fault_is_gone_and_a_second_clear_says_so() {
         (error.code(), error.message()),
         (Code::NotFound, "there is no active fault 'f'")
     );
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    later(60_000).await;
     let kinds: Vec<_> = recorded(&events).into_iter().map(|e| e.0).collect();
     assert_eq!(kinds, ["fault-set", "fault-cleared"]);
 }

@@ -10,7 +10,6 @@ use squall_kernel::fault::ProcessFault;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::ExchangeName;
-use squall_kernel::message::{self, Settlement};
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::tasks::Retry;
 use squall_kernel::time::{Instant, Span};
@@ -139,18 +138,7 @@ impl Handlers {
         attachment.process().count_restart();
         self.failed(attachment, PANIC_WORDS.as_bytes());
         if frame.kind == Kind::Task {
-            let word = Settlement::GiveBack {
-                said: PANIC_WORDS.to_owned(),
-                retry: Retry::Backoff,
-            };
-            let word = Frame {
-                message: frame.message,
-                signature: frame.signature,
-                payload: message::control(&word).payload,
-                ..Frame::new(Kind::Settle)
-            };
-            // Unsaid, the lease ends by its time.
-            let _ends_by_its_time = self.settle(attachment, word);
+            self.give_back_task(attachment, frame, PANIC_WORDS.to_owned(), Retry::Backoff);
             return;
         }
         attachment.give_credit();

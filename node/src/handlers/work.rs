@@ -76,10 +76,12 @@ impl Handlers {
 
     /// The worker never saw it.
     pub(super) fn give_back_unseen(&self, attachment: &Attachment, frame: &Frame) {
-        let word = Settlement::GiveBack {
-            said: String::new(),
-            retry: Retry::Unseen,
-        };
+        self.give_back_task(attachment, frame, String::new(), Retry::Unseen);
+    }
+
+    /// Says of a task that its worker gives it back.
+    pub(super) fn give_back_task(&self, attachment: &Attachment, frame: &Frame, said: String, retry: Retry) {
+        let word = Settlement::GiveBack { said, retry };
         let word = Frame {
             message: frame.message,
             signature: frame.signature,

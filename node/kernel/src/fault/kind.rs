@@ -90,7 +90,11 @@ impl FaultKind {
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), FaultError> {
+    /// Whether a table takes it: its amounts are within their bounds.
+    ///
+    /// # Errors
+    /// [`FaultError`] says what would be.
+    pub fn check(&self) -> Result<(), FaultError> {
         match self {
             Self::Link { what, .. } => what.check(),
             Self::Clock(what) => what.check(),

@@ -187,7 +187,11 @@ impl LinkFault {
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), FaultError> {
+    /// Whether a table takes it: its amounts are within their bounds.
+    ///
+    /// # Errors
+    /// [`FaultError`] says what would be.
+    pub fn check(&self) -> Result<(), FaultError> {
         let unfit = |fits: bool, why: fn(&Self) -> alloc::string::String| match fits {
             true => Ok(()),
             false => Err(FaultError::Unfit(why(self))),
