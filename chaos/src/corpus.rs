@@ -104,7 +104,15 @@ pub fn read(path: &Path) -> Result<Entry, CorpusError> {
         );
         return Err(garbled(1, why));
     }
-    Ok(entry)
+    let refused = entry
+        .plan
+        .iter()
+        .flat_map(|plan| plan.faults.iter())
+        .find_map(|fault| {
+            let refused = fault.what.check().err()?;
+            Some(format!("fault {}: {refused}", fault.id))
+        });
+    refused.map_or(Ok(entry), |why| Err(garbled(1, why)))
 }
 
 impl Entry {

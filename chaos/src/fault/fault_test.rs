@@ -46,7 +46,7 @@ fn amounts_are_read_in_all_their_spellings() {
 
 #[test]
 fn what_cannot_be_read_is_pointed_at_with_what_was_expected() {
-    let table: [(&str, Range<usize>, &str); 14] = [
+    let table: [(&str, Range<usize>, &str); 16] = [
         ("", 0..0, "expected a fault"),
         ("kil", 0..3, "there is no fault 'kil'"),
         ("kill now", 5..8, "it is written 'kill [stay-down]'"),
@@ -58,6 +58,8 @@ fn what_cannot_be_read_is_pointed_at_with_what_was_expected() {
         ("profile 2g", 8..10, "there is no profile '2g'; there are lan"),
         ("rate 64kB", 5..9, "write 64kB/s"),
         ("clock fast", 6..10, "write +5000ppm"),
+        ("delay 2m", 0..8, "at most"),
+        ("burn 65", 0..7, "1 to 64 threads"),
         ("disk wet", 5..8, "it is written 'disk slow by TIME"),
         ("handlers of orders", 18..18, "expected what is done here"),
         ("message orders a..b 5% dropped", 15..19, "is no pattern"),

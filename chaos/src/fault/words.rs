@@ -239,7 +239,17 @@ pub(super) fn fault(text: &str) -> Result<Fault, Unreadable> {
             (None, None) => return Err(line.error_at(word, unknown(word))),
         },
     };
-    line.end().map_err(|error| explained(error, word)).map(|()| fault)
+    line.end().map_err(|error| explained(error, word))?;
+    // What no node takes is told where it is written, and not when it is fired.
+    let taken = match &fault {
+        Fault::Link(what) => what.check(),
+        Fault::Held(kind) => kind.check(),
+        Fault::Node(_) | Fault::Profile(_) => Ok(()),
+    };
+    taken.map(|()| fault).map_err(|refused| Unreadable {
+        at: 0..text.len(),
+        why: refused.to_string(),
+    })
 }
 
 fn unknown(word: &str) -> String {

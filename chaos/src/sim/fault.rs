@@ -11,6 +11,9 @@ use squall_kernel::time::{Instant, Span};
 mod kind;
 mod on_links;
 mod words;
+mod written;
+
+pub use written::OnLink;
 
 pub use kind::FaultKind;
 
@@ -229,7 +232,7 @@ pub enum SimFault {
         /// To there.
         to: Seat,
         /// Such as `delay 200ms ±50ms`.
-        what: String,
+        what: OnLink,
     },
     /// Syncs take longer.
     SlowDisk {

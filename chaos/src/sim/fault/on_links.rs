@@ -3,11 +3,10 @@
 //!
 //! What does not live here: who holds the tables, and when (`world`).
 
-use squall_kernel::fault::{Latency, LinkFault, Shape, Share};
+use squall_kernel::fault::{FaultError, Latency, LinkFault, Shape, Share};
 use squall_kernel::time::Span;
 
 use super::{Seat, SimFault};
-use crate::fault::Fault;
 use crate::sim::links::Way;
 
 impl SimFault {
@@ -17,6 +16,20 @@ impl SimFault {
             return vec![(way, what)];
         }
         ways(nodes).filter_map(|way| Some((way, self.on(way)?))).collect()
+    }
+
+    /// Whether the nodes' tables take what it does to links.
+    ///
+    /// # Errors
+    /// [`FaultError`] says what they would take.
+    pub fn check(&self) -> Result<(), FaultError> {
+        match self.on_one_link() {
+            Some((_, what)) => what.check(),
+            None => match self {
+                Self::Slow { by, .. } => LinkFault::Delay(Latency::constant(*by)).check(),
+                _ => Ok(()),
+            },
+        }
     }
 
     fn on_one_link(&self) -> Option<(Way, LinkFault)> {
@@ -42,11 +55,7 @@ impl SimFault {
             } => (from, to, LinkFault::Rate(bytes_per_s)),
             Self::Reset { from, to, every } => (from, to, LinkFault::Reset(every)),
             Self::Limit { from, to, bytes } => (from, to, LinkFault::Limit(bytes)),
-            Self::Written { from, to, ref what } => match what.parse() {
-                Ok(Fault::Link(what)) => (from, to, what),
-                // Scenarios are read before they are run, and nothing else writes such.
-                other => panic!("{what:?} is no fault on a link: {other:?}"),
-            },
+            Self::Written { from, to, what } => (from, to, what.0),
             _ => return None,
         };
         Some((Way { from, to }, what))

@@ -9,7 +9,7 @@ use squall_observer::console::{Picture, PictureExchange, PictureNode};
 
 use super::World;
 use crate::fault::{Act, Aim, Fault, NodeDeed, Target};
-use crate::sim::fault::{PlannedFault, Seat, SimFault};
+use crate::sim::fault::{OnLink, PlannedFault, Seat, SimFault};
 use crate::sim::plan::Scripted;
 
 /// A node that is restarted is gone for so long: a process takes that to start.
@@ -38,7 +38,7 @@ impl World {
             Act::Hold { node, kind } => named(node).and_then(|node| Some((held(node, kind)?, lasts))),
             Act::Node { node, deed } => named(node).and_then(|node| on_node(node, *deed, lasts)),
             Act::Link { from, to, what } => named(from).zip(named(to)).map(|(from, to)| {
-                let what = Fault::Link(*what).to_string();
+                let what = OnLink(*what);
                 (SimFault::Written { from, to, what }, lasts)
             }),
         };
