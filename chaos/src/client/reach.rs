@@ -27,18 +27,42 @@ pub(crate) async fn node(addr: &str) -> Result<Channel, String> {
     connect(format!("http://{addr}"), CALL_TIMEOUT).await
 }
 
-/// The first member of a cluster among `addrs` that answers; otherwise any node that answers.
+/// The first node among `addrs` that answers and knows as many members as there are addresses. When none does, the one that
+/// sees most of them up: a node that has just joined may not know the others yet.
 pub(super) async fn hello_any(addrs: &[String]) -> Result<proto::HelloResponse, String> {
-    let mut asked: FuturesUnordered<_> = addrs.iter().map(|addr| hello(addr)).collect();
-    let (mut alone, mut why) = (None, String::from("no address"));
-    while let Some(answer) = asked.next().await {
+    most_informed(addrs.iter().map(|addr| hello(addr)).collect()).await
+}
+
+async fn most_informed<F>(mut asked: FuturesUnordered<F>) -> Result<proto::HelloResponse, String>
+where
+    F: Future<Output = Result<proto::HelloResponse, String>>,
+{
+    let enough = asked.len();
+    let (mut best, mut why, mut until) = (None, String::from("no address"), None);
+    while let Some(answer) = next_soon(&mut asked, until).await {
         match answer {
-            Ok(hello) if !hello.members.is_empty() => return Ok(hello),
-            Ok(hello) => alone = Some(hello),
+            Ok(hello) if hello.members.len() >= enough => return Ok(hello),
+            Ok(hello) => {
+                best = best.into_iter().chain([hello]).max_by_key(members_up);
+                until.get_or_insert_with(|| Instant::now() + OTHERS_WITHIN);
+            }
             Err(error) => why = error,
         }
     }
-    alone.ok_or(why)
+    best.ok_or(why)
+}
+
+fn members_up(hello: &proto::HelloResponse) -> usize {
+    let up = |member: &&proto::Member| member.state() == proto::NodeState::Up;
+    hello.members.iter().filter(up).count()
+}
+
+/// The next of the answers, when it comes before `until`.
+async fn next_soon<F: Future>(asked: &mut FuturesUnordered<F>, until: Option<Instant>) -> Option<F::Output> {
+    match until {
+        None => asked.next().await,
+        Some(until) => tokio::time::timeout_at(until, asked.next()).await.ok().flatten(),
+    }
 }
 
 /// How nodes see their cluster: what those say that answer at once, or soon after the first of them.
@@ -47,20 +71,13 @@ pub(super) async fn views(
 ) -> Vec<(Vec<proto::Member>, Vec<proto::ExchangeInfo>)> {
     let mut asked: FuturesUnordered<_> = members.iter().map(|(_, addr)| view(addr)).collect();
     let (mut views, mut until) = (Vec::new(), None);
-    loop {
-        let next = match until {
-            None => asked.next().await,
-            Some(until) => tokio::time::timeout_at(until, asked.next()).await.ok().flatten(),
-        };
-        match next {
-            None => return views,
-            Some(Err(_)) => {}
-            Some(Ok(view)) => {
-                views.push(view);
-                until.get_or_insert_with(|| Instant::now() + OTHERS_WITHIN);
-            }
+    while let Some(next) = next_soon(&mut asked, until).await {
+        if let Ok(view) = next {
+            views.push(view);
+            until.get_or_insert_with(|| Instant::now() + OTHERS_WITHIN);
         }
     }
+    views
 }
 
 async fn view(addr: &str) -> Result<(Vec<proto::Member>, Vec<proto::ExchangeInfo>), Status> {
@@ -266,3 +283,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
     innermost.to_string()
 }
+
+#[cfg(test)]
+#[path = "reach_test.rs"]
+mod tests;
