@@ -34,6 +34,15 @@ pub(crate) use key::keyed;
 pub use key::{ChaosKey, KEY_FILE};
 pub use listing::{ActiveFault, DownNode, Halted, Listing, Locked, Silent};
 
+/// A cluster, as a node of it knows it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cluster {
+    /// Members.
+    pub members: Vec<proto::Member>,
+    /// Socket of the supervisor of its processes, on this machine.
+    pub supervisor: Option<PathBuf>,
+}
+
 /// What was learned from a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Known {
@@ -183,6 +192,28 @@ impl ChaosClient {
     pub async fn picture(&self) -> Result<Picture, ChaosError> {
         let known = self.learn().await?;
         Ok(picture::newest(reach::views(&known.members).await))
+    }
+
+    /// The members of the cluster, and the socket of its supervisor where there is one.
+    ///
+    /// # Errors
+    /// [`ChaosError::Unavailable`] when nothing of the cluster answers.
+    pub async fn cluster(&self) -> Result<Cluster, ChaosError> {
+        let hello = self.hello().await?;
+        Ok(Cluster {
+            supervisor: Some(PathBuf::from(&hello.supervisor)).filter(|path| !path.as_os_str().is_empty()),
+            members: hello.members,
+        })
+    }
+
+    /// What the invariants say of the cluster.
+    ///
+    /// # Errors
+    /// [`ChaosError`]; [`ChaosError::Refused`] when nobody judges.
+    pub async fn verdicts(&self) -> Result<proto::VerdictsResponse, ChaosError> {
+        let known = self.learn().await?;
+        let socket = known.supervisor.as_ref().ok_or(ChaosError::NoSupervisor)?;
+        reach::verdicts(socket).await
     }
 
     /// Everything active anywhere: faults on every node, and nodes that do not run. A dead node is reported as silent

@@ -139,6 +139,12 @@ impl Sight {
         Self::SHOWN.iter().copied().chain(marks)
     }
 
+    /// True when it shows in the events themselves.
+    #[must_use]
+    pub const fn shows(self) -> bool {
+        !matches!(self, Self::Mark(_))
+    }
+
     /// What an event about tasks shows.
     fn of_task(what: &TaskEvent) -> Option<Self> {
         Some(match what {

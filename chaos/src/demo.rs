@@ -212,6 +212,7 @@ impl Demo {
         let supervised = SupervisorOptions {
             base_port: options.base_port,
             chaos: true,
+            judge: true,
             otlp: options.otlp.clone(),
             profile: options.profile,
             temporary: true,

@@ -192,9 +192,15 @@ impl Watch {
 
     /// The verdicts so far, in the order of the invariants.
     pub fn verdicts(&mut self) -> Vec<(Id, Verdict)> {
+        let claimed = self.verdicts_with_claims().into_iter();
+        claimed.map(|(id, _, verdict)| (id, verdict)).collect()
+    }
+
+    /// The same, each with what must hold.
+    pub fn verdicts_with_claims(&mut self) -> Vec<(Id, &'static str, Verdict)> {
         let say = |(check, breach): &mut (Box<dyn Invariant>, Option<Breach>)| {
             let verdict = breach.clone().map_or_else(|| check.end(), Verdict::Fail);
-            (check.id(), verdict)
+            (check.id(), check.claim(), verdict)
         };
         self.checks.iter_mut().map(say).collect()
     }

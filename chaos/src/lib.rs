@@ -12,6 +12,7 @@ pub mod fault;
 pub mod guard;
 pub mod history;
 pub mod invariant;
+mod judge;
 pub mod layout;
 pub mod limits;
 pub mod load;

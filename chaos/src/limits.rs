@@ -69,3 +69,7 @@ pub const FAULT_GRACE: Span = Span::from_ms(500);
 const _: () = assert!(BACKOFF_MIN.0 < BACKOFF_MAX.0);
 const _: () = assert!(ORPHAN_GRACE.as_millis() < 2_000);
 const _: () = assert!(CALL_TIMEOUT.as_millis() >= CONNECT_TIMEOUT.as_millis());
+/// What a node may have told its judge that it has not read yet: a second or so of a busy node.
+pub const PIPE_BYTES: usize = 1024 * 1024;
+/// Between two questions to the judge of a cluster that runs already.
+pub const VERDICTS_EVERY: Duration = Duration::from_millis(250);

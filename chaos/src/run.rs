@@ -2,16 +2,16 @@
 //! verdict. What does not live here: what a scenario says (`crate::scenario`), what a fault comes to (`crate::fault`), the
 //! report's pages (`report`).
 
-use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use squall_client::{AttachError, CommandError, ConnectError, OperatorError};
 use squall_kernel::profile::Profile;
 
 use crate::bench::Machine;
-use crate::client::ChaosError;
-use crate::record::RecordError;
+use crate::client::{ChaosClient, ChaosError};
 use crate::scenario::Scenario;
 use crate::supervisor::StartError;
 
@@ -20,10 +20,11 @@ mod deeds;
 mod drive;
 mod expect;
 mod html;
-mod judge;
+mod judged;
 mod ledger;
 mod meter;
 mod report;
+mod save;
 pub mod score;
 mod stage;
 pub mod upkeep;
@@ -31,18 +32,18 @@ mod work;
 
 pub use expect::{Finding, Ruling};
 pub use html::page;
-pub use judge::Judged;
+pub use judged::Judged;
 pub use meter::{Bucket, Series};
 pub use report::{Deed, Moment, Report};
+pub use save::{report_dir, save};
 
-use judge::Judge;
 use stage::Stage;
 
 /// What to run, and how.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// The squall program.
-    pub program: PathBuf,
+    /// Where.
+    pub on: On,
     /// The experiment.
     pub scenario: Scenario,
     /// Its file's text, for the report.
@@ -51,8 +52,42 @@ pub struct RunOptions {
     pub profile: Option<Profile>,
     /// Judge what holds on any machine, and not how long things take.
     pub untimed: bool,
-    /// Where the nodes' data, logs and journals stay, to be looked at afterwards; nowhere without one.
-    pub keep: Option<PathBuf>,
+}
+
+/// Where a scenario is run.
+#[derive(Clone)]
+pub enum On {
+    /// On a cluster that is started for it.
+    Own {
+        /// The squall program.
+        program: PathBuf,
+        /// Where the nodes' data, logs and journals stay, to be looked at afterwards; nowhere without one.
+        keep: Option<PathBuf>,
+    },
+    /// On one that runs already, and goes on afterwards. Give it [`Scenario::beside_others`].
+    Running {
+        /// Who breaks it.
+        chaos: Arc<ChaosClient>,
+        /// Its secret; the one beside its supervisor's socket without one.
+        cookie: Option<Vec<u8>>,
+    },
+}
+
+impl fmt::Debug for On {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own { program, keep } => f
+                .debug_struct("Own")
+                .field("program", program)
+                .field("keep", keep)
+                .finish(),
+            // A secret is not shown.
+            Self::Running { chaos, .. } => f
+                .debug_struct("Running")
+                .field("chaos", chaos)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 /// How a run ended.
@@ -156,12 +191,12 @@ pub enum RunError {
     /// An operator's order was refused.
     #[error(transparent)]
     Operator(#[from] OperatorError),
-    /// What the nodes recorded cannot be used.
-    #[error(transparent)]
-    Record(#[from] RecordError),
+    /// The cluster is not one for the scenario.
+    #[error("{0}")]
+    Unfit(String),
 }
 
-/// Runs a scenario on a cluster that is started for it; tells of its progress. Returns when no process and no file is left.
+/// Runs a scenario; tells of its progress. Returns when no process and no file of its own is left.
 /// When `stop` comes first, faults are undone and the run counts as halted.
 ///
 /// # Errors
@@ -171,21 +206,16 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     mut tell: impl FnMut(Progress),
 ) -> Result<Report, RunError> {
-    tell(Progress::Stage(format!(
-        "starting {} nodes",
-        options.scenario.nodes
-    )));
+    tell(Progress::Stage(match &options.on {
+        On::Own { .. } => format!("starting {} nodes", options.scenario.nodes),
+        On::Running { .. } => "looking at the cluster".to_owned(),
+    }));
     let machine = Machine::here();
     let stage = Stage::start(options).await?;
-    let driven = match Judge::start() {
-        Ok(judge) => {
-            let driven = drive::drive(options, &stage, &judge, stop, &mut tell).await;
-            driven.map(|driven| (driven, judge))
-        }
-        Err(error) => Err(error),
-    };
-    tell(Progress::Stage("ending the nodes".into()));
-    stage.end().await;
-    let (driven, judge) = driven?;
-    Ok(Report::new(options, machine, driven, judge.end().await?))
+    let driven = drive::drive(options, &stage, stop, &mut tell).await;
+    if let On::Own { .. } = &options.on {
+        tell(Progress::Stage("ending the nodes".into()));
+    }
+    let judged = stage.end().await;
+    Ok(Report::new(options, machine, driven?, judged))
 }

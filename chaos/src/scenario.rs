@@ -15,6 +15,7 @@ use crate::coverage::Sight;
 use crate::fault::{Fault, Nodes, Target};
 use crate::radius::Budget;
 
+mod beside;
 mod file;
 pub mod game;
 pub mod library;

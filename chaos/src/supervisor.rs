@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
 use crate::client::KEY_FILE;
+use crate::judge::Judge;
 use crate::layout::{self, LayoutError, Place};
 use crate::limits::{COMMANDS_MAX, EVENTS_MAX, LOCK_LOOK, LOCK_WAIT, SOCKET_PATH_BYTES_MAX};
 
@@ -29,6 +30,7 @@ mod launch;
 pub mod order;
 pub mod roster;
 mod service;
+mod telling;
 mod watch;
 
 pub use event::Event;
@@ -53,6 +55,8 @@ pub struct SupervisorOptions {
     pub profile: Profile,
     /// Every run of a node keeps a journal in the data directory: see [`Supervisor::journals`].
     pub journals: bool,
+    /// The invariants are judged while the cluster runs, by what every node tells of itself.
+    pub judge: bool,
     /// The data directory goes with the supervisor, however that ends: its name must begin with [`TEMPORARY_PREFIX`].
     pub temporary: bool,
     /// Further arguments for every node.
@@ -79,6 +83,7 @@ impl SupervisorOptions {
             otlp: None,
             profile: Profile::Lan,
             journals: false,
+            judge: false,
             temporary: false,
             extra_args: Vec::new(),
             zones: Vec::new(),
@@ -133,6 +138,7 @@ pub struct Supervisor {
     socket: PathBuf,
     commands: mpsc::Sender<command::Command>,
     events: broadcast::Sender<Event>,
+    judge: Option<Judge>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     server: JoinHandle<()>,
@@ -161,21 +167,29 @@ impl Supervisor {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (stop, stopped) = oneshot::channel();
+        let judge = options
+            .judge
+            .then(Judge::start)
+            .transpose()
+            .map_err(at(&options.data_dir))?;
         let (chaos, data_dir) = (options.chaos, options.data_dir.clone());
         let setting = actor::Setting {
             options,
             socket: socket.clone(),
             places: places.clone(),
         };
-        let actor = actor::Actor::start(setting, (commands.clone(), inbox), events.clone()).await?;
+        let ways = (commands.clone(), inbox);
+        let actor = actor::Actor::start(setting, ways, events.clone(), judge.clone()).await?;
         let task = tokio::spawn(actor.run(stopped));
-        let server = tokio::spawn(service::serve(listener, commands.clone(), places.clone(), chaos));
+        let service = service::Service::new(commands.clone(), places.clone(), chaos, judge.clone());
+        let server = tokio::spawn(service::serve(listener, service));
         Ok(Self {
             places,
             data_dir,
             socket,
             commands,
             events,
+            judge,
             stop,
             task,
             server,
@@ -216,6 +230,11 @@ impl Supervisor {
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// Who judges, where somebody does.
+    pub(crate) fn judge(&self) -> Option<&Judge> {
+        self.judge.as_ref()
     }
 
     /// The nodes as they are now.

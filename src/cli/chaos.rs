@@ -19,6 +19,7 @@ mod held;
 mod links;
 mod run;
 mod sim;
+mod verdicts;
 
 /// Kills, pauses, breaks links in a dozen ways, and clocks, disks, handlers and messages; every fault ends by itself. The cluster must run with --chaos.
 ///
@@ -112,6 +113,7 @@ enum ChaosCommand {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+    Verdicts(verdicts::VerdictsArgs),
     Run(run::RunArgs),
     Game(run::GameArgs),
     Sim(sim::SimArgs),
@@ -135,8 +137,22 @@ pub(crate) async fn run(args: ChaosArgs, connect: ConnectArgs) -> Result<()> {
     if let ChaosCommand::Sim(args) = &args.command {
         return sim::run(args);
     }
-    if let ChaosCommand::Run(args) = &args.command {
-        return run::run(args).await;
+    if let ChaosCommand::Run(run) = &args.command {
+        let client = match run.on_running() {
+            true => {
+                let key = key(args.chaos_key_file.as_deref())?;
+                let client = ChaosClient::new(connect.grpc_addrs()?, user()).with_key(key);
+                // That of a supervised cluster is found beside its socket, which is surer than the default directory.
+                let cookie = connect
+                    .cookie_file
+                    .as_deref()
+                    .map(super::cookie::read)
+                    .transpose()?;
+                Some((client, cookie))
+            }
+            false => None,
+        };
+        return run::run(run, client).await;
     }
     if let ChaosCommand::Game(args) = &args.command {
         return run::game(args).await;
@@ -182,9 +198,10 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
             return fire::fire(client, &Fault::Held(order.fault()), order.node(), &how).await;
         }
         ChaosCommand::Fire(args) => return fire::run(client, &args, &how).await,
-        ChaosCommand::Run(args) => return run::run(&args).await,
-        ChaosCommand::Game(args) => return run::game(&args).await,
-        ChaosCommand::Sim(args) => return sim::run(&args),
+        ChaosCommand::Verdicts(args) => return verdicts::run(client, &args).await,
+        ChaosCommand::Run(_) | ChaosCommand::Game(_) | ChaosCommand::Sim(_) => {
+            unreachable!("they need no client of a cluster, or have their own")
+        }
         ChaosCommand::List { json } => {
             let said = list(client, json).await?;
             return Ok(writeln!(stdout(), "{}", said.trim_end())?);

@@ -28,6 +28,9 @@ pub(crate) struct UpArgs {
     /// Take faults
     #[arg(long)]
     chaos: bool,
+    /// Judge the invariants while the cluster runs: `squall chaos verdicts` and the observer show what they say
+    #[arg(long)]
+    judge: bool,
     /// Start a node that ended by itself again
     #[arg(long)]
     restart: bool,
@@ -51,6 +54,7 @@ pub(crate) async fn run(args: UpArgs, connect: ConnectArgs) -> Result<()> {
     let options = SupervisorOptions {
         base_port: connect.base_port,
         chaos: args.chaos,
+        judge: args.judge,
         otlp: args.otlp,
         profile: args.profile,
         extra_args: args.node_args,

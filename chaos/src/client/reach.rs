@@ -241,14 +241,25 @@ pub(super) async fn unlock_children(socket: &Path, order: &proto::UnlockRequest)
 }
 
 pub(super) async fn children(socket: &Path) -> Result<Vec<proto::Child>, ChaosError> {
+    Ok(processes(socket).await?.children)
+}
+
+/// The nodes' processes, and whether they may be acted on.
+pub(crate) async fn processes(socket: &Path) -> Result<proto::ListChildrenResponse, ChaosError> {
+    let asked = proto::ListChildrenRequest {};
+    let response = supervisor(socket).await?.list_children(asked).await;
+    let response = response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?;
+    Ok(response.into_inner())
+}
+
+/// What the invariants say.
+pub(crate) async fn verdicts(socket: &Path) -> Result<proto::VerdictsResponse, ChaosError> {
     let response = supervisor(socket)
         .await?
-        .list_children(proto::ListChildrenRequest {})
+        .verdicts(proto::VerdictsRequest {})
         .await;
-    Ok(response
-        .map_err(|status| ChaosError::of(SUPERVISOR, &status))?
-        .into_inner()
-        .children)
+    let response = response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?;
+    Ok(response.into_inner())
 }
 
 async fn supervisor(socket: &Path) -> Result<SupervisorClient<Channel>, ChaosError> {

@@ -4,11 +4,12 @@
 //!
 //! What does not live here: which journals there are, and whose process is over; whoever drives the nodes tells.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use squall_kernel::id::NodeId;
 use squall_kernel::time::{Instant, Span};
 use squall_node::journal::{Entry, Read, Reader};
 
@@ -32,8 +33,6 @@ pub struct Follow {
     waiting: BTreeMap<(Instant, u64), Event>,
     numbered: u64,
     assembly: Assembly,
-    /// Those that are over and told.
-    done: HashSet<PathBuf>,
 }
 
 /// One journal, as far as it was read.
@@ -41,8 +40,8 @@ pub struct Follow {
 struct Tail {
     path: PathBuf,
     file: BufReader<File>,
-    /// A line that is not whole yet.
-    partial: String,
+    /// A line that is not whole yet; maybe not whole characters.
+    partial: Vec<u8>,
     reader: Reader,
     teller: Option<Teller>,
     /// Time of its last line, on the machine's clock.
@@ -61,35 +60,23 @@ impl Default for Follow {
             waiting: BTreeMap::new(),
             numbered: 0,
             assembly: Assembly::bounded(),
-            done: HashSet::new(),
         }
     }
 }
 
 impl Follow {
-    /// Follows one journal more; nothing where it is followed already.
-    ///
-    /// # Errors
-    /// [`RecordError::Io`] when it cannot be opened.
-    pub fn add(&mut self, path: &Path) -> Result<(), RecordError> {
-        if self.done.contains(path) || self.tails.iter().any(|tail| tail.path == path) {
-            return Ok(());
-        }
-        let file = File::open(path).map_err(|source| RecordError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+    /// Follows one journal more, from where `file` stands: a file, or the end of a pipe that does not block.
+    pub fn add(&mut self, path: PathBuf, file: File) {
         self.tails.push(Tail {
-            path: path.to_owned(),
+            path,
             file: BufReader::new(file),
-            partial: String::new(),
+            partial: Vec::new(),
             reader: Reader::default(),
             teller: None,
             seen: None,
             over: false,
             told: false,
         });
-        Ok(())
     }
 
     /// The process that kept this journal is over.
@@ -97,6 +84,30 @@ impl Follow {
         for tail in self.tails.iter_mut().filter(|tail| tail.path == path) {
             tail.over = true;
         }
+    }
+
+    /// Every process is over.
+    pub fn all_over(&mut self) {
+        self.tails.iter_mut().for_each(|tail| tail.over = true);
+    }
+
+    /// True when no journal is followed any more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tails.is_empty()
+    }
+
+    /// Whose journal that is, once it has begun and while it is followed.
+    #[must_use]
+    pub fn node_of(&self, path: &Path) -> Option<NodeId> {
+        let tail = self.tails.iter().find(|tail| tail.path == path)?;
+        tail.teller.as_ref().map(Teller::node)
+    }
+
+    /// Reads on without looking at it, so that whoever writes to a pipe is not held up.
+    pub fn discard(&mut self) {
+        self.waiting.clear();
+        self.tails.retain_mut(|tail| tail.discard() && !tail.over);
     }
 
     /// Something that no journal has, on the machine's clock.
@@ -111,8 +122,13 @@ impl Follow {
     /// [`RecordError`] names the journal that cannot be used.
     pub fn poll(&mut self) -> Result<Vec<Event>, RecordError> {
         self.read()?;
+        Ok(self.complete())
+    }
+
+    /// What is complete by what was read up to now, in order of time.
+    pub fn complete(&mut self) -> Vec<Event> {
         let Some(zero) = self.zero() else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let lively = self.tails.iter().filter(|tail| !tail.over);
         let complete = lively.map(|tail| tail.seen.unwrap_or(zero)).min();
@@ -120,7 +136,7 @@ impl Follow {
         let until = complete.map_or(Instant(u64::MAX), |seen| {
             Instant(seen.0.saturating_sub(DISORDER.0))
         });
-        Ok(self.give(zero, until))
+        self.give(zero, until)
     }
 
     /// Reads the rest and gives all of it: every process is over.
@@ -128,7 +144,7 @@ impl Follow {
     /// # Errors
     /// As [`Self::poll`].
     pub fn finish(mut self) -> Result<Vec<Event>, RecordError> {
-        self.tails.iter_mut().for_each(|tail| tail.over = true);
+        self.all_over();
         // What is left of a journal may be more than is read at a time.
         let mut events = self.poll()?;
         while !self.tails.is_empty() {
@@ -138,7 +154,11 @@ impl Follow {
         Ok(events)
     }
 
-    fn read(&mut self) -> Result<(), RecordError> {
+    /// Reads what is new.
+    ///
+    /// # Errors
+    /// As [`Self::poll`].
+    pub fn read(&mut self) -> Result<(), RecordError> {
         for place in 0..self.tails.len() {
             let tail = &mut self.tails[place];
             let whole = tail.read()?;
@@ -153,7 +173,7 @@ impl Follow {
                     Some(told)
                 }
                 None => {
-                    // It was killed before it wrote its first line.
+                    // It ended before it wrote its first line.
                     tail.told = tail.over && whole;
                     None
                 }
@@ -162,8 +182,7 @@ impl Follow {
                 self.take_in(told);
             }
         }
-        let done = self.tails.extract_if(.., |tail| tail.over && tail.told);
-        self.done.extend(done.map(|tail| tail.path));
+        self.tails.retain(|tail| !tail.told);
         Ok(())
     }
 
@@ -204,20 +223,44 @@ impl Tail {
     fn read(&mut self) -> Result<bool, RecordError> {
         let mut bytes = 0;
         while bytes < BYTES_AT_A_TIME {
-            let read = self.file.read_line(&mut self.partial);
-            let read = read.map_err(|source| RecordError::Io {
-                path: self.path.clone(),
-                source,
-            })?;
-            if read == 0 || !self.partial.ends_with('\n') {
+            let read = match self.file.read_until(b'\n', &mut self.partial) {
+                Ok(read) => read,
+                // An empty pipe.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+                Err(source) => {
+                    return Err(RecordError::Io {
+                        path: self.path.clone(),
+                        source,
+                    });
+                }
+            };
+            if !self.partial.ends_with(b"\n") {
                 // A line that is cut off is what a kill leaves behind.
                 return Ok(true);
             }
             bytes += read;
             let line = std::mem::take(&mut self.partial);
-            self.line(line.trim_end())?;
+            // What is no text is no journal's line, and is told as such.
+            self.line(String::from_utf8_lossy(&line).trim_end())?;
         }
         Ok(false)
+    }
+
+    /// Reads on and forgets it; false when nothing can come any more.
+    fn discard(&mut self) -> bool {
+        self.partial.clear();
+        let mut bytes = 0;
+        while bytes < BYTES_AT_A_TIME {
+            match self.file.fill_buf().map(<[u8]>::len) {
+                Ok(0) => return true,
+                Ok(read) => {
+                    self.file.consume(read);
+                    bytes += read;
+                }
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+        true
     }
 
     fn line(&mut self, text: &str) -> Result<(), RecordError> {

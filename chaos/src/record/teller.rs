@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use squall_kernel::core::{CoreEffect, CoreInput, MetaView};
 use squall_kernel::exchange::{ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
-use squall_kernel::id::{Counter, Epoch, ExchangeId, MessageId, Pid, Term};
+use squall_kernel::id::{Counter, Epoch, ExchangeId, MessageId, NodeId, Pid, Term};
 use squall_kernel::message::System;
 use squall_kernel::registry::Registry;
 use squall_kernel::time::Instant;
@@ -68,6 +68,11 @@ impl Teller {
         let incarnation = header.incarnation;
         teller.tell(What::Started { incarnation });
         teller
+    }
+
+    /// Whose journal it is.
+    pub(super) fn node(&self) -> NodeId {
+        self.header.node
     }
 
     /// The node's time 0 on the machine's clock.

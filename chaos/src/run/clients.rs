@@ -116,9 +116,16 @@ impl Clients {
         Ok(())
     }
 
-    /// Detaches and closes all; those whose node is gone for good are not waited for.
-    pub(super) async fn leave(self) {
+    /// Detaches and closes all; those whose node is gone for good are not waited for. What was made in a cluster of others is
+    /// removed again.
+    pub(super) async fn leave(self, stage: &Stage) {
         let leaving = async {
+            if stage.is_anothers() {
+                for exchange in self.ledgers.keys() {
+                    // One that stays is seen, and is there for the next run.
+                    drop(self.requesters[0].delete(exchange, PROMPTLY).await);
+                }
+            }
             for (client, attachments) in self.services {
                 for attachment in attachments {
                     attachment.detach().await;
@@ -139,7 +146,7 @@ async fn connect(stage: &Stage, place: &Place) -> Result<Client, RunError> {
     let first = places.iter().position(|other| other == place).unwrap_or_default();
     let addresses = places.iter().cycle().skip(first).take(places.len());
     let client = Client::connect(ConnectOptions {
-        cookie: Some(stage.cookie.clone()),
+        cookie: stage.cookie.clone(),
         name: "scenario".into(),
         connect_within: PROMPTLY,
         dial_within: Duration::from_millis(300),

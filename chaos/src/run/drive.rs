@@ -8,21 +8,18 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use squall_kernel::fault::Share;
-use squall_kernel::id::NodeId;
-use squall_node::clock::machine_now;
+use squall_proto::v1::{Child, ChildState};
 use tokio::time::{Instant, interval};
 
 use super::clients::Clients;
-use super::deeds::{self, Deeds, Fired, Undone};
-use super::judge::Judge;
+use super::deeds::{self, Fired, Undone};
 use super::meter::{Meter, Series, WINDOW};
-use super::stage::Stage;
+use super::stage::{Look, Stage};
 use super::upkeep::{Holding, Upkeep};
 use super::work::Work;
 use super::{Progress, RunError, RunOptions};
 use crate::bench::failover::watch::{Mark, Told, Watch};
 use crate::fault::Act;
-use crate::history::What;
 use crate::scenario::Scenario;
 
 /// What is steady at all is so by then.
@@ -72,12 +69,13 @@ pub(super) enum CutShort {
     Unsteady(String),
     /// The invariants cannot be judged any more.
     Unjudged,
+    /// Somebody else halted the faults, as is said.
+    Halted(String),
 }
 
 pub(super) async fn drive(
     options: &RunOptions,
     stage: &Stage,
-    judge: &Judge,
     stop: impl Future<Output = ()>,
     tell: &mut impl FnMut(Progress),
 ) -> Result<Driven, RunError> {
@@ -89,8 +87,7 @@ pub(super) async fn drive(
         options,
         scenario,
         stage,
-        judge,
-        deeds: Deeds::default(),
+        look: Look::default(),
         work: Work::start(&clients, scenario, zero),
         zero,
         fired: Vec::new(),
@@ -120,7 +117,7 @@ pub(super) async fn drive(
         Steady::No(_) | Steady::Stopped => None,
     };
     let series = course.end(&clients).await?;
-    clients.leave().await;
+    clients.leave(stage).await;
     Ok(Driven {
         held: course.upkeep.held(),
         told: nodes.since(began),
@@ -145,8 +142,7 @@ struct Course<'c> {
     options: &'c RunOptions,
     scenario: &'c Scenario,
     stage: &'c Stage,
-    judge: &'c Judge,
-    deeds: Deeds,
+    look: Look,
     work: Work,
     zero: Instant,
     fired: Vec<Fired>,
@@ -154,10 +150,9 @@ struct Course<'c> {
 }
 
 impl<'c> Course<'c> {
-    async fn look(&mut self) -> Result<(), RunError> {
-        let children = deeds::look(self.stage, self.judge, &mut self.deeds).await?;
-        self.upkeep.look(self.zero.elapsed(), &children);
-        Ok(())
+    async fn look(&mut self) {
+        self.look = self.stage.look().await;
+        self.upkeep.look(self.zero.elapsed(), &self.look.children);
     }
 
     /// Waits until every exchange was steady for a window.
@@ -175,7 +170,7 @@ impl<'c> Course<'c> {
                 () = &mut stop => return Ok(Steady::Stopped),
                 _ = ticks.tick() => {}
             }
-            self.look().await?;
+            self.look().await;
             if begun.elapsed() >= WINDOW {
                 match self.unsteady() {
                     None => return Ok(Steady::Yes),
@@ -239,7 +234,7 @@ impl<'c> Course<'c> {
                 next += 1;
             }
             if count.is_multiple_of(LOOK_EVERY) {
-                self.look().await?;
+                self.look().await;
             }
             if count.is_multiple_of(FIGURES_EVERY) {
                 tell(Progress::Figures {
@@ -271,10 +266,7 @@ impl<'c> Course<'c> {
     fn came(&mut self, fired: Fired, began: Instant, tell: &mut impl FnMut(Progress)) -> Option<CutShort> {
         let step = &self.scenario.steps[fired.step];
         let (text, why) = match &fired.done {
-            Ok(done) => {
-                self.deeds.began(self.stage, self.judge, done, step.ttl);
-                (fired.came().join(", "), None)
-            }
+            Ok(_) => (fired.came().join(", "), None),
             Err(Undone::Beyond(beyond)) => {
                 let text = format!("not done: {beyond}");
                 (text, Some(CutShort::Beyond(format!("{}: {beyond}", step.deed))))
@@ -294,10 +286,13 @@ impl<'c> Course<'c> {
 
     /// Why it cannot go on.
     fn broken(&self, at: Duration) -> Option<CutShort> {
-        if let Some(breach) = self.judge.breach() {
-            return Some(CutShort::Breach(breach.to_string()));
+        if let Some(breach) = &self.look.breach {
+            return Some(CutShort::Breach(breach.clone()));
         }
-        if !self.judge.works() {
+        if let Some(who) = &self.look.halted {
+            return Some(CutShort::Halted(who.clone()));
+        }
+        if self.look.unjudged {
             return Some(CutShort::Unjudged);
         }
         let wanted = self.scenario.steady.during.filter(|_| !self.options.untimed)?;
@@ -357,8 +352,9 @@ impl<'c> Course<'c> {
         let mut ticks = interval(TICK);
         loop {
             ticks.tick().await;
-            self.look().await?;
-            if self.deeds.are_over() || Instant::now() >= give_up {
+            self.look().await;
+            let all_run = |child: &Child| child.state() == ChildState::Running;
+            if self.look.children.iter().all(all_run) || Instant::now() >= give_up {
                 break;
             }
         }
@@ -372,8 +368,8 @@ impl<'c> Course<'c> {
     /// Ends the work; what is judged then is judged with no request under way.
     async fn end(&mut self, clients: &Clients) -> Result<Vec<Series>, RunError> {
         self.work.end().await;
-        self.look().await?;
-        deeds::tell(self.judge, machine_now(), NodeId(0), What::Healed);
+        self.look().await;
+        self.stage.healed();
         let now = self.zero.elapsed();
         let names = self.scenario.exchanges.iter().map(|plan| plan.name.as_str());
         let series = names.zip(&self.work.meters).map(|(name, meter)| {

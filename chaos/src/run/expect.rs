@@ -8,7 +8,7 @@ use squall_kernel::fault::Share;
 
 use super::Ended;
 use super::drive::{CutShort, Driven};
-use super::judge::Judged;
+use super::judged::Judged;
 use super::meter::{Series, share};
 use crate::bench::failover::phases::{elections, owns};
 use crate::scenario::{Expect, Scenario};
@@ -104,6 +104,7 @@ fn cut_short(why: &CutShort) -> Finding {
     match why {
         CutShort::NeverSteady(why) => finding("all is steady before the first step", why, Ruling::Unknown),
         CutShort::Stopped => to_its_end("somebody ended it", Ruling::Halted),
+        CutShort::Halted(who) => to_its_end(who, Ruling::Halted),
         CutShort::Beyond(why) => finding("every step is within the blast limits", why, Ruling::Halted),
         CutShort::Refused(why) => finding("every step can be done", why, Ruling::Unknown),
         CutShort::Breach(_) => to_its_end("halted: an invariant was broken", Ruling::Failed),
@@ -201,7 +202,7 @@ fn expected(expect: &Expect, driven: &Driven, judged: &Judged, untimed: bool) ->
         ));
     }
     findings.extend(expect.seen.iter().map(|sight| {
-        let seen = judged.sights.contains(sight);
+        let seen = judged.saw(sight.as_str());
         let (was, ruling) = if seen {
             ("it did", Ruling::Ok)
         } else {

@@ -168,7 +168,7 @@ fn breaches(page: &mut String, report: &Report) {
         let _ = write!(
             page,
             "<h2 class=failed>Two events that cannot both be</h2><pre>{}</pre>",
-            text(&breach.to_string())
+            text(breach)
         );
     }
 }

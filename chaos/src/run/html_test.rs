@@ -1,6 +1,6 @@
 //! The page of a small report.
 
-use super::super::judge::Judged;
+use super::super::judged::Judged;
 use super::super::{Bucket, Finding, Series};
 use super::*;
 use crate::bench::Machine;
@@ -75,7 +75,6 @@ fn report() -> Report {
             breaches: Vec::new(),
             seen: vec![("an owner was killed with requests in flight".into(), 1)],
             events: 17,
-            sights: Vec::new(),
         },
         held: std::collections::BTreeMap::new(),
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::deeds::Fired;
 use super::drive::Driven;
 use super::expect::rule;
-use super::judge::Judged;
+use super::judged::Judged;
 use super::meter::millis;
 use super::upkeep::Holding;
 use super::{Ended, Finding, RunOptions, Series};

@@ -16,9 +16,11 @@ use super::event::Event;
 use super::launch;
 use super::order::{Deed, Effect, Order, OsPid, Refused};
 use super::roster::{Child, Exit, Phase, Roster};
+use super::telling::Telling;
 use super::watch::Watch;
 use super::{StartError, SupervisorOptions};
 use crate::guard::GuardOrder;
+use crate::judge::Judge;
 use crate::layout::Place;
 use crate::limits::GUARD_ANSWER;
 use crate::process::{ProcessRef, Send};
@@ -54,6 +56,8 @@ pub(super) struct Actor {
     commands: mpsc::Sender<Command>,
     inbox: mpsc::Receiver<Command>,
     events: broadcast::Sender<Event>,
+    /// Where somebody judges.
+    telling: Option<Telling>,
     epoch: tokio::time::Instant,
 }
 
@@ -63,6 +67,7 @@ impl Actor {
         setting: Setting,
         (commands, inbox): (mpsc::Sender<Command>, mpsc::Receiver<Command>),
         events: broadcast::Sender<Event>,
+        judge: Option<Judge>,
     ) -> Result<Self, StartError> {
         let program = setting.options.program.clone();
         let temporary = setting
@@ -91,6 +96,7 @@ impl Actor {
             commands,
             inbox,
             events,
+            telling: judge.map(Telling::new),
             epoch,
         };
         actor.settle().await;
@@ -169,8 +175,12 @@ impl Actor {
         }
         let node = match self.roster.act(self.now(), &order) {
             Ok(effects) => {
+                let node = self.roster.child(&order.node).map(|child| child.name.clone());
+                if let (Some(telling), Some(node)) = (&mut self.telling, &node) {
+                    telling.ordered(node, order.deed);
+                }
                 self.carry_out(effects).await;
-                self.roster.child(&order.node).map(|child| child.name.clone())
+                node
             }
             Err(refused) => {
                 drop(reply.send(Err(refused)));
@@ -227,6 +237,9 @@ impl Actor {
             Ok(pid) => {
                 self.guard_order(GuardOrder::Watch(pid.0)).await;
                 self.roster.started(self.now(), &node, pid);
+                if let Some(telling) = &mut self.telling {
+                    telling.started(&node);
+                }
                 self.tell(Event::Started { node, pid });
             }
             Err(error) => {
@@ -248,7 +261,12 @@ impl Actor {
             .find(|place| place.name == *node)
             .expect("the roster has the places' names");
         let run = self.roster.child(node.as_str()).map_or(0, |child| child.starts) + 1;
-        let mut child = launch::spawn(options, socket, place, places, run)?;
+        let journal = launch::journal(options, place, run)?;
+        let path = journal.as_ref().map(|journal| journal.path.as_path());
+        let mut child = launch::spawn(options, socket, place, places, path)?;
+        if let (Some(telling), Some(journal)) = (&mut self.telling, journal) {
+            telling.begins(node, &journal.path, journal.file);
+        }
         let pid = OsPid(child.id().expect("the child was not waited for"));
         let process = ProcessRef::open(pid.0)?;
         let held = Held {
@@ -284,10 +302,19 @@ impl Actor {
         let how = exit.how.clone();
         self.roster.exited(now, &node, pid, exit);
         let restart = self.roster.child(node.as_str()).and_then(Child::deadline);
+        let restart_in = restart.map(|at| at.since(now));
+        let journal = self
+            .telling
+            .as_mut()
+            .and_then(|telling| telling.exited(&node, restart_in));
+        if let Some(journal) = journal.filter(|_| !self.setting.options.journals) {
+            // The judge has it open.
+            drop(std::fs::remove_file(journal));
+        }
         self.tell(Event::Exited {
             node,
             how,
-            restart_in: restart.map(|at| at.since(now)),
+            restart_in,
         });
     }
 
@@ -295,6 +322,9 @@ impl Actor {
         let Some(held) = self.held.get(&node) else { return };
         self.guard_order(GuardOrder::Pause(held.pid.0, ttl.as_ms())).await;
         if self.watch.is_some() {
+            if let Some(telling) = &mut self.telling {
+                telling.paused(&node, ttl);
+            }
             self.tell(Event::Paused { node, ttl });
         }
     }
@@ -304,6 +334,9 @@ impl Actor {
         let Some(held) = self.held.get(&node) else { return };
         self.guard_order(GuardOrder::Thaw(held.pid.0)).await;
         self.send(&node, Send::Continue);
+        if let Some(telling) = &mut self.telling {
+            telling.resumed(&node);
+        }
         self.tell(Event::Resumed { node });
     }
 

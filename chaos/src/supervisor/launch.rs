@@ -12,6 +12,8 @@ use tokio::process::{Child, Command};
 use super::SupervisorOptions;
 use crate::client::KEY_FILE;
 use crate::layout::Place;
+#[cfg(target_os = "linux")]
+use crate::limits::PIPE_BYTES;
 use crate::limits::{LAST_WORDS_BYTES, LOG_BYTES_MAX};
 
 /// Starts the node at `place`. Its stdin is a pipe whose end is the node's end.
@@ -20,12 +22,11 @@ pub(super) fn spawn(
     socket: &Path,
     place: &Place,
     all: &[Place],
-    run: u64,
+    journal: Option<&Path>,
 ) -> io::Result<Child> {
     let log = open_log(&log_path(&options.data_dir, place))?;
     let mut arguments = arguments(options, socket, place, all);
-    if options.journals {
-        let journal = journal_path(&options.data_dir, place, run);
+    if let Some(journal) = journal {
         arguments.extend(["--journal".into(), journal.into()]);
     }
     Command::new(&options.program)
@@ -93,6 +94,52 @@ pub(super) fn log_path(data_dir: &Path, place: &Place) -> PathBuf {
 /// The journal of one run of a node, from 1.
 pub(super) fn journal_path(data_dir: &Path, place: &Place, run: u64) -> PathBuf {
     data_dir.join(format!("{}-{run}.journal", place.name))
+}
+
+/// What a run of a node tells its journal to, and where that is read.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+}
+
+/// Makes the journal of a run, from 1, where one is kept or judged. It is open to be read before the node writes: one that is only
+/// judged is a pipe where the system has pipes with a name, so that it takes no room, and nobody could write to it otherwise.
+pub(super) fn journal(options: &SupervisorOptions, place: &Place, run: u64) -> io::Result<Option<Told>> {
+    if !options.journals && !options.judge {
+        return Ok(None);
+    }
+    let path = journal_path(&options.data_dir, place, run);
+    let file = if options.journals {
+        File::create(&path)?;
+        File::open(&path)?
+    } else {
+        pipe(&path)?
+    };
+    Ok(Some(Told { path, file }))
+}
+
+/// The end of a new pipe at `path` that is read, and does not block.
+#[cfg(target_os = "linux")]
+fn pipe(path: &Path) -> io::Result<File> {
+    use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let end = open(path, flags, Mode::empty())?;
+    // A judge that is late for a moment does not break the journal. A system that has less room gives less.
+    let _bytes = rustix::pipe::fcntl_setpipe_size(&end, PIPE_BYTES);
+    Ok(File::from(end))
+}
+
+/// Elsewhere it is a file, which goes when its run is over.
+#[cfg(not(target_os = "linux"))]
+fn pipe(path: &Path) -> io::Result<File> {
+    File::create(path)?;
+    File::open(path)
 }
 
 /// An exit in words, with the last line the node wrote when it was not a signal's doing.

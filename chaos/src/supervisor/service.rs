@@ -14,35 +14,27 @@ use tracing::{info, warn};
 use super::command::{Command, Shown};
 use super::order::{Deed, Order, OsPid, Refused};
 use super::roster::Phase;
+use crate::judge::Judge;
 use crate::layout::Place;
 use crate::limits::{ACT_TIMEOUT, SOCKET_CALLS_MAX};
 
-struct Service {
+pub(super) struct Service {
     commands: mpsc::Sender<Command>,
     places: Vec<Place>,
     chaos: bool,
+    judge: Option<Judge>,
     /// While it is there, nodes are only mended.
     lock: Mutex<Option<proto::ChaosLock>>,
 }
 
 /// Serves until the task is aborted.
-pub(super) async fn serve(
-    listener: UnixListener,
-    commands: mpsc::Sender<Command>,
-    places: Vec<Place>,
-    chaos: bool,
-) {
+pub(super) async fn serve(listener: UnixListener, service: Service) {
     let streams = u32::try_from(SOCKET_CALLS_MAX).expect("a small number");
     let outcome = tonic::transport::Server::builder()
         .timeout(ACT_TIMEOUT)
         .concurrency_limit_per_connection(SOCKET_CALLS_MAX)
         .max_concurrent_streams(streams)
-        .add_service(SupervisorServer::new(Service {
-            commands,
-            places,
-            chaos,
-            lock: Mutex::default(),
-        }))
+        .add_service(SupervisorServer::new(service))
         .serve_with_incoming(UnixListenerStream::new(listener))
         .await;
     if let Err(error) = outcome {
@@ -114,6 +106,19 @@ impl Supervisor for Service {
         Ok(Response::new(proto::UnlockResponse { was_locked }))
     }
 
+    async fn verdicts(
+        &self,
+        _: Request<proto::VerdictsRequest>,
+    ) -> Result<Response<proto::VerdictsResponse>, Status> {
+        let nobody = "nobody judges this cluster: start it with --judge";
+        let judge = self
+            .judge
+            .as_ref()
+            .ok_or_else(|| Status::failed_precondition(nobody))?;
+        let standing = judge.standing().await.ok_or_else(|| status(&Refused::Ending))?;
+        Ok(Response::new(standing.on_wire()))
+    }
+
     async fn halt_children(
         &self,
         request: Request<proto::HaltChildrenRequest>,
@@ -141,6 +146,21 @@ impl Supervisor for Service {
 }
 
 impl Service {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        places: Vec<Place>,
+        chaos: bool,
+        judge: Option<Judge>,
+    ) -> Self {
+        Self {
+            commands,
+            places,
+            chaos,
+            judge,
+            lock: Mutex::default(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<proto::ChaosLock>> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }

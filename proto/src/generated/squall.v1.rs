@@ -6314,6 +6314,57 @@ pub struct ListChildrenResponse {
     #[prost(message, optional, tag = "2")]
     pub lock: ::core::option::Option<ChaosLock>,
 }
+/// Asks what the invariants say.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerdictsRequest {}
+/// What the invariants say of the cluster since it was started.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct VerdictsResponse {
+    /// Each of them, by number.
+    #[prost(message, repeated, tag = "1")]
+    pub invariants: ::prost::alloc::vec::Vec<InvariantVerdict>,
+    /// How often each thing happened; what never did was not tested.
+    #[prost(message, repeated, tag = "2")]
+    pub seen: ::prost::alloc::vec::Vec<Sighting>,
+    /// Events that were judged.
+    #[prost(uint64, tag = "3")]
+    pub events: u64,
+    /// Why nothing is judged any more; empty while it is.
+    #[prost(string, tag = "4")]
+    pub failed: ::prost::alloc::string::String,
+}
+/// What is said of one invariant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InvariantVerdict {
+    /// Its number, such as I3.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// What must hold.
+    #[prost(string, tag = "2")]
+    pub claim: ::prost::alloc::string::String,
+    /// What was found.
+    #[prost(enumeration = "VerdictState", tag = "3")]
+    pub state: i32,
+    /// Why nobody can say, or what was broken.
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+    /// The earlier of the two events that cannot both be; empty without one.
+    #[prost(string, tag = "5")]
+    pub first: ::prost::alloc::string::String,
+    /// The event that broke it; empty while it holds.
+    #[prost(string, tag = "6")]
+    pub second: ::prost::alloc::string::String,
+}
+/// How often something happened.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sighting {
+    /// What, in words.
+    #[prost(string, tag = "1")]
+    pub what: ::prost::alloc::string::String,
+    /// How often.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
 /// A supervised node.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Child {
@@ -6547,6 +6598,43 @@ impl Shape {
             "SHAPE_UNIFORM" => Some(Self::Uniform),
             "SHAPE_NORMAL" => Some(Self::Normal),
             "SHAPE_EXPONENTIAL" => Some(Self::Exponential),
+            _ => None,
+        }
+    }
+}
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum VerdictState {
+    /// Not set.
+    Unspecified = 0,
+    /// It held, and there was something to hold.
+    Holds = 1,
+    /// Nobody can say.
+    Unknown = 2,
+    /// It was broken.
+    Broken = 3,
+}
+impl VerdictState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "VERDICT_STATE_UNSPECIFIED",
+            Self::Holds => "VERDICT_STATE_HOLDS",
+            Self::Unknown => "VERDICT_STATE_UNKNOWN",
+            Self::Broken => "VERDICT_STATE_BROKEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "VERDICT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "VERDICT_STATE_HOLDS" => Some(Self::Holds),
+            "VERDICT_STATE_UNKNOWN" => Some(Self::Unknown),
+            "VERDICT_STATE_BROKEN" => Some(Self::Broken),
             _ => None,
         }
     }
@@ -7405,6 +7493,31 @@ pub mod supervisor_client {
                 .insert(GrpcMethod::new("squall.v1.Supervisor", "UnlockChildren"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the invariants say of the cluster. FAILED_PRECONDITION when nobody judges.
+        pub async fn verdicts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::VerdictsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VerdictsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Supervisor/Verdicts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Supervisor", "Verdicts"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -7446,6 +7559,14 @@ pub mod supervisor_server {
             &self,
             request: tonic::Request<super::UnlockRequest>,
         ) -> std::result::Result<tonic::Response<super::UnlockResponse>, tonic::Status>;
+        /// What the invariants say of the cluster. FAILED_PRECONDITION when nobody judges.
+        async fn verdicts(
+            &self,
+            request: tonic::Request<super::VerdictsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VerdictsResponse>,
+            tonic::Status,
+        >;
     }
     /// Processes of a local cluster, over the supervisor's Unix socket.
     #[derive(Debug)]
@@ -7685,6 +7806,51 @@ pub mod supervisor_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UnlockChildrenSvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Supervisor/Verdicts" => {
+                    #[allow(non_camel_case_types)]
+                    struct VerdictsSvc<T: Supervisor>(pub Arc<T>);
+                    impl<
+                        T: Supervisor,
+                    > tonic::server::UnaryService<super::VerdictsRequest>
+                    for VerdictsSvc<T> {
+                        type Response = super::VerdictsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::VerdictsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Supervisor>::verdicts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VerdictsSvc(inner);
                         let codec = crate::codec::Bounded::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -2,13 +2,15 @@
 
 use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use squall_chaos::client::ChaosClient;
 use squall_chaos::run::score::Score;
 use squall_chaos::run::upkeep::in_words;
-use squall_chaos::run::{Ended, Progress, Report, RunOptions, page};
+use squall_chaos::run::{Ended, On, Progress, Report, RunOptions, report_dir, save};
 use squall_chaos::scenario::game::{Game, draw};
 use squall_chaos::scenario::{self, Scenario, library};
 use squall_kernel::profile::Profile;
@@ -25,6 +27,10 @@ use super::super::values;
 pub(super) struct RunArgs {
     /// Name or file
     scenario: Option<String>,
+    /// Run it on the cluster that runs already, --connect says which, with exchanges of its own; its invariants are judged
+    /// when it was started with --judge
+    #[arg(long, conflicts_with_all = ["profile", "keep", "show"])]
+    running: bool,
     /// Timer profile of the nodes, in place of the scenario's
     #[arg(long, value_parser = values::profile())]
     profile: Option<Profile>,
@@ -76,7 +82,14 @@ struct OutputArgs {
     json: bool,
 }
 
-pub(super) async fn run(args: &RunArgs) -> Result<()> {
+impl RunArgs {
+    /// True when it needs no cluster of its own.
+    pub(super) const fn on_running(&self) -> bool {
+        self.running
+    }
+}
+
+pub(super) async fn run(args: &RunArgs, chaos: Option<(ChaosClient, Option<Vec<u8>>)>) -> Result<()> {
     let Some(name) = &args.scenario else {
         return listed();
     };
@@ -84,7 +97,11 @@ pub(super) async fn run(args: &RunArgs) -> Result<()> {
     if args.show {
         return Ok(write!(stdout(), "{text}")?);
     }
-    ended(&ran(scenario, text, args.profile, &args.output).await?)
+    let running = chaos.map(|(chaos, cookie)| On::Running {
+        chaos: Arc::new(chaos),
+        cookie,
+    });
+    ended(&ran(scenario, text, args.profile, running, &args.output).await?)
 }
 
 pub(super) async fn game(args: &GameArgs) -> Result<()> {
@@ -111,7 +128,7 @@ pub(super) async fn game(args: &GameArgs) -> Result<()> {
             args.lasts
         )?;
     }
-    let report = ran(scenario, text, None, &args.output).await?;
+    let report = ran(scenario, text, None, None, &args.output).await?;
     if !args.output.json {
         writeln!(
             stdout(),
@@ -127,6 +144,7 @@ async fn ran(
     scenario: Scenario,
     text: String,
     profile: Option<Profile>,
+    running: Option<On>,
     output: &OutputArgs,
 ) -> Result<Report> {
     let dir = output
@@ -134,13 +152,20 @@ async fn ran(
         .clone()
         .unwrap_or_else(|| report_dir(&scenario.name));
     std::fs::create_dir_all(&dir).with_context(|| format!("--report {}", dir.display()))?;
+    let (on, scenario) = match running {
+        Some(on) => (on, scenario.beside_others()),
+        None => {
+            let program = std::env::current_exe().context("this program's path")?;
+            let keep = output.keep.then(|| dir.join("nodes"));
+            (On::Own { program, keep }, scenario)
+        }
+    };
     let options = RunOptions {
-        program: std::env::current_exe().context("this program's path")?,
+        on,
         scenario,
         text,
         profile,
         untimed: output.untimed,
-        keep: output.keep.then(|| dir.join("nodes")),
     };
     let json = output.json;
     let told = squall_chaos::run::run(&options, signals::ended(), |progress| {
@@ -150,7 +175,8 @@ async fn ran(
         }
     });
     let report = told.await?;
-    write_report(&dir, &report)?;
+    save(&dir, &report)
+        .map_err(|(path, error)| anyhow::Error::new(error).context(path.display().to_string()))?;
     if json {
         writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
     } else {
@@ -208,11 +234,6 @@ fn indented(text: &str) -> String {
         .join("\n")
 }
 
-fn report_dir(name: &str) -> PathBuf {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    PathBuf::from(format!("chaos-report-{name}-{}", since.as_secs()))
-}
-
 fn tell(progress: &Progress) -> std::io::Result<()> {
     let mut out = stdout().lock();
     match progress {
@@ -221,18 +242,6 @@ fn tell(progress: &Progress) -> std::io::Result<()> {
         Progress::Figures { at, text } => writeln!(out, "{:>6.1} s    {text}", at.as_secs_f64()),
         Progress::Breach(text) => writeln!(out, "{text}"),
     }
-}
-
-fn write_report(dir: &Path, report: &Report) -> Result<()> {
-    let files = [
-        ("report.html", page(report)),
-        ("report.json", serde_json::to_string_pretty(report)?),
-    ];
-    for (name, text) in files {
-        let path = dir.join(name);
-        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
 }
 
 fn told_of(report: &Report, dir: &Path) -> String {

@@ -1,0 +1,298 @@
+//! Judges a cluster while it runs: follows the nodes' journals on a thread of its own, shows every event to all invariants, and
+//! says at once when one is broken. What does not live here: the invariants, who follows which journals (`supervisor`), and
+//! what follows from a breach.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use squall_kernel::id::{NodeId, NodeName};
+use squall_kernel::time::Instant;
+use squall_node::clock::machine_now;
+use tokio::sync::{oneshot, watch};
+use tracing::error;
+
+use crate::coverage::{Looker, Sight};
+use crate::history::{Event, What};
+use crate::invariant::{Breach, Id, Verdict, Watch};
+use crate::record::{Follow, RecordError};
+
+mod names;
+mod on_wire;
+
+use names::Names;
+
+/// Between two looks at the journals: with what the order of events costs, well below a second from a breach to its halt.
+const LOOK: Duration = Duration::from_millis(50);
+/// Words that wait for the judge; there are a few for each start, end, pause and fault of a process.
+const WORDS_MAX: usize = 4_096;
+
+/// Something that happened to a node's process, which no journal has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Happened {
+    /// A fault began.
+    Began {
+        /// Unique among those of this judge, and below 2³².
+        id: u64,
+        /// As it is written.
+        text: String,
+        /// When it must be over, on the machine's clock.
+        ends_by: Instant,
+    },
+    /// It is over.
+    Over {
+        /// Which one.
+        id: u64,
+    },
+    /// The process stands still.
+    Paused,
+    /// It goes on.
+    Resumed,
+}
+
+impl Happened {
+    /// As the history has it.
+    fn what(self) -> What {
+        // Counted from the top: those of journals are hashes, which no count reaches.
+        let from_the_top = |id: u64| u64::MAX - id;
+        match self {
+            Self::Began { id, text, ends_by } => What::Fault {
+                id: from_the_top(id),
+                text,
+                ends_by,
+            },
+            Self::Over { id } => What::FaultOver { id: from_the_top(id) },
+            Self::Paused => What::Paused,
+            Self::Resumed => What::Resumed,
+        }
+    }
+}
+
+/// Something the judge is told.
+enum Word {
+    /// A run of this node keeps this journal.
+    Journal(NodeName, PathBuf, File),
+    /// The process that kept it is over.
+    Over(PathBuf),
+    /// Something happened to a process.
+    Happened(NodeName, Instant, Happened),
+    /// All faults are over, and nothing that was asked is under way.
+    Healed(Instant),
+    /// What is to be said?
+    Standing(oneshot::Sender<Standing>),
+    /// All processes are over: what is to be said of the whole?
+    End(oneshot::Sender<Standing>),
+}
+
+/// What the invariants say of a cluster up to now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Number, claim and verdict of each.
+    pub(crate) verdicts: Vec<(Id, &'static str, Verdict)>,
+    /// How often each thing happened that shows in the events; what never did was not tested.
+    pub(crate) seen: Vec<(Sight, u64)>,
+    /// Events that were judged.
+    pub(crate) events: u64,
+    /// Why nothing is judged any more.
+    pub(crate) failed: Option<String>,
+}
+
+/// A judge at work; clones speak to the same one. It ends when nobody does any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Judge {
+    words: SyncSender<Word>,
+    breach: watch::Receiver<Option<Breach>>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Judge {
+    /// Starts its thread.
+    ///
+    /// # Errors
+    /// When the system has none.
+    pub(crate) fn start() -> std::io::Result<Self> {
+        let (words, inbox) = sync_channel(WORDS_MAX);
+        let (sender, breach) = watch::channel(None);
+        let failed = Arc::new(AtomicBool::new(false));
+        let bench = Bench::new(sender, Arc::clone(&failed));
+        std::thread::Builder::new()
+            .name("judge".into())
+            .spawn(move || bench.sit(&inbox))?;
+        Ok(Self {
+            words,
+            breach,
+            failed,
+        })
+    }
+
+    /// A run of that node keeps this journal, which is read from its beginning. It is read until [`Self::over`] whatever
+    /// becomes of the judging: a node that writes to a pipe is not held up.
+    pub(crate) fn journal(&self, node: &NodeName, path: PathBuf, file: File) {
+        self.tell(Word::Journal(node.clone(), path, file));
+    }
+
+    /// The process that kept this journal is over.
+    pub(crate) fn over(&self, path: PathBuf) {
+        self.tell(Word::Over(path));
+    }
+
+    /// Something has just happened to a node's process.
+    pub(crate) fn happened(&self, node: &NodeName, what: Happened) {
+        self.tell(Word::Happened(node.clone(), machine_now(), what));
+    }
+
+    /// All faults are over, and nothing that was asked is under way.
+    pub(crate) fn healed(&self) {
+        self.tell(Word::Healed(machine_now()));
+    }
+
+    /// The first thing that was broken.
+    pub(crate) fn breach(&self) -> Option<Breach> {
+        self.breach.borrow().clone()
+    }
+
+    /// True when nothing is judged any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// What is to be said up to now; none when the judge is gone.
+    pub(crate) async fn standing(&self) -> Option<Standing> {
+        self.ask(Word::Standing).await
+    }
+
+    /// What is to be said of the whole, when every process is over; none when the judge is gone.
+    pub(crate) async fn end(&self) -> Option<Standing> {
+        self.ask(Word::End).await
+    }
+
+    async fn ask(&self, word: impl FnOnce(oneshot::Sender<Standing>) -> Word) -> Option<Standing> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(word(reply));
+        answer.await.ok()
+    }
+
+    /// Never waits: what happens to processes is carried out whoever listens.
+    fn tell(&self, word: Word) {
+        if let Err(TrySendError::Full(_)) = self.words.try_send(word) {
+            error!("the judge does not listen: what it says from now on may be wrong");
+        }
+    }
+}
+
+/// Where the judge sits.
+struct Bench {
+    follow: Follow,
+    names: Names,
+    watch: Watch,
+    looker: Looker,
+    events: u64,
+    first: watch::Sender<Option<Breach>>,
+    failed: Option<RecordError>,
+    has_failed: Arc<AtomicBool>,
+}
+
+impl Bench {
+    fn new(first: watch::Sender<Option<Breach>>, has_failed: Arc<AtomicBool>) -> Self {
+        Self {
+            follow: Follow::default(),
+            names: Names::default(),
+            watch: Watch::default(),
+            looker: Looker::default(),
+            events: 0,
+            first,
+            failed: None,
+            has_failed,
+        }
+    }
+
+    fn sit(mut self, inbox: &Receiver<Word>) {
+        loop {
+            match inbox.recv_timeout(LOOK) {
+                Ok(word) => self.take(word),
+                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, word: Word) {
+        match word {
+            Word::Journal(node, path, file) => {
+                self.names.keeps(node, path.clone());
+                self.follow.add(path, file);
+            }
+            Word::Over(path) => self.follow.over(&path),
+            Word::Happened(node, at, what) => self.names.wait(node, at, what.what()),
+            Word::Healed(at) => self.follow.tell(Event {
+                at,
+                node: NodeId(0),
+                what: What::Healed,
+            }),
+            // Whoever asked may have gone.
+            Word::Standing(reply) => {
+                self.look();
+                drop(reply.send(self.standing()));
+            }
+            Word::End(reply) => {
+                self.follow.all_over();
+                while !self.follow.is_empty() && self.failed.is_none() {
+                    self.look();
+                }
+                self.look();
+                drop(reply.send(self.standing()));
+            }
+        }
+    }
+
+    /// Takes in what is new.
+    fn look(&mut self) {
+        if self.failed.is_some() {
+            self.follow.discard();
+            return;
+        }
+        match self.read() {
+            Ok(events) => events.iter().for_each(|event| self.see(event)),
+            Err(error) => {
+                error!(%error, "the invariants are not judged any more");
+                self.failed = Some(error);
+                self.has_failed.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<Vec<Event>, RecordError> {
+        self.follow.read()?;
+        self.names.tell(&mut self.follow);
+        Ok(self.follow.complete())
+    }
+
+    fn see(&mut self, event: &Event) {
+        self.events += 1;
+        self.looker.see(event);
+        for breach in self.watch.see(event) {
+            error!(%breach, "an invariant is broken");
+            self.first.send_if_modified(|first| {
+                let new = first.is_none();
+                first.get_or_insert(breach);
+                new
+            });
+        }
+    }
+
+    fn standing(&mut self) -> Standing {
+        let coverage = self.looker.coverage();
+        Standing {
+            seen: Sight::all()
+                .map(|sight| (sight, coverage.count(sight)))
+                .filter(|(sight, count)| *count > 0 || sight.shows())
+                .collect(),
+            verdicts: self.watch.verdicts_with_claims(),
+            events: self.events,
+            failed: self.failed.as_ref().map(ToString::to_string),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Tells the judge of the nodes' processes: which journals there are, and what no journal has. What does not live here: judging
+//! (`judge`), and what happens to processes (`roster`).
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use squall_kernel::id::NodeName;
+use squall_kernel::time::Span;
+use squall_node::clock::machine_now;
+
+use super::order::Deed;
+use crate::judge::{Happened, Judge};
+use crate::limits::TTL_MAX;
+
+/// What is known of one node's process.
+#[derive(Debug, Default)]
+struct Known {
+    journal: Option<PathBuf>,
+    /// What it was ordered to end by.
+    ordered: Option<Deed>,
+    /// The pause that holds it.
+    pause: Option<u64>,
+    /// What keeps it down.
+    down: Option<u64>,
+}
+
+/// Tells a judge.
+#[derive(Debug)]
+pub(super) struct Telling {
+    judge: Judge,
+    nodes: HashMap<NodeName, Known>,
+    told: u64,
+}
+
+impl Telling {
+    pub(super) fn new(judge: Judge) -> Self {
+        Self {
+            judge,
+            nodes: HashMap::new(),
+            told: 0,
+        }
+    }
+
+    /// A run begins, and keeps this journal.
+    pub(super) fn begins(&mut self, node: &NodeName, path: &Path, file: File) {
+        self.judge.journal(node, path.to_owned(), file);
+        self.known(node).journal = Some(path.to_owned());
+    }
+
+    /// Its process runs.
+    pub(super) fn started(&mut self, node: &NodeName) {
+        let down = self.known(node).down.take();
+        self.over(node, down);
+    }
+
+    /// It is to be acted on.
+    pub(super) fn ordered(&mut self, node: &NodeName, deed: Deed) {
+        let ends = !matches!(deed, Deed::Pause | Deed::Resume);
+        if ends {
+            self.known(node).ordered = Some(deed);
+        }
+    }
+
+    /// It stands still for so long, from now on.
+    pub(super) fn paused(&mut self, node: &NodeName, ttl: Span) {
+        let before = self.known(node).pause.take();
+        let stood_still = before.is_some();
+        self.over(node, before);
+        let id = self.began(node, format!("{} {node}", Deed::Pause), ttl);
+        if !stood_still {
+            self.judge.happened(node, Happened::Paused);
+        }
+        self.known(node).pause = Some(id);
+    }
+
+    /// It goes on.
+    pub(super) fn resumed(&mut self, node: &NodeName) {
+        let pause = self.known(node).pause.take();
+        if pause.is_some() {
+            self.judge.happened(node, Happened::Resumed);
+        }
+        self.over(node, pause);
+    }
+
+    /// It has ended, and is started again after that time; never without one. Gives the journal that it kept.
+    pub(super) fn exited(&mut self, node: &NodeName, restart_in: Option<Span>) -> Option<PathBuf> {
+        self.resumed(node);
+        let known = self.known(node);
+        let (journal, ordered) = (known.journal.take(), known.ordered.take());
+        if let Some(deed) = ordered {
+            let id = self.began(node, format!("{deed} {node}"), restart_in.unwrap_or(TTL_MAX));
+            self.known(node).down = Some(id);
+        }
+        if let Some(journal) = &journal {
+            self.judge.over(journal.clone());
+        }
+        journal
+    }
+
+    fn began(&mut self, node: &NodeName, text: String, ttl: Span) -> u64 {
+        self.told += 1;
+        let began = Happened::Began {
+            id: self.told,
+            text,
+            ends_by: machine_now() + ttl,
+        };
+        self.judge.happened(node, began);
+        self.told
+    }
+
+    fn over(&self, node: &NodeName, id: Option<u64>) {
+        if let Some(id) = id {
+            self.judge.happened(node, Happened::Over { id });
+        }
+    }
+
+    fn known(&mut self, node: &NodeName) -> &mut Known {
+        self.nodes.entry(node.clone()).or_default()
+    }
+}
