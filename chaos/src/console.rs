@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use squall_observer::console::{Console, ConsoleError, Known, Order, Picture, Radius};
+use squall_observer::console::{Board, Console, ConsoleError, Known, Order, Picture, Radius, Scenario};
+use tokio::sync::watch;
 
 use crate::client::{ChaosClient, ChaosError, Done, Firing};
 use crate::fault::{Act, Aim, FORMS, Fault, Form, Target, Unreadable};
 use crate::radius::radius;
+use crate::scenario::{self, library};
 
 /// Deeds that are told of one by one.
 const TOLD_MAX: usize = 3;
@@ -17,13 +19,19 @@ const TOLD_MAX: usize = 3;
 #[derive(Debug, Clone)]
 pub struct ChaosConsole {
     client: Arc<ChaosClient>,
+    board: watch::Sender<Arc<Board>>,
 }
 
 impl ChaosConsole {
     /// A console that acts through `client`.
     #[must_use]
     pub fn new(client: Arc<ChaosClient>) -> Self {
-        Self { client }
+        let board = Board {
+            scenarios: shipped(),
+            ..Board::default()
+        };
+        let (board, _) = watch::channel(Arc::new(board));
+        Self { client, board }
     }
 }
 
@@ -73,6 +81,46 @@ impl Console for ChaosConsole {
                 .map_err(|error| refused(&error))
         })
     }
+
+    fn unlock(&self, reason: String) -> BoxFuture<'static, Result<String, ConsoleError>> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move {
+            let unlocked = client.unlock(&reason).await.map_err(|error| refused(&error))?;
+            Ok(match unlocked.as_slice() {
+                [] => "no node was locked".to_owned(),
+                nodes => format!("{} take new faults again", nodes.join(", ")),
+            })
+        })
+    }
+
+    fn board(&self) -> watch::Receiver<Arc<Board>> {
+        self.board.subscribe()
+    }
+
+    fn run(&self, _scenario: String) -> BoxFuture<'static, Result<String, ConsoleError>> {
+        Box::pin(async { Err(ConsoleError::Refused("not built yet".into())) })
+    }
+
+    fn stop(&self) -> BoxFuture<'static, Result<String, ConsoleError>> {
+        Box::pin(async { Err(ConsoleError::Refused("nothing runs".into())) })
+    }
+}
+
+/// The scenarios that ship.
+fn shipped() -> Vec<Scenario> {
+    let read = |shipped: &library::Shipped| {
+        let read = scenario::read(shipped.name, shipped.text).expect("tests read them all");
+        Scenario {
+            name: shipped.name.to_owned(),
+            teaches: read.teaches,
+            steps: read
+                .steps
+                .iter()
+                .map(|step| format!("{:.1?}  {} for {:.1?}", step.at, step.deed, step.ttl))
+                .collect(),
+        }
+    };
+    library::SHIPPED.iter().map(read).collect()
 }
 
 /// What the order comes to now.

@@ -1,9 +1,11 @@
 //! What the observer asks of a chaos console. The `chaos` crate implements it; the observer knows no
 //! more of faults than what stands here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 
 /// Something destructive: what, to whom, for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +100,81 @@ pub enum ConsoleError {
     Unreachable(String),
 }
 
+/// What the console knows by itself: how the invariants fare, and which scenarios there are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Board {
+    /// How the invariants fare; the reason why nobody judges, where nobody does.
+    pub bar: Option<Result<Bar, String>>,
+    /// Scenarios that can be run, in the order in which they are offered.
+    pub scenarios: Vec<Scenario>,
+    /// The run that goes on, or else the last one.
+    pub run: Option<Run>,
+}
+
+/// The invariants, as they are judged while the cluster runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bar {
+    /// Each of them, in order.
+    pub invariants: Vec<Invariant>,
+    /// What happened at all and how often, what never did included: that was not tested.
+    pub seen: Vec<(String, u64)>,
+    /// Events that were judged.
+    pub events: u64,
+}
+
+/// One invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invariant {
+    /// Its number, such as `I3`.
+    pub id: String,
+    /// What must hold.
+    pub claim: String,
+    /// What was found.
+    pub verdict: Verdict,
+}
+
+/// What is said of an invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It held, and there was something to hold.
+    Holds,
+    /// Nobody can say, for this reason.
+    Unknown(String),
+    /// It was broken.
+    Broken {
+        /// In words.
+        text: String,
+        /// The earlier of the two events that cannot both be, where there is one.
+        first: Option<String>,
+        /// The event that broke it.
+        second: String,
+    },
+}
+
+/// A scenario that can be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scenario {
+    /// Name.
+    pub name: String,
+    /// What one learns from it: a paragraph.
+    pub teaches: String,
+    /// What it does: a line for each step.
+    pub steps: Vec<String>,
+}
+
+/// A run of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Scenario.
+    pub scenario: String,
+    /// How it ended: `passed`, `failed`, `halted`, `unknown`; none while it goes on.
+    pub ended: Option<String>,
+    /// What was told of it, a line each, the newest last; bounded.
+    pub lines: Vec<String>,
+    /// Where its report is, when it has ended.
+    pub report: Option<String>,
+}
+
 /// A chaos console behind the observer.
 pub trait Console: Send + Sync + 'static {
     /// The faults it knows, in the order in which they are offered.
@@ -106,6 +183,14 @@ pub trait Console: Send + Sync + 'static {
     fn preview(&self, order: &Order, picture: &Picture) -> Radius;
     /// Carries `order` out on the cluster of `picture`; the text says what was done.
     fn fire(&self, order: Order, picture: Picture) -> BoxFuture<'static, Result<String, ConsoleError>>;
-    /// Ends all faults everywhere; the text says how many.
+    /// Ends all faults everywhere, and lets no new ones act until [`Self::unlock`]; the text says how many.
     fn halt(&self) -> BoxFuture<'static, Result<String, ConsoleError>>;
+    /// Lets new faults act again after a halt. `reason` says why that is safe; the text says where.
+    fn unlock(&self, reason: String) -> BoxFuture<'static, Result<String, ConsoleError>>;
+    /// What the console knows by itself, as it changes: at most a few times a second.
+    fn board(&self) -> watch::Receiver<Arc<Board>>;
+    /// Begins a run of that scenario on the cluster that is watched; what becomes of it is on the board.
+    fn run(&self, scenario: String) -> BoxFuture<'static, Result<String, ConsoleError>>;
+    /// Ends the run that goes on, and undoes its faults.
+    fn stop(&self) -> BoxFuture<'static, Result<String, ConsoleError>>;
 }
