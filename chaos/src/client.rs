@@ -14,6 +14,7 @@ use tokio::time::{Instant, interval};
 
 use crate::fault::{Act, NodeDeed};
 use crate::limits::{HALT_LOOK, HALT_VERIFY};
+use crate::scenario::export::{Worked, export};
 pub(crate) use on_wire::{kind_on_wire, on_wire};
 
 mod error;
@@ -214,6 +215,32 @@ impl ChaosClient {
         let known = self.learn().await?;
         let socket = known.supervisor.as_ref().ok_or(ChaosError::NoSupervisor)?;
         reach::verdicts(socket).await
+    }
+
+    /// What was done to the cluster since it was started, as a scenario: all of it, or that of the last `since`.
+    ///
+    /// # Errors
+    /// [`ChaosError`]; [`ChaosError::Refused`] when nobody judges, or nothing was done.
+    pub async fn export(&self, since: Option<Duration>) -> Result<String, ChaosError> {
+        let known = self.learn().await?;
+        let socket = known.supervisor.as_ref().ok_or(ChaosError::NoSupervisor)?;
+        let session = reach::session(socket).await?;
+        let nodes: Vec<String> = known.members.iter().map(|(name, _)| name.clone()).collect();
+        let views = reach::views(&known.members).await;
+        let exchanges = views
+            .into_iter()
+            .map(|(_, exchanges)| exchanges)
+            .max_by_key(Vec::len);
+        let exchanges: Vec<Worked> = exchanges
+            .unwrap_or_default()
+            .into_iter()
+            .map(|info| Worked {
+                name: info.name,
+                strategy: info.strategy,
+                id: info.id,
+            })
+            .collect();
+        export(&session, &nodes, &exchanges, since).map_err(|why| ChaosError::Refused(why.to_string()))
     }
 
     /// Everything active anywhere: faults on every node, and nodes that do not run. A dead node is reported as silent

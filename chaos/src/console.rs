@@ -1,7 +1,8 @@
-//! The chaos console behind the observer: the fault client in the observer's terms. What does not live here: what an
-//! order would do (`radius`) and how it is carried out (`client`).
+//! The chaos console behind the observer: the fault client, the judge and scenarios in the observer's terms. What does not live
+//! here: what an order would do (`radius`) and how it is carried out (`client`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 use squall_observer::console::{Board, Console, ConsoleError, Known, Order, Picture, Radius, Scenario};
@@ -12,26 +13,45 @@ use crate::fault::{Act, Aim, FORMS, Fault, Form, Target, Unreadable};
 use crate::radius::radius;
 use crate::scenario::{self, library};
 
+mod bar;
+mod runs;
+
+use runs::Runs;
+
 /// Deeds that are told of one by one.
 const TOLD_MAX: usize = 3;
 
 /// Fires the observer's orders.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ChaosConsole {
     client: Arc<ChaosClient>,
     board: watch::Sender<Arc<Board>>,
+    /// Somebody keeps the board's bar.
+    keeps: AtomicBool,
+    runs: Runs,
 }
 
 impl ChaosConsole {
-    /// A console that acts through `client`.
+    /// A console that acts through `client`. Scenarios enter the cluster with that cookie; without one with the one beside its
+    /// supervisor's socket.
     #[must_use]
-    pub fn new(client: Arc<ChaosClient>) -> Self {
+    pub fn new(client: Arc<ChaosClient>, cookie: Option<Vec<u8>>) -> Self {
         let board = Board {
             scenarios: shipped(),
             ..Board::default()
         };
         let (board, _) = watch::channel(Arc::new(board));
-        Self { client, board }
+        Self {
+            runs: Runs::new(Arc::clone(&client), cookie, board.clone()),
+            client,
+            board,
+            keeps: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends the run that goes on, and waits until nothing of it is left.
+    pub async fn finish(&self) {
+        self.runs.finish().await;
     }
 }
 
@@ -94,15 +114,21 @@ impl Console for ChaosConsole {
     }
 
     fn board(&self) -> watch::Receiver<Arc<Board>> {
-        self.board.subscribe()
+        let looks = self.board.subscribe();
+        if !self.keeps.swap(true, Ordering::Relaxed) {
+            tokio::spawn(bar::keep(Arc::clone(&self.client), self.board.clone()));
+        }
+        looks
     }
 
-    fn run(&self, _scenario: String) -> BoxFuture<'static, Result<String, ConsoleError>> {
-        Box::pin(async { Err(ConsoleError::Refused("not built yet".into())) })
+    fn run(&self, scenario: String) -> BoxFuture<'static, Result<String, ConsoleError>> {
+        let begun = self.runs.begin(&scenario);
+        Box::pin(async { begun })
     }
 
     fn stop(&self) -> BoxFuture<'static, Result<String, ConsoleError>> {
-        Box::pin(async { Err(ConsoleError::Refused("nothing runs".into())) })
+        let stopped = self.runs.stop();
+        Box::pin(async { stopped })
     }
 }
 

@@ -172,10 +172,8 @@ impl Demo {
     /// A console for the observer.
     #[must_use]
     pub fn console(&self) -> ChaosConsole {
-        ChaosConsole::new(Arc::new(ChaosClient::new(
-            self.grpc_addresses(),
-            "observer".into(),
-        )))
+        let client = ChaosClient::new(self.grpc_addresses(), "observer".into());
+        ChaosConsole::new(Arc::new(client), None)
     }
 
     /// What the load has counted so far.

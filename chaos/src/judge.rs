@@ -12,6 +12,7 @@ use std::time::Duration;
 use squall_kernel::id::{NodeId, NodeName};
 use squall_kernel::time::Instant;
 use squall_node::clock::machine_now;
+use squall_proto::v1 as proto;
 use tokio::sync::{oneshot, watch};
 use tracing::error;
 
@@ -22,8 +23,10 @@ use crate::record::{Follow, RecordError};
 
 mod names;
 mod on_wire;
+mod session;
 
 use names::Names;
+use session::Session;
 
 /// Between two looks at the journals: with what the order of events costs, well below a second from a breach to its halt.
 const LOOK: Duration = Duration::from_millis(50);
@@ -83,6 +86,8 @@ enum Word {
     Healed(Instant),
     /// What is to be said?
     Standing(oneshot::Sender<Standing>),
+    /// What was done?
+    Session(oneshot::Sender<proto::SessionResponse>),
     /// All processes are over: what is to be said of the whole?
     End(oneshot::Sender<Standing>),
 }
@@ -169,7 +174,12 @@ impl Judge {
         self.ask(Word::End).await
     }
 
-    async fn ask(&self, word: impl FnOnce(oneshot::Sender<Standing>) -> Word) -> Option<Standing> {
+    /// What was done to the cluster up to now; none when the judge is gone.
+    pub(crate) async fn session(&self) -> Option<proto::SessionResponse> {
+        self.ask(Word::Session).await
+    }
+
+    async fn ask<T>(&self, word: impl FnOnce(oneshot::Sender<T>) -> Word) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.tell(word(reply));
         answer.await.ok()
@@ -189,6 +199,7 @@ struct Bench {
     names: Names,
     watch: Watch,
     looker: Looker,
+    session: Session,
     events: u64,
     first: watch::Sender<Option<Breach>>,
     failed: Option<RecordError>,
@@ -202,6 +213,7 @@ impl Bench {
             names: Names::default(),
             watch: Watch::default(),
             looker: Looker::default(),
+            session: Session::default(),
             events: 0,
             first,
             failed: None,
@@ -236,6 +248,10 @@ impl Bench {
             Word::Standing(reply) => {
                 self.look();
                 drop(reply.send(self.standing()));
+            }
+            Word::Session(reply) => {
+                self.look();
+                drop(reply.send(self.session.on_wire(|node| self.names.name_of(node))));
             }
             Word::End(reply) => {
                 self.follow.all_over();
@@ -273,6 +289,7 @@ impl Bench {
     fn see(&mut self, event: &Event) {
         self.events += 1;
         self.looker.see(event);
+        self.session.see(event);
         for breach in self.watch.see(event) {
             error!(%breach, "an invariant is broken");
             self.first.send_if_modified(|first| {

@@ -73,3 +73,5 @@ const _: () = assert!(CALL_TIMEOUT.as_millis() >= CONNECT_TIMEOUT.as_millis());
 pub const PIPE_BYTES: usize = 1024 * 1024;
 /// Between two questions to the judge of a cluster that runs already.
 pub const VERDICTS_EVERY: Duration = Duration::from_millis(250);
+/// Between two questions of a console to the judge.
+pub const BAR_EVERY: Duration = Duration::from_secs(1);

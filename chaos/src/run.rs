@@ -27,6 +27,7 @@ mod report;
 mod save;
 pub mod score;
 mod stage;
+mod summary;
 pub mod upkeep;
 mod work;
 
@@ -36,6 +37,7 @@ pub use judged::Judged;
 pub use meter::{Bucket, Series};
 pub use report::{Deed, Moment, Report};
 pub use save::{report_dir, save};
+pub use summary::summary;
 
 use stage::Stage;
 

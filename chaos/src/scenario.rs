@@ -16,6 +16,7 @@ use crate::fault::{Fault, Nodes, Target};
 use crate::radius::Budget;
 
 mod beside;
+pub mod export;
 mod file;
 pub mod game;
 pub mod library;

@@ -114,6 +114,15 @@ enum ChaosCommand {
         reason: String,
     },
     Verdicts(verdicts::VerdictsArgs),
+    /// Write what was done to the cluster as a scenario, to run it again live or in simulation
+    ///
+    /// The cluster must have been started by `squall up --judge` or `squall demo`. Roles stand as the nodes that had them, called
+    /// a, b, c, …; moves are not written.
+    Export {
+        /// Only of the last so long
+        #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
+        since: Option<Duration>,
+    },
     Run(run::RunArgs),
     Game(run::GameArgs),
     Sim(sim::SimArgs),
@@ -198,6 +207,10 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
             return fire::fire(client, &Fault::Held(order.fault()), order.node(), &how).await;
         }
         ChaosCommand::Fire(args) => return fire::run(client, &args, &how).await,
+        ChaosCommand::Export { since } => {
+            let text = client.export(since).await.map_err(explained)?;
+            return Ok(write!(stdout(), "{text}")?);
+        }
         ChaosCommand::Verdicts(args) => return verdicts::run(client, &args).await,
         ChaosCommand::Run(_) | ChaosCommand::Game(_) | ChaosCommand::Sim(_) => {
             unreachable!("they need no client of a cluster, or have their own")

@@ -10,6 +10,7 @@ use clap::Args;
 use squall_chaos::demo::{self, Demo, DemoError, DemoOptions};
 use squall_chaos::load::{self, LoadError, LoadOptions, Share};
 use squall_kernel::profile::Profile;
+use squall_observer::console::Console;
 use squall_observer::traces::Sources;
 use squall_observer::traces::source::SourceError;
 use tokio::sync::watch;
@@ -108,11 +109,12 @@ async fn show(demo: &Demo, traces: Sources) -> Result<()> {
     if !stdout().is_terminal() {
         return Ok(demo.tell(stdout()).await?);
     }
+    let console = Arc::new(demo.console());
     let greeting = greeting(demo);
     let status = watch::Sender::new(greeting.clone());
     let options = squall_observer::Options {
         addresses: demo.grpc_addresses(),
-        console: Some(Arc::new(demo.console())),
+        console: Some(Arc::clone(&console) as Arc<dyn Console>),
         status: Some(status.subscribe()),
         config: observe::configured(None)?,
         record: None,
@@ -124,10 +126,12 @@ async fn show(demo: &Demo, traces: Sources) -> Result<()> {
         // Nobody listens any more: the observer is about to end, and it alone ends the show.
         pending().await
     };
-    tokio::select! {
+    let shown = tokio::select! {
         shown = squall_observer::run(options) => shown.map(drop).map_err(observe::explained),
         never = figures => never,
-    }
+    };
+    console.finish().await;
+    shown
 }
 
 fn greeting(demo: &Demo) -> String {

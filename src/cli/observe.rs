@@ -211,8 +211,11 @@ pub(crate) async fn run(args: ObserveArgs, connect: ConnectArgs) -> Result<()> {
         return Ok(());
     }
     let addresses = connect.grpc_addrs()?;
+    // For the scenarios that are run from here.
+    let file = connect.cookie_file.as_deref().filter(|_| args.chaos);
+    let cookie = file.map(super::cookie::read).transpose()?;
     tokio::select! {
-        done = show(args, addresses) => done,
+        done = show(args, addresses, cookie) => done,
         () = signals::ended() => Ok(()),
     }
 }
@@ -235,7 +238,7 @@ async fn check(args: &CheckArgs, addresses: Vec<String>) -> Result<()> {
     }
 }
 
-async fn show(args: ObserveArgs, addresses: Vec<String>) -> Result<()> {
+async fn show(args: ObserveArgs, addresses: Vec<String>, cookie: Option<Vec<u8>>) -> Result<()> {
     if let Some(ObserveCommand::Check(args)) = &args.command {
         return check(args, addresses).await;
     }
@@ -248,19 +251,24 @@ async fn show(args: ObserveArgs, addresses: Vec<String>) -> Result<()> {
     }
     let config = args.configured()?;
     let key = super::chaos::key(args.chaos_key_file.as_deref())?;
-    let client = args
-        .chaos
-        .then(|| Arc::new(ChaosClient::new(addresses.clone(), super::chaos::user()).with_key(key)));
+    let console = args.chaos.then(|| {
+        let client = ChaosClient::new(addresses.clone(), super::chaos::user()).with_key(key);
+        Arc::new(ChaosConsole::new(Arc::new(client), cookie))
+    });
     let options = squall_observer::Options {
         addresses,
         config,
-        console: client.map(|client| Arc::new(ChaosConsole::new(client)) as Arc<dyn Console>),
+        console: console.clone().map(|console| console as Arc<dyn Console>),
         status: None,
         record: args.record,
         replay: args.replay,
         traces,
     };
-    squall_observer::run(options).await.map(drop).map_err(explained)
+    let shown = squall_observer::run(options).await;
+    if let Some(console) = console {
+        console.finish().await;
+    }
+    shown.map(drop).map_err(explained)
 }
 
 async fn print(args: &ObserveArgs, addresses: Vec<String>, traces: Sources) -> Result<(), Error> {

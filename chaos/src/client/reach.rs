@@ -252,6 +252,13 @@ pub(crate) async fn processes(socket: &Path) -> Result<proto::ListChildrenRespon
     Ok(response.into_inner())
 }
 
+/// What was done to the cluster.
+pub(super) async fn session(socket: &Path) -> Result<proto::SessionResponse, ChaosError> {
+    let response = supervisor(socket).await?.session(proto::SessionRequest {}).await;
+    let response = response.map_err(|status| ChaosError::of(SUPERVISOR, &status))?;
+    Ok(response.into_inner())
+}
+
 /// What the invariants say.
 pub(crate) async fn verdicts(socket: &Path) -> Result<proto::VerdictsResponse, ChaosError> {
     let response = supervisor(socket)

@@ -17,6 +17,8 @@ const WAITING_MAX: usize = 1_024;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     ids: HashMap<NodeName, NodeId>,
+    /// Those that they had before, too: one that was wiped comes back as another.
+    names: HashMap<NodeId, NodeName>,
     /// Journals whose first line was not read yet.
     keeps: VecDeque<(NodeName, PathBuf)>,
     waiting: VecDeque<(NodeName, Instant, What)>,
@@ -37,13 +39,13 @@ impl Names {
 
     /// Tells the history what happened to those that are known by now.
     pub(super) fn tell(&mut self, follow: &mut Follow) {
-        let ids = &mut self.ids;
+        let Self { ids, names, .. } = self;
         self.keeps.retain(|(node, journal)| {
             let Some(id) = follow.node_of(journal) else {
                 return true;
             };
-            // One that was wiped comes back as another.
             ids.insert(node.clone(), id);
+            names.insert(id, node.clone());
             false
         });
         self.waiting.retain(|(node, at, what)| {
@@ -56,6 +58,11 @@ impl Names {
             follow.tell(event);
             false
         });
+    }
+
+    /// What a node is called.
+    pub(super) fn name_of(&self, node: NodeId) -> Option<String> {
+        self.names.get(&node).map(ToString::to_string)
     }
 
     fn bound(&mut self) {

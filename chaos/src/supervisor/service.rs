@@ -110,13 +110,17 @@ impl Supervisor for Service {
         &self,
         _: Request<proto::VerdictsRequest>,
     ) -> Result<Response<proto::VerdictsResponse>, Status> {
-        let nobody = "nobody judges this cluster: start it with --judge";
-        let judge = self
-            .judge
-            .as_ref()
-            .ok_or_else(|| Status::failed_precondition(nobody))?;
-        let standing = judge.standing().await.ok_or_else(|| status(&Refused::Ending))?;
+        let standing = self.judge()?.standing().await;
+        let standing = standing.ok_or_else(|| status(&Refused::Ending))?;
         Ok(Response::new(standing.on_wire()))
+    }
+
+    async fn session(
+        &self,
+        _: Request<proto::SessionRequest>,
+    ) -> Result<Response<proto::SessionResponse>, Status> {
+        let session = self.judge()?.session().await;
+        Ok(Response::new(session.ok_or_else(|| status(&Refused::Ending))?))
     }
 
     async fn halt_children(
@@ -159,6 +163,13 @@ impl Service {
             judge,
             lock: Mutex::default(),
         }
+    }
+
+    fn judge(&self) -> Result<&Judge, Status> {
+        let nobody = "nobody judges this cluster: start it with --judge";
+        self.judge
+            .as_ref()
+            .ok_or_else(|| Status::failed_precondition(nobody))
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<proto::ChaosLock>> {

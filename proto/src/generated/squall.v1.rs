@@ -3879,6 +3879,9 @@ pub struct ExchangeInfo {
     /// As declared.
     #[prost(message, optional, tag = "19")]
     pub settings: ::core::option::Option<ExchangeSettings>,
+    /// Number in the registry; 0 while it is not known there.
+    #[prost(uint32, tag = "20")]
+    pub id: u32,
 }
 /// Asks for all exchanges.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6333,6 +6336,48 @@ pub struct VerdictsResponse {
     #[prost(string, tag = "4")]
     pub failed: ::prost::alloc::string::String,
 }
+/// Asks what was done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionRequest {}
+/// What was done to the cluster.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SessionResponse {
+    /// Faults, by time; the newest of very many.
+    #[prost(message, repeated, tag = "1")]
+    pub faults: ::prost::alloc::vec::Vec<SessionFault>,
+    /// Exchanges that were asked something.
+    #[prost(message, repeated, tag = "2")]
+    pub exchanges: ::prost::alloc::vec::Vec<SessionExchange>,
+    /// Milliseconds since the cluster was started.
+    #[prost(uint64, tag = "3")]
+    pub lasted_ms: u64,
+}
+/// A fault that acted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionFault {
+    /// Milliseconds from the cluster's start to its beginning.
+    #[prost(uint64, tag = "1")]
+    pub at_ms: u64,
+    /// Node that held it, or whose process it was done to.
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    /// In words.
+    #[prost(string, tag = "3")]
+    pub what: ::prost::alloc::string::String,
+    /// How long it acted; of one that still does, how long it will.
+    #[prost(uint64, tag = "4")]
+    pub lasted_ms: u64,
+}
+/// An exchange that was asked something.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionExchange {
+    /// Number in the registry.
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    /// Requests.
+    #[prost(uint64, tag = "2")]
+    pub begun: u64,
+}
 /// What is said of one invariant.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InvariantVerdict {
@@ -7518,6 +7563,31 @@ pub mod supervisor_client {
                 .insert(GrpcMethod::new("squall.v1.Supervisor", "Verdicts"));
             self.inner.unary(req, path, codec).await
         }
+        /// What was done to the cluster since it was started. FAILED_PRECONDITION when nobody judges.
+        pub async fn session(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SessionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Supervisor/Session",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Supervisor", "Session"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -7567,6 +7637,11 @@ pub mod supervisor_server {
             tonic::Response<super::VerdictsResponse>,
             tonic::Status,
         >;
+        /// What was done to the cluster since it was started. FAILED_PRECONDITION when nobody judges.
+        async fn session(
+            &self,
+            request: tonic::Request<super::SessionRequest>,
+        ) -> std::result::Result<tonic::Response<super::SessionResponse>, tonic::Status>;
     }
     /// Processes of a local cluster, over the supervisor's Unix socket.
     #[derive(Debug)]
@@ -7851,6 +7926,51 @@ pub mod supervisor_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = VerdictsSvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Supervisor/Session" => {
+                    #[allow(non_camel_case_types)]
+                    struct SessionSvc<T: Supervisor>(pub Arc<T>);
+                    impl<
+                        T: Supervisor,
+                    > tonic::server::UnaryService<super::SessionRequest>
+                    for SessionSvc<T> {
+                        type Response = super::SessionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SessionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Supervisor>::session(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SessionSvc(inner);
                         let codec = crate::codec::Bounded::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -9,8 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use squall_chaos::client::ChaosClient;
 use squall_chaos::run::score::Score;
-use squall_chaos::run::upkeep::in_words;
-use squall_chaos::run::{Ended, On, Progress, Report, RunOptions, report_dir, save};
+use squall_chaos::run::{Ended, On, Progress, Report, RunOptions, report_dir, save, summary};
 use squall_chaos::scenario::game::{Game, draw};
 use squall_chaos::scenario::{self, Scenario, library};
 use squall_kernel::profile::Profile;
@@ -175,12 +174,12 @@ async fn ran(
         }
     });
     let report = told.await?;
-    save(&dir, &report)
+    let page = save(&dir, &report)
         .map_err(|(path, error)| anyhow::Error::new(error).context(path.display().to_string()))?;
     if json {
         writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
     } else {
-        write!(stdout(), "{}", told_of(&report, &dir))?;
+        writeln!(stdout(), "{}report: {}", summary(&report), page.display())?;
     }
     Ok(report)
 }
@@ -242,47 +241,4 @@ fn tell(progress: &Progress) -> std::io::Result<()> {
         Progress::Figures { at, text } => writeln!(out, "{:>6.1} s    {text}", at.as_secs_f64()),
         Progress::Breach(text) => writeln!(out, "{text}"),
     }
-}
-
-fn told_of(report: &Report, dir: &Path) -> String {
-    let mut text = String::new();
-    for deed in &report.deeds {
-        for (exchange, phases) in &deed.failovers {
-            let named = phases
-                .named()
-                .into_iter()
-                .filter_map(|(name, at)| at.map(|at| format!("{name} {at:.0} ms")));
-            text += &format!(
-                "failover of {exchange}: {}\n",
-                named.collect::<Vec<_>>().join(", ")
-            );
-        }
-    }
-    for series in &report.series {
-        text += &format!(
-            "{}: {} of {} answered, longest silence {} ms\n",
-            series.exchange, series.outcomes.replied, series.outcomes.sent, series.gap_ms
-        );
-    }
-    for (name, held) in &report.held {
-        text += &format!("{}\n", in_words(name, held));
-    }
-    for complaint in report.complaints() {
-        text += &format!("{complaint}\n");
-    }
-    let held = report
-        .judged
-        .verdicts
-        .iter()
-        .filter(|(_, verdict)| verdict == "ok")
-        .count();
-    text += &format!(
-        "{} invariants held over {} events\n{}: {}\nreport: {}\n",
-        held,
-        report.judged.events,
-        report.scenario,
-        report.ended.as_str(),
-        dir.join("report.html").display()
-    );
-    text
 }

@@ -189,6 +189,7 @@ pub(super) fn info(record: &ExchangeRecord, registry: &Registry) -> v1::Exchange
             .map_or_else(|| format!("{:x}", id.0), ToString::to_string)
     };
     v1::ExchangeInfo {
+        id: record.id.0,
         name: record.name.to_string(),
         pattern: record.pattern.as_str().to_owned(),
         strategy: record.strategy_word().to_owned(),
