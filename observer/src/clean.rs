@@ -2,13 +2,16 @@
 //! through here, so nothing behind it has to think of escapes, or of numbers that cannot be, again. What does not live here:
 //! drawing.
 
+mod board;
 mod figures;
+
+pub use board::board;
 
 use squall_proto::v1;
 use squall_proto::v1::row::Row;
 
 use crate::feed::Detailed;
-use crate::limits::{NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use crate::limits::{NAME_CHARS_MAX, PARAGRAPH_CHARS_MAX, TEXT_CHARS_MAX};
 
 /// A name: control characters, bidirectional marks and invisible characters become `\u{..}` or a sign
 /// that can be seen; too long a name is cut with `…`.
@@ -21,6 +24,14 @@ pub fn name(raw: &str) -> String {
 #[must_use]
 pub fn text(raw: &str) -> String {
     clean(raw, TEXT_CHARS_MAX)
+}
+
+/// Words that are shown in full, over several lines of the screen: their own line ends become blanks.
+#[must_use]
+pub fn paragraph(raw: &str) -> String {
+    let kept = raw.chars().take(PARAGRAPH_CHARS_MAX + 1);
+    let flat: String = kept.map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
+    clean(flat.trim(), PARAGRAPH_CHARS_MAX)
 }
 
 /// Whether a character may reach the terminal as it is.

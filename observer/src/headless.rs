@@ -182,6 +182,9 @@ fn wanted(cluster: &Cluster, now: Moment, view: Screen, filter: &Filter) -> Hash
             vec![key.node.clone(), key.incarnation.to_string(), key.seq.to_string()]
         }
         (RowId::Trace(trace) | RowId::Span(trace, _), _) => vec![trace.to_string()],
+        // They are the console's, which is not asked here.
+        (RowId::Invariants, _) => vec!["invariants".to_owned()],
+        (RowId::Scenario(name), _) => vec![name.clone()],
         (RowId::Decision(of), _) => vec![of.origin.clone(), of.message.to_string()],
     };
     table.lines.iter().map(of).collect()

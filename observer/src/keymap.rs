@@ -89,6 +89,12 @@ pub enum Action {
     Write,
     /// End all faults.
     HaltAll,
+    /// Let new faults act again after that.
+    Unlock,
+    /// Run the selected scenario.
+    Run,
+    /// End the run.
+    Stop,
     /// Keys.
     Help,
     /// Do it.
@@ -145,6 +151,9 @@ impl Action {
             Self::Paint => "paint",
             Self::Write => "write",
             Self::HaltAll => "halt",
+            Self::Unlock => "unlock",
+            Self::Run => "run",
+            Self::Stop => "stop",
             Self::Help => "help",
             Self::Accept => "accept",
             Self::Close => "close",
@@ -176,10 +185,12 @@ pub enum Context {
     Done,
     /// The same, and how much of the fault there is can be changed while it acts.
     Slide,
+    /// Something is asked before it is done.
+    Question,
 }
 
 /// Every context.
-pub const CONTEXTS: [Context; 9] = [
+pub const CONTEXTS: [Context; 10] = [
     Context::Main,
     Context::Filter,
     Context::Palette,
@@ -189,6 +200,7 @@ pub const CONTEXTS: [Context; 9] = [
     Context::Confirm,
     Context::Done,
     Context::Slide,
+    Context::Question,
 ];
 
 /// One line of the table.

@@ -1,6 +1,7 @@
 //! Where everything stands, as pure arithmetic. Preparing a table needs its height before anything is
 //! drawn, so both sides ask here.
 
+pub mod chaos;
 pub mod grid;
 mod tabs;
 
@@ -227,40 +228,6 @@ pub fn list(body: Rect, detail: u16) -> ListParts {
     let height = if body.height >= detail + 10 { detail } else { 0 };
     let detail = bottom(&mut rest, height);
     ListParts { table: rest, detail }
-}
-
-/// Parts of the Chaos view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FaultParts {
-    /// Faults that act.
-    pub table: Rect,
-    /// What must hold.
-    pub bar: Rect,
-    /// What happened; without height when there is no room.
-    pub lately: Rect,
-}
-
-/// Rows from which the Chaos view has room for what happened.
-const LATELY_FROM: u16 = 18;
-
-/// Cuts the Chaos view's body up; what must hold takes `bar` rows, in a box of its own.
-#[must_use]
-pub fn faults(body: Rect, bar: u16) -> FaultParts {
-    let mut rest = body;
-    let lately = bottom(
-        &mut rest,
-        if body.height >= LATELY_FROM {
-            body.height / 2
-        } else {
-            0
-        },
-    );
-    let bar = bottom(&mut rest, bar + BORDERS);
-    FaultParts {
-        table: rest,
-        bar,
-        lately,
-    }
 }
 
 /// Parts of the Timeline.

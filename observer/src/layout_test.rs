@@ -12,14 +12,12 @@ fn parts_never_leave_the_screen_nor_overlap() {
             let m = mesh(body, nodes == 7);
             let l = leaders(body, nodes, 3);
             let t = timeline(body, 6, 10, true);
-            let f = faults(body, 2);
             let none = Rect::default();
             for parts in [
                 [o.nodes, o.load, o.health, o.latest],
                 [m.matrix, m.ring, m.detail, none],
                 [l.registry, l.matrix, l.detail, l.history],
                 [t.table, t.detail, t.stopwatch, none],
-                [f.table, f.bar, f.lately, none],
             ] {
                 let sum: u32 = parts.iter().map(|r| r.area()).sum();
                 assert!(sum <= body.area(), "{w}x{h} {nodes}: {parts:?}");

@@ -26,6 +26,7 @@ pub mod model;
 mod pace;
 pub mod palette;
 pub mod prepare;
+pub mod question;
 pub mod recording;
 mod run;
 mod save;

@@ -6,6 +6,18 @@ pub const NODES_MAX: usize = 128;
 pub const NAME_CHARS_MAX: usize = 128;
 /// Longest line of words kept for display, in characters.
 pub const TEXT_CHARS_MAX: usize = 400;
+/// Longest paragraph kept for display, in characters: what a scenario teaches, and an event of a breach, are shown in full.
+pub const PARAGRAPH_CHARS_MAX: usize = 2_000;
+/// Invariants that a console may judge.
+pub const INVARIANTS_MAX: usize = 64;
+/// Things that a console may count as having happened or not.
+pub const SEEN_MAX: usize = 256;
+/// Scenarios that a console may offer.
+pub const SCENARIOS_MAX: usize = 256;
+/// Steps of one of them.
+pub const STEPS_MAX: usize = 256;
+/// Lines kept of a run, the newest.
+pub const RUN_LINES_MAX: usize = 500;
 /// Events kept over all nodes.
 pub const EVENTS_MAX: usize = 5_000;
 /// Events of one node waiting for the screen; a node's own ring is of this order.

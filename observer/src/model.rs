@@ -11,7 +11,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use squall_filter::Filter;
 
 use crate::cluster::Cluster;
-use crate::console::{ConsoleError, Known, Order, Picture, Radius};
+use crate::console::{Board, ConsoleError, Known, Order, Picture, Radius};
 use crate::dialog::{Dialog, Stage};
 use crate::feed::{Entity, Update, Wants};
 use crate::keeper::Found;
@@ -24,6 +24,7 @@ use crate::prepare::processes::detail::Trail;
 use crate::prepare::processes::order::ProcessOrder;
 use crate::prepare::registry::order::RegistryOrder;
 use crate::prepare::waterfall::Unfolded;
+use crate::question::{Question, Wish};
 use crate::table::{Cursor, RowId, Sort};
 use crate::theme;
 use crate::traces::{self, SourceStatus, Span, TraceId, Traces};
@@ -46,6 +47,8 @@ pub enum Overlay {
     Palette(Palette),
     /// The chaos dialog.
     Chaos(Box<Dialog>),
+    /// A question before something is done that is not undone by a key.
+    Question(Box<Question>),
     /// Why there is no chaos dialog, or what an order came to.
     Notice {
         /// Title of the box.
@@ -153,6 +156,10 @@ pub struct Model {
     pub console: bool,
     /// Faults that the console knows.
     pub faults: Vec<Known>,
+    /// What the console said of itself last.
+    pub board: Arc<Board>,
+    /// When it said so.
+    pub board_at: Option<Moment>,
     /// Links that are painted: an order given in the Mesh is aimed at all of them.
     pub painted: BTreeSet<(String, String)>,
     /// The caller's own line.
@@ -199,6 +206,12 @@ impl Model {
         self.frozen
             .as_ref()
             .map_or((&self.live, self.now), |f| (&f.cluster, f.at))
+    }
+
+    /// What the console says of itself: of the live cluster, so nothing beside a recording.
+    #[must_use]
+    pub fn board(&self) -> Option<&Board> {
+        (self.console && self.replay.is_none()).then_some(&*self.board)
     }
 
     /// A moment of the past is shown, or is about to be.
@@ -252,6 +265,11 @@ impl Model {
             Overlay::Filter(_) => Context::Filter,
             Overlay::Palette(_) => Context::Palette,
             Overlay::Notice { .. } => Context::Done,
+            Overlay::Question(question) => match question.stage {
+                Stage::Form | Stage::Confirm => Context::Question,
+                Stage::Typing(_) | Stage::Writing(_) => Context::Typing,
+                Stage::Running | Stage::Done(_) => Context::Done,
+            },
             Overlay::Chaos(dialog) => match dialog.stage {
                 Stage::Form => Context::Form,
                 Stage::Typing(_) | Stage::Writing(_) => Context::Typing,
@@ -350,6 +368,10 @@ pub enum Message {
     Fired(Result<String, ConsoleError>),
     /// All faults were ended, or not.
     Halted(Result<String, ConsoleError>),
+    /// What a question was about was done, or not.
+    Answered(Wish, Result<String, ConsoleError>),
+    /// The console says something new of itself.
+    Board(Arc<Board>),
     /// The caller's own line changed.
     Status(String),
     /// A moment of the past was made again.
@@ -375,6 +397,12 @@ pub enum Cmd {
     Fire(Order, Picture),
     /// End all faults.
     Halt,
+    /// Let new ones act again, for that reason.
+    Unlock(String),
+    /// Run that scenario.
+    Run(String),
+    /// End the run.
+    Stop,
     /// Play the recording at that speed; 0 stands still.
     Play(f64),
     /// Play so many milliseconds of it at once.

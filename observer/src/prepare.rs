@@ -1,6 +1,7 @@
 //! Makes what is drawn out of the cluster: filters, sorts, cuts to the window, computes ages and sums.
 //! Runs inside `update`; the views only draw what stands in [`Prepared`].
 
+pub mod board;
 pub mod exchanges;
 pub mod faults;
 pub mod head;
@@ -11,6 +12,7 @@ pub mod mesh;
 pub mod overview;
 pub mod page;
 pub mod processes;
+pub mod question;
 pub mod registry;
 pub mod timeline;
 pub mod traces;
@@ -21,6 +23,7 @@ use squall_filter::Field;
 
 use crate::cluster::Cluster;
 use crate::cluster::health::Finding;
+use crate::console::Board;
 use crate::layout::{self, Shell};
 use crate::model::{Model, Page, Screen};
 use crate::table::{self, Column, Sort, Table};
@@ -44,6 +47,8 @@ pub struct Prepared {
     pub help: Option<keys::Help>,
     /// The commands that fit what is typed, while one is.
     pub commands: Vec<crate::palette::Entry>,
+    /// The question that is asked before something is done.
+    pub asked: Option<question::Asked>,
 }
 
 /// The open view.
@@ -73,7 +78,7 @@ pub enum Body {
     /// One of them.
     Waterfall(waterfall::Waterfall),
     /// Chaos.
-    Chaos(faults::Faults),
+    Chaos(board::BoardView),
 }
 
 /// The selected row of a view in full.
@@ -96,6 +101,17 @@ pub struct Source<'a> {
     pub body: Rect,
     /// Findings.
     pub findings: &'a [Finding],
+    /// What the console says, where there is one.
+    pub told: Option<Told<'a>>,
+}
+
+/// What the console says of itself. It is of now, whatever moment of the cluster is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// What it says.
+    pub board: &'a Board,
+    /// How long ago it said something new.
+    pub age_ms: Option<u64>,
 }
 
 /// Prepares the open view.
@@ -115,8 +131,9 @@ pub fn prepare(model: &mut Model) {
         age,
         ..Prepared::default()
     };
-    model.prepared.hints = keys::hints(model, model.context());
     let over = layout::under(area, shell.body);
+    model.prepared.asked = question::prepare(model, over);
+    model.prepared.hints = keys::hints(model, model.context());
     (model.prepared.help, model.prepared.commands) = keys::overlays(model, over.width, over.height);
 }
 
@@ -134,6 +151,7 @@ fn body(
         now,
         body: room,
         findings,
+        told: told(model),
     };
     let traced = traces::View {
         traces: &model.traces,
@@ -164,13 +182,21 @@ fn body(
         Screen::Timeline => Body::Timeline(timeline::prepare(source, pane)),
         Screen::Traces => Body::Traces(traces::prepare(source, traced, pane)),
         Screen::Chaos => {
-            let mut shown = faults::prepare(source, pane);
+            let mut shown = board::prepare(source, pane);
             if !model.console {
                 shown.why_none = "no fault acts";
             }
             Body::Chaos(shown)
         }
     }
+}
+
+/// What the console says, where there is one.
+fn told(model: &Model) -> Option<Told<'_>> {
+    Some(Told {
+        board: model.board()?,
+        age_ms: model.board_at.map(|at| model.now.since(at)),
+    })
 }
 
 /// How old what stands in the panes is: what the nodes that are up said, the oldest of it; of one node's page what that one said.
@@ -198,7 +224,8 @@ fn age(model: &Model, body: &Body) -> String {
 /// Cuts the screen up for what the head has to say.
 #[must_use]
 pub fn shell(head: &Head, status: bool, area: Rect) -> Shell {
-    let banners = u16::from(head.alarm.is_some()) + u16::from(head.faults.count > 0);
+    let banners = [head.alarm.is_some(), head.breach.is_some(), head.faults.count > 0];
+    let banners = banners.map(u16::from).into_iter().sum();
     layout::shell(area, banners, status)
 }
 
@@ -214,7 +241,7 @@ pub fn table_on(prepared: &Prepared, body: Rect) -> Option<(&Table, u16)> {
         Body::Registry(v) => &v.table,
         Body::Timeline(v) => &v.table,
         Body::Traces(v) => &v.table,
-        Body::Chaos(v) => &v.table,
+        Body::Chaos(v) => return Some((&v.table, v.parts.table.y + ABOVE)),
         Body::Loading | Body::Page(_) | Body::Waterfall(_) | Body::Mesh(_) | Body::Leaders(_) => {
             return None;
         }
@@ -242,13 +269,17 @@ pub fn move_sideways(model: &mut Model, by: isize) {
             let pane = model.pane_mut();
             pane.column = leaders::move_to(&names, pane.column.as_deref(), by);
         }
+        Screen::Chaos => {
+            let next = match &model.prepared.body {
+                Body::Chaos(v) => v.beside(by).cloned(),
+                _ => None,
+            };
+            if let Some(id) = next {
+                model.pane_mut().cursor.hold(id);
+            }
+        }
         // Tables have no columns to stand on; sorting has its own keys.
-        Screen::Exchanges
-        | Screen::Processes
-        | Screen::Registry
-        | Screen::Timeline
-        | Screen::Traces
-        | Screen::Chaos => {}
+        Screen::Exchanges | Screen::Processes | Screen::Registry | Screen::Timeline | Screen::Traces => {}
     }
 }
 
@@ -296,6 +327,7 @@ pub fn whole_table(cluster: &Cluster, now: Moment, screen: Screen, pane: &mut cr
         now,
         body: Rect::new(0, 0, u16::MAX, u16::MAX),
         findings: &[],
+        told: None,
     };
     match screen {
         Screen::Overview => overview::table(source, pane, usize::MAX),

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
-use crate::console::{Console, ConsoleError};
+use crate::console::{Board, Console, ConsoleError};
 use crate::error::Error;
 use crate::feed::grpc::GrpcFeed;
 use crate::feed::replay::{Opened, ReplayFeed};
@@ -26,6 +26,7 @@ use crate::keeper::Keeper;
 use crate::limits::LOOP_QUEUE;
 use crate::model::{Cmd, Message, Model, Replay};
 use crate::pace::{Pace, TICK};
+use crate::question::Wish;
 use crate::recording::Recorder;
 use crate::save;
 use crate::theme::Theme;
@@ -101,6 +102,16 @@ pub async fn run_on<B: Backend<Error = io::Error>>(
     looped.run(keys).await
 }
 
+/// The next value of what may be there; never one where it is not, or its sender is gone.
+async fn news<T: Clone>(of: &mut Option<watch::Receiver<T>>) -> T {
+    if let Some(values) = of
+        && values.changed().await.is_ok()
+    {
+        return values.borrow_and_update().clone();
+    }
+    std::future::pending().await
+}
+
 struct Loop<F, B: Backend> {
     /// Never dropped: it would complain on standard error that its cursor cannot be shown, which is the same terminal, and where
     /// that is gone the complaint panics. [`Restore`] shows the cursor.
@@ -111,6 +122,7 @@ struct Loop<F, B: Backend> {
     model: Model,
     console: Option<Arc<dyn Console>>,
     status: Option<watch::Receiver<String>>,
+    board: Option<watch::Receiver<Arc<Board>>>,
     traces: TraceFeed,
     answers: mpsc::Receiver<Message>,
     answer: mpsc::Sender<Message>,
@@ -130,6 +142,7 @@ enum Woken {
     Input(Option<std::io::Result<Event>>),
     Answer(Message),
     Status(String),
+    Board(Arc<Board>),
     Fed(Vec<Update>),
     Traced(Vec<Span>),
     Time,
@@ -158,6 +171,11 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
         if let Some(status) = &options.status {
             model.status = Some(crate::clean::text(&status.borrow()));
         }
+        let board = options.console.as_ref().map(|console| console.board());
+        if let Some(board) = &board {
+            let first = Arc::clone(&board.borrow());
+            update(&mut model, Message::Board(first));
+        }
         let (answer, answers) = mpsc::channel(LOOP_QUEUE);
         let recalled = answer.clone();
         let keeper = Keeper::start(move |found| recalled.blocking_send(Message::Recalled(found)).is_ok())?;
@@ -169,6 +187,7 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
             model,
             console: options.console,
             status: options.status,
+            board,
             traces: options.traces.feed(),
             answers,
             answer,
@@ -207,6 +226,10 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                 Woken::Input(_) => return Ok(Exit::InputEnded),
                 Woken::Answer(message) => Some(message),
                 Woken::Status(line) => Some(Message::Status(line)),
+                Woken::Board(board) => {
+                    self.fed = true;
+                    Some(Message::Board(board))
+                }
                 Woken::Fed(updates) => {
                     self.fed = true;
                     self.record(&updates);
@@ -241,19 +264,14 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
         } else {
             self.next_tick
         };
-        let status = async {
-            if let Some(lines) = &mut self.status
-                && lines.changed().await.is_ok()
-            {
-                return lines.borrow_and_update().clone();
-            }
-            std::future::pending().await
-        };
+        let status = news(&mut self.status);
+        let board = news(&mut self.board);
         tokio::select! {
             biased;
             event = input.next() => Woken::Input(event),
             Some(message) = self.answers.recv() => Woken::Answer(message),
             line = status => Woken::Status(line),
+            board = board => Woken::Board(board),
             () = sleep_until(wake) => Woken::Time,
             Some(updates) = self.feed.next() => Woken::Fed(updates),
             Some(spans) = self.traces.next() => Woken::Traced(spans),
@@ -280,6 +298,18 @@ impl<F: Feed, B: Backend<Error = io::Error>> Loop<F, B> {
                 Cmd::Halt => {
                     let result = self.console.as_ref().map(|c| c.halt());
                     self.answer_later(result, Message::Halted);
+                }
+                Cmd::Run(scenario) => {
+                    let result = self.console.as_ref().map(|c| c.run(scenario));
+                    self.answer_later(result, |result| Message::Answered(Wish::Run, result));
+                }
+                Cmd::Stop => {
+                    let result = self.console.as_ref().map(|c| c.stop());
+                    self.answer_later(result, |result| Message::Answered(Wish::Stop, result));
+                }
+                Cmd::Unlock(reason) => {
+                    let result = self.console.as_ref().map(|c| c.unlock(reason));
+                    self.answer_later(result, |result| Message::Answered(Wish::Unlock, result));
                 }
                 Cmd::Play(speed) => {
                     if let Clock::Replay(clock) = &self.clock {

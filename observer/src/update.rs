@@ -5,6 +5,7 @@
 mod chaos;
 mod going;
 mod pointing;
+mod question;
 mod tracing;
 mod travel;
 mod typing;
@@ -63,10 +64,27 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Cmd> {
         }
         Message::Halted(result) => {
             let (text, bad) = match result {
-                Ok(text) => (text, false),
+                Ok(text) => (format!("{text}{}", chaos::after_halt(model)), false),
                 Err(error) => (error.to_string(), true),
             };
             notice(model, "Halt", &text, bad);
+            Vec::new()
+        }
+        Message::Answered(wish, result) => {
+            question::answered(
+                model,
+                wish,
+                result
+                    .map(|t| clean::text(&t))
+                    .map_err(|e| clean::text(&e.to_string())),
+            );
+            Vec::new()
+        }
+        Message::Board(board) => {
+            // It is drawn with the next tick, like what nodes send.
+            model.board = Arc::new(clean::board(&board));
+            // Before the first tick nobody knows the time.
+            model.board_at = (model.now > Moment::default()).then_some(model.now);
             Vec::new()
         }
         Message::ReplayEnded(how) => {
@@ -157,6 +175,9 @@ fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
     if action == Action::Quit {
         return vec![Cmd::Quit];
     }
+    if matches!(model.overlay, Overlay::Question(_)) {
+        return question::act(model, action);
+    }
     match context {
         Context::Main => main(model, action),
         Context::Filter => typing::filter(model, action),
@@ -165,9 +186,12 @@ fn key(model: &mut Model, event: &KeyEvent) -> Vec<Cmd> {
             help(model, action);
             Vec::new()
         }
-        Context::Form | Context::Typing | Context::Confirm | Context::Done | Context::Slide => {
-            chaos::act(model, action)
-        }
+        Context::Form
+        | Context::Typing
+        | Context::Confirm
+        | Context::Done
+        | Context::Slide
+        | Context::Question => chaos::act(model, action),
     }
 }
 
@@ -217,6 +241,9 @@ fn main(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Totals => model.pane_mut().totals ^= true,
         Action::Chaos => return chaos::open(model),
         Action::HaltAll => return chaos::halt(model),
+        Action::Run => question::run(model),
+        Action::Stop => question::stop(model),
+        Action::Unlock => question::unlock(model),
         Action::Paint => chaos::paint(model),
         Action::Freeze => return travel::freeze(model),
         Action::StepBack => return travel::step(model, -1),

@@ -13,6 +13,8 @@ use crate::units::Moment;
 
 #[path = "update/chaos_test.rs"]
 mod chaos_tests;
+#[path = "update/question_test.rs"]
+mod question_tests;
 #[path = "update/travel_test.rs"]
 mod travel_tests;
 

@@ -2,9 +2,9 @@
 //! One panel, one file.
 
 pub mod ascii;
+pub mod board;
 pub mod chaos;
 pub mod exchanges;
-pub mod faults;
 pub mod footer;
 pub mod header;
 pub mod health;
@@ -17,6 +17,7 @@ pub mod page;
 pub mod paint;
 pub mod palette;
 pub mod processes;
+pub mod question;
 pub mod registry;
 pub mod ring;
 pub mod timeline;
@@ -76,6 +77,11 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         }
         Overlay::Palette(typed) => palette::draw(&mut paint, over, typed.chosen, &prepared.commands),
         Overlay::Chaos(dialog) => chaos::draw(&mut paint, over, dialog, &prepared.hints),
+        Overlay::Question(_) => {
+            if let Some(v) = &prepared.asked {
+                question::draw(&mut paint, over, v, &prepared.hints);
+            }
+        }
         Overlay::Notice { title, text, bad } => {
             chaos::notice(&mut paint, over, title, text, *bad, &prepared.hints);
         }
@@ -98,6 +104,6 @@ fn body(paint: &mut Paint<'_>, area: Rect, model: &Model) {
         Body::Timeline(v) => timeline::draw(paint, area, v),
         Body::Traces(v) => traces::draw(paint, area, v),
         Body::Waterfall(v) => waterfall::draw(paint, area, v),
-        Body::Chaos(v) => faults::draw(paint, area, v),
+        Body::Chaos(v) => board::draw(paint, area, v),
     }
 }

@@ -1,6 +1,8 @@
 //! Golden frames: what the screen looks like, at four sizes, in every state of the cluster. Read a changed
 //! frame before accepting it (`INSTA_UPDATE=always cargo test -p squall-observer --test golden`).
 
+#[path = "golden/board.rs"]
+mod board;
 #[path = "golden/detail.rs"]
 mod detail;
 #[path = "golden/scene.rs"]
@@ -93,6 +95,140 @@ fn timeline() {
 #[test]
 fn chaos() {
     frames(Screen::Chaos, &SCENES, &SIZES);
+}
+
+/// View 9 with what a console says: how the invariants fare, scenarios, runs.
+#[test]
+fn boards() {
+    let healthy = scene::model(Scene::Healthy, SIZES[0], Screen::Chaos);
+    for told in board::ALL {
+        for size in SIZES {
+            let mut model = at(&healthy, size, Screen::Chaos);
+            board::tell(&mut model, told);
+            let name = format!("board_{told:?}_{}x{}", size.0, size.1).to_lowercase();
+            insta::assert_snapshot!(name, text(&frame(&mut model, true)));
+        }
+    }
+}
+
+/// The same where a fault acts and two owners are seen: every line that must be seen is there.
+#[test]
+fn boards_beside_faults_and_questions() {
+    let split = scene::model(Scene::Split, SIZES[0], Screen::Chaos);
+    for (name, told, keys) in [
+        ("faults", board::Told::Broken, "j"),
+        ("lesson", board::Told::Healthy, "jjj"),
+        ("page_invariants", board::Told::Broken, "\n"),
+        ("page_run", board::Told::Ended, "Gk\n"),
+        ("question", board::Told::Healthy, "Gr"),
+        ("stop", board::Told::Running, "S"),
+        ("unlock", board::Told::Healthy, "Unever"),
+    ] {
+        for size in [(60, 16), (80, 24), (160, 48)] {
+            let mut model = at(&split, size, Screen::Chaos);
+            board::tell(&mut model, told);
+            press(&mut model, keys);
+            let name = format!("board_{name}_{}x{}", size.0, size.1);
+            insta::assert_snapshot!(name, text(&frame(&mut model, true)));
+        }
+    }
+}
+
+/// A breach is said in every view, over everything, in words, with and without colour.
+#[test]
+fn a_breach_cannot_be_missed() {
+    let split = scene::model(Scene::Split, SIZES[0], Screen::Overview);
+    for size in SIZES {
+        for view in Screen::ALL {
+            for keys in ["", "?", ":", "\n", "x", "U", " "] {
+                let mut model = at(&split, size, view);
+                board::tell(&mut model, board::Told::Broken);
+                press(&mut model, keys);
+                let shown = text(&frame(&mut model, false));
+                let said = shown.contains("✖ I4 BROKEN · 9 shows the two events");
+                assert!(
+                    said && shown.contains("1 FAULT ACTIVE"),
+                    "{size:?} {view:?} {keys:?}: {shown}"
+                );
+            }
+        }
+    }
+    // The two events stand in view 9 in full, and on the page that Enter opens.
+    for size in SIZES {
+        let mut model = at(&split, size, Screen::Chaos);
+        board::tell(&mut model, board::Told::Broken);
+        let shown = |model: &mut Model| text(&frame(model, false));
+        let words = |text: &str| text.split(|c: char| !c.is_alphanumeric()).collect::<String>();
+        let view = words(&shown(&mut model));
+        press(&mut model, "\n");
+        let page = words(&shown(&mut model));
+        for event in board::EVENTS {
+            assert!(view.contains(&words(event)), "{size:?} {event}: {view}");
+            assert!(page.contains(&words(event)), "{size:?} {event}: {page}");
+        }
+    }
+}
+
+/// Without a console there is nothing of it but how to have one.
+#[test]
+fn who_only_watches_is_told_how_to_have_invariants_judged() {
+    for size in SIZES {
+        let mut model = scene::model(Scene::Healthy, size, Screen::Chaos);
+        model.console = false;
+        board::tell(&mut model, board::Told::Broken);
+        let shown = text(&frame(&mut model, false));
+        assert!(
+            shown.contains("start with --chaos: invariants are judged"),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains("BROKEN") && !shown.contains("Scenarios"),
+            "{shown}"
+        );
+    }
+}
+
+/// Whatever a console says, and whatever is selected, no size makes the view fail; in ASCII the verdicts stay apart.
+#[test]
+fn boards_fit_everywhere_and_into_ascii() {
+    let split = scene::model(Scene::Split, SIZES[0], Screen::Chaos);
+    for told in board::ALL {
+        for size in [
+            (0, 0),
+            (1, 1),
+            (60, 16),
+            (61, 17),
+            (97, 19),
+            (100, 16),
+            (131, 23),
+            (300, 90),
+        ] {
+            for keys in ["", "j", "G", "Gr", "S", "U", "\n"] {
+                let mut model = at(&split, size, Screen::Chaos);
+                board::tell(&mut model, told);
+                press(&mut model, keys);
+                let plain = frame(&mut model, false);
+                assert_eq!(
+                    text(&plain),
+                    text(&frame(&mut model, true)),
+                    "{told:?} {size:?} {keys:?}"
+                );
+                let coloured = |c: &ratatui::buffer::Cell| c.fg != Color::Reset || c.bg != Color::Reset;
+                assert!(
+                    !plain.content().iter().any(coloured),
+                    "{told:?} {size:?} {keys:?}"
+                );
+            }
+        }
+    }
+    for told in board::ALL {
+        let mut model = at(&split, (120, 40), Screen::Chaos);
+        board::tell(&mut model, told);
+        let now = model.now;
+        let ascii = text(&screen(&mut model, now, &Theme::new(true).ascii(true)));
+        assert!(ascii.is_ascii(), "{told:?}: {ascii}");
+        insta::assert_snapshot!(format!("board_ascii_{told:?}").to_lowercase(), ascii);
+    }
 }
 
 /// A scene at another size and in another view: making one takes a while.

@@ -5,7 +5,7 @@ use crossterm::event::KeyCode;
 use super::keys::{Key, c, ctrl, k};
 use super::{Action, Binding, Context};
 use crate::model::Screen;
-use Context::{Confirm, Done, Filter, Form, Help, Main, Palette, Slide, Typing};
+use Context::{Confirm, Done, Filter, Form, Help, Main, Palette, Question, Slide, Typing};
 
 fn bind(
     keys: &[Key],
@@ -26,10 +26,13 @@ fn bind(
 }
 
 const MAIN: &[Context] = &[Main];
-const ALL: &[Context] = &[Main, Filter, Palette, Help, Form, Typing, Confirm, Done, Slide];
+const ALL: &[Context] = &[
+    Main, Filter, Palette, Help, Form, Typing, Confirm, Done, Slide, Question,
+];
 const LISTS: &[Context] = &[Main, Help];
 const BOXES: &[Context] = &[Form, Typing, Confirm];
-const OVERLAYS: &[Context] = &[Filter, Palette, Help, Form, Typing, Confirm];
+const OVERLAYS: &[Context] = &[Filter, Palette, Help, Form, Typing, Confirm, Question];
+const PAGES: &[Context] = &[Help, Question];
 const TYPED: &[Context] = &[Filter, Palette, Typing];
 
 /// The table, a line a key. The footer shows hints in this order.
@@ -45,12 +48,12 @@ pub(super) fn table() -> Vec<Binding> {
         bind(&[k(KeyCode::Enter)], Action::Open, MAIN, "Enter", "open; fold a span", "open"),
         bind(&[k(KeyCode::Enter)], Action::Accept, BOXES, "Enter", "go on", "go on"),
         bind(&[k(KeyCode::Enter)], Action::Accept, &[Filter], "Enter", "keep the filter", "keep"),
-        bind(&[k(KeyCode::Enter)], Action::Accept, &[Palette], "Enter", "do it", "do it"),
+        bind(&[k(KeyCode::Enter)], Action::Accept, &[Palette, Question], "Enter", "do it", "do it"),
         bind(&[k(KeyCode::Tab)], Action::Complete, &[Palette], "Tab", "complete", "complete"),
-        bind(&[k(KeyCode::Up), c('k')], Action::Up, &[Help], "↑ k", "up", ""),
-        bind(&[k(KeyCode::Down), c('j')], Action::Down, &[Help], "↑↓", "down", "scroll"),
-        bind(&[k(KeyCode::PageUp), ctrl('u')], Action::PageUp, &[Help], "PgUp", "page up", ""),
-        bind(&[k(KeyCode::PageDown), ctrl('d')], Action::PageDown, &[Help], "PgDn", "page down", ""),
+        bind(&[k(KeyCode::Up), c('k')], Action::Up, PAGES, "↑ k", "up", ""),
+        bind(&[k(KeyCode::Down), c('j')], Action::Down, PAGES, "↑↓", "down", "scroll"),
+        bind(&[k(KeyCode::PageUp), ctrl('u')], Action::PageUp, PAGES, "PgUp", "page up", ""),
+        bind(&[k(KeyCode::PageDown), ctrl('d')], Action::PageDown, PAGES, "PgDn", "page down", ""),
         bind(&[k(KeyCode::Up)], Action::Up, &[Palette], "↑", "command above", ""),
         bind(&[k(KeyCode::Down)], Action::Down, &[Palette], "↓", "command below", "choose"),
         bind(&[k(KeyCode::Tab)], Action::NextScreen, MAIN, "Tab", "next view", ""),
@@ -71,6 +74,9 @@ pub(super) fn table() -> Vec<Binding> {
         bind(&[c('x')], Action::Chaos, MAIN, "x", "break what is selected", "chaos"),
         bind(&[c('m')], Action::Paint, MAIN, "m", "paint a link of the Mesh", "paint"),
         bind(&[c('H')], Action::HaltAll, MAIN, "H", "end all faults", "halt"),
+        bind(&[c('r')], Action::Run, MAIN, "r", "run a scenario", "run"),
+        bind(&[c('S')], Action::Stop, MAIN, "S", "end the run", "stop"),
+        bind(&[c('U')], Action::Unlock, MAIN, "U", "let faults act after a halt", "unlock"),
         bind(&[c(' ')], Action::Freeze, MAIN, "space", "freeze; what comes is kept", "freeze"),
         bind(&[c(',')], Action::StepBack, MAIN, ",", "a moment back", ""),
         bind(&[c('.')], Action::StepOn, MAIN, ".", "a moment on", ""),
@@ -98,7 +104,7 @@ pub(super) fn table() -> Vec<Binding> {
         bind(&[k(KeyCode::Esc)], Action::Close, OVERLAYS, "Esc", "close", "leave"),
         bind(&[k(KeyCode::Esc), k(KeyCode::Enter)], Action::Close, &[Done, Slide], "Esc", "close", "close"),
         bind(&[c('q')], Action::Quit, MAIN, "q", "quit", "quit"),
-        bind(&[c('q')], Action::Close, &[Help, Form, Confirm, Done, Slide], "q", "close", ""),
+        bind(&[c('q')], Action::Close, &[Help, Form, Confirm, Done, Slide, Question], "q", "close", ""),
         bind(&[ctrl('c')], Action::Quit, ALL, "^c", "quit from anywhere", ""),
     ]);
     all

@@ -20,7 +20,7 @@ pub enum Screen {
     Timeline,
     /// Traces.
     Traces,
-    /// Active faults.
+    /// Invariants, active faults, scenarios.
     Chaos,
 }
 
@@ -85,7 +85,7 @@ impl Screen {
             Self::Registry => "Registry: what exists",
             Self::Timeline => "Timeline: what happened",
             Self::Traces => "Traces: spans of requests",
-            Self::Chaos => "Chaos: faults that act",
+            Self::Chaos => "Chaos: faults, scenarios",
         }
     }
 

@@ -1,9 +1,9 @@
-//! The faults that act on the nodes now, with the time they have left.
+//! The faults that act on the nodes now, with the time they have left, and what happened lately to them and by them.
+//!
+//! What does not live here: the view that they are a part of (`board`).
 
 use super::Source;
-use crate::cluster::checks;
 use crate::facts::{self, FaultFact};
-use crate::layout;
 use crate::model::Pane;
 use crate::table::{Cell, Column, Line, RowId, Sort, Table};
 use crate::theme::Tone;
@@ -25,56 +25,23 @@ pub const OWN_SORT: Sort = Sort {
     descending: false,
 };
 
-/// The faults.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Faults {
-    /// The table.
-    pub table: Table,
-    /// What to say where there is none.
-    pub why_none: &'static str,
-    /// What must hold: each by its name, and whether it does; the figures of what does not.
-    pub bar: Vec<(String, bool)>,
-    /// Faults that began and ended lately, and what came of them: time, node, words.
-    pub lately: Vec<(String, String, String)>,
-}
+/// Why no fault is shown, where no node takes any.
+pub const NONE_TAKEN: &str = "no fault acts, and no node takes any: start them with --chaos";
+/// Why no fault is shown, where some could be set.
+pub const NONE_SET: &str = "no fault acts; x breaks what is selected in another view";
 
-/// Rows that the bar of what must hold takes, of so many columns.
-#[must_use]
-pub fn bar_rows(width: u16) -> u16 {
-    if width >= 100 { 1 } else { 2 }
-}
-
-/// Prepares the view.
-pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Faults {
-    let parts = layout::faults(source.body, bar_rows(source.body.width));
-    let height = layout::lines(parts.table);
+/// What to say where there is none.
+pub(super) fn why_none(source: Source<'_>) -> &'static str {
     let takes = |n: &crate::cluster::node::Node| n.hello.as_ref().is_some_and(|h| h.chaos);
-    let taken = source.cluster.nodes.values().any(takes);
-    Faults {
-        table: table(source, pane, height.max(1)),
-        why_none: if taken {
-            "no fault acts; x breaks what is selected in another view"
-        } else {
-            "no fault acts, and no node takes any: start them with --chaos"
-        },
-        bar: bar(source),
-        lately: lately(source, parts.lately.height.into()),
+    if source.cluster.nodes.values().any(takes) {
+        NONE_SET
+    } else {
+        NONE_TAKEN
     }
 }
 
-fn bar(source: Source<'_>) -> Vec<(String, bool)> {
-    let mut all = checks::checks(source.cluster, source.now);
-    all.sort_by_key(|check| check.holds);
-    let all = all.into_iter();
-    all.map(|check| match check.holds {
-        true => (check.name.to_owned(), true),
-        false => (format!("{}: {}", check.name, check.figure), false),
-    })
-    .collect()
-}
-
 /// Events that tell of faults, and of what they do to leaders and nodes.
-fn lately(source: Source<'_>, rows: usize) -> Vec<(String, String, String)> {
+pub(super) fn lately(source: Source<'_>, rows: usize) -> Vec<(String, String, String)> {
     const KINDS: [&str; 7] = [
         "fault",
         "node-lost",

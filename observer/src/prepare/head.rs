@@ -2,11 +2,13 @@
 //!
 //! What does not live here: drawing them.
 
+use super::board::bar::broken;
 use crate::cluster::health::{self, Faults, Finding, Quorum};
 use crate::cluster::node::Connection;
 use crate::cluster::{Cluster, State};
+use crate::console::{Invariant, Verdict};
 use crate::keymap::Action;
-use crate::model::{Model, Replay};
+use crate::model::{Model, Replay, Screen};
 use crate::units::{Moment, clock};
 
 /// What every view shows.
@@ -46,6 +48,8 @@ pub struct Head {
     pub recording: bool,
     /// Banner on the registry's quorum.
     pub alarm: Option<String>,
+    /// Banner on invariants that were broken.
+    pub breach: Option<String>,
 }
 
 /// What they show now.
@@ -55,6 +59,7 @@ pub(super) fn of(model: &Model) -> Head {
     // What acts now is said now, whatever moment is shown.
     head.faults = health::faults(&model.live, model.now);
     head.halt = halt(model);
+    head.breach = breach(model);
     head.frozen_ms = model.frozen.as_ref().map(|f| model.now.since(f.at));
     head.recalling_ms = model.recalling.map(|at| model.now.since(at));
     let is_past = model.frozen.is_some() || model.replay.is_some();
@@ -63,6 +68,25 @@ pub(super) fn of(model: &Model) -> Head {
     head.recording = model.recording;
     head.insecure |= model.traces.sources.iter().any(|source| source.insecure);
     head
+}
+
+/// Which invariants were broken, whatever moment is shown, and where that is told in full.
+fn breach(model: &Model) -> Option<String> {
+    let broken: Vec<&Invariant> = broken(super::told(model)).collect();
+    let Verdict::Broken { text, first, .. } = &broken.first()?.verdict else {
+        return None;
+    };
+    let ids: Vec<&str> = broken.iter().map(|invariant| invariant.id.as_str()).collect();
+    let keys = model.keymap.labels(&[Action::Show(Screen::Chaos)]);
+    let there = if keys.is_empty() { "view Chaos" } else { &keys };
+    let what = match first {
+        Some(_) => "the two events",
+        None => "the event",
+    };
+    Some(format!(
+        "{} BROKEN · {there} shows {what} · {text}",
+        ids.join(", ")
+    ))
 }
 
 /// How to end all faults from here.
@@ -121,6 +145,7 @@ fn head(cluster: &Cluster, now: Moment) -> Head {
         replay: None,
         recording: false,
         alarm: alarm(&quorum),
+        breach: None,
     }
 }
 

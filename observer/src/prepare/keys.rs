@@ -5,7 +5,9 @@
 
 use crate::keymap::{Action, Context, Keymap};
 use crate::model::{Model, Overlay, Screen};
+use crate::prepare::question::Asked;
 use crate::prepare::{self, Body};
+use crate::question::running;
 use crate::table::RowId;
 
 /// A hint in the last line: keys and a word.
@@ -16,6 +18,9 @@ pub const NOT_TRACED: &str = "It was not traced: nodes trace a share of all requ
 const NO_ROW: &str = "No row is selected.";
 const READ_ONLY: &str = "This observer only watches: start it, and the nodes, with --chaos to break things.";
 const HALT_ELSEWHERE: &str = "This observer only watches. squall chaos halt ends all faults.";
+const UNLOCK_ELSEWHERE: &str =
+    "This observer only watches. squall chaos unlock --reason WHY lets faults act after a halt.";
+const NO_SCENARIO: &str = "Scenarios are run from the Chaos view: select one there.";
 const NOW: &str = "This is now: nothing comes after it.";
 
 /// Where the viewer is.
@@ -54,11 +59,16 @@ pub fn offer(model: &Model, action: Action) -> Result<&'static str, String> {
         Action::Totals => totals(model, at),
         Action::Left | Action::Right => sideways(model, at, action),
         Action::Owner | Action::Users | Action::Traces | Action::Copy => of_row(model, at, action),
-        Action::Chaos | Action::HaltAll if model.replay.is_some() => {
+        Action::Chaos | Action::HaltAll | Action::Run | Action::Stop | Action::Unlock
+            if model.replay.is_some() =>
+        {
             refused("What is recorded cannot be broken, nor ended.")
         }
         Action::HaltAll if !model.console => refused(HALT_ELSEWHERE),
-        Action::Chaos if !model.console => refused(READ_ONLY),
+        Action::Unlock if !model.console => refused(UNLOCK_ELSEWHERE),
+        Action::Chaos | Action::Run | Action::Stop if !model.console => refused(READ_ONLY),
+        Action::Run => run(model),
+        Action::Stop if model.board().and_then(running).is_none() => refused("No scenario runs now."),
         Action::Chaos => chaos(model),
         Action::Paint if !model.console => refused(READ_ONLY),
         Action::Paint if model.screen != Screen::Mesh || at != At::Rows => {
@@ -140,6 +150,8 @@ fn sideways(model: &Model, at: At, action: Action) -> Result<&'static str, Strin
         }
         (At::Rows, Screen::Overview) => Ok(""),
         (At::Trace, _) | (At::Rows, Screen::Mesh | Screen::Leaders) => Ok(""),
+        (At::Rows, Screen::Chaos) if lists(model) > 1 => Ok(""),
+        (At::Rows, Screen::Chaos) => Err("There is one list here; < and > sort it.".to_owned()),
         (At::Page, _) => Err("There is nothing beside a page.".to_owned()),
         (At::Rows, _) => Err("Rows have no cells to choose here; < and > sort.".to_owned()),
     }
@@ -149,6 +161,9 @@ fn of_row(model: &Model, at: At, action: Action) -> Result<&'static str, String>
     let chosen = model.page.as_ref().and_then(|page| page.chosen.as_ref());
     match (action, chosen.or(model.selected())) {
         (_, None) => Err(NO_ROW.to_owned()),
+        (Action::Copy, Some(_)) => Ok(""),
+        (_, Some(RowId::Invariants)) => Err("The invariants are of the whole cluster.".to_owned()),
+        (_, Some(RowId::Scenario(_))) => Err("A scenario is about the whole cluster.".to_owned()),
         (Action::Users, Some(RowId::Trace(_) | RowId::Span(..))) => {
             Err("o leads to what the selected span is about.".to_owned())
         }
@@ -167,7 +182,46 @@ fn chaos(model: &Model) -> Result<&'static str, String> {
         Some(RowId::Trace(_) | RowId::Span(..)) => {
             Err("A trace cannot be broken; o leads to what it is about.".to_owned())
         }
+        Some(RowId::Invariants) => {
+            Err("Invariants are not broken by hand; x breaks what is selected in another view.".to_owned())
+        }
+        Some(RowId::Scenario(_)) => Err(format!("{} runs the scenario.", keys_of(model, Action::Run))),
         Some(_) => Ok(""),
+    }
+}
+
+/// The lists of the Chaos view that have rows.
+fn lists(model: &Model) -> usize {
+    match &model.prepared.body {
+        Body::Chaos(v) => v.groups.len(),
+        _ => 0,
+    }
+}
+
+fn run(model: &Model) -> Result<&'static str, String> {
+    let Some(RowId::Scenario(name)) = model.selected() else {
+        return Err(NO_SCENARIO.to_owned());
+    };
+    let board = model.board();
+    if let Some(run) = board.and_then(running) {
+        let stop = keys_of(model, Action::Stop);
+        return Err(format!("{} runs now; {stop} ends it.", run.scenario));
+    }
+    let mut offered = board.iter().flat_map(|board| &board.scenarios);
+    if offered.any(|scenario| scenario.name == *name) {
+        Ok("")
+    } else {
+        Err("It is not offered any more.".to_owned())
+    }
+}
+
+/// The keys of an action, or its name for the palette where it has none.
+fn keys_of(model: &Model, action: Action) -> String {
+    let keys = model.keymap.labels(&[action]);
+    if keys.is_empty() {
+        format!(":{}", action.name())
+    } else {
+        keys
     }
 }
 
@@ -184,6 +238,12 @@ fn freeze(model: &Model) -> &'static str {
 #[must_use]
 pub fn hints(model: &Model, context: Context) -> Vec<Hint> {
     let keymap: &Keymap = &model.keymap;
+    if context == Context::Question && !model.prepared.asked.as_ref().is_some_and(Asked::scrolls) {
+        return keymap
+            .hints(context)
+            .filter(|(_, word)| *word != "scroll")
+            .collect();
+    }
     if context != Context::Main {
         return keymap.hints(context).collect();
     }
@@ -221,6 +281,7 @@ fn is_shown(model: &Model, action: Action) -> bool {
         Action::SortRight | Action::SortInvert | Action::Up => false,
         Action::Down => at == At::Page && (leads(model) || scrolls(model)),
         Action::HaltAll => model.prepared.head.faults.count > 0,
+        Action::Stop | Action::Unlock => model.screen == Screen::Chaos,
         Action::Totals | Action::Paint => model.screen == Screen::Mesh,
         Action::Traces => at == At::Page && model.screen != Screen::Traces && !on_decision(model),
         Action::Owner => at == At::Trace,
@@ -257,7 +318,8 @@ pub struct Help {
 pub const HELP_EXTRA: u16 = 2;
 
 /// Signs, and what they mean.
-const SIGNS: [(&str, &str); 13] = [
+const SIGNS: [(&str, &str); 14] = [
+    ("✔", "holds, passed"),
     ("●", "fine"),
     ("○", "said long ago"),
     ("◐", "overdue, no lease"),

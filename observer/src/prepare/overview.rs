@@ -93,6 +93,7 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> Overview {
         now,
         body,
         findings,
+        told: _,
     } = source;
     let mut checks = checks::checks(cluster, now);
     checks.sort_by_key(|c| c.holds);

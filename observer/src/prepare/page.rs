@@ -5,9 +5,11 @@
 mod event;
 mod exchange;
 mod inside;
+mod invariants;
 mod link;
 mod node;
 mod process;
+mod scenario;
 mod scroll;
 mod sheet;
 mod why;
@@ -61,10 +63,13 @@ pub fn prepare(source: Source<'_>, page: &mut Page, pane: &mut Pane) -> PageView
         first: page.first,
         chosen: at.and_then(|(line, _)| line.checked_sub(page.first)),
         leads: sheet.leads,
-        age_ms: of_node(&page.id)
-            .and_then(|node| source.cluster.nodes.get(node))
-            .filter(|node| node.row.is_some())
-            .map(|node| source.now.since(node.heard)),
+        age_ms: match page.id {
+            RowId::Invariants | RowId::Scenario(_) => source.told.and_then(|told| told.age_ms),
+            _ => of_node(&page.id)
+                .and_then(|node| source.cluster.nodes.get(node))
+                .filter(|node| node.row.is_some())
+                .map(|node| source.now.since(node.heard)),
+        },
     }
 }
 
@@ -94,6 +99,14 @@ fn unknown(id: &RowId) -> (String, Sheet) {
             format!("Trace {id}"),
             "no source has sent it yet, or it was not kept: nodes send spans every few seconds".to_owned(),
         ),
+        RowId::Invariants => (
+            "What must hold".to_owned(),
+            "nobody judges the invariants of this cluster from here".to_owned(),
+        ),
+        RowId::Scenario(name) => (
+            format!("Scenario {name}"),
+            "it is not offered any more".to_owned(),
+        ),
         RowId::Link(..) | RowId::Event(_) | RowId::Decision(_) => {
             ("Details".to_owned(), "it is not kept any more".to_owned())
         }
@@ -111,6 +124,7 @@ pub fn text(cluster: &Cluster, now: Moment, id: &RowId) -> Option<String> {
         now,
         body: Rect::new(0, 0, u16::MAX, u16::MAX),
         findings: &[],
+        told: None,
     };
     let (title, sheet) = whole(source, id, &mut Pane::default())?;
     let line = |line: &Vec<Piece>| {
@@ -129,6 +143,8 @@ fn whole(source: Source<'_>, id: &RowId, pane: &mut Pane) -> Option<(String, She
         RowId::Link(from, to) => link::sheet(source, from, to),
         RowId::Event(key) => event::sheet(source, key)?,
         RowId::Fault(node, id) => event::fault(source, node, id)?,
+        RowId::Invariants => invariants::sheet(source)?,
+        RowId::Scenario(name) => scenario::sheet(source, name)?,
         // A page of its own: `waterfall`.
         RowId::Trace(_) | RowId::Span(..) | RowId::Decision(_) => return None,
     })

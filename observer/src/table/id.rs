@@ -25,6 +25,10 @@ pub enum RowId {
     Span(TraceId, What),
     /// A routing decision on the page of its exchange.
     Decision(Decision),
+    /// The invariants, as the console judges them.
+    Invariants,
+    /// A scenario that the console can run.
+    Scenario(String),
 }
 
 impl RowId {

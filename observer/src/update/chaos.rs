@@ -46,6 +46,14 @@ pub(super) fn halt(model: &mut Model) -> Vec<Cmd> {
     vec![Cmd::Halt]
 }
 
+/// How faults are let act again, behind what the console says of a halt.
+pub(super) fn after_halt(model: &Model) -> String {
+    match model.keymap.labels(&[Action::Unlock]) {
+        keys if keys.is_empty() => String::new(),
+        keys => format!(" · {keys} unlocks from here"),
+    }
+}
+
 /// The console has said what the order would do.
 pub(super) fn previewed(model: &mut Model, radius: Radius) {
     if let Overlay::Chaos(dialog) = &mut model.overlay {
@@ -259,7 +267,12 @@ fn target(model: &Model) -> Option<Target> {
             }
         }
         RowId::Event(key) => Some(node(&key.node, None)),
-        RowId::Link(..) | RowId::Trace(_) | RowId::Span(..) | RowId::Decision(_) => None,
+        RowId::Link(..)
+        | RowId::Trace(_)
+        | RowId::Span(..)
+        | RowId::Decision(_)
+        | RowId::Invariants
+        | RowId::Scenario(_) => None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! What does not live here: how the selection follows its row (`table`).
 
 use super::{notice, tell, tracing, typing};
+use crate::console::{Invariant, Verdict};
 use crate::facts;
 use crate::model::{Cmd, Model, Page, Screen};
 use crate::prepare;
@@ -59,8 +60,37 @@ pub(super) fn filtered(model: &mut Model, screen: Screen, filter: String) {
 /// The name of the selected row, for the terminal's clipboard.
 pub(super) fn copy(model: &mut Model) -> Vec<Cmd> {
     let chosen = model.page.as_ref().and_then(|page| page.chosen.as_ref());
-    let name = chosen.or(model.selected()).map(name_of);
+    let name = chosen.or(model.selected()).map(|id| match id {
+        RowId::Invariants => judged(model),
+        id => name_of(id),
+    });
     name.map(Cmd::Copy).into_iter().collect()
+}
+
+/// What was broken, in full, for somebody to be told; else how many hold.
+fn judged(model: &Model) -> String {
+    let bar = match model.board().and_then(|board| board.bar.as_ref()) {
+        Some(Ok(bar)) => bar,
+        Some(Err(why)) => return why.clone(),
+        None => return String::new(),
+    };
+    let broken = bar.invariants.iter().filter_map(|i| match &i.verdict {
+        Verdict::Broken { text, first, second } => {
+            let first = first
+                .as_ref()
+                .map(|first| format!("{first}\n"))
+                .unwrap_or_default();
+            Some(format!("{} broken: {text}\n{first}{second}\n", i.id))
+        }
+        Verdict::Holds | Verdict::Unknown(_) => None,
+    });
+    let broken: String = broken.collect();
+    if broken.is_empty() {
+        let holds = |i: &&Invariant| i.verdict == Verdict::Holds;
+        let hold = bar.invariants.iter().filter(holds).count();
+        return format!("{hold} of {} invariants hold", bar.invariants.len());
+    }
+    broken
 }
 
 fn name_of(id: &RowId) -> String {
@@ -75,6 +105,8 @@ fn name_of(id: &RowId) -> String {
             Some(trace) => trace.to_string(),
             None => format!("{} {}", of.origin, of.message),
         },
+        RowId::Scenario(name) => name.clone(),
+        RowId::Invariants => "invariants".to_owned(),
     }
 }
 
@@ -96,7 +128,7 @@ pub(super) fn owner(model: &mut Model) {
         RowId::Node(node) | RowId::Process(node, _) | RowId::Fault(node, _) | RowId::Link(node, _) => node,
         RowId::Event(key) => key.node,
         RowId::Trace(_) | RowId::Span(..) => return tracing::to_row(model),
-        RowId::Decision(_) => return,
+        RowId::Decision(_) | RowId::Invariants | RowId::Scenario(_) => return,
     };
     select(model, Screen::Overview, RowId::Node(node));
 }
@@ -110,7 +142,10 @@ pub(super) fn users(model: &mut Model) {
         }
         Some(RowId::Process(_, pid)) => pid,
         Some(RowId::Event(key)) => format!("node = \"{}\"", key.node),
-        Some(RowId::Trace(_) | RowId::Span(..) | RowId::Decision(_)) | None => return,
+        Some(
+            RowId::Trace(_) | RowId::Span(..) | RowId::Decision(_) | RowId::Invariants | RowId::Scenario(_),
+        )
+        | None => return,
     };
     filtered(model, Screen::Processes, filter);
 }
@@ -127,7 +162,14 @@ pub(super) fn to(model: &mut Model, name: &str) {
     } else {
         prepare::whole_table(cluster, now, model.screen, &mut pane)
     };
-    let ids = || table.lines.iter().map(|line| &line.id);
+    let scenarios: Vec<RowId> = match model.board() {
+        Some(board) if model.screen == Screen::Chaos => {
+            let names = board.scenarios.iter().map(|scenario| scenario.name.clone());
+            names.map(RowId::Scenario).collect()
+        }
+        _ => Vec::new(),
+    };
+    let ids = || table.lines.iter().map(|line| &line.id).chain(&scenarios);
     let wanted = name.to_lowercase();
     let exact = ids().find(|id| name_of(id).eq_ignore_ascii_case(name));
     let found = exact.or_else(|| ids().find(|id| name_of(id).to_lowercase().contains(&wanted)));

@@ -307,7 +307,7 @@ fn the_last_line_offers_what_keys_do_where_the_viewer_is() {
     assert_eq!(
         words(&m),
         [
-            "open", "chaos", "halt", "freeze", "filter", "sort", "help", "quit"
+            "open", "chaos", "halt", "unlock", "freeze", "filter", "sort", "help", "quit"
         ]
     );
     keys(&mut m, " ");

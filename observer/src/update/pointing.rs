@@ -75,6 +75,10 @@ fn body(model: &mut Model, body: Rect, at: Position) {
             pane.cursor.hold(RowId::Exchange(exchange));
             pane.column = node;
         }
+        Body::Chaos(v) => match v.at(at) {
+            Some(id) => model.pane_mut().cursor.hold(id),
+            None => table(model, body, at),
+        },
         Body::Page(v) => {
             let sought = line.map(|line| line + v.first);
             let id = v.leads.iter().find(|(line, _)| Some(*line) == sought);

@@ -20,7 +20,10 @@ pub(super) fn of_row(model: &mut Model) -> Vec<Cmd> {
         Some(RowId::Event(key)) => format!("node = \"{}\"", key.node),
         Some(RowId::Link(from, to)) => format!("node = \"{from}\" and node = \"{to}\""),
         Some(RowId::Process(_, pid)) => format!("\"{pid}\""),
-        Some(RowId::Trace(_) | RowId::Span(..) | RowId::Decision(_)) | None => return Vec::new(),
+        Some(
+            RowId::Trace(_) | RowId::Span(..) | RowId::Decision(_) | RowId::Invariants | RowId::Scenario(_),
+        )
+        | None => return Vec::new(),
     };
     going::filtered(model, Screen::Traces, filter);
     Vec::new()

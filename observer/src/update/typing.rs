@@ -36,6 +36,14 @@ pub(super) fn character(model: &mut Model, c: char) {
                 text.push(c);
             }
         }
+        Overlay::Question(question) => {
+            if let Stage::Typing(text) = &mut question.stage
+                && text.chars().count() < TYPED_CHARS_MAX
+            {
+                text.push(c);
+                question.wanting = false;
+            }
+        }
         Overlay::None
         | Overlay::Help(_)
         | Overlay::Filter(_)

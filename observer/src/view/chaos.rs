@@ -195,7 +195,7 @@ fn stage(paint: &mut Paint<'_>, area: Rect, dialog: &Dialog, keys: &[Hint]) {
 }
 
 /// The keys that count in the dialog.
-fn hints(paint: &mut Paint<'_>, row: Rect, keys: &[Hint]) {
+pub(super) fn hints(paint: &mut Paint<'_>, row: Rect, keys: &[Hint]) {
     let words = keys.iter().map(|(label, hint)| format!("{label} {hint}"));
     paint.right(row, &words.collect::<Vec<_>>().join("  "), Tone::Dim);
 }

@@ -79,6 +79,13 @@ pub fn banners(paint: &mut Paint<'_>, area: Rect, head: &Head) {
         paint.cover(row, style);
         paint.styled(row, &format!(" ✖ {alarm}"), style);
     }
+    if let Some(breach) = &head.breach
+        && let Some(row) = rows.next()
+    {
+        let style = paint.theme.banner(Tone::Bad);
+        paint.cover(row, style);
+        paint.styled(row, &format!(" ✖ {breach}"), style);
+    }
     if head.faults.count > 0
         && let Some(row) = rows.next()
     {

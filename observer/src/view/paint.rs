@@ -101,9 +101,16 @@ impl<'a> Paint<'a> {
 
     /// A box with a title; what comes back is its inside.
     pub fn panel(&mut self, area: Rect, title: &str, note: &str) -> Rect {
-        let block = Block::bordered()
-            .border_set(border::ROUNDED)
-            .border_style(self.theme.border());
+        self.boxed(area, title, note, self.theme.border())
+    }
+
+    /// The same for what must not be missed.
+    pub fn alarm(&mut self, area: Rect, title: &str, note: &str) -> Rect {
+        self.boxed(area, title, note, self.theme.style(Tone::Bad))
+    }
+
+    fn boxed(&mut self, area: Rect, title: &str, note: &str, border: Style) -> Rect {
+        let block = Block::bordered().border_set(border::ROUNDED).border_style(border);
         let inside = block.inner(area);
         block.render(area, self.buf);
         if area.height > 0 && area.width > 6 {
