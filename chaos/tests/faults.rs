@@ -370,7 +370,7 @@ async fn the_console_kills_pauses_and_halts_through_the_supervisor_that_a_node_n
     let up = supervisor(dir.path(), 2, 23_000).await;
     let addrs = serve(&["a", "b"], &["a", "b"], up.socket().to_str().unwrap()).await;
     let client = Arc::new(ChaosClient::new(addrs, "observer".into()));
-    let console = ChaosConsole::new(Arc::clone(&client));
+    let console = ChaosConsole::new(Arc::clone(&client), None);
     let pid = up.children().await[0].os_pid;
 
     let picture = seen(&["a", "b", "z"]);
