@@ -54,6 +54,8 @@ mod pty;
 mod publishing;
 #[path = "e2e/rig.rs"]
 mod rig;
+#[path = "e2e/running.rs"]
+mod running;
 #[path = "e2e/scenarios.rs"]
 mod scenarios;
 #[path = "e2e/scheduler.rs"]

@@ -138,7 +138,11 @@ pub trait Invariant: Send {
     /// # Errors
     /// [`Breach`] when it contradicts what was seen. A checker that has found one may find the same again.
     fn see(&mut self, event: &Event) -> Result<(), Breach>;
-    /// What can be said of the events so far. May be asked at any time.
+    /// What can be said of the events so far, of a run that goes on: what is under way is not held against it.
+    fn so_far(&mut self) -> Verdict {
+        self.end()
+    }
+    /// What can be said of the events so far, if they are all. May be asked at any time.
     fn end(&mut self) -> Verdict;
 }
 
@@ -192,14 +196,25 @@ impl Watch {
 
     /// The verdicts so far, in the order of the invariants.
     pub fn verdicts(&mut self) -> Vec<(Id, Verdict)> {
-        let claimed = self.verdicts_with_claims().into_iter();
+        let claimed = self.claimed(|check| check.end()).into_iter();
         claimed.map(|(id, _, verdict)| (id, verdict)).collect()
     }
 
-    /// The same, each with what must hold.
-    pub fn verdicts_with_claims(&mut self) -> Vec<(Id, &'static str, Verdict)> {
+    /// Number, claim and verdict of each: of the whole, or of a run that goes on.
+    pub fn standing(&mut self, goes_on: bool) -> Vec<(Id, &'static str, Verdict)> {
+        if goes_on {
+            self.claimed(|check| check.so_far())
+        } else {
+            self.claimed(|check| check.end())
+        }
+    }
+
+    fn claimed(
+        &mut self,
+        ask: impl Fn(&mut Box<dyn Invariant>) -> Verdict,
+    ) -> Vec<(Id, &'static str, Verdict)> {
         let say = |(check, breach): &mut (Box<dyn Invariant>, Option<Breach>)| {
-            let verdict = breach.clone().map_or_else(|| check.end(), Verdict::Fail);
+            let verdict = breach.clone().map_or_else(|| ask(check), Verdict::Fail);
             (check.id(), check.claim(), verdict)
         };
         self.checks.iter_mut().map(say).collect()

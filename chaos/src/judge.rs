@@ -133,6 +133,30 @@ impl Judge {
         })
     }
 
+    /// One whose words are overheard: gives what happened to processes since it was asked last, in words.
+    #[cfg(test)]
+    pub(crate) fn overheard() -> (Self, impl FnMut() -> Vec<String>) {
+        let (words, inbox) = sync_channel(WORDS_MAX);
+        let judge = Self {
+            words,
+            breach: watch::channel(None).1,
+            failed: Arc::default(),
+        };
+        let told = move || {
+            let word = |word| match word {
+                Word::Happened(node, at, Happened::Began { id, text, ends_by }) => {
+                    let ms = ends_by.since(at).as_ms();
+                    format!("{node}: {id} began, {text}, about {} s", (ms + 500) / 1000)
+                }
+                Word::Happened(node, _, what) => format!("{node}: {what:?}"),
+                Word::Over(path) => format!("{} is over", path.display()),
+                _ => "something else".to_owned(),
+            };
+            inbox.try_iter().map(word).collect()
+        };
+        (judge, told)
+    }
+
     /// A run of that node keeps this journal, which is read from its beginning. It is read until [`Self::over`] whatever
     /// becomes of the judging: a node that writes to a pipe is not held up.
     pub(crate) fn journal(&self, node: &NodeName, path: PathBuf, file: File) {
@@ -247,7 +271,7 @@ impl Bench {
             // Whoever asked may have gone.
             Word::Standing(reply) => {
                 self.look();
-                drop(reply.send(self.standing()));
+                drop(reply.send(self.standing(true)));
             }
             Word::Session(reply) => {
                 self.look();
@@ -259,7 +283,7 @@ impl Bench {
                     self.look();
                 }
                 self.look();
-                drop(reply.send(self.standing()));
+                drop(reply.send(self.standing(false)));
             }
         }
     }
@@ -300,14 +324,14 @@ impl Bench {
         }
     }
 
-    fn standing(&mut self) -> Standing {
+    fn standing(&mut self, goes_on: bool) -> Standing {
         let coverage = self.looker.coverage();
         Standing {
             seen: Sight::all()
                 .map(|sight| (sight, coverage.count(sight)))
                 .filter(|(sight, count)| *count > 0 || sight.shows())
                 .collect(),
-            verdicts: self.watch.verdicts_with_claims(),
+            verdicts: self.watch.standing(goes_on),
             events: self.events,
             failed: self.failed.as_ref().map(ToString::to_string),
         }

@@ -12,7 +12,7 @@ mod talk;
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{Boot, ExchangeId, NodeId, Pid};
 use squall_kernel::reason::NoReply;
-use squall_kernel::time::Span;
+use squall_kernel::time::{Instant, Span};
 
 use super::calm::Calm;
 use super::recent::Recent;
@@ -24,6 +24,9 @@ use talk::Talk;
 /// Within this time after the loss of a handler's node is known its requests have ended: the owner may apply the loss a
 /// heartbeat later than the requester's node, and its word travels.
 const ORPHAN_ENDS: Span = Span::from_ms(600);
+
+/// In a run that goes on requests are under way; one that is for longer than anybody waits may never end.
+const LONG: Span = Span::from_ms(60_000);
 
 /// A request as far as it has come.
 #[derive(Debug, Clone)]
@@ -48,6 +51,8 @@ pub struct OneOutcome {
     ended: u64,
     forgotten: u64,
     settled: bool,
+    /// Time of the last event.
+    now: Instant,
 }
 
 impl Default for OneOutcome {
@@ -58,6 +63,7 @@ impl Default for OneOutcome {
             ended: 0,
             forgotten: 0,
             settled: false,
+            now: Instant(0),
         }
     }
 }
@@ -254,6 +260,13 @@ impl OneOutcome {
         self.requests.values().filter(|followed| followed.ended.is_none())
     }
 
+    fn judged(&self) -> Verdict {
+        match self.forgotten {
+            0 => Verdict::judged(self.ended, "no request ended"),
+            many => Verdict::Unknown(format!("{many} open requests were too many to follow")),
+        }
+    }
+
     fn settled(&mut self, event: &Event) -> Result<(), Breach> {
         self.settled = true;
         let open = self.open().count();
@@ -276,6 +289,7 @@ impl Invariant for OneOutcome {
 
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
         self.calm.see(event);
+        self.now = self.now.max(event.at);
         match &event.what {
             What::Routed { request, handler, .. } => {
                 self.routed(*request, *handler);
@@ -324,17 +338,28 @@ impl Invariant for OneOutcome {
         }
     }
 
+    fn so_far(&mut self) -> Verdict {
+        let (now, long) = (self.now, LONG);
+        let open = self
+            .open()
+            .filter(|followed| now.since(followed.begun.at) > long)
+            .count();
+        if open > 0 {
+            Verdict::Unknown(format!(
+                "{open} requests are open since more than {} s",
+                long.as_ms() / 1000
+            ))
+        } else {
+            self.judged()
+        }
+    }
+
     fn end(&mut self) -> Verdict {
         let open = self.open().count();
-        if self.forgotten > 0 {
-            Verdict::Unknown(format!(
-                "{} open requests were too many to follow",
-                self.forgotten
-            ))
-        } else if open > 0 && !self.settled {
+        if open > 0 && !self.settled {
             Verdict::Unknown(format!("{open} requests are open"))
         } else {
-            Verdict::judged(self.ended, "no request ended")
+            self.judged()
         }
     }
 }

@@ -3,7 +3,6 @@
 use super::super::story::{at, begun, broken, ended, handled, holds, none, outcome, reply, routed, unknown};
 use super::*;
 use squall_kernel::id::MessageId;
-use squall_kernel::time::Instant;
 
 #[test]
 fn one_outcome_each_holds() {
@@ -279,4 +278,25 @@ fn a_question_is_open_until_it_is_answered() {
     holds(OneOutcome::default(), &with(&good));
     broken(OneOutcome::default(), &with(&[asked(3, 1), asked(5, 2)]));
     broken(OneOutcome::default(), &with(&[asked(3, 1), answered(4, 1, 2)]));
+}
+
+#[test]
+fn what_is_under_way_is_not_held_against_a_run_that_goes_on_for_as_long_as_somebody_may_wait() {
+    let mut check = OneOutcome::default();
+    let so_far = |check: &mut OneOutcome, events: &[Event]| {
+        for event in events {
+            check.see(event).expect("nothing is broken");
+        }
+        check.so_far()
+    };
+    let first = [
+        begun(1, 7, false),
+        outcome(3, 7, reply(1), false),
+        begun(4, 8, false),
+    ];
+    assert_eq!(so_far(&mut check, &first), Verdict::Ok);
+    assert_eq!(check.end(), Verdict::Unknown("1 requests are open".into()));
+    let later = [begun(60_005, 9, false)];
+    let why = "1 requests are open since more than 60 s".to_owned();
+    assert_eq!(so_far(&mut check, &later), Verdict::Unknown(why));
 }

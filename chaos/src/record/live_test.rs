@@ -274,3 +274,48 @@ fn heard_late() -> Fact {
         message: MessageId(9),
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_journal_may_break_off_within_a_character_and_come_through_a_pipe_that_is_empty_now() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .expect("a pipe");
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let read = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).expect("its end to read");
+    let mut write = File::options().write(true).open(&path).expect("its end to write");
+    let journal = recorded(1, 1_000, |journal| {
+        journal.fact(
+            Instant(50),
+            &Fact::Fault {
+                id: "slow".into(),
+                text: "delay 200ms ±50ms to b".into(),
+                ends: Instant(90),
+            },
+        );
+    });
+    let mut follow = Follow::default();
+    follow.add(path.clone(), File::from(read));
+    assert_eq!(follow.poll().expect("nothing is wrong"), []);
+    let cut = journal
+        .iter()
+        .position(|byte| *byte == 0xC2)
+        .expect("a sign of two bytes")
+        + 1;
+    for part in [&journal[..cut], &journal[cut..]] {
+        std::io::Write::write_all(&mut write, part).expect("room");
+        follow.poll().expect("what is not whole is waited for");
+    }
+    drop(write);
+    let events = follow.finish().expect("a journal");
+    let fault =
+        |event: &Event| matches!(&event.what, What::Fault { text, .. } if text == "delay 200ms ±50ms to b");
+    assert!(events.iter().any(fault), "{events:?}");
+}

@@ -119,3 +119,57 @@ impl Telling {
         self.nodes.entry(node.clone()).or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn telling() -> (Telling, NodeName, impl FnMut() -> Vec<String>) {
+        let (judge, told) = Judge::overheard();
+        (Telling::new(judge), "a".parse().expect("a name"), told)
+    }
+
+    #[test]
+    fn a_stop_that_takes_longer_than_it_was_to_last_is_over_with_the_next_start() {
+        let (mut telling, a, mut told) = telling();
+        telling.ordered(&a, Deed::Stop { stay_down: false });
+        assert_eq!(told(), [""; 0], "it has not stopped yet");
+        telling.exited(&a, Some(Span::ZERO));
+        telling.started(&a);
+        assert_eq!(told(), ["a: 1 began, stop a, about 0 s", "a: Over { id: 1 }"]);
+    }
+
+    #[test]
+    fn a_node_that_ends_by_itself_was_struck_by_nobody() {
+        let (mut telling, a, mut told) = telling();
+        telling.exited(&a, Some(Span::from_ms(200)));
+        telling.started(&a);
+        assert_eq!(told(), [""; 0]);
+    }
+
+    #[test]
+    fn a_pause_that_is_lengthened_goes_on_and_ends_once_also_when_the_node_is_killed() {
+        let (mut telling, a, mut told) = telling();
+        telling.paused(&a, Span::from_ms(2_000));
+        telling.paused(&a, Span::from_ms(9_000));
+        assert_eq!(
+            told(),
+            [
+                "a: 1 began, pause a, about 2 s",
+                "a: Paused",
+                "a: Over { id: 1 }",
+                "a: 2 began, pause a, about 9 s"
+            ]
+        );
+        telling.ordered(&a, Deed::Kill { stay_down: true });
+        telling.exited(&a, None);
+        let down = told();
+        assert_eq!(down[..2], ["a: Resumed", "a: Over { id: 2 }"]);
+        assert!(
+            down[2].starts_with("a: 3 began, kill stay-down a, about "),
+            "{down:?}"
+        );
+        telling.resumed(&a);
+        assert_eq!(told(), [""; 0]);
+    }
+}
