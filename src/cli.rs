@@ -13,6 +13,8 @@ mod manual;
 mod node;
 mod observe;
 mod payload;
+#[cfg(feature = "planted")]
+mod planted;
 mod publish;
 mod reply;
 mod request;
@@ -110,6 +112,8 @@ impl Cli {
 
 /// Parses the arguments, runs the command, gives the exit code.
 pub(crate) fn main() -> ExitCode {
+    #[cfg(feature = "planted")]
+    planted::plant();
     match Cli::parsed(std::env::args_os()) {
         Ok(cli) => exit::end(run(cli)),
         Err(error) => {

@@ -49,8 +49,8 @@ pub const SOCKET_CALLS_MAX: usize = 16;
 pub const GRANTS_REMEMBERED: usize = 65_536;
 /// Handlers whose highest epochs a checker remembers.
 pub const HANDLERS_REMEMBERED: usize = 65_536;
-/// Requests that a checker remembers, open ones and ended ones: some seconds of a busy live run.
-pub const REQUESTS_REMEMBERED: usize = 262_144;
+/// Requests that a checker remembers, open ones and ended ones: some seconds of a busy live run, in a hundred MiB or so.
+pub const REQUESTS_REMEMBERED: usize = 65_536;
 /// Tasks that a checker remembers.
 pub const TASKS_REMEMBERED: usize = 65_536;
 /// Views of owners that a checker remembers to compare those of handlers with.

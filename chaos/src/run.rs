@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use squall_client::{AttachError, CommandError, ConnectError, OperatorError};
+use squall_client::{AttachError, CommandError, ConnectError, OperatorError, SubscribeError};
 use squall_kernel::profile::Profile;
 
 use crate::bench::Machine;
@@ -190,6 +190,9 @@ pub enum RunError {
     /// A handler did not attach.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// A subscriber was not subscribed.
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
     /// An operator's order was refused.
     #[error(transparent)]
     Operator(#[from] OperatorError),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use squall_kernel::fault::Share;
 use squall_kernel::id::ExchangeName;
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::Strategy;
+use squall_kernel::registry::{Pattern, Strategy};
 
 use crate::coverage::Sight;
 use crate::fault::{Fault, Nodes, Target};
@@ -56,13 +56,15 @@ pub struct Scenario {
 pub struct ExchangePlan {
     /// Name.
     pub name: ExchangeName,
-    /// Strategy.
+    /// What it is for: requests, publishes or tasks.
+    pub pattern: Pattern,
+    /// Strategy, of requests.
     pub strategy: Strategy,
-    /// Handlers on each node.
+    /// Handlers, subscribers or workers on each node.
     pub handlers: u32,
-    /// Requests a second, whatever becomes of those before.
+    /// Requests, publishes or tasks a second, whatever becomes of those before.
     pub rate: u32,
-    /// How long a handler takes for each.
+    /// How long a handler or worker takes for each.
     pub takes: Duration,
 }
 

@@ -291,10 +291,11 @@ impl Router {
             frame.status = Status::Declined;
             frame.payload = Bytes::from_static(b"one of several handlers cannot send a request on");
         }
-        match self.table.end_copy(&mut frame) {
+        let tell = |told, outcome: &Outcome| self.ended(told, outcome);
+        match self.table.end_copy(&mut frame, tell) {
             CopyEnd::Late => self.too_late(&frame, false),
             CopyEnd::Second => self.too_late(&frame, true),
-            CopyEnd::More(told) => self.ended(told, &Outcome::of(frame, true)),
+            CopyEnd::More => {}
             CopyEnd::Last(open) => self.conclude_with(*open, frame),
         }
     }

@@ -137,6 +137,8 @@ impl OneOutcome {
             let text = format!("request {request} was handled although its requester was told: {outcome}");
             return Err(Breach::new(id, Some(told), event, text));
         }
+        // Most have one handler, and very many are remembered.
+        followed.handled.reserve_exact(1);
         followed.handled.push((handler, event.clone()));
         Ok(())
     }
@@ -176,9 +178,13 @@ impl OneOutcome {
                 let text = format!("request {request} has two answers of {handler}");
                 return Err(Breach::new(id, Some(before), event, text));
             }
-            followed.answered.push((*handler, event.clone()));
+            if more {
+                followed.answered.push((*handler, event.clone()));
+            }
         }
         if !more {
+            // Whatever comes after its end is one too many.
+            followed.answered = Vec::new();
             followed.ended = Some(event.clone());
             self.ended += 1;
         }

@@ -1,7 +1,7 @@
 //! What handlers saw: each message once, whole, and under no epoch that was over. Messages are numbered and have a checksum.
 //! What does not live here: how requests end for those that asked (`meter`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use squall_client::{Answer, Delivery, Handler, Notice};
@@ -14,13 +14,19 @@ const NUMBERS_MAX: u64 = 1 << 26;
 /// What the handlers of one exchange saw.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    seen: Mutex<Seen>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
-    numbers: Vec<u64>,
+struct State {
+    seen: Seen,
     wrongs: Wrongs,
+}
+
+/// Numbers that somebody has seen.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    numbers: Vec<u64>,
 }
 
 /// What should not have been seen.
@@ -36,15 +42,37 @@ pub(super) struct Wrongs {
 
 impl Ledger {
     pub(super) fn wrongs(&self) -> Wrongs {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).wrongs
+        self.state().wrongs
     }
 
+    /// A handler got this.
     fn handled(&self, payload: &[u8], stale: bool) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.wrongs.stale += u64::from(stale);
+        let mut state = self.state();
+        let State { seen, wrongs } = &mut *state;
+        wrongs.stale += u64::from(stale);
+        wrongs.came(seen, payload);
+    }
+
+    /// A subscriber that has seen all of that got this.
+    pub(super) fn heard(&self, seen: &mut Seen, payload: &[u8]) {
+        self.state().wrongs.came(seen, payload);
+    }
+
+    /// A worker got this, which may be for the second time: that a task is completed once is for the invariants to say.
+    pub(super) fn worked(&self, payload: &[u8]) {
+        self.state().wrongs.garbled += u64::from(read(payload).is_none());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wrongs {
+    fn came(&mut self, seen: &mut Seen, payload: &[u8]) {
         match read(payload) {
-            None => seen.wrongs.garbled += 1,
-            Some(number) => seen.wrongs.doubled += u64::from(seen.again(number)),
+            None => self.garbled += 1,
+            Some(number) => self.doubled += u64::from(seen.again(number)),
         }
     }
 }
@@ -118,6 +146,21 @@ impl Handler for Echo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_subscriber_gets_everything_once_and_a_task_may_be_tried_again() {
+        let ledger = Ledger::default();
+        let (mut one, mut other) = (Seen::default(), Seen::default());
+        ledger.heard(&mut one, &written(7));
+        ledger.heard(&mut other, &written(7));
+        ledger.worked(&written(7));
+        ledger.worked(&written(7));
+        assert_eq!(ledger.wrongs(), Wrongs::default());
+        ledger.heard(&mut other, &written(7));
+        ledger.worked(b"");
+        let wrongs = ledger.wrongs();
+        assert_eq!((wrongs.doubled, wrongs.garbled), (1, 1));
+    }
 
     #[test]
     fn what_comes_twice_late_or_changed_is_counted() {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use squall_client::{Client, RequestOptions};
+use squall_client::Client;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::clients::Clients;
-use super::ledger::written;
+use super::clients::{Clients, ask};
 use super::meter::Meter;
 use crate::scenario::{ExchangePlan, Scenario};
 
@@ -101,17 +100,9 @@ impl Asker {
         let number = self.numbered.fetch_add(1, Relaxed);
         let count = self.clients.len() as u64;
         let client = &self.clients[usize::try_from(number % count).expect("fewer than nodes")];
-        let options = RequestOptions {
-            timeout: REQUEST_TIMEOUT,
-            key: self.plan.key(number),
-            ..RequestOptions::default()
-        };
-        let payload = written(number);
-        let outcome = client
-            .request(self.plan.name.as_str(), payload.clone(), options)
-            .await;
+        let outcome = ask(client, &self.plan, number, REQUEST_TIMEOUT).await;
         let ended = Instant::now();
-        let good = outcome.as_ref().map(|reply| reply.payload[..] == payload[..]);
+        let good = outcome.as_ref().map(|asked| asked.right);
         self.meter.ended(ended - self.zero, ended - intended, good);
     }
 }

@@ -9,7 +9,7 @@ use squall_kernel::fault::Share;
 use squall_kernel::id::ExchangeName;
 use squall_kernel::limits::NODES_MAX;
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::Strategy;
+use squall_kernel::registry::{Pattern, Strategy};
 use toml::Spanned;
 
 use super::text::{BlastText, ClusterText, ExchangeText, FileText, SteadyText, Text};
@@ -183,9 +183,19 @@ fn exchanges(texts: Vec<ExchangeText>) -> Read<Vec<ExchangePlan>> {
         if plans.iter().any(|plan| plan.name == name) {
             return Err(wrong(at, format!("there is an exchange '{name}' already")));
         }
+        let pattern = pattern(text.pattern.as_ref())?;
+        if let Some(said) = text.strategy.as_ref().filter(|_| !pattern.has_strategy()) {
+            let why = format!("an exchange of the pattern {} has no strategy", pattern.as_str());
+            return Err(wrong(said.span(), why));
+        }
         plans.push(ExchangePlan {
             name,
-            strategy: strategy(text.strategy.as_ref())?,
+            pattern,
+            strategy: if pattern.has_strategy() {
+                strategy(text.strategy.as_ref())?
+            } else {
+                Strategy::Default
+            },
             handlers: within(text.handlers.as_ref(), 1, 1, HANDLERS_MAX)?,
             rate: within(text.rate.as_ref(), 200, 1, RATE_MAX)?,
             takes: or(text.takes.as_ref(), Duration::ZERO, time)?,
@@ -198,6 +208,18 @@ fn exchanges(texts: Vec<ExchangeText>) -> Read<Vec<ExchangePlan>> {
         ));
     }
     Ok(plans)
+}
+
+fn pattern(said: Option<&Text>) -> Read<Pattern> {
+    let Some(said) = said else {
+        return Ok(Pattern::RequestResponse);
+    };
+    let fit = [Pattern::RequestResponse, Pattern::PublishSubscribe, Pattern::Task];
+    let found = fit.into_iter().find(|pattern| pattern.as_str() == said.get_ref());
+    found.ok_or_else(|| {
+        let words = fit.map(Pattern::as_str).join(", ");
+        wrong(said.span(), format!("expected {words}"))
+    })
 }
 
 fn strategy(said: Option<&Text>) -> Read<Strategy> {

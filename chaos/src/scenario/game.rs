@@ -8,7 +8,7 @@ use std::time::Duration;
 use squall_kernel::fault::Share;
 use squall_kernel::id::ExchangeName;
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::Strategy;
+use squall_kernel::registry::{Pattern, Strategy};
 
 use super::{Deed, ExchangePlan, Expect, Scenario, Steady, Step};
 use crate::fault::{Aim, Fault, Target};
@@ -30,11 +30,13 @@ pub struct Game {
     pub rate: u32,
 }
 
-/// Exchanges of a game: name, strategy, and their part of the rate in percent.
-const EXCHANGES: [(&str, Strategy, u32); 3] = [
-    ("orders", Strategy::RoundRobin, 50),
-    ("users", Strategy::Consensus, 25),
-    ("carts", Strategy::Sticky, 25),
+/// Exchanges of a game: name, pattern, strategy, and their part of the rate in percent.
+const EXCHANGES: [(&str, Pattern, Strategy, u32); 5] = [
+    ("orders", Pattern::RequestResponse, Strategy::RoundRobin, 40),
+    ("users", Pattern::RequestResponse, Strategy::Consensus, 20),
+    ("carts", Pattern::RequestResponse, Strategy::Sticky, 20),
+    ("news", Pattern::PublishSubscribe, Strategy::Default, 10),
+    ("jobs", Pattern::Task, Strategy::Default, 10),
 ];
 /// The first fault comes when that has passed, and the last one is over so long before the end.
 const CALM: Duration = Duration::from_secs(3);
@@ -63,14 +65,18 @@ const ON_LINKS: [(&str, u32); 15] = [
     ("profile 3g", 1),
     ("profile flaky-wifi", 1),
 ];
-const NODES: [(&str, u32); 5] = [
+const NODES: [(&str, u32); 7] = [
     ("owner(orders)", 4),
+    ("owner(news)", 2),
+    ("owner(jobs)", 2),
     ("owner(users)", 2),
     ("owner(carts)", 2),
     ("leader(users)", 2),
     ("meta-leader", 3),
 ];
-const LINKS: [(&str, u32); 7] = [
+const LINKS: [(&str, u32); 9] = [
+    ("owner(news)", 2),
+    ("rest -> owner(jobs)", 2),
     ("owner(orders)", 3),
     ("owner(users) -> rest", 2),
     ("rest -> owner(carts)", 2),
@@ -129,8 +135,9 @@ pub fn draw(game: &Game) -> Scenario {
 }
 
 fn exchanges(rate: u32) -> Vec<ExchangePlan> {
-    let plan = |(name, strategy, percent): (&str, Strategy, u32)| ExchangePlan {
+    let plan = |(name, pattern, strategy, percent): (&str, Pattern, Strategy, u32)| ExchangePlan {
         name: ExchangeName::new(name).expect("a word is a name"),
+        pattern,
         strategy,
         handlers: 1,
         rate: (rate * percent / 100).max(1),

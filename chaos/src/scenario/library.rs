@@ -29,6 +29,9 @@ shipped! {
     "flapping-link",
     "rolling-restart",
     "kill-during-move",
+    "kill-task-owner",
+    "kill-topic-owner",
+    "disk-full",
     "broken-frames",
 }
 

@@ -38,6 +38,7 @@ pub(super) struct ClusterText {
 #[serde(deny_unknown_fields)]
 pub(super) struct ExchangeText {
     pub(super) name: Text,
+    pub(super) pattern: Option<Text>,
     pub(super) strategy: Option<Text>,
     pub(super) handlers: Option<Spanned<u32>>,
     pub(super) rate: Option<Spanned<u32>>,

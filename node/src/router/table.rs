@@ -33,8 +33,8 @@ pub(super) enum CopyEnd {
     Late,
     /// Nothing either, but it had been answered: there was a second delivery.
     Second,
-    /// Others are still out; the request's number in the journal, where one is kept.
-    More(Option<MessageId>),
+    /// Others are still out, and what this one said was told.
+    More,
     /// It was the last one, or all that is wanted.
     Last(Box<Open>),
 }
@@ -177,8 +177,13 @@ impl OpenTable {
                 .has(place(frame.message), frame.message)
     }
 
-    /// Ends one copy of a request, and tells of it unless it is the last one.
-    pub(super) fn end_copy(&self, frame: &mut Frame) -> CopyEnd {
+    /// Ends one copy of a request, and tells of it unless it is the last one: the requester and `tell`, which is told the
+    /// request's number in the journal, before anybody can end the next copy.
+    pub(super) fn end_copy(
+        &self,
+        frame: &mut Frame,
+        tell: impl FnOnce(Option<MessageId>, &Outcome),
+    ) -> CopyEnd {
         let mut shard = self.shard(frame.message);
         let Some(open) = shard
             .open
@@ -204,8 +209,10 @@ impl OpenTable {
             return CopyEnd::Last(Box::new(open));
         }
         open.stats.count(frame.status);
-        open.reply_to.tell(Outcome::of(frame.clone(), true));
-        CopyEnd::More(open.told)
+        let outcome = Outcome::of(frame.clone(), true);
+        tell(open.told, &outcome);
+        open.reply_to.tell(outcome);
+        CopyEnd::More
     }
 
     /// Steps what is between requester and handler of an open request.

@@ -8,7 +8,7 @@ use squall_kernel::registry::{Pattern, Settings};
 use squall_kernel::time::{Instant, Span};
 
 use super::draw::{slowness, voters_of};
-use super::{Deck, ExchangePlan, HandlerPlan, NodePlan, Plan, Scripted, Spread, Work};
+use super::{Deck, ExchangePlan, HandlerPlan, NodePlan, Plan, Scripted, Spread, SubscriberPlan, Work};
 use crate::fault::amount::span;
 use crate::scenario::{Deed, Scenario};
 use crate::sim::fault::Seat;
@@ -26,12 +26,25 @@ pub(super) fn plan(scenario: &Scenario, seed: u64) -> Plan {
     let nodes = nodes(&mut rng, scenario.nodes);
     let seats = || (0..u8::try_from(nodes.len()).expect("few nodes")).map(Seat);
     let numbered = || (0..u8::MAX).zip(&scenario.exchanges);
-    let handlers = numbered().flat_map(|(exchange, plan)| {
+    let of_pattern = |subscribes: bool| {
+        numbered().filter(move |(_, plan)| subscribes == (plan.pattern == Pattern::PublishSubscribe))
+    };
+    let handlers = of_pattern(false).flat_map(|(exchange, plan)| {
         let each = move |node| {
             (0..plan.handlers).map(move |_| HandlerPlan {
                 exchange,
                 node,
                 service_tag: String::new(),
+            })
+        };
+        seats().flat_map(each)
+    });
+    let subscribers = of_pattern(true).flat_map(|(exchange, plan)| {
+        let each = move |node| {
+            (0..plan.handlers).map(move |_| SubscriberPlan {
+                exchange,
+                node,
+                patterns: vec!["#".to_owned()],
             })
         };
         seats().flat_map(each)
@@ -42,7 +55,7 @@ pub(super) fn plan(scenario: &Scenario, seed: u64) -> Plan {
         voters: voters_of(nodes.len() as u64),
         exchanges: scenario.exchanges.iter().map(exchange).collect(),
         handlers: handlers.collect(),
-        subscribers: Vec::new(),
+        subscribers: subscribers.collect(),
         work: work(scenario),
         link: Spread {
             least: Span(80),
@@ -87,7 +100,7 @@ fn exchange(plan: &crate::scenario::ExchangePlan) -> ExchangePlan {
         strategy: plan.strategy,
         failover: Vec::new(),
         takeover: None,
-        pattern: Pattern::RequestResponse,
+        pattern: plan.pattern,
         settings: Settings::default(),
     }
 }
