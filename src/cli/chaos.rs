@@ -35,6 +35,9 @@ pub(crate) struct ChaosArgs {
     /// File with the chaos key of nodes that want one; that of a local cluster is found
     #[arg(long, global = true, value_name = "FILE", env = "SQUALL_CHAOS_KEY_FILE")]
     chaos_key_file: Option<PathBuf>,
+    /// Renew it until this command ends: it is over then within its time to live, as it is when this command dies
+    #[arg(long, global = true)]
+    hold: bool,
     /// Say what it would do to the cluster, and do nothing
     #[arg(long, global = true)]
     dry_run: bool,
@@ -192,6 +195,7 @@ async fn act(client: &ChaosClient, args: ChaosArgs) -> Result<()> {
         ttl: args.ttl,
         dry_run: args.dry_run,
         confirm: args.confirm,
+        hold: args.hold,
     };
     let (deed, node) = match args.command {
         ChaosCommand::Kill { node, stay_down } => (NodeDeed::Kill { stay_down }, node),

@@ -183,6 +183,39 @@ fn nobody_judges_a_cluster_that_was_not_asked_to_be_and_somebody_elses_halt_ends
 }
 
 #[test]
+fn a_fault_that_is_held_is_renewed_until_its_holder_is_gone() {
+    let cluster = Judged::start(&["--judge"]);
+    let mut command = cluster.command(&["chaos", "delay", "a", "b", "1ms", "--ttl", "2s", "--hold"]);
+    let mut process = Process::spawn(command.stdout(Stdio::piped()));
+    let lines = Lines::of(process.0.stdout.take().expect("piped"));
+    lines.find("that it is held", |line| {
+        line.contains("held until").then_some(())
+    });
+    let left = || {
+        let list: Value = serde_json::from_str(&cluster.says(&["chaos", "list", "--json"])).expect("a list");
+        list["faults"][0]["left_ms"].as_u64().expect("it acts")
+    };
+    let give_up = Instant::now() + PATIENCE;
+    let mut before = left();
+    loop {
+        let now = left();
+        if now > before {
+            break;
+        }
+        before = now;
+        assert!(Instant::now() < give_up, "it is not renewed");
+    }
+    end(process, Signal::KILL);
+    cluster.comes(&["chaos", "list"], "nothing is active");
+    let refused = cluster.run(&["chaos", "kill", "a", "--hold"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(2) && why.contains("--stay-down"),
+        "{why}"
+    );
+}
+
+#[test]
 fn faults_end_in_their_time_when_whoever_made_them_is_killed() {
     let cluster = Judged::start(&["--judge"]);
     for (fault, target) in [("cut", "a -> b"), ("pause", "c")] {

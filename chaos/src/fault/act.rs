@@ -105,6 +105,15 @@ impl Act {
             Self::Link { from, .. } => from,
         }
     }
+
+    /// The deed, where it is done at once and cannot be renewed: a fault that acts, and a pause, can.
+    #[must_use]
+    pub fn done_at_once(&self) -> Option<NodeDeed> {
+        match self {
+            Self::Node { deed, .. } if *deed != NodeDeed::Pause => Some(*deed),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Act {

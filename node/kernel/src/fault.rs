@@ -135,13 +135,16 @@ impl FaultTable {
         }
         self.check_burns(id, kind.threads())?;
         let id = if id.is_empty() { self.choose() } else { id.into() };
+        // The same once more is the same fault, which goes on for longer.
+        let same = self.faults.get(&id).filter(|before| before.kind == kind);
+        let (began, touched) = same.map_or((now, 0), |before| (before.began, before.touched));
         let fault = Fault {
             id: id.clone(),
             kind,
             by: by.into(),
-            began: now,
+            began,
             ends: now + ttl,
-            touched: 0,
+            touched,
         };
         self.faults.insert(id.clone(), fault);
         Ok(id)

@@ -256,6 +256,20 @@ fn a_loss_touches_what_it_loses_adds_up_with_delays_and_yields_to_a_cut() {
 }
 
 #[test]
+fn the_same_fault_once_more_goes_on_and_lasts_longer_and_another_one_begins_anew() {
+    let mut table = FaultTable::default();
+    let set = |table: &mut FaultTable, at, kind| {
+        table.set(Instant(at), "f", kind, Span(1_000), "me").unwrap();
+        table.list(Instant(at)).next().unwrap().clone()
+    };
+    let first = set(&mut table, 10, delay("b", 5, 0));
+    let renewed = set(&mut table, 500, delay("b", 5, 0));
+    assert_eq!((renewed.began, renewed.ends), (first.began, Instant(1_500)));
+    let other = set(&mut table, 600, delay("b", 6, 0));
+    assert_eq!((other.began, other.ends), (Instant(600), Instant(1_600)));
+}
+
+#[test]
 fn the_same_id_replaces_and_both_ways_out_end_it() {
     let mut table = FaultTable::default();
     table.set(START, "x", cut("b"), SECOND, "").unwrap();

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use squall_chaos::client::{ChaosClient, Firing};
-use squall_chaos::fault::{FORMS, Fault, Form, Target, Unreadable};
+use squall_chaos::fault::{Act, FORMS, Fault, Form, Target, Unreadable};
 use squall_chaos::radius::{Budget, Extent, radius};
 use squall_observer::console::Radius;
+use tokio::time::sleep;
 
 use super::super::exit::{Usage, one_line};
 use super::explained;
@@ -36,6 +37,8 @@ pub(super) struct How {
     pub(super) dry_run: bool,
     /// What was typed in advance.
     pub(super) confirm: Option<String>,
+    /// Renew it until the command ends.
+    pub(super) hold: bool,
 }
 
 pub(super) async fn run(client: &ChaosClient, args: &FireArgs, how: &How) -> Result<()> {
@@ -65,6 +68,10 @@ pub(super) async fn fire(client: &ChaosClient, fault: &Fault, target: &str, how:
             radius.lines.join("\n")
         )?);
     }
+    if let Some(deed) = acts.iter().find_map(Act::done_at_once).filter(|_| how.hold) {
+        let why = "--hold renews faults that act, and pauses";
+        return Err(Usage(format!("{deed}: {why}; a node is kept down with --stay-down")).into());
+    }
     if Budget::default().allows(&Extent::of(&acts, &picture)).is_err() {
         confirmed(&radius, how.confirm.as_deref())?;
     }
@@ -75,7 +82,26 @@ pub(super) async fn fire(client: &ChaosClient, fault: &Fault, target: &str, how:
     for one in &done {
         writeln!(stdout(), "{}", one_line(&one.to_string()))?;
     }
+    if how.hold {
+        return held(client, &acts, how.ttl).await;
+    }
     Ok(())
+}
+
+/// Renews what was fired until somebody ends the command. It ends by itself then, as it does when nobody can renew it.
+async fn held(client: &ChaosClient, acts: &[Act], ttl: Duration) -> Result<()> {
+    writeln!(
+        stdout(),
+        "held until this command ends; then it is over within {:.1?}",
+        ttl
+    )?;
+    loop {
+        sleep(ttl / 3).await;
+        client
+            .fire(acts, &Firing::lasting(ttl))
+            .await
+            .map_err(explained)?;
+    }
 }
 
 /// Without a terminal nobody can be asked: then it must have been said in advance.
