@@ -92,8 +92,7 @@ pub(super) async fn fire(client: &ChaosClient, fault: &Fault, target: &str, how:
 async fn held(client: &ChaosClient, acts: &[Act], ttl: Duration) -> Result<()> {
     writeln!(
         stdout(),
-        "held until this command ends; then it is over within {:.1?}",
-        ttl
+        "held until this command ends; then it is over within {ttl:.1?}"
     )?;
     loop {
         sleep(ttl / 3).await;
