@@ -32,7 +32,7 @@ draw traces --view traces --otlp-listen "$traces"
 # Faults that act, and a node that was killed: what it owned goes to others.
 "$squall" chaos delay b c 20ms --ttl 30s
 "$squall" chaos loss c b 2% --ttl 30s
-draw chaos --view chaos
+draw chaos --view chaos --chaos
 "$squall" chaos halt
 "$squall" chaos kill b --ttl 2s
 draw timeline --view timeline

@@ -1,6 +1,7 @@
 //! The real screen as a picture: the same view drawn into a buffer, and the buffer written as SVG.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ratatui::Terminal;
@@ -8,6 +9,7 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
+use crate::console::Console;
 use crate::error::Error;
 use crate::feed::Feed;
 use crate::feed::grpc::GrpcFeed;
@@ -22,7 +24,7 @@ use crate::update::update;
 use crate::view::view;
 
 /// How the picture is taken.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Addresses of any ports of any nodes.
     pub addresses: Vec<String>,
@@ -36,6 +38,8 @@ pub struct Options {
     pub patience: Duration,
     /// How long to watch after that, so that rates and charts have something to say.
     pub watch: Duration,
+    /// What the Chaos view shows beside faults; without one it says that there is none.
+    pub console: Option<Arc<dyn Console>>,
 }
 
 impl Options {
@@ -49,6 +53,7 @@ impl Options {
             size,
             patience: Duration::from_secs(3),
             watch: Duration::from_secs(5),
+            console: None,
         }
     }
 }
@@ -75,6 +80,7 @@ pub async fn svg(options: &Options, sources: Sources) -> Result<String, Error> {
     let gather = Gather::of(feed, options.view, page.clone());
     let mut traces = sources.feed();
     let mut spans = Vec::new();
+    let board = options.console.as_ref().map(|console| console.board());
     let gather = tokio::select! {
         watched = watched(gather, options) => watched?,
         never = kept(&mut traces, &mut spans) => match never {},
@@ -83,6 +89,10 @@ pub async fn svg(options: &Options, sources: Sources) -> Result<String, Error> {
     model.page = page.map(Page::new);
     model.traces.sources = traces.status();
     model.traces.store.insert(spans);
+    if let Some(board) = board {
+        let board = Arc::clone(&board.borrow());
+        update(&mut model, Message::Board(board));
+    }
     let now = model.now;
     Ok(to_svg(&screen(&mut model, now, &Theme::new(true))))
 }
@@ -108,7 +118,7 @@ async fn watched<F: Feed>(mut gather: Gather<F>, options: &Options) -> Result<Ga
 }
 
 fn model<F: Feed>(gather: Gather<F>, options: &Options) -> Model {
-    let mut model = Model::new(options.size, options.view, false);
+    let mut model = Model::new(options.size, options.view, options.console.is_some());
     (model.now, model.live) = (gather.clock.now(), gather.cluster);
     model
 }

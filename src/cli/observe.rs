@@ -67,7 +67,7 @@ pub(crate) struct ObserveArgs {
     #[arg(long, value_name = "NAME", requires = "unattended", conflicts_with = "filter")]
     detail: Option<String>,
     /// Draw the screen, or with --detail a page, into this file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["headless", "chaos"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "headless")]
     svg: Option<PathBuf>,
     /// Size of that picture in columns and rows
     #[arg(long, value_name = "COLSxROWS", default_value = "120x40", value_parser = values::size)]
@@ -87,7 +87,7 @@ pub(crate) struct ObserveArgs {
     /// Show the traces of this Jaeger's query service
     #[arg(long, value_name = "URL")]
     jaeger: Option<String>,
-    /// Allow the chaos dialog
+    /// Allow the chaos dialog and scenarios, and show how the invariants fare
     #[arg(long)]
     chaos: bool,
     /// File with the chaos key of nodes that want one; that of a local cluster is found
@@ -243,9 +243,6 @@ async fn show(args: ObserveArgs, addresses: Vec<String>, cookie: Option<Vec<u8>>
         return check(args, addresses).await;
     }
     let traces = args.sources()?;
-    if let Some(file) = &args.svg {
-        return picture(&args, file, addresses, traces).await;
-    }
     if args.once || args.watch {
         return print(&args, addresses, traces).await.map_err(explained);
     }
@@ -255,6 +252,10 @@ async fn show(args: ObserveArgs, addresses: Vec<String>, cookie: Option<Vec<u8>>
         let client = ChaosClient::new(addresses.clone(), super::chaos::user()).with_key(key);
         Arc::new(ChaosConsole::new(Arc::new(client), cookie))
     });
+    if let Some(file) = &args.svg {
+        let console = console.map(|console| console as Arc<dyn Console>);
+        return picture(&args, file, addresses, traces, console).await;
+    }
     let options = squall_observer::Options {
         addresses,
         config,
@@ -292,8 +293,15 @@ async fn print(args: &ObserveArgs, addresses: Vec<String>, traces: Sources) -> R
     }
 }
 
-async fn picture(args: &ObserveArgs, file: &PathBuf, addresses: Vec<String>, traces: Sources) -> Result<()> {
+async fn picture(
+    args: &ObserveArgs,
+    file: &PathBuf,
+    addresses: Vec<String>,
+    traces: Sources,
+    console: Option<Arc<dyn Console>>,
+) -> Result<()> {
     let options = svg::Options {
+        console,
         patience: args.patience,
         detail: args.detail.clone(),
         ..svg::Options::new(addresses, args.view.unwrap_or_default(), args.size)
