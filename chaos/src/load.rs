@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 mod counts;
+pub(crate) mod open_loop;
 mod pool;
 
 pub use counts::{Counts, Outcomes, Totals};

@@ -1,20 +1,15 @@
-//! The open loop: a request at every intended moment, whatever became of those before, its latency taken from that
-//! moment. What does not live here: what the times mean (`report`).
+//! A load of requests in an open loop, and what became of them. What does not live here: the loop (`crate::load`), and what the
+//! times mean (`report`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use squall_client::{Client, Reply, RequestError, RequestOptions};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use crate::load::Outcomes;
-
-/// Requests open at a time: what a session may have.
-const IN_FLIGHT_MAX: usize = 4096;
-/// A request that takes longer has failed for whoever waits for it.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::load::open_loop::{ASKED_WITHIN, Asks, OpenLoop};
 
 /// A request that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +35,7 @@ pub(super) struct Seen {
 pub(super) struct Load {
     seen: Arc<Mutex<Seen>>,
     good: watch::Receiver<usize>,
-    slots: Arc<Semaphore>,
-    pacer: JoinHandle<()>,
+    open: OpenLoop,
 }
 
 struct Asker {
@@ -57,7 +51,6 @@ impl Load {
     pub(super) fn start(client: Client, exchange: String, first: u64, rate: u32) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (sender, good) = watch::channel(0);
-        let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
         let asker = Arc::new(Asker {
             client,
             exchange,
@@ -65,13 +58,8 @@ impl Load {
             seen: Arc::clone(&seen),
             good: sender,
         });
-        let pacer = tokio::spawn(pace(asker, Arc::clone(&slots), rate));
-        Self {
-            seen,
-            good,
-            slots,
-            pacer,
-        }
+        let open = OpenLoop::start(asker, rate);
+        Self { seen, good, open }
     }
 
     /// Waits for so many good replies more; false when they do not come in time.
@@ -83,48 +71,28 @@ impl Load {
 
     /// Sends no more, waits for the ends of those under way, and gives everything.
     pub(super) async fn end(self) -> Seen {
-        self.pacer.abort();
-        // Every request ends by its own timeout, a little later at most.
-        let all = u32::try_from(IN_FLIGHT_MAX).expect("a small number");
-        let _late = timeout(2 * REQUEST_TIMEOUT, self.slots.acquire_many(all)).await;
+        self.open.end().await;
         std::mem::take(&mut *lock(&self.seen))
     }
 }
 
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.pacer.abort();
-    }
-}
+impl Asks for Asker {
+    /// Its number.
+    type Question = u64;
 
-async fn pace(asker: Arc<Asker>, slots: Arc<Semaphore>, rate: u32) {
-    let mut moments = interval(Duration::from_secs(1) / rate.max(1));
-    // A late loop makes up for it: the moments stay those intended.
-    moments.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    loop {
-        let intended = moments.tick().await;
-        let number = {
-            let mut seen = lock(&asker.seen);
-            seen.outcomes.sent += 1;
-            asker.first + seen.outcomes.sent
-        };
-        match Arc::clone(&slots).try_acquire_owned() {
-            Ok(slot) => {
-                let asker = Arc::clone(&asker);
-                tokio::spawn(async move {
-                    asker.ask(intended, number).await;
-                    drop(slot);
-                });
-            }
-            Err(_) => lock(&asker.seen).outcomes.held_back += 1,
-        }
+    fn begin(&self, _: Instant) -> u64 {
+        let mut seen = lock(&self.seen);
+        seen.outcomes.sent += 1;
+        self.first + seen.outcomes.sent
     }
-}
 
-impl Asker {
+    fn hold_back(&self, _: Instant) {
+        lock(&self.seen).outcomes.held_back += 1;
+    }
+
     async fn ask(&self, intended: Instant, number: u64) {
         let options = RequestOptions {
-            timeout: REQUEST_TIMEOUT,
+            timeout: ASKED_WITHIN,
             ..RequestOptions::default()
         };
         let payload = number.to_be_bytes();
