@@ -18,7 +18,7 @@ use super::super::exit::{Exit, Quiet, Usage, one_line};
 use super::super::signals;
 use super::super::values;
 
-/// Run a scenario on a cluster of its own, and judge it
+/// Run a scenario on a cluster of its own, or on one that runs already, and judge it
 ///
 /// SCENARIO is the name of one that ships with Squall, or a TOML file; `squall chaos run` alone lists those that ship.
 /// Exit code 0: passed; 1: failed; 2: a bad file or wrong arguments; 3: halted before its end; 4: unknown.
