@@ -18,8 +18,9 @@ use crate::limits::REQUESTS_REMEMBERED;
 pub(super) struct Assembly {
     tries: HashMap<RequestKey, MessageId>,
     given_back: HashSet<(RequestKey, Pid)>,
-    /// Tries, the oldest first; those beyond the bound are forgotten: their requests have long ended.
+    /// Tries and what was given back, the oldest first; those beyond the bound are forgotten: their requests have long ended.
     order: VecDeque<RequestKey>,
+    order_back: VecDeque<(RequestKey, Pid)>,
     bound: usize,
     settler: Settler,
 }
@@ -31,6 +32,7 @@ impl Assembly {
             tries: HashMap::new(),
             given_back: HashSet::new(),
             order: VecDeque::new(),
+            order_back: VecDeque::new(),
             bound: usize::MAX,
             settler: Settler::default(),
         }
@@ -54,14 +56,20 @@ impl Assembly {
             self.tries.insert(attempt, request);
             self.order.push_back(attempt);
         }
-        self.given_back.extend(given_back);
+        for back in given_back {
+            if self.given_back.insert(back) {
+                self.order_back.push_back(back);
+            }
+        }
         while self.order.len() > self.bound {
             if let Some(oldest) = self.order.pop_front() {
                 self.tries.remove(&oldest);
             }
         }
-        if self.given_back.len() > self.bound {
-            self.given_back.clear();
+        while self.order_back.len() > self.bound {
+            if let Some(oldest) = self.order_back.pop_front() {
+                self.given_back.remove(&oldest);
+            }
         }
     }
 
