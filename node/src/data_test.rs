@@ -13,6 +13,8 @@ mod detaching_grpc;
 mod failover;
 #[path = "data_test/faults.rs"]
 mod faults;
+#[path = "data_test/given_back.rs"]
+mod given_back;
 #[path = "data_test/grpc_session.rs"]
 mod grpc_session;
 #[path = "data_test/large.rs"]

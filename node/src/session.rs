@@ -285,6 +285,7 @@ impl Drop for Session {
                     node,
                     serial: frame.to,
                 };
+                self.plane.context.given_back(handler, &frame);
                 wire.reply(ReturnPath::of(&frame).none(handler, NoReply::Unreachable));
             }
         }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use squall_kernel::exchange::RequestKey;
+use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Incarnation, NodeId, NodeName, Pid};
 use squall_kernel::registry::Registry;
 use squall_kernel::time::Span;
@@ -91,6 +93,17 @@ impl DataContext {
         if let Some(journal) = &self.journal {
             journal.fact(self.clock.now(), &fact());
         }
+    }
+
+    /// Records that a delivery which passed the fence of `handler` took no effect after all; before anybody else can get it.
+    pub(crate) fn given_back(&self, handler: Pid, frame: &Frame) {
+        self.tell(|| Fact::GivenBack {
+            request: RequestKey {
+                origin: frame.origin,
+                message: frame.message,
+            },
+            handler,
+        });
     }
 
     /// A pid as people read it.

@@ -23,7 +23,6 @@ use super::fate::Fate;
 use super::suffering::{KILL_WORDS, PANIC_WORDS};
 use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, notice_of};
 use crate::data::DataContext;
-use crate::journal::Fact;
 use crate::process::{
     Envelope, Inbox, Letter, Load, Mailbox, Process, ProcessKind, Push, envelope_of, mailbox,
 };
@@ -314,17 +313,8 @@ impl<H: Handler> Embedded<H> {
 
     /// It was delivered, and will not be handled here.
     fn give_back(&self, frame: &Frame) {
-        let (pid, request) = (
-            self.process.pid(),
-            RequestKey {
-                origin: frame.origin,
-                message: frame.message,
-            },
-        );
-        self.context.tell(|| Fact::GivenBack {
-            request,
-            handler: pid,
-        });
+        let pid = self.process.pid();
+        self.context.given_back(pid, frame);
         let back = ReturnPath::of(frame).none(pid, NoReply::Unreachable);
         self.context.wire.reply(back);
     }

@@ -44,10 +44,7 @@ impl Handlers {
 
     /// A delivery that passed the fence took no effect after all.
     pub(super) fn given_back(&self, attachment: &Attachment, frame: &Frame) {
-        self.context.tell(|| Fact::GivenBack {
-            request: key_of(frame),
-            handler: attachment.pid(),
-        });
+        self.context.given_back(attachment.pid(), frame);
     }
 
     /// Takes a system message to the handler's view.
