@@ -25,6 +25,7 @@ use crate::limits::{COMMANDS_MAX, EVENTS_MAX, LOCK_LOOK, LOCK_WAIT, SOCKET_PATH_
 
 mod actor;
 mod command;
+mod deeds;
 mod event;
 mod launch;
 pub mod order;

@@ -9,6 +9,7 @@ mod carrier;
 mod effects;
 mod inputs;
 mod joining;
+mod lapses;
 mod membership;
 mod opinion;
 mod proposals;
@@ -43,6 +44,8 @@ use crate::journal::{Fact, Journal, MachineKind};
 use crate::lease::LeaseClock;
 use crate::mesh::{Mesh, MeshEvent};
 use crate::meta::{Meta, MetaState};
+use crate::telemetry::SpanSink;
+use lapses::Lapses;
 use tell::Teller;
 
 /// The core's id in the journal: there is one in a node.
@@ -68,6 +71,8 @@ pub(crate) struct ControlParts {
     /// Set once the node has handed over everything it owned: true when it leaves for good.
     pub drained: watch::Sender<Option<bool>>,
     pub journal: Option<Journal>,
+    /// Where spans of losses and failovers go.
+    pub spans: SpanSink,
 }
 
 /// Why the control side ended by itself.
@@ -98,6 +103,7 @@ pub(crate) struct Control {
     round_trips: BTreeMap<NodeId, RoundTrips>,
     effects: Vec<CoreEffect>,
     teller: Teller,
+    lapses: Lapses,
     joining: joining::Joining,
     attendance: Attendance,
     waiting_for: String,
@@ -128,6 +134,7 @@ impl Control {
             round_trips: BTreeMap::new(),
             effects: Vec::new(),
             teller,
+            lapses: Lapses::new(parts.spans.clone(), parts.me.clone()),
             joining: joining::Joining::default(),
             attendance: Attendance::default(),
             waiting_for: "the start".into(),

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::exchanges::Exchanges;
+use crate::failover::Failovers;
 use crate::faults::FaultPlane;
 use crate::functions;
 use crate::handlers::{CountsTable, Handlers};
@@ -29,6 +30,7 @@ use crate::pubsub::PubSub;
 use crate::router::Router;
 use crate::spans::Sampler;
 use crate::talks::Talks;
+use crate::telemetry::SpanSink;
 use crate::wire::{PeerLink, Wire};
 
 mod change;
@@ -62,6 +64,8 @@ pub struct DataConfig {
     pub journal: Option<Journal>,
     /// Which requests start a trace.
     pub sampler: Sampler,
+    /// Where spans of failovers go.
+    pub spans: SpanSink,
     /// Functions by which exchanges may route.
     pub functions: functions::Registry,
     /// Where the timeline hears of handlers that panic and of lost tasks; none for nowhere.
@@ -107,6 +111,7 @@ impl DataPlane {
             talks: Talks::default(),
             journal: config.journal,
             sampler: config.sampler,
+            failovers: Failovers::new(config.spans),
             functions: config.functions,
             exits: Paced::new(config.events.clone(), Severity::Notice, "exits"),
             firsts: Paced::new(config.events.clone(), Severity::Info, "first replies"),
@@ -168,6 +173,7 @@ impl DataPlane {
         self.handlers.registry_changed(&change);
         self.pubsub.registry_changed(&change);
         self.context.talks.registry_changed(&change);
+        self.context.failovers.registry_changed(&change);
         self.router.registry_changed(&change);
     }
 

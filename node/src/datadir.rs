@@ -135,6 +135,16 @@ impl DataDir {
         Ok(Self::held(path, identity, lock))
     }
 
+    /// The cluster of the directory at that path and its latest run, without its lock and whoever holds it; none where there is
+    /// none, or it belongs to no cluster yet.
+    #[must_use]
+    pub fn peek(path: &Path) -> Option<(ClusterId, Incarnation, Boot)> {
+        let identity = read_identity(&path.join(IDENTITY_FILE)).ok()??;
+        let identity = settled(identity, path);
+        let cluster = identity.cluster.as_deref().and_then(parse_cluster)?;
+        Some((cluster, Incarnation(identity.incarnation), Boot(identity.boot)))
+    }
+
     fn held(path: PathBuf, identity: Identity, lock: File) -> Self {
         Self {
             path,

@@ -31,6 +31,7 @@ use squall_kernel::time::Span;
 use tokio::sync::mpsc;
 
 use crate::data::{Change, DataContext};
+use crate::failover::Takeover;
 use crate::introspect::opinions::Holding;
 use crate::limits::APPOINTMENTS_MAX;
 pub use operating::{BindingKey, BindingQuestion, BindingReply, ShownBinding};
@@ -91,6 +92,8 @@ pub struct Exchanges {
     /// States that arrive in parts.
     in_parts: Mutex<HashMap<ExchangeId, (Epoch, Whole)>>,
     replicas: Arc<Replicas>,
+    /// Exchanges that this node has taken over, until their processes begin.
+    taken_over: Mutex<HashMap<ExchangeId, Takeover>>,
     /// The revision up to which the exchanges here have been told of the registry's changes.
     told: AtomicU64,
 }
@@ -107,10 +110,19 @@ impl Exchanges {
                 departing: Arc::default(),
                 in_parts: Mutex::default(),
                 replicas: Arc::default(),
+                taken_over: Mutex::default(),
                 told: AtomicU64::default(),
             },
             proposed,
         )
+    }
+
+    /// This node is about to own these, after another one; of earlier ones nothing more is told.
+    pub(crate) fn taken_over(&self, taken: Vec<(ExchangeId, Takeover)>) {
+        if !taken.is_empty() {
+            let mut known = self.taken_over.lock().unwrap_or_else(PoisonError::into_inner);
+            *known = taken.into_iter().collect();
+        }
     }
 
     /// Starts to own an exchange under the record's epoch, or goes on after [`StepDown::LeaseEnded`] when the epoch is

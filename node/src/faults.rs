@@ -18,9 +18,15 @@ mod acts;
 mod burn;
 mod links;
 mod messages;
+mod spans;
+mod touched;
 
 pub use acts::Acts;
 pub(crate) use links::Draw;
+pub(crate) use messages::Standstill;
+use spans::End;
+pub use spans::FaultSpans;
+pub(crate) use touched::Touched;
 
 /// Which kinds of faults may act: what the hot path looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +64,7 @@ pub struct FaultPlane {
     kinds: AtomicU8,
     changed: watch::Sender<()>,
     recorder: Recorder,
+    spans: FaultSpans,
     acts: Acts,
     lingering: Arc<Semaphore>,
     /// Messages that were drawn for.
@@ -81,10 +88,17 @@ impl FaultPlane {
             kinds: AtomicU8::new(0),
             changed: watch::Sender::new(()),
             recorder,
+            spans: FaultSpans::none(),
             acts,
             lingering: Arc::new(Semaphore::new(LINGERING_MAX)),
             drawn: AtomicU64::new(0),
         }
+    }
+
+    /// The same, and a span of each goes to `spans`.
+    #[must_use]
+    pub fn traced(self, spans: FaultSpans) -> Self {
+        Self { spans, ..self }
     }
 
     /// Sets a fault, in place of the one with the same id; an empty id lets the table choose one.
@@ -94,9 +108,15 @@ impl FaultPlane {
     pub fn set(&self, id: &str, kind: FaultKind, ttl: Span, by: &str) -> Result<Fault, FaultError> {
         let now = self.clock.now();
         let set = self.with(|table| {
+            let before = table.list(now).find(|fault| fault.id == id).cloned();
             let id = table.set(now, id, kind, ttl, by)?;
+            if let Some(before) = before {
+                self.spans.ended(&before, End::Replaced);
+            }
             let fault = table.list(now).find(|fault| fault.id == id).cloned();
             let fault = fault.expect("a fault that was just set lives longer than nothing");
+            // Before anything obeys: what it touches points to it.
+            self.spans.began(&fault);
             self.obey(table, now);
             // Told while the table is held: so the journal has what comes and goes in order.
             self.recorder.tell(|| Fact::Fault {
@@ -112,12 +132,18 @@ impl FaultPlane {
 
     /// Ends one fault; none when it is not there.
     pub fn clear(&self, id: &str) -> Option<Fault> {
-        self.change(|table| table.clear(id).into_iter().collect()).pop()
+        let clear = |table: &mut FaultTable| table.clear(id).into_iter().collect();
+        self.change(clear, End::Cleared).pop()
     }
 
     /// Ends all faults; returns them.
     pub fn halt(&self) -> Vec<Fault> {
-        self.change(FaultTable::halt)
+        self.change(FaultTable::halt, End::Halted)
+    }
+
+    /// The node ends, and its faults with it.
+    pub(crate) fn end(&self) {
+        self.change(FaultTable::halt, End::WithNode);
     }
 
     /// The faults in force.
@@ -186,7 +212,7 @@ impl FaultPlane {
         let mut table = self.lock();
         let expired = table.expire(now);
         if !expired.is_empty() {
-            self.over(&expired);
+            self.over(&expired, End::Time);
             self.obey(&table, now);
             // Whoever looks first finds that a fault has ended. A link that looks afterwards sees no time to wait for any more:
             // it has to be told, or what it holds back is held for ever.
@@ -196,11 +222,11 @@ impl FaultPlane {
     }
 
     /// Ends those that `end` takes out; returns them.
-    fn change(&self, end: impl FnOnce(&mut FaultTable) -> Vec<Fault>) -> Vec<Fault> {
+    fn change(&self, end: impl FnOnce(&mut FaultTable) -> Vec<Fault>, how: End) -> Vec<Fault> {
         let now = self.clock.now();
         let ended = self.with(|table| {
             let ended = end(table);
-            self.over(&ended);
+            self.over(&ended, how);
             self.obey(table, now);
             ended
         });
@@ -217,8 +243,9 @@ impl FaultPlane {
     }
 
     /// Tells of those that act no more; the table is held.
-    fn over(&self, faults: &[Fault]) {
+    fn over(&self, faults: &[Fault], how: End) {
         for fault in faults {
+            self.spans.ended(fault, how);
             self.recorder.tell(|| Fact::FaultOver { id: fault.id.clone() });
         }
     }
@@ -227,6 +254,10 @@ impl FaultPlane {
         self.table.lock().expect("no holder of the lock panics")
     }
 }
+
+#[cfg(test)]
+#[path = "faults/spans_test.rs"]
+mod spans_tests;
 
 /// As the chaos service uses it.
 impl crate::grpc::FaultPlane for FaultPlane {

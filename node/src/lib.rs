@@ -9,6 +9,7 @@ pub mod data;
 pub mod datadir;
 pub mod death;
 pub mod exchanges;
+pub mod failover;
 pub mod faults;
 pub mod functions;
 pub mod grpc;

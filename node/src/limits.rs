@@ -90,6 +90,8 @@ pub const TORN_SYNC_FOR: Duration = Duration::from_millis(40);
 pub const MESSAGES_LATE_MAX: usize = 65_536;
 /// Bytes of their payloads, likewise.
 pub const MESSAGES_LATE_BYTES_MAX: usize = MAILBOX_BYTES_MAX;
+/// Exchanges that go to another owner at once whose failovers become traces: more would fill the queue of spans.
+pub const FAILOVERS_TOLD_MAX: usize = 256;
 /// Lines of a journal waiting to be written.
 pub const JOURNAL_QUEUE: usize = 16_384;
 

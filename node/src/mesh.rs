@@ -35,6 +35,7 @@ mod peers;
 mod seed;
 mod spoil;
 mod stream;
+mod traced;
 mod watches;
 mod writer;
 

@@ -1,12 +1,13 @@
 //! Traces over OTLP/gRPC, and the log. Spans end in a bounded queue that a thread of its own sends away: a collector
 //! that is absent or slow costs spans, never traffic.
 //!
-//! What does not live here: which spans there are (see `spans` of the node) and metrics.
+//! What does not live here: which spans there are (`spans`, `faults` and `failover` of the node) and metrics.
 
 pub mod batch;
 pub mod context;
 pub mod logging;
 pub mod settings;
+pub mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 pub use batch::ExportFigures;
 pub use settings::{Otlp, SettingsError};
+pub use told::{SpanSink, Told};
 
 use batch::{Batcher, Figures, Worker};
 
@@ -55,6 +57,7 @@ pub enum TelemetryError {
 #[derive(Debug)]
 pub struct Telemetry {
     provider: SdkTracerProvider,
+    sink: SpanSink,
     worker: Worker,
     figures: Arc<Figures>,
 }
@@ -65,8 +68,25 @@ impl Telemetry {
     /// # Errors
     /// [`TelemetryError`] when the address is none, or there is no thread to be had.
     pub fn start(otlp: &Otlp, name: &NodeName, incarnation: Incarnation) -> Result<Self, TelemetryError> {
+        let run = KeyValue::new(
+            "squall.incarnation",
+            i64::try_from(incarnation.0).unwrap_or(i64::MAX),
+        );
+        let instance = KeyValue::new("service.instance.id", name.to_string());
+        Self::start_as(otlp, [instance, run])
+    }
+
+    /// The same of a program that is no node.
+    ///
+    /// # Errors
+    /// [`TelemetryError`], likewise.
+    pub fn start_beside(otlp: &Otlp) -> Result<Self, TelemetryError> {
+        Self::start_as(otlp, [])
+    }
+
+    fn start_as(otlp: &Otlp, who: impl IntoIterator<Item = KeyValue>) -> Result<Self, TelemetryError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let resource = resource(otlp, name, incarnation);
+        let resource = resource(otlp, who);
         // The channel spawns its worker when it is built: on the runtime that will drive it.
         let entered = runtime.enter();
         let mut exporter = exporter(otlp)?;
@@ -74,6 +94,7 @@ impl Telemetry {
         exporter.set_resource(&resource);
         let figures = Arc::new(Figures::default());
         let (batcher, worker) = Batcher::start(runtime, exporter, Arc::clone(&figures))?;
+        let sink = SpanSink::to(&batcher);
         let provider = SdkTracerProvider::builder()
             .with_sampler(otlp.sampler.clone())
             .with_resource(resource)
@@ -81,6 +102,7 @@ impl Telemetry {
             .build();
         Ok(Self {
             provider,
+            sink,
             worker,
             figures,
         })
@@ -103,6 +125,12 @@ impl Telemetry {
             .with_context_activation(false)
             .with_filter(filter_fn(|metadata| metadata.target() == TRACE_TARGET))
             .boxed()
+    }
+
+    /// The way to the collector for spans that are made when they are over: see [`told`].
+    #[must_use]
+    pub fn sink(&self) -> SpanSink {
+        self.sink.clone()
     }
 
     /// What became of the spans.
@@ -130,17 +158,11 @@ fn exporter(otlp: &Otlp) -> Result<SpanExporter, TelemetryError> {
         })
 }
 
-fn resource(otlp: &Otlp, name: &NodeName, incarnation: Incarnation) -> Resource {
+fn resource(otlp: &Otlp, who: impl IntoIterator<Item = KeyValue>) -> Resource {
     Resource::builder()
         .with_service_name(otlp.service_name.clone())
-        .with_attributes([
-            KeyValue::new("service.instance.id", name.to_string()),
-            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new(
-                "squall.incarnation",
-                i64::try_from(incarnation.0).unwrap_or(i64::MAX),
-            ),
-        ])
+        .with_attributes(who)
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build()
 }
 

@@ -16,7 +16,7 @@ use squall_kernel::profile::Profile;
 use squall_node::datadir::{DataDir, DataDirError};
 use squall_node::death::Proofs;
 use squall_node::node::{Node, NodeError, NodeOptions};
-use squall_node::telemetry::{Otlp, Telemetry, logging};
+use squall_node::telemetry::{Otlp, SpanSink, Telemetry, logging};
 
 use super::connect::ConnectArgs;
 use super::crash;
@@ -147,10 +147,12 @@ fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
         telemetry.as_ref(),
     )
     .map_err(usage)?;
-    let node = Node::start(
-        dir,
-        options(args, cookie, chaos_key, otlp.map_or(0, |otlp| otlp.one_in)),
-    );
+    let options = NodeOptions {
+        spans: telemetry.as_ref().map(Telemetry::sink).unwrap_or_default(),
+        trace_one_in: otlp.map_or(0, |otlp| otlp.one_in),
+        ..options(args, cookie, chaos_key)
+    };
+    let node = Node::start(dir, options);
     let node = node.map_err(not_started)?;
     crash::end_on_panic(&data_dir, node.events());
     let me = node.introduction();
@@ -197,7 +199,7 @@ async fn stdin_end() {
     let _broken = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
 }
 
-fn options(args: RunArgs, cookie: Vec<u8>, chaos_key: Option<Vec<u8>>, trace_one_in: u32) -> NodeOptions {
+fn options(args: RunArgs, cookie: Vec<u8>, chaos_key: Option<Vec<u8>>) -> NodeOptions {
     let founding = match (args.bootstrap, args.expect) {
         (true, _) => Founding::Bootstrap,
         (false, Some(nodes)) => Founding::Expect(nodes),
@@ -216,7 +218,8 @@ fn options(args: RunArgs, cookie: Vec<u8>, chaos_key: Option<Vec<u8>>, trace_one
         supervisor: args.supervisor,
         insecure: args.insecure,
         journal: args.journal,
-        trace_one_in,
+        trace_one_in: 0,
+        spans: SpanSink::default(),
         data_workers: args.data_workers,
         proofs: Proofs {
             process: args.proof_of_death,

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use crate::rig::{Cluster, Lines, PATIENCE, Process, end, free_base};
+use crate::rig::{Cluster, Lines, PATIENCE, Process, end, free_base, owner_in, squall, watch};
 
 const REQUESTS: usize = 5;
 
@@ -91,9 +91,181 @@ fn a_collector_that_is_not_there_costs_no_request_and_no_end() {
     assert_eq!(end(node, Signal::TERM).code(), Some(0), "{}", cluster.logs());
 }
 
+/// C10: one root, told by the next owner; below it, in one trace, what the meta leader and the requesters' node tell; and
+/// whatever the loss has ended points there.
+#[test]
+fn a_failover_is_one_tree_and_the_request_that_it_ended_points_to_it() {
+    let collector = Collector::start();
+    let mut cluster = Cluster::empty();
+    start_traced(&mut cluster, 3, &collector.endpoint);
+    for exchange in ["orders", "slow"] {
+        let declare = ["exchange", "declare", exchange, "--failover", "b,c,a"];
+        cluster.ok(&[&declare[..], &["--strategy", "round-robin"]].concat());
+        let owned = |view: &serde_json::Value| owner_in(view, exchange).filter(|(owner, _)| owner == "b");
+        cluster.watch("exchanges", owned);
+    }
+    let _echo = cluster.echo_through(&[2], "orders");
+    let hangs = ["reply", "slow", "--cmd", "tail", "-f", "/dev/null"];
+    let (_hangs, _) = cluster.attached(cluster.client_of(&[2], &hangs));
+    let through_a = |arguments: &[&str]| cluster.client_of(&[0], arguments);
+    cluster.succeeds(&mut through_a(&["request", "orders", "before"]));
+    let mut under_way = through_a(&["request", "slow", "x", "--timeout", "50s"]);
+    let under_way = under_way.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut under_way = Process::spawn(under_way);
+    cluster.watch("exchanges", |view| {
+        let mut rows = view["exchanges"].as_array()?.iter();
+        rows.any(|row| row["name"] == "slow" && row["in_flight"].as_u64() > Some(0))
+            .then_some(())
+    });
+    cluster.kill(1);
+    let after = ["request", "orders", "after", "--timeout", "20s"];
+    cluster.succeeds(&mut cluster.client_of(&[0], &after));
+    let ended = under_way.0.wait().expect("the request ends");
+    assert_eq!(ended.code(), Some(8), "interrupted");
+
+    let wanted = [
+        "failover orders",
+        "failover slow",
+        "loss of b#1",
+        "request slow",
+        "first good reply",
+    ];
+    let (all, [root, of_slow, loss, request, reply]) = collector.wait(|all| {
+        let found = wanted.map(|name| all.iter().find(|one| one.span.name == name).cloned());
+        let found: Vec<Received> = found.into_iter().collect::<Option<_>>()?;
+        Some((all.to_vec(), <[Received; 5]>::try_from(found).ok()?))
+    });
+    let value = |of: &Received, key: &str| text(&of.span.attributes, key);
+    for (key, expected) in [
+        ("squall.exchange", "orders"),
+        ("squall.epoch", "2"),
+        ("squall.lost", "b#1"),
+        ("squall.owner", "c"),
+    ] {
+        assert_eq!(value(&root, key).as_deref(), Some(expected), "{key}");
+    }
+    assert_eq!(root.instance, "c", "the next owner tells the root");
+    assert_eq!(reply.instance, "a", "the requester's node tells of the reply");
+    let of_trace: Vec<&Received> = all
+        .iter()
+        .filter(|one| one.span.trace_id == root.span.trace_id)
+        .collect();
+    let (roots, below): (Vec<&Received>, Vec<&Received>) = of_trace
+        .iter()
+        .partition(|one| one.span.parent_span_id.is_empty());
+    assert_eq!(roots.len(), 1);
+    assert!(
+        below
+            .iter()
+            .all(|one| one.span.parent_span_id == root.span.span_id),
+        "no orphans: {below:#?}",
+        below = below.iter().map(|one| &one.span).collect::<Vec<_>>()
+    );
+    let mut names: Vec<&str> = below.iter().map(|one| one.span.name.as_str()).collect();
+    names.sort_unstable();
+    // Where the lost node led the registry, the others have elected another one.
+    names.retain(|name| *name != "elect");
+    let phases = [
+        "announce",
+        "assign",
+        "detect",
+        "first good reply",
+        "wait for the promise",
+    ];
+    assert_eq!(names, phases);
+    assert!(points_to(&root, &loss), "{:#?}", root.span);
+    assert_eq!(value(&loss, "squall.lost").as_deref(), Some("b#1"));
+    assert!(loss.span.start_time_unix_nano <= loss.span.end_time_unix_nano);
+    assert_eq!(value(&request, "squall.outcome").as_deref(), Some("interrupted"));
+    assert_eq!(value(&request, "squall.lost").as_deref(), Some("b#1"));
+    assert!(points_to(&request, &of_slow), "{:#?}", request.span);
+}
+
+/// C10: what is done to a process is a span, too, of the supervisor that did it.
+#[test]
+fn a_kill_by_the_supervisor_points_to_the_loss_that_followed() {
+    let collector = Collector::start();
+    let (base, dir) = (
+        free_base(30).to_string(),
+        tempfile::tempdir().expect("a directory"),
+    );
+    let program = |arguments: &[&str]| {
+        let mut command = squall();
+        command.args(arguments).args(["--base-port", &base]);
+        command.env("SQUALL_COOKIE_FILE", dir.path().join("cookie"));
+        command
+    };
+    let mut up = program(&["up", "-n", "3", "--chaos", "--profile", "slow"]);
+    up.args(["--otlp", &collector.endpoint, "--data-dir"])
+        .arg(dir.path());
+    let silent = up.stdin(Stdio::null()).stdout(Stdio::null());
+    let up = Process::spawn(silent.stderr(Stdio::null()));
+    let all_up = |view: &serde_json::Value| {
+        let nodes = view["nodes"].as_array()?.iter();
+        (nodes.filter(|node| node["state"] == "up").count() == 3).then_some(())
+    };
+    let await_all = || {
+        let mut observer = program(&["observe", "--watch", "--view", "overview", "--json"]);
+        watch(&mut observer, "three nodes", all_up);
+    };
+    await_all();
+    let act = |arguments: &[&str]| {
+        let output = program(arguments).output().expect("the program runs");
+        assert!(output.status.success(), "{output:?}");
+    };
+    act(&["chaos", "pause", "c", "--ttl", "100ms"]);
+    await_all();
+    act(&["chaos", "kill", "b", "--ttl", "2s"]);
+    let by_supervisor = collector.wait(|all| {
+        let named = |name| all.iter().find(|one| one.span.name == name).cloned();
+        Some((
+            named("fault kill b")?,
+            named("loss of b#1")?,
+            named("fault pause c")?,
+        ))
+    });
+    let (kill, loss, pause) = by_supervisor;
+    let value = |of: &Received, key: &str| text(&of.span.attributes, key).unwrap_or_default();
+    assert_eq!(kill.service, "squall-supervisor");
+    assert_eq!(loss.service, "squall");
+    for (key, expected) in [
+        ("chaos.fault", "kill"),
+        ("chaos.target", "b"),
+        ("chaos.ttl_ms", "2000"),
+        ("chaos.ended", "by its time"),
+        ("squall.node", "b#1"),
+    ] {
+        assert_eq!(value(&kill, key), expected, "{key}");
+    }
+    assert!(points_to(&kill, &loss), "{:#?}", kill.span);
+    let took = |of: &Received| of.span.end_time_unix_nano - of.span.start_time_unix_nano;
+    assert!(
+        took(&kill) >= 2_000_000_000,
+        "until it was started again: {:#?}",
+        kill.span
+    );
+    assert!(took(&pause) >= 100_000_000, "{:#?}", pause.span);
+    assert_eq!(value(&pause, "chaos.ended"), "by its time");
+    await_all();
+    act(&["chaos", "kill", "b", "--stay-down"]);
+    assert_eq!(end(up, Signal::TERM).code(), Some(0));
+    collector.wait(|all| {
+        let mut kills = all.iter().filter(|one| one.span.name == "fault kill b");
+        kills
+            .any(|one| value(one, "chaos.ended") == "with the supervisor")
+            .then_some(())
+    });
+}
+
+fn points_to(from: &Received, to: &Received) -> bool {
+    let mut links = from.span.links.iter();
+    links.any(|link| link.trace_id == to.span.trace_id && link.span_id == to.span.span_id)
+}
+
 /// A span, with the service instance it came from.
 #[derive(Clone)]
 struct Received {
+    service: String,
     instance: String,
     span: Span,
 }
@@ -231,9 +403,11 @@ impl TraceService for Service {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         for of_resource in request.into_inner().resource_spans {
             let attributes = of_resource.resource.unwrap_or_default().attributes;
-            let instance = text(&attributes, "service.instance.id").unwrap_or_default();
+            let [service, instance] =
+                ["service.name", "service.instance.id"].map(|key| text(&attributes, key).unwrap_or_default());
             let spans = of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
             let received = spans.map(|span| Received {
+                service: service.clone(),
                 instance: instance.clone(),
                 span,
             });

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::command::{Command, Shown};
+use super::deeds::Deeds;
 use super::event::Event;
 use super::launch;
 use super::order::{Deed, Effect, Order, OsPid, Refused};
@@ -59,6 +60,7 @@ pub(super) struct Actor {
     /// Where somebody judges.
     telling: Option<Telling>,
     epoch: tokio::time::Instant,
+    deeds: Deeds,
 }
 
 impl Actor {
@@ -86,6 +88,7 @@ impl Actor {
         let epoch = tokio::time::Instant::now();
         let (held, pending) = (HashMap::new(), Vec::new());
         let watch = Some(watch);
+        let deeds = Deeds::of(&setting.options);
         let mut actor = Self {
             setting,
             roster,
@@ -98,6 +101,7 @@ impl Actor {
             events,
             telling: judge.map(Telling::new),
             epoch,
+            deeds,
         };
         actor.settle().await;
         match actor.roster.children().iter().find(|child| child.starts == 0) {
@@ -137,6 +141,7 @@ impl Actor {
             }
         }
         self.watch = None;
+        self.deeds.close().await;
         if tokio::time::timeout(GUARD_ANSWER, &mut self.guard).await.is_err() {
             warn!("the guard process does not end");
         }
@@ -157,6 +162,7 @@ impl Actor {
                 );
             }
             Command::Halt { by, reply } => {
+                self.deeds.halted();
                 let (effects, names) = self.roster.halt(self.now());
                 info!(by, nodes = names.len(), "halt");
                 self.carry_out(effects).await;
@@ -176,8 +182,11 @@ impl Actor {
         let node = match self.roster.act(self.now(), &order) {
             Ok(effects) => {
                 let node = self.roster.child(&order.node).map(|child| child.name.clone());
-                if let (Some(telling), Some(node)) = (&mut self.telling, &node) {
-                    telling.ordered(node, order.deed);
+                if let Some(node) = &node {
+                    self.deeds.ordered(&order, node, by);
+                    if let Some(telling) = &mut self.telling {
+                        telling.ordered(node, order.deed);
+                    }
                 }
                 self.carry_out(effects).await;
                 node
@@ -240,6 +249,7 @@ impl Actor {
                 if let Some(telling) = &mut self.telling {
                     telling.started(&node);
                 }
+                self.deeds.started(&node);
                 self.tell(Event::Started { node, pid });
             }
             Err(error) => {
@@ -298,6 +308,7 @@ impl Actor {
         if self.held.get(&node).is_some_and(|held| held.pid == pid) {
             self.held.remove(&node);
         }
+        self.deeds.thawed(&node);
         let now = self.now();
         let how = exit.how.clone();
         self.roster.exited(now, &node, pid, exit);
@@ -337,6 +348,7 @@ impl Actor {
         if let Some(telling) = &mut self.telling {
             telling.resumed(&node);
         }
+        self.deeds.thawed(&node);
         self.tell(Event::Resumed { node });
     }
 

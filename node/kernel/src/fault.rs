@@ -218,6 +218,14 @@ impl FaultTable {
         verdict
     }
 
+    /// The faults that touch what sets out for `to` with that random number, as [`Self::verdict`] counts them.
+    pub fn touching(&self, to: &NodeName, now: Instant, rng: u64) -> impl Iterator<Item = &Fault> {
+        self.list(now).filter(move |fault| {
+            let on = fault.kind.on(to);
+            on.is_some_and(|what| what.touches(own(rng, &fault.id)))
+        })
+    }
+
     /// What a connection to `to` that was opened at `opened` has to bear now.
     #[must_use]
     pub fn bears(&self, to: &NodeName, opened: Instant, now: Instant) -> Bears {

@@ -148,6 +148,28 @@ fn what_is_overtaken_waits_and_what_is_changed_or_doubled_is_so_in_its_share() {
 }
 
 #[test]
+fn what_touches_is_what_is_counted() {
+    let mut table = FaultTable::default();
+    let half = LinkFault::Duplicate(Share::from_percent(50));
+    for (id, what) in [("half", half), ("reset", LinkFault::Reset(Span::ZERO))] {
+        let kind = FaultKind::link(name("b"), what);
+        table.set(START, id, kind, SECOND, "").unwrap();
+    }
+    table.set(START, "other", cut("c"), SECOND, "").unwrap();
+    let to = name("b");
+    for rng in 0..100 {
+        let before: u64 = table.list(START).map(|fault| fault.touched).sum();
+        let touching = table.touching(&to, START, rng).map(|fault| fault.id.clone());
+        let touching: Vec<String> = touching.collect();
+        table.verdict(&to, START, rng, 1);
+        let after: u64 = table.list(START).map(|fault| fault.touched).sum();
+        assert_eq!(after - before, touching.len() as u64, "{rng}: {touching:?}");
+        assert!(touching.iter().all(|id| id == "half"));
+    }
+    assert!(table.touching(&to, START + SECOND, 1).next().is_none());
+}
+
+#[test]
 fn a_clog_lets_all_go_at_the_end_of_each_stall() {
     let table = with(LinkFault::Clog(Span::from_ms(100)));
     let goes = |ms| {

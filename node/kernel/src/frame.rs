@@ -21,6 +21,8 @@ pub use crate::order::Priority;
 /// Bytes before the tags, the length field included.
 pub const HEADER_BYTES: usize = 132;
 const LENGTH_BYTES: usize = 4;
+const FLAGS_AT: usize = 9;
+const TRACE_AT: usize = 88;
 const SAMPLED: u8 = 1;
 const AHEAD: u8 = 2;
 const PRIORITY_SHIFT: u8 = 4;
@@ -41,6 +43,24 @@ impl TraceContext {
     #[must_use]
     pub fn is_some(&self) -> bool {
         self.trace_id != [0; 16]
+    }
+
+    /// That of the encoded frame at the front of `bytes`, where it is sampled, and how many bytes the frame has in all. None
+    /// where there is no whole header. Nothing is checked: for frames that this node has encoded itself.
+    #[must_use]
+    pub fn peek(bytes: &[u8]) -> Option<(usize, Option<Self>)> {
+        let header = bytes.first_chunk::<HEADER_BYTES>()?;
+        let len = header
+            .first_chunk::<LENGTH_BYTES>()
+            .map(|len| u32::from_le_bytes(*len) as usize)?;
+        let at = |from: usize| header.get(from..);
+        let sampled = header[FLAGS_AT] & SAMPLED != 0;
+        let trace = Self {
+            trace_id: *at(TRACE_AT)?.first_chunk()?,
+            span_id: *at(TRACE_AT + 16)?.first_chunk()?,
+            sampled,
+        };
+        Some((LENGTH_BYTES + len, sampled.then_some(trace)))
     }
 }
 

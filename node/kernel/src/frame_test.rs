@@ -106,6 +106,24 @@ fn a_head_and_its_payload_written_apart_are_the_same_frame() {
 }
 
 #[test]
+fn the_context_of_an_encoded_frame_is_seen_without_decoding_it() {
+    let mut frame = sample();
+    frame.trace = TraceContext {
+        trace_id: [3; 16],
+        span_id: [4; 8],
+        sampled: true,
+    };
+    let bytes = encoded(&frame);
+    assert_eq!(TraceContext::peek(&bytes), Some((bytes.len(), Some(frame.trace))));
+    let header = &bytes[..HEADER_BYTES];
+    assert_eq!(TraceContext::peek(header), Some((bytes.len(), Some(frame.trace))));
+    assert_eq!(TraceContext::peek(&bytes[..HEADER_BYTES - 1]), None);
+    frame.trace.sampled = false;
+    let bytes = encoded(&frame);
+    assert_eq!(TraceContext::peek(&bytes), Some((bytes.len(), None)));
+}
+
+#[test]
 fn a_priority_above_nine_is_refused() {
     let mut bytes = encoded(&sample());
     bytes[9] |= 0xa0;

@@ -16,6 +16,7 @@ impl Control {
             }
             CoreEffect::Propose(command) => {
                 self.teller.proposes(&self.registry, &command);
+                self.lapses.proposes(&command);
                 let proposals = self.parts.proposals.clone();
                 let voters = self.meta_view.voters.at;
                 tokio::spawn(async move { proposals.verdict(command, voters).await });
@@ -35,7 +36,14 @@ impl Control {
                 self.parts.data.exchanges.disown(exchange, reason);
                 self.teller.disown(&self.registry, exchange, reason);
             }
-            CoreEffect::Suspect { node, suspect } => self.teller.suspect(&self.registry, node, suspect),
+            CoreEffect::Suspect { node, suspect } => {
+                self.teller.suspect(&self.registry, node, suspect);
+                if suspect {
+                    self.missed(node);
+                } else {
+                    self.lapses.heard(node);
+                }
+            }
             CoreEffect::Rejoin => self.joining.introduce_again(),
             CoreEffect::Elections { allowed } => {
                 self.parts.meta.set_elections(allowed);

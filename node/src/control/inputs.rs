@@ -4,20 +4,29 @@
 //! What does not live here: calls and their answers (`rpc`), joining and the voters (`joining`, `membership`).
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use squall_kernel::core::{CoreInput, MetaView};
+use squall_kernel::core::{CoreInput, MetaView, NodeCore};
 use squall_kernel::founding::Neighbour;
 use squall_kernel::id::NodeId;
 use squall_kernel::message::PeerMessage;
 use squall_kernel::reason::Refusal;
 use squall_kernel::registry::NodeRecord;
+use squall_kernel::time::{Instant, Span};
 
 use super::{Control, ControlError, tell};
 use crate::mesh::MeshEvent;
 use crate::meta::{MetaState, Role};
+use crate::telemetry::told::ago;
 
 /// The lane of heartbeats, promises and Raft.
 const CONTROL_LANE: u8 = 0;
+
+/// When a node was last heard here; now, where it never was.
+fn last_heard(core: &NodeCore, now: Instant, node: NodeId) -> SystemTime {
+    let known = core.opinion(now, node);
+    ago(known.map_or(Span::ZERO, |(_, heard, _)| now.since(heard)))
+}
 
 impl Control {
     pub(super) fn mesh_event(&mut self, event: MeshEvent) {
@@ -73,6 +82,7 @@ impl Control {
             }
             MeshEvent::Died { node, incarnation } => {
                 self.teller.died(&self.registry, node);
+                self.missed(node);
                 self.step(&CoreInput::Died { node, incarnation });
                 self.publish_opinion();
             }
@@ -98,6 +108,11 @@ impl Control {
                 if self.parts.meta.voters_at() != self.meta_view.voters.at {
                     self.take_meta(&self.parts.meta.state_now());
                 }
+                match &message {
+                    PeerMessage::Obituary { node, .. } => self.missed(*node),
+                    PeerMessage::Goodbye { .. } => self.missed(from),
+                    _ => {}
+                }
                 if let PeerMessage::HeartbeatAck { sent_at, .. } = &message {
                     let now = self.parts.clock.now();
                     self.round_trips
@@ -112,6 +127,12 @@ impl Control {
         }
     }
 
+    /// A node is missed for whatever reason, for the first time or again.
+    pub(super) fn missed(&mut self, node: NodeId) {
+        let (core, now) = (&self.core, self.parts.clock.now());
+        self.lapses.sign(node, || last_heard(core, now, node));
+    }
+
     pub(super) fn registry_changed(&mut self) -> Result<(), ControlError> {
         let registry = Arc::clone(&self.registry_in.borrow_and_update());
         if let Some(cluster) = registry.cluster {
@@ -123,6 +144,10 @@ impl Control {
             .mesh
             .set_peers(others.map(NodeRecord::introduction).collect());
         self.teller.registry(&self.registry, &registry);
+        let now = self.parts.clock.now();
+        let heard = |node| last_heard(&self.core, now, node);
+        let taken = self.lapses.registry(&self.registry, &registry, now, heard);
+        self.parts.data.exchanges.taken_over(taken);
         self.attendance.note(self.parts.clock.now(), &registry);
         self.registry = Arc::clone(&registry);
         self.parts.data.registry_changed(&registry);
@@ -154,6 +179,7 @@ impl Control {
             quorum: acts,
         };
         self.teller.meta(state, acts);
+        self.lapses.leads(acts);
         if view != self.meta_view {
             self.meta_view = view.clone();
             self.step(&CoreInput::Meta(view));

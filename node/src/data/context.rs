@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::late::Late;
 use crate::calendar::Calendar;
 use crate::clock::Clock;
+use crate::failover::Failovers;
 use crate::faults::FaultPlane;
 use crate::functions;
 use crate::handlers::CountsTable;
@@ -55,6 +56,8 @@ pub struct DataContext {
     pub(crate) talks: Talks,
     pub(crate) journal: Option<Journal>,
     pub(crate) sampler: Sampler,
+    /// Failovers that requesters here wait for.
+    pub(crate) failovers: Failovers,
     pub(crate) functions: functions::Registry,
     pub(crate) exits: Paced,
     /// First replies under a new owner.

@@ -14,7 +14,7 @@ use squall_kernel::time::{Instant, Span};
 use tokio::sync::Notify;
 
 use super::DataContext;
-use crate::faults::Kinds;
+use crate::faults::{Kinds, Touched};
 use crate::limits::{MESSAGES_LATE_BYTES_MAX, MESSAGES_LATE_MAX};
 use crate::wire::LinkError;
 
@@ -31,10 +31,17 @@ pub(crate) struct Late {
     earlier: Notify,
 }
 
+/// A message that is late; it is told of when it goes.
+struct Waiting {
+    way: Way,
+    frame: Frame,
+    _touched: Touched,
+}
+
 #[derive(Default)]
 struct State {
     /// By when they go, on the clock of the faults, and by their number.
-    waiting: BTreeMap<(Instant, u64), (Way, Frame)>,
+    waiting: BTreeMap<(Instant, u64), Waiting>,
     bytes: usize,
     last: u64,
 }
@@ -42,8 +49,8 @@ struct State {
 impl State {
     fn pop(&mut self) -> Option<(Way, Frame)> {
         let (_, late) = self.waiting.pop_first()?;
-        self.bytes -= late.1.payload.len();
-        Some(late)
+        self.bytes -= late.frame.payload.len();
+        Some((late.way, late.frame))
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -63,12 +70,17 @@ impl Late {
     }
 
     /// Holds a message back until then. Gives those that find no room any more.
-    fn hold(&self, until: Instant, way: Way, frame: Frame) -> Vec<(Way, Frame)> {
+    fn hold(&self, until: Instant, way: Way, frame: Frame, touched: Touched) -> Vec<(Way, Frame)> {
         let mut state = self.lock();
         state.last += 1;
         state.bytes += frame.payload.len();
         let number = state.last;
-        state.waiting.insert((until, number), (way, frame));
+        let waiting = Waiting {
+            way,
+            frame,
+            _touched: touched,
+        };
+        state.waiting.insert((until, number), waiting);
         let mut out = Vec::new();
         while state.is_over_bound() {
             out.extend(state.pop());
@@ -118,7 +130,7 @@ impl DataContext {
 
     /// What of such a message goes now, as faults leave it: nothing, once or twice. What is late goes by itself.
     pub(crate) fn leaving(&self, exchange: &ExchangeName, way: Way, frame: Frame) -> Vec<Frame> {
-        let verdict = self.faults.message(exchange, &frame.tags.key);
+        let (verdict, mut touched) = self.faults.message(exchange, &frame);
         if verdict.lost {
             return Vec::new();
         }
@@ -130,7 +142,9 @@ impl DataContext {
         let until = self.faults.now() + verdict.later;
         for frame in all {
             let frame = with_less_time(frame, verdict.later);
-            for (way, frame) in self.late.hold(until, way, frame) {
+            // The second of two is none of its requester's: the first one is told of.
+            let touched = std::mem::take(&mut touched);
+            for (way, frame) in self.late.hold(until, way, frame, touched) {
                 self.go_on(way, frame);
             }
         }
@@ -230,7 +244,8 @@ mod tests {
         let late = Late::default();
         let way = (NodeId(1), 0);
         for (number, at) in [(1, 20), (2, 10), (3, 10)] {
-            assert!(late.hold(Instant(at), way, frame(number, 5)).is_empty());
+            let held = late.hold(Instant(at), way, frame(number, 5), Touched::default());
+            assert!(held.is_empty());
         }
         assert_eq!(late.lock().next_due(), Some(Instant(10)));
         assert!(late.take(Instant(9)).is_empty());
@@ -243,7 +258,9 @@ mod tests {
         let late = Late::default();
         let way = (NodeId(1), 0);
         let most = frame(1, MESSAGES_LATE_BYTES_MAX + 1);
-        assert!(late.hold(Instant(1), way, most).is_empty(), "one always fits");
-        assert_eq!(numbers(late.hold(Instant(2), way, frame(2, 1))), [1]);
+        let held = late.hold(Instant(1), way, most, Touched::default());
+        assert!(held.is_empty(), "one always fits");
+        let over = late.hold(Instant(2), way, frame(2, 1), Touched::default());
+        assert_eq!(numbers(over), [1]);
     }
 }

@@ -32,6 +32,7 @@ use crate::lease::LeaseClock;
 use crate::limits::TELL_EVERY;
 use crate::router::{Outcome, Request};
 use crate::spans::Sampler;
+use crate::telemetry::SpanSink;
 use crate::wire::{LinkError, PeerLink};
 
 #[derive(Default)]
@@ -194,6 +195,7 @@ impl Cluster {
             runtime: Handle::current(),
             journal,
             sampler: Sampler::default(),
+            spans: SpanSink::default(),
         });
         plane.connect(Arc::new(Link {
             me: node(n),

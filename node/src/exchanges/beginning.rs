@@ -3,11 +3,11 @@
 //! What does not live here: the process's life (`run`), what came in a move (`moving`), and the queue of tasks (`tasks`).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use squall_kernel::dedup::DedupWindow;
 use squall_kernel::exchange::{Exchange, ExchangeConfig};
-use squall_kernel::id::{Epoch, NodeId, Pid};
+use squall_kernel::id::{Epoch, ExchangeId, NodeId, Pid};
 use squall_kernel::limits::MAILBOX_BOUND;
 use squall_kernel::registry::{ExchangeRecord, Pattern, Registry};
 use squall_kernel::tasks::TaskQueue;
@@ -19,6 +19,7 @@ use super::operating::Waiting;
 use super::post::{Owned, Post};
 use super::run::Running;
 use super::telling::Telling;
+use crate::failover::Takeover;
 use crate::functions::Ready;
 use crate::journal::MachineKind;
 use crate::process::{ProcessKind, mailbox};
@@ -68,6 +69,7 @@ impl Exchanges {
             replicas: Arc::clone(&self.replicas),
             waiting: Waiting::default(),
             shown: None,
+            taken_over: self.take_takeover(record.id),
         };
         let queue = running
             .tasks
@@ -83,6 +85,13 @@ impl Exchanges {
             mailbox,
             post,
         }
+    }
+}
+
+impl Exchanges {
+    fn take_takeover(&self, exchange: ExchangeId) -> Option<Takeover> {
+        let mut known = self.taken_over.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(&exchange)
     }
 }
 

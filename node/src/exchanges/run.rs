@@ -27,6 +27,7 @@ use super::tasks::Tasks;
 use super::telling::Telling;
 
 use crate::data::DataContext;
+use crate::failover::Takeover;
 use crate::journal::MachineKind;
 use crate::limits::{ATTACH_CAP, BATCH_MAX};
 use crate::process::{Inbox, Process};
@@ -62,6 +63,8 @@ pub(super) struct Running {
     pub(super) waiting: Waiting,
     /// When it last showed how it stands, to whoever watches.
     pub(super) shown: Option<Instant>,
+    /// What is told of how it came here, until its first handler knows; where that is told at all.
+    pub(super) taken_over: Option<Takeover>,
 }
 
 impl Running {
@@ -70,6 +73,7 @@ impl Running {
     pub(super) async fn run(mut self, state: Option<MoveState>, backup: Option<NodeId>) {
         if let Some(state) = state {
             self.resume(state);
+            self.announced();
         }
         self.begin_tasks(backup);
         let post = Arc::clone(&self.post);
@@ -124,10 +128,26 @@ impl Running {
     fn next_timeout(&self) -> Option<Instant> {
         let missed = self.missed.values().min().copied();
         let tasks = self.tasks_timeout();
-        [self.core.next_timeout(), missed, self.telling.next_due(), tasks]
-            .into_iter()
-            .flatten()
-            .min()
+        let taken_over = self.taken_over.as_ref().map(Takeover::due);
+        [
+            self.core.next_timeout(),
+            missed,
+            self.telling.next_due(),
+            tasks,
+            taken_over,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Some handler knows who owns it now.
+    fn announced(&mut self) {
+        if !self.attached.is_empty()
+            && let Some(taken_over) = self.taken_over.take()
+        {
+            taken_over.announced();
+        }
     }
 
     fn wakes_at(&self) -> Option<Instant> {
@@ -144,6 +164,8 @@ impl Running {
 
     fn tick(&mut self, now: Instant) {
         self.step(now, &ExchangeInput::Tick, None);
+        // One that nobody attaches to is told of without that.
+        self.taken_over.take_if(|taken_over| taken_over.due() <= now);
         if self.tasks_timeout().is_some_and(|at| at <= now) {
             self.task_step(now, &TaskInput::Tick);
         }
@@ -285,6 +307,7 @@ impl Running {
         }
         if new {
             self.attached.insert(handler, service_tag);
+            self.announced();
         }
     }
 

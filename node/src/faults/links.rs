@@ -1,16 +1,17 @@
-//! What links ask of the node's faults: what becomes of what they send, and of their connections.
+//! What links ask of the node's faults: what becomes of what they send, and of their connections, and what is told of it.
 //!
 //! What does not live here: what a fault means (the kernel's), and doing it (the mesh).
 
 use std::sync::Arc;
 
-use squall_kernel::fault::{Bears, LinkFault, Verdict};
+use squall_kernel::fault::{Bears, Fault, FaultKind, LinkFault, Verdict};
+use squall_kernel::frame::TraceContext;
 use squall_kernel::id::NodeName;
 use squall_kernel::spread::mix;
 use squall_kernel::time::{Instant, Span};
 use tokio::net::TcpStream;
 
-use super::{FaultPlane, Kinds};
+use super::{FaultPlane, Kinds, Touched};
 
 impl FaultPlane {
     /// The fault on bytes to that peer that ends last: in words, and what is left of it.
@@ -43,6 +44,63 @@ impl FaultPlane {
     pub(crate) fn judge(&self, to: &NodeName, since: Instant, rng: u64) -> Verdict {
         let now = self.clock.now();
         self.with(|table| table.judge(to, since, now, rng))
+    }
+
+    /// The messages among what sets out now that are told of, by the faults that touch it. `messages` is asked for only where a
+    /// fault does, and spans are exported.
+    pub(crate) fn touched(
+        &self,
+        to: &NodeName,
+        rng: u64,
+        messages: impl FnOnce() -> Vec<TraceContext>,
+    ) -> Touched {
+        if !self.spans.sink().is_on() {
+            return Touched::default();
+        }
+        let now = self.clock.now();
+        let by = self.with(|table| {
+            let touching = table.touching(to, now, rng);
+            touching
+                .filter_map(|fault| self.spans.by(fault))
+                .collect::<Vec<_>>()
+        });
+        if by.is_empty() {
+            return Touched::default();
+        }
+        Touched::new(self.spans.sink(), by, messages())
+    }
+
+    /// What is held is judged anew: other faults may touch it now.
+    pub(crate) fn touched_anew(&self, to: &NodeName, rng: u64, touched: &mut Touched) {
+        if !touched.is_some() {
+            return;
+        }
+        let now = self.clock.now();
+        let by = self.with(|table| {
+            let touching = table.touching(to, now, rng);
+            touching.filter_map(|fault| self.spans.by(fault)).collect()
+        });
+        touched.by_now(by);
+    }
+
+    /// The messages that were on a connection when those faults of that peer broke it.
+    pub(crate) fn broke(
+        &self,
+        to: &NodeName,
+        by: impl Fn(&LinkFault) -> bool,
+        messages: impl FnOnce() -> Vec<TraceContext>,
+    ) -> Touched {
+        if !self.spans.sink().is_on() {
+            return Touched::default();
+        }
+        let breaks =
+            |fault: &&Fault| matches!(&fault.kind, FaultKind::Link { to: on, what } if on == to && by(what));
+        let now = self.clock.now();
+        let by = self.with(|table| {
+            let breaking = table.list(now).filter(breaks);
+            breaking.filter_map(|fault| self.spans.by(fault)).collect()
+        });
+        Touched::new(self.spans.sink(), by, messages())
     }
 
     /// What a connection to that peer that was opened at `opened` has to bear now.

@@ -1,18 +1,23 @@
 //! What the data plane asks of the node's faults: what its handlers suffer, and what becomes of messages that leave exchanges
-//! that are owned here.
+//! that are owned here, and what is told of it.
 //!
 //! What does not live here: doing it (`handlers`, `data`).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytes::Bytes;
 use squall_kernel::fault::{Fault, FaultKind, HandlersSuffer, MessageVerdict, ProcessFault};
+use squall_kernel::frame::{Frame, TraceContext};
 use squall_kernel::id::ExchangeName;
 use squall_kernel::keys::Key;
 use squall_kernel::spread::mix;
 
-use super::{FaultPlane, Kinds};
+use super::touched::By;
+use super::{FaultPlane, Kinds, Touched};
+
+/// The faults for which a handler stands still. They may be over by the time that what waited is taken up.
+#[derive(Debug)]
+pub(crate) struct Standstill(Vec<By>);
 
 impl FaultPlane {
     /// What handlers of that exchange suffer now; while no handler suffers anything that is one look at a number.
@@ -37,17 +42,68 @@ impl FaultPlane {
         self.with(|table| table.list(now).filter_map(of).collect())
     }
 
-    /// Counts a handler or delivery of that exchange as touched.
-    pub(crate) fn touch_handlers(&self, exchange: &ExchangeName, by: impl Fn(ProcessFault) -> bool) {
+    /// Counts a handler or delivery of that exchange as touched, and tells of the delivery where `trace` is sampled.
+    pub(crate) fn touch_handlers(
+        &self,
+        exchange: &ExchangeName,
+        trace: &TraceContext,
+        by: impl Fn(ProcessFault) -> bool,
+    ) -> Touched {
         let now = self.now();
-        self.with(|table| table.touch_handlers(exchange, now, by));
+        self.with(|table| table.touch_handlers(exchange, now, &by));
+        self.touches(exchange, trace, by)
     }
 
-    /// What becomes of a message of that exchange with that key that leaves its owner now.
-    pub(crate) fn message(&self, exchange: &ExchangeName, key: &Bytes) -> MessageVerdict {
+    /// Tells of a delivery to a handler that those faults touch, and does not count it.
+    pub(crate) fn touches(
+        &self,
+        exchange: &ExchangeName,
+        trace: &TraceContext,
+        by: impl Fn(ProcessFault) -> bool,
+    ) -> Touched {
+        if !trace.sampled || !self.spans.sink().is_on() {
+            return Touched::default();
+        }
         let now = self.now();
-        let key = Key::take(key.clone()).ok();
+        let by = self.with(|table| {
+            let on = table.on_handlers(exchange, now, by);
+            on.filter_map(|fault| self.spans.by(fault)).collect()
+        });
+        Touched::new(self.spans.sink(), by, vec![*trace])
+    }
+
+    /// Why handlers of that exchange stand still; none where nothing is exported.
+    pub(crate) fn standstill(&self, exchange: &ExchangeName) -> Option<Standstill> {
+        if !self.spans.sink().is_on() {
+            return None;
+        }
+        let now = self.now();
+        let by: Vec<By> = self.with(|table| {
+            let on = table.on_handlers(exchange, now, |what| what == ProcessFault::Suspend);
+            on.filter_map(|fault| self.spans.by(fault)).collect()
+        });
+        (!by.is_empty()).then_some(Standstill(by))
+    }
+
+    /// Tells of a delivery that waited for a handler that stood still.
+    pub(crate) fn stood_still(&self, why: &Standstill, trace: &TraceContext) -> Touched {
+        Touched::new(self.spans.sink(), why.0.clone(), vec![*trace])
+    }
+
+    /// What becomes of a message of that exchange that leaves its owner now, and what is told of it when it goes.
+    pub(crate) fn message(&self, exchange: &ExchangeName, frame: &Frame) -> (MessageVerdict, Touched) {
+        let now = self.now();
+        let key = Key::take(frame.tags.key.clone()).ok();
         let rng = mix(self.drawn.fetch_add(1, Relaxed));
-        self.with(|table| table.message(exchange, key.as_ref(), now, rng))
+        let told = frame.trace.sampled && self.spans.sink().is_on();
+        let (verdict, by) = self.with(|table| {
+            let verdict = table.message(exchange, key.as_ref(), now, rng);
+            if !told {
+                return (verdict, Vec::new());
+            }
+            let taking = table.taking(exchange, key.as_ref(), now, rng);
+            (verdict, taking.filter_map(|fault| self.spans.by(fault)).collect())
+        });
+        (verdict, Touched::new(self.spans.sink(), by, vec![frame.trace]))
     }
 }

@@ -29,7 +29,7 @@ impl Handlers {
         if let Some(line) = attachment.line() {
             return self.line_up(&attachment, line, pass, frame);
         }
-        if self.counts_as_full(&attachment) || !attachment.take_credit() {
+        if self.counts_as_full(&attachment, &frame.trace) || !attachment.take_credit() {
             attachment.counts().rejected();
             attachment.process().count_dropped();
             self.given_back(&attachment, &frame);

@@ -28,9 +28,12 @@ use crate::process::{
 };
 use crate::spans;
 use crate::talks;
+use crate::telemetry::told::ago;
 use crate::wire::{ReturnPath, count};
 
 mod faulted;
+
+use faulted::Paused;
 
 enum Mail {
     Deliver(Frame),
@@ -170,6 +173,7 @@ impl Handlers {
             load,
             fate,
             suffers: context.faults.handlers(exchange),
+            paused: None,
             context: Arc::clone(&context),
         };
         context.runtime.spawn(embedded.run(standing));
@@ -196,6 +200,8 @@ struct Embedded<H> {
     fate: Arc<Fate>,
     /// What it suffers, as it was told last.
     suffers: HandlersSuffer,
+    /// The latest time it stood still, while deliveries of before are about.
+    paused: Option<Paused>,
     context: Arc<DataContext>,
 }
 
@@ -203,6 +209,7 @@ impl<H: Handler> Embedded<H> {
     async fn run(mut self, standing: Context) {
         let fate = Arc::clone(&self.fate);
         fate.begin().await;
+        self.note_standstill();
         self.tell(|handler| handler.attached(standing));
         loop {
             let mail = tokio::select! {
@@ -232,11 +239,12 @@ impl<H: Handler> Embedded<H> {
     }
 
     async fn deliver(&mut self, frame: Frame, put: Instant) {
+        self.tell_of_standstill(&frame, put);
         if self.over {
             return self.give_back(&frame);
         }
         if self.suffers.slow > Span::ZERO {
-            self.take_longer().await;
+            self.take_longer(&frame.trace).await;
         }
         if put + Span::from_ms(u64::from(frame.left_ms)) <= self.context.clock.now() {
             // Its requester has given up: work on it would only delay the others.
@@ -252,7 +260,7 @@ impl<H: Handler> Embedded<H> {
             ..ReturnPath::of(&frame)
         };
         let waited = std::time::Duration::from_micros(self.context.clock.now().since(put).0);
-        let began = tokio::time::Instant::now();
+        let (began, taken_up) = (tokio::time::Instant::now(), self.context.clock.now());
         let since = began.checked_sub(waited).unwrap_or(began);
         let carrier = Arc::clone(&self.carrier);
         let line = Arc::new(Line::new(&frame, self.context.node, since, carrier));
@@ -272,7 +280,7 @@ impl<H: Handler> Embedded<H> {
             trace,
             talk: Talk::new(Arc::clone(&line)),
         };
-        let (fate, panics) = (Arc::clone(&self.fate), self.panics_now());
+        let (fate, panics) = (Arc::clone(&self.fate), self.panics_now(&frame.trace));
         // The call itself may panic, not only the future it gives.
         let call = async {
             assert!(!panics, "{PANIC_WORDS}");
@@ -280,7 +288,10 @@ impl<H: Handler> Embedded<H> {
         };
         let handled = tokio::select! {
             biased;
-            () = fate.killed() => Err(Box::new(KILL_WORDS) as _),
+            () = fate.killed() => {
+                self.killed_with(&frame.trace, ago(self.context.clock.now().since(taken_up)));
+                Err(Box::new(KILL_WORDS) as _)
+            }
             answer = catch(call).instrument(span) => answer,
         };
         let (panic, (status, payload)) = match handled {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_kernel::fault::ProcessFault;
 use squall_kernel::fence::Pass;
-use squall_kernel::frame::{Frame, Kind, Status};
+use squall_kernel::frame::{Frame, Kind, Status, TraceContext};
 use squall_kernel::id::ExchangeName;
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::tasks::Retry;
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::embedded::words;
 use super::{Attachment, Handlers};
-use crate::faults::Kinds;
+use crate::faults::{Kinds, Touched};
 use crate::held::Held;
 use crate::limits::{CREDIT_MAX, MAILBOX_BYTES_MAX};
 use crate::process::Push;
@@ -42,6 +42,7 @@ struct Delivery {
     put: Instant,
     /// Not before that, on the clock of the faults.
     from: Instant,
+    touched: Touched,
 }
 
 impl Paused {
@@ -68,11 +69,11 @@ impl Handlers {
     }
 
     /// The same of a delivery that comes now.
-    pub(super) fn counts_as_full(&self, attachment: &Attachment) -> bool {
+    pub(super) fn counts_as_full(&self, attachment: &Attachment, trace: &TraceContext) -> bool {
         let full = self.is_filled(attachment);
         if full {
             let faults = &self.context.faults;
-            faults.touch_handlers(attachment.name(), |what| what == ProcessFault::Fill);
+            drop(faults.touch_handlers(attachment.name(), trace, |what| what == ProcessFault::Fill));
         }
         full
     }
@@ -102,7 +103,7 @@ impl Handlers {
             return attachment.sink().deliver(pass, attachment, frame);
         }
         let put = faults.now();
-        faults.touch_handlers(attachment.name(), |what| {
+        let touched = faults.touch_handlers(attachment.name(), &frame.trace, |what| {
             matches!(what, ProcessFault::Suspend | ProcessFault::Slow { .. })
         });
         let from = put + suffer.slow;
@@ -111,6 +112,7 @@ impl Handlers {
             frame,
             put,
             from,
+            touched,
         };
         self.hold_back(attachment, delivery)
     }
@@ -134,7 +136,9 @@ impl Handlers {
     /// As if the handler had panicked at it: its client never sees it.
     fn panic_at(&self, attachment: &Attachment, frame: &Frame) {
         let faults = &self.context.faults;
-        faults.touch_handlers(attachment.name(), |what| what == ProcessFault::Panic);
+        drop(faults.touch_handlers(attachment.name(), &frame.trace, |what| {
+            what == ProcessFault::Panic
+        }));
         attachment.process().count_restart();
         self.failed(attachment, PANIC_WORDS.as_bytes());
         if frame.kind == Kind::Task {
@@ -193,7 +197,8 @@ impl Handlers {
     /// is gone, and so does the client, which may attach it again.
     fn kill(&self, attachment: &Arc<Attachment>) {
         let faults = &self.context.faults;
-        faults.touch_handlers(attachment.name(), |what| what == ProcessFault::Kill);
+        let none = TraceContext::default();
+        drop(faults.touch_handlers(attachment.name(), &none, |what| what == ProcessFault::Kill));
         match attachment.sink().fate() {
             Some(fate) => fate.kill(),
             None => {
@@ -228,9 +233,15 @@ impl Handlers {
                 let line = lines.get_mut(&attachment.pid().serial);
                 line.and_then(|line| line.pop_if(|first| goes(first.from)))
             };
-            let Some(Delivery { pass, frame, put, .. }) = next else {
-                return;
-            };
+            let Some(next) = next else { return };
+            let Delivery {
+                pass,
+                frame,
+                put,
+                touched,
+                ..
+            } = next;
+            drop(touched);
             let Some(frame) = in_time(frame, now.since(put)) else {
                 // Its requester has given up: work on it would only delay the others.
                 count(&self.context.wire.tally.expired);

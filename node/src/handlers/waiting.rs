@@ -167,7 +167,8 @@ impl Handlers {
     pub(super) fn line_up(&self, attachment: &Arc<Attachment>, line: &Line, pass: Pass, frame: Frame) {
         let put = self.context.clock.now();
         let mut turned = Vec::new();
-        let (waiting, full) = (Waiting { pass, frame, put }, self.counts_as_full(attachment));
+        let full = self.counts_as_full(attachment, &frame.trace);
+        let waiting = Waiting { pass, frame, put };
         line.lock().put(put, waiting, full, attachment, &mut turned);
         self.turn_away(attachment, turned);
         self.next_in_line(attachment);

@@ -60,7 +60,7 @@ impl Handlers {
             count(&self.context.wire.tally.fenced);
             return attachment.counts().fenced();
         };
-        let given = if self.counts_as_full(&attachment) {
+        let given = if self.counts_as_full(&attachment, &frame.trace) {
             Err(Push::Full(frame))
         } else {
             self.give(&attachment, pass, frame)

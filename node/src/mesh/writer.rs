@@ -17,7 +17,8 @@ use super::lane::Lane;
 use super::outbox::Batch;
 use super::spoil;
 use super::stream::write_parts;
-use crate::faults::Draw;
+use super::traced::sampled;
+use crate::faults::{Draw, Touched};
 
 /// The writing end of one connection.
 pub(super) struct Writer<'a> {
@@ -44,6 +45,8 @@ struct Held {
     release: Option<Instant>,
     parts: VecDeque<Bytes>,
     batch: Batch,
+    /// Those of its messages that are told of: let go when it goes, or when the connection breaks under it.
+    touched: Touched,
 }
 
 impl<'a> Writer<'a> {
@@ -87,7 +90,7 @@ impl<'a> Writer<'a> {
             }
             let bears = self.shared.faults.bears(self.to, self.opened);
             if bears.broken {
-                return Err(self.broken(io, |fault| matches!(fault, LinkFault::Reset(_))));
+                return Err(self.reset(io));
             }
             if let Some(batch) = taken {
                 self.hold(batch, std::mem::take(&mut parts));
@@ -108,6 +111,7 @@ impl<'a> Writer<'a> {
         let since = self.shared.faults.now();
         let rng = self.draw.next();
         let verdict = self.shared.faults.verdict(self.to, rng, batch.frames);
+        let touched = self.shared.faults.touched(self.to, rng, || sampled(&parts));
         self.held.push_back(Held {
             since,
             rng,
@@ -115,12 +119,16 @@ impl<'a> Writer<'a> {
             release: self.paced.goes(&verdict, batch.bytes as u64),
             parts,
             batch,
+            touched,
         });
     }
 
     /// Writes what is due, as its verdict leaves it.
     async fn put(&mut self, io: &mut WriteHalf<'_>, mut held: Held, bears: &Bears) -> io::Result<()> {
         let acts = held.verdict.acts;
+        // What goes in slices is held up while it is written.
+        let _until_written = acts.slice.map(|_| std::mem::take(&mut held.touched));
+        drop(std::mem::take(&mut held.touched));
         self.gone.goes(&held.verdict, held.batch.bytes as u64);
         if let Some(number) = acts.corrupt {
             spoil::corrupt(&mut held.parts, number);
@@ -135,11 +143,22 @@ impl<'a> Writer<'a> {
             self.carried += spoil::len(&parts);
             spoil::write(io, parts, acts.slice).await?;
             if ends.is_some() {
-                return Err(self.broken(io, |fault| matches!(fault, LinkFault::Limit(_))));
+                let limits = |fault: &LinkFault| matches!(fault, LinkFault::Limit(_));
+                let faults = &self.shared.faults;
+                drop(faults.broke(self.to, limits, || sampled(&held.parts)));
+                return Err(self.broken(io, limits));
             }
         }
         self.lane.wrote(held.batch);
         Ok(())
+    }
+
+    /// What waited to be written is broken off.
+    fn reset(&self, io: &WriteHalf<'_>) -> io::Error {
+        let resets = |fault: &LinkFault| matches!(fault, LinkFault::Reset(_));
+        let waiting = || self.held.iter().flat_map(|held| sampled(&held.parts)).collect();
+        drop(self.shared.faults.broke(self.to, resets, waiting));
+        self.broken(io, resets)
     }
 
     /// A fault breaks the connection: the other side sees it reset.
@@ -166,6 +185,8 @@ impl<'a> Writer<'a> {
         for held in &mut self.held {
             held.verdict = self.shared.faults.judge(self.to, held.since, held.rng);
             held.release = pacer.goes(&held.verdict, held.batch.bytes as u64);
+            let faults = &self.shared.faults;
+            faults.touched_anew(self.to, held.rng, &mut held.touched);
         }
         self.paced = pacer;
     }

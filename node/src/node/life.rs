@@ -73,7 +73,14 @@ async fn live(
     let clock = Clock::start();
     let (me, listeners) = listen(&dir, &options).await?;
     let (journal, journal_writer) = journal_file::start(options.journal.as_deref(), &me, &clock)?.unzip();
-    let ground = Ground::new(me, clock.clone(), journal.clone(), Arc::clone(dir.disk_fault()));
+    let spans = options.spans.clone();
+    let ground = Ground::new(
+        me,
+        clock.clone(),
+        journal.clone(),
+        Arc::clone(dir.disk_fault()),
+        spans,
+    );
     let (planes, arrivals, ends) = Planes::start(ground, &dir, &options, runtimes, listeners).await?;
     runtimes
         .data
@@ -96,7 +103,7 @@ async fn live(
     faults.abort();
     end(&planes, server).await;
     // Not before: what a link holds back stays where it is, whoever leaves.
-    planes.faults().halt();
+    planes.faults().end();
     if let Some(journal) = journal.as_ref().filter(|_| outcome.is_ok()) {
         journal.fact(clock.now(), &Fact::Left);
     }

@@ -11,6 +11,7 @@ use squall_kernel::profile::Profile;
 
 use crate::death::Proofs;
 use crate::functions;
+use crate::telemetry::SpanSink;
 
 /// What a node starts from.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct NodeOptions {
     pub journal: Option<PathBuf>,
     /// One in so many requests starts a trace; 0 for none.
     pub trace_one_in: u32,
+    /// Where spans go that are told when they are over: of faults and what they did, and of failovers.
+    pub spans: SpanSink,
     /// Workers of the data runtime; 0 lets the node choose.
     pub data_workers: usize,
     /// What proves that another node has ended.
@@ -72,6 +75,7 @@ impl NodeOptions {
             insecure: false,
             journal: None,
             trace_one_in: 0,
+            spans: SpanSink::default(),
             data_workers: 0,
             proofs: Proofs::default(),
             functions: functions::Registry::default(),

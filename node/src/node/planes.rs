@@ -18,7 +18,7 @@ use crate::control::{Carrier, Control, ControlParts, Opinion, Proposals};
 use crate::data::{DataConfig, DataPlane};
 use crate::datadir::{DataDir, DiskFault};
 use crate::death;
-use crate::faults::Acts;
+use crate::faults::{Acts, FaultSpans};
 use crate::grpc::{Parts, Server};
 use crate::introspect::{EventLog, Wake};
 use crate::journal::{Journal, Recorder};
@@ -29,6 +29,7 @@ use crate::session::{GrpcSessions, NativeSessions};
 use crate::sources::NodeSources;
 use crate::spans::Sampler;
 use crate::system::SystemFigures;
+use crate::telemetry::SpanSink;
 
 /// Mesh events that may wait: more than a handshake with every peer at once.
 const MESH_EVENTS_MAX: usize = 4096;
@@ -53,6 +54,7 @@ pub(super) struct Ground {
     lease: Arc<LeaseClock>,
     wake: Wake,
     events: Arc<EventLog>,
+    spans: SpanSink,
 }
 
 impl Ground {
@@ -61,13 +63,16 @@ impl Ground {
         clock: Clock,
         journal: Option<Journal>,
         disk: Arc<DiskFault>,
+        spans: SpanSink,
     ) -> Self {
         let wake = Wake::default();
         let events = Arc::new(EventLog::new(me.incarnation, wake.clone()));
         let recorder = Recorder::new(journal.clone(), clock.clone());
+        let faults = FaultSpans::of(me.name.clone(), spans.clone());
         let acts = Acts::on(clock.clone()).and(events.calendar().clone(), disk);
         Self {
-            faults: Arc::new(FaultPlane::recorded(acts, recorder.clone())),
+            faults: Arc::new(FaultPlane::recorded(acts, recorder.clone()).traced(faults)),
+            spans,
             lease: Arc::default(),
             me,
             clock,
@@ -92,6 +97,7 @@ impl Ground {
             journal: self.journal.clone(),
             sampler: Sampler::one_in(options.trace_one_in),
             functions: options.functions.clone(),
+            spans: self.spans.clone(),
         }
     }
 
@@ -258,6 +264,7 @@ impl Planes {
             opinion: ends.opinion,
             drained: ends.drained,
             journal: self.ground.journal.clone(),
+            spans: self.ground.spans.clone(),
         })
     }
 

@@ -20,6 +20,10 @@ impl Router {
     pub(super) fn end(&self, open: Open, reason: NoReply) {
         let reason = self.published_here(&open.request, reason);
         let reason = self.as_told(reason);
+        if !open.span.is_disabled() && is_unavailable(reason) {
+            let exchange = open.request.exchange;
+            self.context.failovers.unavailable(&open.span, exchange);
+        }
         spans::reply_arrived(&open.span, &TraceContext::default(), Status::None(reason));
         let outcome = Outcome::none(open.request.exchange, reason, open.request.tags.request.clone());
         self.conclude(open, outcome);
@@ -37,6 +41,7 @@ impl Router {
     fn first_reply(&self, frame: &Frame) {
         let (name, epoch) = (self.name_of(frame.exchange), frame.epoch.0);
         let text = format!("{name} answered here for the first time under epoch {epoch}");
+        self.context.failovers.replied(frame.exchange, frame.epoch);
         let now = self.context.clock.now();
         self.context.firsts.tell(now, "first-reply", &name, &text, epoch);
     }
@@ -103,6 +108,19 @@ impl Router {
             self.end(open, NoReply::Interrupted);
         }
     }
+}
+
+/// It did not find an owner that takes it.
+const fn is_unavailable(reason: NoReply) -> bool {
+    matches!(
+        reason,
+        NoReply::NoOwner
+            | NoReply::NoQuorum
+            | NoReply::NoLeader
+            | NoReply::Settling
+            | NoReply::Moved
+            | NoReply::Unreachable
+    )
 }
 
 fn ending_of(outcome: &Outcome) -> Ending {

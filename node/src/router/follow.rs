@@ -19,6 +19,7 @@ impl Router {
                 .table
                 .take_all(|open| !follows(open, change) || handler_lost(open, change))
             {
+                self.tell_of_loss(&open, change);
                 self.end(open, NoReply::Interrupted);
             }
         }
@@ -31,6 +32,25 @@ impl Router {
         self.stats.keep(|exchange| change.exchange(exchange).is_some());
     }
 
+    /// Its span says who was lost: the node that had it, or the one that kept what was known of it.
+    fn tell_of_loss(&self, open: &Open, change: &Change) {
+        if open.span.is_disabled() {
+            return;
+        }
+        let speaker = open.talk.as_ref().and_then(|talk| talk.speaker());
+        let speaker = speaker.map(|speaker| speaker.handler.node);
+        let (owner, keeper) = match open.stage {
+            Stage::Sent { owner, keeper } => (Some(owner), Some(keeper)),
+            Stage::New | Stage::Waiting { .. } => (None, None),
+        };
+        let held = [owner, keeper, speaker];
+        let lost = held.into_iter().flatten().find(|node| change.is_lost(*node));
+        if let Some(node) = lost.or(owner) {
+            let exchange = open.request.exchange;
+            self.context.failovers.lost(&open.span, exchange, node, change);
+        }
+    }
+
     /// What is sent to that owner does not arrive any more, or its answers do not: what it had may have been carried out.
     pub(crate) fn unreachable(&self, node: NodeId) {
         let held = self.table.take_all(|open| {
@@ -38,6 +58,8 @@ impl Router {
                 || open.talk.as_ref().is_some_and(|talk| talk.is_with(node))
         });
         for open in held {
+            let failovers = &self.context.failovers;
+            failovers.unreached(&open.span, node, &self.context.registry());
             self.end(open, NoReply::Interrupted);
         }
     }

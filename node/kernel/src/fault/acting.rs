@@ -6,7 +6,7 @@ use super::clock::{ClockFault, SKEW_PPM_MAX, STEP_MS_MAX};
 use super::disk::DiskFault;
 use super::message::MessageFault;
 use super::process::ProcessFault;
-use super::{FaultKind, FaultTable, own};
+use super::{Fault, FaultKind, FaultTable, own};
 use crate::id::ExchangeName;
 use crate::keys::Key;
 use crate::time::{Instant, Span};
@@ -101,6 +101,33 @@ impl FaultTable {
             FaultKind::Process { exchange: of, what } => of == exchange && by(*what),
             _ => false,
         });
+    }
+
+    /// The faults on handlers of that exchange that `by` picks.
+    pub fn on_handlers(
+        &self,
+        exchange: &ExchangeName,
+        now: Instant,
+        by: impl Fn(ProcessFault) -> bool,
+    ) -> impl Iterator<Item = &Fault> {
+        self.list(now).filter(move |fault| match &fault.kind {
+            FaultKind::Process { exchange: of, what } => of == exchange && by(*what),
+            _ => false,
+        })
+    }
+
+    /// The faults that take a message of that exchange with that random number, as [`Self::message`] counts them.
+    pub fn taking(
+        &self,
+        exchange: &ExchangeName,
+        key: Option<&Key>,
+        now: Instant,
+        rng: u64,
+    ) -> impl Iterator<Item = &Fault> {
+        self.list(now).filter(move |fault| match &fault.kind {
+            FaultKind::Message { of, .. } => of.takes(exchange, key, own(rng, &fault.id)),
+            _ => false,
+        })
     }
 
     /// What becomes of a message of that exchange that leaves its owner now; `rng` is a fresh random number. Counts it as

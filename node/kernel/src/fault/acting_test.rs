@@ -124,6 +124,30 @@ fn messages_are_taken_by_their_exchange_key_and_share() {
 }
 
 #[test]
+fn the_faults_that_take_a_message_or_touch_handlers_are_those_that_are_counted() {
+    let kinds = [
+        message("orders", Some("a.*"), 50, MessageFault::Drop),
+        message("orders", None, 50, MessageFault::Duplicate),
+        message("users", None, 100, MessageFault::Drop),
+        process("orders", ProcessFault::Suspend),
+        process("orders", ProcessFault::Fill),
+        process("users", ProcessFault::Suspend),
+    ];
+    let mut table = with(&kinds);
+    let of = exchange("orders");
+    let touched = |table: &FaultTable| table.list(START).map(|fault| fault.touched).sum::<u64>();
+    for rng in 0..100 {
+        let key = Key::take(bytes::Bytes::from_static(b"a.b")).ok();
+        let taking = table.taking(&of, key.as_ref(), START, rng).count() as u64;
+        let before = touched(&table);
+        table.message(&of, key.as_ref(), START, rng);
+        assert_eq!(touched(&table) - before, taking, "{rng}");
+    }
+    let suspends = |what| what == ProcessFault::Suspend;
+    assert_eq!(table.on_handlers(&of, START, suspends).count(), 1);
+}
+
+#[test]
 fn faults_on_one_message_add_up_and_each_draws_for_itself() {
     let by = Span::from_ms(20);
     let mut table = with(&[

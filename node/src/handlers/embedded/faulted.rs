@@ -1,12 +1,26 @@
-//! What a handler inside the node makes of faults: it dies, it stands still, it takes longer, it panics.
+//! What a handler inside the node makes of faults: it dies, it stands still, it takes longer, it panics; and what it tells of
+//! the deliveries that waited meanwhile.
 //!
 //! What does not live here: who is told of which (`suffering`).
 
+use std::time::SystemTime;
+
 use squall_client::handler::Handler;
 use squall_kernel::fault::{HandlersSuffer, ProcessFault};
-use squall_kernel::time::Span;
+use squall_kernel::frame::{Frame, TraceContext};
+use squall_kernel::time::{Instant, Span};
 
 use super::{Embedded, KILL_WORDS};
+use crate::faults::{Standstill, Touched};
+use crate::telemetry::told::ago;
+
+/// The latest time it stood still, by the node's clock. Deliveries of before its end that it has not taken up yet are told of.
+#[derive(Debug)]
+pub(super) struct Paused {
+    by: Standstill,
+    from: Instant,
+    until: Option<Instant>,
+}
 
 impl<H: Handler> Embedded<H> {
     /// What it suffers has changed, or it is killed.
@@ -18,27 +32,70 @@ impl<H: Handler> Embedded<H> {
             self.context.faults.handlers(&self.exchange)
         };
         if self.suffers.suspended && !before {
-            self.touch(|what| what == ProcessFault::Suspend);
+            drop(self.touch(&TraceContext::default(), |what| what == ProcessFault::Suspend));
         }
+        self.note_standstill();
         if killed && !self.over {
             self.panicked(KILL_WORDS);
         }
     }
 
+    /// It stands still from now on, or goes on.
+    pub(super) fn note_standstill(&mut self) {
+        let now = self.context.clock.now();
+        let stands = self.paused.as_ref().is_some_and(|paused| paused.until.is_none());
+        if self.suffers.suspended && !stands {
+            self.paused = self.context.faults.standstill(&self.exchange).map(|by| Paused {
+                by,
+                from: now,
+                until: None,
+            });
+        } else if !self.suffers.suspended
+            && let Some(paused) = self.paused.as_mut().filter(|_| stands)
+        {
+            paused.until = Some(now);
+        }
+    }
+
+    /// A delivery that came at `put` is taken up: whether it waited for the end of a standstill.
+    pub(super) fn tell_of_standstill(&mut self, frame: &Frame, put: Instant) {
+        let Some(paused) = &self.paused else { return };
+        let until = paused.until.unwrap_or_else(|| self.context.clock.now());
+        if put >= until {
+            self.paused = None;
+        } else if frame.trace.sampled {
+            let now = self.context.clock.now();
+            let (from, until) = (ago(now.since(put.max(paused.from))), ago(now.since(until)));
+            let touched = self.context.faults.stood_still(&paused.by, &frame.trace);
+            touched.since(from).until(until);
+        }
+    }
+
     /// Whether the delivery that it takes up now is the one at which a fault lets it panic.
-    pub(super) fn panics_now(&self) -> bool {
+    pub(super) fn panics_now(&self, trace: &TraceContext) -> bool {
         let set = self.suffers.panics;
         let panics = set.is_some() && self.attachment.upgrade().is_some_and(|a| a.panics_now(set));
         if panics {
-            self.touch(|what| what == ProcessFault::Panic);
+            drop(self.touch(trace, |what| what == ProcessFault::Panic));
         }
         panics
     }
 
+    /// It is killed with a delivery in hand that it took up then.
+    pub(super) fn killed_with(&self, trace: &TraceContext, since: SystemTime) {
+        let kill = |what| what == ProcessFault::Kill;
+        drop(
+            self.context
+                .faults
+                .touches(&self.exchange, trace, kill)
+                .since(since),
+        );
+    }
+
     /// Waits for as long as a delivery takes longer, or until none does any more.
-    pub(super) async fn take_longer(&mut self) {
+    pub(super) async fn take_longer(&mut self, trace: &TraceContext) {
         let faults = self.context.faults.clone();
-        self.touch(|what| matches!(what, ProcessFault::Slow { .. }));
+        let _until_it_goes_on = self.touch(trace, |what| matches!(what, ProcessFault::Slow { .. }));
         let began = faults.now();
         while self.suffers.slow > Span::ZERO {
             let until = began + self.suffers.slow;
@@ -49,7 +106,7 @@ impl<H: Handler> Embedded<H> {
         }
     }
 
-    fn touch(&self, by: impl Fn(ProcessFault) -> bool) {
-        self.context.faults.touch_handlers(&self.exchange, by);
+    fn touch(&self, trace: &TraceContext, by: impl Fn(ProcessFault) -> bool) -> Touched {
+        self.context.faults.touch_handlers(&self.exchange, trace, by)
     }
 }

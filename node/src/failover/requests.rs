@@ -1,0 +1,149 @@
+//! Failovers as a node with requesters sees them: the first good reply after one, and the requests that a loss has ended.
+//!
+//! What does not live here: how requests end (`router`).
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::KeyValue;
+use squall_kernel::frame::TraceContext;
+use squall_kernel::id::{Epoch, ExchangeId, NodeId};
+use squall_kernel::registry::Registry;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::{Cause, handovers, loss_of, run_of};
+use crate::data::Change;
+use crate::telemetry::told::{SpanSink, Told, span_context};
+
+/// An answer that comes later is the first of other requests, and none that waited for the failover.
+const REPLY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The failovers after which nobody here has had a good reply yet: no more than there are exchanges.
+#[derive(Debug, Default)]
+pub(crate) struct Failovers {
+    sink: SpanSink,
+    open: Mutex<BTreeMap<ExchangeId, Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    epoch: Epoch,
+    root: TraceContext,
+    cause: Cause,
+    /// The run of the owner before.
+    before: String,
+    since: SystemTime,
+}
+
+impl Waiting {
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed().is_ok_and(|elapsed| elapsed <= REPLY_WITHIN)
+    }
+}
+
+impl Failovers {
+    pub(crate) fn new(sink: SpanSink) -> Self {
+        Self {
+            sink,
+            open: Mutex::default(),
+        }
+    }
+
+    /// The registry has moved.
+    pub(crate) fn registry_changed(&self, change: &Change) {
+        if !self.sink.is_on() {
+            return;
+        }
+        let mut open = self.lock();
+        for of in handovers(&change.old, &change.new) {
+            let waiting = Waiting {
+                epoch: of.exchange.epoch,
+                root: of.root(),
+                cause: of.cause,
+                before: run_of(of.before),
+                since: SystemTime::now(),
+            };
+            open.insert(of.exchange.id, waiting);
+        }
+        open.retain(|exchange, _| change.exchange(*exchange).is_some());
+    }
+
+    /// Somebody here got an answer for the first time under that epoch.
+    pub(crate) fn replied(&self, exchange: ExchangeId, epoch: Epoch) {
+        if !self.sink.is_on() {
+            return;
+        }
+        let mut open = self.lock();
+        if open.get(&exchange).is_none_or(|known| known.epoch > epoch) {
+            return;
+        }
+        let waiting = open.remove(&exchange);
+        drop(open);
+        // An owner whose epoch nobody was answered under was none for long enough.
+        if let Some(known) = waiting.filter(|known| known.epoch == epoch && known.is_fresh()) {
+            let reply = Told::below(known.root, "first good reply", known.since);
+            self.sink.tell(reply.until(SystemTime::now()));
+        }
+    }
+
+    /// A request has ended because `node`, which had it, was lost, or is no owner any more: it says so, and points to the failover
+    /// of its exchange, or to the loss where the exchange had another owner.
+    pub(crate) fn lost(&self, request: &Span, exchange: ExchangeId, node: NodeId, change: &Change) {
+        if request.is_disabled() || !self.sink.is_on() {
+            return;
+        }
+        let known = change.old.nodes.get(&node).zip(change.new.cluster);
+        let Some((before, cluster)) = known else { return };
+        let run = run_of(before);
+        let failed_over = self.failed_over(request, exchange, |other| other == run);
+        if !failed_over && change.is_lost(node) {
+            let loss = loss_of(cluster, &before.name, before.incarnation);
+            note(request, "squall.lost", run, loss);
+        }
+    }
+
+    /// A request has ended because its exchange has no owner that answers yet, after the one before was lost.
+    pub(crate) fn unavailable(&self, request: &Span, exchange: ExchangeId) {
+        if !request.is_disabled() && self.sink.is_on() {
+            self.failed_over(request, exchange, |_| true);
+        }
+    }
+
+    /// A request has ended because what is sent to `node` does not arrive. Nobody has declared it lost yet; where somebody does,
+    /// this is the loss.
+    pub(crate) fn unreached(&self, request: &Span, node: NodeId, registry: &Registry) {
+        if request.is_disabled() || !self.sink.is_on() {
+            return;
+        }
+        if let Some((node, cluster)) = registry.nodes.get(&node).zip(registry.cluster) {
+            let loss = loss_of(cluster, &node.name, node.incarnation);
+            note(request, "squall.unreached", run_of(node), loss);
+        }
+    }
+
+    /// The exchange waits for the first good reply after an owner of which that is true was lost.
+    fn failed_over(&self, request: &Span, exchange: ExchangeId, of: impl Fn(&str) -> bool) -> bool {
+        let open = self.lock();
+        let waits = |known: &&Waiting| known.cause != Cause::Moved && known.is_fresh() && of(&known.before);
+        let Some(known) = open.get(&exchange).filter(waits) else {
+            return false;
+        };
+        let key = match known.cause {
+            Cause::Weak => "squall.weak",
+            Cause::Lost | Cause::Moved => "squall.lost",
+        };
+        note(request, key, known.before.clone(), known.root);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ExchangeId, Waiting>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note(request: &Span, key: &'static str, run: String, to: TraceContext) {
+    request.set_attribute(key, run.clone());
+    request.add_link_with_attributes(span_context(to), vec![KeyValue::new(key, run)]);
+}
