@@ -15,13 +15,12 @@ use squall_kernel::time::Instant;
 mod mark;
 mod publish;
 mod talk;
-mod task;
 mod words;
 
 pub use mark::Mark;
 pub use publish::PublishEvent;
+pub use squall_node::journal::{QueueFrom, TaskEvent};
 pub use talk::TalkEvent;
-pub use task::{QueueFrom, TaskEvent};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

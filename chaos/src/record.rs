@@ -162,5 +162,8 @@ fn put_together(told: Vec<Told>, marks: &Marks) -> Vec<Event> {
 #[path = "record/live_test.rs"]
 mod live_tests;
 #[cfg(test)]
+#[path = "record/tasks_test.rs"]
+mod tasks_tests;
+#[cfg(test)]
 #[path = "record/record_test.rs"]
 mod tests;

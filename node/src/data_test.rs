@@ -61,5 +61,7 @@ mod task_room;
 mod tasks;
 #[path = "data_test/tasks_grpc.rs"]
 mod tasks_grpc;
+#[path = "data_test/tasks_journal.rs"]
+mod tasks_journal;
 #[path = "data_test/watching.rs"]
 mod watching;

@@ -154,6 +154,9 @@ impl Exchanges {
             }
         } else if let Some(owned) = self.write().remove(&exchange) {
             owned.stop();
+            if why == StepDown::Leaving {
+                self.tell_end(exchange, &owned);
+            }
         }
     }
 
@@ -214,8 +217,9 @@ impl Exchanges {
     }
 
     pub(crate) fn stop(&self) {
-        for (_, owned) in self.write().drain() {
+        for (exchange, owned) in self.write().drain() {
             owned.stop();
+            self.tell_end(exchange, &owned);
         }
     }
 

@@ -236,6 +236,15 @@ impl Invariant for TasksKept {
                     (queue.owner, queue.left) = (None, Some(node));
                 }
             }
+            // Only its right to act had ended, and nobody else has owned it since: its queue never went.
+            What::Own { exchange, epoch } => {
+                let (epoch, node) = (*epoch, event.node);
+                let queue = self.queues.get_mut(exchange);
+                let own = |q: &&mut Queue| q.epoch == epoch && q.owner.is_none() && q.left == Some(node);
+                if let Some(queue) = queue.filter(own) {
+                    (queue.owner, queue.left) = (Some(node), None);
+                }
+            }
             What::Ended { .. } => self.lost(event.node),
             What::Applied { revision, .. } => {
                 self.revisions.insert(event.node, *revision);

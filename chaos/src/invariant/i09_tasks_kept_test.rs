@@ -103,6 +103,27 @@ fn a_dead_task_is_not_completed() {
 }
 
 #[test]
+fn an_owner_whose_right_to_act_had_only_ended_still_has_the_tasks() {
+    let own = |t, epoch| {
+        let (exchange, epoch) = (ExchangeId(1), Epoch(epoch));
+        at(t, 1, What::Own { exchange, epoch })
+    };
+    let ends = |tasks: &[u64]| {
+        let (epoch, tasks) = (Epoch(1), tasks.iter().copied().map(TaskId).collect());
+        task(8, 1, TaskEvent::Ends { epoch, tasks })
+    };
+    let mut story = in_two_copies();
+    story.extend([disown(5, 1, 1), own(6, 1), copy(7, 2, false), ends(&[7])]);
+    holds(TasksKept::default(), &story);
+    story.pop();
+    story.push(ends(&[]));
+    broken(TasksKept::default(), &story);
+    // Of a later epoch nothing is known yet: the last copy went.
+    story[5] = own(6, 2);
+    unknown(TasksKept::default(), &story);
+}
+
+#[test]
 fn the_backup_has_what_was_acknowledged() {
     let mut story = in_two_copies();
     story.extend([ended(5, 1), begins(6, 2, 2, &[7])]);

@@ -10,7 +10,7 @@ use squall_kernel::id::{MessageId, Pid};
 use squall_kernel::time::Instant;
 
 use super::settling::Settler;
-use crate::history::{Event, What};
+use crate::history::{Event, TaskEvent, What};
 use crate::limits::REQUESTS_REMEMBERED;
 
 /// What must be known of tries before events about them can be told.
@@ -80,8 +80,13 @@ impl Assembly {
         {
             return None.into_iter().chain(None);
         }
-        if let What::Handled { request, .. } | What::Routed { request, .. } | What::Late { request } =
-            &mut event.what
+        if let What::Handled { request, .. }
+        | What::Routed { request, .. }
+        | What::Late { request }
+        | What::Task {
+            what: TaskEvent::Accepted { request, .. },
+            ..
+        } = &mut event.what
             && let Some(first) = self.tries.get(request)
         {
             request.message = *first;

@@ -84,7 +84,7 @@ mod viewing;
 
 use alloc::vec::Vec;
 
-use crate::id::Epoch;
+use crate::id::{Epoch, NodeId};
 use crate::limits;
 use crate::planted::{self, Bug};
 use crate::reason::{DeadReason, LeaseEnd, NoReply};
@@ -204,6 +204,15 @@ impl TaskQueue {
     #[must_use]
     pub fn is_doubled(&self) -> bool {
         self.copying.is_doubled()
+    }
+
+    /// The backup, where it has a copy that is counted on.
+    #[must_use]
+    pub fn doubled_at(&self) -> Option<NodeId> {
+        match self.copying.backup() {
+            Backup::On(node) if self.is_doubled() => Some(node),
+            Backup::On(_) | Backup::Awaited | Backup::Alone => None,
+        }
     }
 
     /// Every task it knows, ascending: open ones, and those whose end it remembers.

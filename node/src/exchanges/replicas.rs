@@ -12,7 +12,8 @@ use squall_kernel::tasks::{Answer, Batch, TaskReplica};
 
 use super::Exchanges;
 use super::post::Mail;
-use crate::data::Change;
+use crate::data::{Change, DataContext};
+use crate::journal::TaskEvent;
 
 /// Copies by exchange. Bounded by the exchanges whose backup this node is.
 #[derive(Default)]
@@ -28,8 +29,24 @@ impl Replicas {
     }
 
     /// What an owner keeps that hands its queue over: it may be the backup then.
-    pub(super) fn keep(&self, exchange: ExchangeId, replica: TaskReplica) {
-        self.lock().insert(exchange, replica);
+    pub(super) fn keep(&self, context: &DataContext, exchange: ExchangeId, replica: TaskReplica) {
+        let mut all = self.lock();
+        all.insert(exchange, replica);
+        context.tell_of_tasks(exchange, || TaskEvent::Copy { whole: true });
+    }
+
+    /// Takes in changes. That the copy is whole is told before the owner can hear of it.
+    fn take(&self, context: &DataContext, exchange: ExchangeId, batch: &Batch) -> Answer {
+        let now = context.clock.now();
+        let mut all = self.lock();
+        let replica = all.entry(exchange).or_default();
+        let before = replica.is_whole();
+        let answer = replica.take(now, batch);
+        let whole = replica.is_whole();
+        if whole != before {
+            context.tell_of_tasks(exchange, || TaskEvent::Copy { whole });
+        }
+        answer
     }
 }
 
@@ -45,8 +62,7 @@ impl Exchanges {
         if !named {
             return;
         }
-        let now = self.context.clock.now();
-        let answer = self.replicas.lock().entry(exchange).or_default().take(now, batch);
+        let answer = self.replicas.take(&self.context, exchange, batch);
         let message = PeerMessage::TaskAnswer { exchange, answer };
         // Lost, the owner sends the batch again.
         let _sent_again = self.context.wire.message(from, exchange, message);
@@ -64,7 +80,14 @@ impl Exchanges {
         let me = Some(self.context.node);
         let kept = |e: &ExchangeRecord| e.backup == me || e.owner == me;
         let mut all = self.replicas.lock();
-        all.retain(|id, _| change.exchange(*id).is_some_and(kept));
+        all.retain(|id, _| {
+            let stays = change.exchange(*id).is_some_and(kept);
+            if !stays {
+                self.context
+                    .tell_of_tasks(*id, || TaskEvent::Copy { whole: false });
+            }
+            stays
+        });
     }
 
     /// Open tasks in the copies at this node, by exchange.

@@ -1,12 +1,13 @@
 //! The tasks of an owned exchange: takes submits and workers' words to the kernel's queue.
 //!
 //! What does not live here: the queue itself (the kernel's `tasks`), how it begins and is handed over (`queue`), what it wants
-//! done (`effects`), the second copy (`replicas`), workers (`handlers`).
+//! done (`effects`), what is told of it (`telling`), the second copy (`replicas`), workers (`handlers`).
 
 mod dead_letters;
 mod effects;
 mod queue;
 mod scheduling;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use squall_kernel::tasks::{LeaseNo, QueueState, Spec, Submit, TaskEffect, TaskId
 use squall_kernel::time::{Instant, Span};
 
 use super::run::Running;
+use crate::journal::TaskEvent;
 use crate::limits::TASK_LOOK_AGAIN;
 use crate::wire::count;
 pub(super) use effects::not_given_out;
@@ -38,6 +40,8 @@ pub(super) struct Tasks {
     scheduler: Option<ExchangeName>,
     /// What travels, once it moves away.
     pub(super) left: Option<Box<QueueState>>,
+    /// Who has a second copy, as the journal was told last.
+    doubled: Option<TaskEvent>,
 }
 
 impl Running {
@@ -156,6 +160,7 @@ impl Running {
         let mut effects = std::mem::take(&mut tasks.effects);
         if let Some(queue) = tasks.queue.lock().as_mut() {
             queue.step(now, lease_until, input, &mut effects);
+            telling::stepped(&self.context, self.id, queue, &effects, &mut tasks.doubled);
         }
         for effect in effects.drain(..) {
             self.carry_out_task(effect);

@@ -1,6 +1,6 @@
 //! What a journal holds besides the machines: who recorded it and on what clock; what happened at the edges of the data
-//! plane, where a request begins, takes effect and ends; and what the registry's log, the faults and the bounded places
-//! of the node do. Not needed for a replay; needed to judge a live run.
+//! plane, where a request begins, takes effect and ends; what becomes of tasks; and what the registry's log, the faults and
+//! the bounded places of the node do. Not needed for a replay; needed to judge a live run.
 
 use serde::{Deserialize, Serialize};
 use squall_kernel::exchange::RequestKey;
@@ -12,8 +12,12 @@ use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Command;
 use squall_kernel::time::Instant;
 
+mod task;
+
+pub use task::{QueueFrom, TaskEvent};
+
 /// Layout of the header and of facts; a higher one was written by a later Squall.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Who recorded a journal, and on what clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +139,13 @@ pub enum Fact {
         revision: Revision,
         /// The command.
         command: Box<Command>,
+    },
+    /// Something happened to a task of an exchange, or to its queue.
+    Task {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// What.
+        what: TaskEvent,
     },
     /// A fault on this node's links was set; one with the same id was replaced.
     Fault {

@@ -1,5 +1,5 @@
-//! Facts of a journal as events: the requester's side, the handler's side, the registry's log, faults, and what the node
-//! holds.
+//! Facts of a journal as events: the requester's side, the handler's side, tasks, the registry's log, faults, and what the
+//! node holds.
 
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{MessageId, NodeId};
@@ -26,6 +26,7 @@ impl Teller {
             Fact::Passed { .. } | Fact::Fenced { .. } | Fact::Leads { .. } | Fact::Heard { .. } => {
                 self.handler(fact);
             }
+            Fact::Task { exchange, what } => self.tell(What::Task { exchange, what }),
             Fact::Applied { .. } | Fact::Acknowledged { .. } => self.log(&fact),
             Fact::Fault { .. } | Fact::FaultOver { .. } => self.fault(fact),
             Fact::Holds { place, count, bound } => self.tell(What::Holds { place, count, bound }),

@@ -41,7 +41,7 @@ pub(super) struct Tasks {
     /// When it wants to be looked at.
     look: Option<Instant>,
     /// Who has a second copy, as was told last.
-    doubled: Option<Option<NodeId>>,
+    doubled: Option<TaskEvent>,
 }
 
 impl Tasks {

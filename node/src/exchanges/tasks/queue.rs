@@ -11,10 +11,11 @@ use squall_kernel::registry::{ExchangeRecord, Pattern};
 use squall_kernel::tasks::{Backup, QueueState, Scheduling, TaskConfig, TaskInput, TaskQueue};
 use squall_kernel::time::Instant;
 
-use super::Tasks;
+use super::{Tasks, telling};
 use crate::data::DataContext;
 use crate::exchanges::Exchanges;
 use crate::exchanges::run::Running;
+use crate::journal::QueueFrom;
 use crate::limits::{TASK_ATTEMPTS_DEFAULT, TASK_BACKOFF, TASK_LEASE_DEFAULT, TASK_UNIQUE_FOR_DEFAULT};
 
 /// The queue of an owned exchange. Empty once the ownership after it, at this very node, has taken it over.
@@ -63,12 +64,15 @@ impl Exchanges {
         let state = state
             .map(|state| *state)
             .or_else(|| kept.map(|mut queue| queue.leave(now)));
-        let queue = match (state, replica) {
-            (Some(state), _) => TaskQueue::from_state(config, now, state),
-            (None, Some(replica)) => TaskQueue::from_replica(config, now, replica),
-            (None, None) if record.epoch == record.first => TaskQueue::new(config),
-            (None, None) => TaskQueue::after_loss(config, now, None),
+        let (queue, from) = match (state, replica) {
+            (Some(state), _) => (TaskQueue::from_state(config, now, state), QueueFrom::Move),
+            (None, Some(replica)) => (TaskQueue::from_replica(config, now, replica), QueueFrom::Copy),
+            (None, None) if record.epoch == record.first => (TaskQueue::new(config), QueueFrom::Nothing),
+            (None, None) => (TaskQueue::after_loss(config, now, None), QueueFrom::Loss),
         };
+        // Before its process exists, and so before anything is told of what that does.
+        self.context
+            .tell_of_tasks(record.id, || telling::begins(&queue, from));
         Some(Tasks {
             queue: SharedQueue::of(queue),
             credits: BTreeMap::new(),
@@ -76,6 +80,7 @@ impl Exchanges {
             ttl: record.settings.ttl,
             scheduler: record.settings.scheduler.clone(),
             left: None,
+            doubled: None,
         })
     }
 }
@@ -121,7 +126,8 @@ impl Running {
         };
         if let Some(queue) = tasks.queue.lock().as_mut() {
             tasks.left = Some(Box::new(queue.leave(now)));
-            self.replicas.keep(self.id, queue.clone().into_replica());
+            let replica = queue.clone().into_replica();
+            self.replicas.keep(&self.context, self.id, replica);
         }
         // Whoever is held back for want of room goes to the next owner.
         self.task_step(now, &TaskInput::Tick);

@@ -1,11 +1,14 @@
-//! What happens to tasks.
+//! What happens to tasks, in the words of journals and of histories alike.
+//!
+//! What does not live here: when it happens (`exchanges::tasks` and `exchanges::replicas`).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{Epoch, NodeId, Pid};
-use squall_kernel::tasks::{Copies, LeaseNo, TaskId};
+use squall_kernel::reason::LeaseEnd;
+use squall_kernel::tasks::{Copies, LeaseNo, SettleResult, TaskEffect, TaskId, TaskQueue};
 
 /// One thing that happened to a task, or to the queue of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +122,69 @@ pub enum QueueFrom {
     Copy,
     /// Nowhere: nobody who had them is there.
     Loss,
+}
+
+impl TaskEvent {
+    /// What a queue's wish means, where it means something.
+    #[must_use]
+    pub fn of(effect: &TaskEffect) -> Option<Self> {
+        Some(match effect {
+            TaskEffect::Deliver(delivery) => Self::Given {
+                task: delivery.task,
+                lease: delivery.lease,
+                worker: delivery.worker,
+            },
+            TaskEffect::Settled {
+                worker,
+                task,
+                lease,
+                result,
+            } => {
+                let (worker, task, lease) = (*worker, *task, *lease);
+                match result {
+                    SettleResult::Confirmed => Self::Completed { task, lease, worker },
+                    SettleResult::GivenBack => Self::GivenBack { task, lease },
+                    SettleResult::Extended { .. } => Self::Extended { task, lease },
+                    SettleResult::Fenced { seen } => Self::Fenced {
+                        task,
+                        lease,
+                        seen: *seen,
+                    },
+                    _ => return None,
+                }
+            }
+            TaskEffect::LeaseEnded { task, lease, why, .. } => Self::LeaseEnded {
+                task: *task,
+                lease: *lease,
+                timed_out: *why == LeaseEnd::TimedOut,
+            },
+            TaskEffect::DeadLettered { letter, .. } => Self::Dead { task: letter.task },
+            TaskEffect::Lost { .. } => Self::Lost,
+            TaskEffect::Accepted {
+                submitter,
+                task,
+                copies,
+                duplicate,
+            } => Self::Accepted {
+                request: *submitter,
+                task: *task,
+                copies: *copies,
+                duplicate: *duplicate,
+            },
+            TaskEffect::Replicate { .. } | TaskEffect::Refused { .. } | TaskEffect::ScheduleAsk { .. } => {
+                return None;
+            }
+        })
+    }
+
+    /// Who has the second copy of a queue, or that nobody has.
+    #[must_use]
+    pub fn doubled(queue: &TaskQueue) -> Self {
+        Self::Doubled {
+            epoch: queue.epoch(),
+            backup: queue.doubled_at(),
+        }
+    }
 }
 
 impl fmt::Display for TaskEvent {
