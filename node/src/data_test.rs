@@ -13,8 +13,6 @@ mod detaching_grpc;
 mod failover;
 #[path = "data_test/faults.rs"]
 mod faults;
-#[path = "data_test/given_back.rs"]
-mod given_back;
 #[path = "data_test/grpc_session.rs"]
 mod grpc_session;
 #[path = "data_test/large.rs"]
@@ -47,6 +45,8 @@ mod routing;
 mod scheduling;
 #[path = "data_test/sessions.rs"]
 mod sessions;
+#[path = "data_test/sessions_journal.rs"]
+mod sessions_journal;
 #[path = "data_test/supervision.rs"]
 mod supervision;
 #[path = "data_test/talk_faults.rs"]

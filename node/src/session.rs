@@ -285,8 +285,9 @@ impl Drop for Session {
                     node,
                     serial: frame.to,
                 };
-                self.plane.context.given_back(handler, &frame);
-                wire.reply(ReturnPath::of(&frame).none(handler, NoReply::Unreachable));
+                let back = ReturnPath::of(&frame);
+                self.plane.context.given_back(handler, &back);
+                wire.reply(back.none(handler, NoReply::Unreachable));
             }
         }
         for (key, delivery) in self.open.drain() {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::frame::Frame;
 use squall_kernel::id::{Boot, Incarnation, NodeId, NodeName, Pid};
 use squall_kernel::registry::Registry;
 use squall_kernel::time::Span;
@@ -27,7 +26,7 @@ use crate::lease::LeaseClock;
 use crate::process::ProcessTable;
 use crate::spans::Sampler;
 use crate::talks::Talks;
-use crate::wire::Wire;
+use crate::wire::{ReturnPath, Wire};
 
 /// What all parts of the data plane share.
 pub struct DataContext {
@@ -99,11 +98,11 @@ impl DataContext {
     }
 
     /// Records that a delivery which passed the fence of `handler` took no effect after all; before anybody else can get it.
-    pub(crate) fn given_back(&self, handler: Pid, frame: &Frame) {
+    pub(crate) fn given_back(&self, handler: Pid, back: &ReturnPath) {
         self.tell(|| Fact::GivenBack {
             request: RequestKey {
-                origin: frame.origin,
-                message: frame.message,
+                origin: back.origin,
+                message: back.message,
             },
             handler,
         });

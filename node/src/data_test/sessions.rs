@@ -56,6 +56,8 @@ impl Client {
         }
     }
 
+    pub(super) fn vanish(self) {}
+
     pub(super) async fn say(&self, message: &ClientMessage) {
         self.frames.send(message::control(message)).await.unwrap();
     }

@@ -325,9 +325,9 @@ impl<H: Handler> Embedded<H> {
     /// It was delivered, and will not be handled here.
     fn give_back(&self, frame: &Frame) {
         let pid = self.process.pid();
-        self.context.given_back(pid, frame);
-        let back = ReturnPath::of(frame).none(pid, NoReply::Unreachable);
-        self.context.wire.reply(back);
+        let back = ReturnPath::of(frame);
+        self.context.given_back(pid, &back);
+        self.context.wire.reply(back.none(pid, NoReply::Unreachable));
     }
 
     fn notice(&mut self, message: &SystemMessage) {

@@ -11,6 +11,7 @@ use squall_kernel::view::Heard;
 
 use super::{Attachment, Handlers};
 use crate::journal::Fact;
+use crate::wire::ReturnPath;
 
 impl Handlers {
     /// Takes a delivery to the handler's fence.
@@ -44,7 +45,7 @@ impl Handlers {
 
     /// A delivery that passed the fence took no effect after all.
     pub(super) fn given_back(&self, attachment: &Attachment, frame: &Frame) {
-        self.context.given_back(attachment.pid(), frame);
+        self.context.given_back(attachment.pid(), &ReturnPath::of(frame));
     }
 
     /// Takes a system message to the handler's view.

@@ -154,6 +154,10 @@ impl Session {
         let given_up = delivery.line.as_ref().is_some_and(|line| line.is_over());
         context.talks.forget(key.into());
         if !given_up {
+            // The client never saw it, as it says: whoever sent it may send it to another handler.
+            if let Status::None(NoReply::Rejected | NoReply::Unreachable) = status {
+                context.given_back(from, &delivery.back);
+            }
             context.wire.reply(delivery.back.reply(from, status, payload));
         }
         true
