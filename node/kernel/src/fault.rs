@@ -135,8 +135,12 @@ impl FaultTable {
         }
         self.check_burns(id, kind.threads())?;
         let id = if id.is_empty() { self.choose() } else { id.into() };
-        // The same once more is the same fault, which goes on for longer.
-        let same = self.faults.get(&id).filter(|before| before.kind == kind);
+        // The same once more is the same fault, which goes on for longer; what is done once is done once more.
+        let goes_on = !matches!(kind, FaultKind::Process { .. } | FaultKind::Burn { .. });
+        let same = self
+            .faults
+            .get(&id)
+            .filter(|before| goes_on && before.kind == kind);
         let (began, touched) = same.map_or((now, 0), |before| (before.began, before.touched));
         let fault = Fault {
             id: id.clone(),
