@@ -2,7 +2,6 @@
 //! here: what an order would do (`radius`) and how it is carried out (`client`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 use squall_observer::console::{Board, Console, ConsoleError, Known, Order, Picture, Radius, Scenario};
@@ -26,8 +25,6 @@ const TOLD_MAX: usize = 3;
 pub struct ChaosConsole {
     client: Arc<ChaosClient>,
     board: watch::Sender<Arc<Board>>,
-    /// Somebody keeps the board's bar.
-    keeps: AtomicBool,
     runs: Runs,
 }
 
@@ -45,7 +42,6 @@ impl ChaosConsole {
             runs: Runs::new(Arc::clone(&client), cookie, board.clone()),
             client,
             board,
-            keeps: AtomicBool::new(false),
         }
     }
 
@@ -114,8 +110,9 @@ impl Console for ChaosConsole {
     }
 
     fn board(&self) -> watch::Receiver<Arc<Board>> {
+        let first = self.board.receiver_count() == 0;
         let looks = self.board.subscribe();
-        if !self.keeps.swap(true, Ordering::Relaxed) {
+        if first {
             tokio::spawn(bar::keep(Arc::clone(&self.client), self.board.clone()));
         }
         looks

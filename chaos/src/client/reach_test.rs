@@ -25,12 +25,14 @@ async fn names(answers: Vec<Answer>) -> Result<Vec<String>, String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_has_just_joined_is_not_taken_at_its_word() {
-    let of_both = knows(&["a", "b"]);
-    let late = Box::pin(async {
-        tokio::time::sleep(OTHERS_WITHIN / 2).await;
-        of_both.await
-    });
-    assert_eq!(names(vec![knows(&["b"]), late]).await.unwrap(), ["a", "b"]);
+    let (both, of_both) = tokio::sync::oneshot::channel();
+    let late: Answer = Box::pin(async { of_both.await.expect("it answers") });
+    let asked = tokio::spawn(names(vec![knows(&["b"]), late]));
+    tokio::task::yield_now().await;
+    tokio::time::advance(OTHERS_WITHIN / 2).await;
+    assert!(!asked.is_finished(), "another may know more");
+    both.send(knows(&["a", "b"]).await).expect("it is waited for");
+    assert_eq!(asked.await.expect("no panic").unwrap(), ["a", "b"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,8 +57,7 @@ pub(super) struct Actor {
     commands: mpsc::Sender<Command>,
     inbox: mpsc::Receiver<Command>,
     events: broadcast::Sender<Event>,
-    /// Where somebody judges.
-    telling: Option<Telling>,
+    telling: Telling,
     epoch: tokio::time::Instant,
     deeds: Deeds,
 }
@@ -99,7 +98,7 @@ impl Actor {
             commands,
             inbox,
             events,
-            telling: judge.map(Telling::new),
+            telling: Telling::new(judge),
             epoch,
             deeds,
         };
@@ -184,9 +183,7 @@ impl Actor {
                 let node = self.roster.child(&order.node).map(|child| child.name.clone());
                 if let Some(node) = &node {
                     self.deeds.ordered(&order, node, by);
-                    if let Some(telling) = &mut self.telling {
-                        telling.ordered(node, order.deed);
-                    }
+                    self.telling.ordered(node, order.deed);
                 }
                 self.carry_out(effects).await;
                 node
@@ -246,9 +243,7 @@ impl Actor {
             Ok(pid) => {
                 self.guard_order(GuardOrder::Watch(pid.0)).await;
                 self.roster.started(self.now(), &node, pid);
-                if let Some(telling) = &mut self.telling {
-                    telling.started(&node);
-                }
+                self.telling.started(&node);
                 self.deeds.started(&node);
                 self.tell(Event::Started { node, pid });
             }
@@ -274,8 +269,8 @@ impl Actor {
         let journal = launch::journal(options, place, run)?;
         let path = journal.as_ref().map(|journal| journal.path.as_path());
         let mut child = launch::spawn(options, socket, place, places, path)?;
-        if let (Some(telling), Some(journal)) = (&mut self.telling, journal) {
-            telling.begins(node, &journal.path, journal.file);
+        if let Some(journal) = journal {
+            self.telling.begins(node, &journal.path, journal.file);
         }
         let pid = OsPid(child.id().expect("the child was not waited for"));
         let process = ProcessRef::open(pid.0)?;
@@ -314,10 +309,7 @@ impl Actor {
         self.roster.exited(now, &node, pid, exit);
         let restart = self.roster.child(node.as_str()).and_then(Child::deadline);
         let restart_in = restart.map(|at| at.since(now));
-        let journal = self
-            .telling
-            .as_mut()
-            .and_then(|telling| telling.exited(&node, restart_in));
+        let journal = self.telling.exited(&node, restart_in);
         if let Some(journal) = journal.filter(|_| !self.setting.options.journals) {
             // The judge has it open.
             drop(std::fs::remove_file(journal));
@@ -333,9 +325,7 @@ impl Actor {
         let Some(held) = self.held.get(&node) else { return };
         self.guard_order(GuardOrder::Pause(held.pid.0, ttl.as_ms())).await;
         if self.watch.is_some() {
-            if let Some(telling) = &mut self.telling {
-                telling.paused(&node, ttl);
-            }
+            self.telling.paused(&node, ttl);
             self.tell(Event::Paused { node, ttl });
         }
     }
@@ -345,9 +335,7 @@ impl Actor {
         let Some(held) = self.held.get(&node) else { return };
         self.guard_order(GuardOrder::Thaw(held.pid.0)).await;
         self.send(&node, Send::Continue);
-        if let Some(telling) = &mut self.telling {
-            telling.resumed(&node);
-        }
+        self.telling.resumed(&node);
         self.deeds.thawed(&node);
         self.tell(Event::Resumed { node });
     }

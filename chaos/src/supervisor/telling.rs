@@ -13,9 +13,8 @@ use super::order::Deed;
 use crate::judge::{Happened, Judge};
 use crate::limits::TTL_MAX;
 
-/// A busy machine may take so long to start a process whose time has come, and a busy supervisor to say that the guard has let
-/// one go on.
-const TOLD_WITHIN: Span = Span::from_ms(5_000);
+/// A busy machine may take so long to start a process whose time has come.
+const START_WITHIN: Span = Span::from_ms(5_000);
 
 /// What is known of one node's process.
 #[derive(Debug, Default)]
@@ -32,13 +31,14 @@ struct Known {
 /// Tells a judge.
 #[derive(Debug)]
 pub(super) struct Telling {
-    judge: Judge,
+    /// Nobody, where nobody judges.
+    judge: Option<Judge>,
     nodes: HashMap<NodeName, Known>,
     told: u64,
 }
 
 impl Telling {
-    pub(super) fn new(judge: Judge) -> Self {
+    pub(super) fn new(judge: Option<Judge>) -> Self {
         Self {
             judge,
             nodes: HashMap::new(),
@@ -48,13 +48,18 @@ impl Telling {
 
     /// A run begins, and keeps this journal.
     pub(super) fn begins(&mut self, node: &NodeName, path: &Path, file: File) {
-        self.judge.journal(node, path.to_owned(), file);
+        if let Some(judge) = &self.judge {
+            judge.journal(node, path.to_owned(), file);
+        }
         self.known(node).journal = Some(path.to_owned());
     }
 
     /// Its process runs.
     pub(super) fn started(&mut self, node: &NodeName) {
-        let down = self.known(node).down.take();
+        let known = self.known(node);
+        let down = known.down.take();
+        // A restart of a node that is down ends nothing.
+        known.ordered = None;
         self.over(node, down);
     }
 
@@ -73,7 +78,7 @@ impl Telling {
         self.over(node, before);
         let id = self.began(node, format!("{} {node}", Deed::Pause), ttl);
         if !stood_still {
-            self.judge.happened(node, Happened::Paused);
+            self.happened(node, Happened::Paused);
         }
         self.known(node).pause = Some(id);
     }
@@ -82,7 +87,7 @@ impl Telling {
     pub(super) fn resumed(&mut self, node: &NodeName) {
         let pause = self.known(node).pause.take();
         if pause.is_some() {
-            self.judge.happened(node, Happened::Resumed);
+            self.happened(node, Happened::Resumed);
         }
         self.over(node, pause);
     }
@@ -93,11 +98,12 @@ impl Telling {
         let known = self.known(node);
         let (journal, ordered) = (known.journal.take(), known.ordered.take());
         if let Some(deed) = ordered {
-            let id = self.began(node, format!("{deed} {node}"), restart_in.unwrap_or(TTL_MAX));
+            let started = Span(restart_in.unwrap_or(TTL_MAX).0 + START_WITHIN.0);
+            let id = self.began(node, format!("{deed} {node}"), started);
             self.known(node).down = Some(id);
         }
-        if let Some(journal) = &journal {
-            self.judge.over(journal.clone());
+        if let (Some(judge), Some(journal)) = (&self.judge, &journal) {
+            judge.over(journal.clone());
         }
         journal
     }
@@ -107,15 +113,21 @@ impl Telling {
         let began = Happened::Began {
             id: self.told,
             text,
-            ends_by: machine_now() + ttl + TOLD_WITHIN,
+            ends_by: machine_now() + ttl,
         };
-        self.judge.happened(node, began);
+        self.happened(node, began);
         self.told
     }
 
     fn over(&self, node: &NodeName, id: Option<u64>) {
         if let Some(id) = id {
-            self.judge.happened(node, Happened::Over { id });
+            self.happened(node, Happened::Over { id });
+        }
+    }
+
+    fn happened(&self, node: &NodeName, what: Happened) {
+        if let Some(judge) = &self.judge {
+            judge.happened(node, what);
         }
     }
 
@@ -130,7 +142,7 @@ mod tests {
 
     fn telling() -> (Telling, NodeName, impl FnMut() -> Vec<String>) {
         let (judge, told) = Judge::overheard();
-        (Telling::new(judge), "a".parse().expect("a name"), told)
+        (Telling::new(Some(judge)), "a".parse().expect("a name"), told)
     }
 
     #[test]
@@ -141,6 +153,15 @@ mod tests {
         telling.exited(&a, Some(Span::ZERO));
         telling.started(&a);
         assert_eq!(told(), ["a: 1 began, stop a, about 5 s", "a: Over { id: 1 }"]);
+    }
+
+    #[test]
+    fn a_restart_of_a_node_that_is_down_is_not_taken_for_what_ends_it_later() {
+        let (mut telling, a, mut told) = telling();
+        telling.ordered(&a, Deed::Restart);
+        telling.started(&a);
+        telling.exited(&a, None);
+        assert_eq!(told(), [""; 0]);
     }
 
     #[test]
@@ -159,10 +180,10 @@ mod tests {
         assert_eq!(
             told(),
             [
-                "a: 1 began, pause a, about 7 s",
+                "a: 1 began, pause a, about 2 s",
                 "a: Paused",
                 "a: Over { id: 1 }",
-                "a: 2 began, pause a, about 14 s"
+                "a: 2 began, pause a, about 9 s"
             ]
         );
         telling.ordered(&a, Deed::Kill { stay_down: true });
