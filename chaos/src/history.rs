@@ -13,13 +13,11 @@ use squall_kernel::registry::Strategy;
 use squall_kernel::time::Instant;
 
 mod mark;
-mod publish;
 mod talk;
 mod words;
 
 pub use mark::Mark;
-pub use publish::PublishEvent;
-pub use squall_node::journal::{QueueFrom, TaskEvent};
+pub use squall_node::journal::{PublishEvent, QueueFrom, TaskEvent};
 pub use talk::TalkEvent;
 
 /// One thing that happened.
@@ -186,6 +184,13 @@ pub enum What {
         epoch: Epoch,
         /// Leader epoch under which it came; 0 where there is none.
         leader_epoch: LeaderEpoch,
+    },
+    /// It took no effect after all, and may go to another one.
+    GivenBack {
+        /// Request.
+        request: RequestKey,
+        /// The handler that it was counted for.
+        handler: Pid,
     },
     /// A request of that signature passed the fence of a handler attached here: its exchange is sticky.
     Kept {

@@ -6,13 +6,13 @@
 //! faults on its node's links, and neither of kills nor of pauses nor of a heal: whoever caused those tells of them with
 //! [`Marks`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::id::{MessageId, Pid};
+use squall_kernel::id::MessageId;
 use squall_node::journal::{Entry, Header, ReplayError, read};
 
 use crate::history::Event;
@@ -106,7 +106,6 @@ struct Told {
     header: Header,
     events: Vec<Event>,
     tries: HashMap<RequestKey, MessageId>,
-    given_back: HashSet<(RequestKey, Pid)>,
 }
 
 fn tell(path: &Path, journal: impl BufRead) -> Result<Told, RecordError> {
@@ -135,7 +134,7 @@ fn tell(path: &Path, journal: impl BufRead) -> Result<Told, RecordError> {
     }
 }
 
-/// Moves all to one clock, gives every try the number of its request, and leaves out what took no effect after all.
+/// Moves all to one clock, and gives every try the number of its request.
 fn put_together(told: Vec<Told>, marks: &Marks) -> Vec<Event> {
     let zero = told
         .iter()
@@ -146,7 +145,7 @@ fn put_together(told: Vec<Told>, marks: &Marks) -> Vec<Event> {
     let mut histories = vec![marks.since(zero)];
     for one in told {
         let offset = one.header.started.since(zero);
-        assembly.know(one.tries, one.given_back);
+        assembly.know(one.tries);
         let moved = one.events.into_iter().map(|mut event| {
             event.at = event.at + offset;
             move_ends(&mut event.what, |until| until + offset);
@@ -161,6 +160,9 @@ fn put_together(told: Vec<Told>, marks: &Marks) -> Vec<Event> {
 #[cfg(test)]
 #[path = "record/live_test.rs"]
 mod live_tests;
+#[cfg(test)]
+#[path = "record/publishes_test.rs"]
+mod publishes_tests;
 #[cfg(test)]
 #[path = "record/tasks_test.rs"]
 mod tasks_tests;

@@ -35,6 +35,8 @@ mod moves;
 mod proxies;
 #[path = "data_test/publishing.rs"]
 mod publishing;
+#[path = "data_test/publishing_journal.rs"]
+mod publishing_journal;
 #[path = "data_test/refusals_grpc.rs"]
 mod refusals_grpc;
 #[path = "data_test/requests.rs"]

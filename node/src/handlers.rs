@@ -14,6 +14,7 @@ use squall_kernel::reason::DetachReason;
 use squall_kernel::registry::Pattern;
 
 use crate::data::{Change, DataContext};
+use crate::journal::Fact;
 use crate::process::Process;
 use crate::wire::count;
 
@@ -197,7 +198,9 @@ impl Handlers {
         let Some(attachment) = self.remove(serial) else {
             return false;
         };
-        // Before the owner hears of it: it may appoint another one at once.
+        // Before the owner hears of it: it may appoint another one at once, or bind its signatures to others.
+        let handler = attachment.pid();
+        self.context.tell(|| Fact::Detached { handler });
         self.give_up(&attachment);
         let grant = self
             .context
@@ -206,7 +209,7 @@ impl Handlers {
             .get(&attachment.exchange())
             .and_then(|e| e.owner);
         if let Some(owner) = grant {
-            let (exchange, handler) = (attachment.exchange(), attachment.pid());
+            let exchange = attachment.exchange();
             let message = PeerMessage::Detach {
                 exchange,
                 handler,

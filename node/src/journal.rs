@@ -20,7 +20,7 @@ mod read;
 mod recorder;
 mod replay;
 
-pub use fact::{Ending, FORMAT, Fact, Header, QueueFrom, TaskEvent};
+pub use fact::{Ending, FORMAT, Fact, Header, PublishEvent, QueueFrom, TaskEvent};
 pub use read::{Entry, JournalEnd, Read, Reader, read};
 pub use recorder::Recorder;
 pub use replay::{Difference, Machine, Replay, ReplayError, ReplayReport};

@@ -40,6 +40,7 @@ mod upstream;
 
 pub use embedded::Subscription;
 pub use fanning::publisher_of;
+pub(crate) use fanning::{name_of, taken};
 use figures::Counters;
 pub use figures::TableFigures;
 pub(crate) use subscriber::EventSink;

@@ -296,7 +296,12 @@ impl Router {
             CopyEnd::Late => self.too_late(&frame, false),
             CopyEnd::Second => self.too_late(&frame, true),
             CopyEnd::More => {}
-            CopyEnd::Last(open) => self.conclude_with(*open, frame),
+            CopyEnd::Last(open) => {
+                if let Some(reason) = open.unheard_failure(frame.status) {
+                    frame.status = Status::None(reason);
+                }
+                self.conclude_with(*open, frame);
+            }
         }
     }
 }

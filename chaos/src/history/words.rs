@@ -77,6 +77,7 @@ impl fmt::Display for What {
                     "{handler} handled {request} of #{exchange} epoch {epoch} leader epoch {leader_epoch}"
                 )
             }
+            Self::GivenBack { request, handler } => write!(f, "{handler} has given {request} back"),
             Self::Kept {
                 exchange,
                 signature,

@@ -143,6 +143,13 @@ impl OneOutcome {
         Ok(())
     }
 
+    /// What it had is nobody's again.
+    fn given_back(&mut self, request: RequestKey, handler: Pid) {
+        if let Some(followed) = self.requests.get_mut(&request) {
+            followed.handled.retain(|(by, _)| *by != handler);
+        }
+    }
+
     fn outcome(
         &mut self,
         event: &Event,
@@ -321,6 +328,10 @@ impl Invariant for OneOutcome {
             }
             What::Begun { request, many, .. } => self.begun(event, *request, *many),
             What::Handled { request, handler, .. } => self.handled(event, *request, *handler),
+            What::GivenBack { request, handler } => {
+                self.given_back(*request, *handler);
+                Ok(())
+            }
             What::Outcome {
                 request,
                 outcome,

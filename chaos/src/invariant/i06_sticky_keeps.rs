@@ -13,7 +13,7 @@ use squall_kernel::time::Instant;
 use super::recent::Recent;
 use super::{Breach, Id, Invariant, Verdict};
 use crate::history::{Event, What};
-use crate::limits::{GRANTS_REMEMBERED, REQUESTS_REMEMBERED, TURNS_REMEMBERED};
+use crate::limits::{GRANTS_REMEMBERED, HANDLERS_REMEMBERED, REQUESTS_REMEMBERED, TURNS_REMEMBERED};
 
 /// The checker of I6.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct StickyKeeps {
     up: BTreeMap<NodeId, (Revision, Option<Instant>)>,
     /// Where each node's registry stands: one that starts again tells of old times.
     revisions: Recent<NodeId, Revision>,
+    /// Handlers that are detached: what is on its way to them may reach them all the same.
+    detached: Recent<Pid, ()>,
     judged: u64,
 }
 
@@ -39,6 +41,7 @@ impl Default for StickyKeeps {
             routed: Recent::new(REQUESTS_REMEMBERED),
             up: BTreeMap::new(),
             revisions: Recent::new(GRANTS_REMEMBERED),
+            detached: Recent::new(HANDLERS_REMEMBERED),
             judged: 0,
         }
     }
@@ -87,7 +90,7 @@ impl StickyKeeps {
         request: RequestKey,
         handler: Pid,
     ) -> Result<(), Breach> {
-        if !self.serves(exchange, handler, request) {
+        if self.detached.get(&handler).is_some() || !self.serves(exchange, handler, request) {
             return Ok(());
         }
         let key = (exchange, signature);
@@ -126,7 +129,10 @@ impl Invariant for StickyKeeps {
             What::Routed { request, .. } if self.routed.get(request).is_none() => {
                 self.routed.insert(*request, event.at);
             }
-            What::Detached { handler } => self.gone(|pid| pid == *handler),
+            What::Detached { handler } => {
+                self.detached.insert(*handler, ());
+                self.gone(|pid| pid == *handler);
+            }
             What::Ended { .. } => self.gone(|pid| pid.node == event.node),
             What::Applied { revision, .. } => {
                 self.revisions.insert(event.node, *revision);
@@ -188,6 +194,14 @@ mod tests {
         let mut story = vec![up(1), up(2), owner_view(1, 1, (1, 2), None, &[1, 2])];
         story.extend([kept(2, 1, 1), kept(3, 1, 1)]);
         story
+    }
+
+    #[test]
+    fn what_reaches_a_handler_after_it_was_detached_binds_nothing() {
+        let handler = handler(1);
+        let mut story = served();
+        story.extend([at(4, 1, What::Detached { handler }), kept(5, 1, 1), kept(6, 2, 2)]);
+        holds(StickyKeeps::default(), &story);
     }
 
     #[test]

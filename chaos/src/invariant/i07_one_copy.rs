@@ -48,6 +48,8 @@ pub struct OneCopy {
     passed: Recent<(RequestKey, NodeId), BTreeMap<NodeId, Event>>,
     subscribers: Recent<ExchangeId, Subscribers>,
     owners: BTreeMap<ExchangeId, NodeId>,
+    /// Nodes whose last run was killed: of its end not all may be told.
+    killed: BTreeSet<NodeId>,
     ids: Ids,
     received: Received,
     one_handler: OneHandler,
@@ -62,6 +64,7 @@ impl Default for OneCopy {
             passed: Recent::new(REQUESTS_REMEMBERED),
             subscribers: Recent::new(GRANTS_REMEMBERED),
             owners: BTreeMap::new(),
+            killed: BTreeSet::new(),
             ids: Ids::default(),
             received: Received::default(),
             one_handler: OneHandler::default(),
@@ -97,6 +100,7 @@ impl OneCopy {
     ) -> Result<(), Breach> {
         let (id, from) = (self.id(), event.node);
         let key = self.keys.get(&publish).cloned();
+        let killed = self.killed.contains(&to);
         let of = self.of(exchange);
         let went_over = of.went_over.contains(&to);
         let wants = |key: Key| {
@@ -106,7 +110,7 @@ impl OneCopy {
                 patterns.any(|pattern| pattern.matches(&key))
             })
         };
-        let passes_on = of.proxied || of.heirs.contains(&to);
+        let passes_on = of.proxied || of.heirs.contains(&to) || killed;
         if !passes_on && key.is_some_and(|key| !wants(key)) {
             let text = format!(
                 "publish {publish} went to {:x}, which has no subscriber for it",
@@ -234,7 +238,15 @@ impl Invariant for OneCopy {
                 self.of(*exchange).heirs.insert(*owner);
             }
             What::Applied { revision, .. } => self.received.applied(event.node, *revision),
-            What::Ended { .. } => self.received.ended(event.node),
+            What::Started { .. } => {
+                self.killed.remove(&event.node);
+            }
+            What::Ended { graceful } => {
+                if !graceful {
+                    self.killed.insert(event.node);
+                }
+                self.received.ended(event.node);
+            }
             What::Lost { lost, .. } => self.received.lost(*lost, event.node),
             What::Up { node } => self.received.up(*node, event.node),
             What::Deleted { exchange } => self.received.deleted(*exchange),

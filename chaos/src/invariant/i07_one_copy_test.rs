@@ -94,6 +94,22 @@ fn one_frame_goes_to_a_node_unless_it_is_tried_again() {
 }
 
 #[test]
+fn what_a_killed_node_asked_for_last_may_not_have_been_told() {
+    let mut story = subscribed();
+    story.extend([
+        begun(3, 1, Confirm::None),
+        at(4, 3, What::Ended { graceful: false }),
+    ]);
+    holds(
+        OneCopy::default(),
+        &[story.clone(), vec![got(4, 1, 1), passed(5, 1, 3)]].concat(),
+    );
+    let incarnation = squall_kernel::id::Incarnation(9);
+    story.extend([at(5, 3, What::Started { incarnation }), passed(6, 1, 3)]);
+    broken(OneCopy::default(), &story);
+}
+
+#[test]
 fn an_id_is_taken_once_as_long_as_owners_tell_each_other() {
     let own = |epoch| {
         let (exchange, epoch) = (ExchangeId(1), Epoch(epoch));

@@ -22,6 +22,9 @@ use crate::limits::REQUESTS_REMEMBERED;
 /// owner hears late of it.
 const TWO_WAYS: Span = Span(2 * LEAVE_AFTER.0);
 
+/// Number of whoever publishes without a process of its own, several things at once: nothing is said of their order.
+const NOBODY: u64 = 0;
+
 /// Exchange, publisher and key.
 type Of = (ExchangeId, Pid, String);
 
@@ -122,6 +125,9 @@ impl Invariant for Order {
                     key,
                     ..
                 } => {
+                    if publisher.serial == NOBODY {
+                        return Ok(());
+                    }
                     let of = (*exchange, *publisher, key.clone());
                     let (begun, last_try, at) = (now, now, event.at);
                     self.publishes.insert(
@@ -251,6 +257,25 @@ mod tests {
         story.extend([granted(4, 2, 2, 3), above(4, 3)]);
         story.extend(late);
         broken(Order::default(), &story);
+    }
+
+    #[test]
+    fn of_what_nobody_publishes_one_after_the_other_no_order_is_asked() {
+        let nobody = |mut event: Event| {
+            if let What::Publish {
+                what: PublishEvent::Begun { publisher, .. },
+                ..
+            } = &mut event.what
+            {
+                publisher.serial = NOBODY;
+            }
+            event
+        };
+        let story: Vec<Event> = published().into_iter().map(nobody).collect();
+        unknown(
+            Order::default(),
+            &[story, vec![taken(1), taken(2), got(4, 2), got(5, 1)]].concat(),
+        );
     }
 
     #[test]

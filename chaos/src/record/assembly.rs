@@ -1,12 +1,11 @@
-//! Events of several journals as one history: every try with the number of its request, nothing that took no effect after all,
-//! and where the nodes had settled. One event at a time, so that a run can be judged while it goes on.
+//! Events of several journals as one history: every try with the number of its request, and where the nodes had settled. One event at a time, so that a run can be judged while it goes on.
 //!
 //! What does not live here: reading journals, and bringing events in order.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::id::{MessageId, Pid};
+use squall_kernel::id::MessageId;
 use squall_kernel::time::Instant;
 
 use super::settling::Settler;
@@ -17,10 +16,8 @@ use crate::limits::REQUESTS_REMEMBERED;
 #[derive(Debug)]
 pub(super) struct Assembly {
     tries: HashMap<RequestKey, MessageId>,
-    given_back: HashSet<(RequestKey, Pid)>,
-    /// Tries and what was given back, the oldest first; those beyond the bound are forgotten: their requests have long ended.
+    /// The oldest first; those beyond the bound are forgotten: their requests have long ended.
     order: VecDeque<RequestKey>,
-    order_back: VecDeque<(RequestKey, Pid)>,
     bound: usize,
     settler: Settler,
 }
@@ -30,9 +27,7 @@ impl Assembly {
     pub(super) fn unbounded() -> Self {
         Self {
             tries: HashMap::new(),
-            given_back: HashSet::new(),
             order: VecDeque::new(),
-            order_back: VecDeque::new(),
             bound: usize::MAX,
             settler: Settler::default(),
         }
@@ -46,41 +41,24 @@ impl Assembly {
         }
     }
 
-    /// Learns which tries are of which requests, and which of them took no effect.
-    pub(super) fn know(
-        &mut self,
-        tries: impl IntoIterator<Item = (RequestKey, MessageId)>,
-        given_back: impl IntoIterator<Item = (RequestKey, Pid)>,
-    ) {
+    /// Learns which tries are of which requests.
+    pub(super) fn know(&mut self, tries: impl IntoIterator<Item = (RequestKey, MessageId)>) {
         for (attempt, request) in tries {
             self.tries.insert(attempt, request);
             self.order.push_back(attempt);
-        }
-        for back in given_back {
-            if self.given_back.insert(back) {
-                self.order_back.push_back(back);
-            }
         }
         while self.order.len() > self.bound {
             if let Some(oldest) = self.order.pop_front() {
                 self.tries.remove(&oldest);
             }
         }
-        while self.order_back.len() > self.bound {
-            if let Some(oldest) = self.order_back.pop_front() {
-                self.given_back.remove(&oldest);
-            }
-        }
     }
 
     /// Takes the next event in order of time; gives what belongs into the history.
     pub(super) fn pass(&mut self, mut event: Event) -> impl Iterator<Item = Event> + use<> {
-        if let What::Handled { request, handler, .. } = &event.what
-            && self.given_back.remove(&(*request, *handler))
-        {
-            return None.into_iter().chain(None);
-        }
         if let What::Handled { request, .. }
+        | What::GivenBack { request, .. }
+        | What::Kept { request, .. }
         | What::Routed { request, .. }
         | What::Late { request }
         | What::Task {
@@ -91,8 +69,14 @@ impl Assembly {
         {
             request.message = *first;
         }
+        if let What::Publish { what, .. } = &mut event.what
+            && let Some(publish) = what.publish_mut()
+            && let Some(first) = self.tries.get(publish)
+        {
+            publish.message = *first;
+        }
         let (settled, event) = self.settler.pass(event);
-        settled.into_iter().chain(Some(event))
+        settled.into_iter().chain([event])
     }
 }
 

@@ -187,7 +187,7 @@ impl Follow {
     }
 
     fn take_in(&mut self, told: Told) {
-        self.assembly.know(told.tries, told.given_back);
+        self.assembly.know(told.tries);
         let offset = Span(told.header.started.0);
         for mut event in told.events {
             event.at = event.at + offset;

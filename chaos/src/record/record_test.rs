@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 use std::sync::{Arc, Mutex};
 
-use squall_kernel::id::{Boot, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId};
+use squall_kernel::id::{Boot, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId, Pid};
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::Instant;
 use squall_node::journal::{Ending, FORMAT, Fact, Journal};
@@ -70,6 +70,7 @@ fn passed(message: u64, by: u64) -> Fact {
         handler: handler(by),
         epoch: Epoch(1),
         leader_epoch: LeaderEpoch(0),
+        signature: None,
     }
 }
 
@@ -166,9 +167,24 @@ fn what_did_not_fit_into_the_mailbox_took_no_effect() {
         handler: handler(2),
     };
     let two = journal(2, 5_000, &[(100, passed(7, 2)), (101, given_back)]);
-    let history = history(&[requester(&[7], Ending::None(NoReply::Rejected)), two]);
-    assert!(!history.iter().any(|e| matches!(e.what, What::Handled { .. })));
-    assert_eq!(outcome_verdict(&history), Verdict::Ok);
+    let rejected = history(&[requester(&[7], Ending::None(NoReply::Rejected)), two.clone()]);
+    assert_eq!(outcome_verdict(&rejected), Verdict::Ok);
+    let back = rejected.iter().find(|e| matches!(e.what, What::GivenBack { .. }));
+    assert_eq!(
+        back.map(ToString::to_string).as_deref(),
+        Some("0.000101s 2 <2.1:1> has given 1/1 back")
+    );
+    // Another one may have it now, and no third one.
+    let others = |also: &[u64]| {
+        let mut journals = vec![requester(&[7, 8, 9], Ending::Reply(handler(3))), two.clone()];
+        journals.extend(
+            also.iter()
+                .map(|by| journal(*by, 5_000, &[(200, passed(5 + by, *by))])),
+        );
+        outcome_verdict(&history(&journals))
+    };
+    assert_eq!(others(&[3]), Verdict::Ok);
+    assert!(matches!(others(&[3, 4]), Verdict::Fail(_)));
 }
 
 #[test]

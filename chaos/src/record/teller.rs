@@ -45,7 +45,8 @@ pub(super) struct Teller {
     tries: HashMap<RequestKey, MessageId>,
     /// Requests that were sent once at least.
     begun: HashSet<MessageId>,
-    given_back: HashSet<(RequestKey, Pid)>,
+    /// Publishes that have not ended, and their exchanges.
+    publishes: HashMap<MessageId, ExchangeId>,
 }
 
 impl Teller {
@@ -63,7 +64,7 @@ impl Teller {
             events: Vec::new(),
             tries: HashMap::new(),
             begun: HashSet::new(),
-            given_back: HashSet::new(),
+            publishes: HashMap::new(),
         };
         let incarnation = header.incarnation;
         teller.tell(What::Started { incarnation });
@@ -91,7 +92,6 @@ impl Teller {
             header: self.header,
             events: std::mem::take(&mut self.events),
             tries: std::mem::take(&mut self.tries),
-            given_back: std::mem::take(&mut self.given_back),
         }
     }
 
@@ -110,7 +110,6 @@ impl Teller {
             header: self.header,
             events: self.events,
             tries: self.tries,
-            given_back: self.given_back,
         }
     }
 
@@ -189,9 +188,12 @@ impl Teller {
 
     fn registry(&mut self, new: &Arc<Registry>) {
         let old = std::mem::replace(&mut self.registry, Arc::clone(new));
-        for (lost, before) in Change::between(Arc::clone(&old), Arc::clone(new), self.header.node).lost_runs()
-        {
+        let change = Change::between(Arc::clone(&old), Arc::clone(new), self.header.node);
+        for (lost, before) in change.lost_runs() {
             self.tell(What::Lost { lost, before });
+        }
+        for node in change.came_up() {
+            self.tell(What::Up { node });
         }
         for record in new.exchanges.values() {
             let (exchange, strategy) = (record.id, record.strategy);

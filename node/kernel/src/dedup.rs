@@ -78,6 +78,12 @@ impl DedupWindow {
         Self::with_bound(span, limits::DEDUP_IDS_MAX)
     }
 
+    /// For how long an id is remembered.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        self.span
+    }
+
     fn with_bound(span: Span, max: usize) -> Self {
         Self {
             span,

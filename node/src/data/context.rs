@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::id::{Boot, Incarnation, NodeId, NodeName, Pid};
+use squall_kernel::id::{Boot, ExchangeId, Incarnation, NodeId, NodeName, Pid};
 use squall_kernel::registry::Registry;
 use squall_kernel::time::Span;
 use tokio::runtime::Handle;
@@ -21,7 +21,7 @@ use crate::faults::FaultPlane;
 use crate::functions;
 use crate::handlers::CountsTable;
 use crate::introspect::Paced;
-use crate::journal::{Fact, Journal};
+use crate::journal::{Fact, Journal, PublishEvent};
 use crate::lease::LeaseClock;
 use crate::process::ProcessTable;
 use crate::spans::Sampler;
@@ -95,6 +95,14 @@ impl DataContext {
         if let Some(journal) = &self.journal {
             journal.fact(self.clock.now(), &fact());
         }
+    }
+
+    /// Records something that happened to a publish, or to a subscriber.
+    pub(crate) fn tell_publish(&self, exchange: ExchangeId, what: impl FnOnce() -> PublishEvent) {
+        self.tell(|| Fact::Publish {
+            exchange,
+            what: what(),
+        });
     }
 
     /// Records that a delivery which passed the fence of `handler` took no effect after all; before anybody else can get it.

@@ -206,6 +206,37 @@ async fn b9_a_slow_subscriber_hurts_itself_only() {
     }
 }
 
+/// Whoever waits for one word hears of all nodes.
+#[tokio::test(start_paused = true)]
+async fn received_is_not_said_where_one_of_two_nodes_did_not_take_it() {
+    let mut cluster = Cluster::new(3);
+    let settings = Settings {
+        mailbox: Some(1),
+        when_full: WhenFull::Reject,
+        ..Settings::default()
+    };
+    let exchange = news(&mut cluster, settings);
+    let mut first = subscribe(&cluster, 1, &["k"]).await;
+    let mut second = subscribe(&cluster, 2, &["k"]).await;
+    let received = async |payload| {
+        let publish = publish(exchange, "k", payload, Confirm::Received);
+        confirmed(&cluster, 0, publish).await.status
+    };
+    assert_eq!(received("1").await, Status::Reply);
+    assert_eq!(
+        (payloads(&mut first), payloads(&mut second)),
+        (vec!["1".into()], vec!["1".into()])
+    );
+    assert_eq!(received("2").await, Status::Reply);
+    assert_eq!(payloads(&mut first), ["2"]);
+    assert_eq!(received("3").await, none(NoReply::Rejected), "the second is full");
+    assert_eq!(payloads(&mut second), ["2"]);
+    assert_eq!(payloads(&mut first), ["3"]);
+    assert_eq!(received("4").await, Status::Reply);
+    payloads(&mut second);
+    assert_eq!(received("5").await, none(NoReply::Rejected), "the first is full");
+}
+
 #[tokio::test(start_paused = true)]
 async fn b9_under_block_the_publisher_waits_until_the_slow_subscriber_reads() {
     let mut cluster = Cluster::new(2);

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use squall_kernel::dedup::DedupState;
+use squall_kernel::dedup::{DedupState, DedupWindow};
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::Pid;
 use squall_kernel::limits::{DEDUP_IDS_MAX, REQUEST_TIMEOUT_MS_MAX};
@@ -12,7 +12,8 @@ use squall_kernel::publishing::{Confirm, DUPLICATE, GIVEN_BACK, GIVEN_UP, ONE_WA
 use squall_kernel::time::{Instant, Span};
 
 use super::run::Running;
-use crate::pubsub::publisher_of;
+use crate::journal::PublishEvent;
+use crate::pubsub::{name_of, publisher_of, taken};
 
 impl Running {
     /// Nobody waits for the handler's answer. For as long as it is good for the handler may take it up, whatever its
@@ -38,8 +39,14 @@ impl Running {
         };
         let sent = self.deliver(handler, copy, waited);
         let now = self.context.clock.now();
-        if let Some(known) = self.known.as_mut().filter(|_| sent.is_ok()) {
-            known.note(now, publisher_of(publish), &publish.tags.request);
+        if sent.is_ok() {
+            if let Some(known) = self.known.as_mut() {
+                known.note(now, publisher_of(publish), &publish.tags.request);
+            }
+            // One that comes back was told of before.
+            if publish.index != GIVEN_BACK {
+                self.tell_taken(publish, false);
+            }
         }
         match sent {
             Ok(()) if confirm == Confirm::Accepted => self.answer(publish, Status::Reply, String::new()),
@@ -63,6 +70,9 @@ impl Running {
         let given_up = frame.kind == Kind::Publish && frame.index == GIVEN_UP;
         if let Some(known) = self.known.as_mut().filter(|_| given_up) {
             known.take_back(publisher_of(frame), &frame.tags.request);
+            let id = || name_of(publisher_of(frame), &frame.tags.request);
+            self.context
+                .tell_publish(self.id, || PublishEvent::GivenUp { id: id() });
         }
         given_up
     }
@@ -70,8 +80,15 @@ impl Running {
     /// It was passed on before: it is confirmed, and goes no further.
     pub(super) fn answer_known(&self, frame: &Frame) {
         self.post.duplicates.fetch_add(1, Ordering::Relaxed);
+        self.tell_taken(frame, true);
         let known = String::from_utf8_lossy(DUPLICATE).into_owned();
         self.answer(frame, Status::Reply, known);
+    }
+
+    fn tell_taken(&self, publish: &Frame, known: bool) {
+        let window = self.known.as_ref().map(DedupWindow::span);
+        self.context
+            .tell_publish(self.id, || taken(publish, window, known));
     }
 
     /// What is known, on its way to the next owner.

@@ -28,7 +28,7 @@ use super::telling::Telling;
 
 use crate::data::DataContext;
 use crate::failover::Takeover;
-use crate::journal::MachineKind;
+use crate::journal::{MachineKind, PublishEvent};
 use crate::limits::{ATTACH_CAP, BATCH_MAX};
 use crate::process::{Inbox, Process};
 
@@ -115,6 +115,9 @@ impl Running {
             .collect();
         if let Some(known) = &mut self.known {
             known.absorb(now, &state.ids);
+            let epoch = self.core.epoch();
+            self.context
+                .tell_publish(self.id, || PublishEvent::Remembers { epoch });
         }
         let there = state.servers.iter().map(|s| (s.pid, s.service_tag.clone()));
         self.attached.extend(there);
@@ -264,10 +267,7 @@ impl Running {
             frame.payload = payload;
         }
         let input = ExchangeInput::Request {
-            request: RequestKey {
-                origin: frame.origin,
-                message: frame.message,
-            },
+            request: RequestKey::of(&frame),
             epoch: frame.epoch,
             service_tag: group(&frame).clone(),
             key: frame.tags.key.clone(),

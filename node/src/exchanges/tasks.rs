@@ -80,10 +80,7 @@ impl Running {
         };
         let priority = squall_kernel::tasks::Priority::new(frame.priority.number()).unwrap_or_default();
         let submit = Submit {
-            submitter: RequestKey {
-                origin: frame.origin,
-                message: frame.message,
-            },
+            submitter: RequestKey::of(frame),
             epoch: frame.epoch,
             spec: Spec {
                 payload: frame.payload.clone(),

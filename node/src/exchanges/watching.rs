@@ -195,10 +195,7 @@ impl Running {
             Some(Decision {
                 number,
                 unix_ms: self.context.calendar.unix_ms(),
-                request: RequestKey {
-                    origin: frame.origin,
-                    message: frame.message,
-                },
+                request: RequestKey::of(frame),
                 trace: frame.trace,
                 key: frame.tags.key.clone(),
                 service_tag: group(frame).clone(),

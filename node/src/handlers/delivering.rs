@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use squall_kernel::exchange::RequestKey;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{NodeId, Pid};
@@ -59,6 +60,7 @@ impl Handlers {
         frame: Frame,
     ) -> Result<Option<Frame>, (Frame, NoReply)> {
         let confirmed = (frame.count == ONE_WAY_CONFIRMED).then(|| ReturnPath::of(&frame));
+        let publish = (frame.count >= ONE_WAY_CONFIRMED).then(|| (frame.exchange, RequestKey::of(&frame)));
         let frame = Frame {
             count: confirmed.as_ref().map_or(frame.count, |_| ONE_WAY),
             ..frame
@@ -66,6 +68,9 @@ impl Handlers {
         let (frame, reason) = match self.give(attachment, pass, frame) {
             Ok(()) => {
                 attachment.counts().accepted();
+                if let Some((exchange, publish)) = publish {
+                    self.handed(attachment, exchange, publish);
+                }
                 let confirm = |back: ReturnPath| received(back, attachment.pid());
                 return Ok(confirmed.map(confirm));
             }

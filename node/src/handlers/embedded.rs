@@ -271,10 +271,7 @@ impl<H: Handler> Embedded<H> {
             connection_tag: self.connection_tag.clone(),
             ahead_of: frame.ahead_of(),
             key: frame.tags.key.clone(),
-            request: RequestKey {
-                origin: frame.origin,
-                message: frame.message,
-            },
+            request: RequestKey::of(&frame),
             epoch: frame.epoch,
             leader_epoch: frame.leader_epoch,
             trace,

@@ -6,11 +6,12 @@
 use squall_kernel::exchange::{RequestKey, Signature};
 use squall_kernel::fence::{Fenced, Pass};
 use squall_kernel::frame::Frame;
+use squall_kernel::id::ExchangeId;
 use squall_kernel::message::SystemMessage;
 use squall_kernel::view::Heard;
 
 use super::{Attachment, Handlers};
-use crate::journal::Fact;
+use crate::journal::{Fact, PublishEvent};
 use crate::wire::ReturnPath;
 
 impl Handlers {
@@ -26,11 +27,12 @@ impl Handlers {
             let (exchange, handler, epoch) = (frame.exchange, attachment.pid(), frame.epoch);
             match &passed {
                 Ok(_) => Fact::Passed {
-                    request: key_of(frame),
+                    request: RequestKey::of(frame),
                     exchange,
                     handler,
                     epoch,
                     leader_epoch: frame.leader_epoch,
+                    signature,
                 },
                 Err(fenced) => Fact::Fenced {
                     exchange,
@@ -41,6 +43,13 @@ impl Handlers {
             }
         });
         passed
+    }
+
+    /// The one handler that a publish goes to has it.
+    pub(super) fn handed(&self, attachment: &Attachment, exchange: ExchangeId, publish: RequestKey) {
+        let handler = attachment.pid();
+        self.context
+            .tell_publish(exchange, || PublishEvent::Handed { publish, handler });
     }
 
     /// A delivery that passed the fence took no effect after all.
@@ -62,12 +71,5 @@ impl Handlers {
             });
         }
         heard
-    }
-}
-
-fn key_of(frame: &Frame) -> RequestKey {
-    RequestKey {
-        origin: frame.origin,
-        message: frame.message,
     }
 }

@@ -1,9 +1,9 @@
 //! What a journal holds besides the machines: who recorded it and on what clock; what happened at the edges of the data
-//! plane, where a request begins, takes effect and ends; what becomes of tasks; and what the registry's log, the faults and
+//! plane, where a request begins, takes effect and ends; what becomes of tasks and publishes; and what the registry's log, the faults and
 //! the bounded places of the node do. Not needed for a replay; needed to judge a live run.
 
 use serde::{Deserialize, Serialize};
-use squall_kernel::exchange::RequestKey;
+use squall_kernel::exchange::{RequestKey, Signature};
 use squall_kernel::id::{
     Boot, ClusterId, Counter, Epoch, ExchangeId, Incarnation, LeaderEpoch, MessageId, NodeId, Pid, Revision,
 };
@@ -12,12 +12,14 @@ use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Command;
 use squall_kernel::time::Instant;
 
+mod publish;
 mod task;
 
+pub use publish::PublishEvent;
 pub use task::{QueueFrom, TaskEvent};
 
 /// Layout of the header and of facts; a higher one was written by a later Squall.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// Who recorded a journal, and on what clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +83,9 @@ pub enum Fact {
         epoch: Epoch,
         /// Leader epoch under which it came; 0 where there is none.
         leader_epoch: LeaderEpoch,
+        /// What binds it to this handler, under the sticky strategies. Not told before format 5.
+        #[serde(default)]
+        signature: Option<Signature>,
     },
     /// That one did not fit into the mailbox, so it took no effect.
     GivenBack {
@@ -146,6 +151,18 @@ pub enum Fact {
         exchange: ExchangeId,
         /// What.
         what: TaskEvent,
+    },
+    /// Something happened to a publish, or to a subscriber.
+    Publish {
+        /// Exchange.
+        exchange: ExchangeId,
+        /// What; publishes by the numbers of their tries, but where they begin and are confirmed.
+        what: PublishEvent,
+    },
+    /// A handler attached here is detached.
+    Detached {
+        /// Handler.
+        handler: Pid,
     },
     /// A fault on this node's links was set; one with the same id was replaced.
     Fault {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use squall_kernel::dedup::Seen;
-use squall_kernel::exchange::Signature;
+use squall_kernel::exchange::{RequestKey, Signature};
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{NodeId, Pid};
 use squall_kernel::keys::Key;
@@ -16,12 +16,13 @@ use squall_kernel::publishing::{Confirm, DUPLICATE, Place};
 use squall_kernel::reason::NoReply;
 use squall_kernel::subscriptions::Arrival;
 use squall_kernel::subscriptions::SubscriptionInput as Input;
-use squall_kernel::time::Instant;
+use squall_kernel::time::{Instant, Span};
 
 use super::subscriber::{Offered, Published, Receipt, SubscriberEvent};
 use super::table::Running;
 use super::{until, wants_word};
 use crate::faults::Kinds;
+use crate::journal::PublishEvent;
 use crate::wire::{ReturnPath, count, event_key};
 
 impl Running {
@@ -42,9 +43,14 @@ impl Running {
             count(&self.context.wire.tally.fenced);
             return self.answer(&frame, Status::None(NoReply::Fenced), Bytes::new());
         };
-        if let Some(window) = &mut self.dedup
-            && window.seen(now, publisher_of(&frame), &frame.tags.request) == Seen::Duplicate
-        {
+        let seen = match &mut self.dedup {
+            Some(window) => window.seen(now, publisher_of(&frame), &frame.tags.request),
+            None => Seen::First,
+        };
+        let known = seen == Seen::Duplicate;
+        self.context
+            .tell_publish(self.id, || taken(&frame, self.settings.dedup, known));
+        if known {
             count(&self.post.figures.duplicates);
             return self.answer(&frame, Status::Reply, Bytes::from_static(DUPLICATE));
         }
@@ -131,7 +137,7 @@ impl Running {
 
     fn send(&self, node: NodeId, event: Frame) {
         let refused = wants_word(&event).then(|| ReturnPath::of(&event));
-        let key = event_key(&event);
+        let (key, publish) = (event_key(&event), RequestKey::of(&event));
         let sent = if self.owns.is_some() {
             self.context.leave(&self.name, (node, key), event)
         } else {
@@ -139,6 +145,8 @@ impl Running {
         };
         match sent {
             Ok(()) => {
+                self.context
+                    .tell_publish(self.id, || PublishEvent::Passed { publish, to: node });
                 count(&self.post.figures.sent);
                 self.process.count_sent(1);
             }
@@ -256,6 +264,7 @@ impl Running {
             key: frame.tags.key.clone(),
             payload: frame.payload.clone(),
             publisher: frame.from,
+            request: RequestKey::of(frame),
             message_id: frame.tags.request.clone(),
             priority: frame.priority,
             trace: frame.trace,
@@ -293,6 +302,22 @@ impl Running {
                 .reply(ReturnPath::of(frame).reply(nobody, status, payload));
         }
     }
+}
+
+/// A publish that its owner takes, for the journal; its id only where the exchange remembers ids, for that long.
+pub(crate) fn taken(publish: &Frame, window: Option<Span>, known: bool) -> PublishEvent {
+    let window = window.filter(|_| !publish.tags.request.is_empty());
+    PublishEvent::Taken {
+        publish: RequestKey::of(publish),
+        epoch: publish.epoch,
+        id: window.map(|span| (name_of(publisher_of(publish), &publish.tags.request), span)),
+        known,
+    }
+}
+
+/// An id as journals have it: with its publisher.
+pub(crate) fn name_of(publisher: Pid, id: &Bytes) -> String {
+    format!("{publisher} {}", String::from_utf8_lossy(id))
 }
 
 /// Whose id a publish has: the publisher's as it names itself, so that it is the same on its next connection; else the

@@ -13,6 +13,7 @@ use squall_kernel::subscriptions::{
 };
 
 use super::table::Running;
+use crate::journal::PublishEvent;
 use crate::limits::ATTACH_CAP;
 
 impl Running {
@@ -135,10 +136,16 @@ impl Running {
     /// From now on all publishes pass through here. Nodes that had subscribers under the owner before are asked for them.
     pub(super) fn begin_to_own(&mut self, record: &ExchangeRecord) {
         let epoch = record.epoch;
-        self.owns = Some(epoch);
+        let before = self.owns.replace(epoch);
+        // A move was cancelled: nobody else has owned it in between.
+        let went_on = record.kept && before.is_some_and(|before| before.0 + 2 == epoch.0);
         self.dedup_window();
         self.awaited.clear();
-        if self.resumed == Some(epoch) {
+        let whole = self.resumed == Some(epoch);
+        if whole || went_on {
+            self.tell_journal(|| PublishEvent::Remembers { epoch });
+        }
+        if whole {
             // From now on nodes hear that it is the owner, and announce themselves.
             self.settle_later();
         } else if epoch > Epoch(1) {
@@ -215,10 +222,12 @@ impl Running {
         let state = interest;
         self.step(Input::Resume { epoch, state });
         self.settle_later();
+        self.tell_journal(|| PublishEvent::Inherits { epoch });
         if last {
             self.resumed = Some(epoch);
             if self.owns == Some(epoch) {
                 self.awaited.clear();
+                self.tell_journal(|| PublishEvent::Remembers { epoch });
             }
         }
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::{Priority, Status, TraceContext};
 use squall_kernel::id::{ExchangeId, ExchangeName, Pid};
 use squall_kernel::limits::MAILBOX_BOUND;
@@ -19,6 +20,7 @@ use squall_kernel::time::Instant;
 use crate::data::DataContext;
 use crate::handlers::DeliveryCounts;
 use crate::held::Held;
+use crate::journal::PublishEvent;
 use crate::limits::{MAILBOX_BYTES_MAX, PUBLISHES_HELD_MAX};
 use crate::process::{Process, ProcessKind};
 use crate::wire::ReturnPath;
@@ -34,6 +36,8 @@ pub struct Published {
     pub payload: Bytes,
     /// Publisher.
     pub publisher: Pid,
+    /// Number of its try, as the publisher's node counts.
+    pub request: RequestKey,
     /// The publisher's own id of it; empty without one.
     pub message_id: Bytes,
     /// How urgent it is.
@@ -287,6 +291,7 @@ impl Subscriber {
     ) -> Offered {
         let priority = event.published.priority;
         let behind = !state.held.is_empty();
+        let publish = event.published.request;
         let blocked = if behind {
             event
         } else {
@@ -296,6 +301,7 @@ impl Subscriber {
             {
                 Ok(()) => {
                     self.process.count_enqueued(now);
+                    self.tell_got(publish);
                     return Offered::Taken;
                 }
                 Err(NotTaken::Rejected(_)) => return Offered::Rejected,
@@ -330,13 +336,22 @@ impl Subscriber {
                 _receipt: receipt,
             } = first;
             let priority = event.published.priority;
+            let publish = event.published.request;
             let waiting = Waiting { event, put: now };
             if queue.push(now, priority, until, waiting, gone).is_ok() {
                 self.process.count_enqueued(now);
+                self.tell_got(publish);
             }
             receipts.push(receipt);
         }
         receipts
+    }
+
+    /// While the mailbox is locked: so the journal has copies in the order in which they came in.
+    fn tell_got(&self, publish: RequestKey) {
+        let subscriber = self.pid();
+        self.context
+            .tell_publish(self.exchange, || PublishEvent::Got { publish, subscriber });
     }
 
     fn tell(&self, mut state: MutexGuard<'_, State>) {

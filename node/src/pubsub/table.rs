@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use super::upstream::Standing;
 use super::{Mail, Orders, Post, SubscribeError, Subscriber, Subscribing};
 use crate::data::DataContext;
+use crate::journal::PublishEvent;
 use crate::limits::{BATCH_MAX, SUBSCRIPTIONS_SETTLE};
 use crate::process::{Inbox, Process};
 
@@ -173,7 +174,8 @@ impl Running {
         }
         if self.settles_at.is_some_and(|at| at <= now) {
             self.settles_at = None;
-            self.awaited.clear();
+            let unheard = std::mem::take(&mut self.awaited);
+            self.tell_unheard(unheard);
             if self.proxied || self.owns.is_none() {
                 // At an owner without proxies everybody who is up announces itself, however late.
                 self.step(SubscriptionInput::Settled);
@@ -256,6 +258,9 @@ impl Running {
         self.proxied |= !record.proxies.is_empty();
         let upstream = self.choose_upstream(record, &registry);
         self.owner = record.owner;
+        if upstream != self.core.upstream() {
+            self.tell_above(upstream);
+        }
         self.step(SubscriptionInput::Upstream { epoch, upstream });
         match upstream {
             Upstream::Root if self.owns != Some(epoch) => self.begin_to_own(record),
@@ -272,12 +277,15 @@ impl Running {
     }
 
     fn end_all(&mut self) {
-        for (_, subscriber) in self.subscribers.drain() {
+        let subscribers = std::mem::take(&mut self.subscribers);
+        for (pid, subscriber) in subscribers {
+            self.tell_journal(|| PublishEvent::Unsubscribed { subscriber: pid });
             subscriber.end("the exchange was deleted".to_owned());
         }
     }
 
     fn forget(&mut self, subscriber: Pid) {
+        self.tell_journal(|| PublishEvent::Unsubscribed { subscriber });
         if self.subscribers.remove(&subscriber).is_some() {
             self.tell_controller_gone(subscriber);
         }
@@ -303,6 +311,10 @@ impl Running {
             answer,
         });
         for pattern in patterns {
+            self.tell_journal(|| PublishEvent::Asked {
+                subscriber: pid,
+                pattern: pattern.as_str().to_owned(),
+            });
             self.step(SubscriptionInput::Subscribe {
                 subscriber: pid,
                 connection: connection.clone(),
@@ -322,6 +334,10 @@ impl Running {
     }
 
     pub(super) fn ready(&mut self, subscriber: Pid, connection: &Bytes, pattern: &KeyPattern) {
+        self.tell_journal(|| PublishEvent::Subscribed {
+            subscriber,
+            pattern: pattern.as_str().to_owned(),
+        });
         let Some(calls) = self.pending.get_mut(&subscriber) else {
             return;
         };
@@ -357,6 +373,7 @@ impl Running {
             }
             None => {
                 if let Some(known) = self.subscribers.get(&subscriber) {
+                    self.tell_journal(|| PublishEvent::Unsubscribed { subscriber });
                     known.end(format!("'{pattern}': {reason}"));
                 }
                 self.post.order(|orders| {
@@ -382,6 +399,29 @@ impl Running {
             self.carry_out(effect);
         }
         self.effects = effects;
+    }
+
+    pub(super) fn tell_journal(&self, what: impl FnOnce() -> PublishEvent) {
+        self.context.tell_publish(self.id, what);
+    }
+
+    fn tell_above(&self, upstream: Upstream) {
+        let node = match upstream {
+            Upstream::At(node) => Some(node),
+            Upstream::Root | Upstream::Nowhere => None,
+        };
+        self.tell_journal(|| PublishEvent::Above { node });
+    }
+
+    /// Publishes do not wait for these any longer; nor for those of which only the owner before has told.
+    fn tell_unheard(&self, mut unheard: BTreeSet<NodeId>) {
+        if self.proxied {
+            unheard.extend(self.core.unheard());
+        }
+        if !unheard.is_empty() {
+            let nodes = unheard.into_iter().collect();
+            self.tell_journal(|| PublishEvent::Unheard { nodes });
+        }
     }
 
     pub(super) fn settle_later(&mut self) {

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use squall_kernel::frame::{Frame, Status, TraceContext};
-use squall_kernel::id::MessageId;
+use squall_kernel::id::{MessageId, NodeId, Pid};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
 
@@ -16,9 +16,15 @@ use crate::journal::{Ending, Fact};
 use crate::spans;
 use crate::wire::count;
 
+/// No process.
+const NOBODY: Pid = Pid {
+    node: NodeId(0),
+    serial: 0,
+};
+
 impl Router {
     pub(super) fn end(&self, open: Open, reason: NoReply) {
-        let reason = self.published_here(&open.request, reason);
+        let reason = self.published_here(&open, reason);
         let reason = self.as_told(reason);
         if !open.span.is_disabled() && is_unavailable(reason) {
             let exchange = open.request.exchange;
@@ -47,6 +53,7 @@ impl Router {
     }
 
     pub(super) fn conclude(&self, open: Open, outcome: Outcome) {
+        self.tell_confirmed(&open, &outcome);
         self.ended(open.told, &outcome);
         self.let_go(&open, &outcome);
         self.publish_given_up(&open, &outcome);
@@ -74,8 +81,9 @@ impl Router {
         self.context.tell(|| Fact::Begun {
             request,
             exchange,
-            many: strategy == Some(Strategy::Default),
+            many: open.request.publish.is_none() && strategy == Some(Strategy::Default),
         });
+        self.tell_published(&open.request, request);
         Open {
             told: Some(request),
             ..open
@@ -126,10 +134,12 @@ const fn is_unavailable(reason: NoReply) -> bool {
 fn ending_of(outcome: &Outcome) -> Ending {
     match (outcome.status, outcome.handler) {
         (Status::Reply, Some(handler)) => Ending::Reply(handler),
+        // The exchange's own word: of a task that it keeps, or a publish that it has taken.
+        (Status::Reply, None) => Ending::Reply(NOBODY),
         (Status::Declined, Some(handler)) => Ending::Declined(handler),
         (Status::None(reason), _) => Ending::None(reason),
         // Declined here, before it went to anybody; the others do not end a request.
-        (Status::Reply | Status::Declined, None) | (Status::Redirect | Status::Pass | Status::Rewrite, _) => {
+        (Status::Declined, None) | (Status::Redirect | Status::Pass | Status::Rewrite, _) => {
             Ending::None(NoReply::Rejected)
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! What does not live here: the table that it is in (`table`), its way through middleware (`way`), its talk (`talking`).
 
-use squall_kernel::frame::{Frame, TraceContext};
+use squall_kernel::frame::{Frame, Status, TraceContext};
 use squall_kernel::id::{MessageId, NodeId};
 use squall_kernel::publishing::{Place, Places};
 use squall_kernel::reason::NoReply;
@@ -57,6 +57,15 @@ pub(super) enum Stage {
     Waiting { reason: NoReply },
 }
 
+impl Open {
+    /// Why a publish that ends with this word did not reach all nodes, where its publisher hears only this one.
+    pub(super) fn unheard_failure(&self, last: Status) -> Option<NoReply> {
+        self.copies
+            .failed
+            .filter(|_| last == Status::Reply && self.reply_to.suffices(last))
+    }
+}
+
 /// Which copies of a request have ended.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
@@ -64,6 +73,8 @@ pub(super) struct Copies {
     pub(super) left: Option<u32>,
     /// Of a publish: nodes divide their places among others.
     places: Places,
+    /// Some node did not take it.
+    pub(super) failed: Option<NoReply>,
 }
 
 impl Copies {
@@ -91,6 +102,11 @@ impl Copies {
         }
         (frame.index, frame.count) = (self.places.came(), self.places.known());
         self.left = Some(u32::from(!self.places.is_whole()));
+        match frame.status {
+            Status::Reply => {}
+            Status::None(reason) => self.failed = Some(reason),
+            _ => self.failed = Some(NoReply::Rejected),
+        }
         true
     }
 }

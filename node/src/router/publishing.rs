@@ -3,15 +3,17 @@
 //! What does not live here: subscribers and who confirms (`pubsub`).
 
 use bytes::Bytes;
+use squall_kernel::exchange::RequestKey;
 use squall_kernel::frame::{Frame, Kind, Status};
-use squall_kernel::id::MessageId;
+use squall_kernel::id::{MessageId, Pid};
 use squall_kernel::keys::Key;
-use squall_kernel::publishing::{Confirm, GIVEN_BACK, GIVEN_UP};
+use squall_kernel::publishing::{Confirm, DUPLICATE, GIVEN_BACK, GIVEN_UP};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Pattern;
 
 use super::open::Open;
 use super::{Outcome, Request, Router};
+use crate::journal::{Fact, PublishEvent};
 use crate::wire::lane_key;
 
 impl Router {
@@ -82,13 +84,18 @@ impl Router {
     }
 
     /// A publish that no owner took goes to the subscribers on this node, and is said to be degraded.
-    pub(super) fn published_here(&self, request: &Request, reason: NoReply) -> NoReply {
+    pub(super) fn published_here(&self, open: &Open, reason: NoReply) -> NoReply {
+        let request = &open.request;
         if request.publish.is_none() || !reason.may_be_sent_again() {
             return reason;
         }
+        let message = self.table.next_id();
+        if let Some(request) = open.told {
+            self.context.tell(|| Fact::Tried { request, message });
+        }
         let event = Frame {
             exchange: request.exchange,
-            message: self.table.next_id(),
+            message,
             origin: self.context.node,
             from: request.from,
             trace: request.trace,
@@ -102,6 +109,50 @@ impl Router {
             NoReply::Degraded
         } else {
             reason
+        }
+    }
+}
+
+impl Router {
+    /// A publish has begun, and has that number in the journal. Its order counts where it comes from a process that publishes one
+    /// after the other.
+    pub(super) fn tell_published(&self, request: &Request, number: MessageId) {
+        let Some(publish) = request.publish else {
+            return;
+        };
+        let registry = self.context.registry();
+        let pattern = registry.exchanges.get(&request.exchange).map(|e| e.pattern);
+        self.context
+            .tell_publish(request.exchange, || PublishEvent::Begun {
+                publish: self.own(number),
+                publisher: Pid {
+                    node: self.context.node,
+                    serial: request.from.serial,
+                },
+                key: String::from_utf8_lossy(&request.tags.key).into_owned(),
+                confirm: publish.confirm,
+                to_one: pattern == Some(Pattern::InvertedPublishSubscribe),
+            });
+    }
+
+    /// What its publisher is told now is a confirm, for every node that was waited for.
+    pub(super) fn tell_confirmed(&self, open: &Open, outcome: &Outcome) {
+        let Some(number) = open.told.filter(|_| open.request.publish.is_some()) else {
+            return;
+        };
+        if outcome.status == Status::Reply && open.copies.failed.is_none() {
+            self.context
+                .tell_publish(outcome.exchange, || PublishEvent::Confirmed {
+                    publish: self.own(number),
+                    known: outcome.payload == DUPLICATE,
+                });
+        }
+    }
+
+    fn own(&self, message: MessageId) -> RequestKey {
+        RequestKey {
+            origin: self.context.node,
+            message,
         }
     }
 }

@@ -201,7 +201,9 @@ impl OpenTable {
             let answers = matches!(frame.status, Status::Reply | Status::Declined);
             return if answers { CopyEnd::Second } else { CopyEnd::Late };
         }
-        if open.copies.left == Some(0) || open.reply_to.suffices(frame.status) {
+        // Of a publish each node's word counts.
+        let suffices = open.request.publish.is_none() && open.reply_to.suffices(frame.status);
+        if open.copies.left == Some(0) || suffices {
             let open = shard
                 .open
                 .remove(&frame.message)
@@ -210,7 +212,10 @@ impl OpenTable {
         }
         open.stats.count(frame.status);
         let outcome = Outcome::of(frame.clone(), true);
-        tell(open.told, &outcome);
+        // A publish ends as a whole, whoever is waited for.
+        if open.request.publish.is_none() {
+            tell(open.told, &outcome);
+        }
         open.reply_to.tell(outcome);
         CopyEnd::More
     }

@@ -2,12 +2,12 @@
 //! node holds.
 
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::id::{MessageId, NodeId};
+use squall_kernel::id::{ExchangeId, MessageId, NodeId};
 use squall_kernel::registry::Command;
 use squall_node::journal::{Ending, Fact};
 
 use super::{Teller, look};
-use crate::history::{Answer, Ended, What};
+use crate::history::{Answer, Ended, PublishEvent, What};
 use crate::sim::outcome::Digest;
 
 impl Teller {
@@ -15,14 +15,20 @@ impl Teller {
         match fact {
             Fact::Tried { request, message } => self.tried(request, message),
             Fact::GivenBack { request, handler } => {
-                self.given_back.insert((request, handler));
+                self.tell(What::GivenBack { request, handler });
             }
             Fact::Left => self.left = Some(self.now),
             Fact::Goodbye => self.goodbye(),
             Fact::Outcome {
                 request, more: false, ..
-            } if self.begun.remove(&request) => self.request(&fact),
+            } => {
+                self.begun.remove(&request);
+                self.publishes.remove(&request);
+                self.request(&fact);
+            }
             Fact::Begun { .. } | Fact::Outcome { .. } | Fact::Late { .. } => self.request(&fact),
+            Fact::Publish { exchange, what } => self.publish(exchange, what),
+            Fact::Detached { handler } => self.tell(What::Detached { handler }),
             Fact::Passed { .. } | Fact::Fenced { .. } | Fact::Leads { .. } | Fact::Heard { .. } => {
                 self.handler(fact);
             }
@@ -40,10 +46,21 @@ impl Teller {
 
     fn tried(&mut self, request: MessageId, message: MessageId) {
         if !self.begun.insert(request) {
-            let request = self.own(request);
-            self.tell(What::Retried { request });
+            let again = self.own(request);
+            if let Some(exchange) = self.publishes.get(&request).copied() {
+                let what = PublishEvent::Again { publish: again };
+                self.tell(What::Publish { exchange, what });
+            }
+            self.tell(What::Retried { request: again });
         }
         self.tries.insert(self.own(message), request);
+    }
+
+    fn publish(&mut self, exchange: ExchangeId, what: PublishEvent) {
+        if let PublishEvent::Begun { publish, .. } = &what {
+            self.publishes.insert(publish.message, exchange);
+        }
+        self.tell(What::Publish { exchange, what });
     }
 
     /// The requester's side.
@@ -86,13 +103,24 @@ impl Teller {
                 handler,
                 epoch,
                 leader_epoch,
-            } => What::Handled {
-                request,
-                exchange,
-                handler,
-                epoch,
-                leader_epoch,
-            },
+                signature,
+            } => {
+                if let Some(signature) = signature {
+                    self.tell(What::Kept {
+                        request,
+                        exchange,
+                        signature,
+                        handler,
+                    });
+                }
+                What::Handled {
+                    request,
+                    exchange,
+                    handler,
+                    epoch,
+                    leader_epoch,
+                }
+            }
             Fact::Fenced {
                 exchange,
                 handler,

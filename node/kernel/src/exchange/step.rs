@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Choice, Noted, Signature, Wish, WishAnswer};
+use crate::frame::Frame;
 use crate::id::{Counter, Epoch, ExchangeId, ExchangeName, LeaderEpoch, MessageId, NodeId, Pid, Revision};
 use crate::message::{MoveState, System};
 use crate::reason::{DetachReason, NoReply};
@@ -274,6 +275,17 @@ pub enum ExchangeEffect {
         /// Message.
         what: System,
     },
+}
+
+impl RequestKey {
+    /// That of the request, or of its try, that a frame is about.
+    #[must_use]
+    pub const fn of(frame: &Frame) -> Self {
+        Self {
+            origin: frame.origin,
+            message: frame.message,
+        }
+    }
 }
 
 impl fmt::Display for RequestKey {

@@ -1,4 +1,6 @@
-//! What happens to publishes, and to those who subscribe to them.
+//! What happens to publishes, and to those who subscribe to them, in the words of journals and of histories alike.
+//!
+//! What does not live here: when it happens (`router`, `exchanges` and `pubsub`).
 
 use std::fmt;
 
@@ -112,6 +114,29 @@ pub enum PublishEvent {
         /// Nodes.
         nodes: Vec<NodeId>,
     },
+}
+
+impl PublishEvent {
+    /// The publish that it is about, if it is about one.
+    pub const fn publish_mut(&mut self) -> Option<&mut RequestKey> {
+        match self {
+            Self::Begun { publish, .. }
+            | Self::Again { publish }
+            | Self::Confirmed { publish, .. }
+            | Self::Taken { publish, .. }
+            | Self::Passed { publish, .. }
+            | Self::Got { publish, .. }
+            | Self::Handed { publish, .. } => Some(publish),
+            Self::Remembers { .. }
+            | Self::Inherits { .. }
+            | Self::GivenUp { .. }
+            | Self::Asked { .. }
+            | Self::Subscribed { .. }
+            | Self::Unsubscribed { .. }
+            | Self::Above { .. }
+            | Self::Unheard { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for PublishEvent {
