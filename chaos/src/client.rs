@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use squall_kernel::fault::{FaultKind, LinkFault};
-use squall_kernel::id::NodeName;
+use squall_kernel::id::{ClusterId, NodeName};
 use squall_observer::console::Picture;
 use squall_proto::v1 as proto;
 use tokio::time::{Instant, interval};
@@ -38,6 +38,8 @@ pub use listing::{ActiveFault, DownNode, Halted, Listing, Locked, Silent};
 /// A cluster, as a node of it knows it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Cluster {
+    /// Its id; none while it is not founded.
+    pub id: Option<ClusterId>,
     /// Members.
     pub members: Vec<proto::Member>,
     /// Socket of the supervisor of its processes, on this machine.
@@ -202,6 +204,7 @@ impl ChaosClient {
     pub async fn cluster(&self) -> Result<Cluster, ChaosError> {
         let hello = self.hello().await?;
         Ok(Cluster {
+            id: ClusterId::read(&hello.cluster),
             supervisor: Some(PathBuf::from(&hello.supervisor)).filter(|path| !path.as_os_str().is_empty()),
             members: hello.members,
         })

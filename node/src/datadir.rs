@@ -16,8 +16,7 @@ use crate::calendar::Calendar;
 pub use fault::DiskFault;
 pub(crate) use fault::Holds;
 use identity::{
-    IDENTITY_FILE, Identity, LAYOUT, RECOVERED_FILE, next_run, parse_cluster, read_identity, settled,
-    write_identity,
+    IDENTITY_FILE, Identity, LAYOUT, RECOVERED_FILE, next_run, read_identity, settled, write_identity,
 };
 
 const LOCK_FILE: &str = "lock";
@@ -141,7 +140,7 @@ impl DataDir {
     pub fn peek(path: &Path) -> Option<(ClusterId, Incarnation, Boot)> {
         let identity = read_identity(&path.join(IDENTITY_FILE)).ok()??;
         let identity = settled(identity, path);
-        let cluster = identity.cluster.as_deref().and_then(parse_cluster)?;
+        let cluster = identity.cluster.as_deref().and_then(ClusterId::read)?;
         Some((cluster, Incarnation(identity.incarnation), Boot(identity.boot)))
     }
 
@@ -187,7 +186,7 @@ impl DataDir {
     /// The cluster this directory belongs to.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
-        self.read(|i| i.cluster.as_deref().and_then(parse_cluster))
+        self.read(|i| i.cluster.as_deref().and_then(ClusterId::read))
     }
 
     /// Binds the directory to a cluster for good; durable when this returns. Binding it again to the same one
@@ -210,7 +209,7 @@ impl DataDir {
     /// Clusters it was taken out of by a recovery; it never goes back.
     #[must_use]
     pub fn former_clusters(&self) -> Vec<ClusterId> {
-        self.read(|i| i.former.iter().filter_map(|text| parse_cluster(text)).collect())
+        self.read(|i| i.former.iter().filter_map(|text| ClusterId::read(text)).collect())
     }
 
     /// Where a recovery writes the registry's new file before it takes the place of the old one.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use squall_kernel::fault::Share;
+use squall_kernel::id::ClusterId;
 use squall_proto::v1::{Child, ChildState};
 use tokio::time::{Instant, interval};
 
@@ -32,6 +33,8 @@ const FIGURES_EVERY: u64 = 50;
 
 /// What a run was, before it is judged.
 pub(super) struct Driven {
+    /// Which cluster it was.
+    pub(super) cluster: Option<ClusterId>,
     /// When the faults' time began, by the calendar in microseconds.
     pub(super) began: Mark,
     /// Length of the faults' time, as it was.
@@ -80,6 +83,7 @@ pub(super) async fn drive(
     tell: &mut impl FnMut(Progress),
 ) -> Result<Driven, RunError> {
     let scenario = &options.scenario;
+    let cluster = stage.chaos.cluster().await?.id;
     let nodes = Watch::start(stage.places());
     let clients = Clients::enter(stage, scenario).await?;
     let zero = Instant::now();
@@ -119,6 +123,7 @@ pub(super) async fn drive(
     let series = course.end(&clients).await?;
     clients.leave(stage).await;
     Ok(Driven {
+        cluster,
         held: course.upkeep.held(),
         told: nodes.since(began),
         began,

@@ -3,9 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Deed, Report};
+use super::report::{Deed, Failover, Report};
 use super::{Ended, Ruling, upkeep};
-use crate::bench::failover::phases::Phases;
 
 mod plot;
 
@@ -120,20 +119,16 @@ fn deeds(page: &mut String, deeds: &[Deed]) {
             text(&deed.text),
             came.join("<br>")
         );
-        for (exchange, phases) in &deed.failovers {
-            let _ = write!(page, "{}: {}<br>", text(exchange), in_words(phases));
+        for failover in &deed.failovers {
+            let Failover { exchange, phases, .. } = failover;
+            let _ = write!(page, "{}: {phases}", text(exchange));
+            if let Some(trace) = &failover.trace_id {
+                let _ = write!(page, "<br>trace <code>{trace}</code>");
+            }
+            *page += "<br>";
         }
     }
     *page += "</table>";
-}
-
-fn in_words(phases: &Phases) -> String {
-    let named = phases
-        .named()
-        .into_iter()
-        .filter_map(|(name, at)| at.map(|at| (name, at)));
-    let words: Vec<String> = named.map(|(name, at)| format!("{name} {at:.0} ms")).collect();
-    words.join(", ")
 }
 
 fn findings(page: &mut String, report: &Report) {

@@ -4,6 +4,7 @@ use super::super::judged::Judged;
 use super::super::{Bucket, Finding, Series};
 use super::*;
 use crate::bench::Machine;
+use crate::bench::failover::phases::Phases;
 use crate::load::Outcomes;
 
 fn report() -> Report {
@@ -44,14 +45,16 @@ fn report() -> Report {
             text: "kill at owner(orders)".into(),
             came: vec!["kill a".into()],
             undone: false,
-            failovers: vec![(
-                "orders".into(),
-                Phases {
+            failovers: vec![Failover {
+                exchange: "orders".into(),
+                epoch: 2,
+                trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
+                phases: Phases {
                     detect_ms: Some(3.0),
                     assign_ms: Some(40.2),
                     ..Phases::default()
                 },
-            )],
+            }],
         }],
         series: vec![Series {
             exchange: "orders".into(),
@@ -89,7 +92,8 @@ fn a_page_says_what_was_done_and_what_came_of_it() {
          2</li></ul>",
         "72 requests: 60 answered, 12 interrupted (delivered, fate unknown), 2 handled twice",
         "The longest silence lasted 220 ms and began 0.1 s after the beginning.",
-        "<td>kill at owner(orders)<td>kill a<td>orders: detect 3 ms, assign 40 ms",
+        "<td>kill at owner(orders)<td>kill a<td>orders: detect 3 ms, assign 40 ms<br>trace \
+         <code>0af7651916cd43dd8448eb211c80319c</code>",
         "I1: ",
         "<td class=n>1<td>an owner was killed with requests in flight",
     ] {

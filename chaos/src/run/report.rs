@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use squall_kernel::id::{ClusterId, Epoch, ExchangeName};
+use squall_node::failover::root_of;
 
 use super::deeds::Fired;
 use super::drive::Driven;
@@ -17,7 +19,7 @@ use crate::bench::failover::phases::{Account, Case, Phases};
 use crate::fault::Act;
 
 /// Version of the JSON.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// What nodes told that is kept in a report.
 const MOMENTS_MAX: usize = 2_000;
 /// What nodes tell so long after a fault is still of it.
@@ -73,8 +75,21 @@ pub struct Deed {
     pub came: Vec<String>,
     /// True when nothing was done.
     pub undone: bool,
-    /// What failovers it brought about were made of: exchange, and its phases.
-    pub failovers: Vec<(String, Phases)>,
+    /// How exchanges went to other owners because of it.
+    pub failovers: Vec<Failover>,
+}
+
+/// An exchange that went from an owner that was struck to another one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Failover {
+    /// Exchange.
+    pub exchange: String,
+    /// Epoch of the next owner.
+    pub epoch: u64,
+    /// Trace of its spans, in hexadecimal; where nodes send their traces somewhere, they are found there.
+    pub trace_id: Option<String>,
+    /// When what happened.
+    pub phases: Phases,
 }
 
 /// Something that a node told.
@@ -157,7 +172,7 @@ fn deed(options: &RunOptions, driven: &Driven, fired: &Fired) -> Deed {
 }
 
 /// Of the exchanges whose owner was struck.
-fn failovers(options: &RunOptions, driven: &Driven, fired: &Fired) -> Vec<(String, Phases)> {
+fn failovers(options: &RunOptions, driven: &Driven, fired: &Fired) -> Vec<Failover> {
     let struck = |node: &str| fired.acts.iter().any(|act| hits(act, node));
     let owned = fired.picture.exchanges.iter().filter_map(|exchange| {
         let owner = exchange.owner.as_deref().filter(|owner| struck(owner))?;
@@ -171,15 +186,29 @@ fn failovers(options: &RunOptions, driven: &Driven, fired: &Fired) -> Vec<(Strin
         .iter()
         .filter(|told| (fired.unix_us..until).contains(&told.unix_us));
     let told: Vec<_> = since.cloned().collect();
-    let phases = owned.map(|(exchange, victim)| {
+    let failovers = owned.filter_map(|(exchange, victim)| {
         let case = Case {
             victim,
             exchange,
             struck_us: fired.unix_us,
         };
-        (exchange.to_owned(), Account::new(case, &told).phases)
+        let account = Account::new(case, &told);
+        let epoch = account.epoch?;
+        Some(Failover {
+            exchange: exchange.to_owned(),
+            epoch,
+            trace_id: driven
+                .cluster
+                .and_then(|cluster| trace_of(cluster, exchange, epoch)),
+            phases: account.phases,
+        })
     });
-    phases.filter(|(_, phases)| phases.assign_ms.is_some()).collect()
+    failovers.collect()
+}
+
+fn trace_of(cluster: ClusterId, exchange: &str, epoch: u64) -> Option<String> {
+    let root = root_of(cluster, &ExchangeName::new(exchange).ok()?, Epoch(epoch));
+    Some(format!("{:032x}", u128::from_be_bytes(root.trace_id)))
 }
 
 fn hits(act: &Act, node: &str) -> bool {

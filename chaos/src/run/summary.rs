@@ -1,6 +1,7 @@
 //! A report in some lines, for a terminal. What does not live here: the report (`report`), its page (`html`).
 
 use super::Report;
+use super::report::Failover;
 use super::upkeep::in_words;
 
 /// How a run fared: failovers, requests, what processes held, what went wrong, and how it ended; some lines.
@@ -8,15 +9,8 @@ use super::upkeep::in_words;
 pub fn summary(report: &Report) -> String {
     let mut text = String::new();
     for deed in &report.deeds {
-        for (exchange, phases) in &deed.failovers {
-            let named = phases
-                .named()
-                .into_iter()
-                .filter_map(|(name, at)| at.map(|at| format!("{name} {at:.0} ms")));
-            text += &format!(
-                "failover of {exchange}: {}\n",
-                named.collect::<Vec<_>>().join(", ")
-            );
+        for Failover { exchange, phases, .. } in &deed.failovers {
+            text += &format!("{exchange}: {phases}\n");
         }
     }
     for series in &report.series {

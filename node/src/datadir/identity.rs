@@ -73,7 +73,7 @@ pub(super) fn read_identity(file: &Path) -> Result<Option<Identity>, DataDirErro
         .iter()
         .chain(&identity.former)
         .chain(&identity.recovering);
-    if let Some(text) = clusters.find(|text| parse_cluster(text).is_none()) {
+    if let Some(text) = clusters.find(|text| ClusterId::read(text).is_none()) {
         return Err(damaged(format!("'{text}' is not a cluster id")));
     }
     Ok(Some(identity))
@@ -87,12 +87,6 @@ pub(super) fn settled(mut identity: Identity, dir: &Path) -> Identity {
         identity.former.extend(identity.cluster.replace(cluster));
     }
     identity
-}
-
-pub(super) fn parse_cluster(text: &str) -> Option<ClusterId> {
-    (text.len() == 32)
-        .then(|| u128::from_str_radix(text, 16).ok().map(ClusterId))
-        .flatten()
 }
 
 pub(super) fn next_run(stored: Option<Identity>, now_ms: u64) -> Identity {

@@ -158,12 +158,11 @@ impl Incoming {
             incarnation,
             ..
         } = self.node;
-        let room = self
-            .shared
-            .events
-            .reserve()
-            .await
-            .map_err(|_| "this node ends".to_owned())?;
+        let Ok(room) = self.shared.events.reserve().await else {
+            // This node ends, and its links with it, in a moment. Closed now, this one would be dialled again and again till then.
+            // What was not taken is not acknowledged.
+            return std::future::pending().await;
+        };
         room.send(MeshEvent::Control {
             from,
             incarnation,

@@ -303,6 +303,34 @@ async fn a_new_run_of_the_peer_gives_frames_back() {
 }
 
 #[tokio::test]
+async fn links_to_a_node_that_ends_break_once() {
+    let mut a = setup(1, "a").start().await;
+    let mut b = setup(2, "b").seed(&a).start().await;
+    a.linked(&[2]).await;
+    b.linked(&[1]).await;
+    // Its control plane has ended, and its mesh has not yet.
+    b.events.close();
+    let word = PeerMessage::Goodbye { tenure: Tenure(4) };
+    a.mesh.send_control(NodeId(2), &word).unwrap();
+    // Long enough for a link that is closed to be dialled again.
+    let mut c = setup(3, "c").seed(&a).start().await;
+    c.linked(&[1, 2]).await;
+    b.mesh.stop();
+    let mut again = Vec::new();
+    let mut left = vec![0, 1, 2];
+    a.event(|event| {
+        match event {
+            MeshEvent::Connected { node, lane, .. } if node.id == NodeId(2) => again.push(lane),
+            MeshEvent::Broken { node, lane, .. } if node.id == NodeId(2) => left.retain(|l| *l != lane),
+            _ => {}
+        }
+        left.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(again, [0; 0]);
+}
+
+#[tokio::test]
 async fn a_seed_without_a_port_is_an_error() {
     let faults = Arc::new(FaultPlane::new(Clock::start()));
     let node = setup(1, "a").start().await;
