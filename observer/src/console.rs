@@ -109,6 +109,19 @@ pub struct Board {
     pub scenarios: Vec<Scenario>,
     /// The run that goes on, or else the last one.
     pub run: Option<Run>,
+    /// Where no new fault acts until it is unlocked.
+    pub lock: Option<Lock>,
+}
+
+/// Nodes that take no new faults, since somebody halted them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// Their names.
+    pub nodes: Vec<String>,
+    /// Who locked the first of them.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// The invariants, as they are judged while the cluster runs.

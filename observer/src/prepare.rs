@@ -184,7 +184,7 @@ fn body(
         Screen::Chaos => {
             let mut shown = board::prepare(source, pane);
             if !model.console {
-                shown.why_none = "no fault acts";
+                "no fault acts".clone_into(&mut shown.why_none);
             }
             Body::Chaos(shown)
         }

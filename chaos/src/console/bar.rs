@@ -1,17 +1,40 @@
-//! The invariant bar: asks the cluster's judge, for as long as somebody looks. What does not live here: judging (`crate::judge`).
+//! The invariant bar, and whether the nodes are locked: asked for as long as somebody looks. What does not live here: judging
+//! (`crate::judge`).
 
 use std::sync::Arc;
 
-use squall_observer::console::{Bar, Board, Invariant, Verdict};
+use squall_observer::console::{Bar, Board, Invariant, Lock, Verdict};
 use squall_proto::v1 as proto;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::client::{ChaosClient, ChaosError};
+use crate::client::{ChaosClient, ChaosError, Locked};
 use crate::limits::BAR_EVERY;
 
-/// Keeps the board's bar true until nobody looks at the board.
+/// Keeps the board true until nobody looks at it.
 pub(super) async fn keep(client: Arc<ChaosClient>, board: watch::Sender<Arc<Board>>) {
+    // A node that does not answer must not hold up what the judge says.
+    let judge = Arc::clone(&client);
+    let bar = move || {
+        let judge = Arc::clone(&judge);
+        async move { Some(said(judge.verdicts().await)) }
+    };
+    let lock = move || {
+        let client = Arc::clone(&client);
+        async move { locked(client.list().await.ok()?.locked) }
+    };
+    tokio::join!(
+        asked(board.clone(), bar, |board| &mut board.bar),
+        asked(board, lock, |board| &mut board.lock)
+    );
+}
+
+/// Keeps one part of it true.
+async fn asked<T: PartialEq, A: Future<Output = T>>(
+    board: watch::Sender<Arc<Board>>,
+    ask: impl Fn() -> A,
+    part: impl Fn(&mut Board) -> &mut T,
+) {
     let mut looks = interval(BAR_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -19,15 +42,27 @@ pub(super) async fn keep(client: Arc<ChaosClient>, board: watch::Sender<Arc<Boar
             () = board.closed() => return,
             _ = looks.tick() => {}
         }
-        let bar = Some(said(client.verdicts().await));
+        let now = ask().await;
         board.send_if_modified(|board| {
-            let new = board.bar != bar;
-            if new {
-                Arc::make_mut(board).bar = bar;
+            let mut changed = Board::clone(board);
+            let new = std::mem::replace(part(&mut changed), now);
+            let is_new = new != *part(&mut changed);
+            if is_new {
+                *board = Arc::new(changed);
             }
-            new
+            is_new
         });
     }
+}
+
+fn locked(nodes: Vec<Locked>) -> Option<Lock> {
+    let first = nodes.first()?;
+    let (by, reason) = (first.by.clone(), first.reason.clone());
+    Some(Lock {
+        by,
+        reason,
+        nodes: nodes.into_iter().map(|locked| locked.node).collect(),
+    })
 }
 
 fn said(said: Result<proto::VerdictsResponse, ChaosError>) -> Result<Bar, String> {
@@ -101,6 +136,21 @@ mod tests {
             panic!("{broken:?}");
         };
         assert_eq!((first, second.as_str()), (&None, "b owns"));
+    }
+
+    #[test]
+    fn a_lock_is_told_with_all_its_nodes_and_who_was_first() {
+        assert_eq!(locked(Vec::new()), None);
+        let one = |node: &str, by: &str| Locked {
+            node: node.into(),
+            by: by.into(),
+            reason: "enough".into(),
+        };
+        let lock = locked(vec![one("a", "ada"), one("b", "bob")]).expect("two are");
+        assert_eq!(
+            (lock.nodes, lock.by.as_str()),
+            (vec!["a".to_owned(), "b".to_owned()], "ada")
+        );
     }
 
     #[tokio::test]

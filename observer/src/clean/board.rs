@@ -3,8 +3,8 @@
 //! What does not live here: what it means (`prepare/board`).
 
 use super::{figure, name, paragraph, text};
-use crate::console::{Bar, Board, Invariant, Run, Scenario, Verdict};
-use crate::limits::{INVARIANTS_MAX, RUN_LINES_MAX, SCENARIOS_MAX, SEEN_MAX, STEPS_MAX};
+use crate::console::{Bar, Board, Invariant, Lock, Run, Scenario, Verdict};
+use crate::limits::{INVARIANTS_MAX, NODES_MAX, RUN_LINES_MAX, SCENARIOS_MAX, SEEN_MAX, STEPS_MAX};
 
 /// The board, cleaned and bounded.
 #[must_use]
@@ -16,6 +16,15 @@ pub fn board(raw: &Board) -> Board {
             .map(|judged| judged.as_ref().map(bar).map_err(|why| paragraph(why))),
         scenarios: raw.scenarios.iter().take(SCENARIOS_MAX).map(scenario).collect(),
         run: raw.run.as_ref().map(run),
+        lock: raw.lock.as_ref().map(lock),
+    }
+}
+
+fn lock(raw: &Lock) -> Lock {
+    Lock {
+        nodes: raw.nodes.iter().take(NODES_MAX).map(|node| name(node)).collect(),
+        by: name(&raw.by),
+        reason: text(&raw.reason),
     }
 }
 
@@ -110,6 +119,11 @@ mod tests {
                 lines: vec![bad(); RUN_LINES_MAX + 1],
                 report: Some(bad()),
             }),
+            lock: Some(Lock {
+                nodes: vec![bad(); NODES_MAX + 1],
+                by: bad(),
+                reason: bad(),
+            }),
         };
         let cleaned = board(&raw);
         let all = format!("{cleaned:?}");
@@ -119,6 +133,7 @@ mod tests {
         assert_eq!(cleaned.scenarios.len(), SCENARIOS_MAX);
         assert_eq!(cleaned.scenarios[0].steps.len(), STEPS_MAX);
         assert_eq!(cleaned.run.map(|run| run.lines.len()), Some(RUN_LINES_MAX));
+        assert_eq!(cleaned.lock.map(|lock| lock.nodes.len()), Some(NODES_MAX));
         let nobody = Board {
             bar: Some(Err(bad())),
             ..Board::default()

@@ -12,6 +12,7 @@ use ratatui::layout::{Position, Rect};
 use super::faults;
 use super::page::Piece;
 use super::{Source, Told};
+use crate::console::Lock;
 use crate::layout::chaos::{ChaosParts, Group, Wanted, chaos};
 use crate::layout::lines;
 use crate::model::Pane;
@@ -34,7 +35,9 @@ pub struct BoardView {
     /// Faults that act.
     pub table: Table,
     /// What to say where there is none.
-    pub why_none: &'static str,
+    pub why_none: String,
+    /// That no new one acts, and what to do about it.
+    pub lock: Option<String>,
     /// Faults that began and ended lately, and what came of them: time, node, words.
     pub lately: Vec<(String, String, String)>,
     /// The scenarios that show.
@@ -98,6 +101,14 @@ pub(super) fn age(told: Told<'_>) -> String {
     }
 }
 
+fn unlocks(lock: &Lock) -> String {
+    format!(
+        "no fault acts, and no new one on {}: {}",
+        lock.nodes.join(", "),
+        lock.reason
+    )
+}
+
 /// Prepares the view.
 pub fn prepare(source: Source<'_>, pane: &mut Pane) -> BoardView {
     let body = source.body;
@@ -137,12 +148,14 @@ pub fn prepare(source: Source<'_>, pane: &mut Pane) -> BoardView {
     let (shown, note) = scenarios::window(source.told, &names, id, parts.scenarios);
     let room = usize::from(parts.breach.height.saturating_sub(2));
     let whole = breach.len() <= room;
+    let lock = source.told.and_then(|told| told.board.lock.as_ref());
     BoardView {
         bar,
         bar_selected: id == Some(&RowId::Invariants),
         breach: (breach.into_iter().take(room).collect(), whole),
         table,
-        why_none: faults::why_none(source),
+        why_none: lock.map_or_else(|| faults::why_none(source).to_owned(), unlocks),
+        lock: lock.map(|lock| format!("locked by {}: U unlocks", lock.by)),
         lately: faults::lately(source, parts.lately.height.into()),
         scenarios: shown,
         scenarios_note: note,

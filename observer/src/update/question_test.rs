@@ -51,6 +51,7 @@ fn board(run: Option<Run>) -> Board {
         bar: Some(Ok(invariants(Verdict::Holds))),
         scenarios: ["bridge", "ring"].map(scenario).to_vec(),
         run,
+        ..Board::default()
     }
 }
 

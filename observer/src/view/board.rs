@@ -50,10 +50,13 @@ fn faults(paint: &mut Paint<'_>, v: &BoardView) {
     if v.parts.table.is_empty() {
         return;
     }
-    let inside = paint.panel(v.parts.table, "Faults", &super::processes::shown(&v.table));
+    let inside = match &v.lock {
+        Some(lock) => paint.alarm(v.parts.table, "Faults", lock),
+        None => paint.panel(v.parts.table, "Faults", &super::processes::shown(&v.table)),
+    };
     paint.table(inside, &v.table);
     if v.table.unfiltered == 0 {
-        paint.nothing(inside, v.why_none);
+        paint.nothing(inside, &v.why_none);
     }
 }
 

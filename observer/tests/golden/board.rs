@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use squall_observer::console::{Bar, Board, Invariant, Run, Scenario, Verdict};
+use squall_observer::console::{Bar, Board, Invariant, Lock, Run, Scenario, Verdict};
 use squall_observer::model::{Message, Model};
 use squall_observer::units::Moment;
 use squall_observer::update::update;
@@ -20,14 +20,17 @@ pub(crate) enum Told {
     Ended,
     /// Nobody judges.
     NoJudge,
+    /// No new fault acts.
+    Locked,
 }
 
-pub(crate) const ALL: [Told; 5] = [
+pub(crate) const ALL: [Told; 6] = [
     Told::Healthy,
     Told::Broken,
     Told::Running,
     Told::Ended,
     Told::NoJudge,
+    Told::Locked,
 ];
 
 /// The two events that cannot both be.
@@ -149,6 +152,11 @@ fn board(told: Told) -> Board {
         }),
         scenarios: NAMES.map(scenario).to_vec(),
         run: run(told),
+        lock: (told == Told::Locked).then(|| Lock {
+            nodes: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            by: "ada@desk".to_owned(),
+            reason: "from the observer".to_owned(),
+        }),
     }
 }
 
