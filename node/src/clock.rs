@@ -9,11 +9,15 @@ use std::time::Duration;
 use squall_kernel::time::Instant;
 
 const MILLION: i128 = 1_000_000;
+/// Readings of two clocks side by side, of which the closest counts: a thread may be put aside between the two of one.
+const READINGS: usize = 16;
 
 /// Reads the node's monotonic clock as the kernel counts it: microseconds since the node started. Clones are one clock.
 #[derive(Debug, Clone)]
 pub struct Clock {
     start: tokio::time::Instant,
+    /// The same on the machine's clock.
+    started: Instant,
     pace: Arc<Pace>,
 }
 
@@ -56,8 +60,16 @@ impl Clock {
     /// A clock that starts at zero now.
     #[must_use]
     pub fn start() -> Self {
+        let readings = (0..READINGS).map(|_| {
+            let before = machine_nanos();
+            let start = tokio::time::Instant::now();
+            (machine_nanos() - before, start, before)
+        });
+        let closest = readings.min_by_key(|(apart, ..)| *apart);
+        let (apart, start, before) = closest.expect("more than none");
         Self {
-            start: tokio::time::Instant::now(),
+            start,
+            started: Instant((before + apart / 2) / 1_000),
             pace: Arc::default(),
         }
     }
@@ -67,6 +79,7 @@ impl Clock {
     pub fn untouched(&self) -> Self {
         Self {
             start: self.start,
+            started: self.started,
             pace: Arc::default(),
         }
     }
@@ -97,10 +110,19 @@ impl Clock {
         };
     }
 
-    /// This clock's zero on the machine's monotonic clock, in microseconds: the same for all processes of one boot.
+    /// This clock's zero on the machine's monotonic clock, in microseconds: the same for all processes of one boot. Within two
+    /// microseconds, which is less than it takes to tell another process anything.
     #[must_use]
-    pub fn started(&self) -> Instant {
-        Instant(machine_now().0.saturating_sub(self.real()))
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// How much time had really passed when this clock showed that, lately; none while it never ran at any other rate.
+    #[must_use]
+    pub fn passed(&self, shown: Instant) -> Option<Instant> {
+        let since = || self.pace.since.read().unwrap_or_else(PoisonError::into_inner);
+        let bent = self.pace.bent.load(Ordering::Relaxed);
+        bent.then(|| Instant(since().real_at(shown.0)))
     }
 
     /// The runtime's instant of a point on this clock as it runs now, for timers.
@@ -135,10 +157,14 @@ impl Clock {
 /// The machine's monotonic clock, in microseconds: the same for all processes of one boot.
 #[must_use]
 pub fn machine_now() -> Instant {
+    Instant(machine_nanos() / 1_000)
+}
+
+fn machine_nanos() -> u64 {
     let machine = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(machine.tv_sec).expect("a monotonic clock starts at zero");
-    let micros = u64::try_from(machine.tv_nsec / 1000).expect("nanoseconds are not negative");
-    Instant(seconds * 1_000_000 + micros)
+    let nanos = u64::try_from(machine.tv_nsec).expect("nanoseconds are not negative");
+    seconds * 1_000_000_000 + nanos
 }
 
 #[cfg(test)]
@@ -164,6 +190,41 @@ mod tests {
         advance(SECOND).await;
         assert_eq!(clock.now(), Instant(4_000_000));
         assert_eq!(clock.untouched().now(), Instant(4_000_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_really_passed_is_known_of_a_skewed_clock() {
+        let clock = Clock::start();
+        advance(SECOND).await;
+        assert_eq!(clock.passed(clock.now()), None, "it shows it");
+        clock.skew(500_000);
+        advance(SECOND).await;
+        assert_eq!(clock.passed(clock.now()), Some(Instant(2_000_000)));
+        clock.skew(0);
+        advance(SECOND).await;
+        assert_eq!(clock.now(), Instant(3_500_000));
+        assert_eq!(clock.passed(clock.now()), Some(Instant(3_000_000)));
+    }
+
+    /// Against the machine's clock read around it: never outside.
+    #[test]
+    fn all_clocks_of_a_machine_fit_together() {
+        let before = machine_now();
+        let clocks: Vec<Clock> = (0..100).map(|_| Clock::start()).collect();
+        let after = machine_now();
+        for pair in clocks.windows(2) {
+            assert!(pair[0].started() <= pair[1].started());
+        }
+        for clock in clocks {
+            assert!((before..=after).contains(&clock.started()));
+            let early = machine_now();
+            let shown = clock.started() + clock.now().since(Instant(0));
+            let late = machine_now();
+            assert!(
+                shown.0 + 2 >= early.0 && shown.0 <= late.0 + 2,
+                "{early} {shown} {late}"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use serde::{Deserialize, Serialize};
 use squall_kernel::time::Instant;
 
+use crate::clock::Clock;
 use crate::limits::JOURNAL_QUEUE;
 
 mod fact;
@@ -21,7 +22,7 @@ mod recorder;
 mod replay;
 
 pub use fact::{Ending, FORMAT, Fact, Header, PublishEvent, QueueFrom, TaskEvent};
-pub use read::{Entry, JournalEnd, Read, Reader, read};
+pub use read::{Entry, JournalEnd, Read, Reader, When, read};
 pub use recorder::Recorder;
 pub use replay::{Difference, Machine, Replay, ReplayError, ReplayReport};
 
@@ -46,12 +47,15 @@ impl fmt::Display for MachineKind {
 
 /// A line: `{"machine":"exchange","id":"1@2","now":5,"start":{…}}`,
 /// `{"machine":"exchange","id":"1@2","now":6,"step":{"input":…,"effects":[…]}}`, or `{"broken":"why"}` as the last one. The
-/// writer puts the line's number before the rest, `{"n":1,…`, so that a gap is noticed.
+/// writer puts the line's number before the rest, `{"n":1,…`, so that a gap is noticed. Where the node's clock has run at another
+/// rate than time itself, `"passed"` is what had really passed at `now`.
 #[derive(Serialize)]
 struct Line<'a, C, S> {
     machine: MachineKind,
     id: &'a str,
     now: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passed: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     start: Option<&'a C>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +78,8 @@ struct HeaderLine<'a> {
 #[derive(Serialize)]
 struct FactLine<'a> {
     now: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passed: Option<Instant>,
     fact: &'a Fact,
 }
 
@@ -83,6 +89,8 @@ pub struct Journal {
     lines: SyncSender<Option<String>>,
     broken: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
+    /// What knows how much time has really passed, where a fault makes the node's clock run at another rate.
+    clock: Option<Clock>,
 }
 
 /// Waits for the end of a journal's writer.
@@ -126,7 +134,26 @@ impl Journal {
             ended: Arc::clone(&ended),
             thread,
         };
-        Ok((Self { lines, broken, ended }, writer))
+        let journal = Self {
+            lines,
+            broken,
+            ended,
+            clock: None,
+        };
+        Ok((journal, writer))
+    }
+
+    /// The same, of a node with that clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self {
+            clock: Some(clock),
+            ..self
+        }
+    }
+
+    fn passed(&self, now: Instant) -> Option<Instant> {
+        self.clock.as_ref()?.passed(now)
     }
 
     /// True when something could not be recorded: nothing is recorded since then.
@@ -142,7 +169,8 @@ impl Journal {
 
     /// Records something that happened.
     pub fn fact(&self, now: Instant, fact: &Fact) {
-        self.record(&FactLine { now, fact });
+        let passed = self.passed(now);
+        self.record(&FactLine { now, passed, fact });
     }
 
     /// Records that a machine starts from `config`. The same id again starts it anew.
@@ -151,6 +179,7 @@ impl Journal {
             machine,
             id,
             now,
+            passed: self.passed(now),
             start: Some(config),
             step: None,
         });
@@ -170,6 +199,7 @@ impl Journal {
             machine,
             id,
             now,
+            passed: self.passed(now),
             start: None,
             step,
         });

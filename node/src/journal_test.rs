@@ -241,7 +241,8 @@ fn who_recorded_and_what_happened_besides_are_read_and_not_replayed() {
     let end = read(Cursor::new(&text), |entry| entries.push(entry)).expect("a journal");
     assert_eq!(end, JournalEnd::default());
     assert_eq!(entries.len(), 10);
-    let now = Instant(5);
+    let (shown, passed) = (Instant(5), Instant(5));
+    let now = When { shown, passed };
     assert_eq!(entries[..2], [Entry::Header(header), Entry::Fact { now, fact }]);
     assert!(matches!(&entries[2], Entry::ExchangeStart { id, .. } if id == "1@1"));
     let cut = &text[..text.len() - 20];
@@ -256,4 +257,24 @@ fn who_recorded_and_what_happened_besides_are_read_and_not_replayed() {
         .expect_err("unknown layout")
         .to_string();
     assert!(error.contains("later version"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_skewed_clock_it_says_what_had_really_passed() {
+    let clock = Clock::start();
+    clock.skew(500_000);
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    let fact = Fact::Late {
+        message: MessageId(9),
+    };
+    let now = clock.now();
+    let text = recorded_after(|journal| journal.clone().by(clock.clone()).fact(now, &fact));
+    let first = text.lines().next().expect("a line");
+    let start = r#"{"n":1,"now":3000000,"passed":2000000,"fact":"#;
+    assert!(first.starts_with(start), "{first}");
+    let mut entries = Vec::new();
+    read(Cursor::new(&text), |entry| entries.push(entry)).expect("a journal");
+    let (shown, passed) = (Instant(3_000_000), Instant(2_000_000));
+    let now = When { shown, passed };
+    assert_eq!(entries[0], Entry::Fact { now, fact });
 }

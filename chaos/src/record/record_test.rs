@@ -188,6 +188,31 @@ fn what_did_not_fit_into_the_mailbox_took_no_effect() {
 }
 
 #[test]
+fn what_a_node_with_a_skewed_clock_tells_is_put_where_it_was() {
+    let lines = [
+        r#"{"header":{"format":5,"node":2,"incarnation":1,"boot":1,"started":5000}}"#,
+        r#"{"now":100,"fact":{"Leads":{"exchange":1,"handler":{"node":2,"serial":1},"leader_epoch":1,"until":400}}}"#,
+        r#"{"now":3000,"passed":2000,"fact":{"Leads":{"exchange":1,"handler":{"node":2,"serial":1},"leader_epoch":1,"until":3400}}}"#,
+        r#"{"now":3500,"passed":2500,"fact":{"Leads":{"exchange":1,"handler":{"node":2,"serial":1},"leader_epoch":1,"until":3400}}}"#,
+        r#"{"now":3600,"passed":2600,"fact":"Left"}"#,
+    ];
+    let numbered = lines
+        .iter()
+        .zip(1..)
+        .map(|(line, n)| format!("{{\"n\":{n},{}\n", &line[1..]));
+    let history = history(&[numbered.collect::<String>().into_bytes()]);
+    let led: Vec<(u64, u64)> = history
+        .iter()
+        .filter_map(|event| match event.what {
+            What::Leads { until, .. } => Some((event.at.0, until.0)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(led, [(100, 400), (2_000, 2_400), (2_500, 2_400)]);
+    assert_eq!(history.last().map(|event| event.at), Some(Instant(2_600)));
+}
+
+#[test]
 fn a_node_without_a_word_of_its_end_was_killed() {
     let history = history(&[journal(2, 5_000, &[(100, passed(7, 2))])]);
     let last = history.last().expect("it ended");

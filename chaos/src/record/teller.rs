@@ -12,9 +12,10 @@ use squall_kernel::message::System;
 use squall_kernel::registry::Registry;
 use squall_kernel::time::Instant;
 use squall_node::data::Change;
-use squall_node::journal::{Entry, Header};
+use squall_node::journal::{Entry, Header, When};
 
 use super::Told;
+use super::assembly::move_ends;
 use crate::history::{Event, Mark, View, What};
 use crate::sim::outcome::Digest;
 
@@ -30,9 +31,9 @@ struct Owned {
 #[derive(Debug)]
 pub(super) struct Teller {
     header: Header,
-    now: Instant,
+    now: When,
     /// When it said that it ends in order.
-    left: Option<Instant>,
+    left: Option<When>,
     registry: Arc<Registry>,
     meta: Option<(Term, bool)>,
     held: BTreeMap<ExchangeId, Epoch>,
@@ -53,7 +54,7 @@ impl Teller {
     pub(super) fn new(header: Header) -> Self {
         let mut teller = Self {
             header,
-            now: Instant(0),
+            now: When::default(),
             left: None,
             registry: Arc::default(),
             meta: None,
@@ -83,7 +84,7 @@ impl Teller {
 
     /// Time of its last line, on the machine's clock; of the end in order, once that was told.
     pub(super) fn told_at(&self) -> Instant {
-        self.header.started + self.left.unwrap_or(self.now).since(Instant(0))
+        self.header.started + self.left.unwrap_or(self.now).passed.since(Instant(0))
     }
 
     /// What it has told since it was asked last.
@@ -100,7 +101,9 @@ impl Teller {
         // Threads record side by side: the last line need not be the latest one. Whoever has left goes on recording for a
         // moment, and believes nothing any more.
         let latest = self.events.iter().map(|event| event.at).max();
-        self.now = latest.max(self.left.or(Some(self.now))).unwrap_or(self.now);
+        let end = self.left.unwrap_or(self.now);
+        let passed = latest.unwrap_or_default().max(end.passed);
+        self.now = When { passed, ..end };
         // A process takes the faults on its links with it.
         for id in std::mem::take(&mut self.faults).into_values() {
             self.tell(What::FaultOver { id });
@@ -141,8 +144,11 @@ impl Teller {
     }
 
     fn tell(&mut self, what: What) {
+        let When { shown, passed } = self.now;
+        let mut what = what;
+        move_ends(&mut what, |until| to_come(passed, shown, until));
         self.events.push(Event {
-            at: self.now,
+            at: passed,
             node: self.header.node,
             what,
         });
@@ -157,7 +163,9 @@ impl Teller {
         for effect in effects {
             match effect {
                 CoreEffect::Lease { until } => self.tell(What::Lease { until }),
-                CoreEffect::LeaseLost => self.tell(What::Lease { until: self.now }),
+                CoreEffect::LeaseLost => self.tell(What::Lease {
+                    until: self.now.shown,
+                }),
                 CoreEffect::Own { exchange, epoch } => {
                     self.held.insert(exchange, epoch);
                     self.tell(What::Own { exchange, epoch });
@@ -177,7 +185,9 @@ impl Teller {
         for exchange in self.held.keys().copied().collect::<Vec<_>>() {
             self.disown(exchange);
         }
-        self.tell(What::Lease { until: self.now });
+        self.tell(What::Lease {
+            until: self.now.shown,
+        });
     }
 
     fn disown(&mut self, exchange: ExchangeId) {
@@ -290,6 +300,15 @@ impl Teller {
                 handler,
             });
         }
+    }
+}
+
+/// When so much time has really passed as the clock will show by then, at the rate of time itself.
+fn to_come(passed: Instant, shown: Instant, until: Instant) -> Instant {
+    if until >= shown {
+        passed + until.since(shown)
+    } else {
+        Instant(passed.0.saturating_sub(shown.since(until).0))
     }
 }
 

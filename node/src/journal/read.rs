@@ -12,6 +12,15 @@ use super::fact::{FORMAT, Fact, Header};
 use super::gap::Numbers;
 use super::{MachineKind, ReplayError};
 
+/// When something took place, counted from the node's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct When {
+    /// As the node's clock showed it.
+    pub shown: Instant,
+    /// As it was: the same, unless a fault makes that clock run at another rate.
+    pub passed: Instant,
+}
+
 /// One line of a journal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
@@ -20,14 +29,14 @@ pub enum Entry {
     /// Something that happened.
     Fact {
         /// When.
-        now: Instant,
+        now: When,
         /// What.
         fact: Fact,
     },
     /// The control side stepped.
     Core {
         /// When.
-        now: Instant,
+        now: When,
         /// Input.
         input: Box<CoreInput>,
         /// Effects.
@@ -38,7 +47,7 @@ pub enum Entry {
         /// Its id in the journal.
         id: String,
         /// When.
-        now: Instant,
+        now: When,
         /// From what.
         config: ExchangeConfig,
     },
@@ -47,7 +56,7 @@ pub enum Entry {
         /// Its id in the journal.
         id: String,
         /// When.
-        now: Instant,
+        now: When,
         /// Input.
         input: ExchangeInput,
         /// Effects.
@@ -72,6 +81,7 @@ struct Head {
     machine: Option<MachineKind>,
     id: Option<String>,
     now: Option<Instant>,
+    passed: Option<Instant>,
     start: Option<IgnoredAny>,
     broken: Option<String>,
 }
@@ -163,28 +173,36 @@ fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Read, ReplayE
         } => Entry::Header(header),
         Head {
             fact: Some(fact),
-            now: Some(now),
+            now: Some(shown),
+            passed,
             ..
-        } => Entry::Fact { now, fact },
+        } => {
+            let now = when(shown, passed);
+            Entry::Fact { now, fact }
+        }
         Head {
             machine: Some(machine),
             id: Some(id),
-            now: Some(now),
+            now: Some(shown),
+            passed,
             start,
             ..
         } => match (machine, start) {
             (MachineKind::Core, Some(_)) => return Ok(Read::CoreStart),
             (MachineKind::Core, None) => {
+                let now = when(shown, passed);
                 let StepLine { step } = json(line, text)?;
                 let Step { input, effects } = step;
                 let input = Box::new(input);
                 Entry::Core { now, input, effects }
             }
             (MachineKind::Exchange, Some(_)) => {
+                let now = when(shown, passed);
                 let StartLine { start: config } = json(line, text)?;
                 Entry::ExchangeStart { id, now, config }
             }
             (MachineKind::Exchange, None) => {
+                let now = when(shown, passed);
                 let StepLine { step } = json(line, text)?;
                 let Step { input, effects } = step;
                 Entry::Exchange {
@@ -198,6 +216,11 @@ fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Read, ReplayE
         _ => return Err(garbled("neither a header, a fact, a start nor a step")),
     };
     Ok(Read::Entry(Box::new(entry)))
+}
+
+fn when(shown: Instant, passed: Option<Instant>) -> When {
+    let passed = passed.unwrap_or(shown);
+    When { shown, passed }
 }
 
 /// Straight from the text: a detour through a general JSON value would lose 128-bit numbers.

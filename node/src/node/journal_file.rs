@@ -25,6 +25,7 @@ pub(super) fn start(
     };
     let file = std::fs::File::create(&path).map_err(failed)?;
     let (journal, writer) = Journal::start_writer(file).map_err(failed)?;
+    let journal = journal.by(clock.clone());
     journal.header(&header(me, clock));
     Ok(Some((journal, writer)))
 }
