@@ -20,7 +20,7 @@ mod watching;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use squall_kernel::id::{Epoch, ExchangeId, Pid};
 use squall_kernel::message::{MoveState, Whole};
@@ -92,6 +92,9 @@ pub struct Exchanges {
     /// States that arrive in parts.
     in_parts: Mutex<HashMap<ExchangeId, (Epoch, Whole)>>,
     replicas: Arc<Replicas>,
+    /// Processes that are stopped of exchanges that go on here under another epoch, until those begin: a move was cancelled, and
+    /// what they know goes over to the next ones.
+    stopped: Mutex<HashMap<ExchangeId, Owned>>,
     /// Exchanges that this node has taken over, until their processes begin.
     taken_over: Mutex<HashMap<ExchangeId, Takeover>>,
     /// The revision up to which the exchanges here have been told of the registry's changes.
@@ -110,6 +113,7 @@ impl Exchanges {
                 departing: Arc::default(),
                 in_parts: Mutex::default(),
                 replicas: Arc::default(),
+                stopped: Mutex::default(),
                 taken_over: Mutex::default(),
                 told: AtomicU64::default(),
             },
@@ -132,14 +136,13 @@ impl Exchanges {
         match owned.get(&record.id) {
             Some(known) if known.epoch == record.epoch => known.post.paused.store(false, Ordering::Release),
             Some(known) if known.epoch > record.epoch => {}
-            known => {
-                let kept = known.and_then(|known| {
-                    known.stop();
-                    // A move was cancelled: nobody else has owned it in between.
-                    let cancelled = record.kept && record.epoch.0 == known.epoch.0 + 2;
-                    cancelled.then(|| known.queue.take()).flatten()
-                });
-                owned.insert(record.id, self.begin(record, settle, kept));
+            _ => {
+                let before = owned.remove(&record.id).inspect(Owned::stop);
+                let stopped = self.stopped().remove(&record.id);
+                let before = before
+                    .or(stopped)
+                    .filter(|before| record.is_still_of(before.epoch));
+                owned.insert(record.id, self.begin(record, settle, before));
             }
         }
     }
@@ -157,7 +160,16 @@ impl Exchanges {
             if why == StepDown::Leaving {
                 self.tell_end(exchange, &owned);
             }
+            let registry = self.context.registry();
+            let record = registry.exchanges.get(&exchange);
+            if record.is_some_and(|it| it.owner == Some(self.context.node) && it.is_still_of(owned.epoch)) {
+                self.stopped().insert(exchange, owned);
+            }
         }
+    }
+
+    fn stopped(&self) -> MutexGuard<'_, HashMap<ExchangeId, Owned>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Exchanges owned here.
@@ -189,6 +201,9 @@ impl Exchanges {
 
     /// Follows the registry.
     pub(crate) fn registry_changed(&self, change: &Change) {
+        // What was to go on has begun by now, or is somebody else's.
+        self.stopped()
+            .retain(|id, owned| change.exchange(*id).is_some_and(|it| it.is_still_of(owned.epoch)));
         self.forget_departed(change);
         self.drop_replicas(change);
         for (id, owned) in self.write().iter_mut() {
@@ -217,6 +232,7 @@ impl Exchanges {
     }
 
     pub(crate) fn stop(&self) {
+        self.stopped().clear();
         for (exchange, owned) in self.write().drain() {
             owned.stop();
             self.tell_end(exchange, &owned);

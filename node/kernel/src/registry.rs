@@ -357,6 +357,7 @@ impl Registry {
             exchange.held = false;
             exchange.kept = false;
             exchange.epoch.0 += 1;
+            exchange.since = exchange.epoch;
         }
         if self.nodes.get(&owner).is_some_and(|n| n.duty == Duty::Weak) {
             self.move_tasks_of(owner);

@@ -289,6 +289,37 @@ async fn under_sticky_fun_the_function_says_what_a_key_is_bound_by() {
     assert_eq!(scene.who("cc").await, "one");
 }
 
+/// A23. The process hears of the move, of its end, and of another move and its end, all at once: it has not even begun to leave.
+#[tokio::test(start_paused = true)]
+async fn bindings_stay_where_moves_are_cancelled_before_they_begin() {
+    let mut scene = Scene::new(Strategy::Sticky, None).await;
+    assert_eq!(scene.bind("k", 2, false).await, bound(true, None));
+    assert_eq!(scene.who("k").await, "two");
+    let exchange = scene.exchange;
+    for _ in 0..2 {
+        scene.cluster.apply(&Command::Move {
+            exchange: name("carts"),
+            to: Some(NodeName::new(scene.cluster.registry.nodes[&node(1)].name.as_str()).unwrap()),
+            epoch: None,
+        });
+        let moving = scene.cluster.registry.exchanges[&exchange]
+            .moving
+            .expect("it moves");
+        scene.cluster.planes[0]
+            .exchanges
+            .hand_off(exchange, moving.to, moving.epoch);
+        let epoch = moving.epoch;
+        scene.cluster.apply(&Command::CancelMove { exchange, epoch });
+    }
+    let record = &scene.cluster.registry.exchanges[&exchange];
+    assert_eq!((record.owner, record.epoch.0), (Some(node(0)), 5));
+    quiet().await;
+    for _ in 0..3 {
+        assert_eq!(scene.who("k").await, "two");
+    }
+    assert_eq!(scene.cluster.planes[0].exchanges.owned().len(), 1);
+}
+
 /// A23.
 #[tokio::test(start_paused = true)]
 async fn bindings_travel_in_a_move_and_the_old_owner_is_asked_no_more() {

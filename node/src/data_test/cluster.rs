@@ -226,7 +226,8 @@ impl Cluster {
             for record in before.owned_by(node(n)) {
                 match new.exchanges.get(&record.id) {
                     None => plane.exchanges.disown(record.id, StepDown::Deleted),
-                    Some(now) if now.owner != record.owner => {
+                    // Also where it goes on here, under another epoch.
+                    Some(now) if (now.owner, now.epoch) != (record.owner, record.epoch) => {
                         plane.exchanges.disown(record.id, StepDown::Superseded);
                     }
                     Some(_) => {}

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
-use squall_kernel::id::{ExchangeId, NodeName, Pid};
+use squall_kernel::id::{ExchangeId, NodeName, Pid, Revision};
 use squall_kernel::message::{self, SettleWord, Settlement, Submitted, SystemMessage, Terms};
-use squall_kernel::reason::{DeadReason, DetachReason, LeaseEnd};
+use squall_kernel::reason::{DeadReason, DetachReason, LeaseEnd, StepDown};
 use squall_kernel::registry::{Command, Outcome as Applied, Pattern, Settings, Strategy};
 use squall_kernel::tasks::{Copies, LeaseNo, Retry, SettleResult};
 use squall_kernel::time::Span;
@@ -518,6 +518,58 @@ async fn a_move_that_is_cancelled_before_it_began_costs_no_task() {
     );
     assert_eq!(worker.given()[1].0, "second");
     assert_eq!(cluster.planes[1].exchanges.copies(), [(exchange, 1)]);
+}
+
+/// A node that lags hears of moves and of their ends at once, or of none of it but that it owns the exchange under a later epoch.
+#[tokio::test(start_paused = true)]
+async fn moves_that_are_cancelled_one_after_the_other_cost_no_task() {
+    let mut cluster = Cluster::new(3);
+    let exchange = declare(&mut cluster, Settings::default());
+    let worker = Worker::attach(&cluster, 1, 1);
+    quiet().await;
+    for payload in ["first", "second"] {
+        kept(&submit(&cluster, 1, exchange, payload).await);
+    }
+    quiet().await;
+    let to = cluster.registry.nodes[&node(2)].name.clone();
+    let owner = cluster.planes.remove(0);
+    for hears in [true, false] {
+        // The first one is told of; what follows is seen as one change.
+        cluster.registry.apply(
+            Revision(cluster.registry.revision.0 + 1),
+            &Command::Move {
+                exchange: name("mails"),
+                to: Some(to.clone()),
+                epoch: None,
+            },
+        );
+        let moving = cluster.registry.exchanges[&exchange].moving.expect("it moves");
+        if hears {
+            owner.registry_changed(&Arc::new(cluster.registry.clone()));
+            owner.exchanges.hand_off(exchange, moving.to, moving.epoch);
+            quiet().await;
+        }
+        let epoch = moving.epoch;
+        let next = Revision(cluster.registry.revision.0 + 1);
+        cluster
+            .registry
+            .apply(next, &Command::CancelMove { exchange, epoch });
+    }
+    cluster.planes.insert(0, owner);
+    let registry = Arc::new(cluster.registry.clone());
+    let record = registry.exchanges[&exchange].clone();
+    assert_eq!((record.owner, record.epoch.0), (Some(node(0)), 5));
+    for plane in &cluster.planes {
+        plane.registry_changed(&registry);
+    }
+    cluster.planes[0].exchanges.disown(exchange, StepDown::Superseded);
+    cluster.planes[0].exchanges.own(&record, Span::from_ms(100));
+    quiet().await;
+    assert_eq!(
+        worker.say(&cluster, 0, Settlement::Confirm).await,
+        told(SettleResult::Confirmed)
+    );
+    assert_eq!(worker.given()[1].0, "second");
 }
 
 #[tokio::test(start_paused = true)]

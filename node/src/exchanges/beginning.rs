@@ -10,14 +10,13 @@ use squall_kernel::exchange::{Exchange, ExchangeConfig};
 use squall_kernel::id::{Epoch, ExchangeId, NodeId, Pid};
 use squall_kernel::limits::MAILBOX_BOUND;
 use squall_kernel::registry::{ExchangeRecord, Pattern, Registry};
-use squall_kernel::tasks::TaskQueue;
 use squall_kernel::time::Span;
 
 use super::Exchanges;
 use super::asking::Asking;
 use super::operating::Waiting;
 use super::post::{Owned, Post};
-use super::run::Running;
+use super::run::{Past, Running};
 use super::telling::Telling;
 use crate::failover::Takeover;
 use crate::functions::Ready;
@@ -25,8 +24,8 @@ use crate::journal::MachineKind;
 use crate::process::{ProcessKind, mailbox};
 
 impl Exchanges {
-    /// Starts the process; `kept` is the queue as this node had it, when nobody else can have owned the exchange since.
-    pub(super) fn begin(&self, record: &ExchangeRecord, settle: Span, kept: Option<TaskQueue>) -> Owned {
+    /// Starts the process; `before` is the one that this node had, when nobody else can have owned the exchange since.
+    pub(super) fn begin(&self, record: &ExchangeRecord, settle: Span, before: Option<Owned>) -> Owned {
         let context = Arc::clone(&self.context);
         let now = context.clock.now();
         let config = config(&context.registry(), record, settle);
@@ -44,6 +43,9 @@ impl Exchanges {
         }
         let mut state = self.arrived(record);
         let moved = state.as_mut().and_then(|state| state.tasks.take());
+        // It has left by now, and said what it knew; or that is waited for, but for the queue.
+        let before = before.filter(|_| state.is_none());
+        let kept = before.as_ref().and_then(|before| before.queue.take());
         let tasks = self.tasks_of(record, now, moved, kept);
         let running = Running {
             core: Exchange::new(now, config),
@@ -76,7 +78,8 @@ impl Exchanges {
             .as_ref()
             .map(|tasks| Arc::clone(&tasks.queue))
             .unwrap_or_default();
-        context.runtime.spawn(running.run(state, record.backup));
+        let past = before.map_or(Past::Known(state), Past::Leaving);
+        let running = context.runtime.spawn(running.run(past, record.backup));
         Owned {
             epoch: record.epoch,
             leader: record.leader,
@@ -84,6 +87,7 @@ impl Exchanges {
             queue,
             mailbox,
             post,
+            running,
         }
     }
 }

@@ -162,11 +162,10 @@ impl Running {
         state.tasks = self.tasks.as_ref().and_then(|tasks| tasks.left.clone());
         state.ids = self.known_ids();
         let exchange = self.id;
-        let after_a_cancel = Epoch(epoch.0 + 1);
         self.departing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(exchange, (after_a_cancel, state.clone()));
+            .insert(exchange, (self.core.epoch(), state.clone()));
         if state.is_large() {
             let parts = self.parts.insert(Parts::of(&state));
             return send_parts(&self.context, parts, exchange, to, epoch);

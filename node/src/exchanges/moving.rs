@@ -94,9 +94,12 @@ impl Exchanges {
 
     /// The state that came for an exchange which begins here under the record's epoch.
     pub(super) fn arrived(&self, record: &ExchangeRecord) -> Option<MoveState> {
-        let kept = self.departing().remove(&record.id).filter(|_| record.kept);
-        let (epoch, state) = self.arriving().remove(&record.id).or(kept)?;
-        (epoch == record.epoch).then_some(state)
+        let left = self.departing().remove(&record.id);
+        let left = left.filter(|(epoch, _)| record.is_still_of(*epoch));
+        match self.arriving().remove(&record.id) {
+            Some((epoch, state)) => (epoch == record.epoch).then_some(state),
+            None => left.map(|(_, state)| state),
+        }
     }
 
     /// What moved away and did not come back at once is somebody else's.

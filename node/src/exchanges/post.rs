@@ -15,6 +15,7 @@ use squall_kernel::registry::LeaderRecord;
 use squall_kernel::tasks::{Answer, TaskId, TaskInput};
 use squall_kernel::time::Instant;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::operating::Asked;
 use super::tasks::SharedQueue;
@@ -29,12 +30,27 @@ pub(super) struct Owned {
     pub(super) queue: Arc<SharedQueue>,
     pub(super) mailbox: Mailbox<Mail>,
     pub(super) post: Arc<Post>,
+    /// The process itself.
+    pub(super) running: JoinHandle<()>,
 }
 
 impl Owned {
     pub(super) fn stop(&self) {
         self.post.stopped.store(true, Ordering::Release);
         self.post.wake.notify_one();
+    }
+
+    /// Ends the process, which is stopped, once it has left as for a move: what it knew is where the departed are then.
+    pub(super) async fn leave(self, node: NodeId) {
+        let promised = Epoch(self.epoch.0 + 1);
+        self.post.order(|orders| {
+            orders.leave.get_or_insert((node, promised));
+        });
+        // It looks at its orders before it finds that nobody can write to it any more.
+        drop(self.mailbox);
+        if self.running.await.is_err() {
+            tracing::error!("an exchange's process panicked while it left");
+        }
     }
 
     /// Puts a frame into the mailbox; gives it back with the reason where it does not go in.

@@ -21,7 +21,7 @@ use super::asking::Asking;
 use super::beginning::has_ended;
 use super::effects::About;
 use super::operating::Waiting;
-use super::post::{Mail, Orders, Post};
+use super::post::{Mail, Orders, Owned, Post};
 use super::replicas::Replicas;
 use super::tasks::Tasks;
 use super::telling::Telling;
@@ -31,6 +31,14 @@ use crate::failover::Takeover;
 use crate::journal::{MachineKind, PublishEvent};
 use crate::limits::{ATTACH_CAP, BATCH_MAX};
 use crate::process::{Inbox, Process};
+
+/// What is known of the exchange before this ownership of it.
+pub(super) enum Past {
+    /// What the owner before knew, when it moved here.
+    Known(Option<MoveState>),
+    /// This node's own process, whose move was cancelled, knows it.
+    Leaving(Owned),
+}
 
 pub(super) struct Running {
     pub(super) core: Exchange,
@@ -68,9 +76,16 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Runs until it is stopped; `state` is what the owner before knew, when the exchange moved here, and `backup` holds
-    /// the second copy of its tasks.
-    pub(super) async fn run(mut self, state: Option<MoveState>, backup: Option<NodeId>) {
+    /// Runs until it is stopped; `backup` holds the second copy of its tasks.
+    pub(super) async fn run(mut self, past: Past, backup: Option<NodeId>) {
+        let state = match past {
+            Past::Known(state) => state,
+            Past::Leaving(before) => {
+                let owned = before.epoch;
+                before.leave(self.context.node).await;
+                self.left_behind(owned)
+            }
+        };
         if let Some(state) = state {
             self.resume(state);
             self.announced();
@@ -101,6 +116,14 @@ impl Running {
                 .bindings
                 .store(self.core.bindings() as u64, Ordering::Relaxed);
         }
+    }
+
+    /// What the process before this one knew, at this node; its queue was taken over at once.
+    fn left_behind(&self, owned: Epoch) -> Option<MoveState> {
+        let mut departing = self.departing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (epoch, state) = departing.remove(&self.id)?;
+        let tasks = None;
+        (epoch == owned).then_some(MoveState { tasks, ..state })
     }
 
     /// Nodes may have been lost while the state was under way.

@@ -138,7 +138,7 @@ impl Running {
         let epoch = record.epoch;
         let before = self.owns.replace(epoch);
         // A move was cancelled: nobody else has owned it in between.
-        let went_on = record.kept && before.is_some_and(|before| before.0 + 2 == epoch.0);
+        let went_on = before.is_some_and(|before| record.is_still_of(before));
         self.dedup_window();
         self.awaited.clear();
         let whole = self.resumed == Some(epoch);

@@ -106,7 +106,7 @@ impl Host {
         let mut state = self.state_for(record);
         let moved = state.as_mut().and_then(|state| state.tasks.take());
         // A move was cancelled: nobody else has owned it in between.
-        let cancelled = |owned: &Owned| record.kept && epoch.0 == owned.epoch().0 + 2;
+        let cancelled = |owned: &Owned| record.is_still_of(owned.epoch());
         let before = self.withdraw(exchange).filter(cancelled);
         let kept = before.and_then(|owned| owned.tasks).map(Tasks::into_queue);
         let tasks = self.tasks_of(now, record, moved, kept);

@@ -28,11 +28,12 @@ impl Host {
         (exchange, epoch): (ExchangeId, Epoch),
         mut state: MoveState,
     ) {
-        let tasks = self.owned.get(&exchange).and_then(|owned| owned.tasks.as_ref());
+        let owned = self.owned.get(&exchange);
+        let owned_under = owned.map_or(Epoch(0), |owned| owned.epoch());
+        let tasks = owned.and_then(|owned| owned.tasks.as_ref());
         state.tasks = tasks.and_then(|tasks| tasks.left.clone());
         state.ids = self.known_ids(now, exchange);
-        self.departing
-            .insert(exchange, (Epoch(epoch.0 + 1), state.clone()));
+        self.departing.insert(exchange, (owned_under, state.clone()));
         if state.is_large() {
             return self.send_parts(to, exchange, epoch, &Parts::of(&state));
         }
@@ -88,16 +89,15 @@ impl Host {
 
     /// The state that came for an exchange which begins here under the record's epoch.
     pub(super) fn state_for(&mut self, record: &ExchangeRecord) -> Option<MoveState> {
-        let departing = self.departing.remove(&record.id).filter(|_| record.kept);
-        let arriving = self.arriving.remove(&record.id);
-        let came = arriving.is_some();
-        let (epoch, state) = arriving.or(departing)?;
+        let left = self.departing.remove(&record.id);
+        let left = left.filter(|(epoch, _)| record.is_still_of(*epoch));
+        let Some((epoch, state)) = self.arriving.remove(&record.id) else {
+            return left.map(|(_, state)| state);
+        };
         if epoch != record.epoch {
             return None;
         }
-        if came {
-            self.event(What::Mark(Mark::MoveDone));
-        }
+        self.event(What::Mark(Mark::MoveDone));
         Some(state)
     }
 

@@ -276,7 +276,7 @@ impl Host {
         self.table_step(now, id, Input::Upstream { epoch, upstream });
         let owns = self.tables.by_exchange.get(&id).and_then(|table| table.owns);
         match upstream {
-            Upstream::Root if owns != Some(epoch) => self.begin_to_own(now, id, (epoch, record.kept)),
+            Upstream::Root if owns != Some(epoch) => self.begin_to_own(now, id, record),
             Upstream::Root => {}
             Upstream::At(_) | Upstream::Nowhere => self.cease_to_own(now, id),
         }

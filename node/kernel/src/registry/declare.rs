@@ -70,6 +70,7 @@ impl Registry {
             backup: None,
             proxies: BTreeSet::new(),
             moving: None,
+            since: Epoch(0),
             kept: false,
             leader: None,
             leader_epoch: self.epochs_used.leader,

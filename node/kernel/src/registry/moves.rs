@@ -140,6 +140,7 @@ impl Registry {
         }
         record.owner = Some(to);
         record.epoch = epoch;
+        record.since = epoch;
         Ok(true)
     }
 

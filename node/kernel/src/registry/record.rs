@@ -349,6 +349,9 @@ pub struct ExchangeRecord {
     pub proxies: BTreeSet<NodeId>,
     /// A move under way.
     pub moving: Option<Moving>,
+    /// Epoch under which the owner got it: since then nobody else has owned it.
+    #[serde(default)]
+    pub since: Epoch,
     /// The owner knows what the one before it knew: a move brought it along, or it is the one whose move was cancelled.
     pub kept: bool,
     /// Leader now.
@@ -358,6 +361,13 @@ pub struct ExchangeRecord {
 }
 
 impl ExchangeRecord {
+    /// True when the owner goes on with what it had under that earlier epoch: moves that were to take it away were cancelled, and
+    /// nobody else has owned it in between.
+    #[must_use]
+    pub fn is_still_of(&self, epoch: Epoch) -> bool {
+        self.kept && (self.since..self.epoch).contains(&epoch)
+    }
+
     /// The strategy's word; empty where none picks handlers.
     #[must_use]
     pub const fn strategy_word(&self) -> &'static str {

@@ -4,6 +4,7 @@ use squall_kernel::dedup::{DedupState, DedupWindow};
 use squall_kernel::id::{Epoch, ExchangeId, NodeId};
 use squall_kernel::limits::{ATTACH_CAP, INTEREST_PATTERNS_MAX};
 use squall_kernel::message::{PeerMessage, SubscriptionNews as News};
+use squall_kernel::registry::ExchangeRecord;
 use squall_kernel::subscriptions::{
     Interest, MovedInterest, Stamp, SubscriptionEffect as Effect, SubscriptionInput as Input, Upstream,
 };
@@ -161,11 +162,12 @@ impl Host {
     }
 
     /// From now on all publishes pass through here. Nodes that had subscribers under the owner before are asked for them.
-    pub(super) fn begin_to_own(&mut self, now: Instant, id: ExchangeId, (epoch, kept): (Epoch, bool)) {
+    pub(super) fn begin_to_own(&mut self, now: Instant, id: ExchangeId, record: &ExchangeRecord) {
+        let epoch = record.epoch;
         let Some(table) = self.tables.get(id) else { return };
         let before = table.owns.replace(epoch);
         // A move was cancelled: nobody else has owned it in between.
-        let went_on = kept && before.is_some_and(|before| before.0 + 2 == epoch.0);
+        let went_on = before.is_some_and(|before| record.is_still_of(before));
         table.dedup_window();
         table.awaited.clear();
         let whole = table.resumed == Some(epoch);
