@@ -56,6 +56,10 @@ tasks-test *ARGS:
 jaeger:
     @bash dashboards/jaeger.sh
 
+# Prometheus, scraping a local cluster of three: a `prometheus` on PATH, else the container image
+prometheus:
+    @bash dashboards/prometheus.sh
+
 # an example: WebSocket clients of an exchange (examples/gateway/README.md)
 gateway *ARGS:
     cargo run --release -p squall-gateway -- {{ARGS}}

@@ -28,6 +28,8 @@ mod leases;
 mod membership;
 #[path = "e2e/messaging.rs"]
 mod messaging;
+#[path = "e2e/metrics.rs"]
+mod metrics;
 #[path = "e2e/middleware.rs"]
 mod middleware;
 #[path = "e2e/moves.rs"]

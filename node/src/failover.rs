@@ -13,11 +13,13 @@ mod takeover;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ClusterId, Epoch, ExchangeName, Incarnation, NodeName};
 use squall_kernel::registry::{ExchangeRecord, NodeRecord, Registry};
+use squall_kernel::time::Span;
 
 pub(crate) use requests::Failovers;
 pub(crate) use takeover::Takeover;
 
 use crate::limits::FAILOVERS_TOLD_MAX;
+use crate::metrics::{Histogram, Times};
 use crate::telemetry::told::derived;
 
 /// The root of the tree about how an exchange came to the owner that has it under that epoch.
@@ -50,6 +52,35 @@ pub(crate) enum Cause {
     Weak,
     /// It moved, in order.
     Moved,
+}
+
+impl Cause {
+    const ALL: [Self; 3] = [Self::Lost, Self::Weak, Self::Moved];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Weak => "weak",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+/// How long it took until this node owned what others had owned before.
+#[derive(Debug, Default)]
+pub struct FailoverTimes([Histogram; Cause::ALL.len()]);
+
+impl FailoverTimes {
+    pub(crate) fn took(&self, cause: Cause, time: Span) {
+        self.0[cause as usize].record(time);
+    }
+
+    /// By why it was, in a word.
+    pub fn read(&self) -> impl Iterator<Item = (&'static str, Times)> {
+        Cause::ALL
+            .into_iter()
+            .map(|cause| (cause.as_str(), self.0[cause as usize].read()))
+    }
 }
 
 /// An exchange that has gone from one owner to the next.

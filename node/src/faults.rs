@@ -19,6 +19,7 @@ mod burn;
 mod links;
 mod messages;
 mod spans;
+pub(crate) use spans::kind;
 mod touched;
 
 pub use acts::Acts;

@@ -1,5 +1,5 @@
 //! The node's gRPC services on a thread and a runtime of their own: introspection, admin, chaos, health, reflection,
-//! and what else the node adds. Connections come from the node's listener, which tells them from native frames.
+//! and what else the node adds; and its pages over plain HTTP. Connections come from the node's listener, which tells them from native frames.
 //!
 //! What does not live here: the listener, the session service, and the parts of the node behind the seams
 //! ([`Sources`], [`Proposer`], [`FaultPlane`]).
@@ -11,6 +11,7 @@ mod detail;
 pub mod introspection;
 pub mod limits;
 pub mod membership;
+mod metrics;
 pub mod status;
 mod watcher;
 
@@ -31,7 +32,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
-use tonic::service::RoutesBuilder;
+use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -66,6 +67,7 @@ pub struct Parts<S, P> {
 pub struct Services {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
+    pages: axum::Router,
 }
 
 impl Services {
@@ -102,6 +104,7 @@ impl Services {
         let introspection =
             IntrospectionService::new(Arc::clone(&sources), Arc::clone(&events), wake, closing);
         let admin = AdminService::new(proposer, registry, Arc::clone(&sources));
+        self.pages = std::mem::take(&mut self.pages).merge(metrics::page(Arc::clone(&sources)));
         let chaos = ChaosService::new(faults, chaos_key, sources, events);
         let max = limits::CONTROL_BYTES_MAX;
         self.add(IntrospectionServer::new(introspection).max_decoding_message_size(max));
@@ -174,10 +177,15 @@ fn run(runtime: Runtime, serve: impl Future<Output = ()>) {
 async fn serve(incoming: mpsc::Receiver<TcpStream>, services: Services, closing: watch::Receiver<bool>) {
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, &services.names, ServingStatus::Serving).await;
-    let Services { mut routes, names } = services;
+    let Services {
+        mut routes,
+        names,
+        pages,
+    } = services;
     routes.add_service(health_service.max_decoding_message_size(limits::CONTROL_BYTES_MAX));
     routes.add_service(reflection());
     let mut server = tonic::transport::Server::builder()
+        .accept_http1(true)
         .load_shed(true)
         .concurrency_limit_per_connection(limits::CALLS_MAX)
         .timeout(limits::CALL_TIME_MAX)
@@ -187,7 +195,7 @@ async fn serve(incoming: mpsc::Receiver<TcpStream>, services: Services, closing:
         .http2_max_header_list_size(limits::HEADER_BYTES_MAX);
     let (mut stop, mut closing) = (closing.clone(), closing);
     let serving = server
-        .add_routes(routes.routes())
+        .add_routes(Routes::from(routes.routes().into_axum_router().merge(pages)))
         .serve_with_incoming_shutdown(connections(incoming), closed(&mut stop));
     let overdue = async {
         closed(&mut closing).await;

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::calendar::Calendar;
 use crate::exchanges::{BindingQuestion, BindingReply};
+use crate::metrics::Scrape;
 pub use detail::{Detail, Entity, Look, NoDetail};
 pub use events::EventLog;
 pub use kinds::KindSet;
@@ -43,6 +44,8 @@ pub trait Sources: Send + Sync + 'static {
     fn rows(&self, kinds: KindSet, out: &mut Vec<v1::Row>);
     /// Shows every process to `visit`, which keeps only what a watcher wants: nothing is allocated for the others.
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>));
+    /// Measures everything that the metrics' catalogue has.
+    fn measure(&self, to: &mut Scrape);
     /// True when this node hears from a majority of the voters.
     fn quorum(&self) -> bool;
     /// Figures of an exchange at this node that agree with each other; none when there is no such exchange.

@@ -21,6 +21,7 @@ pub mod lease;
 pub mod limits;
 pub mod mesh;
 pub mod meta;
+pub mod metrics;
 pub mod node;
 pub mod process;
 pub mod pubsub;

@@ -38,6 +38,25 @@ pub enum ProcessKind {
 }
 
 impl ProcessKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Exchange,
+        Self::Handler,
+        Self::Session,
+        Self::Requester,
+        Self::Subscriptions,
+        Self::Subscriber,
+    ];
+
+    /// True for those whose name is that of the exchange that they serve.
+    #[must_use]
+    pub const fn serves_an_exchange(self) -> bool {
+        matches!(
+            self,
+            Self::Exchange | Self::Handler | Self::Subscriptions | Self::Subscriber
+        )
+    }
+
     /// The kind's word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::data::DataContext;
 use crate::journal::Fact;
 use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_FIRST};
+use crate::metrics::Times;
 use crate::spans;
 use crate::wire::{LinkError, count, lane_key};
 
@@ -144,6 +145,12 @@ impl Router {
     #[must_use]
     pub fn stats(&self) -> Vec<ExchangeStats> {
         self.stats.all(self.context.clock.now())
+    }
+
+    /// The same, each with the times that its requests took since the start.
+    #[must_use]
+    pub fn measured(&self) -> Vec<(ExchangeStats, Times)> {
+        self.stats.measured(self.context.clock.now())
     }
 
     fn name_of(&self, exchange: ExchangeId) -> String {

@@ -9,6 +9,7 @@ mod bindings;
 pub(crate) mod detail;
 mod exchanges;
 mod figures;
+mod measures;
 mod nodes;
 mod tasks;
 
@@ -20,6 +21,7 @@ use squall_kernel::registry::Introduction;
 use squall_kernel::time::Instant;
 use squall_kernel::time::Span;
 use squall_proto::v1;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::calendar::Calendar;
@@ -27,12 +29,14 @@ use crate::control::{Opinion, PeerOpinion};
 use crate::data::DataPlane;
 use crate::exchanges::{BindingQuestion, BindingReply};
 use crate::introspect::{
-    Detail, Entity, KindSet, NoBindings, NoDetail, NoTasks, ProcessView, Sources, TaskPage,
+    Detail, Entity, EventLog, KindSet, NoBindings, NoDetail, NoTasks, ProcessView, Sources, TaskPage,
 };
 use crate::mesh::{FaultPlane, LinkState, LinkStatus, Mesh};
 use crate::meta::MetaState;
+use crate::metrics::Scrape;
 use crate::process::ProcessFigures;
 use crate::system::SystemFigures;
+use crate::telemetry::SpanSink;
 
 /// Everything introspection reads.
 pub(crate) struct NodeSources {
@@ -48,6 +52,10 @@ pub(crate) struct NodeSources {
     pub(crate) opinion: watch::Receiver<Arc<Opinion>>,
     pub(crate) meta: watch::Receiver<MetaState>,
     pub(crate) system: Mutex<SystemFigures>,
+    pub(crate) events: Arc<EventLog>,
+    pub(crate) spans: SpanSink,
+    /// The runtime of the control side.
+    pub(crate) control: Handle,
 }
 
 impl Sources for NodeSources {
@@ -111,6 +119,10 @@ impl Sources for NodeSources {
         }
     }
 
+    fn measure(&self, to: &mut Scrape) {
+        self.measured(to);
+    }
+
     fn quorum(&self) -> bool {
         self.opinion.borrow().quorum
     }
@@ -167,12 +179,21 @@ impl NodeSources {
 
     fn link_rows(&self) -> Vec<v1::LinkRow> {
         let opinion = Arc::clone(&self.opinion.borrow());
+        let rows = self.link_rows_with_peers(&opinion).into_iter();
+        rows.map(|(row, _)| row).collect()
+    }
+
+    /// With what is thought of each peer, where anything is.
+    fn link_rows_with_peers(&self, opinion: &Opinion) -> Vec<(v1::LinkRow, Option<PeerOpinion>)> {
         let registry = self.data.context.registry_kept();
         let is_lost = |id| registry.nodes.get(&id).is_some_and(|node| !node.is_up());
         let now = self.now();
         let links = self.mesh.links().into_iter();
         links
-            .map(|link| link_row(now, is_lost(link.node), link, &opinion))
+            .map(|link| {
+                let peer = opinion.peers.get(&link.node).copied();
+                (link_row(now, is_lost(link.node), link, peer), peer)
+            })
             .collect()
     }
 
@@ -193,8 +214,7 @@ impl NodeSources {
 
 /// The connection to a node that stands still stands, too: whether it is suspect says who hears it, and once it is lost, the
 /// registry.
-fn link_row(now: Instant, is_lost: bool, link: LinkStatus, opinion: &Opinion) -> v1::LinkRow {
-    let peer = opinion.peers.get(&link.node).copied();
+fn link_row(now: Instant, is_lost: bool, link: LinkStatus, peer: Option<PeerOpinion>) -> v1::LinkRow {
     let state = match link.state {
         LinkState::Up if is_lost || peer.is_some_and(|p| p.suspect) => v1::LinkState::Suspect,
         LinkState::Up => v1::LinkState::Up,

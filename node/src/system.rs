@@ -15,6 +15,10 @@ pub(crate) struct Figures {
     pub(crate) rss_bytes: u64,
     /// Open file descriptors; 0 where the system does not tell.
     pub(crate) fds: u64,
+    /// Threads; 0 where the system does not tell.
+    pub(crate) threads: u64,
+    /// Processor time that was used, in milliseconds.
+    pub(crate) cpu_ms: u64,
 }
 
 /// Measures this process, at most once a second.
@@ -38,6 +42,8 @@ impl SystemFigures {
                 cpu_percent: -1.0,
                 rss_bytes: 0,
                 fds: 0,
+                threads: 0,
+                cpu_ms: 0,
             },
         }
     }
@@ -63,12 +69,17 @@ impl SystemFigures {
             } else {
                 -1.0
             };
-            let fds = std::fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64);
             self.last = Figures {
                 cpu_percent,
                 rss_bytes: process.memory(),
-                fds,
+                fds: entries("/proc/self/fd"),
+                threads: entries("/proc/self/task"),
+                cpu_ms: process.accumulated_cpu_time(),
             };
         }
     }
+}
+
+fn entries(dir: &str) -> u64 {
+    std::fs::read_dir(dir).map_or(0, |all| all.count() as u64)
 }

@@ -146,7 +146,8 @@ impl Control {
         self.teller.registry(&self.registry, &registry);
         let now = self.parts.clock.now();
         let heard = |node| last_heard(&self.core, now, node);
-        let taken = self.lapses.registry(&self.registry, &registry, now, heard);
+        let times = self.parts.data.context.failovers.times();
+        let taken = self.lapses.registry(&self.registry, &registry, now, heard, times);
         self.parts.data.exchanges.taken_over(taken);
         self.attendance.note(self.parts.clock.now(), &registry);
         self.registry = Arc::clone(&registry);

@@ -9,9 +9,9 @@ use std::time::SystemTime;
 
 use squall_kernel::id::{ExchangeId, NodeId};
 use squall_kernel::registry::{Command, Introduction, NodeLife, NodeRecord, Registry};
-use squall_kernel::time::Instant;
+use squall_kernel::time::{Instant, Span};
 
-use crate::failover::{Cause, Handover, Takeover, handovers, has_ended, loss_of, run_of};
+use crate::failover::{Cause, FailoverTimes, Handover, Takeover, handovers, has_ended, loss_of, run_of};
 use crate::telemetry::told::{SpanSink, Told};
 
 /// A node that is not heard.
@@ -22,7 +22,8 @@ struct Lapse {
     proposed: Option<SystemTime>,
 }
 
-/// What is known of other nodes' losses: one entry for each that is suspect or dead. Nothing where nothing is exported.
+/// What is known of other nodes' losses: one entry for each that is suspect or dead. Nothing of what spans alone tell where nothing
+/// is exported.
 #[derive(Debug)]
 pub(super) struct Lapses {
     sink: SpanSink,
@@ -79,17 +80,15 @@ impl Lapses {
     }
 
     /// The registry has moved, at `now` by the node's clock: tells of losses, and gives the exchanges that this node has taken
-    /// over. `heard` knows when a node was last heard.
+    /// over. `heard` knows when a node was last heard; how long it took until they were is added to `times`.
     pub(super) fn registry(
         &mut self,
         old: &Registry,
         new: &Registry,
         now: Instant,
         heard: impl Fn(NodeId) -> SystemTime,
+        times: &FailoverTimes,
     ) -> Vec<(ExchangeId, Takeover)> {
-        if !self.sink.is_on() {
-            return Vec::new();
-        }
         self.note_moves(new);
         let mut taken = Vec::new();
         for of in handovers(old, new) {
@@ -98,6 +97,9 @@ impl Lapses {
             }
             if of.exchange.owner == Some(self.me.id) && self.is_this_run(new) {
                 let began = self.began(&of, &heard);
+                let took = began.elapsed().unwrap_or_default();
+                let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                times.took(of.cause, Span(us));
                 let takeover = Takeover::new(&self.sink, &of, &self.me.name, began, now);
                 taken.push((of.exchange.id, takeover));
             }

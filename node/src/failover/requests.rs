@@ -13,7 +13,7 @@ use squall_kernel::registry::Registry;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::{Cause, handovers, loss_of, run_of};
+use super::{Cause, FailoverTimes, handovers, loss_of, run_of};
 use crate::data::Change;
 use crate::telemetry::told::{SpanSink, Told, span_context};
 
@@ -24,6 +24,7 @@ const REPLY_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Failovers {
     sink: SpanSink,
+    times: FailoverTimes,
     open: Mutex<BTreeMap<ExchangeId, Waiting>>,
 }
 
@@ -47,8 +48,14 @@ impl Failovers {
     pub(crate) fn new(sink: SpanSink) -> Self {
         Self {
             sink,
+            times: FailoverTimes::default(),
             open: Mutex::default(),
         }
+    }
+
+    /// How long failovers to this node took.
+    pub(crate) const fn times(&self) -> &FailoverTimes {
+        &self.times
     }
 
     /// The registry has moved.

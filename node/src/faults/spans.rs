@@ -136,7 +136,7 @@ impl FaultSpans {
 }
 
 /// The kind of a fault, in the words of the command line.
-const fn kind(kind: &FaultKind) -> &'static str {
+pub(crate) const fn kind(kind: &FaultKind) -> &'static str {
     match kind {
         FaultKind::Link { what, .. } => what.word(),
         FaultKind::Clock(_) => "clock",

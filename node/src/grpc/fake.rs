@@ -21,6 +21,7 @@ use crate::introspect::rows::key_of;
 use crate::introspect::{
     Detail, Entity, KindSet, Look, NoBindings, NoDetail, NoTasks, ProcessView, TaskPage,
 };
+use crate::metrics::{self, Scrape};
 
 /// Looks at the one entity in detail, and whether it has ended; held once by the node and once by each stream.
 #[derive(Debug, Default)]
@@ -85,6 +86,10 @@ impl Sources for FakeNode {
 
     fn calendar(&self) -> &Calendar {
         &self.calendar
+    }
+
+    fn measure(&self, to: &mut Scrape) {
+        to.count(&metrics::RECEIVED, &[], 7);
     }
 
     fn hello(&self) -> v1::HelloResponse {
@@ -285,6 +290,7 @@ impl FakeMeta {
 
 /// A server over a fake node, and where to find it.
 pub(super) struct Running {
+    pub(super) address: std::net::SocketAddr,
     pub(super) node: Arc<FakeNode>,
     pub(super) meta: Arc<FakeMeta>,
     pub(super) events: Arc<EventLog>,
@@ -325,6 +331,7 @@ pub(super) async fn start(faults: Option<Arc<dyn FaultPlane>>) -> Running {
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let channel = endpoint.connect().await.expect("a connection");
     Running {
+        address,
         node,
         meta,
         events,

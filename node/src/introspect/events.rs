@@ -1,7 +1,7 @@
 //! The ring of rare events: elections, failovers, faults, refusals. Bounded: who reads too late is told how many
 //! were lost. What does not live here: deciding what is an event.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use squall_kernel::id::Incarnation;
@@ -25,6 +25,8 @@ pub struct EventLog {
 struct Ring {
     events: VecDeque<Event>,
     last: u64,
+    /// How many there were of each kind; kinds are words in the program.
+    counts: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 /// What a reader gets.
@@ -78,7 +80,11 @@ impl EventLog {
             severity: severity as i32,
             epoch,
         };
-        let last = self.ring().push(event);
+        let last = {
+            let mut ring = self.ring();
+            *ring.counts.entry((kind, word(severity))).or_default() += 1;
+            ring.push(event)
+        };
         self.last.send_replace(last);
         self.wake.raise();
         write_to_log(kind, subject, text, severity, epoch);
@@ -90,6 +96,12 @@ impl EventLog {
         self.ring().read(from)
     }
 
+    /// How many events there were since the start, by kind and severity.
+    #[must_use]
+    pub fn counted(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        self.ring().counts.clone()
+    }
+
     /// Tells the sequence number of the last event, 0 before the first.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
@@ -99,6 +111,14 @@ impl EventLog {
     fn ring(&self) -> MutexGuard<'_, Ring> {
         // A panic between two lines of `push` leaves at worst a missing event.
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Alert => "alert",
+        Severity::Notice => "notice",
+        Severity::Info | Severity::Unspecified => "info",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The doors of a node: every port takes native connections and HTTP/2, told apart by their first bytes; whoever is
+//! The doors of a node: every port takes native connections and HTTP, told apart by their first bytes; whoever is
 //! neither, too slow or too many is counted, logged once and turned away. What does not live here: what links and
 //! clients do afterwards.
 
@@ -31,6 +31,8 @@ use crate::faults::Draw;
 
 /// First bytes of every HTTP/2 connection (RFC 9113, section 3.4). As the length of a frame they are above any bound.
 const HTTP2: &[u8; 4] = b"PRI ";
+/// First bytes of requests over HTTP/1.1 that only read. Above any bound, too.
+const HTTP1: [&[u8; 4]; 2] = [b"GET ", b"HEAD"];
 /// Wait before looking again at a first word that came in pieces.
 const PIECES: Duration = Duration::from_millis(5);
 /// Wait after a failed accept: the process is out of descriptors, or nearly.
@@ -39,7 +41,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// Where connections that are no links go.
 #[derive(Debug, Clone)]
 pub(super) struct Doors {
-    /// HTTP/2; whoever serves it bounds it.
+    /// HTTP/2, and what reads over HTTP/1.1; whoever serves it bounds it.
     pub(super) http: mpsc::Sender<TcpStream>,
     /// Native clients that have proved themselves.
     pub(super) clients: mpsc::Sender<ClientConn>,
@@ -131,7 +133,7 @@ impl Visitor {
                 return note(&shared, addr, &greet::end(greet::incoming(stream), error).await);
             }
         };
-        if first == *HTTP2 {
+        if first == *HTTP2 || HTTP1.contains(&&first) {
             // Nobody serves HTTP on this node, or too many wait to be served: closed either way.
             let _closed = self.doors.http.try_send(stream);
             return;

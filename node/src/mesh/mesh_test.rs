@@ -132,15 +132,18 @@ async fn a_cluster_founded_while_links_are_greeted_is_named_to_all() {
 }
 
 #[tokio::test]
-async fn http2_is_handed_on_untouched() {
+async fn http_is_handed_on_untouched() {
     let mut a = setup(1, "a").start().await;
-    let mut stream = TcpStream::connect(&a.me.mesh_addr).await.unwrap();
-    stream.write_all(b"PR").await.unwrap();
-    stream.write_all(b"I * HTTP/2.0\r\n").await.unwrap();
-    let mut taken = within(a.http.recv()).await.unwrap();
-    let mut bytes = [0; 16];
-    within(taken.read_exact(&mut bytes)).await.unwrap();
-    assert_eq!(&bytes, b"PRI * HTTP/2.0\r\n");
+    for said in ["PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\n", "HEAD / HTTP/1.1\r\n"] {
+        let (first, rest) = said.as_bytes().split_at(2);
+        let mut stream = TcpStream::connect(&a.me.mesh_addr).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        stream.write_all(rest).await.unwrap();
+        let mut taken = within(a.http.recv()).await.unwrap();
+        let mut bytes = vec![0; said.len()];
+        within(taken.read_exact(&mut bytes)).await.unwrap();
+        assert_eq!(bytes, said.as_bytes());
+    }
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ fn told(answer: &Option<HandshakeMessage>) -> Option<Refusal> {
 
 #[tokio::test]
 async fn garbage_is_counted_and_closed() {
-    let (answer, refusal) = answer_to(b"GET / HTTP/1.1\r\n\r\n").await;
+    let (answer, refusal) = answer_to(b"POST / HTTP/1.1\r\n\r\n").await;
     assert_eq!((answer, refusal), (None, Refusal::Garbage));
     // A length that could be ours, and nothing else that is.
     let mut bytes = vec![200, 0, 0, 0];

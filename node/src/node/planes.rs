@@ -241,6 +241,10 @@ impl Planes {
             opinion: self.opinion.clone(),
             meta: self.meta.state(),
             system: Mutex::new(SystemFigures::new()),
+            events: Arc::clone(&self.ground.events),
+            spans: self.ground.spans.clone(),
+            // It is put together there.
+            control: Handle::current(),
         }
     }
 

@@ -9,6 +9,8 @@ use squall_kernel::id::{Epoch, ExchangeId};
 use squall_kernel::reason::NoReply;
 use squall_kernel::time::{Instant, Span};
 
+use crate::metrics;
+
 /// Figures of one exchange at one moment, of requests that entered the cluster at this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExchangeStats {
@@ -57,6 +59,8 @@ pub(super) struct Figures {
     second: AtomicU64,
     late: AtomicU64,
     latency: Histogram,
+    /// The same since the start, in few buckets.
+    times: metrics::Histogram,
     /// Latest epoch under which a request was answered.
     answered_epoch: AtomicU64,
 }
@@ -128,6 +132,7 @@ impl Figures {
     pub(super) fn end(&self, now: Instant, started: Instant) {
         self.ended.fetch_add(1, Relaxed);
         self.latency.record(now, now.since(started));
+        self.times.record(now.since(started));
     }
 
     fn read(&self, exchange: ExchangeId, now: Instant) -> ExchangeStats {
@@ -205,6 +210,15 @@ impl StatsTable {
             read = figures.read(exchange, now);
         }
         Some(read)
+    }
+
+    /// Figures of all exchanges, each with the times that its requests took since the start.
+    pub(super) fn measured(&self, now: Instant) -> Vec<(ExchangeStats, metrics::Times)> {
+        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let measured = table
+            .iter()
+            .map(|(id, figures)| (figures.read(*id, now), figures.times.read()));
+        measured.collect()
     }
 
     pub(super) fn all(&self, now: Instant) -> Vec<ExchangeStats> {

@@ -74,7 +74,7 @@ impl NodeSources {
         leader_rows(registry, &self.me.name, holding, left)
     }
 
-    fn owned(&self) -> HashMap<ExchangeId, OwnedExchange> {
+    pub(super) fn owned(&self) -> HashMap<ExchangeId, OwnedExchange> {
         let owned = self.data.exchanges.owned().into_iter();
         owned.map(|o| (o.exchange, o)).collect()
     }

@@ -80,6 +80,12 @@ pub struct Worker {
 }
 
 impl Batcher {
+    /// What became of the spans.
+    #[must_use]
+    pub fn figures(&self) -> ExportFigures {
+        self.figures.read()
+    }
+
     /// Starts the thread.
     ///
     /// # Errors

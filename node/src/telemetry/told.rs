@@ -16,7 +16,7 @@ use squall_kernel::frame::TraceContext;
 use squall_kernel::spread::mix;
 use squall_kernel::time::Span as TimeSpan;
 
-use super::batch::Batcher;
+use super::batch::{Batcher, ExportFigures};
 use super::context::context_from;
 
 /// The way to the collector; nowhere where nothing is exported. Telling it something never waits.
@@ -51,6 +51,12 @@ impl SpanSink {
     #[must_use]
     pub const fn is_on(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// What became of the spans so far; nothing where nobody takes any.
+    #[must_use]
+    pub fn figures(&self) -> ExportFigures {
+        self.0.as_ref().map(Batcher::figures).unwrap_or_default()
     }
 
     /// Queues it. Where there is no room it is dropped and counted.
