@@ -318,6 +318,7 @@ impl Cluster {
         )
     }
 
+    /// Waits until so many are up, and each of them knows who leads: what it says of the cluster is worth something then.
     pub(crate) fn wait_for_members(&self, n: usize) {
         self.watch("overview", |view| {
             let nodes = view["nodes"].as_array()?;
@@ -325,7 +326,8 @@ impl Cluster {
                 .iter()
                 .filter(|n| n["role"] == "voter" || n["role"] == "leader")
                 .count();
-            let up = nodes.iter().filter(|n| n["state"] == "up").count();
+            let up = |n: &&Value| n["state"] == "up" && n["meta_leader"].is_string();
+            let up = nodes.iter().filter(up).count();
             (up == n && voters == if n % 2 == 1 { n } else { n - 1 }).then_some(())
         });
     }

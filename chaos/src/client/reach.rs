@@ -28,7 +28,8 @@ pub(crate) async fn node(addr: &str) -> Result<Channel, String> {
 }
 
 /// The first node among `addrs` that answers and knows as many members as there are addresses. When none does, the one that
-/// sees most of them up: a node that has just joined may not know the others yet.
+/// sees most of them up: a node that has just joined may not know the others yet. Who knows of no leader has nothing to say
+/// worth a hurry: the others are then waited for as long as any call is.
 pub(super) async fn hello_any(addrs: &[String]) -> Result<proto::HelloResponse, String> {
     most_informed(addrs.iter().map(|addr| hello(addr)).collect()).await
 }
@@ -43,8 +44,12 @@ where
         match answer {
             Ok(hello) if hello.members.len() >= enough => return Ok(hello),
             Ok(hello) => {
+                let led = hello
+                    .members
+                    .iter()
+                    .any(|member| member.role() == proto::MetaRole::Leader);
                 best = best.into_iter().chain([hello]).max_by_key(members_up);
-                until.get_or_insert_with(|| Instant::now() + OTHERS_WITHIN);
+                until = until.or_else(|| led.then(|| Instant::now() + OTHERS_WITHIN));
             }
             Err(error) => why = error,
         }
@@ -65,7 +70,8 @@ async fn next_soon<F: Future>(asked: &mut FuturesUnordered<F>, until: Option<Ins
     }
 }
 
-/// How nodes see their cluster: what those say that answer at once, or soon after the first of them.
+/// How nodes see their cluster: what those say that answer at once, or soon after the first of them that knows as many members
+/// as are asked.
 pub(super) async fn views(
     members: &[(String, String)],
 ) -> Vec<(Vec<proto::Member>, Vec<proto::ExchangeInfo>)> {
@@ -73,8 +79,9 @@ pub(super) async fn views(
     let (mut views, mut until) = (Vec::new(), None);
     while let Some(next) = next_soon(&mut asked, until).await {
         if let Ok(view) = next {
+            let whole = view.0.len() >= members.len();
+            until = until.or_else(|| whole.then(|| Instant::now() + OTHERS_WITHIN));
             views.push(view);
-            until.get_or_insert_with(|| Instant::now() + OTHERS_WITHIN);
         }
     }
     views

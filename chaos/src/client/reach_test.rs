@@ -1,14 +1,27 @@
+use std::iter;
+
 use futures::future::{BoxFuture, pending, ready};
 
 use super::*;
 
 type Answer = BoxFuture<'static, Result<proto::HelloResponse, String>>;
 
-/// A node that knows these, all of them up.
+/// A node that knows these, all of them up, the first of them as the leader.
 fn knows(names: &[&str]) -> Answer {
-    let members = names.iter().map(|name| proto::Member {
+    answers(names, proto::MetaRole::Leader)
+}
+
+/// A node that knows these, all of them up, and of no leader.
+fn knows_unled(names: &[&str]) -> Answer {
+    answers(names, proto::MetaRole::Learner)
+}
+
+fn answers(names: &[&str], first: proto::MetaRole) -> Answer {
+    let roles = iter::once(first).chain(iter::repeat(proto::MetaRole::Learner));
+    let members = names.iter().zip(roles).map(|(name, role)| proto::Member {
         name: (*name).to_owned(),
         state: proto::NodeState::Up.into(),
+        role: role.into(),
         ..Default::default()
     });
     let members = members.collect();
@@ -44,6 +57,18 @@ async fn who_answers_not_at_all_is_not_waited_for() {
     let some = names(vec![Box::pin(pending()), knows(&[]), knows(&["b"])]);
     assert_eq!(some.await.unwrap(), ["b"]);
     assert_eq!(begun.elapsed(), OTHERS_WITHIN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_knows_of_no_leader_hurries_nobody() {
+    let (begun, late) = (Instant::now(), OTHERS_WITHIN * 3);
+    let slow: Answer = Box::pin(async move {
+        tokio::time::sleep(late).await;
+        knows(&["a", "b"]).await
+    });
+    let asked = names(vec![knows_unled(&["b"]), slow]);
+    assert_eq!(asked.await.unwrap(), ["a", "b"]);
+    assert_eq!(begun.elapsed(), late);
 }
 
 #[tokio::test]
