@@ -49,6 +49,18 @@ pub enum DataDirError {
         /// Its layout.
         found: u32,
     },
+    /// Written by an earlier version, whose registry this one would misread.
+    #[error(
+        "identity file {} has layout {found}, this version knows {LAYOUT} alone: start with an empty data directory; the \
+         nodes that have a registry of this layout bring it up to date",
+        file.display()
+    )]
+    Older {
+        /// The file.
+        file: PathBuf,
+        /// Its layout.
+        found: u32,
+    },
     /// It belongs to another cluster.
     #[error("data directory {} belongs to cluster {bound}, not to {wanted}", dir.display())]
     OtherCluster {

@@ -59,11 +59,11 @@ fn a_directory_belongs_to_one_cluster_for_good() {
 
 #[test]
 fn a_damaged_identity_is_named_and_left_alone() {
-    let torn = br#"{"layout":1,"node_id":"#.as_slice();
+    let torn = br#"{"layout":2,"node_id":"#.as_slice();
     let zero =
-        br#"{"layout":1,"node_id":0,"boot":1,"incarnation":1,"cluster":null,"registry":false}"#.as_slice();
+        br#"{"layout":2,"node_id":0,"boot":1,"incarnation":1,"cluster":null,"registry":false}"#.as_slice();
     let cluster =
-        br#"{"layout":1,"node_id":1,"boot":1,"incarnation":1,"cluster":"x","registry":false}"#.as_slice();
+        br#"{"layout":2,"node_id":1,"boot":1,"incarnation":1,"cluster":"x","registry":false}"#.as_slice();
     for bytes in [b"".as_slice(), torn, zero, cluster] {
         let home = dir();
         let file = home.path().join("identity.json");
@@ -86,4 +86,20 @@ fn an_identity_of_a_later_version_is_refused_as_such() {
         DataDir::open(home.path()),
         Err(DataDirError::Newer { found: 9, .. })
     ));
+}
+
+#[test]
+fn a_directory_of_an_earlier_version_is_refused_with_what_to_do() {
+    let home = dir();
+    let file = home.path().join("identity.json");
+    std::fs::write(&file, br#"{"layout":1,"node_id":7,"boot":1,"incarnation":1}"#).unwrap();
+    let refused = DataDir::open(home.path()).unwrap_err();
+    assert!(
+        matches!(refused, DataDirError::Older { found: 1, .. }),
+        "{refused}"
+    );
+    assert!(
+        refused.to_string().contains("start with an empty data directory"),
+        "{refused}"
+    );
 }

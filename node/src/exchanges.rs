@@ -87,8 +87,6 @@ pub struct Exchanges {
     wanted: mpsc::Sender<Command>,
     /// States of exchanges that move to this node, until the registry gives them to it.
     arriving: Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>,
-    /// What was last sent of exchanges that move away, for when a move is cancelled; under the epoch it is kept for.
-    departing: Arc<Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>>,
     /// States that arrive in parts.
     in_parts: Mutex<HashMap<ExchangeId, (Epoch, Whole)>>,
     replicas: Arc<Replicas>,
@@ -110,7 +108,6 @@ impl Exchanges {
                 owned: RwLock::default(),
                 wanted,
                 arriving: Mutex::default(),
-                departing: Arc::default(),
                 in_parts: Mutex::default(),
                 replicas: Arc::default(),
                 stopped: Mutex::default(),
@@ -204,7 +201,6 @@ impl Exchanges {
         // What was to go on has begun by now, or is somebody else's.
         self.stopped()
             .retain(|id, owned| change.exchange(*id).is_some_and(|it| it.is_still_of(owned.epoch)));
-        self.forget_departed(change);
         self.drop_replicas(change);
         for (id, owned) in self.write().iter_mut() {
             let Some(record) = change.exchange(*id).filter(|record| record.epoch == owned.epoch) else {

@@ -572,6 +572,62 @@ async fn moves_that_are_cancelled_one_after_the_other_cost_no_task() {
     assert_eq!(worker.given()[1].0, "second");
 }
 
+/// The second cancelled move is heard of at every moment at which the first one is being dealt with: while the process before
+/// leaves, when it has left, when the one that follows has taken over what it knew.
+#[tokio::test(start_paused = true)]
+async fn a_second_cancelled_move_costs_no_task_however_far_the_first_one_has_come() {
+    for turns in 0..8 {
+        let mut cluster = Cluster::new(3);
+        let exchange = declare(&mut cluster, Settings::default());
+        let worker = Worker::attach(&cluster, 1, 1);
+        quiet().await;
+        for payload in ["first", "second"] {
+            kept(&submit(&cluster, 1, exchange, payload).await);
+        }
+        quiet().await;
+        cancel_a_move(&mut cluster, exchange);
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        cancel_a_move(&mut cluster, exchange);
+        quiet().await;
+        assert_eq!(
+            worker.say(&cluster, 0, Settlement::Confirm).await,
+            told(SettleResult::Confirmed),
+            "after {turns} turns"
+        );
+        assert_eq!(worker.given()[1].0, "second", "after {turns} turns");
+    }
+}
+
+/// Node 0, the owner, hears of a move to node 2 when it is cancelled already.
+fn cancel_a_move(cluster: &mut Cluster, exchange: ExchangeId) {
+    let to = cluster.registry.nodes[&node(2)].name.clone();
+    let moves = Command::Move {
+        exchange: name("mails"),
+        to: Some(to),
+        epoch: None,
+    };
+    let next = |cluster: &Cluster| Revision(cluster.registry.revision.0 + 1);
+    let revision = next(cluster);
+    cluster.registry.apply(revision, &moves);
+    let epoch = cluster.registry.exchanges[&exchange]
+        .moving
+        .expect("it moves")
+        .epoch;
+    let revision = next(cluster);
+    cluster
+        .registry
+        .apply(revision, &Command::CancelMove { exchange, epoch });
+    let registry = Arc::new(cluster.registry.clone());
+    for plane in &cluster.planes {
+        plane.registry_changed(&registry);
+    }
+    let owner = &cluster.planes[0].exchanges;
+    owner.disown(exchange, StepDown::Superseded);
+    owner.own(&registry.exchanges[&exchange], Span::from_ms(100));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_largest_task_reaches_the_backup_and_a_larger_one_is_declined() {
     use squall_kernel::limits::TASK_PAYLOAD_BYTES_MAX;

@@ -13,8 +13,9 @@ use super::{DataDirError, io_error, sync_dir};
 pub(super) const IDENTITY_FILE: &str = "identity.json";
 /// Where a recovery writes the registry's new file.
 pub(super) const RECOVERED_FILE: &str = "registry.redb.recovered";
-/// Layout of the identity file; a higher one was written by a later Squall.
-pub(super) const LAYOUT: u32 = 1;
+/// Layout of a data directory, the registry's records in it included; a higher one was written by a later Squall, a lower one by
+/// an earlier one whose records mean something else.
+pub(super) const LAYOUT: u32 = 2;
 /// An identity is some 200 bytes: a larger file is none of ours and is not read into memory.
 const IDENTITY_BYTES_MAX: u64 = 16 * 1024;
 
@@ -56,12 +57,14 @@ pub(super) fn read_identity(file: &Path) -> Result<Option<Identity>, DataDirErro
     let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
     // Read by itself first: a later layout may have fields this version cannot parse.
     if let Some(found) = value.get("layout").and_then(serde_json::Value::as_u64)
-        && found > u64::from(LAYOUT)
+        && found != u64::from(LAYOUT)
     {
         let found = u32::try_from(found).unwrap_or(u32::MAX);
-        return Err(DataDirError::Newer {
-            file: file.to_path_buf(),
-            found,
+        let file = file.to_path_buf();
+        return Err(if found > LAYOUT {
+            DataDirError::Newer { file, found }
+        } else {
+            DataDirError::Older { file, found }
         });
     }
     let identity: Identity = serde_json::from_value(value).map_err(|e| damaged(e.to_string()))?;

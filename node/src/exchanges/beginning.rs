@@ -41,9 +41,10 @@ impl Exchanges {
         if let Some(journal) = &context.journal {
             journal.start(MachineKind::Exchange, &id, now, &config);
         }
-        let mut state = self.arrived(record);
+        let left = || before.as_ref().and_then(|before| before.post.take_left());
+        let mut state = self.arrived(record).or_else(left);
         let moved = state.as_mut().and_then(|state| state.tasks.take());
-        // It has left by now, and said what it knew; or that is waited for, but for the queue.
+        // It had left, and said what it knew; or that is waited for, but for the queue.
         let before = before.filter(|_| state.is_none());
         let kept = before.as_ref().and_then(|before| before.queue.take());
         let tasks = self.tasks_of(record, now, moved, kept);
@@ -63,7 +64,6 @@ impl Exchanges {
             telling: Telling::default(),
             effects: Vec::new(),
             wanted: self.wanted.clone(),
-            departing: Arc::clone(&self.departing),
             tasks,
             ttl: record.settings.ttl,
             known: known(record),

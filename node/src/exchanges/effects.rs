@@ -1,6 +1,5 @@
 //! What the machine of an owned exchange wants done.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -162,10 +161,7 @@ impl Running {
         state.tasks = self.tasks.as_ref().and_then(|tasks| tasks.left.clone());
         state.ids = self.known_ids();
         let exchange = self.id;
-        self.departing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(exchange, (self.core.epoch(), state.clone()));
+        self.post.left(state.clone());
         if state.is_large() {
             let parts = self.parts.insert(Parts::of(&state));
             return send_parts(&self.context, parts, exchange, to, epoch);

@@ -11,7 +11,6 @@ use squall_kernel::message::{MoveState, PeerMessage, Whole};
 use squall_kernel::registry::{Command, ExchangeRecord, Registry};
 
 use super::Exchanges;
-use crate::data::Change;
 
 /// States that wait for the registry: what moves by itself, and as many that operators move.
 const ARRIVING_MAX: usize = 4 * MOVES_AT_ONCE_MAX;
@@ -94,25 +93,8 @@ impl Exchanges {
 
     /// The state that came for an exchange which begins here under the record's epoch.
     pub(super) fn arrived(&self, record: &ExchangeRecord) -> Option<MoveState> {
-        let left = self.departing().remove(&record.id);
-        let left = left.filter(|(epoch, _)| record.is_still_of(*epoch));
-        match self.arriving().remove(&record.id) {
-            Some((epoch, state)) => (epoch == record.epoch).then_some(state),
-            None => left.map(|(_, state)| state),
-        }
-    }
-
-    /// What moved away and did not come back at once is somebody else's.
-    pub(super) fn forget_departed(&self, change: &Change) {
-        self.departing().retain(|id, _| {
-            change
-                .exchange(*id)
-                .is_some_and(|e| e.moving.is_some() || (e.kept && e.owner == Some(self.context.node)))
-        });
-    }
-
-    fn departing(&self) -> MutexGuard<'_, HashMap<ExchangeId, (Epoch, MoveState)>> {
-        self.departing.lock().unwrap_or_else(PoisonError::into_inner)
+        let (epoch, state) = self.arriving().remove(&record.id)?;
+        (epoch == record.epoch).then_some(state)
     }
 
     fn arriving(&self) -> MutexGuard<'_, HashMap<ExchangeId, (Epoch, MoveState)>> {

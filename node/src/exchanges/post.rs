@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use squall_kernel::exchange::ExchangeInput;
 use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::{Boot, Epoch, LeaderEpoch, NodeId, Pid};
-use squall_kernel::message::Attach;
+use squall_kernel::message::{Attach, MoveState};
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::registry::LeaderRecord;
 use squall_kernel::tasks::{Answer, TaskId, TaskInput};
@@ -40,7 +40,7 @@ impl Owned {
         self.post.wake.notify_one();
     }
 
-    /// Ends the process, which is stopped, once it has left as for a move: what it knew is where the departed are then.
+    /// Ends the process, which is stopped, once it has left as for a move: what it knew is in its post then.
     pub(super) async fn leave(self, node: NodeId) {
         let promised = Epoch(self.epoch.0 + 1);
         self.post.order(|orders| {
@@ -159,11 +159,24 @@ pub(super) struct Post {
     pub(super) bindings: AtomicU64,
     /// For whoever watches it in detail.
     pub(super) watching: Watching,
+    /// What it knew as it left, for the ownership that follows at this very node when the move is cancelled. Nobody else's:
+    /// what an ownership before it knew may be long out of date.
+    left: Mutex<Option<MoveState>>,
 }
 
 impl Post {
     pub(super) fn order(&self, change: impl FnOnce(&mut Orders)) {
         change(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
         self.wake.notify_one();
+    }
+
+    /// It has left, and knew this.
+    pub(super) fn left(&self, state: MoveState) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    /// What it knew, if it has left.
+    pub(super) fn take_left(&self) -> Option<MoveState> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -1,15 +1,15 @@
 //! The process of one owned exchange: takes from the mailbox, steps the kernel's machine, carries its effects out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use squall_kernel::dedup::DedupWindow;
 use squall_kernel::exchange::{Exchange, ExchangeEffect, ExchangeInput, RequestKey, Signature};
 use squall_kernel::frame::{Frame, Status};
-use squall_kernel::id::{Boot, Epoch, ExchangeId, ExchangeName, NodeId, Pid, Revision};
+use squall_kernel::id::{Boot, ExchangeId, ExchangeName, NodeId, Pid, Revision};
 use squall_kernel::message::{MoveState, Parts, Work};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{Command, NodeRecord, Strategy};
@@ -58,7 +58,6 @@ pub(super) struct Running {
     pub(super) telling: Telling,
     pub(super) effects: Vec<ExchangeEffect>,
     pub(super) wanted: mpsc::Sender<Command>,
-    pub(super) departing: Arc<Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>>,
     pub(super) tasks: Option<Tasks>,
     /// How long a publish for one handler is good for that names no time.
     pub(super) ttl: Option<Span>,
@@ -81,9 +80,10 @@ impl Running {
         let state = match past {
             Past::Known(state) => state,
             Past::Leaving(before) => {
-                let owned = before.epoch;
+                let post = Arc::clone(&before.post);
                 before.leave(self.context.node).await;
-                self.left_behind(owned)
+                // Its queue was taken over at once.
+                post.take_left().map(|state| MoveState { tasks: None, ..state })
             }
         };
         if let Some(state) = state {
@@ -116,14 +116,6 @@ impl Running {
                 .bindings
                 .store(self.core.bindings() as u64, Ordering::Relaxed);
         }
-    }
-
-    /// What the process before this one knew, at this node; its queue was taken over at once.
-    fn left_behind(&self, owned: Epoch) -> Option<MoveState> {
-        let mut departing = self.departing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (epoch, state) = departing.remove(&self.id)?;
-        let tasks = None;
-        (epoch == owned).then_some(MoveState { tasks, ..state })
     }
 
     /// Nodes may have been lost while the state was under way.

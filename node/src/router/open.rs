@@ -58,11 +58,10 @@ pub(super) enum Stage {
 }
 
 impl Open {
-    /// Why a publish that ends with this word did not reach all nodes, where its publisher hears only this one.
+    /// Why a publish whose last word is this one did not reach all nodes, where its publisher hears of nothing but the end.
     pub(super) fn unheard_failure(&self, last: Status) -> Option<NoReply> {
-        self.copies
-            .failed
-            .filter(|_| last == Status::Reply && self.reply_to.suffices(last))
+        let alone = self.reply_to.hears_the_end_alone();
+        self.copies.failure(last).filter(|_| alone)
     }
 }
 
@@ -75,6 +74,8 @@ pub(super) struct Copies {
     places: Places,
     /// Some node did not take it.
     pub(super) failed: Option<NoReply>,
+    /// Some node has it.
+    reached: bool,
 }
 
 impl Copies {
@@ -95,6 +96,20 @@ impl Copies {
         true
     }
 
+    /// Why not all have it, in one word, when this is the last one.
+    fn failure(&self, last: Status) -> Option<NoReply> {
+        let failed = match last {
+            Status::None(reason) => reason,
+            _ => self.failed?,
+        };
+        // Others have it: sent again it would come to those twice.
+        Some(if self.reached && failed.may_be_sent_again() {
+            NoReply::Interrupted
+        } else {
+            failed
+        })
+    }
+
     /// Takes in a node's word on a publish, and gives it the number in which it came. False when it had come before.
     pub(super) fn end_place(&mut self, frame: &mut Frame) -> bool {
         if !self.places.take(Place::of(frame.index, frame.count)) {
@@ -103,7 +118,7 @@ impl Copies {
         (frame.index, frame.count) = (self.places.came(), self.places.known());
         self.left = Some(u32::from(!self.places.is_whole()));
         match frame.status {
-            Status::Reply => {}
+            Status::Reply => self.reached = true,
             Status::None(reason) => self.failed = Some(reason),
             _ => self.failed = Some(NoReply::Rejected),
         }
@@ -118,6 +133,8 @@ pub(super) fn is_out(open: &Open, frame: &Frame) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use squall_kernel::frame::Kind;
+
     use super::*;
 
     #[test]
@@ -127,5 +144,32 @@ mod tests {
         assert!(!copies.end(0, 3) && !copies.end(4, 3));
         assert!(copies.end(1, 3) && copies.end(3, 3));
         assert_eq!(copies.left, Some(0));
+    }
+
+    #[test]
+    fn who_hears_the_end_alone_is_not_told_to_send_again_what_some_have() {
+        let (has, away) = (Status::Reply, Status::None(NoReply::Unreachable));
+        let failure = |words: [Status; 2]| {
+            let mut copies = Copies::default();
+            for (place, status) in Place::all(2).zip(words) {
+                let (index, count) = place.numbers();
+                let mut word = Frame {
+                    status,
+                    index,
+                    count,
+                    ..Frame::new(Kind::Reply)
+                };
+                assert!(copies.end_place(&mut word));
+            }
+            assert_eq!(copies.left, Some(0));
+            copies.failure(words[1])
+        };
+        assert_eq!(failure([has, has]), None);
+        assert_eq!(failure([away, away]), Some(NoReply::Unreachable));
+        for mixed in [[away, has], [has, away]] {
+            assert_eq!(failure(mixed), Some(NoReply::Interrupted));
+        }
+        let full = Status::None(NoReply::Rejected);
+        assert_eq!(failure([has, full]), Some(NoReply::Rejected));
     }
 }

@@ -129,7 +129,12 @@ pub enum ReplyTo {
 impl ReplyTo {
     /// True when that is all that is wanted.
     pub(super) fn suffices(&self, status: Status) -> bool {
-        matches!(self, Self::First(_)) && !matches!(status, Status::None(_))
+        self.hears_the_end_alone() && !matches!(status, Status::None(_))
+    }
+
+    /// True for whoever gets one outcome, however many there are.
+    pub(super) const fn hears_the_end_alone(&self) -> bool {
+        matches!(self, Self::First(_))
     }
 
     /// Tells of an outcome that is not the last one. False when nobody takes it.

@@ -350,7 +350,6 @@ pub struct ExchangeRecord {
     /// A move under way.
     pub moving: Option<Moving>,
     /// Epoch under which the owner got it: since then nobody else has owned it.
-    #[serde(default)]
     pub since: Epoch,
     /// The owner knows what the one before it knew: a move brought it along, or it is the one whose move was cancelled.
     pub kept: bool,
