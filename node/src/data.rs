@@ -28,7 +28,6 @@ use crate::lease::LeaseClock;
 use crate::process::ProcessTable;
 use crate::pubsub::PubSub;
 use crate::router::Router;
-use crate::spans::Sampler;
 use crate::talks::Talks;
 use crate::telemetry::SpanSink;
 use crate::wire::{PeerLink, Wire};
@@ -62,9 +61,7 @@ pub struct DataConfig {
     pub runtime: Handle,
     /// Records kernel inputs and effects.
     pub journal: Option<Journal>,
-    /// Which requests start a trace.
-    pub sampler: Sampler,
-    /// Where spans of failovers go.
+    /// Where spans go, and which messages are traced.
     pub spans: SpanSink,
     /// Functions by which exchanges may route.
     pub functions: functions::Registry,
@@ -110,8 +107,8 @@ impl DataPlane {
             wire: Wire::new(config.node),
             talks: Talks::default(),
             journal: config.journal,
-            sampler: config.sampler,
-            failovers: Failovers::new(config.spans),
+            failovers: Failovers::new(config.spans.clone()),
+            spans: config.spans,
             functions: config.functions,
             exits: Paced::new(config.events.clone(), Severity::Notice, "exits"),
             firsts: Paced::new(config.events.clone(), Severity::Info, "first replies"),

@@ -220,6 +220,13 @@ impl Mesh {
         self.lane(to, data_lane(key), frame)
     }
 
+    fn keep_where_faults_act(&self, to: NodeId, frame: &mut Frame) {
+        if let Some(peer) = self.shared.peers.load().get(&to) {
+            let name = &peer.introduction.load().name;
+            self.shared.faults.keep_on_link(name, frame);
+        }
+    }
+
     fn is_lane_up(&self, to: NodeId, key: u64) -> bool {
         let peers = self.shared.peers.load();
         peers
@@ -332,11 +339,14 @@ impl Shared {
 
 /// Data lanes as the data plane uses them.
 impl PeerLink for Mesh {
-    fn send(&self, to: NodeId, key: u64, frame: Frame) -> Result<(), LinkError> {
+    fn send(&self, to: NodeId, key: u64, mut frame: Frame) -> Result<(), LinkError> {
         // A request that waits for a broken lane would share its fate; its requester's node can do better: nothing was
         // sent, so it tries again, with the next owner if there is one by then.
         if frame.kind == Kind::Request && !self.is_lane_up(to, key) {
             return Err(LinkError::Down);
+        }
+        if !self.shared.faults.idle() {
+            self.keep_where_faults_act(to, &mut frame);
         }
         Self::send(self, to, key, &frame).map_err(|error| match error {
             SendError::Unknown(_) | SendError::Down => LinkError::Down,

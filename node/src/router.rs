@@ -19,7 +19,7 @@ use crate::data::DataContext;
 use crate::journal::Fact;
 use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_FIRST};
 use crate::metrics::Times;
-use crate::spans;
+use crate::spans::Traced;
 use crate::wire::{LinkError, count, lane_key};
 
 mod answered;
@@ -89,9 +89,6 @@ impl Router {
         let now = self.context.clock.now();
         let exists = self.context.registry().exchanges.contains_key(&request.exchange);
         let stats = Ticket::take(self.stats.of(request.exchange, exists));
-        let span = spans::request_span(&self.context.sampler, &request.trace, || {
-            self.name_of(request.exchange)
-        });
         let wanted = if request.timeout == Span::ZERO {
             REQUEST_TIMEOUT_DEFAULT
         } else {
@@ -104,11 +101,10 @@ impl Router {
             .map(|talking| Box::new(RequesterEnd::new(talking.terms)));
         let open = Open {
             talk,
-            trace: spans::context_of(&span, request.trace),
+            traced: Traced::of(&self.context.spans, request.trace),
             request,
             reply_to,
             stats,
-            span,
             started: now,
             deadline: now + timeout,
             retry_until: None,
@@ -208,7 +204,7 @@ impl Router {
             origin: self.context.node,
             from: open.request.from,
             left_ms: u32::try_from(left).unwrap_or(u32::MAX),
-            trace: open.trace,
+            trace: open.traced.context(),
             tags: open.request.tags.clone(),
             payload: open.request.payload.clone(),
             ..publishing::head(&open.request, open.given_back)

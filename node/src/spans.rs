@@ -1,144 +1,76 @@
-//! The spans of a request's way: request → route → handle → reply, with the fields OpenTelemetry names for messaging,
-//! and the trace context in and out of them. Costs one branch where a message carries no sampled context.
+//! The spans of messages on their way: who sends, which exchange routes, who handles, who gets a copy; with the fields that
+//! OpenTelemetry names for messaging, and the trace context in and out of them. Costs one branch where a message's context is
+//! not sampled.
 //!
-//! What does not live here: exporters and subscribers (`telemetry`).
+//! What does not live here: who is traced (`telemetry::sampling`), exporters (`telemetry`), what faults did (`faults`), and
+//! failovers (`failover`).
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+mod publish;
+mod request;
+mod routing;
 
 use squall_kernel::frame::{Status, TraceContext};
-use squall_kernel::time::Span as TimeSpan;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::telemetry::TRACE_TARGET;
 use crate::telemetry::context::{context_from, trace_context_of};
 
-/// Decides which requests without a context start a trace.
-#[derive(Debug, Default)]
-pub struct Sampler {
-    one_in: AtomicU32,
-    seen: AtomicU32,
-}
+pub(crate) use publish::{COPIES_TOLD_MAX, Copy, FanOut, fan_out};
+pub(crate) use request::{Ended, Sent, Traced, reply};
+pub(crate) use routing::{Route, route};
 
-impl Sampler {
-    /// Starts a trace for one in `n` requests; for none when `n` is 0.
-    #[must_use]
-    pub fn one_in(n: u32) -> Self {
-        Self {
-            one_in: AtomicU32::new(n),
-            seen: AtomicU32::new(0),
-        }
-    }
+/// Name of this system in spans.
+const SYSTEM: &str = "squall";
 
-    fn draws(&self) -> bool {
-        match self.one_in.load(Relaxed) {
-            0 => false,
-            n => self.seen.fetch_add(1, Relaxed).is_multiple_of(n),
-        }
-    }
-}
-
-/// The span of a request, from the call to its end. `exchange` is asked for only when there will be a span.
-#[must_use]
-pub fn request_span(sampler: &Sampler, trace: &TraceContext, exchange: impl FnOnce() -> String) -> Span {
-    if !(trace.sampled || (!trace.is_some() && sampler.draws())) {
-        return Span::none();
-    }
-    let exchange = exchange();
-    let span = tracing::info_span!(
-        target: TRACE_TARGET,
-        "request",
-        otel.name = format!("request {exchange}"),
-        otel.kind = "producer",
-        messaging.system = "squall",
-        messaging.operation.name = "request",
-        messaging.operation.r#type = "send",
-        messaging.destination.name = exchange,
-        squall.outcome = tracing::field::Empty,
-    );
-    adopt(&span, trace);
-    span
-}
-
-/// What a route span tells.
-pub struct Route<'a> {
+/// What the span of a handler's work tells.
+pub struct Handle<'a> {
     /// Exchange.
     pub exchange: &'a str,
-    /// Strategy.
-    pub strategy: &'a str,
-    /// Handlers to choose from.
-    pub candidates: usize,
-    /// Handler chosen, as people read it.
-    pub picked: String,
-    /// Time the request waited in the exchange's mailbox.
-    pub waited: TimeSpan,
+    /// Handler, as people read it.
+    pub handler: String,
+    /// Bytes of the payload.
+    pub bytes: usize,
+    /// Epoch under which it was sent here.
+    pub epoch: u64,
 }
 
-/// The span of a routing decision. `route` is asked for only when there will be a span.
+/// The span of a handler's work, from the delivery to its answer. `handle` is asked for only when there will be a span.
 #[must_use]
-pub fn route_span<'a>(trace: &TraceContext, route: impl FnOnce() -> Route<'a>) -> Span {
+pub fn handle_span<'a>(trace: &TraceContext, handle: impl FnOnce() -> Handle<'a>) -> Span {
     if !trace.sampled {
         return Span::none();
     }
-    let route = route();
-    let span = tracing::info_span!(
-        target: TRACE_TARGET,
-        "route",
-        otel.name = format!("route {}", route.exchange),
-        otel.kind = "internal",
-        messaging.system = "squall",
-        messaging.operation.name = "route",
-        messaging.destination.name = route.exchange,
-        squall.strategy = route.strategy,
-        squall.candidates = route.candidates,
-        squall.picked = route.picked,
-        squall.queue_wait_us = route.waited.0,
-    );
-    adopt(&span, trace);
-    span
-}
-
-/// The span of a handler's work, from the delivery to its answer. `exchange` and `handler` are asked for only when there
-/// will be a span.
-#[must_use]
-pub fn handle_span(trace: &TraceContext, exchange: &str, handler: impl FnOnce() -> String) -> Span {
-    if !trace.sampled {
-        return Span::none();
-    }
+    let handle = handle();
     let span = tracing::info_span!(
         target: TRACE_TARGET,
         "handle",
-        otel.name = format!("handle {exchange}"),
+        otel.name = format!("handle {}", handle.exchange),
         otel.kind = "consumer",
-        messaging.system = "squall",
+        otel.status_code = tracing::field::Empty,
+        messaging.system = SYSTEM,
         messaging.operation.name = "handle",
         messaging.operation.r#type = "process",
-        messaging.destination.name = exchange,
-        squall.handler = handler(),
+        messaging.destination.name = handle.exchange,
+        messaging.message.body.size = handle.bytes,
+        squall.handler = handle.handler,
+        squall.epoch = handle.epoch,
+        squall.outcome = tracing::field::Empty,
+        error.r#type = tracing::field::Empty,
     );
     adopt(&span, trace);
     span
 }
 
-/// The span of a reply's arrival at the requester's node, under the handler's context; ends the request's span with how
-/// it ended.
-pub fn reply_arrived(request: &Span, trace: &TraceContext, status: Status) {
-    if request.is_none() {
+/// A handler has answered so: its span says it when it ends.
+pub fn handled(span: &Span, status: Status) {
+    if span.is_disabled() {
         return;
     }
-    let outcome = status_word(status);
-    request.record("squall.outcome", outcome);
-    if trace.sampled {
-        let span = tracing::info_span!(
-            target: TRACE_TARGET,
-            "reply",
-            otel.name = "reply",
-            otel.kind = "internal",
-            messaging.system = "squall",
-            messaging.operation.name = "reply",
-            squall.outcome = outcome,
-        );
-        adopt(&span, trace);
+    span.record("squall.outcome", status_word(status));
+    if let Status::None(reason) = status {
+        span.record("error.type", reason.as_str());
+        span.record("otel.status_code", "ERROR");
     }
 }
 
@@ -171,16 +103,4 @@ fn adopt(span: &Span, trace: &TraceContext) {
     }
     // Without an exporter's layer there is nobody to tell, and nothing lost.
     let _no_layer = span.set_parent(context_from(*trace));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_a_sampled_context_no_span_is_made() {
-        let trace = TraceContext::default();
-        assert!(request_span(&Sampler::default(), &trace, || unreachable!()).is_none());
-        assert!(route_span(&trace, || unreachable!()).is_none());
-    }
 }

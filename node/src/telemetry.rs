@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod context;
 pub mod logging;
+pub mod sampling;
 pub mod settings;
 pub mod told;
 
@@ -16,7 +17,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter as _};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanExporter as _};
 use squall_kernel::id::{Incarnation, NodeName};
 use tokio::runtime::Builder;
 use tracing::Subscriber;
@@ -25,6 +26,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
 pub use batch::ExportFigures;
+pub use sampling::{Sampling, Share};
 pub use settings::{Otlp, SettingsError};
 pub use told::{SpanSink, Told};
 
@@ -94,9 +96,10 @@ impl Telemetry {
         exporter.set_resource(&resource);
         let figures = Arc::new(Figures::default());
         let (batcher, worker) = Batcher::start(runtime, exporter, Arc::clone(&figures))?;
-        let sink = SpanSink::to(&batcher);
+        let sink = SpanSink::to(&batcher, Sampling::of(otlp.share, otlp.follows));
+        // Who gets this far was drawn before.
         let provider = SdkTracerProvider::builder()
-            .with_sampler(otlp.sampler.clone())
+            .with_sampler(Sampler::AlwaysOn)
             .with_resource(resource)
             .with_span_processor(batcher)
             .build();

@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_sdk::trace::Sampler as SdkSampler;
-use squall_kernel::frame::{Status as FrameStatus, TraceContext};
+use squall_kernel::frame::{Frame, Kind, Status as FrameStatus, TraceContext};
+use squall_kernel::reason::NoReply;
 use squall_kernel::time::Span as Time;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -17,7 +17,8 @@ use tonic::{Request, Response, Status};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
-use crate::spans::{self, Route, Sampler};
+use crate::spans::{self, Ended, Handle, Route, Sent, Traced};
+use crate::telemetry::told::ago;
 
 /// Spans as a collector received them, with the instance they came from.
 type Received = Arc<Mutex<Vec<(String, Span)>>>;
@@ -66,12 +67,12 @@ async fn collector() -> (String, Received) {
     (endpoint, received)
 }
 
-fn node(endpoint: &str, name: &str) -> (Telemetry, tracing::Dispatch) {
+fn node(endpoint: &str, name: &str, share: Share) -> (Telemetry, tracing::Dispatch) {
     let otlp = Otlp {
         endpoint: endpoint.into(),
         service_name: "squall".into(),
-        one_in: 1,
-        sampler: SdkSampler::ParentBased(Box::new(SdkSampler::AlwaysOn)),
+        share,
+        follows: true,
     };
     let name = NodeName::new(name).expect("a name");
     let telemetry = Telemetry::start(&otlp, &name, Incarnation(7)).expect("a thread");
@@ -89,37 +90,27 @@ async fn stop(telemetry: Telemetry) -> ExportFigures {
 #[tokio::test]
 async fn a_request_over_three_nodes_is_one_trace() {
     let (endpoint, received) = collector().await;
-    let nodes = ["a", "b", "c"].map(|name| node(&endpoint, name));
-    let [on_a, on_b, on_c] = [0, 1, 2].map(|n: usize| nodes[n].1.clone());
-    let none = TraceContext::default();
+    let nodes = ["a", "b", "c"].map(|name| node(&endpoint, name, Share::ALL));
+    let [a, b, _] = [0, 1, 2].map(|n: usize| nodes[n].0.sink());
+    let on_c = nodes[2].1.clone();
 
-    use tracing::dispatcher::with_default;
-    let request = with_default(&on_a, || {
-        spans::request_span(&Sampler::one_in(1), &none, || "orders".into())
+    let request = Traced::of(&a, TraceContext::default());
+    let to_owner = request.context();
+    let to_handler = spans::route(&b, to_owner, || Route {
+        exchange: "orders",
+        strategy: "consensus",
+        epoch: 3,
+        leader_epoch: 0,
+        candidates: 3,
+        picked: "<c.5>".into(),
+        waited: Time(42),
     });
-    let to_owner = spans::context_of(&request, none);
-    let route = with_default(&on_b, || {
-        let (picked, waited) = ("<c.5>".to_owned(), Time(42));
-        let route = || Route {
-            exchange: "orders",
-            strategy: "consensus",
-            candidates: 3,
-            picked,
-            waited,
-        };
-        spans::route_span(&to_owner, route)
-    });
-    let to_handler = spans::context_of(&route, to_owner);
-    drop(route);
-    let handle = with_default(&on_c, || {
-        spans::handle_span(&to_handler, "orders", || "<c.5>".into())
-    });
+    let handle = tracing::dispatcher::with_default(&on_c, || spans::handle_span(&to_handler, work));
     let to_requester = spans::context_of(&handle, to_handler);
-    drop(handle);
-    with_default(&on_a, || {
-        spans::reply_arrived(&request, &to_requester, FrameStatus::Reply);
-    });
-    drop(request);
+    spans::handled(&handle, FrameStatus::Reply);
+    tracing::dispatcher::with_default(&on_c, || drop(handle));
+    spans::reply(&a, &reply(to_requester));
+    request.ended(&a, ended(FrameStatus::Reply), sent);
 
     for (telemetry, exported) in nodes.into_iter().map(|n| n.0).zip([2, 1, 1]) {
         assert_eq!(
@@ -161,35 +152,190 @@ async fn a_request_over_three_nodes_is_one_trace() {
     assert!(strategy.is_some());
 }
 
+fn work() -> Handle<'static> {
+    Handle {
+        exchange: "orders",
+        handler: "<c.5>".into(),
+        bytes: 3,
+        epoch: 3,
+    }
+}
+
+fn sent() -> Sent {
+    Sent {
+        exchange: "orders".into(),
+        operation: "request",
+        id: String::new(),
+        key: "k".into(),
+        bytes: 3,
+        from: "<a.1>".into(),
+        began: ago(Time(500)),
+    }
+}
+
+fn ended(status: FrameStatus) -> Ended {
+    Ended {
+        status,
+        chunks: 0,
+        questions: 0,
+    }
+}
+
+fn reply(trace: TraceContext) -> Frame {
+    Frame {
+        trace,
+        ..Frame::new(Kind::Reply)
+    }
+}
+
 #[tokio::test]
-async fn a_request_that_is_not_sampled_makes_no_spans_anywhere() {
+async fn a_request_that_is_not_drawn_and_ends_well_makes_no_spans_anywhere() {
     let (endpoint, received) = collector().await;
-    let (telemetry, dispatch) = node(&endpoint, "a");
-    let unsampled = TraceContext {
-        trace_id: [1; 16],
-        span_id: [2; 8],
-        sampled: false,
-    };
+    let (telemetry, dispatch) = node(&endpoint, "a", Share::NONE);
+    let sink = telemetry.sink();
+    let request = Traced::of(&sink, TraceContext::default());
+    let trace = request.context();
+    assert!(trace.is_some() && !trace.sampled, "it has a name all the same");
+    assert_eq!(spans::route(&sink, trace, || unreachable!()), trace);
     tracing::dispatcher::with_default(&dispatch, || {
-        let request = spans::request_span(&Sampler::one_in(1), &unsampled, || "orders".into());
-        assert_eq!(spans::context_of(&request, unsampled), unsampled);
-        drop(spans::handle_span(&unsampled, "orders", || "<a.1>".into()));
+        drop(spans::handle_span(&trace, || unreachable!()));
         // What is not about a message stays out of the traces.
         drop(tracing::info_span!("other"));
     });
+    spans::reply(&sink, &reply(trace));
+    request.ended(&sink, ended(FrameStatus::Reply), || unreachable!());
     assert_eq!(stop(telemetry).await, ExportFigures::default());
     assert_eq!(received.lock().expect("not poisoned").len(), 0);
 }
 
-fn make_spans(dispatch: &tracing::Dispatch, count: u64) {
-    tracing::dispatcher::with_default(dispatch, || {
-        let none = TraceContext::default();
-        for _ in 0..count {
-            drop(spans::request_span(&Sampler::one_in(1), &none, || {
-                "orders".into()
-            }));
-        }
+fn attribute(span: &Span, key: &str) -> Option<String> {
+    let found = span.attributes.iter().find(|a| a.key == key)?;
+    match found.value.clone()?.value? {
+        Value::StringValue(text) => Some(text),
+        other => Some(format!("{other:?}")),
+    }
+}
+
+/// The tail: what ended badly, or was touched by a fault, is told of whether it was drawn or not, as a root that says why.
+#[tokio::test]
+async fn what_a_fault_touched_or_ended_badly_is_kept_though_it_was_not_drawn() {
+    let (endpoint, received) = collector().await;
+    let (telemetry, _dispatch) = node(&endpoint, "a", Share::NONE);
+    let sink = telemetry.sink();
+    let caller = TraceContext {
+        trace_id: [1; 16],
+        span_id: [2; 8],
+        sampled: false,
+    };
+    let touched = || {
+        let mut request = Traced::of(&sink, caller);
+        let mut back = request.context();
+        back.sampled = true;
+        request.heard(&back);
+        request
+    };
+    let own = touched();
+    let ids = own.context();
+    own.ended(&sink, ended(FrameStatus::Reply), sent);
+    let mut failed = Traced::of(&sink, TraceContext::default());
+    failed.note("squall.lost", "b#3".into(), caller);
+    failed.ended(&sink, ended(FrameStatus::None(NoReply::Interrupted)), sent);
+    Traced::of(&sink, caller).ended(&sink, ended(FrameStatus::Declined), || unreachable!());
+    assert_eq!(stop(telemetry).await.exported, 2);
+    let received = received.lock().expect("not poisoned");
+    let kept = |why: &str| {
+        let why = Some(why.to_owned());
+        let found = received.iter().map(|(_, span)| span);
+        let mut found = found.filter(|span| attribute(span, "squall.kept") == why);
+        found.next().expect("it is kept").clone()
+    };
+    let fault = kept("fault");
+    assert_eq!(
+        (fault.trace_id.as_slice(), fault.span_id.as_slice()),
+        (&ids.trace_id[..], &ids.span_id[..])
+    );
+    assert!(fault.parent_span_id.is_empty(), "nobody tells of its caller");
+    assert_eq!(fault.links[0].span_id, [2; 8]);
+    let failed = kept("failed");
+    assert_eq!(attribute(&failed, "error.type").as_deref(), Some("interrupted"));
+    assert_eq!(failed.status.as_ref().map(|status| status.code), Some(2));
+    assert_eq!(attribute(&failed, "squall.lost").as_deref(), Some("b#3"));
+}
+
+/// Names, kinds and attributes as OpenTelemetry's conventions for messaging have them.
+#[tokio::test]
+async fn spans_speak_the_language_of_the_field() {
+    let (endpoint, received) = collector().await;
+    let (telemetry, dispatch) = node(&endpoint, "a", Share::ALL);
+    let sink = telemetry.sink();
+    let request = Traced::of(&sink, TraceContext::default());
+    let trace = request.context();
+    tracing::dispatcher::with_default(&dispatch, || {
+        let span = spans::handle_span(&trace, work);
+        spans::handled(&span, FrameStatus::None(NoReply::Failed));
     });
+    request.ended(&sink, ended(FrameStatus::Reply), sent);
+    let publish = Traced::of(&sink, TraceContext::default()).context();
+    let passed = spans::fan_out(&sink, publish, || spans::FanOut {
+        exchange: "news",
+        key: "a.b".into(),
+        epoch: 1,
+        role: "owner",
+        nodes: 2,
+        subscribers: 1,
+        waited: Time(7),
+    });
+    let passed = passed.expect("it is traced");
+    let copy = spans::Copy {
+        exchange: "news",
+        subscriber: "<a.9>".into(),
+        key: "a.b".into(),
+        bytes: 5,
+        waited: Time(9),
+        lost: None,
+    };
+    copy.tell(&sink, passed.context);
+    sink.tell(passed);
+    stop(telemetry).await;
+    let received = received.lock().expect("not poisoned");
+    let (producer, consumer) = (4, 5);
+    for (name, kind, operation, of) in [
+        ("request orders", producer, Some("send"), "request"),
+        ("handle orders", consumer, Some("process"), "handle"),
+        ("deliver news", consumer, Some("receive"), "deliver"),
+        ("fan out news", 1, None, "fan out"),
+    ] {
+        let span = received
+            .iter()
+            .map(|(_, span)| span)
+            .find(|span| span.name == name);
+        let span = span.unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!(span.kind, kind, "{name}");
+        let has = |key: &str| attribute(span, key);
+        assert_eq!(has("messaging.system").as_deref(), Some("squall"), "{name}");
+        assert_eq!(has("messaging.operation.name").as_deref(), Some(of), "{name}");
+        assert_eq!(has("messaging.operation.type").as_deref(), operation, "{name}");
+        let exchange = name.rsplit(' ').next();
+        assert_eq!(has("messaging.destination.name").as_deref(), exchange, "{name}");
+        assert_eq!(has("error.type").is_some(), name == "handle orders", "{name}");
+    }
+    let copy = received
+        .iter()
+        .map(|(_, span)| span)
+        .find(|span| span.name == "deliver news");
+    let copy = copy.expect("found above");
+    assert_ne!(
+        copy.trace_id, publish.trace_id,
+        "a hundred thousand copies make no trace to look at"
+    );
+    assert_eq!(copy.links[0].trace_id, publish.trace_id);
+}
+
+fn make_spans(telemetry: &Telemetry, count: u64) {
+    let sink = telemetry.sink();
+    for _ in 0..count {
+        Traced::of(&sink, TraceContext::default()).ended(&sink, ended(FrameStatus::Reply), sent);
+    }
 }
 
 #[tokio::test]
@@ -197,9 +343,9 @@ async fn without_a_collector_spans_are_lost_and_counted_and_nothing_blocks() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
     drop(listener);
-    let (telemetry, dispatch) = node(&endpoint, "a");
+    let (telemetry, _dispatch) = node(&endpoint, "a", Share::ALL);
     let count = 3 * batch::QUEUE_MAX as u64;
-    make_spans(&dispatch, count);
+    make_spans(&telemetry, count);
     let figures = stop(telemetry).await;
     assert_eq!((figures.exported, figures.dropped + figures.failed), (0, count));
     assert!(figures.dropped > 0);
@@ -215,8 +361,8 @@ async fn a_collector_that_hangs_does_not_hold_up_the_stop() {
             held.push(stream);
         }
     });
-    let (telemetry, dispatch) = node(&endpoint, "a");
-    make_spans(&dispatch, 10);
+    let (telemetry, _dispatch) = node(&endpoint, "a", Share::ALL);
+    make_spans(&telemetry, 10);
     assert_eq!(
         stop(telemetry).await,
         ExportFigures {
@@ -233,8 +379,8 @@ fn a_wrong_address_is_named() {
     let otlp = Otlp {
         endpoint: "http://no such host".into(),
         service_name: "squall".into(),
-        one_in: 1,
-        sampler: SdkSampler::AlwaysOn,
+        share: Share::ALL,
+        follows: true,
     };
     let name = NodeName::new("a").expect("a name");
     let error = Telemetry::start(&otlp, &name, Incarnation(1))

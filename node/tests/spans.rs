@@ -198,21 +198,32 @@ fn unix_ns(at: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).expect("before 2554")
 }
 
-/// Below the message, pointing to the fault, while both were about.
-fn assert_touched(span: &Span, of: TraceContext, by: &Span, (sent, answered): (SystemTime, SystemTime)) {
-    assert_eq!(span.trace_id, of.trace_id, "{span:#?}");
-    assert_eq!(span.parent_span_id, of.span_id, "{span:#?}");
-    for key in ["chaos.fault_id", "chaos.fault"] {
-        assert_eq!(text(span, key), text(by, key));
+impl Rig {
+    /// In the message's trace, whole up to the request, pointing to the fault, while both were about.
+    async fn assert_touched(
+        &self,
+        span: &Span,
+        of: TraceContext,
+        by: &Span,
+        (sent, answered): (SystemTime, SystemTime),
+    ) {
+        assert_eq!(span.trace_id, of.trace_id, "{span:#?}");
+        let above = self.collector.above(span, of.span_id).await;
+        let top = above.last().expect("the request's own span");
+        assert_eq!(top.name, "request orders");
+        assert_eq!(top.parent_span_id, of.span_id, "{top:#?}");
+        for key in ["chaos.fault_id", "chaos.fault"] {
+            assert_eq!(text(span, key), text(by, key));
+        }
+        let [link] = &span.links[..] else {
+            panic!("one link: {span:#?}");
+        };
+        assert_eq!((&link.trace_id, &link.span_id), (&by.trace_id, &by.span_id));
+        assert!(by.parent_span_id.is_empty() && by.trace_id != span.trace_id);
+        let (began, ended) = (span.start_time_unix_nano, span.end_time_unix_nano);
+        assert!(unix_ns(sent) <= began && began <= ended && ended <= unix_ns(answered));
+        assert!(by.start_time_unix_nano <= began && ended <= by.end_time_unix_nano);
     }
-    let [link] = &span.links[..] else {
-        panic!("one link: {span:#?}");
-    };
-    assert_eq!((&link.trace_id, &link.span_id), (&by.trace_id, &by.span_id));
-    assert!(by.parent_span_id.is_empty() && by.trace_id != span.trace_id);
-    let (began, ended) = (span.start_time_unix_nano, span.end_time_unix_nano);
-    assert!(unix_ns(sent) <= began && began <= ended && ended <= unix_ns(answered));
-    assert!(by.start_time_unix_nano <= began && ended <= by.end_time_unix_nano);
 }
 
 fn took(span: &Span) -> Duration {
@@ -247,13 +258,13 @@ async fn a_delayed_message_points_to_the_fault_that_delayed_it() {
     assert!(text(&fault, "chaos.touched").parse::<u64>().expect("a number") > 0);
     // The delivery went from a to b, and nothing else of this request did.
     let span = rig.collector.named("delayed by fault").await;
-    assert_touched(&span, traced, &fault, (sent, answered));
+    rig.assert_touched(&span, traced, &fault, (sent, answered)).await;
     assert_eq!(text(&span, "squall.link"), "a -> b");
     assert!(took(&span) >= Duration::from_millis(200), "{span:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_lost_says_by_which_fault_and_one_that_is_not_sampled_says_nothing() {
+async fn a_message_that_is_lost_says_by_which_fault_whether_it_was_drawn_or_not() {
     let rig = Rig::start().await;
     let of = Wanted {
         exchange: exchange(),
@@ -275,11 +286,34 @@ async fn a_message_that_is_lost_says_by_which_fault_and_one_that_is_not_sampled_
     let fault = rig.collector.named("fault message orders 100% dropped").await;
     assert_eq!(text(&fault, "chaos.ended"), "halted");
     assert_eq!(text(&fault, "chaos.touched"), "3", "all of them, told of or not");
-    let span = rig.collector.named("dropped by fault").await;
-    assert_touched(&span, traced, &fault, (sent, answered));
-    assert_eq!(text(&span, "chaos.fault"), "message drop");
-    let told = rig.collector.spans();
-    assert_eq!(told.len(), 2, "the fault, and what was sampled: {told:#?}");
+    let three = |spans: &[Span]| {
+        let lost: Vec<Span> = spans
+            .iter()
+            .filter(|span| span.name == "dropped by fault")
+            .cloned()
+            .collect();
+        (lost.len() == 3).then_some(lost)
+    };
+    let lost = rig.collector.wait("three losses", three).await;
+    let drawn = lost.iter().find(|span| span.trace_id == traced.trace_id);
+    let drawn = drawn.expect("the one that was drawn");
+    rig.assert_touched(drawn, traced, &fault, (sent, answered)).await;
+    assert_eq!(text(drawn, "chaos.fault"), "message drop");
+    let kept: Vec<&Span> = lost
+        .iter()
+        .filter(|span| span.trace_id != traced.trace_id)
+        .collect();
+    for span in &kept {
+        let above = rig.collector.above(span, [0; 8]).await;
+        let top = above.last().expect("the request's own span");
+        assert_eq!(
+            (top.name.as_str(), text(top, "squall.kept").as_str()),
+            ("request orders", "failed")
+        );
+        assert!(top.parent_span_id.is_empty(), "nobody tells of its caller");
+    }
+    let in_its_callers_trace = kept.iter().filter(|span| span.trace_id == [1; 16]).count();
+    assert_eq!(in_its_callers_trace, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -356,7 +390,7 @@ async fn a_handler_that_a_fault_lets_panic_or_refuse_says_so() {
     rig.clear("b", "full");
     let fault = rig.collector.named("fault handlers of orders on b full").await;
     let span = rig.collector.named("refused by fault").await;
-    assert_touched(&span, traced, &fault, (sent, answered));
+    rig.assert_touched(&span, traced, &fault, (sent, answered)).await;
 
     rig.set("b", "panic", on_handlers(ProcessFault::Panic), TTL_DEFAULT);
     let looked = async {
@@ -417,10 +451,9 @@ async fn what_a_killed_handler_had_in_hand_says_since_when() {
     let fault = rig.collector.named("fault handlers of orders on b killed").await;
     let span = rig.collector.named("killed by fault").await;
     let of = if one == failed { traced } else { other };
-    assert_eq!(
-        (&span.trace_id[..], &span.parent_span_id[..]),
-        (&of.trace_id[..], &of.span_id[..])
-    );
+    assert_eq!(span.trace_id, of.trace_id);
+    let above = rig.collector.above(&span, of.span_id).await;
+    assert_eq!(above.last().map(|top| top.name.as_str()), Some("request orders"));
     assert_eq!(span.links[0].span_id, fault.span_id);
     let (began, ended) = (span.start_time_unix_nano, span.end_time_unix_nano);
     assert!(unix_ns(sent) <= began && began < ended && ended <= unix_ns(answered));

@@ -149,7 +149,6 @@ fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
     .map_err(usage)?;
     let options = NodeOptions {
         spans: telemetry.as_ref().map(Telemetry::sink).unwrap_or_default(),
-        trace_one_in: otlp.map_or(0, |otlp| otlp.one_in),
         ..options(args, cookie, chaos_key)
     };
     let node = Node::start(dir, options);
@@ -218,7 +217,6 @@ fn options(args: RunArgs, cookie: Vec<u8>, chaos_key: Option<Vec<u8>>) -> NodeOp
         supervisor: args.supervisor,
         insecure: args.insecure,
         journal: args.journal,
-        trace_one_in: 0,
         spans: SpanSink::default(),
         data_workers: args.data_workers,
         proofs: Proofs {

@@ -24,8 +24,8 @@ use crate::introspect::Paced;
 use crate::journal::{Fact, Journal, PublishEvent};
 use crate::lease::LeaseClock;
 use crate::process::ProcessTable;
-use crate::spans::Sampler;
 use crate::talks::Talks;
+use crate::telemetry::SpanSink;
 use crate::wire::{ReturnPath, Wire};
 
 /// What all parts of the data plane share.
@@ -54,7 +54,8 @@ pub struct DataContext {
     pub wire: Wire,
     pub(crate) talks: Talks,
     pub(crate) journal: Option<Journal>,
-    pub(crate) sampler: Sampler,
+    /// Where spans go, and which messages are traced.
+    pub(crate) spans: SpanSink,
     /// Failovers that requesters here wait for.
     pub(crate) failovers: Failovers,
     pub(crate) functions: functions::Registry,

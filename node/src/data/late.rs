@@ -129,8 +129,8 @@ impl DataContext {
     }
 
     /// What of such a message goes now, as faults leave it: nothing, once or twice. What is late goes by itself.
-    pub(crate) fn leaving(&self, exchange: &ExchangeName, way: Way, frame: Frame) -> Vec<Frame> {
-        let (verdict, mut touched) = self.faults.message(exchange, &frame);
+    pub(crate) fn leaving(&self, exchange: &ExchangeName, way: Way, mut frame: Frame) -> Vec<Frame> {
+        let (verdict, mut touched) = self.faults.message(exchange, &mut frame);
         if verdict.lost {
             return Vec::new();
         }

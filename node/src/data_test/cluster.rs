@@ -31,7 +31,6 @@ use crate::journal::Journal;
 use crate::lease::LeaseClock;
 use crate::limits::TELL_EVERY;
 use crate::router::{Outcome, Request};
-use crate::spans::Sampler;
 use crate::telemetry::SpanSink;
 use crate::wire::{LinkError, PeerLink};
 
@@ -194,7 +193,6 @@ impl Cluster {
             lease: Arc::clone(&lease),
             runtime: Handle::current(),
             journal,
-            sampler: Sampler::default(),
             spans: SpanSink::default(),
         });
         plane.connect(Arc::new(Link {

@@ -178,9 +178,11 @@ impl Running {
 
     /// The requester is told when it cannot be sent, and so is the caller.
     pub(super) fn deliver(&self, handler: Pid, copy: Frame, waited: Span) -> Result<(), LinkError> {
-        let span = spans::route_span(&copy.trace, || spans::Route {
+        let trace = spans::route(&self.context.spans, copy.trace, || spans::Route {
             exchange: self.name.as_str(),
             strategy: self.strategy.as_str(),
+            epoch: self.core.epoch().0,
+            leader_epoch: copy.leader_epoch.0,
             candidates: self.core.handlers(),
             picked: self.context.pid_text(handler),
             waited,
@@ -192,7 +194,7 @@ impl Running {
             to: handler.serial,
             from: self.process.pid(),
             left_ms: copy.left_ms.saturating_sub(waited_ms).max(1),
-            trace: spans::context_of(&span, copy.trace),
+            trace,
             ..copy
         };
         let back = ReturnPath::of(&frame);

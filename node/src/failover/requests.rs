@@ -6,16 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::KeyValue;
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{Epoch, ExchangeId, NodeId};
 use squall_kernel::registry::Registry;
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{Cause, FailoverTimes, handovers, loss_of, run_of};
 use crate::data::Change;
-use crate::telemetry::told::{SpanSink, Told, span_context};
+use crate::spans::Traced;
+use crate::telemetry::told::{SpanSink, Told};
 
 /// An answer that comes later is the first of other requests, and none that waited for the failover.
 const REPLY_WITHIN: Duration = Duration::from_secs(30);
@@ -97,8 +95,8 @@ impl Failovers {
 
     /// A request has ended because `node`, which had it, was lost, or is no owner any more: it says so, and points to the failover
     /// of its exchange, or to the loss where the exchange had another owner.
-    pub(crate) fn lost(&self, request: &Span, exchange: ExchangeId, node: NodeId, change: &Change) {
-        if request.is_disabled() || !self.sink.is_on() {
+    pub(crate) fn lost(&self, request: &mut Traced, exchange: ExchangeId, node: NodeId, change: &Change) {
+        if !request.is_on() {
             return;
         }
         let known = change.old.nodes.get(&node).zip(change.new.cluster);
@@ -107,31 +105,31 @@ impl Failovers {
         let failed_over = self.failed_over(request, exchange, |other| other == run);
         if !failed_over && change.is_lost(node) {
             let loss = loss_of(cluster, &before.name, before.incarnation);
-            note(request, "squall.lost", run, loss);
+            request.note("squall.lost", run, loss);
         }
     }
 
     /// A request has ended because its exchange has no owner that answers yet, after the one before was lost.
-    pub(crate) fn unavailable(&self, request: &Span, exchange: ExchangeId) {
-        if !request.is_disabled() && self.sink.is_on() {
+    pub(crate) fn unavailable(&self, request: &mut Traced, exchange: ExchangeId) {
+        if request.is_on() {
             self.failed_over(request, exchange, |_| true);
         }
     }
 
     /// A request has ended because what is sent to `node` does not arrive. Nobody has declared it lost yet; where somebody does,
     /// this is the loss.
-    pub(crate) fn unreached(&self, request: &Span, node: NodeId, registry: &Registry) {
-        if request.is_disabled() || !self.sink.is_on() {
+    pub(crate) fn unreached(&self, request: &mut Traced, node: NodeId, registry: &Registry) {
+        if !request.is_on() {
             return;
         }
         if let Some((node, cluster)) = registry.nodes.get(&node).zip(registry.cluster) {
             let loss = loss_of(cluster, &node.name, node.incarnation);
-            note(request, "squall.unreached", run_of(node), loss);
+            request.note("squall.unreached", run_of(node), loss);
         }
     }
 
     /// The exchange waits for the first good reply after an owner of which that is true was lost.
-    fn failed_over(&self, request: &Span, exchange: ExchangeId, of: impl Fn(&str) -> bool) -> bool {
+    fn failed_over(&self, request: &mut Traced, exchange: ExchangeId, of: impl Fn(&str) -> bool) -> bool {
         let open = self.lock();
         let waits = |known: &&Waiting| known.cause != Cause::Moved && known.is_fresh() && of(&known.before);
         let Some(known) = open.get(&exchange).filter(waits) else {
@@ -141,16 +139,11 @@ impl Failovers {
             Cause::Weak => "squall.weak",
             Cause::Lost | Cause::Moved => "squall.lost",
         };
-        note(request, key, known.before.clone(), known.root);
+        request.note(key, known.before.clone(), known.root);
         true
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ExchangeId, Waiting>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn note(request: &Span, key: &'static str, run: String, to: TraceContext) {
-    request.set_attribute(key, run.clone());
-    request.add_link_with_attributes(span_context(to), vec![KeyValue::new(key, run)]);
 }

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
 use squall_kernel::fault::{Fault, FaultKind, HandlersSuffer, MessageVerdict, ProcessFault};
-use squall_kernel::frame::{Frame, TraceContext};
-use squall_kernel::id::ExchangeName;
+use squall_kernel::frame::{Frame, Kind, TraceContext};
+use squall_kernel::id::{ExchangeName, NodeName};
 use squall_kernel::keys::Key;
 use squall_kernel::spread::mix;
 
 use super::touched::By;
 use super::{FaultPlane, Kinds, Touched};
+use crate::pubsub::wants_word;
 
 /// The faults for which a handler stands still. They may be over by the time that what waited is taken up.
 #[derive(Debug)]
@@ -42,11 +43,11 @@ impl FaultPlane {
         self.with(|table| table.list(now).filter_map(of).collect())
     }
 
-    /// Counts a handler or delivery of that exchange as touched, and tells of the delivery where `trace` is sampled.
+    /// Counts a handler or delivery of that exchange as touched, and tells of the delivery: from here on it is traced.
     pub(crate) fn touch_handlers(
         &self,
         exchange: &ExchangeName,
-        trace: &TraceContext,
+        trace: &mut TraceContext,
         by: impl Fn(ProcessFault) -> bool,
     ) -> Touched {
         let now = self.now();
@@ -58,17 +59,18 @@ impl FaultPlane {
     pub(crate) fn touches(
         &self,
         exchange: &ExchangeName,
-        trace: &TraceContext,
+        trace: &mut TraceContext,
         by: impl Fn(ProcessFault) -> bool,
     ) -> Touched {
-        if !trace.sampled || !self.spans.sink().is_on() {
+        if !trace.is_some() || !self.spans.sink().is_on() {
             return Touched::default();
         }
         let now = self.now();
-        let by = self.with(|table| {
+        let by: Vec<By> = self.with(|table| {
             let on = table.on_handlers(exchange, now, by);
             on.filter_map(|fault| self.spans.by(fault)).collect()
         });
+        trace.sampled |= !by.is_empty();
         Touched::new(self.spans.sink(), by, vec![*trace])
     }
 
@@ -86,17 +88,22 @@ impl FaultPlane {
     }
 
     /// Tells of a delivery that waited for a handler that stood still.
-    pub(crate) fn stood_still(&self, why: &Standstill, trace: &TraceContext) -> Touched {
+    pub(crate) fn stood_still(&self, why: &Standstill, trace: &mut TraceContext) -> Touched {
+        if !trace.is_some() {
+            return Touched::default();
+        }
+        trace.sampled = true;
         Touched::new(self.spans.sink(), why.0.clone(), vec![*trace])
     }
 
-    /// What becomes of a message of that exchange that leaves its owner now, and what is told of it when it goes.
-    pub(crate) fn message(&self, exchange: &ExchangeName, frame: &Frame) -> (MessageVerdict, Touched) {
+    /// What becomes of a message of that exchange that leaves its owner now, and what is told of it when it goes: one that a fault
+    /// takes is traced from here on.
+    pub(crate) fn message(&self, exchange: &ExchangeName, frame: &mut Frame) -> (MessageVerdict, Touched) {
         let now = self.now();
         let key = Key::take(frame.tags.key.clone()).ok();
         let rng = mix(self.drawn.fetch_add(1, Relaxed));
-        let told = frame.trace.sampled && self.spans.sink().is_on();
-        let (verdict, by) = self.with(|table| {
+        let told = self.spans.sink().is_on() && (frame.trace.sampled || may_be_kept(frame));
+        let (verdict, by): (_, Vec<By>) = self.with(|table| {
             let verdict = table.message(exchange, key.as_ref(), now, rng);
             if !told {
                 return (verdict, Vec::new());
@@ -104,6 +111,30 @@ impl FaultPlane {
             let taking = table.taking(exchange, key.as_ref(), now, rng);
             (verdict, taking.filter_map(|fault| self.spans.by(fault)).collect())
         });
+        frame.trace.sampled |= !by.is_empty();
         (verdict, Touched::new(self.spans.sink(), by, vec![frame.trace]))
     }
+
+    /// A frame is about to leave for that node. Where faults act on the link, it is traced from here on, if its sender can hear
+    /// of that.
+    pub(crate) fn keep_on_link(&self, to: &NodeName, frame: &mut Frame) {
+        if frame.trace.sampled || !may_be_kept(frame) || !self.spans.sink().is_on() {
+            return;
+        }
+        let now = self.now();
+        frame.trace.sampled = self.with(|table| {
+            let mut acting = table.list(now);
+            acting.any(|fault| fault.kind.to() == Some(to))
+        });
+    }
+}
+
+/// True where the node at which the message entered hears of it once more, and can tell of its beginning.
+fn may_be_kept(frame: &Frame) -> bool {
+    let heard = match frame.kind {
+        Kind::Request | Kind::Deliver | Kind::Reply => true,
+        Kind::Publish | Kind::Event => wants_word(frame),
+        _ => false,
+    };
+    heard && frame.trace.is_some()
 }

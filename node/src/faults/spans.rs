@@ -105,9 +105,9 @@ impl FaultSpans {
             .with("chaos.fault", kind(&fault.kind))
             .with("chaos.target", target(node, &fault.kind))
             .with("chaos.by", fault.by.clone())
-            .with("chaos.ttl_ms", i64::try_from(ms).unwrap_or(i64::MAX))
+            .number("chaos.ttl_ms", ms)
             .with("chaos.ended", how.as_str())
-            .with("chaos.touched", i64::try_from(fault.touched).unwrap_or(i64::MAX));
+            .number("chaos.touched", fault.touched);
         self.sink.tell(told);
     }
 

@@ -8,8 +8,8 @@ use squall_kernel::id::{ExchangeName, NodeName};
 use tokio::sync::mpsc::Receiver;
 
 use super::*;
-use crate::telemetry::SpanSink;
 use crate::telemetry::batch::Batcher;
+use crate::telemetry::{Sampling, Share, SpanSink};
 
 fn name(text: &str) -> NodeName {
     NodeName::new(text).expect("a good name")
@@ -31,7 +31,7 @@ fn delay() -> FaultKind {
 /// The faults of node a, and the spans that they tell.
 fn plane() -> (FaultPlane, Receiver<SpanData>) {
     let (batcher, told) = Batcher::caught();
-    let spans = FaultSpans::of(name("a"), SpanSink::to(&batcher));
+    let spans = FaultSpans::of(name("a"), SpanSink::to(&batcher, Sampling::of(Share::NONE, true)));
     (FaultPlane::new(Clock::start()).traced(spans), told)
 }
 
@@ -96,7 +96,7 @@ fn nothing_is_looked_at_where_no_fault_touches_it_or_nobody_takes_spans() {
 }
 
 #[test]
-fn a_delivery_that_is_not_sampled_is_counted_and_not_told_of() {
+fn a_delivery_that_is_touched_is_traced_from_then_on_and_one_without_a_trace_is_counted_alone() {
     let (faults, mut told) = plane();
     let exchange = ExchangeName::new("orders").expect("a good name");
     let what = ProcessFault::Fill;
@@ -106,12 +106,17 @@ fn a_delivery_that_is_not_sampled_is_counted_and_not_told_of() {
         sampled: false,
         ..trace(1)
     };
-    for trace in [unsampled, trace(2)] {
-        drop(faults.touch_handlers(&exchange, &trace, |is| is == what));
+    for (mut trace, sampled) in [
+        (unsampled, true),
+        (trace(2), true),
+        (TraceContext::default(), false),
+    ] {
+        drop(faults.touch_handlers(&exchange, &mut trace, |is| is == what));
+        assert_eq!(trace.sampled, sampled);
     }
-    let one = ("refused by fault".to_owned(), SpanId::from_bytes([2; 8]));
-    assert_eq!(names(&mut told), [one]);
-    assert_eq!(faults.list()[0].touched, 2);
+    let refused = |of| ("refused by fault".to_owned(), SpanId::from_bytes([of; 8]));
+    assert_eq!(names(&mut told), [refused(1), refused(2)]);
+    assert_eq!(faults.list()[0].touched, 3);
     assert_eq!(faults.halt().len(), 1);
     let spans: Vec<SpanData> = std::iter::from_fn(|| told.try_recv().ok()).collect();
     let value = |key: &str| {
@@ -120,6 +125,6 @@ fn a_delivery_that_is_not_sampled_is_counted_and_not_told_of() {
     };
     assert_eq!(
         (value("chaos.ended"), value("chaos.touched")),
-        ("halted".into(), "2".into())
+        ("halted".into(), "3".into())
     );
 }

@@ -18,7 +18,7 @@ use crate::wire::{ReturnPath, count};
 
 impl Handlers {
     /// Takes in a delivery.
-    pub(crate) fn deliver(&self, from: NodeId, frame: Frame) {
+    pub(crate) fn deliver(&self, from: NodeId, mut frame: Frame) {
         let Some(attachment) = self.read().by_serial.get(&frame.to).cloned() else {
             return self.unknown(from, &frame);
         };
@@ -30,7 +30,7 @@ impl Handlers {
         if let Some(line) = attachment.line() {
             return self.line_up(&attachment, line, pass, frame);
         }
-        if self.counts_as_full(&attachment, &frame.trace) || !attachment.take_credit() {
+        if self.counts_as_full(&attachment, &mut frame) || !attachment.take_credit() {
             attachment.counts().rejected();
             attachment.process().count_dropped();
             self.given_back(&attachment, &frame);

@@ -238,21 +238,24 @@ impl<H: Handler> Embedded<H> {
         }
     }
 
-    async fn deliver(&mut self, frame: Frame, put: Instant) {
-        self.tell_of_standstill(&frame, put);
+    async fn deliver(&mut self, mut frame: Frame, put: Instant) {
+        self.tell_of_standstill(&mut frame, put);
         if self.over {
             return self.give_back(&frame);
         }
         if self.suffers.slow > Span::ZERO {
-            self.take_longer(&frame.trace).await;
+            self.take_longer(&mut frame.trace).await;
         }
         if put + Span::from_ms(u64::from(frame.left_ms)) <= self.context.clock.now() {
             // Its requester has given up: work on it would only delay the others.
             return count(&self.context.wire.tally.expired);
         }
         let pid = self.process.pid();
-        let span = spans::handle_span(&frame.trace, self.exchange.as_str(), || {
-            self.context.pid_text(pid)
+        let span = spans::handle_span(&frame.trace, || spans::Handle {
+            exchange: self.exchange.as_str(),
+            handler: self.context.pid_text(pid),
+            bytes: frame.payload.len(),
+            epoch: frame.epoch.0,
         });
         let trace = spans::context_of(&span, frame.trace);
         let back = ReturnPath {
@@ -277,7 +280,7 @@ impl<H: Handler> Embedded<H> {
             trace,
             talk: Talk::new(Arc::clone(&line)),
         };
-        let (fate, panics) = (Arc::clone(&self.fate), self.panics_now(&frame.trace));
+        let (fate, panics) = (Arc::clone(&self.fate), self.panics_now(&mut frame.trace));
         // The call itself may panic, not only the future it gives.
         let call = async {
             assert!(!panics, "{PANIC_WORDS}");
@@ -286,10 +289,10 @@ impl<H: Handler> Embedded<H> {
         let handled = tokio::select! {
             biased;
             () = fate.killed() => {
-                self.killed_with(&frame.trace, ago(self.context.clock.now().since(taken_up)));
+                self.killed_with(&mut frame.trace, ago(self.context.clock.now().since(taken_up)));
                 Err(Box::new(KILL_WORDS) as _)
             }
-            answer = catch(call).instrument(span) => answer,
+            answer = catch(call).instrument(span.clone()) => answer,
         };
         let (panic, (status, payload)) = match handled {
             Ok(answer) => (None, checked(answer)),
@@ -298,6 +301,8 @@ impl<H: Handler> Embedded<H> {
                 (Some(panic.clone()), (Status::None(NoReply::Failed), words(panic)))
             }
         };
+        spans::handled(&span, status);
+        drop(span);
         let reply = back.reply(pid, status, payload);
         self.process.count_sent(1);
         // One that has given the request up is not there to take the answer.

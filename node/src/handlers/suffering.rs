@@ -69,11 +69,15 @@ impl Handlers {
     }
 
     /// The same of a delivery that comes now.
-    pub(super) fn counts_as_full(&self, attachment: &Attachment, trace: &TraceContext) -> bool {
+    pub(super) fn counts_as_full(&self, attachment: &Attachment, frame: &mut Frame) -> bool {
         let full = self.is_filled(attachment);
         if full {
             let faults = &self.context.faults;
-            drop(faults.touch_handlers(attachment.name(), trace, |what| what == ProcessFault::Fill));
+            drop(
+                faults.touch_handlers(attachment.name(), &mut frame.trace, |what| {
+                    what == ProcessFault::Fill
+                }),
+            );
         }
         full
     }
@@ -87,7 +91,7 @@ impl Handlers {
         &self,
         attachment: &Arc<Attachment>,
         pass: Pass,
-        frame: Frame,
+        mut frame: Frame,
     ) -> Result<(), Push<Frame>> {
         let faults = &self.context.faults;
         if !faults.act(Kinds::PROCESS.or(Kinds::HELD)) || attachment.sink().fate().is_some() {
@@ -95,7 +99,7 @@ impl Handlers {
         }
         let suffer = faults.handlers(attachment.name());
         if attachment.panics_now(suffer.panics) {
-            self.panic_at(attachment, &frame);
+            self.panic_at(attachment, frame);
             return Ok(());
         }
         let goes = !suffer.suspended && suffer.slow == Span::ZERO;
@@ -103,7 +107,7 @@ impl Handlers {
             return attachment.sink().deliver(pass, attachment, frame);
         }
         let put = faults.now();
-        let touched = faults.touch_handlers(attachment.name(), &frame.trace, |what| {
+        let touched = faults.touch_handlers(attachment.name(), &mut frame.trace, |what| {
             matches!(what, ProcessFault::Suspend | ProcessFault::Slow { .. })
         });
         let from = put + suffer.slow;
@@ -134,20 +138,22 @@ impl Handlers {
     }
 
     /// As if the handler had panicked at it: its client never sees it.
-    fn panic_at(&self, attachment: &Attachment, frame: &Frame) {
+    fn panic_at(&self, attachment: &Attachment, mut frame: Frame) {
         let faults = &self.context.faults;
-        drop(faults.touch_handlers(attachment.name(), &frame.trace, |what| {
-            what == ProcessFault::Panic
-        }));
+        drop(
+            faults.touch_handlers(attachment.name(), &mut frame.trace, |what| {
+                what == ProcessFault::Panic
+            }),
+        );
         attachment.process().count_restart();
         self.failed(attachment, PANIC_WORDS.as_bytes());
         if frame.kind == Kind::Task {
-            self.give_back_task(attachment, frame, PANIC_WORDS.to_owned(), Retry::Backoff);
+            self.give_back_task(attachment, &frame, PANIC_WORDS.to_owned(), Retry::Backoff);
             return;
         }
         attachment.give_credit();
         let failed = Status::None(NoReply::Failed);
-        let reply = ReturnPath::of(frame).reply(attachment.pid(), failed, words(PANIC_WORDS.to_owned()));
+        let reply = ReturnPath::of(&frame).reply(attachment.pid(), failed, words(PANIC_WORDS.to_owned()));
         self.context.wire.reply(reply);
     }
 
@@ -197,8 +203,8 @@ impl Handlers {
     /// is gone, and so does the client, which may attach it again.
     fn kill(&self, attachment: &Arc<Attachment>) {
         let faults = &self.context.faults;
-        let none = TraceContext::default();
-        drop(faults.touch_handlers(attachment.name(), &none, |what| what == ProcessFault::Kill));
+        let mut none = TraceContext::default();
+        drop(faults.touch_handlers(attachment.name(), &mut none, |what| what == ProcessFault::Kill));
         match attachment.sink().fate() {
             Some(fate) => fate.kill(),
             None => {

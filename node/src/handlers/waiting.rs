@@ -164,10 +164,10 @@ fn turn(gone: Vec<(Gone, Waiting)>, to: &Attachment, turned: &mut Turned) {
 
 impl Handlers {
     /// A delivery waits for its turn, which may be now.
-    pub(super) fn line_up(&self, attachment: &Arc<Attachment>, line: &Line, pass: Pass, frame: Frame) {
+    pub(super) fn line_up(&self, attachment: &Arc<Attachment>, line: &Line, pass: Pass, mut frame: Frame) {
         let put = self.context.clock.now();
         let mut turned = Vec::new();
-        let full = self.counts_as_full(attachment, &frame.trace);
+        let full = self.counts_as_full(attachment, &mut frame);
         let waiting = Waiting { pass, frame, put };
         line.lock().put(put, waiting, full, attachment, &mut turned);
         self.turn_away(attachment, turned);

@@ -36,7 +36,7 @@ impl Handlers {
     }
 
     /// Takes in a task for a worker. From here on it is in the worker's hand, whoever owns the exchange.
-    pub(crate) fn task(&self, from: NodeId, frame: Frame) {
+    pub(crate) fn task(&self, from: NodeId, mut frame: Frame) {
         let attachment = self.read().by_serial.get(&frame.to).cloned();
         let Some(attachment) = attachment.filter(|a| a.exchange() == frame.exchange && a.tags().works) else {
             let ghost = Pid {
@@ -60,7 +60,7 @@ impl Handlers {
             count(&self.context.wire.tally.fenced);
             return attachment.counts().fenced();
         };
-        let given = if self.counts_as_full(&attachment, &frame.trace) {
+        let given = if self.counts_as_full(&attachment, &mut frame) {
             Err(Push::Full(frame))
         } else {
             self.give(&attachment, pass, frame)

@@ -41,9 +41,7 @@ pub struct NodeOptions {
     /// File for the inputs and effects of the kernel; `%n` in its name stands for the node's name, `%i` for the
     /// incarnation.
     pub journal: Option<PathBuf>,
-    /// One in so many requests starts a trace; 0 for none.
-    pub trace_one_in: u32,
-    /// Where spans go that are told when they are over: of faults and what they did, and of failovers.
+    /// Where spans go, and which messages are traced: what [`Telemetry::sink`](crate::telemetry::Telemetry::sink) gives.
     pub spans: SpanSink,
     /// Workers of the data runtime; 0 lets the node choose.
     pub data_workers: usize,
@@ -74,7 +72,6 @@ impl NodeOptions {
             supervisor: String::new(),
             insecure: false,
             journal: None,
-            trace_one_in: 0,
             spans: SpanSink::default(),
             data_workers: 0,
             proofs: Proofs::default(),

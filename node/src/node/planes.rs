@@ -27,7 +27,6 @@ use crate::mesh::{ClientConn, FaultPlane, Mesh, MeshConfig, MeshEvent, MeshOut, 
 use crate::meta::{Compaction, Meta};
 use crate::session::{GrpcSessions, NativeSessions};
 use crate::sources::NodeSources;
-use crate::spans::Sampler;
 use crate::system::SystemFigures;
 use crate::telemetry::SpanSink;
 
@@ -95,7 +94,6 @@ impl Ground {
             lease: Arc::clone(&self.lease),
             runtime: runtimes.data.clone(),
             journal: self.journal.clone(),
-            sampler: Sampler::one_in(options.trace_one_in),
             functions: options.functions.clone(),
             spans: self.spans.clone(),
         }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use squall_kernel::dedup::Seen;
@@ -23,6 +24,8 @@ use super::table::Running;
 use super::{until, wants_word};
 use crate::faults::Kinds;
 use crate::journal::PublishEvent;
+use crate::spans::{self, COPIES_TOLD_MAX, FanOut};
+use crate::telemetry::told::Told;
 use crate::wire::{ReturnPath, count, event_key};
 
 impl Running {
@@ -64,7 +67,9 @@ impl Running {
         let mut fanout = std::mem::take(&mut self.fanout);
         self.core.route(&pass, &key, None, &mut fanout);
         self.fanout = fanout;
+        let told = self.traced(&mut frame, "owner", now.since(put));
         self.fan_out(frame);
+        self.tell_passed(told);
     }
 
     /// Only who acts for the exchange may take a publish, and not before it knows all subscribers.
@@ -79,6 +84,28 @@ impl Running {
             Err(NoReply::Settling)
         } else {
             Ok(())
+        }
+    }
+
+    /// Puts the publish under the span of what is done with it here, where it is traced.
+    fn traced(&self, frame: &mut Frame, role: &'static str, waited: Span) -> Option<Told> {
+        let told = spans::fan_out(&self.context.spans, frame.trace, || FanOut {
+            exchange: self.name.as_str(),
+            key: String::from_utf8_lossy(&frame.tags.key).into_owned(),
+            epoch: self.core.epoch().0,
+            role,
+            nodes: self.fanout.nodes().len(),
+            subscribers: self.fanout.copies().len(),
+            waited,
+        })?;
+        frame.trace = told.context;
+        Some(told)
+    }
+
+    /// It has gone on from here.
+    fn tell_passed(&self, told: Option<Told>) {
+        if let Some(told) = told {
+            self.context.spans.tell(told.until(SystemTime::now()));
         }
     }
 
@@ -197,7 +224,14 @@ impl Running {
         self.core.route(&pass, &key, Some(from), &mut fanout);
         self.fanout = fanout;
         count(&self.post.figures.arrived);
+        let role = if self.fanout.nodes().is_empty() {
+            "subscribers"
+        } else {
+            "proxy"
+        };
+        let told = self.traced(&mut frame, role, self.context.clock.now().since(put));
         self.event_arrived(frame);
+        self.tell_passed(told);
     }
 
     /// To the subscribers here, and to the nodes that get their publishes from this one.
@@ -252,7 +286,10 @@ impl Running {
         let mut fanout = std::mem::take(&mut self.fanout);
         self.core.route(&pass, &key, None, &mut fanout);
         self.fanout = fanout;
-        self.deliver_here(frame);
+        let mut frame = frame.clone();
+        let told = self.traced(&mut frame, "degraded", Span::ZERO);
+        self.deliver_here(&frame);
+        self.tell_passed(told);
     }
 
     /// Into the mailboxes; the node's word goes out when the last of them has it.
@@ -270,6 +307,7 @@ impl Running {
             trace: frame.trace,
         });
         let until = until(self.context.clock.now(), frame.credit);
+        let mut told = if frame.trace.sampled { COPIES_TOLD_MAX } else { 0 };
         for copy in self.fanout.copies() {
             let Some(subscriber) = self.subscribers.get(&copy.subscriber) else {
                 continue;
@@ -277,7 +315,9 @@ impl Running {
             let event = SubscriberEvent {
                 published: Arc::clone(&published),
                 connections: self.fanout.connections(copy).cloned().collect(),
+                traced: told > 0,
             };
+            told = told.saturating_sub(1);
             match subscriber.offer(event, until, receipt.as_ref()) {
                 Offered::Taken => self.post.figures.delivered.fetch_add(1, Ordering::Relaxed),
                 Offered::Rejected => self.post.figures.rejected.fetch_add(1, Ordering::Relaxed),

@@ -23,6 +23,7 @@ use crate::held::Held;
 use crate::journal::PublishEvent;
 use crate::limits::{MAILBOX_BYTES_MAX, PUBLISHES_HELD_MAX};
 use crate::process::{Process, ProcessKind};
+use crate::spans::Copy;
 use crate::wire::ReturnPath;
 
 /// A publish as its subscribers see it; they share it.
@@ -53,6 +54,8 @@ pub struct SubscriberEvent {
     pub published: Arc<Published>,
     /// Tags of the attachments that it matched, each once (A26).
     pub connections: Vec<Bytes>,
+    /// A span is told of this copy.
+    pub(crate) traced: bool,
 }
 
 /// Reads a subscriber's mailbox, and is told when there is something in it.
@@ -239,6 +242,7 @@ impl Subscriber {
         let waiting = taken?;
         self.process.count_dequeued(waiting.put);
         self.process.count_wait(now.since(waiting.put));
+        self.tell_of_copy(&waiting, now, None);
         Some(waiting.event)
     }
 
@@ -365,13 +369,36 @@ impl Subscriber {
     /// A new copy that made no room for itself was never counted as in.
     fn count_gone(&self, gone: Vec<(Gone, Waiting)>) {
         for (why, waiting) in gone {
-            match why {
-                Gone::Expired => self.counts.expired(),
-                Gone::Dropped => self.counts.dropped(),
-            }
+            let why = match why {
+                Gone::Expired => {
+                    self.counts.expired();
+                    "expired"
+                }
+                Gone::Dropped => {
+                    self.counts.dropped();
+                    "dropped"
+                }
+            };
+            self.tell_of_copy(&waiting, self.context.clock.now(), Some(why));
             self.process.count_dequeued(waiting.put);
             self.process.count_dropped();
         }
+    }
+
+    fn tell_of_copy(&self, copy: &Waiting, now: Instant, lost: Option<&'static str>) {
+        if !copy.event.traced {
+            return;
+        }
+        let published = &copy.event.published;
+        let of = Copy {
+            exchange: self.name.as_str(),
+            subscriber: self.context.pid_text(self.pid()),
+            key: String::from_utf8_lossy(&published.key).into_owned(),
+            bytes: published.payload.len(),
+            waited: now.since(copy.put),
+            lost,
+        };
+        of.tell(&self.context.spans, published.trace);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

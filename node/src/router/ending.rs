@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use squall_kernel::frame::{Frame, Status, TraceContext};
+use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{MessageId, NodeId, Pid};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
@@ -13,7 +13,8 @@ use super::Router;
 use super::open::Open;
 use super::outcome::Outcome;
 use crate::journal::{Ending, Fact};
-use crate::spans;
+use crate::spans::{self, Ended, Sent};
+use crate::telemetry::told::ago;
 use crate::wire::count;
 
 /// No process.
@@ -23,20 +24,20 @@ const NOBODY: Pid = Pid {
 };
 
 impl Router {
-    pub(super) fn end(&self, open: Open, reason: NoReply) {
+    pub(super) fn end(&self, mut open: Open, reason: NoReply) {
         let reason = self.published_here(&open, reason);
         let reason = self.as_told(reason);
-        if !open.span.is_disabled() && is_unavailable(reason) {
+        if is_unavailable(reason) {
             let exchange = open.request.exchange;
-            self.context.failovers.unavailable(&open.span, exchange);
+            self.context.failovers.unavailable(&mut open.traced, exchange);
         }
-        spans::reply_arrived(&open.span, &TraceContext::default(), Status::None(reason));
         let outcome = Outcome::none(open.request.exchange, reason, open.request.tags.request.clone());
         self.conclude(open, outcome);
     }
 
-    pub(super) fn conclude_with(&self, open: Open, frame: Frame) {
-        spans::reply_arrived(&open.span, &frame.trace, frame.status);
+    pub(super) fn conclude_with(&self, mut open: Open, frame: Frame) {
+        open.traced.heard(&frame.trace);
+        spans::reply(&self.context.spans, &frame);
         if frame.status == Status::Reply && open.stats.is_first_under(frame.epoch) {
             self.first_reply(&frame);
         }
@@ -52,7 +53,7 @@ impl Router {
         self.context.firsts.tell(now, "first-reply", &name, &text, epoch);
     }
 
-    pub(super) fn conclude(&self, open: Open, outcome: Outcome) {
+    pub(super) fn conclude(&self, mut open: Open, outcome: Outcome) {
         self.tell_confirmed(&open, &outcome);
         self.ended(open.told, &outcome);
         self.let_go(&open, &outcome);
@@ -60,10 +61,39 @@ impl Router {
         self.open.fetch_sub(1, Ordering::Relaxed);
         open.stats.count(outcome.status);
         open.stats.end(self.context.clock.now(), open.started);
+        self.trace_end(&mut open, outcome.status);
         count(&self.context.wire.tally.sent_out);
         if !open.reply_to.finish(outcome) {
             count(&self.context.wire.tally.unclaimed);
         }
+    }
+
+    fn trace_end(&self, open: &mut Open, status: Status) {
+        let ended = Ended {
+            status,
+            chunks: open.talk.as_ref().map_or(0, |talk| talk.chunks()),
+            questions: open.talk.as_ref().map_or(0, |talk| talk.questions()),
+        };
+        let traced = std::mem::take(&mut open.traced);
+        traced.ended(&self.context.spans, ended, || {
+            let (request, tags) = (&open.request, &open.request.tags);
+            Sent {
+                exchange: self.name_of(request.exchange),
+                operation: match request.publish {
+                    Some(_) => "publish",
+                    None if request.submit => "submit",
+                    None => "request",
+                },
+                id: String::from_utf8_lossy(&tags.request).into_owned(),
+                key: String::from_utf8_lossy(&tags.key).into_owned(),
+                bytes: request.payload.len(),
+                from: self.context.pid_text(Pid {
+                    node: self.context.node,
+                    serial: request.from.serial,
+                }),
+                began: ago(self.context.clock.now().since(open.started)),
+            }
+        });
     }
 
     /// Gives a request its number in the journal, where one is kept.

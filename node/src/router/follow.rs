@@ -15,11 +15,11 @@ impl Router {
     /// Ends what a lost node holds, and tries again at once what waits.
     pub(crate) fn registry_changed(&self, change: &Change) {
         if change.concerns_requests() {
-            for open in self
+            for mut open in self
                 .table
                 .take_all(|open| !follows(open, change) || handler_lost(open, change))
             {
-                self.tell_of_loss(&open, change);
+                self.tell_of_loss(&mut open, change);
                 self.end(open, NoReply::Interrupted);
             }
         }
@@ -33,8 +33,8 @@ impl Router {
     }
 
     /// Its span says who was lost: the node that had it, or the one that kept what was known of it.
-    fn tell_of_loss(&self, open: &Open, change: &Change) {
-        if open.span.is_disabled() {
+    fn tell_of_loss(&self, open: &mut Open, change: &Change) {
+        if !open.traced.is_on() {
             return;
         }
         let speaker = open.talk.as_ref().and_then(|talk| talk.speaker());
@@ -47,7 +47,8 @@ impl Router {
         let lost = held.into_iter().flatten().find(|node| change.is_lost(*node));
         if let Some(node) = lost.or(owner) {
             let exchange = open.request.exchange;
-            self.context.failovers.lost(&open.span, exchange, node, change);
+            let failovers = &self.context.failovers;
+            failovers.lost(&mut open.traced, exchange, node, change);
         }
     }
 
@@ -57,9 +58,9 @@ impl Router {
             matches!(open.stage, Stage::Sent { owner, .. } if owner == node)
                 || open.talk.as_ref().is_some_and(|talk| talk.is_with(node))
         });
-        for open in held {
+        for mut open in held {
             let failovers = &self.context.failovers;
-            failovers.unreached(&open.span, node, &self.context.registry());
+            failovers.unreached(&mut open.traced, node, &self.context.registry());
             self.end(open, NoReply::Interrupted);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! What does not live here: the table that it is in (`table`), its way through middleware (`way`), its talk (`talking`).
 
-use squall_kernel::frame::{Frame, Status, TraceContext};
+use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{MessageId, NodeId};
 use squall_kernel::publishing::{Place, Places};
 use squall_kernel::reason::NoReply;
@@ -13,14 +13,14 @@ use super::Request;
 use super::outcome::ReplyTo;
 use super::stats::Ticket;
 use super::way::Way;
+use crate::spans::Traced;
 
 /// An open request.
 pub(super) struct Open {
     pub(super) request: Request,
     pub(super) reply_to: ReplyTo,
     pub(super) stats: Ticket,
-    pub(super) span: tracing::Span,
-    pub(super) trace: TraceContext,
+    pub(super) traced: Traced,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
     /// End of the tries, from the first refusal on.

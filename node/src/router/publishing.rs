@@ -98,7 +98,7 @@ impl Router {
             message,
             origin: self.context.node,
             from: request.from,
-            trace: request.trace,
+            trace: open.traced.context(),
             tags: request.tags.clone(),
             payload: request.payload.clone(),
             kind: Kind::Event,

@@ -47,7 +47,7 @@ pub(super) struct OpenDelivery {
     /// What goes between the requester and the handler, once the handler has spoken.
     pub(super) line: Option<Arc<NodeLine>>,
     /// Lives until the answer.
-    _span: tracing::Span,
+    span: tracing::Span,
 }
 
 impl Session {
@@ -147,6 +147,7 @@ impl Session {
                 self.plane.handlers.failed(handler, &payload);
             }
         }
+        spans::handled(&delivery.span, status);
         let from = Pid {
             node: context.node,
             serial: key.handler,
@@ -181,14 +182,19 @@ impl Session {
             serial: frame.to,
         };
         let name = self.handlers.get(&frame.to).map_or("", |a| a.name().as_str());
-        let span = spans::handle_span(&frame.trace, name, || self.context().pid_text(handler));
+        let span = spans::handle_span(&frame.trace, || spans::Handle {
+            exchange: name,
+            handler: self.context().pid_text(handler),
+            bytes: frame.payload.len(),
+            epoch: frame.epoch.0,
+        });
         frame.trace = spans::context_of(&span, frame.trace);
         let open = OpenDelivery {
             back: ReturnPath::of(frame),
             put,
             credit: frame.credit,
             line: None,
-            _span: span,
+            span,
         };
         // One that comes twice is answered once.
         if let Some(before) = self.open.insert(key, open)

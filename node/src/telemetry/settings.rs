@@ -1,7 +1,7 @@
 //! Where traces go and how many: the flag `--otlp` and the standard environment variables. What does not live here:
 //! reading flags.
 
-use opentelemetry_sdk::trace::Sampler;
+use super::sampling::Share;
 
 /// Share of requests that are traced unless OTEL_TRACES_SAMPLER says otherwise.
 pub const RATIO_DEFAULT: f64 = 0.01;
@@ -15,11 +15,10 @@ pub struct Otlp {
     pub endpoint: String,
     /// Value of service.name.
     pub service_name: String,
-    /// One in so many requests without a trace is considered for one; 0 for none. Decided before a span is made:
-    /// requests that are not traced cost a counter.
-    pub one_in: u32,
-    /// Which of those are traced; whoever was traced before stays so.
-    pub sampler: Sampler,
+    /// Share of requests that are traced.
+    pub share: Share,
+    /// Whoever comes with a trace has decided for itself: it is traced if its caller is.
+    pub follows: bool,
 }
 
 /// Why the settings are refused.
@@ -69,47 +68,27 @@ impl Otlp {
             format!("http://{endpoint}")
         };
         let service_name = env("OTEL_SERVICE_NAME").unwrap_or_else(|| SERVICE_NAME.to_owned());
-        let (share, parent_based) = sampling(ratio, &env)?;
-        let (one_in, rest) = split(share);
-        let root = Sampler::TraceIdRatioBased(rest);
-        let sampler = if parent_based {
-            Sampler::ParentBased(Box::new(root))
-        } else {
-            root
-        };
+        let (share, follows) = sampling(ratio, &env)?;
         Ok(Some(Self {
             endpoint,
             service_name,
-            one_in,
-            sampler,
+            share,
+            follows,
         }))
     }
 }
 
-/// One in `n`, and of those a share, which together are `share`: 0.3 is 0.9 of one in three.
-fn split(share: f64) -> (u32, f64) {
-    if share <= 0.0 {
-        return (0, 0.0);
-    }
-    // One in a million is as good as none at any rate a node reaches.
-    let n = (1.0 / share + 1e-9).floor().min(1e6);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "from 1 to a million"
-    )]
-    let one_in = n as u32;
-    (one_in, (share * n).min(1.0))
-}
-
 /// Share of requests that start a trace, and whether a trace begun elsewhere decides for itself.
-fn sampling(ratio: Option<f64>, env: &impl Fn(&str) -> Option<String>) -> Result<(f64, bool), SettingsError> {
+fn sampling(
+    ratio: Option<f64>,
+    env: &impl Fn(&str) -> Option<String>,
+) -> Result<(Share, bool), SettingsError> {
     let Some(name) = env("OTEL_TRACES_SAMPLER") else {
         return Ok((share("the ratio", ratio.unwrap_or(RATIO_DEFAULT))?, true));
     };
     let argument = || {
         let Some(text) = env("OTEL_TRACES_SAMPLER_ARG") else {
-            return Ok(1.0);
+            return Ok(Share::ALL);
         };
         let bad = SettingsError::Ratio {
             variable: "OTEL_TRACES_SAMPLER_ARG",
@@ -118,21 +97,18 @@ fn sampling(ratio: Option<f64>, env: &impl Fn(&str) -> Option<String>) -> Result
         share("OTEL_TRACES_SAMPLER_ARG", text.parse().map_err(|_| bad)?)
     };
     Ok(match name.as_str() {
-        "always_on" => (1.0, false),
-        "always_off" => (0.0, false),
+        "always_on" => (Share::ALL, false),
+        "always_off" => (Share::NONE, false),
         "traceidratio" => (argument()?, false),
-        "parentbased_always_on" => (1.0, true),
-        "parentbased_always_off" => (0.0, true),
+        "parentbased_always_on" => (Share::ALL, true),
+        "parentbased_always_off" => (Share::NONE, true),
         "parentbased_traceidratio" => (argument()?, true),
         _ => return Err(SettingsError::Sampler(name)),
     })
 }
 
-fn share(variable: &'static str, value: f64) -> Result<f64, SettingsError> {
-    if (0.0..=1.0).contains(&value) {
-        return Ok(value);
-    }
-    Err(SettingsError::Ratio {
+fn share(variable: &'static str, value: f64) -> Result<Share, SettingsError> {
+    Share::new(value).map_err(|_| SettingsError::Ratio {
         variable,
         value: value.to_string(),
     })
@@ -186,42 +162,21 @@ mod tests {
     fn the_sampler_of_the_environment_wins() {
         let sampling = |ratio, env| {
             let otlp = found(Some("x:1"), ratio, env);
-            (otlp.one_in, format!("{:?}", otlp.sampler))
+            (otlp.share.get(), otlp.follows)
         };
-        let based = |r| {
-            format!(
-                "{:?}",
-                Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(r)))
-            )
-        };
-        assert_eq!(sampling(None, &[]), (100, based(1.0)));
-        assert_eq!(sampling(Some(0.05), &[]), (20, based(1.0)));
+        assert_eq!(sampling(None, &[]), (0.01, true));
+        assert_eq!(sampling(Some(0.05), &[]), (0.05, true));
         let env = [
             ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
             ("OTEL_TRACES_SAMPLER_ARG", "0.75"),
         ];
-        assert_eq!(sampling(Some(0.05), &env), (1, based(0.75)));
+        assert_eq!(sampling(Some(0.05), &env), (0.75, true));
         let on = [("OTEL_TRACES_SAMPLER", "always_on")];
-        assert_eq!(
-            sampling(None, &on),
-            (1, format!("{:?}", Sampler::TraceIdRatioBased(1.0)))
-        );
+        assert_eq!(sampling(None, &on), (1.0, false));
         assert_eq!(
             sampling(None, &[("OTEL_TRACES_SAMPLER", "parentbased_always_off")]),
-            (0, based(0.0))
+            (0.0, true)
         );
-    }
-
-    #[test]
-    fn a_share_is_split_into_one_in_n_and_a_rest_without_loss() {
-        for share in [1.0, 0.75, 0.5, 0.3, 0.05, 0.01, 0.001, 1e-6] {
-            let (one_in, rest) = split(share);
-            assert!(
-                (rest / f64::from(one_in) - share).abs() < 1e-9,
-                "{share}: {rest} of one in {one_in}"
-            );
-        }
-        assert_eq!(split(0.0), (0, 0.0));
     }
 
     #[test]

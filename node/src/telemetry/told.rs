@@ -1,10 +1,12 @@
 //! Spans that are told when they are over: of faults, of what they did to messages, of failovers. Their ids are chosen by
 //! whoever tells them, before they begin or by what everybody knows ([`derived`]), so that others can be their children and
-//! point to them without a word between them. They go past the sampler: all of them are exported.
+//! point to them without a word between them. All of them are exported:
+//! whoever tells of messages has drawn them before ([`Sampling`]).
 //!
 //! What does not live here: spans of messages, which `tracing` makes (`spans`), and what there is to tell (`faults`, `failover`).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{
@@ -18,10 +20,17 @@ use squall_kernel::time::Span as TimeSpan;
 
 use super::batch::{Batcher, ExportFigures};
 use super::context::context_from;
+use super::sampling::Sampling;
 
-/// The way to the collector; nowhere where nothing is exported. Telling it something never waits.
+/// The way to the collector, and which messages are told of; nowhere where nothing is exported. Telling it something never waits.
 #[derive(Debug, Clone, Default)]
-pub struct SpanSink(Option<Batcher>);
+pub struct SpanSink(Option<Arc<Way>>);
+
+#[derive(Debug)]
+struct Way {
+    batcher: Batcher,
+    sampling: Sampling,
+}
 
 /// A span that is over.
 #[derive(Debug, Clone)]
@@ -40,11 +49,22 @@ pub struct Told {
     pub attributes: Vec<KeyValue>,
     /// Spans that it points to.
     pub links: Vec<TraceContext>,
+    /// Which side of the messages' way it is.
+    pub kind: SpanKind,
+    /// It did not end well.
+    pub failed: bool,
 }
 
 impl SpanSink {
-    pub(crate) fn to(batcher: &Batcher) -> Self {
-        Self(Some(batcher.clone()))
+    pub(crate) fn to(batcher: &Batcher, sampling: Sampling) -> Self {
+        let batcher = batcher.clone();
+        Self(Some(Arc::new(Way { batcher, sampling })))
+    }
+
+    /// Which messages are traced; none where nobody takes spans.
+    #[must_use]
+    pub fn sampling(&self) -> Option<&Sampling> {
+        self.0.as_ref().map(|way| &way.sampling)
     }
 
     /// True where somebody takes spans: whoever has something to tell asks this first.
@@ -56,13 +76,16 @@ impl SpanSink {
     /// What became of the spans so far; nothing where nobody takes any.
     #[must_use]
     pub fn figures(&self) -> ExportFigures {
-        self.0.as_ref().map(Batcher::figures).unwrap_or_default()
+        self.0
+            .as_ref()
+            .map(|way| way.batcher.figures())
+            .unwrap_or_default()
     }
 
     /// Queues it. Where there is no room it is dropped and counted.
     pub fn tell(&self, told: Told) {
-        if let Some(batcher) = &self.0 {
-            batcher.on_end(data(told));
+        if let Some(way) = &self.0 {
+            way.batcher.on_end(data(told));
         }
     }
 }
@@ -79,6 +102,8 @@ impl Told {
             ended: began,
             attributes: Vec::new(),
             links: Vec::new(),
+            kind: SpanKind::Internal,
+            failed: false,
         }
     }
 
@@ -109,6 +134,27 @@ impl Told {
     pub fn with(mut self, key: &'static str, value: impl Into<opentelemetry::Value>) -> Self {
         self.attributes.push(KeyValue::new(key, value));
         self
+    }
+
+    /// With one more attribute, a number.
+    #[must_use]
+    pub fn number(self, key: &'static str, value: u64) -> Self {
+        self.with(key, i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    /// Of that kind.
+    #[must_use]
+    pub fn of_kind(self, kind: SpanKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Ended badly, in the field's word for it.
+    #[must_use]
+    pub fn failed(self, why: &'static str) -> Self {
+        Self {
+            failed: true,
+            ..self.with("error.type", why)
+        }
     }
 
     /// Pointing to one more span.
@@ -155,8 +201,7 @@ pub fn ago(time: TimeSpan) -> SystemTime {
 }
 
 /// The context of a span as OpenTelemetry has it.
-#[must_use]
-pub fn span_context(of: TraceContext) -> SpanContext {
+fn span_context(of: TraceContext) -> SpanContext {
     context_from(of).span().span_context().clone()
 }
 
@@ -180,7 +225,7 @@ fn data(told: Told) -> SpanData {
         span_context: context,
         parent_span_id: parent,
         parent_span_is_remote: parent != SpanId::INVALID,
-        span_kind: SpanKind::Internal,
+        span_kind: told.kind,
         name: told.name,
         start_time: told.began,
         end_time: told.ended.max(told.began),
@@ -188,7 +233,11 @@ fn data(told: Told) -> SpanData {
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
         links,
-        status: Status::Unset,
+        status: if told.failed {
+            Status::error("")
+        } else {
+            Status::Unset
+        },
         instrumentation_scope: InstrumentationScope::builder("squall").build(),
     }
 }

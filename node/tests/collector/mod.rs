@@ -67,6 +67,22 @@ impl Collector {
         found.unwrap_or_else(|_| panic!("no {what} among {:#?}", self.spans()))
     }
 
+    /// The spans above that one, from its parent up to one without a parent or below `caller`, as soon as all of them are there.
+    pub(crate) async fn above(&self, span: &Span, caller: [u8; 8]) -> Vec<Span> {
+        self.wait("whole way up", |spans| {
+            let mut above: Vec<Span> = Vec::new();
+            let mut parent = span.parent_span_id.clone();
+            while !parent.is_empty() && parent != caller {
+                let of = |other: &&Span| other.span_id == parent && other.trace_id == span.trace_id;
+                let found = spans.iter().find(of)?.clone();
+                parent.clone_from(&found.parent_span_id);
+                above.push(found);
+            }
+            Some(above)
+        })
+        .await
+    }
+
     /// The one span of that name, as soon as there is one.
     pub(crate) async fn named(&self, name: &str) -> Span {
         let named = |spans: &[Span]| spans.iter().find(|span| span.name == name).cloned();

@@ -63,6 +63,18 @@ impl RequesterEnd {
         self.speaker.is_some()
     }
 
+    /// Chunks that have come.
+    #[must_use]
+    pub fn chunks(&self) -> u32 {
+        self.chunks
+    }
+
+    /// Questions that have come.
+    #[must_use]
+    pub fn questions(&self) -> u32 {
+        self.asked
+    }
+
     /// Who answers, once it has begun.
     #[must_use]
     pub fn speaker(&self) -> Option<Speaker> {

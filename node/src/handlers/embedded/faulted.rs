@@ -32,7 +32,7 @@ impl<H: Handler> Embedded<H> {
             self.context.faults.handlers(&self.exchange)
         };
         if self.suffers.suspended && !before {
-            drop(self.touch(&TraceContext::default(), |what| what == ProcessFault::Suspend));
+            drop(self.touch(&mut TraceContext::default(), |what| what == ProcessFault::Suspend));
         }
         self.note_standstill();
         if killed && !self.over {
@@ -58,21 +58,21 @@ impl<H: Handler> Embedded<H> {
     }
 
     /// A delivery that came at `put` is taken up: whether it waited for the end of a standstill.
-    pub(super) fn tell_of_standstill(&mut self, frame: &Frame, put: Instant) {
+    pub(super) fn tell_of_standstill(&mut self, frame: &mut Frame, put: Instant) {
         let Some(paused) = &self.paused else { return };
         let until = paused.until.unwrap_or_else(|| self.context.clock.now());
         if put >= until {
             self.paused = None;
-        } else if frame.trace.sampled {
+        } else {
             let now = self.context.clock.now();
             let (from, until) = (ago(now.since(put.max(paused.from))), ago(now.since(until)));
-            let touched = self.context.faults.stood_still(&paused.by, &frame.trace);
+            let touched = self.context.faults.stood_still(&paused.by, &mut frame.trace);
             touched.since(from).until(until);
         }
     }
 
     /// Whether the delivery that it takes up now is the one at which a fault lets it panic.
-    pub(super) fn panics_now(&self, trace: &TraceContext) -> bool {
+    pub(super) fn panics_now(&self, trace: &mut TraceContext) -> bool {
         let set = self.suffers.panics;
         let panics = set.is_some() && self.attachment.upgrade().is_some_and(|a| a.panics_now(set));
         if panics {
@@ -82,7 +82,7 @@ impl<H: Handler> Embedded<H> {
     }
 
     /// It is killed with a delivery in hand that it took up then.
-    pub(super) fn killed_with(&self, trace: &TraceContext, since: SystemTime) {
+    pub(super) fn killed_with(&self, trace: &mut TraceContext, since: SystemTime) {
         let kill = |what| what == ProcessFault::Kill;
         drop(
             self.context
@@ -93,7 +93,7 @@ impl<H: Handler> Embedded<H> {
     }
 
     /// Waits for as long as a delivery takes longer, or until none does any more.
-    pub(super) async fn take_longer(&mut self, trace: &TraceContext) {
+    pub(super) async fn take_longer(&mut self, trace: &mut TraceContext) {
         let faults = self.context.faults.clone();
         let _until_it_goes_on = self.touch(trace, |what| matches!(what, ProcessFault::Slow { .. }));
         let began = faults.now();
@@ -106,7 +106,7 @@ impl<H: Handler> Embedded<H> {
         }
     }
 
-    fn touch(&self, trace: &TraceContext, by: impl Fn(ProcessFault) -> bool) -> Touched {
+    fn touch(&self, trace: &mut TraceContext, by: impl Fn(ProcessFault) -> bool) -> Touched {
         self.context.faults.touch_handlers(&self.exchange, trace, by)
     }
 }

@@ -1,0 +1,172 @@
+//! The span of a request, a publish or a task at the node where it entered, from then to its end. It is told when it is over:
+//! of those that were drawn, and of those that something happened to (a fault touched them, or they ended badly), whether they
+//! were drawn or not.
+//!
+//! What does not live here: how they end (`router`).
+
+use std::time::SystemTime;
+
+use opentelemetry::trace::SpanKind;
+use squall_kernel::frame::{Frame, Status, TraceContext};
+
+use super::{SYSTEM, status_word};
+use crate::telemetry::told::{SpanSink, Told};
+
+/// The trace of a request, while it is open.
+#[derive(Debug, Default)]
+pub(crate) struct Traced {
+    /// What its messages carry.
+    context: TraceContext,
+    /// Whoever sent it, where that has a trace.
+    caller: TraceContext,
+    /// It was drawn when it entered, or its caller was.
+    drawn: bool,
+    /// Spans are told of it.
+    on: bool,
+    notes: Vec<Note>,
+}
+
+/// Something that is known of a request beside its way.
+#[derive(Debug)]
+struct Note {
+    key: &'static str,
+    value: String,
+    of: TraceContext,
+}
+
+/// What a request is that enters.
+pub(crate) struct Sent {
+    /// Exchange.
+    pub(crate) exchange: String,
+    /// `request`, `publish` or `submit`.
+    pub(crate) operation: &'static str,
+    /// Its sender's own id of it; empty without one.
+    pub(crate) id: String,
+    /// Routing key; empty without one.
+    pub(crate) key: String,
+    /// Bytes of the payload.
+    pub(crate) bytes: usize,
+    /// Who sends it, as people read it.
+    pub(crate) from: String,
+    /// When it entered.
+    pub(crate) began: SystemTime,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    /// How.
+    pub(crate) status: Status,
+    /// Chunks that came before the end.
+    pub(crate) chunks: u32,
+    /// Questions that its handler asked.
+    pub(crate) questions: u32,
+}
+
+impl Traced {
+    /// Of what enters under that context.
+    pub(crate) fn of(sink: &SpanSink, caller: TraceContext) -> Self {
+        let Some(sampling) = sink.sampling() else {
+            return Self {
+                context: caller,
+                ..Self::default()
+            };
+        };
+        let context = sampling.context(caller);
+        Self {
+            context,
+            caller,
+            drawn: context.sampled,
+            on: true,
+            notes: Vec::new(),
+        }
+    }
+
+    /// What its messages carry.
+    pub(crate) const fn context(&self) -> TraceContext {
+        self.context
+    }
+
+    /// Spans may be told of it: what is to be noted is worth finding out.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// Something came back under that context: where it is sampled and the request was not, a fault has touched it.
+    pub(crate) fn heard(&mut self, context: &TraceContext) {
+        self.context.sampled |= context.sampled && self.on;
+    }
+
+    /// Notes something that is told when it ends, pointing to `of`.
+    pub(crate) fn note(&mut self, key: &'static str, value: String, of: TraceContext) {
+        self.notes.push(Note { key, value, of });
+    }
+
+    /// It has ended. Its span is told where there is to be one; `sent` is asked for only then.
+    pub(crate) fn ended(self, sink: &SpanSink, ended: Ended, sent: impl FnOnce() -> Sent) {
+        let failed = match ended.status {
+            Status::None(reason) => Some(reason.as_str()),
+            _ => None,
+        };
+        if self.on && (self.context.sampled || failed.is_some()) {
+            sink.tell(self.told(ended, failed, sent()));
+        }
+    }
+
+    fn told(self, ended: Ended, failed: Option<&'static str>, sent: Sent) -> Told {
+        let context = TraceContext {
+            sampled: true,
+            ..self.context
+        };
+        let name = format!("{} {}", sent.operation, sent.exchange);
+        let mut told = Told::root(context, name, sent.began)
+            .until(SystemTime::now())
+            .of_kind(SpanKind::Producer)
+            .with("messaging.system", SYSTEM)
+            .with("messaging.operation.name", sent.operation)
+            .with("messaging.operation.type", "send")
+            .with("messaging.destination.name", sent.exchange)
+            .number("messaging.message.body.size", sent.bytes as u64)
+            .with("squall.from", sent.from)
+            .with("squall.outcome", status_word(ended.status));
+        for (key, text) in [("messaging.message.id", sent.id), ("squall.key", sent.key)] {
+            if !text.is_empty() {
+                told = told.with(key, text);
+            }
+        }
+        for (key, count) in [
+            ("squall.chunks", ended.chunks),
+            ("squall.questions", ended.questions),
+        ] {
+            if count > 0 {
+                told = told.number(key, count.into());
+            }
+        }
+        if self.drawn {
+            told.parent = self.caller.span_id;
+        } else {
+            // Nobody tells of its caller: it is a root, and says where it comes from.
+            told = told.with("squall.kept", if failed.is_some() { "failed" } else { "fault" });
+            told = told.linked(self.caller);
+        }
+        for note in self.notes {
+            told = told.with(note.key, note.value).linked(note.of);
+        }
+        match failed {
+            Some(why) => told.failed(why),
+            None => told,
+        }
+    }
+}
+
+/// The moment at which an answer came back to the node that had asked, below whoever sent it.
+pub(crate) fn reply(sink: &SpanSink, frame: &Frame) {
+    if !frame.trace.sampled || !sink.is_on() {
+        return;
+    }
+    let told = Told::below(frame.trace, "reply", SystemTime::now())
+        .with("messaging.system", SYSTEM)
+        .with("messaging.operation.name", "reply")
+        .with("squall.outcome", status_word(frame.status));
+    sink.tell(told);
+}
