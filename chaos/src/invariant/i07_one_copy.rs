@@ -5,9 +5,10 @@
 //! and two do so only where that one goes over from one to the other. No frame goes to a node that never had a subscriber
 //! for it, unless there are proxies or it was to be the owner. And what is confirmed as received is with every subscriber that
 //! was told, before it was published, that it gets everything. A publish that goes to one handler goes to no other one, and is
-//! with it when it is confirmed as received.
+//! with it when it is confirmed as received: unless a node was killed, of whose end not all may be told.
 
 mod ids;
+mod killed;
 mod one_handler;
 mod received;
 
@@ -23,6 +24,7 @@ use super::{Breach, Id, Invariant, Verdict};
 use crate::history::{Event, PublishEvent, What};
 use crate::limits::{GRANTS_REMEMBERED, REQUESTS_REMEMBERED};
 use ids::Ids;
+use killed::Killed;
 use one_handler::OneHandler;
 use received::Received;
 
@@ -48,8 +50,7 @@ pub struct OneCopy {
     passed: Recent<(RequestKey, NodeId), BTreeMap<NodeId, Event>>,
     subscribers: Recent<ExchangeId, Subscribers>,
     owners: BTreeMap<ExchangeId, NodeId>,
-    /// Nodes whose last run was killed: of its end not all may be told.
-    killed: BTreeSet<NodeId>,
+    killed: Killed,
     ids: Ids,
     received: Received,
     one_handler: OneHandler,
@@ -64,7 +65,7 @@ impl Default for OneCopy {
             passed: Recent::new(REQUESTS_REMEMBERED),
             subscribers: Recent::new(GRANTS_REMEMBERED),
             owners: BTreeMap::new(),
-            killed: BTreeSet::new(),
+            killed: Killed::default(),
             ids: Ids::default(),
             received: Received::default(),
             one_handler: OneHandler::default(),
@@ -100,7 +101,7 @@ impl OneCopy {
     ) -> Result<(), Breach> {
         let (id, from) = (self.id(), event.node);
         let key = self.keys.get(&publish).cloned();
-        let killed = self.killed.contains(&to);
+        let killed = self.killed.is_down(to);
         let of = self.of(exchange);
         let went_over = of.went_over.contains(&to);
         let wants = |key: Key| {
@@ -132,7 +133,7 @@ impl OneCopy {
     }
 
     fn confirmed(&mut self, event: &Event, exchange: ExchangeId, publish: RequestKey) -> Result<(), Breach> {
-        self.one_handler.confirmed(event, publish)?;
+        self.one_handler.confirmed(event, publish, &self.killed)?;
         let got = |subscriber| self.got.get(&(publish, subscriber)).is_some();
         let Some((subscriber, told)) = self.received.confirmed(exchange, publish, got) else {
             return Ok(());
@@ -143,6 +144,7 @@ impl OneCopy {
 
     /// Nobody has got what is tried again.
     fn again(&mut self, publish: RequestKey) {
+        self.one_handler.again(publish);
         self.passed.retain(|(of, _), _| *of != publish);
     }
 
@@ -160,7 +162,7 @@ impl OneCopy {
                 to_one: true,
                 confirm,
                 ..
-            } => self.one_handler.begun(*publish, *confirm),
+            } => self.one_handler.begun(*publish, *confirm, self.killed.now()),
             PublishEvent::Begun {
                 publish,
                 key,
@@ -230,6 +232,7 @@ impl Invariant for OneCopy {
 
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
         self.received.goes_on();
+        self.killed.goes_on();
         match &event.what {
             What::Publish { exchange, what } => return self.publish(event, *exchange, what),
             What::Own { exchange, epoch } => self.ids.owned(*exchange, *epoch),
@@ -238,12 +241,11 @@ impl Invariant for OneCopy {
                 self.of(*exchange).heirs.insert(*owner);
             }
             What::Applied { revision, .. } => self.received.applied(event.node, *revision),
-            What::Started { .. } => {
-                self.killed.remove(&event.node);
-            }
+            What::Routed { request, handler, .. } => self.one_handler.routed(*request, event.node, *handler),
+            What::Started { .. } => self.killed.started(event.node),
             What::Ended { graceful } => {
                 if !graceful {
-                    self.killed.insert(event.node);
+                    self.killed.killed(event.node);
                 }
                 self.received.ended(event.node);
             }

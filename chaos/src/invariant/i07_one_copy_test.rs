@@ -4,7 +4,9 @@ use squall_kernel::id::Epoch;
 use squall_kernel::publishing::Confirm;
 use squall_kernel::time::Span;
 
-use super::super::story::{applied, at, broken, granted, handler, holds, request, unknown};
+use super::super::story::{
+    applied, at, broken, ended, granted, handler, holds, request, routed, started, unknown,
+};
 use super::*;
 
 fn news(ms: u64, node: u64, what: PublishEvent) -> Event {
@@ -259,6 +261,45 @@ fn a_publish_for_one_handler_goes_to_no_other_one_and_is_with_it_when_received()
         handed(3, 1, 1),
     ];
     holds(OneCopy::default(), &accepted);
+}
+
+/// A node is killed with its last lines unwritten: its history ends before it has the publish, and perhaps before that began.
+#[test]
+fn what_a_killed_handlers_node_has_may_not_have_been_told() {
+    let confirmed = confirmed(6, false);
+    let begun = begun_to_one(3, 1, Confirm::Received);
+    let story = |events: &[Event]| [events, std::slice::from_ref(&confirmed)].concat();
+    let (to_two, to_three) = (routed(4, 1, "", 2), routed(4, 1, "", 3));
+    broken(OneCopy::default(), &story(&[begun.clone(), to_two.clone()]));
+    let open = [got(0, 7, 1), begun.clone(), to_two.clone(), ended(5, 2)];
+    holds(OneCopy::default(), &story(&open));
+    let before = [got(0, 7, 1), ended(2, 2), begun.clone(), to_two.clone()];
+    holds(OneCopy::default(), &story(&before));
+    let followed = [
+        got(0, 7, 1),
+        ended(2, 2),
+        begun.clone(),
+        to_two.clone(),
+        started(5, 2),
+    ];
+    holds(OneCopy::default(), &story(&followed));
+    // The next run tells what it has, and another node's end hides nothing.
+    broken(
+        OneCopy::default(),
+        &story(&[ended(1, 2), started(2, 2), begun.clone(), to_two.clone()]),
+    );
+    broken(
+        OneCopy::default(),
+        &story(&[ended(2, 2), begun.clone(), to_three.clone()]),
+    );
+    // An owner that told nothing, or nothing since it is tried again, may have passed it on to itself.
+    holds(
+        OneCopy::default(),
+        &story(&[got(0, 7, 1), ended(2, 4), begun.clone()]),
+    );
+    let again = news(5, 9, PublishEvent::Again { publish: request(1) });
+    let elsewhere = [got(0, 7, 1), ended(2, 4), begun, to_three, again];
+    holds(OneCopy::default(), &story(&elsewhere));
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Publishes that go to one handler each.
+//!
+//! Nothing is said of one whose handler's node may have been killed with the word that it has it still unwritten.
 
 use squall_kernel::exchange::RequestKey;
-use squall_kernel::id::Pid;
+use squall_kernel::id::{NodeId, Pid};
 use squall_kernel::publishing::Confirm;
 
 use super::super::recent::Recent;
 use super::super::{Breach, Id};
+use super::killed::Killed;
 use crate::history::Event;
 use crate::limits::REQUESTS_REMEMBERED;
 
@@ -13,8 +16,22 @@ use crate::limits::REQUESTS_REMEMBERED;
 #[derive(Debug)]
 struct Followed {
     confirm: Confirm,
+    begun: u64,
+    /// Which owner passed it on last, and to whose node; none since it is tried again, and where no owner told.
+    routed: Option<(NodeId, NodeId)>,
     /// Who has it.
     handed: Option<(Pid, Event)>,
+}
+
+impl Followed {
+    /// True when somebody may have it of whom nobody can tell any more.
+    fn is_hidden(&self, killed: &Killed) -> bool {
+        match self.routed {
+            // An owner that was killed may have passed it on once more.
+            Some((owner, to)) => [owner, to].iter().any(|node| killed.hides(*node, self.begun)),
+            None => killed.hides_any(self.begun),
+        }
+    }
 }
 
 /// Those publishes, the latest of them.
@@ -32,9 +49,27 @@ impl Default for OneHandler {
 }
 
 impl OneHandler {
-    pub(super) fn begun(&mut self, publish: RequestKey, confirm: Confirm) {
-        let handed = None;
-        self.publishes.insert(publish, Followed { confirm, handed });
+    pub(super) fn begun(&mut self, publish: RequestKey, confirm: Confirm, begun: u64) {
+        let followed = Followed {
+            confirm,
+            begun,
+            routed: None,
+            handed: None,
+        };
+        self.publishes.insert(publish, followed);
+    }
+
+    /// It is tried again: nobody has got it.
+    pub(super) fn again(&mut self, publish: RequestKey) {
+        if let Some(followed) = self.publishes.get_mut(&publish) {
+            followed.routed = None;
+        }
+    }
+
+    pub(super) fn routed(&mut self, publish: RequestKey, owner: NodeId, handler: Pid) {
+        if let Some(followed) = self.publishes.get_mut(&publish) {
+            followed.routed = Some((owner, handler.node));
+        }
     }
 
     pub(super) fn handed(&mut self, event: &Event, publish: RequestKey, handler: Pid) -> Result<(), Breach> {
@@ -49,10 +84,17 @@ impl OneHandler {
         Ok(())
     }
 
-    pub(super) fn confirmed(&mut self, event: &Event, publish: RequestKey) -> Result<(), Breach> {
+    pub(super) fn confirmed(
+        &mut self,
+        event: &Event,
+        publish: RequestKey,
+        killed: &Killed,
+    ) -> Result<(), Breach> {
         let followed = self.publishes.get(&publish);
-        let untrue =
-            |followed: &&Followed| followed.confirm == Confirm::Received && followed.handed.is_none();
+        let untrue = |followed: &&Followed| {
+            let nobody = followed.confirm == Confirm::Received && followed.handed.is_none();
+            nobody && !followed.is_hidden(killed)
+        };
         match followed.filter(untrue) {
             None => Ok(()),
             Some(_) => {
