@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use squall_kernel::core::{CoreEffect, CoreInput};
 use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeEffect, ExchangeInput};
-use squall_kernel::id::{ClusterId, Counter, Epoch, ExchangeId, LeaderEpoch, NodeId, Revision};
+use squall_kernel::id::{
+    Boot, ClusterId, Counter, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId, NodeName, Revision,
+};
 use squall_kernel::message::System;
 use squall_kernel::profile::Profile;
-use squall_kernel::registry::{Command, Registry, Strategy};
+use squall_kernel::registry::{Command, Introduction, Registry, Strategy};
 use squall_kernel::time::{Instant, Span};
 use squall_node::clock::machine_now;
 use squall_node::journal::{Fact, Journal, MachineKind};
@@ -50,6 +52,28 @@ fn registry(journal: &Journal) {
     registry.apply(Revision(1), &found(7));
     let input = CoreInput::Registry(Arc::new(registry));
     journal.step::<_, CoreEffect>(MachineKind::Core, "core", Instant(300), &input, &[]);
+}
+
+/// Its registry is at revision 1, and then at 2: another node is up.
+fn registry_moves(journal: &Journal) {
+    let mut registry = Registry::default();
+    registry.apply(Revision(1), &found(7));
+    let first = registry.clone();
+    let up = Introduction {
+        id: NodeId(2),
+        name: NodeName::new("b").expect("a name"),
+        incarnation: Incarnation(1),
+        boot: Boot(1),
+        mesh_addr: "127.0.0.1:1".into(),
+        grpc_addr: "127.0.0.1:2".into(),
+        functions: Vec::new(),
+        zone: None,
+    };
+    registry.apply(Revision(2), &Command::NodeUp(up));
+    for (now, registry) in [(300, first), (310, registry)] {
+        let input = CoreInput::Registry(Arc::new(registry));
+        journal.step::<_, CoreEffect>(MachineKind::Core, "core", Instant(now), &input, &[]);
+    }
 }
 
 /// An owner takes two handlers; gives what it told the second one.
@@ -170,6 +194,18 @@ fn what_a_live_run_tells_is_enough_for_every_verdict() {
     let healed = history.iter().position(|event| event.what == What::Healed);
     let settled = history.iter().position(|event| event.what == What::Settled);
     assert_eq!(settled, healed.map(|at| at + 1), "all was good at once");
+}
+
+/// What a node tells of others is of the revision that it tells last, in simulated runs as in live ones.
+#[test]
+fn a_registry_moves_before_what_is_different_in_it_is_told() {
+    let history = marked(&[recorded(1, before().0, registry_moves)], &Marks::default());
+    let told = history.iter().filter_map(|event| match &event.what {
+        What::Applied { revision, .. } => Some(format!("at {revision}")),
+        what @ What::Up { .. } => Some(what.to_string()),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["at 1", "at 2", "2 is up"]);
 }
 
 #[test]

@@ -196,14 +196,27 @@ impl Teller {
         }
     }
 
+    /// The registry moved, and then what that changed: what a node tells of others it says of that revision.
     fn registry(&mut self, new: &Arc<Registry>) {
         let old = std::mem::replace(&mut self.registry, Arc::clone(new));
+        if let Some(cluster) = new.cluster.filter(|_| new.revision != old.revision) {
+            let (revision, digest) = (new.revision, digest_of(new));
+            self.tell(What::Applied {
+                cluster,
+                revision,
+                digest,
+            });
+        }
         let change = Change::between(Arc::clone(&old), Arc::clone(new), self.header.node);
         for (lost, before) in change.lost_runs() {
             self.tell(What::Lost { lost, before });
         }
         for node in change.came_up() {
             self.tell(What::Up { node });
+        }
+        for exchange in old.exchanges.keys().filter(|id| !new.exchanges.contains_key(id)) {
+            let exchange = *exchange;
+            self.tell(What::Deleted { exchange });
         }
         for record in new.exchanges.values() {
             let (exchange, strategy) = (record.id, record.strategy);
@@ -221,18 +234,6 @@ impl Teller {
                     owner,
                 });
             }
-        }
-        for exchange in old.exchanges.keys().filter(|id| !new.exchanges.contains_key(id)) {
-            let exchange = *exchange;
-            self.tell(What::Deleted { exchange });
-        }
-        if let Some(cluster) = new.cluster.filter(|_| new.revision != old.revision) {
-            let (revision, digest) = (new.revision, digest_of(new));
-            self.tell(What::Applied {
-                cluster,
-                revision,
-                digest,
-            });
         }
     }
 
