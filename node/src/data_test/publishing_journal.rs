@@ -185,6 +185,47 @@ async fn of_a_publish_for_one_handler_owner_and_handlers_node_tell_who_has_it() 
     assert!(owner[1].ends_with(", known"), "{owner:?}");
 }
 
+/// When a frame has left, it is too late to tell of it: others may have told what follows from it.
+#[tokio::test(start_paused = true)]
+async fn what_is_passed_on_is_told_before_it_is_sent() {
+    let told_of = publishes(0, async |cluster| {
+        let exchange = cluster.declare_pattern("news", Pattern::PublishSubscribe, Settings::default());
+        let pubsub = &cluster.planes[1].pubsub;
+        let subscribed = pubsub.subscribe_embedded(&name("news"), "tag", &["k.#"]).await;
+        cluster.cut(1);
+        assert_eq!(told(cluster, exchange, Confirm::Accepted).await, Status::Reply);
+        drop(subscribed.unwrap());
+    });
+    let told_of = told_of.await;
+    let passed = |line: &String| line.ends_with("passed on to 2");
+    assert_eq!(
+        told_of.iter().filter(|line| passed(line)).count(),
+        1,
+        "{told_of:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_sent_to_its_one_handler_is_told_as_taken_and_given_up() {
+    let told_of = publishes(0, async |cluster| {
+        let settings = Settings {
+            dedup: Some(Span::from_ms(60_000)),
+            ..Settings::default()
+        };
+        let exchange = cluster.declare_pattern("readings", Pattern::InvertedPublishSubscribe, settings);
+        cluster.attach(1, "readings", Log::default().handler("b"));
+        quiet().await;
+        cluster.cut(1);
+        assert_ne!(told(cluster, exchange, Confirm::Received).await, Status::Reply);
+    });
+    let told_of = told_of.await;
+    let [taken, new_again, ..] = &told_of[..] else {
+        panic!("{told_of:?}")
+    };
+    assert!(taken.contains("taken at epoch 1"), "{told_of:?}");
+    assert_eq!(new_again, "the id '<3.0:9> first' is new again");
+}
+
 /// How the publishes of the third node ended, each with whether more was to follow.
 fn ends(told: &[Fact]) -> Vec<(Ending, bool)> {
     let end = |fact: &Fact| match fact {

@@ -37,16 +37,17 @@ impl Running {
             left_ms: good_for,
             ..copy
         };
+        // One that comes back was told of before.
+        let is_news = publish.index != GIVEN_BACK;
+        if is_news {
+            self.tell_taken(publish, false);
+        }
         let sent = self.deliver(handler, copy, waited);
         let now = self.context.clock.now();
-        if sent.is_ok() {
-            if let Some(known) = self.known.as_mut() {
-                known.note(now, publisher_of(publish), &publish.tags.request);
-            }
-            // One that comes back was told of before.
-            if publish.index != GIVEN_BACK {
-                self.tell_taken(publish, false);
-            }
+        match &mut self.known {
+            Some(known) if sent.is_ok() => known.note(now, publisher_of(publish), &publish.tags.request),
+            Some(_) if is_news => self.tell_given_up(publish),
+            _ => {}
         }
         match sent {
             Ok(()) if confirm == Confirm::Accepted => self.answer(publish, Status::Reply, String::new()),
@@ -70,11 +71,17 @@ impl Running {
         let given_up = frame.kind == Kind::Publish && frame.index == GIVEN_UP;
         if let Some(known) = self.known.as_mut().filter(|_| given_up) {
             known.take_back(publisher_of(frame), &frame.tags.request);
-            let id = || name_of(publisher_of(frame), &frame.tags.request);
-            self.context
-                .tell_publish(self.id, || PublishEvent::GivenUp { id: id() });
+            self.tell_given_up(frame);
         }
         given_up
+    }
+
+    fn tell_given_up(&self, publish: &Frame) {
+        if !publish.tags.request.is_empty() {
+            self.context.tell_publish(self.id, || PublishEvent::GivenUp {
+                id: name_of(publisher_of(publish), &publish.tags.request),
+            });
+        }
     }
 
     /// It was passed on before: it is confirmed, and goes no further.

@@ -165,6 +165,9 @@ impl Running {
     fn send(&self, node: NodeId, event: Frame) {
         let refused = wants_word(&event).then(|| ReturnPath::of(&event));
         let (key, publish) = (event_key(&event), RequestKey::of(&event));
+        // Told first: when it has left, its publisher may hear of it at once, and try it again.
+        self.context
+            .tell_publish(self.id, || PublishEvent::Passed { publish, to: node });
         let sent = if self.owns.is_some() {
             self.context.leave(&self.name, (node, key), event)
         } else {
@@ -172,8 +175,6 @@ impl Running {
         };
         match sent {
             Ok(()) => {
-                self.context
-                    .tell_publish(self.id, || PublishEvent::Passed { publish, to: node });
                 count(&self.post.figures.sent);
                 self.process.count_sent(1);
             }

@@ -38,7 +38,7 @@ pub enum PublishEvent {
         /// Its id had been known, and it was not published again.
         known: bool,
     },
-    /// The owner, here, took it.
+    /// The owner, here, took it; told before it goes anywhere.
     Taken {
         /// The publish.
         publish: RequestKey,
@@ -59,7 +59,7 @@ pub enum PublishEvent {
         /// The epoch to come.
         epoch: Epoch,
     },
-    /// One frame with it went from here to another node.
+    /// One frame with it goes from here to another node, if it can be sent.
     Passed {
         /// The publish.
         publish: RequestKey,
@@ -80,7 +80,8 @@ pub enum PublishEvent {
         /// The handler.
         handler: Pid,
     },
-    /// The owner, here, was told that what came back from a handler under that id is not tried again: the id is new again.
+    /// The owner, here, could not send what it took under that id, or was told that what came back from a handler is not tried
+    /// again: the id is new again.
     GivenUp {
         /// The id, with its publisher.
         id: String,

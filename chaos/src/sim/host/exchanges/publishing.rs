@@ -59,9 +59,16 @@ impl Host {
             left_ms: good_for,
             ..copy
         };
+        // One that comes back was told of before.
+        let is_news = publish.index != GIVEN_BACK;
+        if is_news {
+            self.tell_taken(publish, false);
+        }
         let sent = self.deliver(id, handler, copy);
         if sent.is_ok() {
             self.note_id(now, id, publish);
+        } else if is_news {
+            self.tell_given_up(publish);
         }
         match sent {
             Ok(()) if confirm == Confirm::Accepted => self.answer_one(publish, Status::Reply, &[]),
@@ -77,9 +84,16 @@ impl Host {
         if let Some(known) = known {
             known.note(now, publisher_of(publish), &publish.tags.request);
         }
-        // One that comes back was told of before.
-        if publish.index != GIVEN_BACK {
-            self.tell_taken(publish, false);
+    }
+
+    fn tell_given_up(&mut self, publish: &Frame) {
+        let remembers = self
+            .owned
+            .get(&publish.exchange)
+            .is_some_and(|owned| owned.known.is_some());
+        if remembers && !publish.tags.request.is_empty() {
+            let id = name_of(publish);
+            self.tell_of(publish.exchange, PublishEvent::GivenUp { id });
         }
     }
 
@@ -108,8 +122,7 @@ impl Host {
         match frame.index {
             GIVEN_UP => {
                 known.take_back(publisher_of(frame), &frame.tags.request);
-                let id = name_of(frame);
-                self.tell_of(frame.exchange, PublishEvent::GivenUp { id });
+                self.tell_given_up(frame);
                 true
             }
             GIVEN_BACK => false,

@@ -137,13 +137,11 @@ impl Host {
     fn send_event(&mut self, to: NodeId, event: Frame) {
         let refused = wants_word(&event).then(|| ReturnPath::of(&event));
         let (exchange, publish) = (event.exchange, Self::request_key_of(&event));
-        match self.send(to, event_key(&event), event) {
-            Ok(()) => self.tell_of(exchange, PublishEvent::Passed { publish, to }),
-            Err(error) => {
-                self.count("events lost");
-                if let Some(back) = refused {
-                    self.reply(back.none(self.nobody(), error.reason()));
-                }
+        self.tell_of(exchange, PublishEvent::Passed { publish, to });
+        if let Err(error) = self.send(to, event_key(&event), event) {
+            self.count("events lost");
+            if let Some(back) = refused {
+                self.reply(back.none(self.nobody(), error.reason()));
             }
         }
     }
