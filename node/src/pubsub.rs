@@ -39,8 +39,8 @@ mod table;
 mod upstream;
 
 pub use embedded::Subscription;
-pub use fanning::publisher_of;
-pub(crate) use fanning::{name_of, taken};
+pub(crate) use fanning::taken;
+pub use fanning::{name_of, publisher_of};
 use figures::Counters;
 pub use figures::TableFigures;
 pub(crate) use subscriber::EventSink;

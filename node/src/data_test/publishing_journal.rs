@@ -226,6 +226,28 @@ async fn what_cannot_be_sent_to_its_one_handler_is_told_as_taken_and_given_up() 
     assert_eq!(new_again, "the id '<3.0:9> first' is new again");
 }
 
+/// Clients' ids are any bytes: two that are no text are two all the same.
+#[tokio::test(start_paused = true)]
+async fn ids_that_are_no_text_are_told_apart() {
+    let told_of = publishes(0, async |cluster| {
+        let settings = Settings {
+            dedup: Some(Span::from_ms(60_000)),
+            ..Settings::default()
+        };
+        let exchange = cluster.declare_pattern("news", Pattern::PublishSubscribe, settings);
+        for id in [&[0xFE], &[0xFF]] {
+            let mut request = publish(exchange, Confirm::Accepted);
+            request.tags.request = Bytes::from_static(id);
+            let outcome = cluster.planes[2].router.request(request).await;
+            assert_eq!(outcome.status, Status::Reply);
+        }
+    });
+    let told_of = told_of.await;
+    let id = |line: &String| line.split_once(", id ").map(|(_, id)| id.to_owned());
+    let ids: Vec<String> = told_of.iter().filter_map(id).collect();
+    assert_eq!(ids, [r"'<3.0:9> \xfe'", r"'<3.0:9> \xff'"], "{told_of:?}");
+}
+
 /// How the publishes of the third node ended, each with whether more was to follow.
 fn ends(told: &[Fact]) -> Vec<(Ending, bool)> {
     let end = |fact: &Fact| match fact {

@@ -356,9 +356,10 @@ pub(crate) fn taken(publish: &Frame, window: Option<Span>, known: bool) -> Publi
     }
 }
 
-/// An id as journals have it: with its publisher.
-pub(crate) fn name_of(publisher: Pid, id: &Bytes) -> String {
-    format!("{publisher} {}", String::from_utf8_lossy(id))
+/// An id as journals have it: with its publisher. It may be any bytes, and different ones have different names.
+#[must_use]
+pub fn name_of(publisher: Pid, id: &[u8]) -> String {
+    format!("{publisher} {}", id.escape_ascii())
 }
 
 /// Whose id a publish has: the publisher's as it names itself, so that it is the same on its next connection; else the

@@ -10,7 +10,7 @@ use squall_kernel::limits::{DEDUP_IDS_MAX, REQUEST_TIMEOUT_MS_MAX};
 use squall_kernel::publishing::{Confirm, DUPLICATE, GIVEN_BACK, GIVEN_UP, ONE_WAY, ONE_WAY_CONFIRMED};
 use squall_kernel::registry::{ExchangeRecord, Pattern};
 use squall_kernel::time::{Instant, Span};
-use squall_node::pubsub::publisher_of;
+use squall_node::pubsub::{name_of, publisher_of};
 use squall_node::wire::ReturnPath;
 
 use crate::history::PublishEvent;
@@ -21,12 +21,6 @@ use crate::sim::host::pubsub::wants_word;
 pub(super) fn known(record: &ExchangeRecord) -> Option<DedupWindow> {
     let span = record.settings.dedup?;
     (record.pattern == Pattern::InvertedPublishSubscribe).then(|| DedupWindow::new(span))
-}
-
-/// An id as the history has it: together with whose it is.
-fn name_of(frame: &Frame) -> String {
-    let id = String::from_utf8_lossy(&frame.tags.request);
-    format!("{} {id}", publisher_of(frame))
 }
 
 impl Host {
@@ -92,7 +86,7 @@ impl Host {
             .get(&publish.exchange)
             .is_some_and(|owned| owned.known.is_some());
         if remembers && !publish.tags.request.is_empty() {
-            let id = name_of(publish);
+            let id = name_of(publisher_of(publish), &publish.tags.request);
             self.tell_of(publish.exchange, PublishEvent::GivenUp { id });
         }
     }
@@ -104,7 +98,7 @@ impl Host {
         let what = PublishEvent::Taken {
             publish: Self::request_key_of(publish),
             epoch: publish.epoch,
-            id: named.map(|span: Span| (name_of(publish), span)),
+            id: named.map(|span: Span| (name_of(publisher_of(publish), &publish.tags.request), span)),
             known,
         };
         self.tell_of(publish.exchange, what);

@@ -9,7 +9,7 @@ use squall_kernel::publishing::{Confirm, DUPLICATE, Place};
 use squall_kernel::reason::NoReply;
 use squall_kernel::subscriptions::{Arrival, SubscriptionInput as Input};
 use squall_kernel::time::Instant;
-use squall_node::pubsub::publisher_of;
+use squall_node::pubsub::{name_of, publisher_of};
 use squall_node::wire::{ReturnPath, event_key};
 
 use super::wants_word;
@@ -39,11 +39,10 @@ impl Host {
         });
         let known = seen == Seen::Duplicate;
         let named = table.settings.dedup.filter(|_| !frame.tags.request.is_empty());
-        let of = String::from_utf8_lossy(&frame.tags.request).into_owned();
         let taken = PublishEvent::Taken {
             publish: Self::request_key_of(frame),
             epoch: frame.epoch,
-            id: named.map(|span| (format!("{publisher} {of}"), span)),
+            id: named.map(|span| (name_of(publisher, &frame.tags.request), span)),
             known,
         };
         if !known {
