@@ -51,6 +51,8 @@ pub const GRANTS_REMEMBERED: usize = 65_536;
 pub const HANDLERS_REMEMBERED: usize = 65_536;
 /// Requests that a checker remembers, open ones and ended ones: some seconds of a busy live run, in a hundred MiB or so.
 pub const REQUESTS_REMEMBERED: usize = 65_536;
+/// Copies of publishes whose confirm is awaited, in all: ten seconds of 500 subscribers and 200 publishes a second, in some 30 MiB.
+pub const COPIES_REMEMBERED: usize = 16 * REQUESTS_REMEMBERED;
 /// Tasks that a checker remembers.
 pub const TASKS_REMEMBERED: usize = 65_536;
 /// Views of owners that a checker remembers to compare those of handlers with.

@@ -89,6 +89,7 @@ impl OneCopy {
             return Err(Breach::new(self.id(), Some(before), event, text));
         }
         self.got.insert((publish, subscriber), event.clone());
+        self.received.got(publish, subscriber);
         Ok(())
     }
 
@@ -134,8 +135,9 @@ impl OneCopy {
 
     fn confirmed(&mut self, event: &Event, exchange: ExchangeId, publish: RequestKey) -> Result<(), Breach> {
         self.one_handler.confirmed(event, publish, &self.killed)?;
-        let got = |subscriber| self.got.get(&(publish, subscriber)).is_some();
-        let Some((subscriber, told)) = self.received.confirmed(exchange, publish, got) else {
+        let missing = self.received.confirmed(exchange, publish);
+        self.received.over(publish);
+        let Some((subscriber, told)) = missing else {
             return Ok(());
         };
         let text = format!("publish {publish} was confirmed as received, and {subscriber} has not got it");
@@ -241,6 +243,9 @@ impl Invariant for OneCopy {
                 self.of(*exchange).heirs.insert(*owner);
             }
             What::Applied { revision, .. } => self.received.applied(event.node, *revision),
+            What::Outcome {
+                request, more: false, ..
+            } => self.received.over(*request),
             What::Routed { request, handler, .. } => self.one_handler.routed(*request, event.node, *handler),
             What::Started { .. } => self.killed.started(event.node),
             What::Ended { graceful } => {

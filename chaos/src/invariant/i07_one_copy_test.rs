@@ -173,6 +173,17 @@ fn what_is_confirmed_as_received_is_with_all_who_were_told_before_that_they_get_
     holds(OneCopy::default(), &known);
 }
 
+/// With many subscribers copies are many more than publishes: a confirm that comes late is judged by all of its own.
+#[test]
+fn who_has_a_publish_is_known_until_it_is_confirmed() {
+    let mut story = subscribed();
+    story.extend([begun(3, 1, Confirm::Received), got(4, 1, 1), got(4, 1, 2)]);
+    let others = 2..2 + REQUESTS_REMEMBERED as u64;
+    story.extend(others.map(|n| got(5, n, 2)));
+    story.push(confirmed(6, false));
+    holds(OneCopy::default(), &story);
+}
+
 #[test]
 fn nothing_is_promised_on_nodes_that_end_or_are_held_for_lost() {
     let lost = |ms| {

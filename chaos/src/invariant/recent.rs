@@ -74,7 +74,8 @@ impl<K: Ord + Clone, V> Recent<K, V> {
         self.sweep();
     }
 
-    fn forget_oldest(&mut self) -> Option<V> {
+    /// Forgets what was put in first; gives it.
+    pub(super) fn forget_oldest(&mut self) -> Option<V> {
         while let Some((number, key)) = self.order.pop_front() {
             if self.entries.get(&key).is_some_and(|(n, _)| *n == number) {
                 return self.entries.remove(&key).map(|(_, value)| value);

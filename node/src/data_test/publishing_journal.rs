@@ -235,7 +235,7 @@ async fn ids_that_are_no_text_are_told_apart() {
             ..Settings::default()
         };
         let exchange = cluster.declare_pattern("news", Pattern::PublishSubscribe, settings);
-        for id in [&[0xFE], &[0xFF]] {
+        for id in [b"\xFE", b"\xFF"] {
             let mut request = publish(exchange, Confirm::Accepted);
             request.tags.request = Bytes::from_static(id);
             let outcome = cluster.planes[2].router.request(request).await;

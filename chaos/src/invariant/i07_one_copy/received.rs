@@ -1,7 +1,8 @@
 //! What `received` promises: whoever was told that it gets everything, before the publish began, has it when its publisher is
 //! told so.
 //!
-//! Nothing is promised to subscribers on nodes that ended, were held for lost, or were given up waiting for by an owner.
+//! Nothing is promised to subscribers on nodes that ended, were held for lost, or were given up waiting for by an owner. Of a
+//! publish that is forgotten nothing is said: it is forgotten together with who has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use squall_kernel::keys::{Key, KeyPattern};
 
 use super::super::recent::Recent;
 use crate::history::Event;
-use crate::limits::{HANDLERS_REMEMBERED, REQUESTS_REMEMBERED};
+use crate::limits::{COPIES_REMEMBERED, HANDLERS_REMEMBERED, REQUESTS_REMEMBERED};
 
 /// Told to a subscriber that runs.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ struct Promise {
 struct Open {
     begun: u64,
     key: Key,
+    got: BTreeSet<Pid>,
 }
 
 /// Promises to subscribers, and publishes they are for.
@@ -35,6 +37,9 @@ pub(super) struct Received {
     seen: u64,
     promises: Recent<(ExchangeId, Pid), Vec<Promise>>,
     open: Recent<RequestKey, Open>,
+    /// Who has those, in all, and how many of them there may be.
+    copies: usize,
+    copies_max: usize,
     /// Nodes that are held for lost, by whom.
     lost: BTreeMap<NodeId, BTreeSet<NodeId>>,
     /// How far each node's registry is, and how far that of a node must be which was held for lost: until then it does not know.
@@ -50,6 +55,8 @@ impl Default for Received {
             seen: 0,
             promises: Recent::new(HANDLERS_REMEMBERED),
             open: Recent::new(REQUESTS_REMEMBERED),
+            copies: 0,
+            copies_max: COPIES_REMEMBERED,
             lost: BTreeMap::new(),
             applied: BTreeMap::new(),
             knows_from: BTreeMap::new(),
@@ -65,8 +72,33 @@ impl Received {
     }
 
     pub(super) fn begun(&mut self, publish: RequestKey, key: Key) {
-        let begun = self.seen;
-        self.open.insert(publish, Open { begun, key });
+        let open = Open {
+            begun: self.seen,
+            key,
+            got: BTreeSet::new(),
+        };
+        let forgotten = self.open.insert(publish, open);
+        self.without(forgotten);
+    }
+
+    pub(super) fn got(&mut self, publish: RequestKey, subscriber: Pid) {
+        let open = self.open.get_mut(&publish);
+        let is_news = open.is_some_and(|open| open.got.insert(subscriber));
+        self.copies += usize::from(is_news);
+        while self.copies > self.copies_max {
+            let forgotten = self.open.forget_oldest();
+            self.without(forgotten);
+        }
+    }
+
+    /// Its publisher waits no longer.
+    pub(super) fn over(&mut self, publish: RequestKey) {
+        let open = self.open.remove(&publish);
+        self.without(open);
+    }
+
+    fn without(&mut self, open: Option<Open>) {
+        self.copies -= open.map_or(0, |open| open.got.len());
     }
 
     pub(super) fn subscribed(&mut self, event: &Event, exchange: ExchangeId, subscriber: Pid, pattern: &str) {
@@ -156,20 +188,54 @@ impl Received {
     }
 
     /// The publisher was told. Gives who should have the publish and has not, and what that one was told.
-    pub(super) fn confirmed(
-        &mut self,
-        exchange: ExchangeId,
-        publish: RequestKey,
-        got: impl Fn(Pid) -> bool,
-    ) -> Option<(Pid, Event)> {
-        let open = self.open.remove(&publish)?;
+    pub(super) fn confirmed(&self, exchange: ExchangeId, publish: RequestKey) -> Option<(Pid, Event)> {
+        let open = self.open.get(&publish)?;
         let mut all = self.promises.iter().filter(|((of, _), _)| *of == exchange);
         all.find_map(|((_, subscriber), promises)| {
             let mut meant = promises
                 .iter()
                 .filter(|it| it.since < open.begun && it.pattern.matches(&open.key));
-            let promise = meant.next().filter(|_| !got(*subscriber))?;
+            let promise = meant.next().filter(|_| !open.got.contains(subscriber))?;
             Some((*subscriber, promise.told.clone()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::story::{at, handler, request};
+    use super::*;
+    use crate::history::What;
+
+    const EXCHANGE: ExchangeId = ExchangeId(1);
+
+    #[test]
+    fn of_a_publish_that_is_forgotten_nothing_is_said() {
+        let mut received = Received {
+            copies_max: 2,
+            ..Received::default()
+        };
+        for subscriber in [handler(1), handler(2)] {
+            received.subscribed(&at(0, 1, What::Paused), EXCHANGE, subscriber, "#");
+        }
+        received.goes_on();
+        let key = || Key::new("k").expect("a key");
+        received.begun(request(1), key());
+        received.begun(request(2), key());
+        received.got(request(1), handler(1));
+        assert!(
+            received.confirmed(EXCHANGE, request(1)).is_some(),
+            "one has not got it"
+        );
+        received.got(request(2), handler(1));
+        received.got(request(2), handler(2));
+        assert_eq!(
+            received.confirmed(EXCHANGE, request(1)),
+            None,
+            "too many have others"
+        );
+        assert_eq!(received.confirmed(EXCHANGE, request(2)), None, "all have it");
+        received.over(request(2));
+        assert_eq!(received.copies, 0);
     }
 }
