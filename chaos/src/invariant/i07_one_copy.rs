@@ -49,7 +49,6 @@ pub struct OneCopy {
     /// By publish, from which node to which.
     passed: Recent<(RequestKey, NodeId), BTreeMap<NodeId, Event>>,
     subscribers: Recent<ExchangeId, Subscribers>,
-    owners: BTreeMap<ExchangeId, NodeId>,
     killed: Killed,
     ids: Ids,
     received: Received,
@@ -64,7 +63,6 @@ impl Default for OneCopy {
             got: Recent::new(REQUESTS_REMEMBERED),
             passed: Recent::new(REQUESTS_REMEMBERED),
             subscribers: Recent::new(GRANTS_REMEMBERED),
-            owners: BTreeMap::new(),
             killed: Killed::default(),
             ids: Ids::default(),
             received: Received::default(),
@@ -150,11 +148,10 @@ impl OneCopy {
         self.passed.retain(|(of, _), _| *of != publish);
     }
 
-    fn above(&mut self, at: NodeId, exchange: ExchangeId, above: Option<NodeId>) {
-        let owner = self.owners.get(&exchange).copied();
+    fn above(&mut self, at: NodeId, exchange: ExchangeId, through_proxy: bool) {
         let of = self.of(exchange);
         of.went_over.insert(at);
-        of.proxied |= above.is_some() && above != owner;
+        of.proxied |= through_proxy;
     }
 
     fn publish(&mut self, event: &Event, exchange: ExchangeId, what: &PublishEvent) -> Result<(), Breach> {
@@ -200,9 +197,9 @@ impl OneCopy {
                 let asked = &mut self.of(exchange).asked;
                 asked.entry(event.node).or_default().insert(pattern.clone());
             }
-            PublishEvent::Above { node } => {
+            PublishEvent::Above { .. } => {
                 self.received.follows(exchange, event.node);
-                self.above(event.node, exchange, *node);
+                self.above(event.node, exchange, what.is_through_proxy());
             }
             PublishEvent::Subscribed { subscriber, pattern } => {
                 self.received.subscribed(event, exchange, *subscriber, pattern);
@@ -239,7 +236,6 @@ impl Invariant for OneCopy {
             What::Publish { exchange, what } => return self.publish(event, *exchange, what),
             What::Own { exchange, epoch } => self.ids.owned(*exchange, *epoch),
             What::Granted { exchange, owner, .. } => {
-                self.owners.insert(*exchange, *owner);
                 self.of(*exchange).heirs.insert(*owner);
             }
             What::Applied { revision, .. } => self.received.applied(event.node, *revision),

@@ -46,13 +46,17 @@ fn taken(ms: u64, epoch: u64, known: bool) -> Event {
     news(ms, epoch, what)
 }
 
+fn above(ms: u64, at: u64, node: Option<u64>, owner: u64) -> Event {
+    let (node, owner) = (node.map(NodeId), Some(NodeId(owner)));
+    news(ms, at, PublishEvent::Above { node, owner })
+}
+
 /// Nodes 1 and 2 have a subscriber each; 1 owns the exchange.
 fn subscribed() -> Vec<Event> {
     let mut story = vec![granted(0, 1, 1, 1)];
     for node in [1, 2] {
         let (subscriber, pattern) = (handler(node), "news.*".to_owned());
-        let above = (node != 1).then_some(NodeId(1));
-        story.push(news(1, node, PublishEvent::Above { node: above }));
+        story.push(above(1, node, (node != 1).then_some(1), 1));
         story.push(news(
             1,
             node,
@@ -93,6 +97,24 @@ fn one_frame_goes_to_a_node_unless_it_is_tried_again() {
     story.push(passed(8, 1, 3));
     let text = broken(OneCopy::default(), &story).text;
     assert!(text.contains("no subscriber"), "{text}");
+}
+
+/// A node may follow the registry before it tells of it, and one that lags behind tells late of an owner that was.
+#[test]
+fn a_frame_without_a_subscriber_is_found_after_a_failover_too() {
+    let after = |told: &[Event]| {
+        let published = [begun(6, 1, Confirm::None), got(7, 1, 2), passed(8, 2, 3)];
+        [&subscribed()[..], told, &published].concat()
+    };
+    let early = [above(4, 3, Some(2), 2), granted(5, 3, 2, 2)];
+    broken(OneCopy::default(), &after(&early));
+    let late = [granted(4, 1, 2, 2), granted(4, 3, 1, 1), above(5, 3, Some(2), 2)];
+    broken(OneCopy::default(), &after(&late));
+    // With a proxy anybody may pass anything on; so it is where nobody said who the owner is, as before format 6.
+    holds(OneCopy::default(), &after(&[above(4, 3, Some(1), 2)]));
+    let (node, owner) = (Some(NodeId(2)), None);
+    let unsaid = news(4, 3, PublishEvent::Above { node, owner });
+    holds(OneCopy::default(), &after(&[unsaid]));
 }
 
 #[test]
@@ -224,12 +246,9 @@ fn nothing_is_promised_on_nodes_that_end_or_are_held_for_lost() {
         OneCopy::default(),
         &story(&[news(3, 1, unheard.clone()), told(4)]),
     );
-    let above = PublishEvent::Above {
-        node: Some(NodeId(1)),
-    };
     broken(
         OneCopy::default(),
-        &story(&[news(3, 1, unheard), news(4, 2, above), told(5)]),
+        &story(&[news(3, 1, unheard), above(4, 2, Some(1), 1), told(5)]),
     );
 }
 

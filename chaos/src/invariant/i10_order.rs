@@ -45,7 +45,6 @@ pub struct Order {
     publishes: Recent<RequestKey, Publish>,
     /// What each subscriber has, of which the latest was published last.
     latest: Recent<(Pid, Of), (u64, Event)>,
-    owners: BTreeMap<ExchangeId, NodeId>,
     /// Until when what is published may come to a node by more than one way.
     ways: BTreeMap<(ExchangeId, NodeId), Instant>,
     judged: u64,
@@ -57,7 +56,6 @@ impl Default for Order {
             events: 0,
             publishes: Recent::new(REQUESTS_REMEMBERED),
             latest: Recent::new(REQUESTS_REMEMBERED),
-            owners: BTreeMap::new(),
             ways: BTreeMap::new(),
             judged: 0,
         }
@@ -90,11 +88,10 @@ impl Order {
     }
 
     /// From the owner to the next owner is no other way: what one publishes comes by the one or is refused.
-    fn above(&mut self, event: &Event, exchange: ExchangeId, above: Option<NodeId>) {
-        let proxy = above.is_some() && above != self.owners.get(&exchange).copied();
+    fn above(&mut self, event: &Event, exchange: ExchangeId, through_proxy: bool) {
         let ever = Instant(u64::MAX);
         let until = self.ways.entry((exchange, event.node)).or_default();
-        if proxy {
+        if through_proxy {
             *until = ever;
         } else if *until == ever {
             *until = event.at + TWO_WAYS;
@@ -114,49 +111,46 @@ impl Invariant for Order {
     fn see(&mut self, event: &Event) -> Result<(), Breach> {
         self.events += 1;
         let now = self.events;
-        match &event.what {
-            What::Granted { exchange, owner, .. } => {
-                self.owners.insert(*exchange, *owner);
+        let What::Publish { exchange, what } = &event.what else {
+            return Ok(());
+        };
+        match what {
+            PublishEvent::Begun {
+                publish,
+                publisher,
+                key,
+                ..
+            } => {
+                if publisher.serial == NOBODY {
+                    return Ok(());
+                }
+                let of = (*exchange, *publisher, key.clone());
+                let (begun, last_try, at) = (now, now, event.at);
+                self.publishes.insert(
+                    *publish,
+                    Publish {
+                        of,
+                        at,
+                        begun,
+                        last_try,
+                        taken: false,
+                    },
+                );
             }
-            What::Publish { exchange, what } => match what {
-                PublishEvent::Begun {
-                    publish,
-                    publisher,
-                    key,
-                    ..
-                } => {
-                    if publisher.serial == NOBODY {
-                        return Ok(());
-                    }
-                    let of = (*exchange, *publisher, key.clone());
-                    let (begun, last_try, at) = (now, now, event.at);
-                    self.publishes.insert(
-                        *publish,
-                        Publish {
-                            of,
-                            at,
-                            begun,
-                            last_try,
-                            taken: false,
-                        },
-                    );
+            PublishEvent::Taken { publish, .. } => {
+                if let Some(publish) = self.publishes.get_mut(publish) {
+                    publish.taken = true;
                 }
-                PublishEvent::Taken { publish, .. } => {
-                    if let Some(publish) = self.publishes.get_mut(publish) {
-                        publish.taken = true;
-                    }
+            }
+            PublishEvent::Again { publish } => {
+                if let Some(publish) = self.publishes.get_mut(publish) {
+                    publish.last_try = now;
                 }
-                PublishEvent::Again { publish } => {
-                    if let Some(publish) = self.publishes.get_mut(publish) {
-                        publish.last_try = now;
-                    }
-                }
-                PublishEvent::Got { publish, subscriber } => {
-                    return self.got(event, *publish, *subscriber);
-                }
-                PublishEvent::Above { node } => self.above(event, *exchange, *node),
-                _ => {}
-            },
+            }
+            PublishEvent::Got { publish, subscriber } => {
+                return self.got(event, *publish, *subscriber);
+            }
+            PublishEvent::Above { .. } => self.above(event, *exchange, what.is_through_proxy()),
             _ => {}
         }
         Ok(())
@@ -206,15 +200,15 @@ mod tests {
         news(ms, 2, PublishEvent::Got { publish, subscriber })
     }
 
-    fn above(ms: u64, node: u64) -> Event {
-        let node = Some(NodeId(node));
-        news(ms, 2, PublishEvent::Above { node })
+    fn above(ms: u64, node: u64, owner: u64) -> Event {
+        let (node, owner) = (Some(NodeId(node)), Some(NodeId(owner)));
+        news(ms, 2, PublishEvent::Above { node, owner })
     }
 
     fn published() -> Vec<Event> {
         vec![
             granted(0, 1, 1, 1),
-            above(1, 1),
+            above(1, 1, 1),
             begun(2, 1, "k"),
             begun(3, 2, "k"),
         ]
@@ -250,11 +244,25 @@ mod tests {
     fn a_proxy_excuses_and_the_next_owner_does_not() {
         let late = [taken(1), taken(2), got(6, 2), got(7, 1)];
         let mut story = published();
-        story.push(above(4, 3));
+        story.push(above(4, 3, 1));
         story.extend(late.clone());
         holds(Order::default(), &story);
         let mut story = published();
-        story.extend([granted(4, 2, 2, 3), above(4, 3)]);
+        story.push(above(4, 3, 3));
+        story.extend(late);
+        broken(Order::default(), &story);
+    }
+
+    /// A node may follow the registry before it tells of it, and one that lags behind tells late of an owner that was.
+    #[test]
+    fn the_next_owner_is_no_proxy_whatever_is_told_of_owners() {
+        let late = [taken(1), taken(2), got(6, 2), got(7, 1)];
+        let mut story = published();
+        story.extend([above(4, 3, 3), granted(5, 2, 2, 3), granted(5, 4, 1, 1)]);
+        story.extend(late.clone());
+        broken(Order::default(), &story);
+        let mut story = published();
+        story.extend([granted(4, 2, 2, 3), granted(4, 4, 1, 1), above(5, 3, 3)]);
         story.extend(late);
         broken(Order::default(), &story);
     }

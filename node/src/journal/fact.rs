@@ -19,7 +19,7 @@ pub use publish::PublishEvent;
 pub use task::{QueueFrom, TaskEvent};
 
 /// Layout of the header and of facts; a higher one was written by a later Squall.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// Who recorded a journal, and on what clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

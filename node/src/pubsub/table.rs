@@ -259,7 +259,7 @@ impl Running {
         let upstream = self.choose_upstream(record, &registry);
         self.owner = record.owner;
         if upstream != self.core.upstream() {
-            self.tell_above(upstream);
+            self.tell_above(upstream, record.owner);
         }
         self.step(SubscriptionInput::Upstream { epoch, upstream });
         match upstream {
@@ -405,12 +405,12 @@ impl Running {
         self.context.tell_publish(self.id, what);
     }
 
-    fn tell_above(&self, upstream: Upstream) {
+    fn tell_above(&self, upstream: Upstream, owner: Option<NodeId>) {
         let node = match upstream {
             Upstream::At(node) => Some(node),
             Upstream::Root | Upstream::Nowhere => None,
         };
-        self.tell_journal(|| PublishEvent::Above { node });
+        self.tell_journal(|| PublishEvent::Above { node, owner });
     }
 
     /// Publishes do not wait for these any longer; nor for those of which only the owner before has told.

@@ -270,7 +270,8 @@ impl Host {
                 Upstream::At(node) => Some(node),
                 Upstream::Root | Upstream::Nowhere => None,
             };
-            self.tell_of(id, PublishEvent::Above { node });
+            let owner = record.owner;
+            self.tell_of(id, PublishEvent::Above { node, owner });
         }
         let epoch = record.epoch;
         self.table_step(now, id, Input::Upstream { epoch, upstream });

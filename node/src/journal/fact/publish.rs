@@ -109,6 +109,9 @@ pub enum PublishEvent {
     Above {
         /// Which node.
         node: Option<NodeId>,
+        /// The owner, as this node knows it; another one than that node where it is a proxy. Not told before format 6.
+        #[serde(default)]
+        owner: Option<NodeId>,
     },
     /// The owner, here, takes publishes although these have not told of their subscribers.
     Unheard {
@@ -118,6 +121,12 @@ pub enum PublishEvent {
 }
 
 impl PublishEvent {
+    /// True where a node gets its publishes from another one than the owner, or where nobody said who that is.
+    #[must_use]
+    pub fn is_through_proxy(&self) -> bool {
+        matches!(self, Self::Above { node: Some(node), owner } if *owner != Some(*node))
+    }
+
     /// The publish that it is about, if it is about one.
     pub const fn publish_mut(&mut self) -> Option<&mut RequestKey> {
         match self {
@@ -182,8 +191,8 @@ impl fmt::Display for PublishEvent {
             Self::Asked { subscriber, pattern } => write!(f, "{subscriber} asks for {pattern}"),
             Self::Subscribed { subscriber, pattern } => write!(f, "{subscriber} gets {pattern}"),
             Self::Unsubscribed { subscriber } => write!(f, "{subscriber} is unsubscribed"),
-            Self::Above { node: Some(node) } => write!(f, "gets publishes from {:x}", node.0),
-            Self::Above { node: None } => f.write_str("gets publishes from no other node"),
+            Self::Above { node: Some(node), .. } => write!(f, "gets publishes from {:x}", node.0),
+            Self::Above { node: None, .. } => f.write_str("gets publishes from no other node"),
             Self::Unheard { nodes } => {
                 write!(f, "waits no longer for the subscribers of {} nodes", nodes.len())
             }
