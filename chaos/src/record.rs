@@ -6,13 +6,13 @@
 //! faults on its node's links, and neither of kills nor of pauses nor of a heal: whoever caused those tells of them with
 //! [`Marks`].
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::MessageId;
+use squall_kernel::time::Instant;
 use squall_node::journal::{Entry, Header, ReplayError, read};
 
 use crate::history::Event;
@@ -105,7 +105,15 @@ pub fn merge(histories: impl IntoIterator<Item = Vec<Event>>) -> Vec<Event> {
 struct Told {
     header: Header,
     events: Vec<Event>,
-    tries: HashMap<RequestKey, MessageId>,
+    tries: Vec<Try>,
+}
+
+/// A try of a request: what is told of it elsewhere goes by its own number.
+#[derive(Debug, Clone, Copy)]
+struct Try {
+    at: Instant,
+    number: RequestKey,
+    request: MessageId,
 }
 
 fn tell(path: &Path, journal: impl BufRead) -> Result<Told, RecordError> {
@@ -145,7 +153,7 @@ fn put_together(told: Vec<Told>, marks: &Marks) -> Vec<Event> {
     let mut histories = vec![marks.since(zero)];
     for one in told {
         let offset = one.header.started.since(zero);
-        assembly.know(one.tries);
+        assembly.know(&one.tries);
         let moved = one.events.into_iter().map(|mut event| {
             event.at = event.at + offset;
             move_ends(&mut event.what, |until| until + offset);

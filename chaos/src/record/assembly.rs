@@ -8,6 +8,7 @@ use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::MessageId;
 use squall_kernel::time::Instant;
 
+use super::Try;
 use super::settling::Settler;
 use crate::history::{Event, TaskEvent, What};
 use crate::limits::REQUESTS_REMEMBERED;
@@ -16,8 +17,9 @@ use crate::limits::REQUESTS_REMEMBERED;
 #[derive(Debug)]
 pub(super) struct Assembly {
     tries: HashMap<RequestKey, MessageId>,
-    /// The oldest first; those beyond the bound are forgotten: their requests have long ended.
-    order: VecDeque<RequestKey>,
+    /// Those that have passed, the oldest first; those beyond the bound are forgotten: their requests have long ended. What is read
+    /// and waits for its turn counts for nothing: all that is told of those tries waits, too.
+    passed: VecDeque<RequestKey>,
     bound: usize,
     settler: Settler,
 }
@@ -27,7 +29,7 @@ impl Assembly {
     pub(super) fn unbounded() -> Self {
         Self {
             tries: HashMap::new(),
-            order: VecDeque::new(),
+            passed: VecDeque::new(),
             bound: usize::MAX,
             settler: Settler::default(),
         }
@@ -35,22 +37,30 @@ impl Assembly {
 
     /// For a run that goes on.
     pub(super) fn bounded() -> Self {
+        Self::remembering(REQUESTS_REMEMBERED)
+    }
+
+    /// For one in which so many tries are remembered.
+    pub(super) fn remembering(bound: usize) -> Self {
         Self {
-            bound: REQUESTS_REMEMBERED,
+            bound,
             ..Self::unbounded()
         }
     }
 
     /// Learns which tries are of which requests.
-    pub(super) fn know(&mut self, tries: impl IntoIterator<Item = (RequestKey, MessageId)>) {
-        for (attempt, request) in tries {
-            self.tries.insert(attempt, request);
-            self.order.push_back(attempt);
-        }
-        while self.order.len() > self.bound {
-            if let Some(oldest) = self.order.pop_front() {
-                self.tries.remove(&oldest);
-            }
+    pub(super) fn know(&mut self, tries: &[Try]) {
+        let of = |tried: &Try| (tried.number, tried.request);
+        self.tries.extend(tries.iter().map(of));
+    }
+
+    /// A try has its turn among the events: all that was told before is in the history.
+    pub(super) fn pass_try(&mut self, number: RequestKey) {
+        self.passed.push_back(number);
+        if self.passed.len() > self.bound
+            && let Some(oldest) = self.passed.pop_front()
+        {
+            self.tries.remove(&oldest);
         }
     }
 

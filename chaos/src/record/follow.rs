@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::NodeId;
 use squall_kernel::time::{Instant, Span};
 use squall_node::journal::{Entry, Read, Reader};
@@ -29,10 +30,18 @@ pub struct Follow {
     tails: Vec<Tail>,
     /// Time 0 of the history, on the machine's clock: known when the first journals have begun.
     zero: Option<Instant>,
-    /// Events that were read and not given, by time and number; on the machine's clock.
-    waiting: BTreeMap<(Instant, u64), Event>,
+    /// What was read and not given, by time and number; on the machine's clock.
+    waiting: BTreeMap<(Instant, u64), Waiting>,
     numbered: u64,
     assembly: Assembly,
+}
+
+/// What waits for its turn.
+#[derive(Debug)]
+enum Waiting {
+    Event(Event),
+    /// A try: not forgotten before what is told of it could be.
+    Try(RequestKey),
 }
 
 /// One journal, as far as it was read.
@@ -65,6 +74,15 @@ impl Default for Follow {
 }
 
 impl Follow {
+    /// One that remembers so many tries.
+    #[cfg(test)]
+    pub(super) fn remembering(tries: usize) -> Self {
+        Self {
+            assembly: Assembly::remembering(tries),
+            ..Self::default()
+        }
+    }
+
     /// Follows one journal more, from where `file` stands: a file, or the end of a pipe that does not block.
     pub fn add(&mut self, path: PathBuf, file: File) {
         self.tails.push(Tail {
@@ -112,8 +130,12 @@ impl Follow {
 
     /// Something that no journal has, on the machine's clock.
     pub fn tell(&mut self, event: Event) {
+        self.wait(event.at, Waiting::Event(event));
+    }
+
+    fn wait(&mut self, at: Instant, what: Waiting) {
         self.numbered += 1;
-        self.waiting.insert((event.at, self.numbered), event);
+        self.waiting.insert((at, self.numbered), what);
     }
 
     /// Reads what is new, and gives what is complete by now, in order of time.
@@ -187,8 +209,11 @@ impl Follow {
     }
 
     fn take_in(&mut self, told: Told) {
-        self.assembly.know(told.tries);
+        self.assembly.know(&told.tries);
         let offset = Span(told.header.started.0);
+        for tried in told.tries {
+            self.wait(tried.at + offset, Waiting::Try(tried.number));
+        }
         for mut event in told.events {
             event.at = event.at + offset;
             move_ends(&mut event.what, |until| until + offset);
@@ -209,7 +234,14 @@ impl Follow {
         let later = self.waiting.split_off(&(until, u64::MAX));
         let ready = std::mem::replace(&mut self.waiting, later);
         let mut events = Vec::with_capacity(ready.len());
-        for mut event in ready.into_values() {
+        for waiting in ready.into_values() {
+            let mut event = match waiting {
+                Waiting::Event(event) => event,
+                Waiting::Try(number) => {
+                    self.assembly.pass_try(number);
+                    continue;
+                }
+            };
             event.at = Instant(0) + event.at.since(zero);
             move_ends(&mut event.what, |end| Instant(0) + end.since(zero));
             events.extend(self.assembly.pass(event));

@@ -304,6 +304,46 @@ fn a_run_that_is_followed_gives_the_history_that_is_read_afterwards() {
     assert_eq!(followed, history_of(&paths).expect("journals"));
 }
 
+/// While a node stands still, what others told waits for it; the tries with which they told it must not be forgotten meanwhile.
+#[test]
+fn a_try_is_known_until_what_was_told_of_it_had_its_turn() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (request, exchange) = (MessageId(1), EXCHANGE);
+    let busy = recorded(1, 1_000, |journal| {
+        for n in 0..9 {
+            let message = MessageId(10 + n);
+            journal.fact(Instant(100 * n), &Fact::Tried { request, message });
+            let passed = Fact::Passed {
+                request: RequestKey {
+                    origin: NodeId(1),
+                    message,
+                },
+                exchange,
+                handler: handler(1),
+                epoch: Epoch(1),
+                leader_epoch: LeaderEpoch(0),
+                signature: None,
+            };
+            journal.fact(Instant(100 * n + 50), &passed);
+        }
+    });
+    let paused = recorded(2, 1_000, |_| {});
+    let mut follow = Follow::remembering(2);
+    for (name, journal) in [("busy", busy), ("paused", paused)] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, journal).expect("room");
+        follow.add(path.clone(), File::open(&path).expect("it is there"));
+    }
+    let mut events = follow.poll().expect("journals");
+    events.extend(follow.finish().expect("journals"));
+    let of = |event: &Event| match &event.what {
+        What::Handled { request, .. } => Some(request.message),
+        _ => None,
+    };
+    let handled: Vec<MessageId> = events.iter().filter_map(of).collect();
+    assert_eq!(handled, [request; 9]);
+}
+
 /// A line of a node that is behind.
 fn heard_late() -> Fact {
     Fact::Late {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use squall_kernel::core::{CoreEffect, CoreInput, MetaView};
-use squall_kernel::exchange::{ExchangeConfig, ExchangeEffect, ExchangeInput, RequestKey};
+use squall_kernel::exchange::{ExchangeConfig, ExchangeEffect, ExchangeInput};
 use squall_kernel::id::{Counter, Epoch, ExchangeId, MessageId, NodeId, Pid, Term};
 use squall_kernel::message::System;
 use squall_kernel::registry::Registry;
@@ -14,8 +14,8 @@ use squall_kernel::time::Instant;
 use squall_node::data::Change;
 use squall_node::journal::{Entry, Header, When};
 
-use super::Told;
 use super::assembly::move_ends;
+use super::{Told, Try};
 use crate::history::{Event, Mark, View, What};
 use crate::sim::outcome::Digest;
 
@@ -43,7 +43,7 @@ pub(super) struct Teller {
     /// Faults that act here, by their ids in the journal.
     faults: BTreeMap<String, u64>,
     events: Vec<Event>,
-    tries: HashMap<RequestKey, MessageId>,
+    tries: Vec<Try>,
     /// Requests that were sent once at least.
     begun: HashSet<MessageId>,
     /// Publishes that have not ended, and their exchanges.
@@ -63,7 +63,7 @@ impl Teller {
             views: HashMap::new(),
             faults: BTreeMap::new(),
             events: Vec::new(),
-            tries: HashMap::new(),
+            tries: Vec::new(),
             begun: HashSet::new(),
             publishes: HashMap::new(),
         };

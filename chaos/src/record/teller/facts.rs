@@ -8,6 +8,7 @@ use squall_node::journal::{Ending, Fact};
 
 use super::{Teller, look};
 use crate::history::{Answer, Ended, PublishEvent, What};
+use crate::record::Try;
 use crate::sim::outcome::Digest;
 
 impl Teller {
@@ -53,7 +54,11 @@ impl Teller {
             }
             self.tell(What::Retried { request: again });
         }
-        self.tries.insert(self.own(message), request);
+        self.tries.push(Try {
+            at: self.now.passed,
+            number: self.own(message),
+            request,
+        });
     }
 
     fn publish(&mut self, exchange: ExchangeId, what: PublishEvent) {
