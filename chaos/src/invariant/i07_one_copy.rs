@@ -252,7 +252,10 @@ impl Invariant for OneCopy {
             }
             What::Lost { lost, .. } => self.received.lost(*lost, event.node),
             What::Up { node } => self.received.up(*node, event.node),
-            What::Deleted { exchange } => self.received.deleted(*exchange),
+            What::Deleted { exchange } => {
+                self.received.deleted(*exchange);
+                self.ids.deleted(*exchange);
+            }
             _ => {}
         }
         Ok(())

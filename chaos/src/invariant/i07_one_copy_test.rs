@@ -1,6 +1,7 @@
 //! Tests of I7 on made-up histories.
 
 use squall_kernel::id::Epoch;
+use squall_kernel::limits::DEDUP_IDS_MAX;
 use squall_kernel::publishing::Confirm;
 use squall_kernel::time::Span;
 
@@ -156,6 +157,55 @@ fn an_id_is_taken_once_as_long_as_owners_tell_each_other() {
         OneCopy::default(),
         &story(&[own(2), own(3), knows(3), taken(20, 3, false)]),
     );
+}
+
+fn taken_as(ms: u64, id: String) -> Event {
+    let what = PublishEvent::Taken {
+        publish: request(1),
+        epoch: Epoch(1),
+        id: Some((id, Span::from_ms(1_000))),
+        known: false,
+    };
+    news(ms, 1, what)
+}
+
+/// As many ids as an owner remembers, from that time on.
+fn many_ids(ms: u64) -> impl Iterator<Item = Event> {
+    (0..DEDUP_IDS_MAX).map(move |n| taken_as(ms, format!("{ms} {n}")))
+}
+
+#[test]
+fn ids_are_judged_for_as_long_as_a_run_lasts() {
+    let mut story = vec![got(0, 7, 1)];
+    story.extend(many_ids(1));
+    story.push(taken(2_000, 1, false));
+    holds(OneCopy::default(), &story);
+    story.push(taken(2_001, 1, false));
+    broken(OneCopy::default(), &story);
+}
+
+#[test]
+fn an_owner_that_has_more_ids_than_it_remembers_may_take_one_again() {
+    let mut story = vec![got(0, 7, 1), taken(1, 1, false)];
+    story.extend(many_ids(2).take(DEDUP_IDS_MAX - 1));
+    let mut all = story.clone();
+    all.push(taken(3, 1, false));
+    broken(OneCopy::default(), &all);
+    story.extend([taken_as(3, "one more".to_owned()), taken(3, 1, false)]);
+    holds(OneCopy::default(), &story);
+    // When they have had their time, each is judged again.
+    story.extend([taken(2_000, 1, false), taken(2_001, 1, false)]);
+    broken(OneCopy::default(), &story);
+}
+
+#[test]
+fn with_an_exchange_its_ids_are_forgotten() {
+    let exchange = ExchangeId(1);
+    let mut check = OneCopy::default();
+    for event in [taken(1, 1, false), at(2, 1, What::Deleted { exchange })] {
+        assert_eq!(check.see(&event), Ok(()));
+    }
+    assert!(check.ids.is_empty());
 }
 
 #[test]

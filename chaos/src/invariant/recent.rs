@@ -84,6 +84,18 @@ impl<K: Ord + Clone, V> Recent<K, V> {
         None
     }
 
+    /// Forgets what was put in first for as long as it is such.
+    pub(super) fn forget_while(&mut self, is_such: impl Fn(&V) -> bool) {
+        while let Some((number, key)) = self.order.front() {
+            match self.entries.get(key) {
+                Some((n, value)) if n == number && !is_such(value) => return,
+                Some((n, _)) if n == number => drop(self.entries.remove(key)),
+                _ => {}
+            }
+            self.order.pop_front();
+        }
+    }
+
     fn sweep(&mut self) {
         if self.order.len() > 2 * self.entries.len() + 64 {
             let entries = &self.entries;
@@ -108,6 +120,17 @@ mod tests {
         assert_eq!(recent.insert('a', 5), None);
         assert_eq!(recent.values().copied().collect::<Vec<_>>(), [5, 4]);
         assert_eq!(recent.insert('d', 6), Some(4), "a is younger now");
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_up_to_one_that_is_to_stay() {
+        let mut recent = Recent::new(9);
+        for n in [1, 2, 3, 9, 4] {
+            recent.insert(n, n);
+        }
+        recent.remove(&2);
+        recent.forget_while(|n| *n < 5);
+        assert_eq!(recent.keys().copied().collect::<Vec<_>>(), [4, 9]);
     }
 
     #[test]

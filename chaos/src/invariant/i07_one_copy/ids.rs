@@ -1,25 +1,46 @@
 //! The ids of publishes that owners remember, from one to the next where it knows what the one before remembered.
+//!
+//! An owner remembers a number of ids at most; where so many were taken within their window, it may have forgotten any of them
+//! before its time, and nothing is said of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use squall_kernel::id::{Epoch, ExchangeId};
-use squall_kernel::time::Span;
+use squall_kernel::limits::DEDUP_IDS_MAX;
+use squall_kernel::time::{Instant, Span};
 
+use super::super::recent::Recent;
 use super::super::{Breach, Id};
 use crate::history::Event;
-use crate::limits::TASKS_REMEMBERED;
 
 /// Of its window an id is remembered for certain: clocks differ a little.
 const CERTAIN_PERCENT: u64 = 90;
+/// And after so much of it for certain no more.
+const AT_MOST_PERCENT: u64 = 110;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Window {
     /// The epoch under which an id was taken last.
     epoch: Epoch,
-    ids: BTreeMap<String, Event>,
+    /// Ids that are remembered for certain, the oldest first.
+    ids: Recent<String, Event>,
+    /// When ids were taken, whoever was the owner then; the latest of them, as many as one remembers.
+    taken: VecDeque<Instant>,
     /// Epochs since then that an owner began, and those whose owner knows the ids of the one before.
     owned: BTreeSet<Epoch>,
     remembering: BTreeSet<Epoch>,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            epoch: Epoch::default(),
+            ids: Recent::new(DEDUP_IDS_MAX),
+            taken: VecDeque::new(),
+            owned: BTreeSet::new(),
+            remembering: BTreeSet::new(),
+        }
+    }
 }
 
 /// By exchange.
@@ -44,8 +65,17 @@ impl Ids {
     /// What was taken under it came back, and nobody has it.
     pub(super) fn given_up(&mut self, exchange: ExchangeId, id: &str) {
         if let Some(of) = self.windows.get_mut(&exchange) {
-            of.ids.remove(id);
+            of.ids.remove(&id.to_owned());
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    pub(super) fn deleted(&mut self, exchange: ExchangeId) {
+        self.windows.remove(&exchange);
     }
 
     pub(super) fn taken(
@@ -60,13 +90,17 @@ impl Ids {
             return Ok(());
         }
         of.go_on_to(epoch);
-        let certain = Span(window.0 * CERTAIN_PERCENT / 100);
-        let before = of.ids.get(id).filter(|before| event.at < before.at + certain);
-        if let Some(before) = before.filter(|_| !known) {
+        of.expire(event.at, *window);
+        if known {
+            return Ok(());
+        }
+        if let Some(before) = of.ids.get(id) {
             let text = format!("the id '{id}' was taken a second time, within its window of {window}");
             return Err(Breach::new(Id(7), Some(before), event, text));
         }
-        if !known && of.ids.len() < TASKS_REMEMBERED {
+        if of.is_full(event.at) {
+            of.ids.retain(|_, _| false);
+        } else {
             of.ids.insert(id.clone(), event.clone());
         }
         Ok(())
@@ -74,6 +108,25 @@ impl Ids {
 }
 
 impl Window {
+    fn expire(&mut self, now: Instant, window: Span) {
+        let percent = |percent: u64| Span(window.0 / 100 * percent);
+        let (certain, at_most) = (percent(CERTAIN_PERCENT), percent(AT_MOST_PERCENT));
+        self.ids.forget_while(|taken| taken.at + certain <= now);
+        while self.taken.front().is_some_and(|at| *at + at_most <= now) {
+            self.taken.pop_front();
+        }
+    }
+
+    /// Counts one more; true where it may be one more than are remembered.
+    fn is_full(&mut self, now: Instant) -> bool {
+        self.taken.push_back(now);
+        let full = self.taken.len() > DEDUP_IDS_MAX;
+        if full {
+            self.taken.pop_front();
+        }
+        full
+    }
+
     /// What was taken under earlier epochs counts as long as each owner since then knew it from the one before.
     fn go_on_to(&mut self, epoch: Epoch) {
         if epoch == self.epoch {
@@ -82,7 +135,7 @@ impl Window {
         let since = self.owned.iter().filter(|it| **it > self.epoch && **it <= epoch);
         let whole = since.chain([&epoch]).all(|it| self.remembering.contains(it));
         if !whole {
-            self.ids.clear();
+            self.ids.retain(|_, _| false);
         }
         self.epoch = epoch;
         self.owned.retain(|it| *it > epoch);
