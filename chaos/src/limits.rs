@@ -53,6 +53,8 @@ pub const HANDLERS_REMEMBERED: usize = 65_536;
 pub const REQUESTS_REMEMBERED: usize = 65_536;
 /// Copies of publishes whose confirm is awaited, in all: ten seconds of 500 subscribers and 200 publishes a second, in some 30 MiB.
 pub const COPIES_REMEMBERED: usize = 16 * REQUESTS_REMEMBERED;
+/// Patterns that a checker remembers of what a node asked for, of one exchange: each frame to it is compared with all of them.
+pub const PATTERNS_REMEMBERED: usize = 1_024;
 /// Tasks that a checker remembers.
 pub const TASKS_REMEMBERED: usize = 65_536;
 /// Views of owners that a checker remembers to compare those of handlers with.

@@ -7,32 +7,36 @@
 //! was told, before it was published, that it gets everything. A publish that goes to one handler goes to no other one, and is
 //! with it when it is confirmed as received: unless a node was killed, of whose end not all may be told.
 
+mod asked;
 mod ids;
 mod killed;
 mod one_handler;
+mod passed;
 mod received;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::id::{ExchangeId, NodeId, Pid};
-use squall_kernel::keys::{Key, KeyPattern};
+use squall_kernel::keys::Key;
 use squall_kernel::publishing::Confirm;
 
 use super::recent::Recent;
 use super::{Breach, Id, Invariant, Verdict};
 use crate::history::{Event, PublishEvent, What};
 use crate::limits::{GRANTS_REMEMBERED, REQUESTS_REMEMBERED};
+use asked::Asked;
 use ids::Ids;
 use killed::Killed;
 use one_handler::OneHandler;
+use passed::Passed;
 use received::Received;
 
 /// The subscribers of an exchange.
 #[derive(Debug, Default)]
 struct Subscribers {
     /// Patterns that nodes ever asked for.
-    asked: BTreeMap<NodeId, BTreeSet<String>>,
+    asked: BTreeMap<NodeId, Asked>,
     /// Some node got its publishes from another one than the owner.
     proxied: bool,
     /// Nodes that went over from one node to another.
@@ -46,8 +50,7 @@ struct Subscribers {
 pub struct OneCopy {
     keys: Recent<RequestKey, Key>,
     got: Recent<(RequestKey, Pid), Event>,
-    /// By publish, from which node to which.
-    passed: Recent<(RequestKey, NodeId), BTreeMap<NodeId, Event>>,
+    passed: Passed,
     subscribers: Recent<ExchangeId, Subscribers>,
     killed: Killed,
     ids: Ids,
@@ -61,7 +64,7 @@ impl Default for OneCopy {
         Self {
             keys: Recent::new(REQUESTS_REMEMBERED),
             got: Recent::new(REQUESTS_REMEMBERED),
-            passed: Recent::new(REQUESTS_REMEMBERED),
+            passed: Passed::default(),
             subscribers: Recent::new(GRANTS_REMEMBERED),
             killed: Killed::default(),
             ids: Ids::default(),
@@ -103,13 +106,7 @@ impl OneCopy {
         let killed = self.killed.is_down(to);
         let of = self.of(exchange);
         let went_over = of.went_over.contains(&to);
-        let wants = |key: Key| {
-            let asked = of.asked.get(&to);
-            asked.is_some_and(|asked| {
-                let mut patterns = asked.iter().filter_map(|text| KeyPattern::new(text).ok());
-                patterns.any(|pattern| pattern.matches(&key))
-            })
-        };
+        let wants = |key: Key| of.asked.get(&to).is_some_and(|asked| asked.may_want(&key));
         let passes_on = of.proxied || of.heirs.contains(&to) || killed;
         if !passes_on && key.is_some_and(|key| !wants(key)) {
             let text = format!(
@@ -118,16 +115,11 @@ impl OneCopy {
             );
             return Err(Breach::new(id, None, event, text));
         }
-        if self.passed.get(&(publish, to)).is_none() {
-            self.passed.insert((publish, to), BTreeMap::new());
-        }
-        let frames = self.passed.get_mut(&(publish, to)).expect("inserted above");
-        let other = frames.iter().find(|(sender, _)| **sender != from && !went_over);
-        if let Some(before) = frames.get(&from).or(other.map(|(_, before)| before)) {
+        if let Some(before) = self.passed.before(publish, (from, to), went_over) {
             let text = format!("publish {publish} went to {:x} in two frames", to.0);
             return Err(Breach::new(id, Some(before), event, text));
         }
-        frames.insert(from, event.clone());
+        self.passed.note(publish, (from, to), event);
         Ok(())
     }
 
@@ -145,7 +137,7 @@ impl OneCopy {
     /// Nobody has got what is tried again.
     fn again(&mut self, publish: RequestKey) {
         self.one_handler.again(publish);
-        self.passed.retain(|(of, _), _| *of != publish);
+        self.passed.again(publish);
     }
 
     fn above(&mut self, at: NodeId, exchange: ExchangeId, through_proxy: bool) {
@@ -195,7 +187,7 @@ impl OneCopy {
             PublishEvent::Got { publish, subscriber } => return self.got(event, *publish, *subscriber),
             PublishEvent::Asked { pattern, .. } => {
                 let asked = &mut self.of(exchange).asked;
-                asked.entry(event.node).or_default().insert(pattern.clone());
+                asked.entry(event.node).or_default().add(pattern);
             }
             PublishEvent::Above { .. } => {
                 self.received.follows(exchange, event.node);
