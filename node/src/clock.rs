@@ -117,12 +117,15 @@ impl Clock {
         self.started
     }
 
-    /// How much time had really passed when this clock showed that, lately; none while it never ran at any other rate.
+    /// How much time had really passed when this clock showed that, lately, and by how many parts per million it runs faster
+    /// since; none while it never ran at any other rate.
     #[must_use]
-    pub fn passed(&self, shown: Instant) -> Option<Instant> {
-        let since = || self.pace.since.read().unwrap_or_else(PoisonError::into_inner);
-        let bent = self.pace.bent.load(Ordering::Relaxed);
-        bent.then(|| Instant(since().real_at(shown.0)))
+    pub fn passed(&self, shown: Instant) -> Option<(Instant, i32)> {
+        if !self.pace.bent.load(Ordering::Relaxed) {
+            return None;
+        }
+        let since = self.pace.since.read().unwrap_or_else(PoisonError::into_inner);
+        Some((Instant(since.real_at(shown.0)), since.faster_ppm))
     }
 
     /// The runtime's instant of a point on this clock as it runs now, for timers.
@@ -199,11 +202,11 @@ mod tests {
         assert_eq!(clock.passed(clock.now()), None, "it shows it");
         clock.skew(500_000);
         advance(SECOND).await;
-        assert_eq!(clock.passed(clock.now()), Some(Instant(2_000_000)));
+        assert_eq!(clock.passed(clock.now()), Some((Instant(2_000_000), 500_000)));
         clock.skew(0);
         advance(SECOND).await;
         assert_eq!(clock.now(), Instant(3_500_000));
-        assert_eq!(clock.passed(clock.now()), Some(Instant(3_000_000)));
+        assert_eq!(clock.passed(clock.now()), Some((Instant(3_000_000), 0)));
     }
 
     /// Against the machine's clock read around it: never outside.

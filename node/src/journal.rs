@@ -48,14 +48,14 @@ impl fmt::Display for MachineKind {
 /// A line: `{"machine":"exchange","id":"1@2","now":5,"start":{…}}`,
 /// `{"machine":"exchange","id":"1@2","now":6,"step":{"input":…,"effects":[…]}}`, or `{"broken":"why"}` as the last one. The
 /// writer puts the line's number before the rest, `{"n":1,…`, so that a gap is noticed. Where the node's clock has run at another
-/// rate than time itself, `"passed"` is what had really passed at `now`.
+/// rate than time itself, `"passed"` is what had really passed at `now`, and `"faster_ppm"` its rate from there on.
 #[derive(Serialize)]
 struct Line<'a, C, S> {
     machine: MachineKind,
     id: &'a str,
     now: Instant,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    passed: Option<Instant>,
+    #[serde(flatten)]
+    bent: Bent,
     #[serde(skip_serializing_if = "Option::is_none")]
     start: Option<&'a C>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,9 +78,18 @@ struct HeaderLine<'a> {
 #[derive(Serialize)]
 struct FactLine<'a> {
     now: Instant,
+    #[serde(flatten)]
+    bent: Bent,
+    fact: &'a Fact,
+}
+
+/// What a line says of a clock that has run at another rate than time itself; of any other one nothing.
+#[derive(Serialize, Default)]
+struct Bent {
     #[serde(skip_serializing_if = "Option::is_none")]
     passed: Option<Instant>,
-    fact: &'a Fact,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faster_ppm: Option<i32>,
 }
 
 /// Records to one file.
@@ -152,8 +161,12 @@ impl Journal {
         }
     }
 
-    fn passed(&self, now: Instant) -> Option<Instant> {
-        self.clock.as_ref()?.passed(now)
+    fn bent(&self, now: Instant) -> Bent {
+        let bent = self.clock.as_ref().and_then(|clock| clock.passed(now));
+        bent.map_or_else(Bent::default, |(passed, faster_ppm)| Bent {
+            passed: Some(passed),
+            faster_ppm: (faster_ppm != 0).then_some(faster_ppm),
+        })
     }
 
     /// True when something could not be recorded: nothing is recorded since then.
@@ -169,8 +182,8 @@ impl Journal {
 
     /// Records something that happened.
     pub fn fact(&self, now: Instant, fact: &Fact) {
-        let passed = self.passed(now);
-        self.record(&FactLine { now, passed, fact });
+        let bent = self.bent(now);
+        self.record(&FactLine { now, bent, fact });
     }
 
     /// Records that a machine starts from `config`. The same id again starts it anew.
@@ -179,7 +192,7 @@ impl Journal {
             machine,
             id,
             now,
-            passed: self.passed(now),
+            bent: self.bent(now),
             start: Some(config),
             step: None,
         });
@@ -199,7 +212,7 @@ impl Journal {
             machine,
             id,
             now,
-            passed: self.passed(now),
+            bent: self.bent(now),
             start: None,
             step,
         });

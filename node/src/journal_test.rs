@@ -242,7 +242,11 @@ fn who_recorded_and_what_happened_besides_are_read_and_not_replayed() {
     assert_eq!(end, JournalEnd::default());
     assert_eq!(entries.len(), 10);
     let (shown, passed) = (Instant(5), Instant(5));
-    let now = When { shown, passed };
+    let now = When {
+        shown,
+        passed,
+        faster_ppm: 0,
+    };
     assert_eq!(entries[..2], [Entry::Header(header), Entry::Fact { now, fact }]);
     assert!(matches!(&entries[2], Entry::ExchangeStart { id, .. } if id == "1@1"));
     let cut = &text[..text.len() - 20];
@@ -270,11 +274,15 @@ async fn of_a_skewed_clock_it_says_what_had_really_passed() {
     let now = clock.now();
     let text = recorded_after(|journal| journal.clone().by(clock.clone()).fact(now, &fact));
     let first = text.lines().next().expect("a line");
-    let start = r#"{"n":1,"now":3000000,"passed":2000000,"fact":"#;
+    let start = r#"{"n":1,"now":3000000,"passed":2000000,"faster_ppm":500000,"fact":"#;
     assert!(first.starts_with(start), "{first}");
     let mut entries = Vec::new();
     read(Cursor::new(&text), |entry| entries.push(entry)).expect("a journal");
     let (shown, passed) = (Instant(3_000_000), Instant(2_000_000));
-    let now = When { shown, passed };
+    let now = When {
+        shown,
+        passed,
+        faster_ppm: 500_000,
+    };
     assert_eq!(entries[0], Entry::Fact { now, fact });
 }

@@ -212,6 +212,61 @@ fn what_a_node_with_a_skewed_clock_tells_is_put_where_it_was() {
     assert_eq!(history.last().map(|event| event.at), Some(Instant(2_600)));
 }
 
+/// A journal of these lines, numbered.
+fn numbered(lines: &[&str]) -> Vec<u8> {
+    let lines = lines.iter().zip(1..);
+    let lines = lines.map(|(line, n)| format!("{{\"n\":{n},{}\n", &line[1..]));
+    lines.collect::<String>().into_bytes()
+}
+
+/// What a slow clock shows takes longer: who goes by it believes in its leases for longer, and that is what I4 has to find.
+#[test]
+fn leases_of_a_node_with_a_skewed_clock_end_when_it_shows_that() {
+    let leads = |until: u64| {
+        let handler = r#""handler":{"node":2,"serial":1},"leader_epoch":1"#;
+        format!(r#""fact":{{"Leads":{{"exchange":1,{handler},"until":{until}}}}}}}"#)
+    };
+    let lines = [
+        r#"{"header":{"format":6,"node":2,"incarnation":1,"boot":1,"started":5000}}"#.to_owned(),
+        format!(
+            r#"{{"now":1000,"passed":2000,"faster_ppm":-500000,{}"#,
+            leads(1_400)
+        ),
+        // Right again: nothing is said of the leader by this line itself.
+        r#"{"now":1100,"passed":2200,"fact":{"Holds":{"place":"p","count":1,"bound":2}}}"#.to_owned(),
+        format!(
+            r#"{{"now":1200,"passed":2300,"faster_ppm":500000,{}"#,
+            leads(1_500)
+        ),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let history = history(&[numbered(&lines)]);
+    let led = history.iter().filter_map(|event| match event.what {
+        What::Leads { until, .. } => Some((event.at.0, until.0)),
+        _ => None,
+    });
+    assert_eq!(
+        led.collect::<Vec<_>>(),
+        [(2_000, 2_800), (2_200, 2_500), (2_300, 2_434), (2_300, 2_500)]
+    );
+}
+
+/// A fault's own end is on no clock that a fault touches.
+#[test]
+fn a_fault_ends_on_time_whatever_the_nodes_clock_shows() {
+    let lines = [
+        r#"{"header":{"format":6,"node":2,"incarnation":1,"boot":1,"started":5000}}"#,
+        r#"{"now":9000,"passed":2000,"fact":{"Fault":{"id":"f","text":"cut","ends":4000}}}"#,
+        r#"{"now":10000,"passed":3000,"fact":{"FaultOver":{"id":"f"}}}"#,
+    ];
+    let history = history(&[numbered(&lines)]);
+    let ends = history.iter().find_map(|event| match event.what {
+        What::Fault { ends_by, .. } => Some(ends_by),
+        _ => None,
+    });
+    assert_eq!(ends, Some(Instant(4_000)));
+}
+
 #[test]
 fn a_node_without_a_word_of_its_end_was_killed() {
     let history = history(&[journal(2, 5_000, &[(100, passed(7, 2))])]);

@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use squall_kernel::core::{CoreEffect, CoreInput, MetaView};
 use squall_kernel::exchange::{ExchangeConfig, ExchangeEffect, ExchangeInput};
-use squall_kernel::id::{Counter, Epoch, ExchangeId, MessageId, NodeId, Pid, Term};
+use squall_kernel::id::{Counter, Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid, Term};
 use squall_kernel::message::System;
 use squall_kernel::registry::Registry;
-use squall_kernel::time::Instant;
+use squall_kernel::time::{Instant, Span};
 use squall_node::data::Change;
 use squall_node::journal::{Entry, Header, When};
 
-use super::assembly::move_ends;
 use super::{Told, Try};
 use crate::history::{Event, Mark, View, What};
 use crate::sim::outcome::Digest;
@@ -40,6 +39,9 @@ pub(super) struct Teller {
     exchanges: HashMap<String, Owned>,
     /// What handlers were told of the others.
     views: HashMap<(ExchangeId, Pid), View>,
+    /// The node's lease and those of leaders here, as its clock shows their ends.
+    lease: Option<Instant>,
+    leads: BTreeMap<(ExchangeId, Pid), (LeaderEpoch, Instant)>,
     /// Faults that act here, by their ids in the journal.
     faults: BTreeMap<String, u64>,
     events: Vec<Event>,
@@ -61,6 +63,8 @@ impl Teller {
             held: BTreeMap::new(),
             exchanges: HashMap::new(),
             views: HashMap::new(),
+            lease: None,
+            leads: BTreeMap::new(),
             faults: BTreeMap::new(),
             events: Vec::new(),
             tries: Vec::new(),
@@ -120,15 +124,15 @@ impl Teller {
         match entry {
             Entry::Header(_) => {}
             Entry::Fact { now, fact } => {
-                self.now = now;
+                self.at(now);
                 self.fact(fact);
             }
             Entry::Core { now, input, effects } => {
-                self.now = now;
+                self.at(now);
                 self.core(*input, effects);
             }
             Entry::ExchangeStart { id, now, config } => {
-                self.now = now;
+                self.at(now);
                 self.exchange_start(id, &config);
             }
             Entry::Exchange {
@@ -137,18 +141,56 @@ impl Teller {
                 input,
                 effects,
             } => {
-                self.now = now;
+                self.at(now);
                 self.exchange(&id, &input, &effects);
             }
         }
     }
 
+    /// What the node believed until some time lasts longer or shorter when its clock runs at another rate.
+    fn at(&mut self, now: When) {
+        let before = std::mem::replace(&mut self.now, now);
+        if before.faster_ppm == now.faster_ppm {
+            return;
+        }
+        if let Some(until) = self.lease.filter(|until| *until > now.shown) {
+            self.tell(What::Lease { until });
+        }
+        self.leads.retain(|_, (_, until)| *until > now.shown);
+        for ((exchange, handler), (leader_epoch, until)) in self.leads.clone() {
+            self.tell(What::Leads {
+                exchange,
+                handler,
+                leader_epoch,
+                until,
+            });
+        }
+    }
+
     fn tell(&mut self, what: What) {
-        let When { shown, passed } = self.now;
         let mut what = what;
-        move_ends(&mut what, |until| to_come(passed, shown, until));
+        match &mut what {
+            What::Lease { until } => {
+                self.lease = Some(*until);
+                *until = true_end(self.now, *until);
+            }
+            What::Leads {
+                exchange,
+                handler,
+                leader_epoch,
+                until,
+            } => {
+                if *until > self.now.shown {
+                    self.leads.insert((*exchange, *handler), (*leader_epoch, *until));
+                } else {
+                    self.leads.remove(&(*exchange, *handler));
+                }
+                *until = true_end(self.now, *until);
+            }
+            _ => {}
+        }
         self.events.push(Event {
-            at: passed,
+            at: self.now.passed,
             node: self.header.node,
             what,
         });
@@ -304,13 +346,17 @@ impl Teller {
     }
 }
 
-/// When so much time has really passed as the clock will show by then, at the rate of time itself.
-fn to_come(passed: Instant, shown: Instant, until: Instant) -> Instant {
-    if until >= shown {
-        passed + until.since(shown)
-    } else {
-        Instant(passed.0.saturating_sub(shown.since(until).0))
+/// When the clock will show that, at the rate at which it runs now.
+fn true_end(now: When, until: Instant) -> Instant {
+    const MILLION: u128 = 1_000_000;
+    if until < now.shown {
+        return Instant(now.passed.0.saturating_sub(now.shown.since(until).0));
     }
+    let rate = u128::try_from(1_000_000 + i64::from(now.faster_ppm))
+        .unwrap_or(1)
+        .max(1);
+    let takes = (u128::from(until.since(now.shown).0) * MILLION).div_ceil(rate);
+    now.passed + Span(u64::try_from(takes).unwrap_or(u64::MAX))
 }
 
 /// What a message of the owner says of its own view.

@@ -170,7 +170,7 @@ pub enum Fact {
         id: String,
         /// In words.
         text: String,
-        /// When it ends by itself, on this node's clock.
+        /// When it ends by itself, as much time as has really passed since the node's start: no fault touches that.
         ends: Instant,
     },
     /// It acts no more.

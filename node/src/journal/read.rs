@@ -19,6 +19,8 @@ pub struct When {
     pub shown: Instant,
     /// As it was: the same, unless a fault makes that clock run at another rate.
     pub passed: Instant,
+    /// By how many parts per million that clock runs faster than time itself from there on.
+    pub faster_ppm: i32,
 }
 
 /// One line of a journal.
@@ -82,6 +84,8 @@ struct Head {
     id: Option<String>,
     now: Option<Instant>,
     passed: Option<Instant>,
+    #[serde(default)]
+    faster_ppm: i32,
     start: Option<IgnoredAny>,
     broken: Option<String>,
 }
@@ -175,9 +179,10 @@ fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Read, ReplayE
             fact: Some(fact),
             now: Some(shown),
             passed,
+            faster_ppm,
             ..
         } => {
-            let now = when(shown, passed);
+            let now = when(shown, passed, faster_ppm);
             Entry::Fact { now, fact }
         }
         Head {
@@ -185,24 +190,25 @@ fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Read, ReplayE
             id: Some(id),
             now: Some(shown),
             passed,
+            faster_ppm,
             start,
             ..
         } => match (machine, start) {
             (MachineKind::Core, Some(_)) => return Ok(Read::CoreStart),
             (MachineKind::Core, None) => {
-                let now = when(shown, passed);
+                let now = when(shown, passed, faster_ppm);
                 let StepLine { step } = json(line, text)?;
                 let Step { input, effects } = step;
                 let input = Box::new(input);
                 Entry::Core { now, input, effects }
             }
             (MachineKind::Exchange, Some(_)) => {
-                let now = when(shown, passed);
+                let now = when(shown, passed, faster_ppm);
                 let StartLine { start: config } = json(line, text)?;
                 Entry::ExchangeStart { id, now, config }
             }
             (MachineKind::Exchange, None) => {
-                let now = when(shown, passed);
+                let now = when(shown, passed, faster_ppm);
                 let StepLine { step } = json(line, text)?;
                 let Step { input, effects } = step;
                 Entry::Exchange {
@@ -218,9 +224,12 @@ fn parse(line: usize, text: &str, numbers: &mut Numbers) -> Result<Read, ReplayE
     Ok(Read::Entry(Box::new(entry)))
 }
 
-fn when(shown: Instant, passed: Option<Instant>) -> When {
-    let passed = passed.unwrap_or(shown);
-    When { shown, passed }
+fn when(shown: Instant, passed: Option<Instant>, faster_ppm: i32) -> When {
+    When {
+        shown,
+        passed: passed.unwrap_or(shown),
+        faster_ppm,
+    }
 }
 
 /// Straight from the text: a detour through a general JSON value would lose 128-bit numbers.
