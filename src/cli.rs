@@ -21,6 +21,7 @@ mod request;
 mod signals;
 mod subscribe;
 mod task;
+mod trace;
 mod up;
 mod values;
 
@@ -80,6 +81,8 @@ enum Command {
     Subscribe(subscribe::SubscribeArgs),
     /// Submit tasks, and work on them
     Task(task::TaskArgs),
+    /// Show or change which share of messages is traced
+    Trace(trace::TraceArgs),
     /// Measure this program on this machine
     Bench(bench::BenchArgs),
     /// Replay what a node recorded
@@ -160,6 +163,7 @@ fn run(cli: Cli) -> Result<()> {
             block_on(publish::run(args, payload, connect))
         }
         Command::Task(args) => block_on(task::run(args, connect)),
+        Command::Trace(args) => block_on(trace::run(args, connect)),
         Command::Request(args) => {
             let payload = request::payload(&args)?;
             block_on(request::run(args, payload, connect))

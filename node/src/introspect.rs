@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use crate::calendar::Calendar;
 use crate::exchanges::{BindingQuestion, BindingReply};
 use crate::metrics::Scrape;
+use crate::telemetry::SpanSink;
 pub use detail::{Detail, Entity, Look, NoDetail};
 pub use events::EventLog;
 pub use kinds::KindSet;
@@ -46,6 +47,8 @@ pub trait Sources: Send + Sync + 'static {
     fn processes(&self, visit: &mut dyn FnMut(&ProcessView<'_>));
     /// Measures everything that the metrics' catalogue has.
     fn measure(&self, to: &mut Scrape);
+    /// Where spans go, and which messages are traced.
+    fn spans(&self) -> &SpanSink;
     /// True when this node hears from a majority of the voters.
     fn quorum(&self) -> bool;
     /// Figures of an exchange at this node that agree with each other; none when there is no such exchange.

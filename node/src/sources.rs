@@ -123,6 +123,10 @@ impl Sources for NodeSources {
         self.measured(to);
     }
 
+    fn spans(&self) -> &SpanSink {
+        &self.spans
+    }
+
     fn quorum(&self) -> bool {
         self.opinion.borrow().quorum
     }

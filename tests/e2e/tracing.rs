@@ -202,7 +202,12 @@ fn a_kill_by_the_supervisor_points_to_the_loss_that_followed() {
     let up = Process::spawn(silent.stderr(Stdio::null()));
     let all_up = |view: &serde_json::Value| {
         let nodes = view["nodes"].as_array()?.iter();
-        (nodes.filter(|node| node["state"] == "up").count() == 3).then_some(())
+        // Whoever does not vote yet is no loss to the quorum, and whoever knows of no leader cannot say who votes.
+        let whole = |node: &&serde_json::Value| {
+            let votes = node["role"] == "voter" || node["role"] == "leader";
+            node["state"] == "up" && votes && node["meta_leader"].is_string()
+        };
+        (nodes.filter(whole).count() == 3).then_some(())
     };
     let await_all = || {
         let mut observer = program(&["observe", "--watch", "--view", "overview", "--json"]);
@@ -426,4 +431,35 @@ fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
         Value::IntValue(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+#[test]
+fn the_share_of_traced_messages_is_changed_while_nodes_run() {
+    // Nobody listens there, which is none of the share's concern.
+    let cluster = Cluster::start_with(2, &["--otlp", "http://127.0.0.1:9", "--trace-ratio", "0.02"]);
+    let shares = |command: &[&str]| {
+        let answer: serde_json::Value = serde_json::from_str(&cluster.ok(command)).expect("a document");
+        let nodes = answer["nodes"].as_array().expect("nodes").clone();
+        let share = |node: serde_json::Value| (node["before"].as_f64(), node["share"].as_f64());
+        nodes.into_iter().map(share).collect::<Vec<_>>()
+    };
+    let (before, now) = (Some(0.02), Some(0.5));
+    assert_eq!(shares(&["trace", "--json"]), [(before, before); 2]);
+    let changed = cluster.ok(&["trace", "50%"]);
+    assert!(changed.contains("50%     2%"), "{changed}");
+    assert_eq!(shares(&["trace", "--json"]), [(now, now); 2]);
+    let wrong = cluster.run(&["trace", "2"]);
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+}
+
+#[test]
+fn a_cluster_that_sends_its_traces_nowhere_says_so() {
+    let cluster = Cluster::start(2);
+    let refused = cluster.run(&["trace", "50%"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(6), "{why}");
+    assert!(
+        why.contains("not so at a, b: node 'a' sends its traces nowhere"),
+        "{why}"
+    );
 }

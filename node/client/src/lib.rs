@@ -53,7 +53,7 @@ pub use leadership::{
     Context, FencingToken, LeaderGuard, Leadership, LeadershipChange, LeaseOver, NotLeading,
 };
 pub use limits::{CREDIT_DEFAULT, CREDIT_MAX};
-pub use operator::{Certificate, Operator, OperatorError};
+pub use operator::{Certificate, Operator, OperatorError, Traced};
 pub use options::{AttachOptions, ConnectOptions, Declaration, RequestOptions};
 pub use publish::{PublishError, PublishOptions, PublishReceipt};
 pub use replies::{Replies, Reply};

@@ -8,7 +8,7 @@ mod bindings;
 mod certificate;
 mod tasks;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub use self::bindings::{Binding, BindingsPage};
 pub use self::certificate::{
     Answers, Books, Certificate, Doubt, Figures, MailboxFigures, OwnedFigures, PassedFigures,
 };
+
+/// What each node says of its traces, by name.
+pub type Traced = BTreeMap<String, Result<v1::TracingResponse, OperatorError>>;
 
 /// Why an operator's call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -254,6 +257,24 @@ impl Operator {
         Ok(futures::future::join_all(asked).await.into_iter().collect())
     }
 
+    /// Which share of messages each member that is not down traces, by name, and what became of its spans; changes the share
+    /// at all of them, where one is given (from 0 to 1). A node that does not answer, or sends its traces nowhere, stands in the
+    /// list with its reason.
+    ///
+    /// # Errors
+    /// [`OperatorError`] when the members cannot be had.
+    pub async fn tracing(&self, share: Option<f64>) -> Result<Traced, OperatorError> {
+        let members = self.nodes().await?.members;
+        let asked = members
+            .into_iter()
+            .filter(|member| member.state() != v1::NodeState::Down)
+            .map(|member| async move {
+                let answer = tracing_of(member.grpc_addr, share).await;
+                (member.name, answer)
+            });
+        Ok(futures::future::join_all(asked).await.into_iter().collect())
+    }
+
     /// Returns when a node has been silent for some time and the others suspect it.
     async fn suspected(&self, node: &str) {
         loop {
@@ -278,6 +299,11 @@ async fn figures_of(addr: String, exchange: &str) -> Result<Figures, OperatorErr
     answered(ANSWER_WITHIN, admin.exchange_figures(request))
         .await
         .map(Figures::from)
+}
+
+async fn tracing_of(addr: String, share: Option<f64>) -> Result<v1::TracingResponse, OperatorError> {
+    let mut admin = contact(addr)?.admin;
+    answered(ANSWER_WITHIN, admin.tracing(v1::TracingRequest { share })).await
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod members;
 mod parse;
 mod settings;
 mod tasks;
+mod traces;
 
 use std::sync::Arc;
 
@@ -184,6 +185,13 @@ impl<P: Proposer + Membership, S: Sources> Admin for AdminService<P, S> {
             .figures(&name)
             .ok_or_else(|| CallError::from(unknown()))?;
         Ok(Response::new(figures))
+    }
+
+    async fn tracing(
+        &self,
+        request: Request<v1::TracingRequest>,
+    ) -> Result<Response<v1::TracingResponse>, Status> {
+        Ok(Response::new(self.traced(request.into_inner())?))
     }
 
     async fn list_tasks(

@@ -22,6 +22,7 @@ use crate::introspect::{
     Detail, Entity, KindSet, Look, NoBindings, NoDetail, NoTasks, ProcessView, TaskPage,
 };
 use crate::metrics::{self, Scrape};
+use crate::telemetry::SpanSink;
 
 /// Looks at the one entity in detail, and whether it has ended; held once by the node and once by each stream.
 #[derive(Debug, Default)]
@@ -58,6 +59,8 @@ pub(super) struct FakeNode {
     /// Members; "b" and "a" unless the test says otherwise.
     pub(super) members: Mutex<Vec<v1::Member>>,
     pub(super) details: Arc<Details>,
+    /// Where spans go; nowhere unless the test says otherwise.
+    pub(super) spans: SpanSink,
 }
 
 impl FakeNode {
@@ -71,6 +74,7 @@ impl FakeNode {
             looks: AtomicUsize::default(),
             members: Mutex::new(["b", "a"].map(member).into()),
             details: Arc::default(),
+            spans: SpanSink::default(),
         })
     }
 
@@ -108,6 +112,10 @@ impl Sources for FakeNode {
                 .filter(|row| kinds.contains(key_of(row).expect("content").0))
                 .cloned(),
         );
+    }
+
+    fn spans(&self) -> &SpanSink {
+        &self.spans
     }
 
     fn quorum(&self) -> bool {

@@ -81,6 +81,12 @@ pub enum CallError {
     /// The node takes no faults.
     #[error("this node takes no faults: it was started without --chaos")]
     NoChaos,
+    /// There is nothing to change.
+    #[error("node '{node}' sends its traces nowhere: it was started without --otlp")]
+    NoTraces {
+        /// The node.
+        node: String,
+    },
     /// Streams are at their bound.
     #[error("{max} watchers are connected already")]
     TooManyWatchers {
@@ -114,9 +120,11 @@ impl CallError {
             | Self::Fault(FaultError::Full { .. })
             | Self::NoRoom(_)
             | Self::TooManyWatchers { .. } => Code::ResourceExhausted,
-            Self::Refused(_) | Self::Member(_) | Self::Unsafe(_) | Self::Locked { .. } => {
-                Code::FailedPrecondition
-            }
+            Self::Refused(_)
+            | Self::Member(_)
+            | Self::Unsafe(_)
+            | Self::Locked { .. }
+            | Self::NoTraces { .. } => Code::FailedPrecondition,
             Self::NoQuorum | Self::Unavailable { .. } => Code::Unavailable,
             Self::Unknown { .. } => Code::Unknown,
             Self::Late { .. } => Code::DeadlineExceeded,

@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use squall_kernel::frame::TraceContext;
 use squall_kernel::spread::mix;
 
-/// All of them, in parts of 2^32.
-const ALL: u64 = 1 << 32;
 /// Numbers one behind the other are spread before they are mixed, and none of them is 0.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -44,21 +42,13 @@ impl Share {
     pub const fn get(self) -> f64 {
         self.0
     }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "from 0 to 2^32"
-    )]
-    fn parts(self) -> u64 {
-        (self.0 * ALL as f64).round() as u64
-    }
 }
 
 /// Decides which messages are traced.
 #[derive(Debug)]
 pub struct Sampling {
-    parts: AtomicU64,
+    /// The bits of the share.
+    share: AtomicU64,
     /// Whoever comes with a trace has decided for itself.
     follows: bool,
     seen: AtomicU64,
@@ -70,7 +60,7 @@ impl Sampling {
     #[must_use]
     pub fn of(share: Share, follows: bool) -> Self {
         Self {
-            parts: AtomicU64::new(share.parts()),
+            share: AtomicU64::new(share.0.to_bits()),
             follows,
             seen: AtomicU64::new(0),
             salts: std::array::from_fn(|_| rand::random()),
@@ -79,14 +69,13 @@ impl Sampling {
 
     /// The share now.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "up to 2^32")]
     pub fn share(&self) -> Share {
-        Share(self.parts.load(Relaxed) as f64 / ALL as f64)
+        Share(f64::from_bits(self.share.load(Relaxed)))
     }
 
     /// Changes the share from here on.
     pub fn set(&self, share: Share) {
-        self.parts.store(share.parts(), Relaxed);
+        self.share.store(share.0.to_bits(), Relaxed);
     }
 
     /// The context of a message that enters under `caller`: in its trace, or one of its own.
@@ -98,7 +87,7 @@ impl Sampling {
             caller.sampled
         } else {
             // Of bits that the ids do not show: who draws from the ids again gets a share of the share.
-            mix(a ^ b) & (ALL - 1) < self.parts.load(Relaxed)
+            drawn(mix(a ^ b)) < self.share().0
         };
         TraceContext {
             trace_id: if caller.is_some() {
@@ -112,13 +101,22 @@ impl Sampling {
     }
 }
 
+/// From 0 to less than 1.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "53 bits are what a number of this kind has"
+)]
+fn drawn(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
 
-    fn drawn(sampling: &Sampling, caller: TraceContext, of: u32) -> u32 {
+    fn sampled(sampling: &Sampling, caller: TraceContext, of: u32) -> u32 {
         (0..of).map(|_| u32::from(sampling.context(caller).sampled)).sum()
     }
 
@@ -134,13 +132,13 @@ mod tests {
     fn none_and_all_and_a_share_that_changes() {
         let sampling = Sampling::of(Share::NONE, true);
         let none = TraceContext::default();
-        assert_eq!(drawn(&sampling, none, 1_000), 0);
+        assert_eq!(sampled(&sampling, none, 1_000), 0);
         sampling.set(Share::ALL);
-        assert_eq!(drawn(&sampling, none, 1_000), 1_000);
+        assert_eq!(sampled(&sampling, none, 1_000), 1_000);
         sampling.set(Share::new(0.3).unwrap());
-        assert!((sampling.share().get() - 0.3).abs() < 1e-9);
+        assert_eq!(sampling.share().get(), 0.3);
         // Five standard deviations of 100 000 draws.
-        let some = drawn(&sampling, none, 100_000);
+        let some = sampled(&sampling, none, 100_000);
         assert!((29_275..30_725).contains(&some), "{some}");
         for bad in [-0.1, 1.1, f64::NAN] {
             assert_eq!(Share::new(bad), Err(NoShare));

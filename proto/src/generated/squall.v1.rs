@@ -3735,6 +3735,35 @@ pub mod session_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Asks what a node traces.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct TracingRequest {
+    /// The share from now on, from 0 to 1; left out, it stays.
+    #[prost(double, optional, tag = "1")]
+    pub share: ::core::option::Option<f64>,
+}
+/// What a node traces.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TracingResponse {
+    /// The node that answers.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// The share now.
+    #[prost(double, tag = "2")]
+    pub share: f64,
+    /// The share before.
+    #[prost(double, tag = "3")]
+    pub before: f64,
+    /// Spans that were sent, and taken.
+    #[prost(uint64, tag = "4")]
+    pub exported: u64,
+    /// Spans that found no room in the queue.
+    #[prost(uint64, tag = "5")]
+    pub dropped: u64,
+    /// Spans that could not be sent.
+    #[prost(uint64, tag = "6")]
+    pub failed: u64,
+}
 /// Declares an exchange.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeclareExchangeRequest {
@@ -4967,6 +4996,29 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("squall.v1.Admin", "SetVoterRule"));
             self.inner.unary(req, path, codec).await
         }
+        /// Which share of messages the answering node traces of those that enter there, and what became of its spans; changes the
+        /// share until the node ends, where one is given: ask every node. FAILED_PRECONDITION where it sends its traces nowhere.
+        pub async fn tracing(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TracingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TracingResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static("/squall.v1.Admin/Tracing");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("squall.v1.Admin", "Tracing"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -5109,6 +5161,12 @@ pub mod admin_server {
             tonic::Response<super::SetVoterRuleResponse>,
             tonic::Status,
         >;
+        /// Which share of messages the answering node traces of those that enter there, and what became of its spans; changes the
+        /// share until the node ends, where one is given: ask every node. FAILED_PRECONDITION where it sends its traces nowhere.
+        async fn tracing(
+            &self,
+            request: tonic::Request<super::TracingRequest>,
+        ) -> std::result::Result<tonic::Response<super::TracingResponse>, tonic::Status>;
     }
     /// Administration. Any node takes the call and passes it to the meta leader where needed.
     #[derive(Debug)]
@@ -5874,6 +5932,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetVoterRuleSvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Admin/Tracing" => {
+                    #[allow(non_camel_case_types)]
+                    struct TracingSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::TracingRequest>
+                    for TracingSvc<T> {
+                        type Response = super::TracingResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TracingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::tracing(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TracingSvc(inner);
                         let codec = crate::codec::Bounded::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -140,13 +140,16 @@ fn voters(changed: &MembersChanged) -> String {
 /// One line with the reason, and the documented exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 pub(crate) fn told(error: OperatorError) -> anyhow::Error {
-    let exit = match &error {
+    Worded::new(error.to_string(), exit_of(&error)).into()
+}
+
+pub(crate) const fn exit_of(error: &OperatorError) -> Exit {
+    match error {
         OperatorError::Refused(_) => Exit::Declined,
         OperatorError::Invalid(_) => Exit::Usage,
         OperatorError::Unavailable(_) => Exit::Unavailable,
         OperatorError::Unknown(_) => Exit::Interrupted,
-    };
-    Worded::new(error.to_string(), exit).into()
+    }
 }
 
 async fn list(operator: &Operator, as_json: bool) -> Result<()> {
