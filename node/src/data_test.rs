@@ -59,6 +59,8 @@ mod talks;
 mod talks_grpc;
 #[path = "data_test/task_room.rs"]
 mod task_room;
+#[path = "data_test/task_tally.rs"]
+mod task_tally;
 #[path = "data_test/tasks.rs"]
 mod tasks;
 #[path = "data_test/tasks_grpc.rs"]

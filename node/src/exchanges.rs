@@ -18,7 +18,7 @@ mod tasks;
 mod telling;
 mod watching;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -37,7 +37,9 @@ use crate::limits::APPOINTMENTS_MAX;
 pub use operating::{BindingKey, BindingQuestion, BindingReply, ShownBinding};
 use post::Owned;
 use replicas::Replicas;
+use tasks::Tally;
 pub(crate) use tasks::refused_frame;
+pub use tasks::{TaskChanges, TasksShown};
 pub(crate) use watching::{Decision, ExchangeWatch, Seen};
 
 /// An owned exchange as the observer sees it.
@@ -97,6 +99,8 @@ pub struct Exchanges {
     taken_over: Mutex<HashMap<ExchangeId, Takeover>>,
     /// The revision up to which the exchanges here have been told of the registry's changes.
     told: AtomicU64,
+    /// What this node has done with tasks, of each exchange whose owner it was; until the exchange is deleted.
+    tallies: Mutex<BTreeMap<ExchangeId, Arc<Tally>>>,
 }
 
 impl Exchanges {
@@ -113,6 +117,7 @@ impl Exchanges {
                 stopped: Mutex::default(),
                 taken_over: Mutex::default(),
                 told: AtomicU64::default(),
+                tallies: Mutex::default(),
             },
             proposed,
         )
@@ -189,6 +194,29 @@ impl Exchanges {
         self.read().iter().map(row).collect()
     }
 
+    /// What this node has done with tasks since it started, of each exchange whose owner it is or was. Read from atomics.
+    #[must_use]
+    pub fn task_changes(&self) -> Vec<(ExchangeId, TaskChanges)> {
+        let tallies = self.tallies();
+        tallies.iter().map(|(id, tally)| (*id, tally.read())).collect()
+    }
+
+    /// How the tasks of an exchange stand, without a look at its queue; none when it is not owned here. Without meaning where it
+    /// has no tasks.
+    #[must_use]
+    pub fn tasks_shown(&self, exchange: ExchangeId) -> Option<TasksShown> {
+        let now = self.context.clock.now();
+        self.read().get(&exchange).map(|owned| owned.queue.shown(now))
+    }
+
+    fn tally(&self, exchange: ExchangeId) -> Arc<Tally> {
+        Arc::clone(self.tallies().entry(exchange).or_default())
+    }
+
+    fn tallies(&self) -> MutexGuard<'_, BTreeMap<ExchangeId, Arc<Tally>>> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks at the tasks of an exchange; none when it is not owned here, or has no tasks. What looks does so briefly: the
     /// queue stands still meanwhile.
     pub fn look_at_tasks<T>(&self, exchange: ExchangeId, look: impl FnOnce(&TaskQueue) -> T) -> Option<T> {
@@ -201,6 +229,7 @@ impl Exchanges {
         // What was to go on has begun by now, or is somebody else's.
         self.stopped()
             .retain(|id, owned| change.exchange(*id).is_some_and(|it| it.is_still_of(owned.epoch)));
+        self.tallies().retain(|id, _| change.exchange(*id).is_some());
         self.drop_replicas(change);
         for (id, owned) in self.write().iter_mut() {
             let Some(record) = change.exchange(*id).filter(|record| record.epoch == owned.epoch) else {

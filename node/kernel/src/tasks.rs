@@ -103,7 +103,7 @@ use room::Held;
 pub use room::{Bound, Overflow};
 pub use scheduling::{Candidate, Chosen, Scheduling, WhoGets};
 use store::Store;
-pub use viewing::{QueueView, Standing, TaskView};
+pub use viewing::{Glance, QueueView, Standing, TaskView};
 
 /// The owner's right to act: only [`TaskQueue::right`] makes it.
 struct Right(());
@@ -285,6 +285,7 @@ impl TaskQueue {
             lease: LeaseNo::default(),
             holder: None,
             said: Default::default(),
+            age: Span::ZERO,
         };
         self.change(now, Change::Submitted(record));
         task

@@ -1,12 +1,13 @@
 //! The tasks of an owned exchange: takes submits and workers' words to the kernel's queue.
 //!
 //! What does not live here: the queue itself (the kernel's `tasks`), how it begins and is handed over (`queue`), what it wants
-//! done (`effects`), what is told of it (`telling`), the second copy (`replicas`), workers (`handlers`).
+//! done (`effects`), what is told of it (`telling`) and measured (`tally`), the second copy (`replicas`), workers (`handlers`).
 
 mod dead_letters;
 mod effects;
 mod queue;
 mod scheduling;
+mod tally;
 mod telling;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ use crate::wire::count;
 pub(super) use effects::not_given_out;
 pub(crate) use effects::refused_frame;
 pub(super) use queue::SharedQueue;
+pub(super) use tally::Tally;
+pub use tally::{TaskChanges, TasksShown};
 
 /// The queue of an owned exchange, and what its process keeps beside it.
 pub(super) struct Tasks {
@@ -42,6 +45,8 @@ pub(super) struct Tasks {
     pub(super) left: Option<Box<QueueState>>,
     /// Who has a second copy, as the journal was told last.
     doubled: Option<TaskEvent>,
+    /// What this node has done with tasks of the exchange, now and in ownerships before.
+    tally: Arc<Tally>,
 }
 
 impl Running {
@@ -156,7 +161,11 @@ impl Running {
         let Some(tasks) = &mut self.tasks else { return };
         let mut effects = std::mem::take(&mut tasks.effects);
         if let Some(queue) = tasks.queue.lock().as_mut() {
+            let before = queue.glance().figures;
             queue.step(now, lease_until, input, &mut effects);
+            let glance = queue.glance();
+            tasks.tally.stepped(&before, &glance.figures, &effects);
+            tasks.queue.show(&glance);
             telling::stepped(&self.context, self.id, queue, &effects, &mut tasks.doubled);
         }
         for effect in effects.drain(..) {

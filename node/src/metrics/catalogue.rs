@@ -64,6 +64,10 @@ catalogue! {
     LATE_ANSWERS = Counter "squall.request.late_answers" None ["exchange"] "Answers to requests that had timed out or been interrupted.";
     DELIVERIES = Counter "squall.deliveries" None ["exchange", "result"] "Deliveries to handlers and subscribers of this node: accepted, rejected, dropped, expired, held, fenced.";
 
+    TASKS = Gauge "squall.tasks" None ["exchange", "state"] "Tasks that the queue has, told by the owner: waiting, in hand, dead (letters that are kept).";
+    TASKS_OLDEST = Gauge "squall.tasks.oldest" Seconds ["exchange"] "Age of the oldest open task, told by the owner; 0 without one.";
+    TASK_CHANGES = Counter "squall.task.changes" None ["exchange", "result"] "What this node did with tasks as their owner: accepted, completed, tried again, dead, lost with their nodes as far as is known.";
+
     PROCESSES = Gauge "squall.processes" None ["kind"] "Processes with a mailbox, by their kind.";
     MAILBOX_MESSAGES = Gauge "squall.mailbox.messages" None ["kind", "exchange"] "Messages in mailboxes, by the kind of their processes and the exchange they serve.";
     MAILBOX_OLDEST = Gauge "squall.mailbox.oldest" Seconds ["kind", "exchange"] "Age of the oldest message in those mailboxes.";

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 
 use squall_kernel::id::ExchangeId;
-use squall_kernel::registry::Registry;
+use squall_kernel::registry::{ExchangeRecord, Pattern, Registry};
 use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 use tokio::runtime::Handle;
@@ -145,6 +145,9 @@ impl NodeSources {
             );
             if let Some(here) = here.filter(|it| leased && it.acting) {
                 to.count(&m::EXCHANGE_HANDLERS, &[name], here.handlers);
+                if record.pattern == Pattern::Task {
+                    self.tasks_measured(to, record);
+                }
             }
             let deliveries = self.data.handlers.deliveries(record.id);
             for (result, count) in [
@@ -156,6 +159,20 @@ impl NodeSources {
                 ("held", deliveries.mailboxes.held),
             ] {
                 to.count(&m::DELIVERIES, &[name, result], count);
+            }
+        }
+        for (id, changes) in self.data.exchanges.task_changes() {
+            let Some(name) = name_of(registry, id) else {
+                continue;
+            };
+            for (result, count) in [
+                ("accepted", changes.accepted),
+                ("completed", changes.completed),
+                ("tried again", changes.tried_again),
+                ("dead", changes.dead),
+                ("lost", changes.lost),
+            ] {
+                to.count(&m::TASK_CHANGES, &[name, result], count);
             }
         }
         for (stats, times) in self.data.router.measured() {
@@ -177,6 +194,25 @@ impl NodeSources {
                 to.count(&m::OUTCOMES, &[name, outcome], count);
             }
         }
+    }
+
+    fn tasks_measured(&self, to: &mut Scrape, record: &ExchangeRecord) {
+        let Some(shown) = self.data.exchanges.tasks_shown(record.id) else {
+            return;
+        };
+        let name = record.name.as_str();
+        for (state, count) in [
+            ("waiting", shown.waiting),
+            ("in hand", shown.in_hand),
+            ("dead", shown.dead),
+        ] {
+            to.count(&m::TASKS, &[name, state], count);
+        }
+        to.put(
+            &m::TASKS_OLDEST,
+            &[name],
+            seconds(shown.oldest.unwrap_or_default()),
+        );
     }
 
     fn mailboxes(&self, to: &mut Scrape, now: Instant) {

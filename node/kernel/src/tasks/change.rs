@@ -60,6 +60,8 @@ pub struct TaskRecord {
     pub holder: Option<(Pid, Span)>,
     /// What the last worker said that gave it back.
     pub said: String,
+    /// Time since it was submitted.
+    pub age: Span,
 }
 
 /// A task that ended without a completion.

@@ -38,6 +38,8 @@ pub(super) struct Task {
     pub(super) lease: LeaseNo,
     pub(super) holder: Option<Holder>,
     pub(super) said: String,
+    /// Since when it is known here, and how old it was then.
+    known: (Instant, Span),
 }
 
 /// A finished task.
@@ -57,6 +59,8 @@ pub(super) struct Store {
     pub(super) latest_lease: LeaseNo,
     open: BTreeMap<TaskId, Task>,
     open_bytes: usize,
+    /// Open tasks that have a holder.
+    in_hand: usize,
     dead: VecDeque<DeadLetter>,
     dead_bytes: usize,
     finished: BTreeMap<TaskId, Finished>,
@@ -87,6 +91,21 @@ impl Store {
 
     pub(super) fn len(&self) -> usize {
         self.open.len()
+    }
+
+    /// Open tasks that a worker has in hand.
+    pub(super) fn in_hand(&self) -> usize {
+        self.in_hand
+    }
+
+    /// Dead letters kept.
+    pub(super) fn dead_len(&self) -> usize {
+        self.dead.len()
+    }
+
+    /// Since when the oldest open task is known here, and how old it was then.
+    pub(super) fn oldest(&self) -> Option<(Instant, Span)> {
+        self.open.first_key_value().map(|(_, task)| task.known)
     }
 
     /// Open tasks, and those whose end is remembered.
@@ -189,11 +208,12 @@ impl Store {
                 self.latest_lease = self.latest_lease.max(*lease);
                 task.attempts += 1;
                 task.lease = *lease;
-                task.holder = Some(Holder {
+                let before = task.holder.replace(Holder {
                     worker: *worker,
                     until: now + *length,
                     told: false,
                 });
+                self.in_hand += usize::from(before.is_none());
             }
             Change::Extended { length, .. } => {
                 if let Some(holder) = &mut task.holder {
@@ -205,7 +225,7 @@ impl Store {
                 if *why == LeaseEnd::Unseen {
                     task.attempts = task.attempts.saturating_sub(1);
                 }
-                task.holder = None;
+                self.in_hand -= usize::from(task.holder.take().is_some());
                 task.not_before = now + *wait;
                 task.said.clone_from(said);
             }
@@ -231,15 +251,19 @@ impl Store {
                 told: true,
             }),
             said: record.said.clone(),
+            known: (now, record.age),
         };
+        self.in_hand += usize::from(task.holder.is_some());
         if let Some(before) = self.open.insert(record.task, task) {
             self.open_bytes -= before.spec.bytes();
+            self.in_hand -= usize::from(before.holder.is_some());
         }
     }
 
     fn remove(&mut self, task: TaskId) -> Option<Task> {
         let gone = self.open.remove(&task)?;
         self.open_bytes -= gone.spec.bytes();
+        self.in_hand -= usize::from(gone.holder.is_some());
         Some(gone)
     }
 
@@ -346,6 +370,12 @@ impl Task {
         if own == 0 { default.max(1) } else { own }
     }
 
+    /// Time since it was submitted, as far as nodes' clocks tell: on its way to another node it grows no older.
+    fn age(&self, now: Instant) -> Span {
+        let (since, age) = self.known;
+        Span(age.0.saturating_add(now.since(since).0))
+    }
+
     fn record(&self, now: Instant, task: TaskId) -> TaskRecord {
         TaskRecord {
             task,
@@ -357,6 +387,7 @@ impl Task {
             lease: self.lease,
             holder: self.holder.map(|h| (h.worker, h.until.since(now))),
             said: self.said.clone(),
+            age: self.age(now),
         }
     }
 }

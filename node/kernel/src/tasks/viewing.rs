@@ -37,6 +37,21 @@ pub struct QueueView {
     pub waiting: usize,
 }
 
+/// As much of a queue as is to be had without looking through its tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// What it has been through.
+    pub figures: Figures,
+    /// Open tasks.
+    pub open: usize,
+    /// Of those, tasks that a worker has in hand.
+    pub in_hand: usize,
+    /// Dead letters kept.
+    pub dead: usize,
+    /// Of the open task that was submitted first: a moment, and how old it was then.
+    pub oldest: Option<(Instant, Span)>,
+}
+
 /// An open task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskView {
@@ -85,19 +100,27 @@ pub enum Standing {
 }
 
 impl TaskQueue {
-    /// What it is like now. Looks through all open tasks.
+    /// What it is like now, in a time that does not grow with its tasks.
+    #[must_use]
+    pub fn glance(&self) -> Glance {
+        Glance {
+            figures: self.store.figures,
+            open: self.store.len(),
+            in_hand: self.store.in_hand(),
+            dead: self.store.dead_len(),
+            oldest: self.store.oldest(),
+        }
+    }
+
+    /// What it is like now, with all that people want to know.
     #[must_use]
     pub fn view(&self) -> QueueView {
         let (pending, waiting) = self.copying.pending();
         QueueView {
             figures: self.store.figures,
             open: self.store.len(),
-            in_hand: self
-                .store
-                .open()
-                .filter(|(_, task)| task.holder.is_some())
-                .count(),
-            dead: self.store.dead().count(),
+            in_hand: self.store.in_hand(),
+            dead: self.store.dead_len(),
             workers: self.pool.len(),
             backup: self.copying.backup(),
             doubled: self.is_doubled(),

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_kernel::id::NodeId;
 use squall_kernel::registry::{ExchangeRecord, Pattern};
-use squall_kernel::tasks::{Backup, QueueState, Scheduling, TaskConfig, TaskInput, TaskQueue};
+use squall_kernel::tasks::{Backup, Glance, QueueState, Scheduling, TaskConfig, TaskInput, TaskQueue};
 use squall_kernel::time::Instant;
 
+use super::tally::{Shown, TasksShown};
 use super::{Tasks, telling};
 use crate::data::DataContext;
 use crate::exchanges::Exchanges;
@@ -20,11 +21,29 @@ use crate::limits::{TASK_ATTEMPTS_DEFAULT, TASK_BACKOFF, TASK_LEASE_DEFAULT, TAS
 
 /// The queue of an owned exchange. Empty once the ownership after it, at this very node, has taken it over.
 #[derive(Default)]
-pub(in crate::exchanges) struct SharedQueue(Mutex<Option<TaskQueue>>);
+pub(in crate::exchanges) struct SharedQueue {
+    queue: Mutex<Option<TaskQueue>>,
+    /// For whoever measures: it waits for no step of the queue.
+    shown: Shown,
+}
 
 impl SharedQueue {
     fn of(queue: TaskQueue) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Some(queue))))
+        let shown = Shown::default();
+        shown.show(&queue.glance());
+        Arc::new(Self {
+            queue: Mutex::new(Some(queue)),
+            shown,
+        })
+    }
+
+    pub(super) fn show(&self, glance: &Glance) {
+        self.shown.show(glance);
+    }
+
+    /// How it stood when it was stepped last.
+    pub(in crate::exchanges) fn shown(&self, now: Instant) -> TasksShown {
+        self.shown.read(now)
     }
 
     pub(in crate::exchanges) fn take(&self) -> Option<TaskQueue> {
@@ -41,7 +60,7 @@ impl SharedQueue {
 
     /// Where a queue is stepped.
     pub(super) fn lock(&self) -> MutexGuard<'_, Option<TaskQueue>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,6 +100,7 @@ impl Exchanges {
             scheduler: record.settings.scheduler.clone(),
             left: None,
             doubled: None,
+            tally: self.tally(record.id),
         })
     }
 }
