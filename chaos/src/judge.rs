@@ -13,8 +13,8 @@ use squall_kernel::id::{NodeId, NodeName};
 use squall_kernel::time::Instant;
 use squall_node::clock::machine_now;
 use squall_proto::v1 as proto;
-use tokio::sync::{oneshot, watch};
-use tracing::error;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, warn};
 
 use crate::coverage::{Looker, Sight};
 use crate::history::{Event, What};
@@ -114,15 +114,16 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// Starts its thread.
+    /// Starts its thread. Each invariant that is broken goes to `broken` in that moment; the judge waits for nobody, and what finds
+    /// no room there is lost.
     ///
     /// # Errors
     /// When the system has none.
-    pub(crate) fn start() -> std::io::Result<Self> {
+    pub(crate) fn start(broken: mpsc::Sender<Breach>) -> std::io::Result<Self> {
         let (words, inbox) = sync_channel(WORDS_MAX);
         let (sender, breach) = watch::channel(None);
         let failed = Arc::new(AtomicBool::new(false));
-        let bench = Bench::new(sender, Arc::clone(&failed));
+        let bench = Bench::new(sender, broken, Arc::clone(&failed));
         std::thread::Builder::new()
             .name("judge".into())
             .spawn(move || bench.sit(&inbox))?;
@@ -226,12 +227,17 @@ struct Bench {
     session: Session,
     events: u64,
     first: watch::Sender<Option<Breach>>,
+    broken: mpsc::Sender<Breach>,
     failed: Option<RecordError>,
     has_failed: Arc<AtomicBool>,
 }
 
 impl Bench {
-    fn new(first: watch::Sender<Option<Breach>>, has_failed: Arc<AtomicBool>) -> Self {
+    fn new(
+        first: watch::Sender<Option<Breach>>,
+        broken: mpsc::Sender<Breach>,
+        has_failed: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             follow: Follow::default(),
             names: Names::default(),
@@ -240,6 +246,7 @@ impl Bench {
             session: Session::default(),
             events: 0,
             first,
+            broken,
             failed: None,
             has_failed,
         }
@@ -316,6 +323,9 @@ impl Bench {
         self.session.see(event);
         for breach in self.watch.see(event) {
             error!(%breach, "an invariant is broken");
+            if self.broken.try_send(breach.clone()).is_err() {
+                warn!(id = %breach.id, "the nodes are not told of it");
+            }
             self.first.send_if_modified(|first| {
                 let new = first.is_none();
                 first.get_or_insert(breach);
@@ -335,5 +345,51 @@ impl Bench {
             events: self.events,
             failed: self.failed.as_ref().map(ToString::to_string),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_kernel::id::{Epoch, ExchangeId};
+
+    use super::*;
+
+    fn own(at: u64, node: u64) -> Event {
+        Event {
+            at: Instant(at),
+            node: NodeId(node),
+            what: What::Own {
+                exchange: ExchangeId(1),
+                epoch: Epoch(1),
+            },
+        }
+    }
+
+    #[test]
+    fn every_broken_invariant_is_told_of_once_and_the_judge_waits_for_nobody() {
+        let (broken, mut told) = mpsc::channel(1);
+        let (first, known) = watch::channel(None);
+        let mut bench = Bench::new(first, broken, Arc::default());
+        bench.see(&own(1, 1));
+        assert!(told.try_recv().is_err());
+        for node in [2, 3] {
+            bench.see(&own(2, node));
+        }
+        let breach = told.try_recv().expect("I1 is broken");
+        assert_eq!(breach.id, Id(1));
+        assert!(told.try_recv().is_err(), "once");
+        assert_eq!(known.borrow().as_ref(), Some(&breach));
+        drop(told);
+        let mut deaf = Bench::new(watch::channel(None).0, mpsc::channel(1).0, Arc::default());
+        for node in [1, 2] {
+            deaf.see(&own(1, node));
+        }
+        assert!(deaf.first.borrow().is_some());
+    }
+
+    #[test]
+    fn every_invariant_has_a_series_at_the_nodes_before_it_is_broken() {
+        let ids: Vec<u8> = crate::invariant::all().iter().map(|check| check.id().0).collect();
+        assert_eq!(ids, squall_node::breaches::JUDGED.collect::<Vec<_>>());
     }
 }

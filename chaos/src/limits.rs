@@ -75,6 +75,8 @@ const _: () = assert!(ORPHAN_GRACE.as_millis() < 2_000);
 const _: () = assert!(CALL_TIMEOUT.as_millis() >= CONNECT_TIMEOUT.as_millis());
 /// What a node may have told its judge that it has not read yet: a second or so of a busy node.
 pub const PIPE_BYTES: usize = 1024 * 1024;
+/// Broken invariants that the nodes have not been told of yet: more than there are, and each is told of once.
+pub const BREACHES_MAX: usize = 64;
 /// Between two questions to the judge of a cluster that runs already.
 pub const VERDICTS_EVERY: Duration = Duration::from_millis(250);
 /// Between two questions of a console to the judge.

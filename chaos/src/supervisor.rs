@@ -18,12 +18,13 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
-use crate::client::KEY_FILE;
+use crate::client::{ChaosKey, KEY_FILE};
 use crate::judge::Judge;
 use crate::layout::{self, LayoutError, Place};
-use crate::limits::{COMMANDS_MAX, EVENTS_MAX, LOCK_LOOK, LOCK_WAIT, SOCKET_PATH_BYTES_MAX};
+use crate::limits::{BREACHES_MAX, COMMANDS_MAX, EVENTS_MAX, LOCK_LOOK, LOCK_WAIT, SOCKET_PATH_BYTES_MAX};
 
 mod actor;
+mod breaches;
 mod command;
 mod deeds;
 mod event;
@@ -143,6 +144,7 @@ pub struct Supervisor {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     server: JoinHandle<()>,
+    teller: JoinHandle<()>,
     _lock: File,
 }
 
@@ -168,9 +170,10 @@ impl Supervisor {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (stop, stopped) = oneshot::channel();
+        let (broken, breaches) = mpsc::channel(BREACHES_MAX);
         let judge = options
             .judge
-            .then(Judge::start)
+            .then(|| Judge::start(broken))
             .transpose()
             .map_err(at(&options.data_dir))?;
         let (chaos, data_dir) = (options.chaos, options.data_dir.clone());
@@ -184,6 +187,9 @@ impl Supervisor {
         let task = tokio::spawn(actor.run(stopped));
         let service = service::Service::new(commands.clone(), places.clone(), chaos, judge.clone());
         let server = tokio::spawn(service::serve(listener, service));
+        let nodes = places.iter().map(|place| place.grpc.to_string()).collect();
+        let key = ChaosKey::read(&data_dir.join(KEY_FILE)).ok().filter(|_| chaos);
+        let teller = tokio::spawn(breaches::tell(breaches, nodes, key));
         Ok(Self {
             places,
             data_dir,
@@ -194,6 +200,7 @@ impl Supervisor {
             stop,
             task,
             server,
+            teller,
             _lock: lock,
         })
     }
@@ -263,8 +270,10 @@ impl Supervisor {
         drop(self.stop);
         // A task that panicked has dropped its children, which kills them.
         drop(self.task.await);
-        self.server.abort();
-        drop(self.server.await);
+        for task in [self.server, self.teller] {
+            task.abort();
+            drop(task.await);
+        }
         drop(fs::remove_file(&self.socket));
     }
 }

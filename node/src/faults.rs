@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use squall_kernel::fault::{Fault, FaultError, FaultKind, FaultTable};
@@ -55,6 +55,15 @@ impl Kinds {
     }
 }
 
+/// Why a node takes no new faults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultLock {
+    /// Who locked; empty for somebody.
+    pub by: String,
+    /// Why; empty when nothing was said.
+    pub reason: String,
+}
+
 /// The faults of this node.
 #[derive(Debug)]
 pub struct FaultPlane {
@@ -70,6 +79,8 @@ pub struct FaultPlane {
     lingering: Arc<Semaphore>,
     /// Messages that were drawn for.
     drawn: AtomicU64,
+    /// While it is there, no new faults are to be taken: whoever sets faults asks for it.
+    lock: Mutex<Option<FaultLock>>,
 }
 
 impl FaultPlane {
@@ -93,6 +104,7 @@ impl FaultPlane {
             acts,
             lingering: Arc::new(Semaphore::new(LINGERING_MAX)),
             drawn: AtomicU64::new(0),
+            lock: Mutex::default(),
         }
     }
 
@@ -152,6 +164,17 @@ impl FaultPlane {
     pub fn list(&self) -> Vec<Fault> {
         let now = self.clock.now();
         self.with(|table| table.list(now).cloned().collect())
+    }
+
+    /// What keeps new faults out, while something does.
+    #[must_use]
+    pub fn locked(&self) -> Option<FaultLock> {
+        self.locking().clone()
+    }
+
+    fn locking(&self) -> MutexGuard<'_, Option<FaultLock>> {
+        // Every change of it is one assignment: a panic leaves it whole.
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// False while there is certainly no fault of these kinds.
@@ -280,5 +303,17 @@ impl crate::grpc::FaultPlane for FaultPlane {
 
     fn list(&self) -> Vec<Fault> {
         Self::list(self)
+    }
+
+    fn lock(&self, lock: FaultLock) {
+        *self.locking() = Some(lock);
+    }
+
+    fn unlock(&self) -> Option<FaultLock> {
+        self.locking().take()
+    }
+
+    fn locked(&self) -> Option<FaultLock> {
+        Self::locked(self)
     }
 }

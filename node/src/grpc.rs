@@ -41,6 +41,7 @@ pub use chaos::{CHAOS_KEY_METADATA, ChaosService, FaultPlane};
 pub use introspection::IntrospectionService;
 pub use membership::Membership;
 
+use crate::breaches::Breaches;
 use crate::introspect::{EventLog, Sources, Wake};
 use connection::Connection;
 
@@ -60,6 +61,8 @@ pub struct Parts<S, P> {
     pub faults: Option<Arc<dyn FaultPlane>>,
     /// What whoever sets faults must show, if anything.
     pub chaos_key: Option<Vec<u8>>,
+    /// Broken invariants that the node is told of.
+    pub breaches: Arc<Breaches>,
 }
 
 /// The services of a server, under the names that health and reflection give them.
@@ -100,12 +103,13 @@ impl Services {
             registry,
             faults,
             chaos_key,
+            breaches,
         } = parts;
         let introspection =
             IntrospectionService::new(Arc::clone(&sources), Arc::clone(&events), wake, closing);
         let admin = AdminService::new(proposer, registry, Arc::clone(&sources));
         self.pages = std::mem::take(&mut self.pages).merge(metrics::page(Arc::clone(&sources)));
-        let chaos = ChaosService::new(faults, chaos_key, sources, events);
+        let chaos = ChaosService::new(faults, chaos_key, sources, events, breaches);
         let max = limits::CONTROL_BYTES_MAX;
         self.add(IntrospectionServer::new(introspection).max_decoding_message_size(max));
         self.add(AdminServer::new(admin).max_decoding_message_size(max));

@@ -1,5 +1,6 @@
 //! The tokio shell of a broker node: mesh, meta plane, processes, gRPC services, telemetry, fault shim.
 
+pub mod breaches;
 pub mod calendar;
 pub mod client_faults;
 mod clients;

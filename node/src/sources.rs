@@ -24,6 +24,7 @@ use squall_proto::v1;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::breaches::Breaches;
 use crate::calendar::Calendar;
 use crate::control::{Opinion, PeerOpinion};
 use crate::data::DataPlane;
@@ -53,6 +54,7 @@ pub(crate) struct NodeSources {
     pub(crate) meta: watch::Receiver<MetaState>,
     pub(crate) system: Mutex<SystemFigures>,
     pub(crate) events: Arc<EventLog>,
+    pub(crate) breaches: Arc<Breaches>,
     pub(crate) spans: SpanSink,
     /// The runtime of the control side.
     pub(crate) control: Handle,

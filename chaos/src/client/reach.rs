@@ -133,6 +133,19 @@ pub(crate) async fn set_fault(
         .ok_or_else(|| ChaosError::Refused(format!("node {name} set no fault")))
 }
 
+/// Tells a node of a broken invariant.
+pub(crate) async fn report_breach(
+    addr: &str,
+    breach: proto::ReportBreachRequest,
+    key: Option<&ChaosKey>,
+) -> Result<(), Status> {
+    bounded(async {
+        let mut client = Calls::new(node(addr).await.map_err(Status::unavailable)?);
+        client.report_breach(keyed(breach, key)).await.map(drop)
+    })
+    .await
+}
+
 /// The faults of all members, asked at once.
 pub(super) async fn faults_of_all(members: &[(String, String)]) -> Vec<NodeFaults> {
     join_all(members.iter().map(|(name, addr)| async move {

@@ -15,6 +15,8 @@ use tokio::task::AbortHandle;
 use tonic::{Request, Response, Status};
 
 use super::status::CallError;
+use crate::breaches::{BREACH_TEXT_BYTES_MAX, Breaches, Invariant, NoInvariant};
+use crate::faults::FaultLock;
 use crate::introspect::{EventLog, Sources};
 
 mod asked;
@@ -36,6 +38,12 @@ pub trait FaultPlane: Send + Sync + 'static {
     fn halt(&self) -> usize;
     /// Those in force.
     fn list(&self) -> Vec<Fault>;
+    /// No new ones are to be taken until [`Self::unlock`].
+    fn lock(&self, lock: FaultLock);
+    /// New ones are to be taken again; returns what had locked.
+    fn unlock(&self) -> Option<FaultLock>;
+    /// What has locked, while it does.
+    fn locked(&self) -> Option<FaultLock>;
 }
 
 /// The service. Without a fault plane every call is answered with UNIMPLEMENTED.
@@ -52,10 +60,9 @@ struct Inner<S> {
     plane: Arc<dyn FaultPlane>,
     sources: Arc<S>,
     events: Arc<EventLog>,
+    breaches: Arc<Breaches>,
     /// Faults whose end is not on record yet, by id.
     open: Mutex<BTreeMap<String, Open>>,
-    /// While it is there, no new faults are taken.
-    lock: Mutex<Option<v1::ChaosLock>>,
 }
 
 struct Open {
@@ -73,13 +80,15 @@ impl Drop for Timer {
 }
 
 impl<S: Sources> ChaosService<S> {
-    /// A service over `plane`, none when the node was started without `--chaos`; for whoever shows `key`, if there is one.
+    /// A service over `plane`, none when the node was started without `--chaos`; for whoever shows `key`, if there is one. What it
+    /// is told of broken invariants is counted in `breaches`.
     #[must_use]
     pub fn new(
         plane: Option<Arc<dyn FaultPlane>>,
         key: Option<Vec<u8>>,
         sources: Arc<S>,
         events: Arc<EventLog>,
+        breaches: Arc<Breaches>,
     ) -> Self {
         let inner = |plane| {
             Arc::new(Inner {
@@ -87,8 +96,8 @@ impl<S: Sources> ChaosService<S> {
                 plane,
                 sources,
                 events,
+                breaches,
                 open: Mutex::default(),
-                lock: Mutex::default(),
             })
         };
         Self {
@@ -179,7 +188,10 @@ impl<S: Sources> Chaos for ChaosService<S> {
     ) -> Result<Response<v1::ListFaultsResponse>, Status> {
         let inner = self.on()?;
         let faults = inner.plane.list().iter().map(|fault| inner.info(fault)).collect();
-        let lock = inner.lock().clone();
+        let lock = inner
+            .plane
+            .locked()
+            .map(|FaultLock { by, reason }| v1::ChaosLock { by, reason });
         Ok(Response::new(v1::ListFaultsResponse { faults, lock }))
     }
 
@@ -198,7 +210,7 @@ impl<S: Sources> Chaos for ChaosService<S> {
             }
             .into());
         }
-        let was_locked = inner.lock().take().is_some();
+        let was_locked = inner.plane.unlock().is_some();
         if was_locked {
             let text = format!(
                 "new faults are taken again, by {}: {}",
@@ -222,7 +234,7 @@ impl<S: Sources> Chaos for ChaosService<S> {
         check_text("reason", &asked.reason)?;
         if asked.lock {
             // Before the faults end: none comes in between.
-            inner.lock().replace(v1::ChaosLock {
+            inner.plane.lock(FaultLock {
                 by: asked.by.clone(),
                 reason: asked.reason.clone(),
             });
@@ -245,19 +257,50 @@ impl<S: Sources> Chaos for ChaosService<S> {
             cleared: u32::try_from(cleared).unwrap_or(u32::MAX),
         }))
     }
+
+    async fn report_breach(
+        &self,
+        request: Request<v1::ReportBreachRequest>,
+    ) -> Result<Response<v1::ReportBreachResponse>, Status> {
+        let inner = self.allowed(&request)?;
+        let told = request.into_inner();
+        let invariant: Invariant = told.invariant.parse().map_err(|error: NoInvariant| {
+            let reason = error.to_string();
+            CallError::Invalid {
+                field: "invariant",
+                reason,
+            }
+        })?;
+        check_text("text", &told.text)?;
+        if told.text.len() > BREACH_TEXT_BYTES_MAX {
+            let reason = format!(
+                "{} bytes, at most {BREACH_TEXT_BYTES_MAX} are taken",
+                told.text.len()
+            );
+            return Err(CallError::Invalid {
+                field: "text",
+                reason,
+            }
+            .into());
+        }
+        inner.breaches.count(invariant);
+        inner.record(
+            "invariant-broken",
+            &invariant.to_string(),
+            &told.text,
+            Severity::Alert,
+        );
+        Ok(Response::new(v1::ReportBreachResponse {}))
+    }
 }
 
 impl<S: Sources> Inner<S> {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<v1::ChaosLock>> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn check_unlocked(&self) -> Result<(), CallError> {
-        match &*self.lock() {
+        match self.plane.locked() {
             None => Ok(()),
             Some(lock) => Err(CallError::Locked {
                 by: someone(&lock.by).to_owned(),
-                reason: lock.reason.clone(),
+                reason: lock.reason,
             }),
         }
     }

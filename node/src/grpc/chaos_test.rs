@@ -17,12 +17,31 @@ fn service() -> (ChaosService<FakeNode>, Arc<EventLog>) {
 }
 
 fn keyed(key: Option<Vec<u8>>) -> (ChaosService<FakeNode>, Arc<EventLog>) {
-    let plane = crate::mesh::FaultPlane::new(Clock::start());
+    let (service, events, _, _) = whole(key);
+    (service, events)
+}
+
+/// The service with all it is made of.
+fn whole(
+    key: Option<Vec<u8>>,
+) -> (
+    ChaosService<FakeNode>,
+    Arc<EventLog>,
+    Arc<crate::mesh::FaultPlane>,
+    Arc<Breaches>,
+) {
+    let plane = Arc::new(crate::mesh::FaultPlane::new(Clock::start()));
     let events = Arc::new(EventLog::new(Incarnation(1), Wake::default()));
-    (
-        ChaosService::new(Some(Arc::new(plane)), key, FakeNode::new(), Arc::clone(&events)),
-        events,
-    )
+    let breaches = Arc::new(Breaches::default());
+    let faults: Arc<dyn FaultPlane> = Arc::<crate::mesh::FaultPlane>::clone(&plane);
+    let service = ChaosService::new(
+        Some(faults),
+        key,
+        FakeNode::new(),
+        Arc::clone(&events),
+        Arc::clone(&breaches),
+    );
+    (service, events, plane, breaches)
 }
 
 fn cut(to: &str, id: &str, ttl_ms: u64) -> Request<v1::SetFaultRequest> {
@@ -181,6 +200,117 @@ async fn a_halt_that_locks_takes_no_faults_until_somebody_says_why_again() {
             "new faults are taken again, by ann: all well"
         ]
     );
+}
+
+/// The metrics read it there.
+#[tokio::test]
+async fn the_lock_is_the_nodes_own_and_holds_until_it_is_unlocked() {
+    let (service, _, plane, _) = whole(None);
+    assert_eq!(plane.locked(), None);
+    let halt = |lock| {
+        service.halt(Request::new(v1::HaltRequest {
+            by: "bob".into(),
+            lock,
+            reason: "customers".into(),
+        }))
+    };
+    halt(true).await.expect("halted");
+    let lock = FaultLock {
+        by: "bob".into(),
+        reason: "customers".into(),
+    };
+    assert_eq!(plane.locked(), Some(lock.clone()));
+    halt(false).await.expect("halted again");
+    assert_eq!(
+        plane.locked(),
+        Some(lock),
+        "a halt without a lock unlocks nothing"
+    );
+    let told = service.list_faults(Request::new(v1::ListFaultsRequest {})).await;
+    let told = told.expect("a list").into_inner().lock.expect("it is locked");
+    assert_eq!((told.by.as_str(), told.reason.as_str()), ("bob", "customers"));
+    let unlock = v1::UnlockRequest {
+        by: "ann".into(),
+        reason: "all well".into(),
+    };
+    service.unlock(Request::new(unlock)).await.expect("unlocked");
+    assert_eq!(plane.locked(), None);
+}
+
+fn told_of(breaches: &Breaches) -> u64 {
+    breaches.read().values().sum()
+}
+
+fn breach(invariant: &str, text: &str) -> Request<v1::ReportBreachRequest> {
+    Request::new(v1::ReportBreachRequest {
+        invariant: invariant.into(),
+        text: text.into(),
+    })
+}
+
+#[tokio::test]
+async fn a_breach_is_counted_and_stands_in_the_timeline_also_while_no_faults_are_taken() {
+    let (service, events, _, breaches) = whole(None);
+    let halt = v1::HaltRequest {
+        lock: true,
+        ..Default::default()
+    };
+    service.halt(Request::new(halt)).await.expect("halted");
+    for text in ["two owners", "and again"] {
+        service.report_breach(breach("I1", text)).await.expect("told");
+    }
+    service.report_breach(breach("I13", "")).await.expect("told");
+    let counted: Vec<_> = breaches
+        .read()
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(invariant, count)| (invariant.to_string(), count))
+        .collect();
+    assert_eq!(counted, [("I1".into(), 2), ("I13".into(), 1)]);
+    let event = events.read(0).events.remove(1);
+    assert_eq!(
+        (event.kind.as_str(), event.subject.as_str(), event.text.as_str()),
+        ("invariant-broken", "I1", "two owners")
+    );
+    assert_eq!(event.severity(), Severity::Alert);
+    assert_eq!(events.counted()[&("invariant-broken", "alert")], 3);
+}
+
+#[tokio::test]
+async fn what_is_no_breach_is_refused_and_not_counted() {
+    let (service, events, _, breaches) = whole(None);
+    let long = "x".repeat(BREACH_TEXT_BYTES_MAX + 1);
+    for (told, field) in [
+        (breach("everything", "broken"), "invariant: "),
+        (breach("I100", "broken"), "invariant: "),
+        (breach("I1", "a\u{1b}[31mb"), "text: "),
+        (breach("I1", &long), "text: 1025 bytes, at most 1024"),
+    ] {
+        let refused = service.report_breach(told).await.expect_err("it is none");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with(field), "{}", refused.message());
+    }
+    let as_long = breach("I1", &long[1..]);
+    service.report_breach(as_long).await.expect("as long as may be");
+    assert_eq!((told_of(&breaches), recorded(&events).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn breaches_are_told_by_whoever_may_set_faults() {
+    let (service, events, _, breaches) = whole(Some(b"key".to_vec()));
+    let told = service.report_breach(breach("I1", "two owners")).await;
+    assert_eq!(told.expect_err("no key").code(), Code::Unauthenticated);
+    assert_eq!((told_of(&breaches), recorded(&events).len()), (0, 0));
+    let mut with_key = breach("I1", "two owners");
+    let value = tonic::metadata::MetadataValue::from_bytes(b"key");
+    with_key.metadata_mut().insert_bin(CHAOS_KEY_METADATA, value);
+    service.report_breach(with_key).await.expect("it has the key");
+    assert_eq!(told_of(&breaches), 1);
+    let events = Arc::new(EventLog::new(Incarnation(1), Wake::default()));
+    let off = ChaosService::new(None, None, FakeNode::new(), events, Arc::clone(&breaches));
+    let told = off.report_breach(breach("I1", "two owners")).await;
+    assert_eq!(told.expect_err("no --chaos").code(), Code::Unimplemented);
+    assert_eq!(told_of(&breaches), 1);
 }
 
 #[tokio::test]

@@ -319,6 +319,7 @@ pub(super) async fn start(faults: Option<Arc<dyn FaultPlane>>) -> Running {
         registry: meta.registry.subscribe(),
         faults,
         chaos_key: None,
+        breaches: Arc::default(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await

@@ -75,6 +75,7 @@ catalogue! {
     FAILOVER_TIME = Histogram "squall.failover.duration" Seconds ["cause"] "Time from when the owner before was last heard, or began to move, to when the next owner, this node, had it.";
     FAULTS = Gauge "squall.faults.active" None ["kind"] "Faults that act on this node.";
     FAULTS_LOCKED = Gauge "squall.faults.locked" None [] "1 while this node takes no new faults, since somebody halted them.";
+    BREACHES = Counter "squall.invariant.breaches" None ["invariant"] "Invariants of the cluster that its judge saw broken, as this node was told: 0 is what should be.";
 
     SPANS = Counter "squall.spans" None ["result"] "Spans that ended here: exported, dropped because the queue was full, failed because they could not be sent.";
     SERIES_LEFT_OUT = Gauge "squall.metrics.series_left_out" None [] "Series that were left out of this scrape because their metric has too many.";

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::holding::Holding;
 use super::leaving::{Leave, Leaving};
 use super::{NodeError, NodeOptions, Started};
+use crate::breaches::Breaches;
 use crate::clock::Clock;
 use crate::control::{Carrier, Control, ControlParts, Opinion, Proposals};
 use crate::data::{DataConfig, DataPlane};
@@ -53,6 +54,7 @@ pub(super) struct Ground {
     lease: Arc<LeaseClock>,
     wake: Wake,
     events: Arc<EventLog>,
+    breaches: Arc<Breaches>,
     spans: SpanSink,
 }
 
@@ -79,6 +81,7 @@ impl Ground {
             recorder,
             wake,
             events,
+            breaches: Arc::default(),
         }
     }
 
@@ -217,6 +220,7 @@ impl Planes {
             registry: self.meta.registry(),
             faults: options.chaos.then(faults),
             chaos_key: options.chaos_key.clone(),
+            breaches: Arc::clone(&self.ground.breaches),
         };
         let session = GrpcSessions::new(Arc::clone(&self.data), self.sessions.departure());
         Server::start(incoming, |services, closing| {
@@ -240,6 +244,7 @@ impl Planes {
             meta: self.meta.state(),
             system: Mutex::new(SystemFigures::new()),
             events: Arc::clone(&self.ground.events),
+            breaches: Arc::clone(&self.ground.breaches),
             spans: self.ground.spans.clone(),
             // It is put together there.
             control: Handle::current(),

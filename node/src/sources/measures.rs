@@ -252,6 +252,10 @@ impl NodeSources {
         for (kind, count) in faults {
             to.count(&m::FAULTS, &[kind], count);
         }
+        to.put(&m::FAULTS_LOCKED, &[], truth(self.faults.locked().is_some()));
+        for (invariant, count) in self.breaches.read() {
+            to.count(&m::BREACHES, &[&invariant.to_string()], count);
+        }
         let spans = self.spans.figures();
         for (result, count) in [
             ("exported", spans.exported),

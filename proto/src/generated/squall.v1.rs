@@ -6388,6 +6388,19 @@ pub struct UnlockResponse {
     #[prost(bool, tag = "1")]
     pub was_locked: bool,
 }
+/// An invariant of the cluster was seen broken.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportBreachRequest {
+    /// Its number, such as I3.
+    #[prost(string, tag = "1")]
+    pub invariant: ::prost::alloc::string::String,
+    /// What was broken, in words: at most 1024 bytes, without control characters.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+/// It is counted, and in the timeline.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportBreachResponse {}
 /// No new faults are taken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChaosLock {
@@ -7074,6 +7087,31 @@ pub mod chaos_client {
             req.extensions_mut().insert(GrpcMethod::new("squall.v1.Chaos", "Unlock"));
             self.inner.unary(req, path, codec).await
         }
+        /// Tells the node that an invariant of the cluster was seen broken: it counts that and puts it into its timeline.
+        pub async fn report_breach(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportBreachRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportBreachResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Bounded::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.v1.Chaos/ReportBreach",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.v1.Chaos", "ReportBreach"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -7123,6 +7161,14 @@ pub mod chaos_server {
             &self,
             request: tonic::Request<super::UnlockRequest>,
         ) -> std::result::Result<tonic::Response<super::UnlockResponse>, tonic::Status>;
+        /// Tells the node that an invariant of the cluster was seen broken: it counts that and puts it into its timeline.
+        async fn report_breach(
+            &self,
+            request: tonic::Request<super::ReportBreachRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportBreachResponse>,
+            tonic::Status,
+        >;
     }
     /// Faults on the answering node. UNIMPLEMENTED unless the node was started with --chaos.
     #[derive(Debug)]
@@ -7401,6 +7447,51 @@ pub mod chaos_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UnlockSvc(inner);
+                        let codec = crate::codec::Bounded::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.v1.Chaos/ReportBreach" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportBreachSvc<T: Chaos>(pub Arc<T>);
+                    impl<
+                        T: Chaos,
+                    > tonic::server::UnaryService<super::ReportBreachRequest>
+                    for ReportBreachSvc<T> {
+                        type Response = super::ReportBreachResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportBreachRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Chaos>::report_breach(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportBreachSvc(inner);
                         let codec = crate::codec::Bounded::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
