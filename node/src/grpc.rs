@@ -26,7 +26,7 @@ use squall_proto::v1::admin_server::AdminServer;
 use squall_proto::v1::chaos_server::ChaosServer;
 use squall_proto::v1::introspection_server::IntrospectionServer;
 use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
@@ -123,6 +123,7 @@ pub struct Server {
     closing: watch::Sender<bool>,
     ended: Option<oneshot::Receiver<()>>,
     thread: Option<JoinHandle<()>>,
+    runtime: Handle,
 }
 
 impl Server {
@@ -136,6 +137,7 @@ impl Server {
         fill: impl FnOnce(&mut Services, &watch::Receiver<bool>),
     ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
         let (closing, closed) = watch::channel(false);
         let mut services = Services::default();
         fill(&mut services, &closed);
@@ -149,7 +151,14 @@ impl Server {
             closing,
             ended: Some(ended),
             thread: Some(thread),
+            runtime: handle,
         })
+    }
+
+    /// Where its calls run.
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Stops in order: takes no new call, ends the streams, lets other calls finish for a bounded time.

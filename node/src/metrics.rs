@@ -1,4 +1,4 @@
-//! What a node measures, for Prometheus and whoever else asks: one catalogue ([`CATALOGUE`]), read from what the parts of the node
+//! What a node measures, for Prometheus, collectors and whoever else asks: one catalogue ([`CATALOGUE`]), read from what the parts of the node
 //! publish at the moment in which somebody asks. Nothing is counted for it on the way of messages that was not counted before,
 //! but for two additions a request.
 //!
@@ -8,12 +8,15 @@
 
 mod catalogue;
 mod histogram;
+pub mod otlp;
+pub mod push;
 mod text;
 
 use std::collections::BTreeMap;
 
 pub use catalogue::*;
 pub use histogram::{BOUNDS, Histogram, Times};
+pub use push::{Exports, Push, PushError, Pusher};
 pub use text::{CONTENT_TYPE, encode};
 
 /// Series of one metric; those beyond it are left out, and counted in [`SERIES_LEFT_OUT`].

@@ -13,7 +13,7 @@ mod measures;
 mod nodes;
 mod tasks;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use futures::future::BoxFuture;
 use squall_kernel::id::{ExchangeName, NodeName};
@@ -34,7 +34,7 @@ use crate::introspect::{
 };
 use crate::mesh::{FaultPlane, LinkState, LinkStatus, Mesh};
 use crate::meta::MetaState;
-use crate::metrics::Scrape;
+use crate::metrics::{Exports, Scrape};
 use crate::process::ProcessFigures;
 use crate::system::SystemFigures;
 use crate::telemetry::SpanSink;
@@ -58,6 +58,10 @@ pub(crate) struct NodeSources {
     pub(crate) spans: SpanSink,
     /// The runtime of the control side.
     pub(crate) control: Handle,
+    /// That of the gRPC services, once they run.
+    pub(crate) grpc: OnceLock<Handle>,
+    /// What became of exports of metrics.
+    pub(crate) exports: Arc<Exports>,
 }
 
 impl Sources for NodeSources {

@@ -1,7 +1,8 @@
 //! Traces over OTLP/gRPC, and the log. Spans end in a bounded queue that a thread of its own sends away: a collector
 //! that is absent or slow costs spans, never traffic.
 //!
-//! What does not live here: which spans there are (`spans`, `faults` and `failover` of the node) and metrics.
+//! What does not live here: which spans there are (`spans`, `faults` and `failover` of the node), and metrics
+//! (`metrics::push`).
 
 pub mod batch;
 pub mod context;
@@ -70,12 +71,7 @@ impl Telemetry {
     /// # Errors
     /// [`TelemetryError`] when the address is none, or there is no thread to be had.
     pub fn start(otlp: &Otlp, name: &NodeName, incarnation: Incarnation) -> Result<Self, TelemetryError> {
-        let run = KeyValue::new(
-            "squall.incarnation",
-            i64::try_from(incarnation.0).unwrap_or(i64::MAX),
-        );
-        let instance = KeyValue::new("service.instance.id", name.to_string());
-        Self::start_as(otlp, [instance, run])
+        Self::start_as(otlp, of_node(&otlp.service_name, name, incarnation))
     }
 
     /// The same of a program that is no node.
@@ -83,12 +79,11 @@ impl Telemetry {
     /// # Errors
     /// [`TelemetryError`], likewise.
     pub fn start_beside(otlp: &Otlp) -> Result<Self, TelemetryError> {
-        Self::start_as(otlp, [])
+        Self::start_as(otlp, resource(&otlp.service_name, []))
     }
 
-    fn start_as(otlp: &Otlp, who: impl IntoIterator<Item = KeyValue>) -> Result<Self, TelemetryError> {
+    fn start_as(otlp: &Otlp, resource: Resource) -> Result<Self, TelemetryError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let resource = resource(otlp, who);
         // The channel spawns its worker when it is built: on the runtime that will drive it.
         let entered = runtime.enter();
         let mut exporter = exporter(otlp)?;
@@ -161,9 +156,19 @@ fn exporter(otlp: &Otlp) -> Result<SpanExporter, TelemetryError> {
         })
 }
 
-fn resource(otlp: &Otlp, who: impl IntoIterator<Item = KeyValue>) -> Resource {
+/// Who a run of a node is, whatever it tells a collector: traces and metrics say the same.
+pub(crate) fn of_node(service_name: &str, name: &NodeName, incarnation: Incarnation) -> Resource {
+    let run = KeyValue::new(
+        "squall.incarnation",
+        i64::try_from(incarnation.0).unwrap_or(i64::MAX),
+    );
+    let instance = KeyValue::new("service.instance.id", name.to_string());
+    resource(service_name, [instance, run])
+}
+
+fn resource(service_name: &str, who: impl IntoIterator<Item = KeyValue>) -> Resource {
     Resource::builder()
-        .with_service_name(otlp.service_name.clone())
+        .with_service_name(service_name.to_owned())
         .with_attributes(who)
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build()

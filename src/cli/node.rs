@@ -15,6 +15,7 @@ use squall_kernel::id::{NodeName, ZoneName};
 use squall_kernel::profile::Profile;
 use squall_node::datadir::{DataDir, DataDirError};
 use squall_node::death::Proofs;
+use squall_node::metrics::Push;
 use squall_node::node::{Node, NodeError, NodeOptions};
 use squall_node::telemetry::{Otlp, SpanSink, Telemetry, logging};
 
@@ -94,7 +95,7 @@ struct RunArgs {
     /// name of the node, %i for the number of this run
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Send traces to this OTLP/gRPC collector; the standard OTEL_ variables are heeded as well
+    /// Send traces and metrics to this OTLP/gRPC collector; the standard OTEL_ variables are heeded as well
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
     /// Share of requests that start a trace, from 0 to 1
@@ -137,6 +138,8 @@ fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
         std::env::var(name).ok()
     });
     let otlp = otlp.map_err(usage)?;
+    let push = Push::read(args.otlp.as_deref(), |name| std::env::var(name).ok());
+    let push = push.map_err(usage)?;
     let dir = DataDir::open(&args.data_dir).map_err(no_directory)?;
     let telemetry = otlp
         .as_ref()
@@ -149,6 +152,7 @@ fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
     .map_err(usage)?;
     let options = NodeOptions {
         spans: telemetry.as_ref().map(Telemetry::sink).unwrap_or_default(),
+        push,
         ..options(args, cookie, chaos_key)
     };
     let node = Node::start(dir, options);
@@ -218,6 +222,7 @@ fn options(args: RunArgs, cookie: Vec<u8>, chaos_key: Option<Vec<u8>>) -> NodeOp
         insecure: args.insecure,
         journal: args.journal,
         spans: SpanSink::default(),
+        push: None,
         data_workers: args.data_workers,
         proofs: Proofs {
             process: args.proof_of_death,

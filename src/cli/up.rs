@@ -34,7 +34,7 @@ pub(crate) struct UpArgs {
     /// Start a node that ended by itself again
     #[arg(long)]
     restart: bool,
-    /// Send traces to this OTLP/gRPC collector
+    /// Send traces and metrics of the nodes to this OTLP/gRPC collector
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
     /// Times of the cluster

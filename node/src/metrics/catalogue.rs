@@ -78,5 +78,6 @@ catalogue! {
     BREACHES = Counter "squall.invariant.breaches" None ["invariant"] "Invariants of the cluster that its judge saw broken, as this node was told: 0 is what should be.";
 
     SPANS = Counter "squall.spans" None ["result"] "Spans that ended here: exported, dropped because the queue was full, failed because they could not be sent.";
+    EXPORTS = Counter "squall.metrics.exports" None ["result"] "Exports of metrics to a collector: sent, failed.";
     SERIES_LEFT_OUT = Gauge "squall.metrics.series_left_out" None [] "Series that were left out of this scrape because their metric has too many.";
 }

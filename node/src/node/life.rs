@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::datadir::DataDir;
 use crate::grpc::Server;
 use crate::journal::Fact;
+use crate::metrics::Pusher;
 
 /// How long the goodbye may take to leave.
 const FAREWELL: Duration = Duration::from_millis(100);
@@ -89,7 +90,9 @@ async fn live(
         planes.opinion.clone(),
         Arc::downgrade(&planes.data),
     ));
-    let server = planes.serve_grpc(&options, arrivals.http)?;
+    let sources = Arc::new(planes.sources(&options));
+    let server = planes.serve_grpc(&options, &sources, arrivals.http)?;
+    let pusher = planes.push(&options, &sources)?;
     let (go, departure) = oneshot::channel();
     let control = planes.control(dir, options.founding, ends);
     // Nobody waits any more when the starter has given up.
@@ -101,7 +104,7 @@ async fn live(
     leaving.abort();
     holding.abort();
     faults.abort();
-    end(&planes, server).await;
+    end(&planes, server, pusher).await;
     // Not before: what a link holds back stays where it is, whoever leaves.
     planes.faults().end();
     if let Some(journal) = journal.as_ref().filter(|_| outcome.is_ok()) {
@@ -138,7 +141,10 @@ async fn bind(addr: SocketAddr, purpose: &'static str) -> Result<TcpListener, No
     })
 }
 
-async fn end(planes: &Planes, server: Server) {
+async fn end(planes: &Planes, server: Server, pusher: Option<Pusher>) {
+    if let Some(pusher) = &pusher {
+        pusher.close();
+    }
     planes.sessions.leave();
     tokio::time::sleep(FAREWELL).await;
     server.stop().await;
@@ -147,6 +153,9 @@ async fn end(planes: &Planes, server: Server) {
         .is_err()
     {
         tracing::warn!("the registry's storage did not stop in time; it is recovered at the next start");
+    }
+    if let Some(pusher) = pusher {
+        pusher.ended().await;
     }
     planes.mesh.stop();
     planes.data.stop();

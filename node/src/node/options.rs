@@ -11,6 +11,7 @@ use squall_kernel::profile::Profile;
 
 use crate::death::Proofs;
 use crate::functions;
+use crate::metrics::Push;
 use crate::telemetry::SpanSink;
 
 /// What a node starts from.
@@ -43,6 +44,8 @@ pub struct NodeOptions {
     pub journal: Option<PathBuf>,
     /// Where spans go, and which messages are traced: what [`Telemetry::sink`](crate::telemetry::Telemetry::sink) gives.
     pub spans: SpanSink,
+    /// Where metrics are pushed to, if anywhere.
+    pub push: Option<Push>,
     /// Workers of the data runtime; 0 lets the node choose.
     pub data_workers: usize,
     /// What proves that another node has ended.
@@ -73,6 +76,7 @@ impl NodeOptions {
             insecure: false,
             journal: None,
             spans: SpanSink::default(),
+            push: None,
             data_workers: 0,
             proofs: Proofs::default(),
             functions: functions::Registry::default(),

@@ -2,7 +2,8 @@
 //!
 //! What does not live here: when they start and end (`life`), and what they do (each part's own module).
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use squall_kernel::founding::Founding;
 use squall_kernel::registry::{Command, Introduction};
@@ -21,15 +22,17 @@ use crate::datadir::{DataDir, DiskFault};
 use crate::death;
 use crate::faults::{Acts, FaultSpans};
 use crate::grpc::{Parts, Server};
-use crate::introspect::{EventLog, Wake};
+use crate::introspect::{EventLog, Sources as _, Wake};
 use crate::journal::{Journal, Recorder};
 use crate::lease::LeaseClock;
 use crate::mesh::{ClientConn, FaultPlane, Mesh, MeshConfig, MeshEvent, MeshOut, MeshTimes};
 use crate::meta::{Compaction, Meta};
+use crate::metrics::Pusher;
+use crate::metrics::push::Origin;
 use crate::session::{GrpcSessions, NativeSessions};
 use crate::sources::NodeSources;
 use crate::system::SystemFigures;
-use crate::telemetry::SpanSink;
+use crate::telemetry::{self, SpanSink};
 
 /// Mesh events that may wait: more than a handshake with every peer at once.
 const MESH_EVENTS_MAX: usize = 4096;
@@ -209,11 +212,12 @@ impl Planes {
     pub(super) fn serve_grpc(
         &self,
         options: &NodeOptions,
+        sources: &Arc<NodeSources>,
         incoming: mpsc::Receiver<TcpStream>,
     ) -> Result<Server, NodeError> {
         let faults = || Arc::clone(&self.ground.faults) as Arc<dyn crate::grpc::FaultPlane>;
         let parts = Parts {
-            sources: Arc::new(self.sources(options)),
+            sources: Arc::clone(sources),
             events: Arc::clone(&self.ground.events),
             wake: self.ground.wake.clone(),
             proposer: Arc::new(self.proposals.clone()),
@@ -223,14 +227,38 @@ impl Planes {
             breaches: Arc::clone(&self.ground.breaches),
         };
         let session = GrpcSessions::new(Arc::clone(&self.data), self.sessions.departure());
-        Server::start(incoming, |services, closing| {
+        let server = Server::start(incoming, |services, closing| {
             services.add_control(parts, closing.clone());
             services.add(session.into_server());
         })
-        .map_err(NodeError::Thread)
+        .map_err(NodeError::Thread)?;
+        // It is set here and nowhere else.
+        let _once = sources.grpc.set(server.runtime().clone());
+        Ok(server)
     }
 
-    fn sources(&self, options: &NodeOptions) -> NodeSources {
+    /// Starts to push metrics, where they are wanted.
+    pub(super) fn push(
+        &self,
+        options: &NodeOptions,
+        sources: &Arc<NodeSources>,
+    ) -> Result<Option<Pusher>, NodeError> {
+        let Some(push) = &options.push else {
+            return Ok(None);
+        };
+        let me = &self.ground.me;
+        let up = Duration::from_micros(self.ground.clock.now().0);
+        let origin = Origin {
+            resource: telemetry::of_node(&push.service_name, &me.name, me.incarnation),
+            since: SystemTime::now().checked_sub(up).unwrap_or(UNIX_EPOCH),
+        };
+        let (sources, exports) = (Arc::clone(sources), Arc::clone(&sources.exports));
+        let pusher = Pusher::start(push, &origin, move |to| sources.measure(to), exports);
+        pusher.map(Some).map_err(NodeError::Thread)
+    }
+
+    /// What observers and metrics read.
+    pub(super) fn sources(&self, options: &NodeOptions) -> NodeSources {
         NodeSources {
             heartbeat: options.profile.times().heartbeat,
             me: self.ground.me.clone(),
@@ -248,6 +276,8 @@ impl Planes {
             spans: self.ground.spans.clone(),
             // It is put together there.
             control: Handle::current(),
+            grpc: OnceLock::new(),
+            exports: Arc::default(),
         }
     }
 

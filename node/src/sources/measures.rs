@@ -37,16 +37,13 @@ impl NodeSources {
         to.count(&m::FILES, &[], figures.fds);
         to.count(&m::THREADS, &[], figures.threads);
         to.put(&m::UPTIME, &[], seconds(Span(now.0)));
-        // Asked on the thread of gRPC.
-        let runtimes = [
-            ("control", self.control.clone()),
-            ("data", self.data.context.runtime.clone()),
-            (
-                "grpc",
-                Handle::try_current().unwrap_or_else(|_| self.control.clone()),
-            ),
+        let runtimes: [(&str, Option<&Handle>); 3] = [
+            ("control", Some(&self.control)),
+            ("data", Some(&self.data.context.runtime)),
+            ("grpc", self.grpc.get()),
         ];
         for (name, runtime) in runtimes {
+            let Some(runtime) = runtime else { continue };
             let figures = runtime.metrics();
             to.count(&m::RUNTIME_TASKS, &[name], figures.num_alive_tasks() as u64);
             to.count(&m::RUNTIME_QUEUE, &[name], figures.global_queue_depth() as u64);
@@ -263,6 +260,9 @@ impl NodeSources {
             ("failed", spans.failed),
         ] {
             to.count(&m::SPANS, &[result], count);
+        }
+        for (result, count) in [("sent", self.exports.sent()), ("failed", self.exports.failed())] {
+            to.count(&m::EXPORTS, &[result], count);
         }
     }
 }
