@@ -19,7 +19,7 @@ pub(in crate::exchanges) struct Tally {
     lost: AtomicU64,
 }
 
-/// What [`Tally`] has counted.
+/// What a node has done with tasks of an exchange whose owner it is or was, since the node started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TaskChanges {
     /// Tasks taken in; whoever sends one again under its id is not counted again.
