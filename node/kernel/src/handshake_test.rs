@@ -335,11 +335,11 @@ fn a_node_that_reaches_itself_says_so() {
 
 #[test]
 fn another_version_is_told_from_garbage_even_when_the_rest_differs() {
-    let detail = "one side speaks version 2 of the protocol, the other version 99".to_string();
+    let detail = format!("one side speaks version {PROTOCOL_VERSION} of the protocol, the other version 99");
     assert_eq!(read(&[0, 99, 255, 255]), Err((Refusal::Version, detail.clone())));
     assert_eq!(read(&[1, 99]), Err((Refusal::Version, detail.clone())));
     assert_eq!(
-        read(&[0, 2, 255]),
+        read(&[0, u8::try_from(PROTOCOL_VERSION).unwrap(), 255]),
         Err((Refusal::Garbage, "the frame is not a handshake".into()))
     );
     let (a, b) = (node(0, "a"), node(1, "b"));
