@@ -18,7 +18,6 @@ use squall_kernel::time::Span;
 pub(crate) use requests::Failovers;
 pub(crate) use takeover::Takeover;
 
-use crate::limits::FAILOVERS_TOLD_MAX;
 use crate::metrics::{Histogram, Times};
 use crate::telemetry::told::derived;
 
@@ -54,32 +53,26 @@ pub(crate) enum Cause {
     Moved,
 }
 
-impl Cause {
-    const ALL: [Self; 3] = [Self::Lost, Self::Weak, Self::Moved];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Lost => "lost",
-            Self::Weak => "weak",
-            Self::Moved => "moved",
-        }
-    }
-}
-
-/// How long it took until this node owned what others had owned before.
+/// How long it took until this node owned what others had owned before, where that has a beginning: an owner that is too slow has
+/// none that anybody knows.
 #[derive(Debug, Default)]
-pub struct FailoverTimes([Histogram; Cause::ALL.len()]);
+pub struct FailoverTimes {
+    lost: Histogram,
+    moved: Histogram,
+}
 
 impl FailoverTimes {
     pub(crate) fn took(&self, cause: Cause, time: Span) {
-        self.0[cause as usize].record(time);
+        match cause {
+            Cause::Lost => self.lost.record(time),
+            Cause::Moved => self.moved.record(time),
+            Cause::Weak => {}
+        }
     }
 
     /// By why it was, in a word.
-    pub fn read(&self) -> impl Iterator<Item = (&'static str, Times)> {
-        Cause::ALL
-            .into_iter()
-            .map(|cause| (cause.as_str(), self.0[cause as usize].read()))
+    pub fn read(&self) -> [(&'static str, Times); 2] {
+        [("lost", self.lost.read()), ("moved", self.moved.read())]
     }
 }
 
@@ -113,19 +106,18 @@ impl Handover<'_> {
     }
 }
 
-/// The exchanges that have gone to another owner, in the order of their numbers: of very many only the first, the same ones at
-/// every node. Both registries are walked once, side by side: this is asked at every change.
+/// The exchanges that have gone to another owner, in the order of their numbers: of very many only the first
+/// [`FAILOVERS_TOLD_MAX`](crate::limits::FAILOVERS_TOLD_MAX) are told of, the same ones at every node. Both registries are walked once, side by side: this is asked at every change.
 pub(crate) fn handovers<'a>(
     old: &'a Registry,
     new: &'a Registry,
 ) -> impl Iterator<Item = Handover<'a>> + use<'a> {
     let mut before = old.exchanges.values().peekable();
-    let went = new.exchanges.values().filter_map(move |exchange| {
+    new.exchanges.values().filter_map(move |exchange| {
         while before.next_if(|was| was.id < exchange.id).is_some() {}
         let was = before.next_if(|was| was.id == exchange.id)?;
         handover(old, new, was, exchange)
-    });
-    went.take(FAILOVERS_TOLD_MAX)
+    })
 }
 
 fn handover<'a>(

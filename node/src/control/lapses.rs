@@ -12,6 +12,7 @@ use squall_kernel::registry::{Command, Introduction, NodeLife, NodeRecord, Regis
 use squall_kernel::time::{Instant, Span};
 
 use crate::failover::{Cause, FailoverTimes, Handover, Takeover, handovers, has_ended, loss_of, run_of};
+use crate::limits::FAILOVERS_TOLD_MAX;
 use crate::telemetry::told::{SpanSink, Told};
 
 /// A node that is not heard.
@@ -22,8 +23,8 @@ struct Lapse {
     proposed: Option<SystemTime>,
 }
 
-/// What is known of other nodes' losses: one entry for each that is suspect or dead. Nothing of what spans alone tell where nothing
-/// is exported.
+/// What is known of other nodes' losses: one entry for each that is suspect or dead. Metrics tell how long failovers took whether
+/// spans are exported or not.
 #[derive(Debug)]
 pub(super) struct Lapses {
     sink: SpanSink,
@@ -47,13 +48,11 @@ impl Lapses {
 
     /// It is suspect, or its end was seen; `heard` is when it was last heard.
     pub(super) fn sign(&mut self, node: NodeId, heard: impl FnOnce() -> SystemTime) {
-        if self.sink.is_on() {
-            self.of.entry(node).or_insert_with(|| Lapse {
-                heard: heard(),
-                detected: SystemTime::now(),
-                proposed: None,
-            });
-        }
+        self.of.entry(node).or_insert_with(|| Lapse {
+            heard: heard(),
+            detected: SystemTime::now(),
+            proposed: None,
+        });
     }
 
     /// It is heard again.
@@ -91,8 +90,9 @@ impl Lapses {
     ) -> Vec<(ExchangeId, Takeover)> {
         self.note_moves(new);
         let mut taken = Vec::new();
-        for of in handovers(old, new) {
-            if of.cause == Cause::Lost && self.tells_of(of.before.id) {
+        for (number, of) in handovers(old, new).enumerate() {
+            let told = number < FAILOVERS_TOLD_MAX;
+            if told && of.cause == Cause::Lost && self.tells_of(of.before.id) {
                 self.tell_phases(&of);
             }
             if of.exchange.owner == Some(self.me.id) && self.is_this_run(new) {
@@ -100,8 +100,10 @@ impl Lapses {
                 let took = began.elapsed().unwrap_or_default();
                 let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 times.took(of.cause, Span(us));
-                let takeover = Takeover::new(&self.sink, &of, &self.me.name, began, now);
-                taken.push((of.exchange.id, takeover));
+                if told {
+                    let takeover = Takeover::new(&self.sink, &of, &self.me.name, began, now);
+                    taken.push((of.exchange.id, takeover));
+                }
             }
         }
         for node in old.nodes.values().filter(|node| node.is_up()) {
@@ -154,7 +156,7 @@ impl Lapses {
     /// The phases up to the next owner, each from the end of the one before it. Those that did not happen, or that this node
     /// does not know of, are not told.
     fn tell_phases(&self, of: &Handover<'_>) {
-        let Some(lapse) = self.of.get(&of.before.id) else {
+        let Some(lapse) = self.of.get(&of.before.id).filter(|_| self.sink.is_on()) else {
             return;
         };
         let elected = self.leads_since.filter(|since| *since > lapse.detected);

@@ -12,6 +12,7 @@ use squall_kernel::registry::Registry;
 
 use super::{Cause, FailoverTimes, handovers, loss_of, run_of};
 use crate::data::Change;
+use crate::limits::FAILOVERS_TOLD_MAX;
 use crate::spans::Traced;
 use crate::telemetry::told::{SpanSink, Told};
 
@@ -62,7 +63,7 @@ impl Failovers {
             return;
         }
         let mut open = self.lock();
-        for of in handovers(&change.old, &change.new) {
+        for of in handovers(&change.old, &change.new).take(FAILOVERS_TOLD_MAX) {
             let waiting = Waiting {
                 epoch: of.exchange.epoch,
                 root: of.root(),

@@ -43,6 +43,8 @@ pub const APPLY_TIME_MAX: Duration = Duration::from_secs(1);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// …and closed when none comes.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A connection whose other end takes nothing for so long is closed: over HTTP/1 nothing else asks for a sign of life.
+pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 /// An empty batch of events is sent after that long, as a sign of life.
 pub const EVENTS_SILENCE_MAX: Duration = Duration::from_secs(1);
 /// How long open calls may go on when the node stops.
