@@ -24,6 +24,8 @@ mod founding;
 mod judged;
 #[path = "e2e/leases.rs"]
 mod leases;
+#[path = "e2e/logs.rs"]
+mod logs;
 #[path = "e2e/membership.rs"]
 mod membership;
 #[path = "e2e/messaging.rs"]

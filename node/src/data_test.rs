@@ -67,5 +67,7 @@ mod tasks;
 mod tasks_grpc;
 #[path = "data_test/tasks_journal.rs"]
 mod tasks_journal;
+#[path = "data_test/traced.rs"]
+mod traced;
 #[path = "data_test/watching.rs"]
 mod watching;

@@ -223,6 +223,7 @@ impl Handlers {
         }
         self.close_line(&attachment);
         self.drop_paused(&attachment);
+        self.drop_in_hand(&attachment);
         attachment.sink().detached(&attachment, reason);
         self.call_roll_of(attachment.exchange());
         true

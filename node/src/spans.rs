@@ -8,6 +8,7 @@
 mod publish;
 mod request;
 mod routing;
+mod task;
 
 use squall_kernel::frame::{Status, TraceContext};
 use tracing::Span;
@@ -19,6 +20,7 @@ use crate::telemetry::context::{context_from, trace_context_of};
 pub(crate) use publish::{COPIES_TOLD_MAX, Copy, FanOut, fan_out};
 pub(crate) use request::{Ended, Sent, Traced, reply};
 pub(crate) use routing::{Route, route};
+pub(crate) use task::{Attempt, dead_letter, ending};
 
 /// Name of this system in spans.
 const SYSTEM: &str = "squall";

@@ -148,6 +148,10 @@ fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
     logging::init(
         std::env::var(logging::VARIABLE).ok().as_deref(),
         telemetry.as_ref(),
+        logging::Author {
+            node: args.name.clone(),
+            incarnation: dir.incarnation(),
+        },
     )
     .map_err(usage)?;
     let options = NodeOptions {

@@ -120,6 +120,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Option<Process>>,
     /// What every node is started with.
     always: Vec<String>,
+    /// What every node logs; what it does by itself where nothing is said.
+    logged: Option<&'static str>,
 }
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -136,6 +138,7 @@ impl Cluster {
             base,
             nodes: (0..NAMES.len()).map(|_| None).collect(),
             always: Vec::new(),
+            logged: None,
         }
     }
 
@@ -147,6 +150,13 @@ impl Cluster {
     /// The same, each node with these arguments.
     pub(crate) fn start_with(n: usize, always: &[&str]) -> Self {
         Self::empty().started(n, always)
+    }
+
+    /// The same, each node logging that.
+    pub(crate) fn logging(filter: &'static str, n: usize, always: &[&str]) -> Self {
+        let mut cluster = Self::empty();
+        cluster.logged = Some(filter);
+        cluster.started(n, always)
     }
 
     /// The same, ready for faults, and each run of a node with a journal.
@@ -210,7 +220,8 @@ impl Cluster {
             .arg("--data-dir")
             .arg(self.dir.path().join(NAMES[i]))
             .args(&self.always)
-            .args(spec.extra);
+            .args(spec.extra)
+            .envs(self.logged.map(|filter| ("SQUALL_LOG", filter)));
         command
     }
 

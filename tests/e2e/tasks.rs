@@ -143,7 +143,9 @@ fn a_queue_shows_what_waits_what_is_in_hand_and_what_is_dead() {
         states(&listed(&cluster, "list", &[])),
         ["ready", "ready", "later"]
     );
-    let (busy, lines) = worker(&cluster, &["sh", "-c", "cat; exec sleep 1000"]);
+    // It works for as long as its worker lives, which is ended at once: nobody else would end it.
+    let endless = "cat; while kill -0 $PPID 2>/dev/null; do sleep 0.1; done";
+    let (busy, lines) = worker(&cluster, &["sh", "-c", endless]);
     lines.find("the first task", |line| (line == "first").then_some(()));
     let page = until(&cluster, "list", |page| page["tasks"][0]["left_ms"].is_u64());
     let first = &page["tasks"][0];

@@ -1,7 +1,9 @@
 //! Traces across processes, as a real OTLP collector gets them, and traffic while there is no collector.
 
 use std::collections::{BTreeMap, HashMap};
-use std::process::Stdio;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
@@ -16,6 +18,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
@@ -28,6 +31,12 @@ fn a_request_over_three_processes_is_one_trace() {
     let collector = Collector::start();
     let mut cluster = Cluster::empty();
     start_traced(&mut cluster, 3, &collector.endpoint);
+    ask_over_three(&cluster);
+    assert_one_trace_a_request(&collector);
+}
+
+/// Requests that enter at a, for an exchange of b, with a handler at c.
+fn ask_over_three(cluster: &Cluster) {
     cluster.ok(&[
         "exchange",
         "declare",
@@ -58,7 +67,9 @@ fn a_request_over_three_processes_is_one_trace() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
 
+fn assert_one_trace_a_request(collector: &Collector) {
     let traces = collector.wait(|spans| {
         let replies = spans.iter().filter(|s| s.span.name == "reply").count();
         let traces = by_trace(spans);
@@ -69,6 +80,89 @@ fn a_request_over_three_processes_is_one_trace() {
     for spans in traces.values() {
         assert_is_the_way_of_a_request(spans);
     }
+}
+
+/// Spans that a program of somebody else's takes in over OTLP and passes on are what was sent: one trace a request, none without its
+/// parent, none lost.
+#[test]
+fn a_third_party_collector_takes_the_spans_and_passes_on_what_was_sent() {
+    let Some(rotel) = rotel() else {
+        return skipped("tracing::a_third_party_collector_takes_the_spans_and_passes_on_what_was_sent");
+    };
+    let collector = Collector::start();
+    let base = free_base(2);
+    let [grpc, http] = [base, base + 1].map(|port| format!("127.0.0.1:{port}"));
+    let mut agent = Command::new(rotel);
+    agent.args([
+        "start",
+        "--otlp-grpc-endpoint",
+        &grpc,
+        "--otlp-http-endpoint",
+        &http,
+    ]);
+    agent.args(["--exporter", "otlp", "--otlp-exporter-protocol", "grpc"]);
+    agent.args([
+        "--otlp-exporter-endpoint",
+        &collector.endpoint,
+        "--batch-timeout",
+        "100ms",
+    ]);
+    agent.args([
+        "--otlp-receiver-metrics-disabled",
+        "--otlp-receiver-logs-disabled",
+    ]);
+    let _agent = Process::spawn(
+        agent
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    );
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(&grpc).is_err() {
+        assert!(Instant::now() < deadline, "it does not listen");
+        std::thread::yield_now();
+    }
+    let mut cluster = Cluster::empty();
+    start_traced(&mut cluster, 3, &format!("http://{grpc}"));
+    ask_over_three(&cluster);
+    assert_one_trace_a_request(&collector);
+    // Nothing of it was lost on the way, as the nodes count it.
+    let told = cluster.ok(&["trace", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).expect("a document");
+    let counts = |key: &str| -> Vec<u64> {
+        let nodes = told["nodes"].as_array().expect("nodes").iter();
+        nodes.filter_map(|node| node[key].as_u64()).collect()
+    };
+    assert_eq!(
+        (counts("dropped"), counts("failed")),
+        (vec![0; 3], vec![0; 3]),
+        "{told}"
+    );
+    let spans = 4 * u64::try_from(REQUESTS).expect("few");
+    assert_eq!(counts("exported").iter().sum::<u64>(), spans, "{told}");
+}
+
+/// The program of the Python package of that name, where that is installed.
+fn rotel() -> Option<String> {
+    let python = std::env::var("SQUALL_PYTHON").unwrap_or_else(|_| "python3".into());
+    let where_it_is = "import os, rotel; print(os.path.join(os.path.dirname(rotel.__file__), 'rotel-agent'))";
+    let asked = Command::new(python)
+        .args(["-c", where_it_is])
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let path = String::from_utf8(asked.stdout).ok()?.trim().to_owned();
+    (asked.status.success() && std::path::Path::new(&path).exists()).then_some(path)
+}
+
+/// Says that a test was skipped, past the test harness, which hides what passing tests print.
+fn skipped(test: &str) {
+    let text = format!(
+        "SKIPPED {test}: needs Python with rotel (pip install rotel; SQUALL_PYTHON names another python)\n"
+    );
+    std::io::stderr()
+        .write_all(text.as_bytes())
+        .expect("write to stderr");
 }
 
 #[test]
@@ -368,7 +462,8 @@ impl Collector {
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
         let endpoint = format!("http://{}", incoming.local_addr().expect("bound"));
         let kept = Arc::new(Kept::default());
-        let service = TraceServiceServer::new(Service(Arc::clone(&kept)));
+        let service =
+            TraceServiceServer::new(Service(Arc::clone(&kept))).accept_compressed(CompressionEncoding::Gzip);
         let server = tonic::transport::Server::builder().add_service(service);
         runtime.spawn(server.serve_with_incoming(incoming));
         drop(entered);

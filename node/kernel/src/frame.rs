@@ -8,6 +8,7 @@
 //! that the exchange stands in front of another one, the four upper bits are the priority.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use crate::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, LinkSeq, MessageId, NodeId, Pid};
 use crate::limits;
@@ -28,7 +29,7 @@ const AHEAD: u8 = 2;
 const PRIORITY_SHIFT: u8 = 4;
 
 /// W3C trace context of a message; all zero without one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TraceContext {
     /// Trace id.
     pub trace_id: [u8; 16],

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use opentelemetry_sdk::trace::SpanData;
 use squall_client::handler::{Answer, Delivery, Handler, Notice};
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{
@@ -31,7 +32,8 @@ use crate::journal::Journal;
 use crate::lease::LeaseClock;
 use crate::limits::TELL_EVERY;
 use crate::router::{Outcome, Request};
-use crate::telemetry::SpanSink;
+use crate::telemetry::batch::Batcher;
+use crate::telemetry::{Sampling, Share, SpanSink};
 use crate::wire::{LinkError, PeerLink};
 
 #[derive(Default)]
@@ -98,6 +100,7 @@ pub(super) struct Cluster {
     appointments: Vec<mpsc::Receiver<Command>>,
     pub(super) registry: Registry,
     dead: HashSet<NodeId>,
+    spans: SpanSink,
 }
 
 pub(super) fn name(text: &str) -> ExchangeName {
@@ -129,15 +132,22 @@ impl Cluster {
 
     /// One node in each of the zones.
     pub(super) fn in_zones(zones: &[&str]) -> Self {
-        Self::with(zones.len(), None, zones)
+        Self::with(zones.len(), None, zones, SpanSink::default())
+    }
+
+    /// The same, with what its nodes tell of that share of what enters.
+    pub(super) fn traced(zones: &[&str], share: Share) -> (Self, mpsc::Receiver<SpanData>) {
+        let (batcher, told) = Batcher::caught();
+        let spans = SpanSink::to(&batcher, Sampling::of(share, true));
+        (Self::with(zones.len(), None, zones, spans), told)
     }
 
     /// The second value of `journal` says which node records.
     pub(super) fn recording(nodes: usize, journal: Option<(&Journal, usize)>) -> Self {
-        Self::with(nodes, journal, &[])
+        Self::with(nodes, journal, &[], SpanSink::default())
     }
 
-    fn with(nodes: usize, journal: Option<(&Journal, usize)>, zones: &[&str]) -> Self {
+    fn with(nodes: usize, journal: Option<(&Journal, usize)>, zones: &[&str], spans: SpanSink) -> Self {
         let mut cluster = Self {
             net: Arc::default(),
             planes: Vec::new(),
@@ -146,6 +156,7 @@ impl Cluster {
             appointments: Vec::new(),
             registry: Registry::default(),
             dead: HashSet::new(),
+            spans,
         };
         for n in 0..nodes {
             cluster.start(
@@ -193,7 +204,7 @@ impl Cluster {
             lease: Arc::clone(&lease),
             runtime: Handle::current(),
             journal,
-            spans: SpanSink::default(),
+            spans: self.spans.clone(),
         });
         plane.connect(Arc::new(Link {
             me: node(n),

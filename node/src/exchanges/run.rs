@@ -350,7 +350,7 @@ impl Running {
             self.task_step(now, &word);
         }
         for task in orders.forwarded {
-            self.task_step(now, &TaskInput::Forwarded { task });
+            self.forwarded(now, task);
         }
         for noted in orders.noted {
             self.step(now, &noted, None);

@@ -10,7 +10,7 @@ mod scheduling;
 mod tally;
 mod telling;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -43,6 +43,8 @@ pub(super) struct Tasks {
     scheduler: Option<ExchangeName>,
     /// What travels, once it moves away.
     pub(super) left: Option<Box<QueueState>>,
+    /// Dead letters that are told of, and still to be taken by the exchange for them.
+    dying: BTreeSet<TaskId>,
     /// Who has a second copy, as the journal was told last.
     doubled: Option<TaskEvent>,
     /// What this node has done with tasks of the exchange, now and in ownerships before.
@@ -94,12 +96,21 @@ impl Running {
                 priority,
                 attempts: terms.attempts,
                 unique: terms.unique,
+                trace: frame.trace,
             },
             not_before: (terms.delay > Span::ZERO).then(|| now + terms.delay),
             deadline: terms.deadline.or(tasks.ttl).map(|left| now + left),
             patience: now + Span::from_ms(u64::from(frame.left_ms)),
         };
         self.task_step(now, &TaskInput::Submit(submit));
+    }
+
+    /// The exchange for dead letters has taken one.
+    pub(super) fn forwarded(&mut self, now: Instant, task: TaskId) {
+        if let Some(tasks) = &mut self.tasks {
+            tasks.dying.remove(&task);
+        }
+        self.task_step(now, &TaskInput::Forwarded { task });
     }
 
     pub(super) fn settle(&mut self, now: Instant, frame: &Frame) {

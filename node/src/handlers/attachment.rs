@@ -20,6 +20,7 @@ use super::counts::DeliveryCounts;
 use super::waiting::Line;
 use super::{Fate, HandlerTags};
 use crate::process::{Process, Push};
+use crate::spans::Attempt;
 
 /// Where the messages of a handler go. Nothing here waits.
 pub trait HandlerSink: Send + Sync {
@@ -67,7 +68,7 @@ pub struct Attachment {
     grants: Grants,
     next_ask: Mutex<Option<Instant>>,
     /// Tasks that the worker has in hand: what it says to the next owner. Bounded by its credit.
-    in_hand: Mutex<BTreeMap<TaskId, LeaseNo>>,
+    in_hand: Mutex<BTreeMap<TaskId, (LeaseNo, Attempt)>>,
     /// Faults that were set later kill it, and let it panic: on the clock of the faults, in microseconds.
     killed: AtomicU64,
     panicked: AtomicU64,
@@ -214,26 +215,26 @@ impl Attachment {
             in_hand: self
                 .in_hand()
                 .iter()
-                .map(|(task, lease)| (*task, *lease))
+                .map(|(task, (lease, _))| (*task, *lease))
                 .collect(),
         })
     }
 
     /// Takes a task in hand. Of tasks whose end was never heard the oldest leases make room: they are over.
-    pub(super) fn hold(&self, task: TaskId, lease: LeaseNo) {
+    pub(super) fn hold(&self, task: TaskId, lease: LeaseNo, attempt: Attempt) {
         let mut in_hand = self.in_hand();
-        in_hand.insert(task, lease);
+        in_hand.insert(task, (lease, attempt));
         if in_hand.len() > self.credit as usize
             && let Some(oldest) = in_hand
                 .iter()
-                .min_by_key(|(_, lease)| **lease)
+                .min_by_key(|(_, (lease, _))| *lease)
                 .map(|(task, _)| *task)
         {
             in_hand.remove(&oldest);
         }
     }
 
-    pub(super) fn in_hand(&self) -> MutexGuard<'_, BTreeMap<TaskId, LeaseNo>> {
+    pub(super) fn in_hand(&self) -> MutexGuard<'_, BTreeMap<TaskId, (LeaseNo, Attempt)>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -28,6 +28,7 @@ use crate::process::{
 };
 use crate::spans;
 use crate::talks;
+use crate::telemetry::logging::within;
 use crate::telemetry::told::ago;
 use crate::wire::{ReturnPath, count};
 
@@ -292,7 +293,7 @@ impl<H: Handler> Embedded<H> {
                 self.killed_with(&mut frame.trace, ago(self.context.clock.now().since(taken_up)));
                 Err(Box::new(KILL_WORDS) as _)
             }
-            answer = catch(call).instrument(span.clone()) => answer,
+            answer = within(trace, catch(call).instrument(span.clone())) => answer,
         };
         let (panic, (status, payload)) = match handled {
             Ok(answer) => (None, checked(answer)),

@@ -73,11 +73,9 @@ impl Handlers {
         let full = self.is_filled(attachment);
         if full {
             let faults = &self.context.faults;
-            drop(
-                faults.touch_handlers(attachment.name(), &mut frame.trace, |what| {
-                    what == ProcessFault::Fill
-                }),
-            );
+            drop(faults.touch_handlers(attachment.name(), trace_of(frame), |what| {
+                what == ProcessFault::Fill
+            }));
         }
         full
     }
@@ -107,7 +105,7 @@ impl Handlers {
             return attachment.sink().deliver(pass, attachment, frame);
         }
         let put = faults.now();
-        let touched = faults.touch_handlers(attachment.name(), &mut frame.trace, |what| {
+        let touched = faults.touch_handlers(attachment.name(), trace_of(&mut frame), |what| {
             matches!(what, ProcessFault::Suspend | ProcessFault::Slow { .. })
         });
         let from = put + suffer.slow;
@@ -141,7 +139,7 @@ impl Handlers {
     fn panic_at(&self, attachment: &Attachment, mut frame: Frame) {
         let faults = &self.context.faults;
         drop(
-            faults.touch_handlers(attachment.name(), &mut frame.trace, |what| {
+            faults.touch_handlers(attachment.name(), trace_of(&mut frame), |what| {
                 what == ProcessFault::Panic
             }),
         );
@@ -290,4 +288,13 @@ fn in_time(frame: Frame, waited: Span) -> Option<Frame> {
     let waited = u32::try_from(waited.as_ms()).unwrap_or(u32::MAX);
     let left_ms = frame.left_ms.checked_sub(waited).filter(|left| *left > 0)?;
     Some(Frame { left_ms, ..frame })
+}
+
+/// What a fault may trace from here on: a request, or a task that was drawn. A task's submit has been told of by now, or never will
+/// be.
+fn trace_of(frame: &mut Frame) -> &mut TraceContext {
+    if frame.kind == Kind::Task && !frame.trace.sampled {
+        frame.trace = TraceContext::default();
+    }
+    &mut frame.trace
 }

@@ -2,18 +2,19 @@
 //!
 //! What does not live here: who gets which task, and what becomes of it (the owner's queue decides).
 
-use std::sync::Arc;
+use std::time::SystemTime;
 
 use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::{ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::message::{self, SettleWord, Settlement};
-use squall_kernel::reason::NoReply;
+use squall_kernel::reason::{LeaseEnd, NoReply};
 use squall_kernel::registry::Pattern;
 use squall_kernel::tasks::{LeaseNo, Retry, TaskId};
 
 use super::{AttachError, Attachment, HandlerTags, Handlers};
 use crate::exchanges::refused_frame;
 use crate::process::Push;
+use crate::spans::{self, Attempt};
 use crate::wire::{count, lane_key};
 
 impl Handlers {
@@ -51,7 +52,7 @@ impl Handlers {
             let passed = view.fence(frame.epoch, LeaderEpoch(0));
             if passed.is_ok() {
                 // Under the same lock: the next owner is told of it, or it does not pass.
-                attachment.hold(task, lease);
+                attachment.hold(task, lease, attempt(&frame));
             }
             passed
         };
@@ -125,16 +126,52 @@ impl Handlers {
             return count(&self.context.wire.tally.garbled);
         };
         if word.is_over() {
-            put_down(&attachment, TaskId(frame.message.0), LeaseNo(frame.signature));
+            let task = TaskId(frame.message.0);
+            let attempt = put_down(&attachment, task, LeaseNo(frame.signature));
+            self.tell_attempt(&attachment, task, attempt, spans::ending(&word));
         }
         attachment.sink().settled(&attachment, frame);
     }
 }
 
-/// The end of one lease is not that of a later one.
-fn put_down(attachment: &Arc<Attachment>, task: TaskId, lease: LeaseNo) {
-    let mut in_hand = attachment.in_hand();
-    if in_hand.get(&task) == Some(&lease) {
-        in_hand.remove(&task);
+impl Handlers {
+    /// A worker leaves: what it has in hand is somebody else's to do.
+    pub(super) fn drop_in_hand(&self, attachment: &Attachment) {
+        let in_hand = std::mem::take(&mut *attachment.in_hand());
+        for (task, (_, attempt)) in in_hand {
+            let detached = (LeaseEnd::Detached.as_str(), true);
+            self.tell_attempt(attachment, task, Some(attempt), detached);
+        }
     }
+
+    fn tell_attempt(
+        &self,
+        attachment: &Attachment,
+        task: TaskId,
+        attempt: Option<Attempt>,
+        ending: (&'static str, bool),
+    ) {
+        let Some(attempt) = attempt else { return };
+        attempt.ended(&self.context.spans, ending, || {
+            let worker = self.context.pid_text(attachment.pid());
+            [attachment.name().to_string(), task.to_string(), worker]
+        });
+    }
+}
+
+fn attempt(task: &Frame) -> Attempt {
+    Attempt {
+        trace: task.trace,
+        number: task.index,
+        of: task.count,
+        bytes: task.payload.len(),
+        began: SystemTime::now(),
+    }
+}
+
+/// The end of one lease is not that of a later one.
+fn put_down(attachment: &Attachment, task: TaskId, lease: LeaseNo) -> Option<Attempt> {
+    let mut in_hand = attachment.in_hand();
+    in_hand.get(&task).filter(|(held, _)| *held == lease)?;
+    in_hand.remove(&task).map(|(_, attempt)| attempt)
 }

@@ -70,6 +70,14 @@ pub fn parse_traceparent(text: &str) -> Result<TraceContext, BadTraceparent> {
     }
 }
 
+/// The id of a trace as tools for traces write it; none without one.
+#[must_use]
+pub fn trace_id_text(trace: &TraceContext) -> Option<String> {
+    trace
+        .is_some()
+        .then(|| format!("{:032x}", u128::from_be_bytes(trace.trace_id)))
+}
+
 /// Writes a `traceparent`; empty without a context.
 #[must_use]
 pub fn format_traceparent(trace: TraceContext) -> String {

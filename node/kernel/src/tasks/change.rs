@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::number::{CopyId, EntryNo, LeaseNo, Priority, StreamNo, TaskId};
 use crate::exchange::RequestKey;
+use crate::frame::TraceContext;
 use crate::id::{Epoch, Pid};
 use crate::reason::{DeadReason, LeaseEnd};
 use crate::time::Span;
@@ -29,6 +30,8 @@ pub struct Spec {
     pub attempts: u32,
     /// A second submit with the same text is the same task. Empty for none.
     pub unique: Bytes,
+    /// The submit's trace context; never looked into.
+    pub trace: TraceContext,
 }
 
 impl Spec {

@@ -14,7 +14,10 @@ use squall_kernel::tasks::{DeadLetter, TaskId};
 
 use crate::exchanges::post::Post;
 use crate::exchanges::run::Running;
+use crate::exchanges::tasks::Tasks;
 use crate::router::{Outcome, OutcomeSink, Publish, ReplyTo, Request};
+use crate::spans;
+use crate::telemetry::context::trace_id_text;
 
 /// A dead letter has arrived, or comes again: it is passed on until it was taken.
 impl OutcomeSink for Post {
@@ -28,8 +31,15 @@ impl OutcomeSink for Post {
 
 impl Running {
     /// The queue says it again until the letter has arrived.
-    pub(super) fn dead(&self, letter: &DeadLetter, forward_to: Option<ExchangeName>) {
-        tracing::info!(exchange = %self.name, task = %letter.task, reason = %letter.reason, "dead letter");
+    pub(super) fn dead(&mut self, letter: &DeadLetter, forward_to: Option<ExchangeName>) {
+        let forwards = forward_to.is_some();
+        let is_new = |tasks: &mut Tasks| !forwards || tasks.dying.insert(letter.task);
+        if self.tasks.as_mut().is_some_and(is_new) {
+            let who = [self.name.to_string(), letter.task.to_string()];
+            spans::dead_letter(&self.context.spans, letter.spec.trace, letter.reason, who);
+        }
+        let trace_id = trace_id_text(&letter.spec.trace);
+        tracing::info!(exchange = %self.name, task = %letter.task, reason = %letter.reason, trace_id, "dead letter");
         let Some(name) = forward_to else { return };
         let registry = self.context.registry_kept();
         let (Some(to), Some(plane)) = (registry.exchange(&name), self.context.wire.local()) else {
@@ -52,6 +62,7 @@ impl Running {
                 key: spec.key.clone(),
                 ..Tags::default()
             },
+            trace: spec.trace,
             ..Request::new(to.id, spec.payload.clone())
         };
         match to.pattern {

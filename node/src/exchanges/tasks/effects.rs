@@ -14,7 +14,7 @@ use crate::wire::{ReturnPath, lane_key};
 
 impl Running {
     /// Does what the queue wants done.
-    pub(super) fn carry_out_task(&self, effect: TaskEffect) {
+    pub(super) fn carry_out_task(&mut self, effect: TaskEffect) {
         match effect {
             TaskEffect::Deliver(delivery) => self.give_out(delivery),
             TaskEffect::Replicate { to, batch } => {
@@ -111,6 +111,7 @@ impl Running {
                 ..Tags::default()
             },
             payload: spec.payload,
+            trace: spec.trace,
             ..Frame::new(Kind::Task)
         }
     }

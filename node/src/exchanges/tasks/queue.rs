@@ -3,7 +3,7 @@
 //!
 //! What does not live here: what happens to it in between (`tasks`), and copies of other owners' queues (`replicas`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_kernel::id::NodeId;
@@ -99,6 +99,7 @@ impl Exchanges {
             ttl: record.settings.ttl,
             scheduler: record.settings.scheduler.clone(),
             left: None,
+            dying: BTreeSet::new(),
             doubled: None,
             tally: self.tally(record.id),
         })
