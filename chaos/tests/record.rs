@@ -42,7 +42,10 @@ fn start(dir: &Path, name: &str, join: Option<&Node>) -> Node {
 /// Waits until a node sees `wanted`; it looks after every beat of the node.
 async fn until(node: &Node, mut wanted: impl FnMut(&Node) -> bool) {
     let mut opinion = node.opinion();
-    opinion.wait_for(|_| wanted(node)).await.expect("the node runs");
+    // What is wanted may look at the opinion itself, which must not be held meanwhile.
+    while !wanted(node) {
+        opinion.changed().await.expect("the node runs");
+    }
 }
 
 fn registry(node: &Node) -> Arc<Registry> {
