@@ -3,18 +3,18 @@
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 image="prom/prometheus:v3.7.3"
-echo "Prometheus: http://127.0.0.1:9090   (scrapes 127.0.0.1:7401, 7411 and 7421: dashboards/prometheus.yml)"
+echo "Prometheus: http://127.0.0.1:9090   (scrapes 127.0.0.1:7401, 7411 and 7421: dashboards/prometheus/prometheus.yml)"
 if command -v prometheus >/dev/null; then
     data=$(mktemp -d)
     trap 'rm -rf "$data"' EXIT
-    prometheus --config.file="$here/prometheus.yml" --storage.tsdb.path="$data" \
+    prometheus --config.file="$here/prometheus/prometheus.yml" --storage.tsdb.path="$data" \
         --web.listen-address=127.0.0.1:9090 --log.level=warn
     exit
 fi
 for engine in docker podman; do
     if command -v "$engine" >/dev/null; then
         # Of the host's network: the nodes listen on its loopback.
-        exec "$engine" run --rm --network=host -v "$here/prometheus.yml:/etc/prometheus/prometheus.yml:ro" "$image" \
+        exec "$engine" run --rm --network=host -v "$here/prometheus:/etc/prometheus:ro" "$image" \
             --config.file=/etc/prometheus/prometheus.yml --web.listen-address=127.0.0.1:9090
     fi
 done
