@@ -60,6 +60,14 @@ jaeger:
 prometheus:
     @bash dashboards/prometheus.sh
 
+# Grafana with the dashboards, beside `just prometheus`: a `grafana` on PATH, else the container image
+grafana:
+    @bash dashboards/grafana.sh
+
+# Jaeger, Prometheus, Grafana and a collector at once, with docker compose or podman compose
+observability:
+    @bash dashboards/observability.sh
+
 # an example: WebSocket clients of an exchange (examples/gateway/README.md)
 gateway *ARGS:
     cargo run --release -p squall-gateway -- {{ARGS}}

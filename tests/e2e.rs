@@ -12,6 +12,8 @@ mod cli;
 mod controller;
 #[path = "e2e/credential.rs"]
 mod credential;
+#[path = "e2e/dashboards.rs"]
+mod dashboards;
 #[path = "e2e/detail.rs"]
 mod detail;
 #[path = "e2e/failover.rs"]

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// crate → what it may depend on, of this workspace.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("squall-proto", &[]),
     ("squall-kernel", &[]),
     ("squall-filter", &[]),
@@ -26,6 +26,7 @@ const EDGES: [(&str, &[&str]); 9] = [
             "squall-observer",
         ],
     ),
+    ("squall-dashboards", &["squall-node"]),
     ("squall-gateway", &["squall-client", "squall-kernel"]),
     (
         "squall",
