@@ -10,7 +10,7 @@ mod model;
 pub mod promql;
 
 pub use boards::dashboards;
-pub use model::{Asked, Dashboard, Panel, Query, Row, Show, Unit};
+pub use model::{Asked, Dashboard, Limit, Panel, Query, Row, Show, Unit};
 
 /// An expression as Prometheus takes it, outside Grafana: of one cluster, of all exchanges and nodes, with windows for somebody
 /// who scrapes every second.

@@ -197,11 +197,11 @@ impl Metrics {
         let mut labels = self.of(of)?;
         match call.func.name {
             "vector" | "scalar" => labels.clear(),
-            "histogram_quantile" if !labels.remove("le") => {
-                return Err(Problem::NoLabel {
-                    of: of.to_string(),
-                    label: "le".into(),
-                });
+            "histogram_quantile" => {
+                if !labels.remove("le") {
+                    let (of, label) = (of.to_string(), "le".into());
+                    return Err(Problem::NoLabel { of, label });
+                }
             }
             function @ ("rate" | "irate" | "increase") => {
                 if let Expr::MatrixSelector(it) = &**of
