@@ -234,6 +234,8 @@ fn every_panel_rule_and_alert_gets_an_answer_from_a_cluster_under_load_that_was_
         cluster.ok(&[&declare[..], &["--failover", "b,c,a"]].concat());
     }
     cluster.ok(&["exchange", "declare", "news", "--pattern", "publish-subscribe"]);
+    cluster.ok(&["exchange", "declare", "mails", "--pattern", "task"]);
+    cluster.ok(&["task", "submit", "mails", "nobody works on it"]);
     let (_load, ticks) = load(&cluster);
     let prometheus = Prometheus::scraping(&cluster, 3);
 
@@ -245,7 +247,7 @@ fn every_panel_rule_and_alert_gets_an_answer_from_a_cluster_under_load_that_was_
     assert!(of_now.len() > 10, "{of_now:?}");
     until_nothing_is_missing(&ticks, "a cluster that is well", || {
         let answered = prometheus.asked("squall_request_outcomes_total{outcome=\"replied\"} > 0");
-        if answered.len() < 2 || prometheus.asked("squall_exchange_owned == 1").len() < 3 {
+        if answered.len() < 2 || prometheus.asked("squall_exchange_owned == 1").len() < 4 {
             return vec!["answers of all exchanges".into()];
         }
         let holds = |(_, expr): &&&(String, String)| !prometheus.asked(expr).is_empty();

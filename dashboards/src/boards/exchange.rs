@@ -9,7 +9,7 @@ pub(super) fn dashboard() -> Dashboard {
         title: "Squall: exchange",
         about: "One exchange: who owns it, what enters, how it ends, where it waits.",
         scope: r#"job="$cluster",exchange=~"$exchange""#,
-        rows: vec![now(), requests(), handlers(), ownership()],
+        rows: vec![now(), requests(), handlers(), tasks(), ownership()],
     }
 }
 
@@ -111,6 +111,32 @@ fn requests() -> Row {
             .wide(12)
             .ask("sum(rate(squall_request_late_answers_total{@}[$__rate_interval]))", "late")
             .ask("sum(rate(squall_request_second_answers_total{@}[$__rate_interval]))", "second"),
+        ],
+    )
+}
+
+fn tasks() -> Row {
+    row(
+        "Tasks",
+        [
+            Panel::stacked(
+                "Tasks in the queue",
+                Unit::Count,
+                "Waiting: more than workers take, or for their time. In hand: given to workers. Dead: ended without a completion, and kept; squall task dead tells why.",
+            )
+            .ask("sum by (exchange, state) (squall_tasks{@})", "{{exchange}} {{state}}"),
+            Panel::lines(
+                "Age of the oldest task",
+                Unit::Seconds,
+                "Of those that are open. It grows by a second a second where nobody works: too few workers, or one task that holds up its key (SquallTasksOld).",
+            )
+            .ask("max by (exchange) (squall_tasks_oldest_seconds{@})", "{{exchange}}"),
+            Panel::lines(
+                "What becomes of tasks",
+                Unit::PerSecond,
+                "Accepted and completed should be alike. Tried again: workers give them back or run out of time. Dead and lost: somebody has to look.",
+            )
+            .ask("sum by (exchange, result) (rate(squall_task_changes_total{@}[$__rate_interval]))", "{{exchange}} {{result}}"),
         ],
     )
 }

@@ -20,10 +20,10 @@ fn now() -> Row {
             Panel::number(
                 "Owners lost",
                 Unit::Count,
-                "Exchanges that went on because their owner was lost or too slow. Each cost its requesters a gap; the panels below tell how long.",
+                "Exchanges that went on because their owner was lost. Each cost its requesters a gap; the panels below tell how long.",
             )
             .ask(
-                "sum(increase(squall_failover_duration_seconds_count{@,cause=~\"lost|weak\"}[$__range]))",
+                "sum(increase(squall_failover_duration_seconds_count{@,cause=\"lost\"}[$__range]))",
                 "failovers",
             ),
             Panel::number(
@@ -64,6 +64,23 @@ fn now() -> Row {
             )
             .bad_from(1.0)
             .ask("sum(squall_faults_active{@}) or vector(0)", "act"),
+            Panel::lines(
+                "Broken",
+                Unit::Count,
+                "Invariants that the judge of a local cluster saw broken. Never more than 0: SquallInvariantBroken says what to do.",
+            )
+            .wide(12)
+            .ask(
+                "max by (invariant) (increase(squall_invariant_breaches_total{@}[$__rate_interval]))",
+                "{{invariant}}",
+            ),
+            Panel::lines(
+                "Locked",
+                Unit::Count,
+                "Nodes that take no new faults, since somebody halted them. squall chaos list says who and why; squall chaos unlock ends it.",
+            )
+            .wide(12)
+            .ask("sum(squall_faults_locked{@})", "nodes"),
         ],
     )
 }
@@ -104,7 +121,7 @@ fn failovers() -> Row {
             Panel::lines(
                 "Failovers",
                 Unit::PerSecond,
-                "By why: lost, its run had ended; weak, it had no lease; moved, in order. Losses without a fault: look for the nodes' restarts.",
+                "By why: lost, the run of the owner before had ended; moved, in order. Losses without a fault: look for the nodes' restarts.",
             )
             .ask(
                 "sum by (cause) (rate(squall_failover_duration_seconds_count{@}[$__rate_interval]))",
@@ -116,7 +133,7 @@ fn failovers() -> Row {
                 "How many took how long. Those above 0.5 s with the profile lan waited for a promise to run out or for an election: their traces tell which.",
             )
             .ask(
-                "sum by (le) (increase(squall_failover_duration_seconds_bucket{@,cause=~\"lost|weak\"}[$__rate_interval]))",
+                "sum by (le) (increase(squall_failover_duration_seconds_bucket{@,cause=\"lost\"}[$__rate_interval]))",
                 "{{le}}",
             ),
             Panel::lines(

@@ -241,14 +241,18 @@ fn telemetry() -> Row {
                 Unit::PerSecond,
                 "Failed: the collector does not answer. Dropped: it is too slow. Traces have holes then; requests do not wait. Start it, or trace less (--trace-ratio).",
             )
-            .wide(12)
             .ask("sum by (instance, result) (rate(squall_spans_total{@}[$__rate_interval]))", "{{instance}} {{result}}"),
+            Panel::lines(
+                "Metrics to a collector",
+                Unit::PerSecond,
+                "Exports over OTLP. Failed: the collector does not answer, or takes no metrics. This page is not concerned: Prometheus reads the nodes itself.",
+            )
+            .ask("sum by (instance, result) (rate(squall_metrics_exports_total{@}[$__rate_interval]))", "{{instance}} {{result}}"),
             Panel::lines(
                 "Series left out",
                 Unit::Count,
                 "Series of a metric beyond its 2 000th. Figures by exchange are not of all exchanges then: there are too many to be watched one by one.",
             )
-            .wide(12)
             .bad_from(1.0)
             .ask("squall_metrics_series_left_out{@}", "{{instance}}"),
         ],
