@@ -197,11 +197,9 @@ impl Metrics {
         let mut labels = self.of(of)?;
         match call.func.name {
             "vector" | "scalar" => labels.clear(),
-            "histogram_quantile" => {
-                if !labels.remove("le") {
-                    let (of, label) = (of.to_string(), "le".into());
-                    return Err(Problem::NoLabel { of, label });
-                }
+            "histogram_quantile" if !labels.remove("le") => {
+                let (of, label) = (of.to_string(), "le".into());
+                return Err(Problem::NoLabel { of, label });
             }
             function @ ("rate" | "irate" | "increase") => {
                 if let Expr::MatrixSelector(it) = &**of

@@ -67,6 +67,8 @@ mod tasks;
 mod tasks_grpc;
 #[path = "data_test/tasks_journal.rs"]
 mod tasks_journal;
+#[path = "data_test/tasks_moved.rs"]
+mod tasks_moved;
 #[path = "data_test/traced.rs"]
 mod traced;
 #[path = "data_test/watching.rs"]

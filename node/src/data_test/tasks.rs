@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
-use squall_kernel::id::{ExchangeId, NodeName, Pid, Revision};
+use squall_kernel::id::{ExchangeId, NodeName, Pid};
 use squall_kernel::message::{self, SettleWord, Settlement, Submitted, SystemMessage, Terms};
-use squall_kernel::reason::{DeadReason, DetachReason, LeaseEnd, StepDown};
+use squall_kernel::reason::{DeadReason, DetachReason, LeaseEnd};
 use squall_kernel::registry::{Command, Outcome as Applied, Pattern, Settings, Strategy};
 use squall_kernel::tasks::{Copies, LeaseNo, Retry, SettleResult};
 use squall_kernel::time::Span;
@@ -111,7 +111,7 @@ impl Worker {
     }
 }
 
-fn told(result: SettleResult) -> Vec<SettleWord> {
+pub(super) fn told(result: SettleResult) -> Vec<SettleWord> {
     vec![SettleWord::Result(result)]
 }
 
@@ -427,45 +427,6 @@ async fn tasks_that_are_lost_with_both_nodes_are_told_in_the_timeline_and_counte
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_move_takes_the_queue_along_and_leaves_the_old_owner_with_the_second_copy() {
-    let mut cluster = Cluster::new(3);
-    let exchange = declare(&mut cluster, Settings::default());
-    let worker = Worker::attach(&cluster, 2, 1);
-    quiet().await;
-    for payload in ["first", "second"] {
-        kept(&submit(&cluster, 2, exchange, payload).await);
-    }
-    quiet().await;
-    let to = cluster.registry.nodes[&node(1)].name.clone();
-    let epoch = cluster.registry.exchanges[&exchange].epoch;
-    cluster.apply(&Command::Move {
-        exchange: name("mails"),
-        to: Some(to),
-        epoch: None,
-    });
-    let next = squall_kernel::id::Epoch(epoch.0 + 1);
-    cluster.planes[0].exchanges.hand_off(exchange, node(1), next);
-    cluster.appoint().await;
-    let record = &cluster.registry.exchanges[&exchange];
-    assert_eq!((record.owner, record.backup), (Some(node(1)), Some(node(0))));
-    quiet().await;
-    assert_eq!(worker.given().len(), 1, "it stays in hand");
-    assert_eq!(
-        worker.say(&cluster, 0, Settlement::Confirm).await,
-        told(SettleResult::Confirmed)
-    );
-    assert_eq!(worker.given()[1].0, "second");
-    assert_eq!(cluster.planes[0].exchanges.copies(), [(exchange, 1)]);
-    cluster.kill(1);
-    cluster.declare_lost(1);
-    quiet().await;
-    assert_eq!(
-        worker.say(&cluster, 1, Settlement::Confirm).await,
-        told(SettleResult::Confirmed)
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn tasks_and_requests_are_not_taken_for_each_other() {
     let mut cluster = Cluster::new(3);
     let log = Log::default();
@@ -489,143 +450,6 @@ async fn tasks_and_requests_are_not_taken_for_each_other() {
         .handlers
         .attach_embedded(&name("mails"), HandlerTags::default(), log.handler("two"));
     assert!(attached.unwrap_err().to_string().contains("work on it"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_move_that_is_cancelled_before_it_began_costs_no_task() {
-    let mut cluster = Cluster::new(3);
-    let exchange = declare(&mut cluster, Settings::default());
-    let worker = Worker::attach(&cluster, 1, 1);
-    quiet().await;
-    for payload in ["first", "second"] {
-        kept(&submit(&cluster, 1, exchange, payload).await);
-    }
-    quiet().await;
-    let to = cluster.registry.nodes[&node(2)].name.clone();
-    cluster.apply(&Command::Move {
-        exchange: name("mails"),
-        to: Some(to),
-        epoch: None,
-    });
-    // The next owner is lost before this one was told to hand over.
-    cluster.kill(2);
-    cluster.declare_lost(2);
-    quiet().await;
-    assert_eq!(cluster.registry.exchanges[&exchange].owner, Some(node(0)));
-    assert_eq!(
-        worker.say(&cluster, 0, Settlement::Confirm).await,
-        told(SettleResult::Confirmed)
-    );
-    assert_eq!(worker.given()[1].0, "second");
-    assert_eq!(cluster.planes[1].exchanges.copies(), [(exchange, 1)]);
-}
-
-/// A node that lags hears of moves and of their ends at once, or of none of it but that it owns the exchange under a later epoch.
-#[tokio::test(start_paused = true)]
-async fn moves_that_are_cancelled_one_after_the_other_cost_no_task() {
-    let mut cluster = Cluster::new(3);
-    let exchange = declare(&mut cluster, Settings::default());
-    let worker = Worker::attach(&cluster, 1, 1);
-    quiet().await;
-    for payload in ["first", "second"] {
-        kept(&submit(&cluster, 1, exchange, payload).await);
-    }
-    quiet().await;
-    let to = cluster.registry.nodes[&node(2)].name.clone();
-    let owner = cluster.planes.remove(0);
-    for hears in [true, false] {
-        // The first one is told of; what follows is seen as one change.
-        cluster.registry.apply(
-            Revision(cluster.registry.revision.0 + 1),
-            &Command::Move {
-                exchange: name("mails"),
-                to: Some(to.clone()),
-                epoch: None,
-            },
-        );
-        let moving = cluster.registry.exchanges[&exchange].moving.expect("it moves");
-        if hears {
-            owner.registry_changed(&Arc::new(cluster.registry.clone()));
-            owner.exchanges.hand_off(exchange, moving.to, moving.epoch);
-            quiet().await;
-        }
-        let epoch = moving.epoch;
-        let next = Revision(cluster.registry.revision.0 + 1);
-        cluster
-            .registry
-            .apply(next, &Command::CancelMove { exchange, epoch });
-    }
-    cluster.planes.insert(0, owner);
-    let registry = Arc::new(cluster.registry.clone());
-    let record = registry.exchanges[&exchange].clone();
-    assert_eq!((record.owner, record.epoch.0), (Some(node(0)), 5));
-    for plane in &cluster.planes {
-        plane.registry_changed(&registry);
-    }
-    cluster.planes[0].exchanges.disown(exchange, StepDown::Superseded);
-    cluster.planes[0].exchanges.own(&record, Span::from_ms(100));
-    quiet().await;
-    assert_eq!(
-        worker.say(&cluster, 0, Settlement::Confirm).await,
-        told(SettleResult::Confirmed)
-    );
-    assert_eq!(worker.given()[1].0, "second");
-}
-
-/// The second cancelled move is heard of at every moment at which the first one is being dealt with: while the process before
-/// leaves, when it has left, when the one that follows has taken over what it knew.
-#[tokio::test(start_paused = true)]
-async fn a_second_cancelled_move_costs_no_task_however_far_the_first_one_has_come() {
-    for turns in 0..8 {
-        let mut cluster = Cluster::new(3);
-        let exchange = declare(&mut cluster, Settings::default());
-        let worker = Worker::attach(&cluster, 1, 1);
-        quiet().await;
-        for payload in ["first", "second"] {
-            kept(&submit(&cluster, 1, exchange, payload).await);
-        }
-        quiet().await;
-        cancel_a_move(&mut cluster, exchange);
-        for _ in 0..turns {
-            tokio::task::yield_now().await;
-        }
-        cancel_a_move(&mut cluster, exchange);
-        quiet().await;
-        assert_eq!(
-            worker.say(&cluster, 0, Settlement::Confirm).await,
-            told(SettleResult::Confirmed),
-            "after {turns} turns"
-        );
-        assert_eq!(worker.given()[1].0, "second", "after {turns} turns");
-    }
-}
-
-/// Node 0, the owner, hears of a move to node 2 when it is cancelled already.
-fn cancel_a_move(cluster: &mut Cluster, exchange: ExchangeId) {
-    let to = cluster.registry.nodes[&node(2)].name.clone();
-    let moves = Command::Move {
-        exchange: name("mails"),
-        to: Some(to),
-        epoch: None,
-    };
-    let next = |cluster: &Cluster| Revision(cluster.registry.revision.0 + 1);
-    let revision = next(cluster);
-    cluster.registry.apply(revision, &moves);
-    let epoch = cluster.registry.exchanges[&exchange]
-        .moving
-        .expect("it moves")
-        .epoch;
-    let revision = next(cluster);
-    cluster
-        .registry
-        .apply(revision, &Command::CancelMove { exchange, epoch });
-    let registry = Arc::new(cluster.registry.clone());
-    for plane in &cluster.planes {
-        plane.registry_changed(&registry);
-    }
-    let owner = &cluster.planes[0].exchanges;
-    owner.disown(exchange, StepDown::Superseded);
-    owner.own(&registry.exchanges[&exchange], Span::from_ms(100));
 }
 
 #[tokio::test(start_paused = true)]

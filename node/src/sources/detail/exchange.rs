@@ -9,6 +9,7 @@ use super::words;
 use crate::data::{DataContext, DataPlane};
 use crate::exchanges::{Decision, Seen};
 use crate::introspect::opinions::name_or_empty;
+use crate::telemetry::context::trace_id_text;
 
 /// None once there is no such exchange any more.
 pub(super) fn detail(
@@ -121,17 +122,16 @@ fn leader(context: &DataContext, leading: Leading) -> v1::DetailLeader {
 fn decided(context: &DataContext, decision: &Decision) -> v1::RoutingDecision {
     let explanation = &decision.explanation;
     let candidates = explanation.candidates.iter();
-    let trace = decision.trace.trace_id;
+    let delivered = matches!(decision.outcome, Outcome::Given { .. });
+    // What is neither drawn nor at its end by this decision is in nobody's traces.
+    let traced = decision.trace.sampled || !delivered;
+    let trace_id = traced.then(|| trace_id_text(&decision.trace)).flatten();
     v1::RoutingDecision {
         number: decision.number,
         unix_ms: decision.unix_ms,
         origin: context.node_text(decision.request.origin),
         message: decision.request.message.0,
-        trace_id: if decision.trace.is_some() {
-            trace.iter().map(|byte| format!("{byte:02x}")).collect()
-        } else {
-            String::new()
-        },
+        trace_id: trace_id.unwrap_or_default(),
         key: words::readable(&decision.key),
         service_tag: words::readable(&decision.service_tag),
         decided_by: words::basis(explanation, context),
@@ -144,6 +144,6 @@ fn decided(context: &DataContext, decision: &Decision) -> v1::RoutingDecision {
             .collect(),
         candidates_left_out: explanation.left_out as u64,
         outcome: words::outcome(&decision.outcome, context),
-        delivered: matches!(decision.outcome, Outcome::Given { .. }),
+        delivered,
     }
 }
