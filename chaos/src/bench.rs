@@ -15,6 +15,7 @@ mod histogram;
 pub mod observe;
 pub mod req_resp;
 pub mod screen;
+pub mod tracing;
 
 pub use histogram::{Histogram, nearest_rank};
 

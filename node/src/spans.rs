@@ -8,6 +8,7 @@
 mod publish;
 mod request;
 mod routing;
+mod talk;
 mod task;
 
 use squall_kernel::frame::{Status, TraceContext};

@@ -13,14 +13,17 @@ use serde_json::Value;
 use squall_chaos::bench::failover::{self, Class, FailoverOptions, Programme};
 use squall_chaos::bench::observe::{self, ObserveOptions, Part};
 use squall_chaos::bench::req_resp::host::{self, HostOptions};
-use squall_chaos::bench::req_resp::{self, ReqRespOptions, Where};
+use squall_chaos::bench::req_resp::{self, ReqRespOptions, Traces, Where};
 use squall_chaos::bench::screen::{self, ScreenOptions};
+use squall_chaos::bench::tracing::{self, TracingOptions};
 use squall_chaos::bench::{BenchError, Machine};
 use squall_kernel::id::NodeName;
 use squall_kernel::profile::Profile;
+use squall_node::telemetry::Share;
+use squall_node::telemetry::settings::RATIO_DEFAULT;
 
 use super::connect::ConnectArgs;
-use super::exit::{Exit, Quiet};
+use super::exit::{Exit, Quiet, Usage};
 use super::values::{self, Addresses};
 use super::{signals, up};
 
@@ -38,6 +41,8 @@ pub(crate) struct BenchArgs {
 enum What {
     /// Requests a second, and how long they take: in one node, over three nodes, and from clients
     ReqResp(ReqRespArgs),
+    /// Requests a second without traces, with some, with all, and with a collector that is gone or silent, in turn
+    Tracing(TracingArgs),
     /// How long an exchange does not answer when something happens to its owner or to the meta leader
     Failover(FailoverArgs),
     /// What a frame of the observer costs
@@ -58,6 +63,46 @@ struct ReqRespArgs {
     #[arg(long = "where", value_name = "WHERE", value_parser = place())]
     places: Vec<Where>,
     /// Only so many requests in flight; may be repeated [default: 1, 10, 100 and 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4000))]
+    in_flight: Vec<u16>,
+    #[command(flatten)]
+    traces: TracesArgs,
+}
+
+/// Where the nodes of a measurement send traces.
+#[derive(Debug, Clone, PartialEq, Args)]
+struct TracesArgs {
+    /// The nodes send traces to this OTLP/gRPC collector; of arrangements in one process only one can
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// Share of requests that start a trace, from 0 to 1
+    #[arg(long, value_name = "RATIO", requires = "otlp", default_value_t = RATIO_DEFAULT)]
+    trace_ratio: f64,
+}
+
+impl TracesArgs {
+    fn traces(self) -> Result<Option<Traces>> {
+        let share = Share::new(self.trace_ratio).map_err(|error| Usage(format!("--trace-ratio: {error}")))?;
+        Ok(self.otlp.map(|endpoint| Traces { endpoint, share }))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Args)]
+struct TracingArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// How long each measurement takes
+    #[arg(long, value_name = "S", default_value = "2", value_parser = seconds)]
+    seconds: Duration,
+    /// How often each is repeated; what is compared is measured in the same round
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    rounds: u16,
+    /// Only this arrangement; may be repeated [default: local and three_nodes]
+    #[arg(long = "where", value_name = "WHERE", value_parser = place())]
+    places: Vec<Where>,
+    /// Requests in flight; may be repeated [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4000))]
     in_flight: Vec<u16>,
 }
@@ -131,7 +176,7 @@ struct ObserveArgs {
 }
 
 /// Runs a node with handlers; started by the benchmark.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct BenchNodeArgs {
     /// Name
     #[arg(long)]
@@ -151,11 +196,14 @@ pub(crate) struct BenchNodeArgs {
     /// Nodes in all
     #[arg(long, value_name = "N")]
     expect: u32,
+    #[command(flatten)]
+    traces: TracesArgs,
 }
 
 pub(crate) async fn run(args: BenchArgs) -> Result<()> {
     match args.what {
         What::ReqResp(args) => req_resp(args).await,
+        What::Tracing(args) => tracing(args).await,
         What::Failover(args) => failover(args).await,
         What::Screen(args) => screen(args).await,
         What::Observe(args) => observe(args).await,
@@ -172,12 +220,14 @@ pub(crate) async fn node(args: BenchNodeArgs, connect: ConnectArgs) -> Result<()
         join: args.join.0,
         nodes: args.expect,
         cookie: connect.cookie()?.unwrap_or_default(),
+        traces: args.traces.traces()?,
     };
     Ok(host::run(options).await?)
 }
 
 async fn req_resp(args: ReqRespArgs) -> Result<()> {
     let mut options = ReqRespOptions::new(program()?, args.seconds);
+    options.traces = args.traces.traces()?;
     if !args.places.is_empty() {
         options.places = args.places;
     }
@@ -193,6 +243,31 @@ async fn req_resp(args: ReqRespArgs) -> Result<()> {
     };
     told?;
     finish(args.json, &serde_json::to_value(&measured)?, "")
+}
+
+async fn tracing(args: TracingArgs) -> Result<()> {
+    let options = TracingOptions {
+        program: program()?,
+        places: match args.places {
+            given if given.is_empty() => vec![Where::Local, Where::ThreeNodes],
+            given => given,
+        },
+        in_flight: match args.in_flight.as_slice() {
+            [] => vec![100],
+            given => given.iter().copied().map(usize::from).collect(),
+        },
+        measured: args.seconds,
+        rounds: args.rounds.into(),
+    };
+    begin(args.json, &tracing::heading())?;
+    let mut told = Ok(());
+    let measured = tokio::select! {
+        biased;
+        () = signals::ended() => return Err(Quiet(Exit::Failed).into()),
+        measured = tracing::run(&options, |step| tell(args.json, &step.line(), &mut told)) => measured?,
+    };
+    told?;
+    finish(args.json, &serde_json::to_value(&measured)?, &measured.table())
 }
 
 async fn failover(args: FailoverArgs) -> Result<()> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+use squall_node::telemetry::Share;
 
 use super::{BenchError, Machine, SCHEMA};
 
@@ -50,6 +51,15 @@ impl Where {
     }
 }
 
+/// Where traces go, and of how many requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// Address of the collector.
+    pub endpoint: String,
+    /// Share of requests that are traced.
+    pub share: Share,
+}
+
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct ReqRespOptions {
@@ -63,6 +73,8 @@ pub struct ReqRespOptions {
     pub measured: Duration,
     /// How long each runs before that.
     pub warm_up: Duration,
+    /// Whether nodes send traces; of arrangements in one process only one can.
+    pub traces: Option<Traces>,
 }
 
 impl ReqRespOptions {
@@ -75,6 +87,7 @@ impl ReqRespOptions {
             in_flight: IN_FLIGHT.to_vec(),
             measured,
             warm_up: measured / 5,
+            traces: None,
         }
     }
 }

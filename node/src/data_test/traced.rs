@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::trace::SpanData;
+use squall_kernel::frame::Status;
 use squall_kernel::id::NodeName;
 use squall_kernel::message::Settlement;
 use squall_kernel::publishing::Confirm;
@@ -14,8 +15,9 @@ use squall_kernel::tasks::Retry;
 use tokio::sync::mpsc::Receiver;
 
 use super::cluster::{Cluster, Log, name, quiet, reply};
+use super::talks;
 use super::tasks::{Worker, declare, submit};
-use crate::router::{Publish, Request};
+use crate::router::{Publish, Request, Said};
 use crate::telemetry::Share;
 
 /// What was told, after everything that can happen has.
@@ -74,6 +76,51 @@ async fn a_request_is_one_trace_from_its_requester_to_the_reply() {
     ] {
         assert_eq!(value(route, key), expected, "{key}");
     }
+}
+
+/// A106, A107: what is said beside request and reply is in the trace, also where it came to nothing.
+#[tokio::test(start_paused = true)]
+async fn chunks_and_questions_are_below_the_handler_that_sends_them() {
+    let (mut cluster, mut spans) = Cluster::traced(&["x"; 3], Share::ALL);
+    let reports = cluster.declare("reports", Strategy::RoundRobin);
+    talks::attach(&cluster, 2, "reports");
+    quiet().await;
+    told(&mut spans).await;
+    let ask = |text: &'static str| {
+        let request = Request::new(reports, Bytes::from_static(text.as_bytes()));
+        talks::Requester::ask(&cluster, 1, request)
+    };
+    let mut stream = ask("3");
+    stream.take(3);
+    let (chunks, end) = stream.by_now().await;
+    assert_eq!((chunks, end.map(|end| end.status)), (4, Some(Status::Reply)));
+    let mut talk = ask("how many?");
+    assert!(matches!(talk.next().await, Said::Question { number: 1, .. }));
+    let router = &cluster.planes[1].router;
+    router
+        .tell(&talk.id, 1, Status::Reply, Bytes::from_static(b"two"))
+        .unwrap();
+    assert!(matches!(talk.next().await, Said::End(_)));
+    let mut silent = ask("are you there?");
+    assert!(matches!(silent.next().await, Said::Question { number: 1, .. }));
+    router.give_up(&silent.id);
+    let spans = told(&mut spans).await;
+    assert_eq!(
+        ways(&spans, "chunks reports"),
+        ["request reports > route reports > chunks reports"]
+    );
+    assert_eq!(
+        ways(&spans, "question reports"),
+        ["request reports > route reports > question reports"; 2]
+    );
+    let of = |name: &'static str, key: &'static str| {
+        let named = spans.iter().filter(move |span| span.name == name);
+        named.map(move |span| value(span, key)).collect::<Vec<_>>()
+    };
+    assert_eq!(of("chunks reports", "squall.chunks"), ["4"]);
+    assert_eq!(of("chunks reports", "error.type"), [""]);
+    assert_eq!(of("question reports", "squall.outcome"), ["reply", ""]);
+    assert_eq!(of("question reports", "error.type"), ["", "interrupted"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ use super::answered::Answered;
 use super::open::{Open, Stage, is_out};
 use super::outcome::Outcome;
 use super::talking::{Said, is_fenced};
+use crate::spans::Traced;
 
 /// Few enough to walk over, enough for the threads of a machine.
 const SHARDS: u64 = 16;
@@ -227,6 +228,13 @@ impl OpenTable {
         Some(step(talk))
     }
 
+    /// The trace of a request, if it is open.
+    pub(super) fn traced_of(&self, id: MessageId, step: impl FnOnce(&mut Traced)) {
+        if let Some(open) = self.shard(id).open.get_mut(&id) {
+            step(&mut open.traced);
+        }
+    }
+
     /// Gives a chunk or a question to its requester.
     pub(super) fn talk(&self, frame: &Frame) -> Talked {
         let mut shard = self.shard(frame.message);
@@ -251,6 +259,9 @@ impl OpenTable {
         } else {
             talk.chunk(speaker, frame.index, frame.count, len)
         };
+        if taken.is_ok() {
+            open.traced.came(frame);
+        }
         let broken = match taken {
             Ok(taken) if !taken.give || open.reply_to.say(Said::of(frame)) => {
                 return Talked::Given { credit: taken.credit };

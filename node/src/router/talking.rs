@@ -141,6 +141,10 @@ impl Router {
             .ok_or(TalkFault::NoSuchQuestion)
             .flatten();
         let speaker = answered.inspect_err(|_| count(&self.context.wire.tally.talk_faults))?;
+        if self.context.spans.is_on() {
+            self.table
+                .traced_of(message, |traced| traced.answered(number, status));
+        }
         let frame = Frame {
             index: number,
             status,

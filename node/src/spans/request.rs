@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::SpanKind;
 use squall_kernel::frame::{Frame, Status, TraceContext};
 
+use super::talk::Talk;
 use super::{SYSTEM, status_word};
 use crate::telemetry::told::{SpanSink, Told};
 
@@ -24,6 +25,8 @@ pub(crate) struct Traced {
     /// Spans are told of it.
     on: bool,
     notes: Vec<Note>,
+    /// What was said beside the reply, where anything was.
+    talk: Option<Box<Talk>>,
 }
 
 /// Something that is known of a request beside its way.
@@ -78,7 +81,7 @@ impl Traced {
             caller,
             drawn: context.sampled,
             on: true,
-            notes: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -97,19 +100,39 @@ impl Traced {
         self.context.sampled |= context.sampled && self.on;
     }
 
+    /// A chunk or a question has come.
+    pub(crate) fn came(&mut self, frame: &Frame) {
+        self.heard(&frame.trace);
+        if frame.trace.sampled && self.on {
+            let talk = self.talk.get_or_insert_default();
+            talk.came(frame, SystemTime::now());
+        }
+    }
+
+    /// The question of that number was answered.
+    pub(crate) fn answered(&mut self, number: u32, status: Status) {
+        if let Some(talk) = &mut self.talk {
+            talk.answered(number, status, SystemTime::now());
+        }
+    }
+
     /// Notes something that is told when it ends, pointing to `of`.
     pub(crate) fn note(&mut self, key: &'static str, value: String, of: TraceContext) {
         self.notes.push(Note { key, value, of });
     }
 
     /// It has ended. Its span is told where there is to be one; `sent` is asked for only then.
-    pub(crate) fn ended(self, sink: &SpanSink, ended: Ended, sent: impl FnOnce() -> Sent) {
+    pub(crate) fn ended(mut self, sink: &SpanSink, ended: Ended, sent: impl FnOnce() -> Sent) {
         let failed = match ended.status {
             Status::None(reason) => Some(reason.as_str()),
             _ => None,
         };
         if self.on && (self.context.sampled || failed.is_some()) {
-            sink.tell(self.told(ended, failed, sent()));
+            let sent = sent();
+            if let Some(talk) = self.talk.take() {
+                talk.tell(sink, &sent.exchange, failed, SystemTime::now());
+            }
+            sink.tell(self.told(ended, failed, sent));
         }
     }
 

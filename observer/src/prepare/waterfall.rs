@@ -189,6 +189,11 @@ pub fn prepare(source: Source<'_>, of: View<'_>, page: &mut Page, pane: &mut Pan
     let shown = open.iter().skip(first).take(height);
     let lines = shown.map(|at| drawing.line(&state.tree[*at])).collect();
     let (about, mut detail) = drawing.detail(source.body.width.saturating_sub(4));
+    if let Some(pages) = of.traces.sources.iter().find_map(|source| source.pages.as_ref()) {
+        // In front: it is the one line that nothing else on the screen tells.
+        let address = (format!("{pages}/trace/{id}"), Tone::Accent);
+        detail.insert(0, vec![("Jaeger ".to_owned(), Tone::Dim), address]);
+    }
     let room = usize::from(parts.detail.height.saturating_sub(layout::BORDERS));
     let more = detail.len().saturating_sub(room);
     detail.truncate(room);

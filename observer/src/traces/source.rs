@@ -33,12 +33,15 @@ pub struct SourceStatus {
     pub rounds: u64,
     /// It listens beyond loopback without mutual TLS.
     pub insecure: bool,
+    /// Where people look at its traces; none when it is no Jaeger.
+    pub pages: Option<String>,
 }
 
 /// The counts of a source, kept by itself.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     name: String,
+    pages: Option<String>,
     insecure: bool,
     pub(super) received: AtomicU64,
     pub(super) dropped: AtomicU64,
@@ -47,12 +50,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn new(name: String, insecure: bool) -> Arc<Self> {
-        Arc::new(Self {
-            name,
-            insecure,
+    fn new(name: &str) -> Self {
+        Self {
+            name: clean::name(name),
             ..Self::default()
-        })
+        }
     }
 
     /// What is wrong now; none when it went well.
@@ -69,6 +71,7 @@ impl Tally {
             error: self.error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             rounds: self.rounds.load(Relaxed),
             insecure: self.insecure,
+            pages: self.pages.clone(),
         }
     }
 }
@@ -171,12 +174,15 @@ impl Sources {
             });
         }
         let forward = target.map(|target| {
-            let tally = self.tally(&format!("to {target}"));
+            let tally = self.counted(Tally::new(&format!("to {target}")));
             Forward::start(target, tally, &mut self.feed.tasks)
         });
         let receiver = Receiver {
             outlet: self.outlet.clone(),
-            tally: self.counted(&format!("OTLP {at}"), !at.ip().is_loopback()),
+            tally: self.counted(Tally {
+                insecure: !at.ip().is_loopback(),
+                ..Tally::new(&format!("OTLP {at}"))
+            }),
             forward,
         };
         self.feed.tasks.spawn(receiver::serve(receiver, listener.0));
@@ -189,7 +195,10 @@ impl Sources {
     /// [`SourceError::Url`].
     pub fn jaeger(&mut self, url: &str) -> Result<(), SourceError> {
         let base = Base::parse(url)?;
-        let tally = self.tally(&format!("Jaeger {base}"));
+        let tally = self.counted(Tally {
+            pages: Some(clean::name(&base.to_string())),
+            ..Tally::new(&format!("Jaeger {base}"))
+        });
         let client = jaeger::Client::new(base, tally, self.outlet.clone());
         self.feed.tasks.spawn(client.run(self.feed.wanted.subscribe()));
         Ok(())
@@ -197,7 +206,7 @@ impl Sources {
 
     /// A source that is not there, and why: the view says so.
     pub fn without(&mut self, name: &str, why: &str) {
-        self.tally(name).say(Some(why.to_owned()));
+        self.counted(Tally::new(name)).say(Some(why.to_owned()));
     }
 
     /// Whether there is none.
@@ -212,12 +221,8 @@ impl Sources {
         self.feed
     }
 
-    fn tally(&mut self, name: &str) -> Arc<Tally> {
-        self.counted(name, false)
-    }
-
-    fn counted(&mut self, name: &str, insecure: bool) -> Arc<Tally> {
-        let tally = Tally::new(clean::name(name), insecure);
+    fn counted(&mut self, tally: Tally) -> Arc<Tally> {
+        let tally = Arc::new(tally);
         self.feed.tallies.push(Arc::clone(&tally));
         tally
     }

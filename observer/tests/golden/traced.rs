@@ -34,6 +34,7 @@ pub(crate) fn sources() -> Vec<SourceStatus> {
         SourceStatus {
             name: "Jaeger http://localhost:16686".to_owned(),
             error: Some("Connection refused (os error 111)".to_owned()),
+            pages: Some("http://localhost:16686".to_owned()),
             ..Default::default()
         },
     ]

@@ -13,10 +13,12 @@ use squall_node::data::DataPlane;
 use squall_node::datadir::DataDir;
 use squall_node::handlers::HandlerTags;
 use squall_node::node::{Node, NodeOptions};
+use squall_node::telemetry::settings::SERVICE_NAME;
+use squall_node::telemetry::{Otlp, Telemetry, logging};
 use tokio::io::{AsyncReadExt, stdin};
 use tokio::time::{interval, timeout};
 
-use super::{EXCHANGE, HANDLERS};
+use super::{EXCHANGE, HANDLERS, Traces};
 use crate::bench::BenchError;
 
 /// What takes longer on this machine will not come about.
@@ -41,20 +43,24 @@ pub struct HostOptions {
     pub nodes: u32,
     /// The cluster's cookie.
     pub cookie: Vec<u8>,
+    /// Whether it sends traces; a process can have one such node.
+    pub traces: Option<Traces>,
 }
 
 /// A node that runs in this process, and ends with it.
 pub(super) struct Host {
     node: Option<Node>,
+    telemetry: Option<Telemetry>,
 }
 
 impl Host {
     pub(super) async fn start(options: HostOptions) -> Result<Self, BenchError> {
         let node = tokio::task::spawn_blocking(move || start(options));
-        let node = node
-            .await
-            .map_err(|error| BenchError::Node(error.to_string()))??;
-        Ok(Self { node: Some(node) })
+        let (node, telemetry) = node.await.map_err(in_words)??;
+        Ok(Self {
+            node: Some(node),
+            telemetry,
+        })
     }
 
     fn node(&self) -> &Node {
@@ -150,9 +156,13 @@ impl Host {
     }
 
     pub(super) async fn end(mut self) {
-        let node = self.node.take();
+        let (node, telemetry) = (self.node.take(), self.telemetry.take());
         // A panic of the end was told of by the panic hook.
-        let _told = tokio::task::spawn_blocking(move || drop(node)).await;
+        let _told = tokio::task::spawn_blocking(move || {
+            drop(node);
+            telemetry.map(Telemetry::shutdown)
+        })
+        .await;
     }
 }
 
@@ -167,10 +177,7 @@ pub async fn run(options: HostOptions) -> Result<(), BenchError> {
         host.registry("the exchange is declared", declared).await?;
         host.exchange().await?;
         host.attach()?;
-        host.node()
-            .ended()
-            .await
-            .map_err(|error| BenchError::Node(error.to_string()))
+        host.node().ended().await.map_err(in_words)
     };
     tokio::select! {
         biased;
@@ -190,8 +197,12 @@ pub(super) fn late(what: &str) -> BenchError {
     }
 }
 
-fn start(options: HostOptions) -> Result<Node, BenchError> {
-    let dir = DataDir::open(options.data_dir).map_err(|error| BenchError::Node(error.to_string()))?;
+fn start(options: HostOptions) -> Result<(Node, Option<Telemetry>), BenchError> {
+    let dir = DataDir::open(options.data_dir).map_err(in_words)?;
+    let traces = options.traces.as_ref();
+    let telemetry = traces
+        .map(|traces| trace(traces, &options.name, &dir))
+        .transpose()?;
     let founding = match options.nodes {
         1 => Founding::Bootstrap,
         nodes => Founding::Expect(nodes),
@@ -201,9 +212,29 @@ fn start(options: HostOptions) -> Result<Node, BenchError> {
         grpc: options.grpc,
         join: options.join,
         founding,
+        spans: telemetry.as_ref().map(Telemetry::sink).unwrap_or_default(),
         ..NodeOptions::alone(options.name, options.cookie)
     };
-    Node::start(dir, options).map_err(|error| BenchError::Node(error.to_string()))
+    Ok((Node::start(dir, options).map_err(in_words)?, telemetry))
+}
+
+/// Begins to send traces as a node of its own does, and logs nothing.
+fn trace(traces: &Traces, name: &NodeName, dir: &DataDir) -> Result<Telemetry, BenchError> {
+    let otlp = Otlp {
+        endpoint: traces.endpoint.clone(),
+        service_name: SERVICE_NAME.to_owned(),
+        share: traces.share,
+        follows: true,
+    };
+    let (node, incarnation) = (name.clone(), dir.incarnation());
+    let telemetry = Telemetry::start(&otlp, name, incarnation).map_err(in_words)?;
+    let author = logging::Author { node, incarnation };
+    logging::init(Some("off"), Some(&telemetry), author).map_err(in_words)?;
+    Ok(telemetry)
+}
+
+fn in_words(error: impl std::fmt::Display) -> BenchError {
+    BenchError::Node(error.to_string())
 }
 
 async fn stdin_ended() {

@@ -18,7 +18,7 @@ use tokio::time::{interval, timeout};
 
 use super::closed::{self, Tally};
 use super::host::{Host, HostOptions, LOOK, PATIENCE, late, name};
-use super::{EXCHANGE, HANDLERS, ReqRespOptions, Where};
+use super::{EXCHANGE, HANDLERS, ReqRespOptions, Traces, Where};
 use crate::bench::{BenchError, free_base, io_error, temporary};
 use crate::layout;
 
@@ -149,6 +149,7 @@ struct Ground {
     places: Vec<layout::Place>,
     cookie: String,
     program: std::path::PathBuf,
+    traces: Option<Traces>,
 }
 
 impl Ground {
@@ -164,6 +165,7 @@ impl Ground {
             places,
             cookie,
             program: options.program.clone(),
+            traces: options.traces.clone(),
         })
     }
 
@@ -223,6 +225,7 @@ impl Ground {
             join: self.others(place),
             nodes: u32::try_from(self.places.len()).expect("three at most"),
             cookie: self.cookie.clone().into_bytes(),
+            traces: self.traces.clone(),
         }
     }
 
@@ -244,6 +247,10 @@ impl Ground {
         option("--grpc", here.grpc.to_string().as_ref());
         option("--data-dir", self.data_dir(place).as_os_str());
         option("--cookie-file", self.cookie_file().as_os_str());
+        if let Some(traces) = &self.traces {
+            option("--otlp", traces.endpoint.as_ref());
+            option("--trace-ratio", traces.share.get().to_string().as_ref());
+        }
         match self.places.len() {
             1 => arguments.push("--bootstrap".into()),
             nodes => {

@@ -47,6 +47,7 @@ async fn a_small_local_run_answers_every_request() {
         in_flight: vec![1, 3],
         measured: Duration::from_millis(50),
         warm_up: Duration::ZERO,
+        traces: None,
         program: PathBuf::from("squall"),
     };
     let mut told = 0;

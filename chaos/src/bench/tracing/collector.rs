@@ -1,0 +1,132 @@
+//! Collectors of traces to measure against: one that takes everything, one that is not there, and one that takes connections
+//! and never answers. What does not live here: what is sent to them.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+/// Connections that the one without answers keeps; each node has one, and opens another one now and then.
+const CONNECTIONS_MAX: usize = 256;
+
+/// A place where traces are sent; gone when it is dropped.
+pub(super) struct Collector {
+    address: SocketAddr,
+    spans: Arc<AtomicU64>,
+    /// Holds the port of the one that is not there.
+    _unheard: Option<TcpSocket>,
+    _served: JoinSet<()>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Counter(Arc<AtomicU64>);
+
+#[tonic::async_trait]
+impl TraceService for Counter {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let scopes = request
+            .get_ref()
+            .resource_spans
+            .iter()
+            .flat_map(|of| &of.scope_spans);
+        let spans: usize = scopes.map(|of| of.spans.len()).sum();
+        self.0.fetch_add(spans as u64, Relaxed);
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+impl Collector {
+    /// One that takes all spans, and counts them.
+    pub(super) async fn taking() -> io::Result<Self> {
+        let listener = listener().await?;
+        let address = listener.local_addr()?;
+        let counter = Counter::default();
+        let spans = Arc::clone(&counter.0);
+        let server = Server::builder().add_service(TraceServiceServer::new(counter));
+        let mut served = JoinSet::new();
+        served.spawn(async move {
+            // Whoever sends notices by itself.
+            let _ended = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
+        });
+        Ok(Self::at(address, spans, served))
+    }
+
+    /// None: connections to its address are refused.
+    pub(super) fn refusing() -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let address = socket.local_addr()?;
+        Ok(Self {
+            _unheard: Some(socket),
+            ..Self::at(address, Arc::default(), JoinSet::new())
+        })
+    }
+
+    /// One that takes connections and reads nothing from them.
+    pub(super) async fn silent() -> io::Result<Self> {
+        let listener = listener().await?;
+        let address = listener.local_addr()?;
+        let mut served = JoinSet::new();
+        served.spawn(async move {
+            let mut kept: Vec<TcpStream> = Vec::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                if kept.len() < CONNECTIONS_MAX {
+                    kept.push(connection);
+                }
+            }
+        });
+        Ok(Self::at(address, Arc::default(), served))
+    }
+
+    fn at(address: SocketAddr, spans: Arc<AtomicU64>, served: JoinSet<()>) -> Self {
+        Self {
+            address,
+            spans,
+            _unheard: None,
+            _served: served,
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Spans that came so far.
+    pub(super) fn spans(&self) -> u64 {
+        self.spans.load(Relaxed)
+    }
+}
+
+async fn listener() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_answers_where_nobody_listens_and_the_silent_one_connects() {
+        let refusing = Collector::refusing().unwrap();
+        let refused = TcpStream::connect(refusing.address).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let silent = Collector::silent().await.unwrap();
+        TcpStream::connect(silent.address).await.unwrap();
+    }
+}
