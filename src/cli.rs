@@ -149,10 +149,18 @@ fn run(cli: Cli) -> Result<()> {
             on_runtime(chaos::run(args, connect))
         }
         Command::Bench(args) => {
-            log_to_stderr(LOG_OF_NODES)?;
+            // A node that sends traces sets up the log with them.
+            if !args.sends_traces() {
+                log_to_stderr(LOG_OF_NODES)?;
+            }
             on_runtime(bench::run(args))
         }
-        Command::BenchNode(args) => block_on(bench::node(args, connect)),
+        Command::BenchNode(args) => {
+            if !args.sends_traces() {
+                log_to_stderr(LOG_OF_NODES)?;
+            }
+            on_runtime(bench::node(args, connect))
+        }
         Command::Guard(args) => block_on(up::guard(args)),
         Command::LoadClient(args) => block_on(demo::load_client(args, connect)),
         Command::Exchange(args) => block_on(exchange::run(args, connect)),

@@ -80,6 +80,20 @@ struct TracesArgs {
     trace_ratio: f64,
 }
 
+impl BenchArgs {
+    /// A node in this process sends traces.
+    pub(crate) fn sends_traces(&self) -> bool {
+        matches!(&self.what, What::ReqResp(args) if args.traces.otlp.is_some())
+    }
+}
+
+impl BenchNodeArgs {
+    /// The node sends traces.
+    pub(crate) const fn sends_traces(&self) -> bool {
+        self.traces.otlp.is_some()
+    }
+}
+
 impl TracesArgs {
     fn traces(self) -> Result<Option<Traces>> {
         let share = Share::new(self.trace_ratio).map_err(|error| Usage(format!("--trace-ratio: {error}")))?;

@@ -218,7 +218,7 @@ fn start(options: HostOptions) -> Result<(Node, Option<Telemetry>), BenchError> 
     Ok((Node::start(dir, options).map_err(in_words)?, telemetry))
 }
 
-/// Begins to send traces as a node of its own does, and logs nothing.
+/// Begins to send traces as a node of its own does, and to log errors.
 fn trace(traces: &Traces, name: &NodeName, dir: &DataDir) -> Result<Telemetry, BenchError> {
     let otlp = Otlp {
         endpoint: traces.endpoint.clone(),
@@ -229,7 +229,7 @@ fn trace(traces: &Traces, name: &NodeName, dir: &DataDir) -> Result<Telemetry, B
     let (node, incarnation) = (name.clone(), dir.incarnation());
     let telemetry = Telemetry::start(&otlp, name, incarnation).map_err(in_words)?;
     let author = logging::Author { node, incarnation };
-    logging::init(Some("off"), Some(&telemetry), author).map_err(in_words)?;
+    logging::init(Some("error"), Some(&telemetry), author).map_err(in_words)?;
     Ok(telemetry)
 }
 
