@@ -69,6 +69,8 @@ mod tasks_grpc;
 mod tasks_journal;
 #[path = "data_test/tasks_moved.rs"]
 mod tasks_moved;
+#[path = "data_test/touched.rs"]
+mod touched;
 #[path = "data_test/traced.rs"]
 mod traced;
 #[path = "data_test/watching.rs"]

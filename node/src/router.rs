@@ -99,6 +99,7 @@ impl Router {
             .talk
             .as_ref()
             .map(|talking| Box::new(RequesterEnd::new(talking.terms)));
+        let asked = request.exchange;
         let open = Open {
             talk,
             traced: Traced::of(&self.context.spans, request.trace),
@@ -116,6 +117,7 @@ impl Router {
             way: None,
             told: None,
             given_back: false,
+            asked,
         };
         let open = self.begun(open);
         if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_REQUESTS_MAX {
@@ -181,6 +183,7 @@ impl Router {
                 };
                 let key = lane_key(open.request.exchange, open.request.from.serial);
                 open.stage = Stage::Sent { owner, keeper: owner };
+                open.traced.goes_on();
                 let unconfirmed = publishing::is_unconfirmed(&open.request);
                 if let Some(talk) = &mut open.talk {
                     talk.sent(epoch);
@@ -262,7 +265,8 @@ impl Router {
         }
     }
 
-    fn heard(&self, open: Open, mut frame: Frame) {
+    fn heard(&self, mut open: Open, mut frame: Frame) {
+        open.traced.heard(&frame.trace);
         let Some(mut open) = self.on_its_way(open, &frame) else {
             return;
         };

@@ -12,6 +12,8 @@ mod talk;
 mod task;
 
 use squall_kernel::frame::{Status, TraceContext};
+use squall_kernel::reason::NoReply;
+use squall_kernel::time::Span as TimeSpan;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -21,7 +23,7 @@ use crate::telemetry::context::{context_from, trace_context_of};
 pub(crate) use publish::{COPIES_TOLD_MAX, Copy, FanOut, fan_out};
 pub(crate) use request::{Ended, Sent, Traced, reply};
 pub(crate) use routing::{Route, route};
-pub(crate) use task::{Attempt, dead_letter, ending};
+pub(crate) use task::{Attempt, dead_letter, ending, touched_task};
 
 /// Name of this system in spans.
 const SYSTEM: &str = "squall";
@@ -36,6 +38,8 @@ pub struct Handle<'a> {
     pub bytes: usize,
     /// Epoch under which it was sent here.
     pub epoch: u64,
+    /// Time it waited here before.
+    pub waited: TimeSpan,
 }
 
 /// The span of a handler's work, from the delivery to its answer. `handle` is asked for only when there will be a span.
@@ -58,6 +62,7 @@ pub fn handle_span<'a>(trace: &TraceContext, handle: impl FnOnce() -> Handle<'a>
         messaging.message.body.size = handle.bytes,
         squall.handler = handle.handler,
         squall.epoch = handle.epoch,
+        squall.queue_wait_us = handle.waited.0,
         squall.outcome = tracing::field::Empty,
         error.r#type = tracing::field::Empty,
     );
@@ -74,6 +79,28 @@ pub fn handled(span: &Span, status: Status) {
     if let Status::None(reason) = status {
         span.record("error.type", reason.as_str());
         span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// The span of work that somebody else does, until it is answered. Without an answer it says so.
+pub struct InHand(Span);
+
+impl InHand {
+    /// Of work under that span.
+    #[must_use]
+    pub const fn new(span: Span) -> Self {
+        Self(span)
+    }
+
+    /// The answer has come.
+    pub fn answered(mut self, status: Status) {
+        handled(&std::mem::replace(&mut self.0, Span::none()), status);
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        handled(&self.0, Status::None(NoReply::Interrupted));
     }
 }
 

@@ -109,7 +109,7 @@ async fn a_request_over_three_nodes_is_one_trace() {
     let to_requester = spans::context_of(&handle, to_handler);
     spans::handled(&handle, FrameStatus::Reply);
     tracing::dispatcher::with_default(&on_c, || drop(handle));
-    spans::reply(&a, &reply(to_requester));
+    spans::reply(&a, &reply(to_requester), || "orders".into());
     request.ended(&a, ended(FrameStatus::Reply), sent);
 
     for (telemetry, exported) in nodes.into_iter().map(|n| n.0).zip([2, 1, 1]) {
@@ -158,12 +158,15 @@ fn work() -> Handle<'static> {
         handler: "<c.5>".into(),
         bytes: 3,
         epoch: 3,
+        waited: Time::ZERO,
     }
 }
 
 fn sent() -> Sent {
     Sent {
         exchange: "orders".into(),
+        answered_by: None,
+        owner: None,
         operation: "request",
         id: String::new(),
         key: "k".into(),
@@ -202,7 +205,7 @@ async fn a_request_that_is_not_drawn_and_ends_well_makes_no_spans_anywhere() {
         // What is not about a message stays out of the traces.
         drop(tracing::info_span!("other"));
     });
-    spans::reply(&sink, &reply(trace));
+    spans::reply(&sink, &reply(trace), || "orders".into());
     request.ended(&sink, ended(FrameStatus::Reply), || unreachable!());
     assert_eq!(stop(telemetry).await, ExportFigures::default());
     assert_eq!(received.lock().expect("not poisoned").len(), 0);
@@ -262,6 +265,31 @@ async fn what_a_fault_touched_or_ended_badly_is_kept_though_it_was_not_drawn() {
     assert_eq!(attribute(&failed, "squall.lost").as_deref(), Some("b#3"));
 }
 
+/// Its client is gone: whoever looks for what failed finds it.
+#[tokio::test]
+async fn work_that_nobody_answered_says_so() {
+    let (endpoint, received) = collector().await;
+    let (telemetry, dispatch) = node(&endpoint, "a", Share::ALL);
+    let trace = Traced::of(&telemetry.sink(), TraceContext::default()).context();
+    tracing::dispatcher::with_default(&dispatch, || {
+        let answered = spans::InHand::new(spans::handle_span(&trace, work));
+        let lost = spans::InHand::new(spans::handle_span(&trace, work));
+        answered.answered(FrameStatus::Reply);
+        drop(lost);
+    });
+    stop(telemetry).await;
+    let received = received.lock().expect("not poisoned");
+    let told: Vec<[Option<String>; 2]> = received
+        .iter()
+        .map(|(_, span)| ["squall.outcome", "error.type"].map(|key| attribute(span, key)))
+        .collect();
+    let interrupted = || Some("interrupted".to_owned());
+    assert_eq!(
+        told,
+        [[Some("reply".to_owned()), None], [interrupted(), interrupted()]]
+    );
+}
+
 /// Names, kinds and attributes as OpenTelemetry's conventions for messaging have them.
 #[tokio::test]
 async fn spans_speak_the_language_of_the_field() {
@@ -298,11 +326,11 @@ async fn spans_speak_the_language_of_the_field() {
     sink.tell(passed);
     stop(telemetry).await;
     let received = received.lock().expect("not poisoned");
-    let (producer, consumer) = (4, 5);
+    let (client, producer, consumer) = (3, 4, 5);
     for (name, kind, operation, of) in [
         ("request orders", producer, Some("send"), "request"),
         ("handle orders", consumer, Some("process"), "handle"),
-        ("deliver news", consumer, Some("receive"), "deliver"),
+        ("deliver news", client, Some("receive"), "deliver"),
         ("fan out news", 1, None, "fan out"),
     ] {
         let span = received

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::data::{DataConfig, DataPlane};
-use crate::faults::FaultPlane;
+use crate::faults::{FaultPlane, FaultSpans};
 use crate::functions::{self, Question, Routed};
 use crate::handlers::HandlerTags;
 use crate::introspect::{EventLog, Wake};
@@ -200,7 +200,7 @@ impl Cluster {
             incarnation,
             name: node_name(n),
             clock: clock.clone(),
-            faults: Arc::new(FaultPlane::new(clock)),
+            faults: Arc::new(FaultPlane::new(clock).traced(FaultSpans::of(node_name(n), self.spans.clone()))),
             lease: Arc::clone(&lease),
             runtime: Handle::current(),
             journal,

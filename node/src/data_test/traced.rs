@@ -21,18 +21,18 @@ use crate::router::{Publish, Request, Said};
 use crate::telemetry::Share;
 
 /// What was told, after everything that can happen has.
-async fn told(spans: &mut Receiver<SpanData>) -> Vec<SpanData> {
+pub(super) async fn told(spans: &mut Receiver<SpanData>) -> Vec<SpanData> {
     quiet().await;
     std::iter::from_fn(|| spans.try_recv().ok()).collect()
 }
 
-fn value(span: &SpanData, key: &str) -> String {
+pub(super) fn value(span: &SpanData, key: &str) -> String {
     let found = span.attributes.iter().find(|a| a.key.as_str() == key);
     found.map(|a| a.value.to_string()).unwrap_or_default()
 }
 
 /// Names from the root down to each span of that name: `publish news > fan out news`. Every parent must be there.
-fn ways(spans: &[SpanData], to: &str) -> Vec<String> {
+pub(super) fn ways(spans: &[SpanData], to: &str) -> Vec<String> {
     let by_id: BTreeMap<_, _> = spans
         .iter()
         .map(|span| (span.span_context.span_id().to_bytes(), span))

@@ -19,7 +19,7 @@ use crate::telemetry::told::{SpanSink, Told};
 /// An answer that comes later is the first of other requests, and none that waited for the failover.
 const REPLY_WITHIN: Duration = Duration::from_secs(30);
 
-/// The failovers after which nobody here has had a good reply yet: no more than there are exchanges.
+/// The latest failover of each exchange that had one.
 #[derive(Debug, Default)]
 pub(crate) struct Failovers {
     sink: SpanSink,
@@ -35,6 +35,8 @@ struct Waiting {
     /// The run of the owner before.
     before: String,
     since: SystemTime,
+    /// There was a good reply.
+    answered: bool,
 }
 
 impl Waiting {
@@ -70,6 +72,7 @@ impl Failovers {
                 cause: of.cause,
                 before: run_of(of.before),
                 since: SystemTime::now(),
+                answered: false,
             };
             open.insert(of.exchange.id, waiting);
         }
@@ -82,14 +85,14 @@ impl Failovers {
             return;
         }
         let mut open = self.lock();
-        if open.get(&exchange).is_none_or(|known| known.epoch > epoch) {
+        let Some(known) = open.get_mut(&exchange).filter(|known| known.epoch <= epoch) else {
             return;
-        }
-        let waiting = open.remove(&exchange);
-        drop(open);
+        };
+        let first = !std::mem::replace(&mut known.answered, true);
         // An owner whose epoch nobody was answered under was none for long enough.
-        if let Some(known) = waiting.filter(|known| known.epoch == epoch && known.is_fresh()) {
+        if first && known.epoch == epoch && known.is_fresh() {
             let reply = Told::below(known.root, "first good reply", known.since);
+            drop(open);
             self.sink.tell(reply.until(SystemTime::now()));
         }
     }
@@ -103,7 +106,7 @@ impl Failovers {
         let known = change.old.nodes.get(&node).zip(change.new.cluster);
         let Some((before, cluster)) = known else { return };
         let run = run_of(before);
-        let failed_over = self.failed_over(request, exchange, |other| other == run);
+        let failed_over = self.failed_over(request, exchange, |known| !known.answered && known.before == run);
         if !failed_over && change.is_lost(node) {
             let loss = loss_of(cluster, &before.name, before.incarnation);
             request.note("squall.lost", run, loss);
@@ -113,7 +116,15 @@ impl Failovers {
     /// A request has ended because its exchange has no owner that answers yet, after the one before was lost.
     pub(crate) fn unavailable(&self, request: &mut Traced, exchange: ExchangeId) {
         if request.is_on() {
-            self.failed_over(request, exchange, |_| true);
+            self.failed_over(request, exchange, |known| !known.answered);
+        }
+    }
+
+    /// A request has ended that waited from `began` on for somebody who takes it: where its exchange got another owner meanwhile,
+    /// for that.
+    pub(crate) fn waited(&self, request: &mut Traced, exchange: ExchangeId, began: SystemTime) {
+        if !request.has_notes() {
+            self.failed_over(request, exchange, |known| known.since >= began);
         }
     }
 
@@ -129,11 +140,11 @@ impl Failovers {
         }
     }
 
-    /// The exchange waits for the first good reply after an owner of which that is true was lost.
-    fn failed_over(&self, request: &mut Traced, exchange: ExchangeId, of: impl Fn(&str) -> bool) -> bool {
+    /// Points to the latest failover of the exchange, where that is true of it.
+    fn failed_over(&self, request: &mut Traced, exchange: ExchangeId, of: impl Fn(&Waiting) -> bool) -> bool {
         let open = self.lock();
-        let waits = |known: &&Waiting| known.cause != Cause::Moved && known.is_fresh() && of(&known.before);
-        let Some(known) = open.get(&exchange).filter(waits) else {
+        let meant = |known: &&Waiting| known.cause != Cause::Moved && known.is_fresh() && of(known);
+        let Some(known) = open.get(&exchange).filter(meant) else {
             return false;
         };
         let key = match known.cause {

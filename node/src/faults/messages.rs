@@ -15,6 +15,7 @@ use squall_kernel::spread::mix;
 use super::touched::By;
 use super::{FaultPlane, Kinds, Touched};
 use crate::pubsub::wants_word;
+use crate::spans;
 
 /// The faults for which a handler stands still. They may be over by the time that what waited is taken up.
 #[derive(Debug)]
@@ -47,22 +48,27 @@ impl FaultPlane {
     pub(crate) fn touch_handlers(
         &self,
         exchange: &ExchangeName,
-        trace: &mut TraceContext,
+        frame: &mut Frame,
         by: impl Fn(ProcessFault) -> bool,
     ) -> Touched {
+        self.count_handlers(exchange, &by);
+        self.touches(exchange, frame, by)
+    }
+
+    /// Counts a handler of that exchange as touched, which has nothing in hand.
+    pub(crate) fn count_handlers(&self, exchange: &ExchangeName, by: impl Fn(ProcessFault) -> bool) {
         let now = self.now();
-        self.with(|table| table.touch_handlers(exchange, now, &by));
-        self.touches(exchange, trace, by)
+        self.with(|table| table.touch_handlers(exchange, now, by));
     }
 
     /// Tells of a delivery to a handler that those faults touch, and does not count it.
     pub(crate) fn touches(
         &self,
         exchange: &ExchangeName,
-        trace: &mut TraceContext,
+        frame: &mut Frame,
         by: impl Fn(ProcessFault) -> bool,
     ) -> Touched {
-        if !trace.is_some() || !self.spans.sink().is_on() {
+        if !self.spans.sink().is_on() || !(may_be_kept(frame) || frame.trace.sampled) {
             return Touched::default();
         }
         let now = self.now();
@@ -70,8 +76,10 @@ impl FaultPlane {
             let on = table.on_handlers(exchange, now, by);
             on.filter_map(|fault| self.spans.by(fault)).collect()
         });
-        trace.sampled |= !by.is_empty();
-        Touched::new(self.spans.sink(), by, vec![*trace])
+        if !by.is_empty() {
+            self.keep(frame, Some(exchange));
+        }
+        Touched::new(self.spans.sink(), by, vec![frame.trace])
     }
 
     /// Why handlers of that exchange stand still; none where nothing is exported.
@@ -111,7 +119,9 @@ impl FaultPlane {
             let taking = table.taking(exchange, key.as_ref(), now, rng);
             (verdict, taking.filter_map(|fault| self.spans.by(fault)).collect())
         });
-        frame.trace.sampled |= !by.is_empty();
+        if !by.is_empty() {
+            self.keep(frame, Some(exchange));
+        }
         (verdict, Touched::new(self.spans.sink(), by, vec![frame.trace]))
     }
 
@@ -122,18 +132,32 @@ impl FaultPlane {
             return;
         }
         let now = self.now();
-        frame.trace.sampled = self.with(|table| {
+        let touched = self.with(|table| {
             let mut acting = table.list(now);
             acting.any(|fault| fault.kind.to() == Some(to))
         });
+        if touched {
+            self.keep(frame, None);
+        }
+    }
+
+    /// It is traced from here on. Of a task nobody will tell the beginning where that was not drawn: its submit was told of by now,
+    /// or never will be. So what is told of it begins here.
+    fn keep(&self, frame: &mut Frame, exchange: Option<&ExchangeName>) {
+        if frame.kind == Kind::Task && !frame.trace.sampled {
+            frame.trace = spans::touched_task(self.spans.sink(), frame.trace, exchange);
+        }
+        frame.trace.sampled = true;
     }
 }
 
-/// True where the node at which the message entered hears of it once more, and can tell of its beginning.
+/// True where the node at which the message entered hears of it once more, and can tell of its beginning; and of tasks, which
+/// can begin anywhere.
 fn may_be_kept(frame: &Frame) -> bool {
     let heard = match frame.kind {
-        Kind::Request | Kind::Deliver | Kind::Reply => true,
+        Kind::Request | Kind::Deliver | Kind::Reply | Kind::Submit | Kind::Chunk | Kind::Ask => true,
         Kind::Publish | Kind::Event => wants_word(frame),
+        Kind::Task => return true,
         _ => false,
     };
     heard && frame.trace.is_some()

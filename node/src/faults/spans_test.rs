@@ -3,7 +3,7 @@
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::trace::SpanData;
 use squall_kernel::fault::{Latency, LinkFault, ProcessFault, Shape, TTL_DEFAULT};
-use squall_kernel::frame::TraceContext;
+use squall_kernel::frame::{Frame, Kind, TraceContext};
 use squall_kernel::id::{ExchangeName, NodeName};
 use tokio::sync::mpsc::Receiver;
 
@@ -95,6 +95,43 @@ fn nothing_is_looked_at_where_no_fault_touches_it_or_nobody_takes_spans() {
     drop(silent.touched(&name("b"), 7, || unreachable!("nobody takes spans")));
 }
 
+/// Its submit was told of by now, or never will be.
+#[test]
+fn a_task_that_was_not_drawn_begins_a_tree_of_its_own_where_a_fault_touches_it() {
+    let (faults, mut told) = plane();
+    let exchange = ExchangeName::new("mails").expect("a good name");
+    let what = ProcessFault::Slow {
+        by: squall_kernel::time::Span::from_ms(1),
+    };
+    let of = exchange.clone();
+    set(&faults, "slow", FaultKind::Process { exchange: of, what });
+    let mut task = Frame {
+        trace: TraceContext {
+            sampled: false,
+            ..trace(1)
+        },
+        ..Frame::new(Kind::Task)
+    };
+    drop(faults.touch_handlers(&exchange, &mut task, |is| is == what));
+    let spans: Vec<SpanData> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+    let [root, slowed] = spans.as_slice() else {
+        panic!("{spans:?}");
+    };
+    assert_eq!(
+        (root.name.as_ref(), root.parent_span_id),
+        ("task", SpanId::INVALID)
+    );
+    assert_eq!(
+        root.span_context.trace_id().to_bytes(),
+        trace(1).trace_id,
+        "its own trace"
+    );
+    assert_eq!(slowed.name, "slowed by fault");
+    assert_eq!(slowed.parent_span_id, root.span_context.span_id());
+    assert_eq!(task.trace.span_id, root.span_context.span_id().to_bytes());
+    assert!(task.trace.sampled, "its attempt is told of below");
+}
+
 #[test]
 fn a_delivery_that_is_touched_is_traced_from_then_on_and_one_without_a_trace_is_counted_alone() {
     let (faults, mut told) = plane();
@@ -106,13 +143,17 @@ fn a_delivery_that_is_touched_is_traced_from_then_on_and_one_without_a_trace_is_
         sampled: false,
         ..trace(1)
     };
-    for (mut trace, sampled) in [
+    for (trace, sampled) in [
         (unsampled, true),
         (trace(2), true),
         (TraceContext::default(), false),
     ] {
-        drop(faults.touch_handlers(&exchange, &mut trace, |is| is == what));
-        assert_eq!(trace.sampled, sampled);
+        let mut frame = Frame {
+            trace,
+            ..Frame::new(Kind::Deliver)
+        };
+        drop(faults.touch_handlers(&exchange, &mut frame, |is| is == what));
+        assert_eq!(frame.trace.sampled, sampled);
     }
     let refused = |of| ("refused by fault".to_owned(), SpanId::from_bytes([of; 8]));
     assert_eq!(names(&mut told), [refused(1), refused(2)]);

@@ -245,7 +245,7 @@ impl<H: Handler> Embedded<H> {
             return self.give_back(&frame);
         }
         if self.suffers.slow > Span::ZERO {
-            self.take_longer(&mut frame.trace).await;
+            self.take_longer(&mut frame).await;
         }
         if put + Span::from_ms(u64::from(frame.left_ms)) <= self.context.clock.now() {
             // Its requester has given up: work on it would only delay the others.
@@ -257,6 +257,7 @@ impl<H: Handler> Embedded<H> {
             handler: self.context.pid_text(pid),
             bytes: frame.payload.len(),
             epoch: frame.epoch.0,
+            waited: self.context.clock.now().since(put),
         });
         let trace = spans::context_of(&span, frame.trace);
         let back = ReturnPath {
@@ -281,7 +282,7 @@ impl<H: Handler> Embedded<H> {
             trace,
             talk: Talk::new(Arc::clone(&line)),
         };
-        let (fate, panics) = (Arc::clone(&self.fate), self.panics_now(&mut frame.trace));
+        let (fate, panics) = (Arc::clone(&self.fate), self.panics_now(&mut frame));
         // The call itself may panic, not only the future it gives.
         let call = async {
             assert!(!panics, "{PANIC_WORDS}");
@@ -290,7 +291,7 @@ impl<H: Handler> Embedded<H> {
         let handled = tokio::select! {
             biased;
             () = fate.killed() => {
-                self.killed_with(&mut frame.trace, ago(self.context.clock.now().since(taken_up)));
+                self.killed_with(&mut frame, ago(self.context.clock.now().since(taken_up)));
                 Err(Box::new(KILL_WORDS) as _)
             }
             answer = within(trace, catch(call).instrument(span.clone())) => answer,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_kernel::fault::ProcessFault;
 use squall_kernel::fence::Pass;
-use squall_kernel::frame::{Frame, Kind, Status, TraceContext};
+use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::ExchangeName;
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::tasks::Retry;
@@ -73,9 +73,7 @@ impl Handlers {
         let full = self.is_filled(attachment);
         if full {
             let faults = &self.context.faults;
-            drop(faults.touch_handlers(attachment.name(), trace_of(frame), |what| {
-                what == ProcessFault::Fill
-            }));
+            drop(faults.touch_handlers(attachment.name(), frame, |what| what == ProcessFault::Fill));
         }
         full
     }
@@ -105,7 +103,7 @@ impl Handlers {
             return attachment.sink().deliver(pass, attachment, frame);
         }
         let put = faults.now();
-        let touched = faults.touch_handlers(attachment.name(), trace_of(&mut frame), |what| {
+        let touched = faults.touch_handlers(attachment.name(), &mut frame, |what| {
             matches!(what, ProcessFault::Suspend | ProcessFault::Slow { .. })
         });
         let from = put + suffer.slow;
@@ -138,11 +136,7 @@ impl Handlers {
     /// As if the handler had panicked at it: its client never sees it.
     fn panic_at(&self, attachment: &Attachment, mut frame: Frame) {
         let faults = &self.context.faults;
-        drop(
-            faults.touch_handlers(attachment.name(), trace_of(&mut frame), |what| {
-                what == ProcessFault::Panic
-            }),
-        );
+        drop(faults.touch_handlers(attachment.name(), &mut frame, |what| what == ProcessFault::Panic));
         attachment.process().count_restart();
         self.failed(attachment, PANIC_WORDS.as_bytes());
         if frame.kind == Kind::Task {
@@ -201,8 +195,7 @@ impl Handlers {
     /// is gone, and so does the client, which may attach it again.
     fn kill(&self, attachment: &Arc<Attachment>) {
         let faults = &self.context.faults;
-        let mut none = TraceContext::default();
-        drop(faults.touch_handlers(attachment.name(), &mut none, |what| what == ProcessFault::Kill));
+        faults.count_handlers(attachment.name(), |what| what == ProcessFault::Kill);
         match attachment.sink().fate() {
             Some(fate) => fate.kill(),
             None => {
@@ -288,13 +281,4 @@ fn in_time(frame: Frame, waited: Span) -> Option<Frame> {
     let waited = u32::try_from(waited.as_ms()).unwrap_or(u32::MAX);
     let left_ms = frame.left_ms.checked_sub(waited).filter(|left| *left > 0)?;
     Some(Frame { left_ms, ..frame })
-}
-
-/// What a fault may trace from here on: a request, or a task that was drawn. A task's submit has been told of by now, or never will
-/// be.
-fn trace_of(frame: &mut Frame) -> &mut TraceContext {
-    if frame.kind == Kind::Task && !frame.trace.sampled {
-        frame.trace = TraceContext::default();
-    }
-    &mut frame.trace
 }

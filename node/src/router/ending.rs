@@ -10,7 +10,7 @@ use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Strategy;
 
 use super::Router;
-use super::open::Open;
+use super::open::{Open, Stage};
 use super::outcome::Outcome;
 use crate::journal::{Ending, Fact};
 use crate::spans::{self, Ended, Sent};
@@ -37,7 +37,7 @@ impl Router {
 
     pub(super) fn conclude_with(&self, mut open: Open, frame: Frame) {
         open.traced.heard(&frame.trace);
-        spans::reply(&self.context.spans, &frame);
+        spans::reply(&self.context.spans, &frame, || self.name_of(frame.exchange));
         if frame.status == Status::Reply && open.stats.is_first_under(frame.epoch) {
             self.first_reply(&frame);
         }
@@ -74,11 +74,22 @@ impl Router {
             chunks: open.talk.as_ref().map_or(0, |talk| talk.chunks()),
             questions: open.talk.as_ref().map_or(0, |talk| talk.questions()),
         };
-        let traced = std::mem::take(&mut open.traced);
+        let mut traced = std::mem::take(&mut open.traced);
+        if let Some(began) = traced.waited_since() {
+            self.context
+                .failovers
+                .waited(&mut traced, open.request.exchange, began);
+        }
         traced.ended(&self.context.spans, ended, || {
             let (request, tags) = (&open.request, &open.request.tags);
+            let owner = match open.stage {
+                Stage::Sent { owner, .. } => self.context.registry().name_of(owner).cloned(),
+                Stage::New | Stage::Waiting { .. } => None,
+            };
             Sent {
-                exchange: self.name_of(request.exchange),
+                exchange: self.name_of(open.asked),
+                answered_by: (request.exchange != open.asked).then(|| self.name_of(request.exchange)),
+                owner: owner.map(|name| name.to_string()),
                 operation: match request.publish {
                     Some(_) => "publish",
                     None if request.submit => "submit",

@@ -3,7 +3,7 @@
 //! What does not live here: the table that it is in (`table`), its way through middleware (`way`), its talk (`talking`).
 
 use squall_kernel::frame::{Frame, Status};
-use squall_kernel::id::{MessageId, NodeId};
+use squall_kernel::id::{ExchangeId, MessageId, NodeId};
 use squall_kernel::publishing::{Place, Places};
 use squall_kernel::reason::NoReply;
 use squall_kernel::talk::RequesterEnd;
@@ -40,6 +40,8 @@ pub(super) struct Open {
     pub(super) told: Option<MessageId>,
     /// A publish that its exchange passed on to one handler, which did not take it.
     pub(super) given_back: bool,
+    /// The exchange that was asked for: another one may answer, and middleware is asked before.
+    pub(super) asked: ExchangeId,
 }
 
 /// Where a request is.

@@ -193,6 +193,7 @@ impl OpenTable {
         else {
             return CopyEnd::Late;
         };
+        open.traced.heard(&frame.trace);
         let ended = if open.request.publish.is_some() {
             open.copies.end_place(frame)
         } else {

@@ -22,6 +22,7 @@ impl Router {
         if now >= until || (open.request.publish.is_some() && *self.context.isolated.borrow()) {
             return self.end(open, reason);
         }
+        open.traced.waits(reason);
         let due = (now + open.backoff).min(until);
         open.backoff = Span((open.backoff.0 * 2).min(RETRY_CAP.0));
         open.stage = Stage::Waiting { reason };

@@ -46,8 +46,7 @@ pub(super) struct OpenDelivery {
     pub(super) credit: u32,
     /// What goes between the requester and the handler, once the handler has spoken.
     pub(super) line: Option<Arc<NodeLine>>,
-    /// Lives until the answer.
-    span: tracing::Span,
+    work: spans::InHand,
 }
 
 impl Session {
@@ -147,7 +146,7 @@ impl Session {
                 self.plane.handlers.failed(handler, &payload);
             }
         }
-        spans::handled(&delivery.span, status);
+        delivery.work.answered(status);
         let from = Pid {
             node: context.node,
             serial: key.handler,
@@ -187,6 +186,7 @@ impl Session {
             handler: self.context().pid_text(handler),
             bytes: frame.payload.len(),
             epoch: frame.epoch.0,
+            waited: self.context().clock.now().since(put),
         });
         frame.trace = spans::context_of(&span, frame.trace);
         let open = OpenDelivery {
@@ -194,7 +194,7 @@ impl Session {
             put,
             credit: frame.credit,
             line: None,
-            span,
+            work: spans::InHand::new(span),
         };
         // One that comes twice is answered once.
         if let Some(before) = self.open.insert(key, open)

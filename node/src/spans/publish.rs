@@ -79,7 +79,8 @@ impl Copy<'_> {
     pub(crate) fn tell(self, sink: &SpanSink, publish: TraceContext) {
         let told = Told::root(fresh(), format!("deliver {}", self.exchange), ago(self.waited))
             .until(SystemTime::now())
-            .of_kind(SpanKind::Consumer)
+            // It is taken out of a mailbox, as whoever asks for messages gets them.
+            .of_kind(SpanKind::Client)
             .linked(publish)
             .with("messaging.system", SYSTEM)
             .with("messaging.operation.name", "deliver")

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use opentelemetry::trace::SpanKind;
 use squall_kernel::frame::{Frame, Status, TraceContext};
+use squall_kernel::reason::NoReply;
 
 use super::talk::Talk;
 use super::{SYSTEM, status_word};
@@ -27,6 +28,18 @@ pub(crate) struct Traced {
     notes: Vec<Note>,
     /// What was said beside the reply, where anything was.
     talk: Option<Box<Talk>>,
+    /// How it was refused and went out again, where it was.
+    wait: Option<Box<Wait>>,
+}
+
+/// It was certainly not delivered, and went out again.
+#[derive(Debug)]
+struct Wait {
+    began: SystemTime,
+    until: SystemTime,
+    refusals: u64,
+    /// The latest.
+    reason: NoReply,
 }
 
 /// Something that is known of a request beside its way.
@@ -39,8 +52,12 @@ struct Note {
 
 /// What a request is that enters.
 pub(crate) struct Sent {
-    /// Exchange.
+    /// The exchange that was asked for.
     pub(crate) exchange: String,
+    /// The one at which it ended, where that is another one.
+    pub(crate) answered_by: Option<String>,
+    /// Node of the owner that had it last, where one did.
+    pub(crate) owner: Option<String>,
     /// `request`, `publish` or `submit`.
     pub(crate) operation: &'static str,
     /// Its sender's own id of it; empty without one.
@@ -116,9 +133,44 @@ impl Traced {
         }
     }
 
+    /// It was refused, certainly not delivered, and waits to go out again.
+    pub(crate) fn waits(&mut self, reason: NoReply) {
+        if !self.on {
+            return;
+        }
+        let now = SystemTime::now();
+        let wait = self.wait.get_or_insert_with(|| {
+            Box::new(Wait {
+                began: now,
+                until: now,
+                refusals: 0,
+                reason,
+            })
+        });
+        (wait.until, wait.reason) = (now, reason);
+        wait.refusals += 1;
+    }
+
+    /// It goes out, for the first time or again.
+    pub(crate) fn goes_on(&mut self) {
+        if let Some(wait) = &mut self.wait {
+            wait.until = SystemTime::now();
+        }
+    }
+
+    /// When it began to wait for somebody who takes it, where it had to.
+    pub(crate) fn waited_since(&self) -> Option<SystemTime> {
+        self.wait.as_ref().map(|wait| wait.began)
+    }
+
     /// Notes something that is told when it ends, pointing to `of`.
     pub(crate) fn note(&mut self, key: &'static str, value: String, of: TraceContext) {
         self.notes.push(Note { key, value, of });
+    }
+
+    /// Something is known of how it ended.
+    pub(crate) const fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
     }
 
     /// It has ended. Its span is told where there is to be one; `sent` is asked for only then.
@@ -127,20 +179,38 @@ impl Traced {
             Status::None(reason) => Some(reason.as_str()),
             _ => None,
         };
-        if self.on && (self.context.sampled || failed.is_some()) {
+        if self.on && (self.context.sampled || failed.is_some() || self.wait.is_some()) {
             let sent = sent();
             if let Some(talk) = self.talk.take() {
                 talk.tell(sink, &sent.exchange, failed, SystemTime::now());
             }
+            self.tell_of_wait(sink, &sent.exchange);
             sink.tell(self.told(ended, failed, sent));
         }
     }
 
-    fn told(self, ended: Ended, failed: Option<&'static str>, sent: Sent) -> Told {
-        let context = TraceContext {
+    /// Its own context, as it is told of.
+    const fn kept(&self) -> TraceContext {
+        TraceContext {
             sampled: true,
             ..self.context
-        };
+        }
+    }
+
+    fn tell_of_wait(&self, sink: &SpanSink, exchange: &str) {
+        let Some(wait) = &self.wait else { return };
+        let told = Told::below(self.kept(), format!("wait {exchange}"), wait.began)
+            .until(wait.until)
+            .with("messaging.system", SYSTEM)
+            .with("messaging.operation.name", "wait")
+            .with("messaging.destination.name", exchange.to_owned())
+            .with("squall.reason", wait.reason.as_str())
+            .number("squall.refusals", wait.refusals);
+        sink.tell(told);
+    }
+
+    fn told(self, ended: Ended, failed: Option<&'static str>, sent: Sent) -> Told {
+        let context = self.kept();
         let name = format!("{} {}", sent.operation, sent.exchange);
         let mut told = Told::root(context, name, sent.began)
             .until(SystemTime::now())
@@ -152,7 +222,12 @@ impl Traced {
             .number("messaging.message.body.size", sent.bytes as u64)
             .with("squall.from", sent.from)
             .with("squall.outcome", status_word(ended.status));
-        for (key, text) in [("messaging.message.id", sent.id), ("squall.key", sent.key)] {
+        for (key, text) in [
+            ("messaging.message.id", sent.id),
+            ("squall.key", sent.key),
+            ("squall.answered_by", sent.answered_by.unwrap_or_default()),
+            ("squall.owner", sent.owner.unwrap_or_default()),
+        ] {
             if !text.is_empty() {
                 told = told.with(key, text);
             }
@@ -169,7 +244,12 @@ impl Traced {
             told.parent = self.caller.span_id;
         } else {
             // Nobody tells of its caller: it is a root, and says where it comes from.
-            told = told.with("squall.kept", if failed.is_some() { "failed" } else { "fault" });
+            let why = match failed {
+                Some(_) => "failed",
+                None if self.context.sampled => "fault",
+                None => "waited",
+            };
+            told = told.with("squall.kept", why);
             told = told.linked(self.caller);
         }
         for note in self.notes {
@@ -183,13 +263,14 @@ impl Traced {
 }
 
 /// The moment at which an answer came back to the node that had asked, below whoever sent it.
-pub(crate) fn reply(sink: &SpanSink, frame: &Frame) {
+pub(crate) fn reply(sink: &SpanSink, frame: &Frame, exchange: impl FnOnce() -> String) {
     if !frame.trace.sampled || !sink.is_on() {
         return;
     }
     let told = Told::below(frame.trace, "reply", SystemTime::now())
         .with("messaging.system", SYSTEM)
         .with("messaging.operation.name", "reply")
+        .with("messaging.destination.name", exchange())
         .with("squall.outcome", status_word(frame.status));
     sink.tell(told);
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use opentelemetry::trace::SpanKind;
 use squall_kernel::frame::TraceContext;
+use squall_kernel::id::ExchangeName;
 use squall_kernel::message::SettleWord;
 use squall_kernel::reason::DeadReason;
 use squall_kernel::tasks::SettleResult;
@@ -88,15 +89,43 @@ pub(crate) fn dead_letter(sink: &SpanSink, trace: TraceContext, reason: DeadReas
     sink.tell(told);
 }
 
+/// A fault touches a task that was not drawn: what is told of it begins here, in its trace. The context that goes on.
+pub(crate) fn touched_task(
+    sink: &SpanSink,
+    trace: TraceContext,
+    exchange: Option<&ExchangeName>,
+) -> TraceContext {
+    let now = SystemTime::now();
+    let told = of_undrawn(trace, "task".to_owned(), now)
+        .until(now)
+        .with("messaging.system", SYSTEM)
+        .with("squall.kept", "fault");
+    let context = told.context;
+    sink.tell(match exchange {
+        Some(name) => told.with("messaging.destination.name", name.to_string()),
+        None => told,
+    });
+    context
+}
+
 /// Below the submit that was traced; of one that was not, a root in its trace.
 fn below(submit: TraceContext, name: String, began: SystemTime) -> Told {
     if submit.sampled {
         return Told::below(submit, name, began);
     }
-    let own = if submit.is_some() {
-        Told::below(submit, name.clone(), began).context
-    } else {
-        fresh()
+    of_undrawn(submit, name, began).with("squall.kept", "failed")
+}
+
+/// A root in the trace of a submit that nobody told of.
+fn of_undrawn(submit: TraceContext, name: String, began: SystemTime) -> Told {
+    let fresh = fresh();
+    let context = TraceContext {
+        trace_id: if submit.is_some() {
+            submit.trace_id
+        } else {
+            fresh.trace_id
+        },
+        ..fresh
     };
-    Told::root(own, name, began).with("squall.kept", "failed")
+    Told::root(context, name, began)
 }

@@ -16,7 +16,9 @@ pub(super) fn of_row(model: &mut Model) -> Vec<Cmd> {
     }
     let filter = match model.selected().cloned() {
         Some(RowId::Exchange(name)) => format!("exchange = \"{name}\""),
-        Some(RowId::Node(node) | RowId::Fault(node, _)) => format!("node = \"{node}\""),
+        Some(RowId::Node(node)) => format!("node = \"{node}\""),
+        // The fault's own span and those of what it touched, on whatever node.
+        Some(RowId::Fault(_, id)) => format!("\"{id}\""),
         Some(RowId::Event(key)) => format!("node = \"{}\"", key.node),
         Some(RowId::Link(from, to)) => format!("node = \"{from}\" and node = \"{to}\""),
         Some(RowId::Process(_, pid)) => format!("\"{pid}\""),

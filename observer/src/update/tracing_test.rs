@@ -45,7 +45,7 @@ fn model() -> Model {
         span(2, 2, 1, "b", &[orders, ("squall.picked", "<c.12>")]),
         span(2, 3, 2, "c", &[orders, ("squall.handler", "<c.12>")]),
         span(2, 4, 3, "a", &[]),
-        span(1, 1, 0, "d", &[("what", "ever")]),
+        span(1, 1, 0, "d", &[("what", "ever"), ("chaos.fault_id", "f1")]),
     ];
     update(&mut m, Message::Traced(spans));
     update(&mut m, Message::Tick(Moment(START + 9_000)));
@@ -90,7 +90,7 @@ fn traces_of_a_row_are_those_that_have_to_do_with_it() {
             vec![],
         ),
         (RowId::Process("c".into(), "<c.12>".into()), "\"<c.12>\"", vec![2]),
-        (RowId::Fault("b".into(), "f1".into()), "node = \"b\"", vec![2]),
+        (RowId::Fault("b".into(), "f1".into()), "\"f1\"", vec![1]),
     ];
     for (id, filter, expected) in rows {
         let mut m = model();

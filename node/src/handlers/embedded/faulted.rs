@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use squall_client::handler::Handler;
 use squall_kernel::fault::{HandlersSuffer, ProcessFault};
-use squall_kernel::frame::{Frame, TraceContext};
+use squall_kernel::frame::Frame;
 use squall_kernel::time::{Instant, Span};
 
 use super::{Embedded, KILL_WORDS};
@@ -32,7 +32,8 @@ impl<H: Handler> Embedded<H> {
             self.context.faults.handlers(&self.exchange)
         };
         if self.suffers.suspended && !before {
-            drop(self.touch(&mut TraceContext::default(), |what| what == ProcessFault::Suspend));
+            let faults = &self.context.faults;
+            faults.count_handlers(&self.exchange, |what| what == ProcessFault::Suspend);
         }
         self.note_standstill();
         if killed && !self.over {
@@ -72,30 +73,30 @@ impl<H: Handler> Embedded<H> {
     }
 
     /// Whether the delivery that it takes up now is the one at which a fault lets it panic.
-    pub(super) fn panics_now(&self, trace: &mut TraceContext) -> bool {
+    pub(super) fn panics_now(&self, frame: &mut Frame) -> bool {
         let set = self.suffers.panics;
         let panics = set.is_some() && self.attachment.upgrade().is_some_and(|a| a.panics_now(set));
         if panics {
-            drop(self.touch(trace, |what| what == ProcessFault::Panic));
+            drop(self.touch(frame, |what| what == ProcessFault::Panic));
         }
         panics
     }
 
     /// It is killed with a delivery in hand that it took up then.
-    pub(super) fn killed_with(&self, trace: &mut TraceContext, since: SystemTime) {
+    pub(super) fn killed_with(&self, frame: &mut Frame, since: SystemTime) {
         let kill = |what| what == ProcessFault::Kill;
         drop(
             self.context
                 .faults
-                .touches(&self.exchange, trace, kill)
+                .touches(&self.exchange, frame, kill)
                 .since(since),
         );
     }
 
     /// Waits for as long as a delivery takes longer, or until none does any more.
-    pub(super) async fn take_longer(&mut self, trace: &mut TraceContext) {
+    pub(super) async fn take_longer(&mut self, frame: &mut Frame) {
         let faults = self.context.faults.clone();
-        let _until_it_goes_on = self.touch(trace, |what| matches!(what, ProcessFault::Slow { .. }));
+        let _until_it_goes_on = self.touch(frame, |what| matches!(what, ProcessFault::Slow { .. }));
         let began = faults.now();
         while self.suffers.slow > Span::ZERO {
             let until = began + self.suffers.slow;
@@ -106,7 +107,7 @@ impl<H: Handler> Embedded<H> {
         }
     }
 
-    fn touch(&self, trace: &mut TraceContext, by: impl Fn(ProcessFault) -> bool) -> Touched {
-        self.context.faults.touch_handlers(&self.exchange, trace, by)
+    fn touch(&self, frame: &mut Frame, by: impl Fn(ProcessFault) -> bool) -> Touched {
+        self.context.faults.touch_handlers(&self.exchange, frame, by)
     }
 }
