@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::SpanKind;
 use squall_kernel::frame::{Frame, Kind, Status, TraceContext};
 use squall_kernel::limits::QUESTIONS_MAX;
+use squall_kernel::talk::is_end_mark;
 
 use super::{SYSTEM, status_word};
 use crate::telemetry::told::{SpanSink, Told};
@@ -56,7 +57,8 @@ impl Talk {
             whole: false,
         });
         chunks.latest = now;
-        chunks.count += 1;
+        // A response whose length was not known before ends with a mark that is no chunk.
+        chunks.count += u64::from(!is_end_mark(frame.count, frame.payload.len()));
         chunks.bytes += frame.payload.len() as u64;
         chunks.whole |= frame.count > 0;
     }

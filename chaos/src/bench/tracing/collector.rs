@@ -1,22 +1,23 @@
 //! Collectors of traces to measure against: one that takes everything, one that is not there, and one that takes connections
 //! and never answers. What does not live here: what is sent to them.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
+use bytes::Bytes;
+use futures::future::{Ready, ready};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codegen::{Body, BoxFuture, Service, StdError, http};
+use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
 
 /// Connections that the one without answers keeps; each node has one, and opens another one now and then.
 const CONNECTIONS_MAX: usize = 256;
@@ -30,15 +31,40 @@ pub(super) struct Collector {
     _served: JoinSet<()>,
 }
 
+/// OTLP's service of traces. It is on the machine that is measured, so it takes as little of it as it can: spans are counted and
+/// not read.
 #[derive(Debug, Clone, Default)]
 struct Counter(Arc<AtomicU64>);
 
-#[tonic::async_trait]
-impl TraceService for Counter {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+/// The fields of an export that are needed to count its spans, numbered as in opentelemetry-proto 1.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Export {
+    #[prost(message, repeated, tag = "1")]
+    resource_spans: Vec<ResourceSpans>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ResourceSpans {
+    #[prost(message, repeated, tag = "2")]
+    scope_spans: Vec<ScopeSpans>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ScopeSpans {
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    spans: Vec<Bytes>,
+}
+
+impl NamedService for Counter {
+    const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
+}
+
+impl UnaryService<Export> for Counter {
+    /// All taken is an empty message.
+    type Response = ();
+    type Future = Ready<Result<Response<()>, Status>>;
+
+    fn call(&mut self, request: Request<Export>) -> Self::Future {
         let scopes = request
             .get_ref()
             .resource_spans
@@ -46,7 +72,29 @@ impl TraceService for Counter {
             .flat_map(|of| &of.scope_spans);
         let spans: usize = scopes.map(|of| of.spans.len()).sum();
         self.0.fetch_add(spans as u64, Relaxed);
-        Ok(Response::new(ExportTraceServiceResponse::default()))
+        ready(Ok(Response::new(())))
+    }
+}
+
+impl<B> Service<http::Request<B>> for Counter
+where
+    B: Body + Send + 'static,
+    B::Error: Into<StdError> + Send + 'static,
+{
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let counter = self.clone();
+        Box::pin(async move {
+            let mut grpc = Grpc::new(ProstCodec::<(), Export>::default());
+            Ok(grpc.unary(counter, request).await)
+        })
     }
 }
 
@@ -57,7 +105,7 @@ impl Collector {
         let address = listener.local_addr()?;
         let counter = Counter::default();
         let spans = Arc::clone(&counter.0);
-        let server = Server::builder().add_service(TraceServiceServer::new(counter));
+        let server = Server::builder().add_service(counter);
         let mut served = JoinSet::new();
         served.spawn(async move {
             // Whoever sends notices by itself.
