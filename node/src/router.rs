@@ -12,7 +12,7 @@ use squall_kernel::id::{ExchangeId, MessageId};
 use squall_kernel::limits::{OPEN_REQUESTS_MAX, REQUEST_TIMEOUT_MS_MAX};
 use squall_kernel::reason::NoReply;
 use squall_kernel::talk::RequesterEnd;
-use squall_kernel::time::Span;
+use squall_kernel::time::{Instant, Span};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::data::DataContext;
@@ -129,7 +129,7 @@ impl Router {
             let exchange = open.request.exchange;
             self.conclude(open, Outcome::declined(exchange, what));
         } else {
-            self.set_out(open);
+            self.set_out(open, now);
         }
     }
 
@@ -159,7 +159,7 @@ impl Router {
             .map_or_else(|| format!("#{exchange}"), |e| e.name.as_str().to_owned())
     }
 
-    fn dispatch(&self, mut open: Open) {
+    fn dispatch(&self, mut open: Open, now: Instant) {
         let grant = self
             .context
             .registry()
@@ -179,7 +179,7 @@ impl Router {
                 }
                 let frame = Frame {
                     epoch,
-                    ..self.frame(&open, message)
+                    ..self.frame(&open, message, now)
                 };
                 let key = lane_key(open.request.exchange, open.request.from.serial);
                 open.stage = Stage::Sent { owner, keeper: owner };
@@ -199,8 +199,8 @@ impl Router {
         }
     }
 
-    fn frame(&self, open: &Open, message: MessageId) -> Frame {
-        let left = open.deadline.since(self.context.clock.now()).as_ms().max(1);
+    fn frame(&self, open: &Open, message: MessageId, now: Instant) -> Frame {
+        let left = open.deadline.since(now).as_ms().max(1);
         let frame = Frame {
             exchange: open.request.exchange,
             message,

@@ -230,7 +230,7 @@ impl<H: Handler> Embedded<H> {
             match mail {
                 Mail::Deliver(frame) => {
                     self.load.take(frame.payload.len());
-                    self.deliver(frame, put).await;
+                    self.deliver(frame, put, begun).await;
                     self.take_next();
                 }
                 Mail::System(message) => self.notice(&message),
@@ -239,15 +239,17 @@ impl<H: Handler> Embedded<H> {
         }
     }
 
-    async fn deliver(&mut self, mut frame: Frame, put: Instant) {
+    /// It came into the mailbox at `put`, and was taken out of it at `taken_up`.
+    async fn deliver(&mut self, mut frame: Frame, put: Instant, mut taken_up: Instant) {
         self.tell_of_standstill(&mut frame, put);
         if self.over {
             return self.give_back(&frame);
         }
         if self.suffers.slow > Span::ZERO {
             self.take_longer(&mut frame).await;
+            taken_up = self.context.clock.now();
         }
-        if put + Span::from_ms(u64::from(frame.left_ms)) <= self.context.clock.now() {
+        if put + Span::from_ms(u64::from(frame.left_ms)) <= taken_up {
             // Its requester has given up: work on it would only delay the others.
             return count(&self.context.wire.tally.expired);
         }
@@ -257,16 +259,14 @@ impl<H: Handler> Embedded<H> {
             handler: self.context.pid_text(pid),
             bytes: frame.payload.len(),
             epoch: frame.epoch.0,
-            waited: self.context.clock.now().since(put),
+            waited: taken_up.since(put),
         });
         let trace = spans::context_of(&span, frame.trace);
         let back = ReturnPath {
             trace,
             ..ReturnPath::of(&frame)
         };
-        let waited = std::time::Duration::from_micros(self.context.clock.now().since(put).0);
-        let (began, taken_up) = (tokio::time::Instant::now(), self.context.clock.now());
-        let since = began.checked_sub(waited).unwrap_or(began);
+        let since = self.context.clock.at(put);
         let carrier = Arc::clone(&self.carrier);
         let line = Arc::new(Line::new(&frame, self.context.node, since, carrier));
         let delivery = Delivery {

@@ -26,8 +26,9 @@ impl Router {
         let mut waiting = self.table.take_waiting();
         // As they came: publishes of one publisher should not overtake each other.
         waiting.sort_by_key(|open| open.started);
+        let now = self.context.clock.now();
         for open in waiting {
-            self.dispatch(open);
+            self.dispatch(open, now);
         }
         self.stats.keep(|exchange| change.exchange(exchange).is_some());
     }

@@ -77,7 +77,7 @@ impl Router {
             index: GIVEN_UP,
             signature: Confirm::None.number(),
             payload: Bytes::new(),
-            ..self.frame(open, self.table.next_id())
+            ..self.frame(open, self.table.next_id(), self.context.clock.now())
         };
         let key = lane_key(open.request.exchange, open.request.from.serial);
         let _known_for_longer = self.context.wire.frame(owner, key, word);

@@ -48,7 +48,7 @@ impl Router {
                 Stage::Waiting { reason } if open.retry_until.is_some_and(|until| now >= until) => {
                     self.end(open, reason);
                 }
-                Stage::Waiting { .. } => self.dispatch(open),
+                Stage::Waiting { .. } => self.dispatch(open, now),
                 Stage::New | Stage::Sent { .. } => self.end(open, NoReply::Timeout),
             }
         }

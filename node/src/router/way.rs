@@ -10,6 +10,7 @@ use squall_kernel::id::{ExchangeId, ExchangeName};
 use squall_kernel::limits::{MIDDLEWARE_STEPS_MAX, PAYLOAD_BYTES_MAX, REDIRECTS_MAX};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::{ExchangeRecord, Pattern, Registry, Strategy};
+use squall_kernel::time::Instant;
 
 use super::open::Open;
 use super::{Outcome, Router};
@@ -119,7 +120,7 @@ impl Open {
 
 impl Router {
     /// Sends a request to its exchange, or to the first middleware in front of that.
-    pub(super) fn set_out(&self, mut open: Open) {
+    pub(super) fn set_out(&self, mut open: Open, now: Instant) {
         let registry = self.context.registry();
         let record = registry.exchanges.get(&open.request.exchange);
         // Publishes and tasks go to exchanges that have none.
@@ -128,24 +129,24 @@ impl Router {
             .map(Way::to);
         drop(registry);
         open.way = way.map(Box::new);
-        self.go_on(open);
+        self.go_on(open, now);
     }
 
     /// Sends a request to what is next on its way.
-    fn go_on(&self, mut open: Open) {
+    fn go_on(&self, mut open: Open, now: Instant) {
         // Wherever it goes now, nothing was refused there yet.
         (open.retry_until, open.backoff) = (None, RETRY_FIRST);
-        if self.context.clock.now() >= open.deadline {
+        if now >= open.deadline {
             return self.end(open, NoReply::Timeout);
         }
         let Some(way) = &mut open.way else {
-            return self.dispatch(open);
+            return self.dispatch(open, now);
         };
         let next = way.next(&self.context.registry(), &mut open.steps);
         match next {
             Ok(exchange) => {
                 open.request.exchange = exchange;
-                self.dispatch(open);
+                self.dispatch(open, now);
             }
             Err(blocked) => self.blocked(open, &blocked),
         }
@@ -157,13 +158,13 @@ impl Router {
             return self.arrived(open, frame);
         };
         match frame.status {
-            Status::Pass => self.go_on(self.begun_anew(open, frame)),
+            Status::Pass => self.go_on(self.begun_anew(open, frame), self.context.clock.now()),
             Status::Rewrite if frame.payload.len() > PAYLOAD_BYTES_MAX => {
                 self.decline(open, frame, &format!("'{here}' made the payload too large"));
             }
             Status::Rewrite => {
                 open.request.payload = frame.payload.clone();
-                self.go_on(self.begun_anew(open, frame));
+                self.go_on(self.begun_anew(open, frame), self.context.clock.now());
             }
             Status::Reply => {
                 let why = format!("the middleware '{here}' replied, which is not for it to do");
@@ -211,7 +212,7 @@ impl Router {
                 let unfit = self.misplaced(&open.request);
                 return match unfit.or_else(|| self.out_of_terms(&open.request)) {
                     Some(why) => self.decline(open, frame, &why),
-                    None => self.set_out(self.begun_anew(open, frame)),
+                    None => self.set_out(self.begun_anew(open, frame), self.context.clock.now()),
                 };
             }
         };

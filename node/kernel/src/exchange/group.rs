@@ -1,6 +1,10 @@
 //! Handlers with one service tag, and whose turn it is among them.
 
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::OccupiedEntry;
 use alloc::vec::Vec;
+
+use bytes::Bytes;
 
 use crate::id::Pid;
 
@@ -72,4 +76,14 @@ impl Group {
             }
         }
     }
+}
+
+/// The group of that tag. The group of all is the first one, and found without a comparison: processors take long to compare nothing
+/// with nothing at an address where nothing is, which is where empty texts are.
+pub(super) fn group_mut<'a>(groups: &'a mut BTreeMap<Bytes, Group>, tag: &Bytes) -> Option<&'a mut Group> {
+    if !tag.is_empty() {
+        return groups.get_mut(tag);
+    }
+    let first = groups.first_entry().filter(|first| first.key().is_empty());
+    first.map(OccupiedEntry::into_mut)
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::group::Group;
+use super::group::{Group, group_mut};
 use super::{Choice, Exchange, ExchangeEffect, RequestKey, Right, Route, Signature, remember};
 use crate::id::{LeaderEpoch, Pid};
 use crate::reason::NoReply;
@@ -111,7 +111,7 @@ impl Exchange {
         tag: &Bytes,
         out: &mut Vec<ExchangeEffect>,
     ) {
-        let turn = self.groups.get_mut(tag).and_then(Group::take_turn);
+        let turn = group_mut(&mut self.groups, tag).and_then(Group::take_turn);
         self.route_to_one(right, now, asked, turn.map(Target::plain), out);
     }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::bindings::Bound;
+use super::group::group_mut;
 use super::{Asked, Exchange, ExchangeEffect, Right, Signature, Target};
 use crate::id::{LeaderEpoch, Pid, Revision};
 use crate::planted::{self, Bug};
@@ -63,10 +64,8 @@ impl Exchange {
             return Err(NoReply::Settling);
         }
         let bindings = &self.bindings;
-        let least = self
-            .groups
-            .get_mut(tag)
-            .and_then(|group| group.take_least(|pid| bindings.load(pid)));
+        let group = group_mut(&mut self.groups, tag);
+        let least = group.and_then(|group| group.take_least(|pid| bindings.load(pid)));
         let handler = least.ok_or_else(|| self.nobody(now))?;
         match self.bindings.bind(signature, handler) {
             Bound::Mine => {
