@@ -100,7 +100,8 @@ impl Router {
             .as_ref()
             .map(|talking| Box::new(RequesterEnd::new(talking.terms)));
         let asked = request.exchange;
-        let open = Open {
+        // In a box from the beginning: it goes through many hands, and is large.
+        let open = Box::new(Open {
             talk,
             traced: Traced::of(&self.context.spans, request.trace),
             request,
@@ -118,7 +119,7 @@ impl Router {
             told: None,
             given_back: false,
             asked,
-        };
+        });
         let open = self.begun(open);
         if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_REQUESTS_MAX {
             self.end(open, NoReply::Rejected);
@@ -159,7 +160,7 @@ impl Router {
             .map_or_else(|| format!("#{exchange}"), |e| e.name.as_str().to_owned())
     }
 
-    fn dispatch(&self, mut open: Open, now: Instant) {
+    fn dispatch(&self, mut open: Box<Open>, now: Instant) {
         let grant = self
             .context
             .registry()
@@ -265,7 +266,7 @@ impl Router {
         }
     }
 
-    fn heard(&self, mut open: Open, mut frame: Frame) {
+    fn heard(&self, mut open: Box<Open>, mut frame: Frame) {
         open.traced.heard(&frame.trace);
         let Some(mut open) = self.on_its_way(open, &frame) else {
             return;
@@ -307,7 +308,7 @@ impl Router {
                 if let Some(reason) = open.unheard_failure(frame.status) {
                     frame.status = Status::None(reason);
                 }
-                self.conclude_with(*open, frame);
+                self.conclude_with(open, frame);
             }
         }
     }

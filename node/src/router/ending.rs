@@ -24,7 +24,7 @@ const NOBODY: Pid = Pid {
 };
 
 impl Router {
-    pub(super) fn end(&self, mut open: Open, reason: NoReply) {
+    pub(super) fn end(&self, mut open: Box<Open>, reason: NoReply) {
         let reason = self.published_here(&open, reason);
         let reason = self.as_told(reason);
         if is_unavailable(reason) {
@@ -35,7 +35,7 @@ impl Router {
         self.conclude(open, outcome);
     }
 
-    pub(super) fn conclude_with(&self, mut open: Open, frame: Frame) {
+    pub(super) fn conclude_with(&self, mut open: Box<Open>, frame: Frame) {
         open.traced.heard(&frame.trace);
         spans::reply(&self.context.spans, &frame, || self.name_of(frame.exchange));
         if frame.status == Status::Reply && open.stats.is_first_under(frame.epoch) {
@@ -53,7 +53,7 @@ impl Router {
         self.context.firsts.tell(now, "first-reply", &name, &text, epoch);
     }
 
-    pub(super) fn conclude(&self, mut open: Open, outcome: Outcome) {
+    pub(super) fn conclude(&self, mut open: Box<Open>, outcome: Outcome) {
         self.tell_confirmed(&open, &outcome);
         self.ended(open.told, &outcome);
         self.let_go(&open, &outcome);
@@ -108,7 +108,7 @@ impl Router {
     }
 
     /// Gives a request its number in the journal, where one is kept.
-    pub(super) fn begun(&self, open: Open) -> Open {
+    pub(super) fn begun(&self, mut open: Box<Open>) -> Box<Open> {
         if self.context.journal.is_none() {
             return open;
         }
@@ -125,10 +125,8 @@ impl Router {
             many: open.request.publish.is_none() && strategy == Some(Strategy::Default),
         });
         self.tell_published(&open.request, request);
-        Open {
-            told: Some(request),
-            ..open
-        }
+        open.told = Some(request);
+        open
     }
 
     pub(super) fn ended(&self, told: Option<MessageId>, outcome: &Outcome) {

@@ -70,7 +70,7 @@ impl Hasher for ById {
 
 #[derive(Default)]
 struct Shard {
-    open: HashMap<MessageId, Open, BuildHasherDefault<ById>>,
+    open: HashMap<MessageId, Box<Open>, BuildHasherDefault<ById>>,
     due: BinaryHeap<Reverse<(Instant, MessageId)>>,
     answered: Answered,
 }
@@ -114,7 +114,7 @@ impl OpenTable {
         lock(&self.shards[usize::try_from(id.0 % SHARDS).expect("less than SHARDS")])
     }
 
-    pub(super) fn insert(&self, id: MessageId, open: Open, due: Instant) {
+    pub(super) fn insert(&self, id: MessageId, open: Box<Open>, due: Instant) {
         if matches!(open.stage, Stage::Waiting { .. }) {
             open.stats.waits();
             self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +133,7 @@ impl OpenTable {
         }
     }
 
-    fn removed(&self, open: Open) -> Open {
+    fn removed(&self, open: Box<Open>) -> Box<Open> {
         if matches!(open.stage, Stage::Waiting { .. }) {
             open.stats.goes_on();
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -141,13 +141,13 @@ impl OpenTable {
         open
     }
 
-    pub(super) fn take(&self, id: MessageId) -> Option<Open> {
+    pub(super) fn take(&self, id: MessageId) -> Option<Box<Open>> {
         let open = self.shard(id).open.remove(&id);
         open.map(|open| self.removed(open))
     }
 
     /// Takes the request that this frame ends, if it is out.
-    pub(super) fn take_sent(&self, frame: &Frame) -> Option<Open> {
+    pub(super) fn take_sent(&self, frame: &Frame) -> Option<Box<Open>> {
         let mut shard = self.shard(frame.message);
         shard
             .open
@@ -160,7 +160,7 @@ impl OpenTable {
     }
 
     /// Takes a request that certainly was not delivered.
-    pub(super) fn take_undelivered(&self, id: MessageId) -> Option<Open> {
+    pub(super) fn take_undelivered(&self, id: MessageId) -> Option<Box<Open>> {
         let mut shard = self.shard(id);
         let open = shard.open.remove(&id)?;
         shard.answered.note(place(id), id);
@@ -210,7 +210,7 @@ impl OpenTable {
                 .open
                 .remove(&frame.message)
                 .expect("found above, under the same lock");
-            return CopyEnd::Last(Box::new(open));
+            return CopyEnd::Last(open);
         }
         open.stats.count(frame.status);
         let outcome = Outcome::of(frame.clone(), true);
@@ -276,7 +276,7 @@ impl OpenTable {
             .open
             .remove(&frame.message)
             .expect("found above, under the same lock");
-        Talked::Broken(Box::new(open), broken)
+        Talked::Broken(open, broken)
     }
 
     /// True when that request is open, and this is not an answer of the handler that has it.
@@ -288,7 +288,8 @@ impl OpenTable {
             .is_some_and(|open| is_fenced(open, frame))
     }
 
-    pub(super) fn take_all(&self, mut wanted: impl FnMut(&mut Open) -> bool) -> Vec<Open> {
+    #[expect(clippy::vec_box, reason = "each is in its box already")]
+    pub(super) fn take_all(&self, mut wanted: impl FnMut(&mut Open) -> bool) -> Vec<Box<Open>> {
         let mut taken = Vec::new();
         for shard in &self.shards {
             taken.extend(
@@ -301,14 +302,16 @@ impl OpenTable {
         taken
     }
 
-    pub(super) fn take_waiting(&self) -> Vec<Open> {
+    #[expect(clippy::vec_box, reason = "each is in its box already")]
+    pub(super) fn take_waiting(&self) -> Vec<Box<Open>> {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return Vec::new();
         }
         self.take_all(|open| matches!(open.stage, Stage::Waiting { .. }))
     }
 
-    pub(super) fn take_due(&self, now: Instant) -> Vec<Open> {
+    #[expect(clippy::vec_box, reason = "each is in its box already")]
+    pub(super) fn take_due(&self, now: Instant) -> Vec<Box<Open>> {
         let mut taken = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);

@@ -177,7 +177,7 @@ impl Router {
             Talked::Refused(fault) => self.refuse(from, frame, fault),
             Talked::Broken(open, fault) => {
                 self.refuse(from, frame, fault);
-                self.end(*open, NoReply::Interrupted);
+                self.end(open, NoReply::Interrupted);
             }
         }
     }

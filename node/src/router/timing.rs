@@ -14,7 +14,7 @@ use crate::limits::{RETRY_CAP, RETRY_FOR};
 impl Router {
     /// Keeps a request that certainly was not delivered, to try it again: a little later, or when the registry
     /// changes, until its deadline or [`RETRY_FOR`].
-    pub(super) fn wait(&self, mut open: Open, reason: NoReply) {
+    pub(super) fn wait(&self, mut open: Box<Open>, reason: NoReply) {
         let now = self.context.clock.now();
         let until = *open
             .retry_until

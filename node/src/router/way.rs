@@ -120,7 +120,7 @@ impl Open {
 
 impl Router {
     /// Sends a request to its exchange, or to the first middleware in front of that.
-    pub(super) fn set_out(&self, mut open: Open, now: Instant) {
+    pub(super) fn set_out(&self, mut open: Box<Open>, now: Instant) {
         let registry = self.context.registry();
         let record = registry.exchanges.get(&open.request.exchange);
         // Publishes and tasks go to exchanges that have none.
@@ -133,7 +133,7 @@ impl Router {
     }
 
     /// Sends a request to what is next on its way.
-    fn go_on(&self, mut open: Open, now: Instant) {
+    fn go_on(&self, mut open: Box<Open>, now: Instant) {
         // Wherever it goes now, nothing was refused there yet.
         (open.retry_until, open.backoff) = (None, RETRY_FIRST);
         if now >= open.deadline {
@@ -153,7 +153,7 @@ impl Router {
     }
 
     /// What a middleware says. Gives the request back when it has arrived where it was to go.
-    pub(super) fn on_its_way(&self, mut open: Open, frame: &Frame) -> Option<Open> {
+    pub(super) fn on_its_way(&self, mut open: Box<Open>, frame: &Frame) -> Option<Box<Open>> {
         let Some(here) = open.middleware().cloned() else {
             return self.arrived(open, frame);
         };
@@ -177,7 +177,7 @@ impl Router {
     }
 
     /// What is said where nothing is behind.
-    fn arrived(&self, open: Open, frame: &Frame) -> Option<Open> {
+    fn arrived(&self, open: Box<Open>, frame: &Frame) -> Option<Box<Open>> {
         if !matches!(frame.status, Status::Pass | Status::Rewrite) {
             return Some(open);
         }
@@ -188,7 +188,7 @@ impl Router {
     }
 
     /// The exchange is gone where the request is.
-    pub(super) fn no_exchange(&self, open: Open) {
+    pub(super) fn no_exchange(&self, open: Box<Open>) {
         match open.middleware().cloned() {
             Some(name) => self.blocked(open, &Blocked::Unknown(name)),
             None => self.end(open, NoReply::UnknownExchange),
@@ -196,7 +196,7 @@ impl Router {
     }
 
     /// The request goes on at the exchange that the frame names.
-    pub(super) fn redirect(&self, mut open: Open, frame: &Frame) {
+    pub(super) fn redirect(&self, mut open: Box<Open>, frame: &Frame) {
         let name = String::from_utf8_lossy(&frame.payload).into_owned();
         let to = ExchangeName::new(&name).ok();
         let to = to.and_then(|name| self.context.registry().names.get(&name).copied());
@@ -220,7 +220,7 @@ impl Router {
     }
 
     /// A middleware cannot be asked: its name and the reason are told.
-    fn blocked(&self, open: Open, blocked: &Blocked) {
+    fn blocked(&self, open: Box<Open>, blocked: &Blocked) {
         let outcome = Outcome {
             payload: blocked.to_string().into(),
             ..Outcome::none(
@@ -232,7 +232,7 @@ impl Router {
         self.conclude(open, outcome);
     }
 
-    fn decline(&self, open: Open, frame: &Frame, why: &str) {
+    fn decline(&self, open: Box<Open>, frame: &Frame, why: &str) {
         let outcome = Outcome {
             request_tag: open.request.tags.request.clone(),
             handler: (frame.from.serial != 0).then_some(frame.from),
@@ -242,7 +242,7 @@ impl Router {
     }
 
     /// In the journal a request is another one after each handler that had it: none is handled twice.
-    fn begun_anew(&self, open: Open, frame: &Frame) -> Open {
+    fn begun_anew(&self, open: Box<Open>, frame: &Frame) -> Box<Open> {
         if open.told.is_none() || frame.from.serial == 0 {
             return open;
         }
