@@ -57,7 +57,7 @@ catalogue! {
     EXCHANGE_OWNERLESS = Gauge "squall.exchange.ownerless" None ["exchange"] "1 while this node's registry has no owner that is up for an exchange, else 0.";
     EXCHANGE_HANDLERS = Gauge "squall.exchange.handlers" None ["exchange"] "Handlers attached, told by the owner.";
     REQUESTS = Counter "squall.requests" None ["exchange"] "Requests, publishes and tasks that entered the cluster at this node.";
-    OUTCOMES = Counter "squall.request.outcomes" None ["exchange", "outcome"] "How requests that entered here ended: replied, declined, refused, timeout, interrupted.";
+    OUTCOMES = Counter "squall.request.outcomes" None ["exchange", "outcome"] "How requests, publishes and tasks that entered here ended, each counted once: replied, declined, refused, timeout, interrupted.";
     REQUESTS_OPEN = Gauge "squall.requests.open" None ["exchange"] "Requests that entered here and have not ended.";
     REQUEST_TIME = Histogram "squall.request.duration" Seconds ["exchange"] "Time from when a request entered here to its end.";
     SECOND_ANSWERS = Counter "squall.request.second_answers" None ["exchange"] "Answers to requests that had been answered, or certainly had not been delivered: never more than 0.";
