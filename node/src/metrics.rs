@@ -36,8 +36,10 @@ pub enum Kind {
 /// What a metric is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// Neither: it is true or false, the number of something, or a figure without a unit.
     None,
+    /// Things; a word for one of them.
+    Things(&'static str),
     /// Seconds.
     Seconds,
     /// Bytes.
@@ -65,7 +67,7 @@ impl Metric {
     #[must_use]
     pub fn prometheus_name(&self) -> String {
         let unit = match self.unit {
-            Unit::None => "",
+            Unit::None | Unit::Things(_) => "",
             Unit::Seconds => "_seconds",
             Unit::Bytes => "_bytes",
         };
