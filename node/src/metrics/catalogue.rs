@@ -72,7 +72,8 @@ catalogue! {
     MAILBOX_MESSAGES = Gauge "squall.mailbox.messages" Things("message") ["kind", "exchange"] "Messages in mailboxes, by the kind of their processes and the exchange they serve.";
     MAILBOX_OLDEST = Gauge "squall.mailbox.oldest" Seconds ["kind", "exchange"] "Age of the oldest message in those mailboxes.";
 
-    FAILOVER_TIME = Histogram "squall.failover.duration" Seconds ["cause"] "Time from when the owner before was last heard, or began to move, to when the next owner, this node, had it.";
+    FAILOVERS = Counter "squall.failovers" Things("failover") ["cause"] "Exchanges that this node has got from another owner: lost, that one had ended; weak, it was there and had no lease; moved, in order.";
+    FAILOVER_TIME = Histogram "squall.failover.duration" Seconds ["cause"] "Time from when the owner before was last heard, or began to move, to when the next owner, this node, had it: lost and moved, for nobody knows when a weak owner began to be one.";
     FAULTS = Gauge "squall.faults.active" Things("fault") ["kind"] "Faults that act on this node.";
     FAULTS_LOCKED = Gauge "squall.faults.locked" None [] "1 while this node takes no new faults, since somebody halted them.";
     BREACHES = Counter "squall.invariant.breaches" Things("breach") ["invariant"] "Invariants of the cluster that its judge saw broken, as this node was told: 0 is what should be.";

@@ -239,7 +239,11 @@ impl NodeSources {
     }
 
     fn broken(&self, to: &mut Scrape) {
-        for (cause, times) in self.data.context.failovers.times().read() {
+        let failovers = self.data.context.failovers.times();
+        for (cause, count) in failovers.counted() {
+            to.count(&m::FAILOVERS, &[cause], count);
+        }
+        for (cause, times) in failovers.read() {
             to.times(&m::FAILOVER_TIME, &[cause], times);
         }
         let mut faults: BTreeMap<&'static str, u64> = BTreeMap::new();
