@@ -109,12 +109,16 @@ fn process() -> Row {
             .wide(6)
             .ask("squall_runtime_tasks{@}", "{{instance}} {{runtime}}"),
             Panel::lines(
-                "Ready tasks",
-                Unit::Count,
-                "Tasks that wait for a thread of their runtime. More than some, for long: that runtime is full. control is the one whose delay costs leases.",
+                "Busy threads",
+                Unit::Share,
+                "Share of each runtime's threads that work. Near 1 for long: it is full, and what comes waits. control is the one whose delay costs leases.",
             )
             .wide(6)
-            .ask("squall_runtime_queue_depth{@}", "{{instance}} {{runtime}}"),
+            .bad_from(0.9)
+            .ask(
+                "sum by (instance, runtime) (rate(squall_runtime_busy_seconds_total{@}[$__rate_interval])) / sum by (instance, runtime) (squall_runtime_threads{@})",
+                "{{instance}} {{runtime}}",
+            ),
         ],
     )
 }

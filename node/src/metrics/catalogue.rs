@@ -27,7 +27,8 @@ catalogue! {
     THREADS = Gauge "process.threads" Things("thread") [] "Threads of the process.";
     UPTIME = Gauge "process.uptime" Seconds [] "Time since the node started.";
     RUNTIME_TASKS = Gauge "squall.runtime.tasks" Things("task") ["runtime"] "Tasks alive on a runtime of the node.";
-    RUNTIME_QUEUE = Gauge "squall.runtime.queue.depth" Things("task") ["runtime"] "Tasks that are ready and wait for a thread of their runtime.";
+    RUNTIME_THREADS = Gauge "squall.runtime.threads" Things("thread") ["runtime"] "Threads of a runtime of the node that its tasks run on.";
+    RUNTIME_BUSY = Counter "squall.runtime.busy" Seconds ["runtime"] "Time for which these threads were busy, all together.";
     TIMER_LATENESS = Gauge "squall.timer.lateness" Seconds [] "Largest delay of the node's own timers in the last second.";
 
     NODE_INFO = Gauge "squall.node.info" None ["version", "incarnation"] "Always 1: the node's version, and which run of it this is.";

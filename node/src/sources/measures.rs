@@ -12,7 +12,7 @@ use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 use tokio::runtime::Handle;
 
-use super::NodeSources;
+use super::{NodeSources, runtimes};
 use crate::metrics::{self as m, Scrape};
 use crate::process::ProcessKind;
 
@@ -44,9 +44,7 @@ impl NodeSources {
         ];
         for (name, runtime) in runtimes {
             let Some(runtime) = runtime else { continue };
-            let figures = runtime.metrics();
-            to.count(&m::RUNTIME_TASKS, &[name], figures.num_alive_tasks() as u64);
-            to.count(&m::RUNTIME_QUEUE, &[name], figures.global_queue_depth() as u64);
+            runtimes::measured(to, name, runtime);
         }
     }
 
