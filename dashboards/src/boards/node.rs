@@ -255,7 +255,7 @@ fn telemetry() -> Row {
             Panel::lines(
                 "Series left out",
                 Unit::Count,
-                "Series of a metric beyond its 2 000th. Figures by exchange are not of all exchanges then: there are too many to be watched one by one.",
+                "Series of exchanges beyond the first 1 000, or of a metric beyond its 6 000th. Figures and alerts by exchange are not of all exchanges then.",
             )
             .bad_from(1.0)
             .ask("squall_metrics_series_left_out{@}", "{{instance}}"),

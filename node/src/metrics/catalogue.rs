@@ -81,5 +81,5 @@ catalogue! {
 
     SPANS = Counter "squall.spans" Things("span") ["result"] "Spans that ended here: exported, dropped because the queue was full, failed because they could not be sent.";
     EXPORTS = Counter "squall.metrics.exports" Things("export") ["result"] "Exports of metrics to a collector: sent, failed.";
-    SERIES_LEFT_OUT = Gauge "squall.metrics.series_left_out" Things("series") [] "Series that were left out of this scrape because their metric has too many.";
+    SERIES_LEFT_OUT = Gauge "squall.metrics.series_left_out" Things("series") [] "Series that were left out of this scrape because there are too many exchanges, or because their metric has too many.";
 }

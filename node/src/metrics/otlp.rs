@@ -10,8 +10,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::{BOUNDS, Family, Kind, SERIES_MAX, Times, Unit, Value};
 
-/// Points of one request, beyond which another one begins: below a mebibyte or so, a quarter of what collectors take by default.
-pub const POINTS_MAX: usize = 4_000;
+/// Points of one request, beyond which another one begins: with names as long as they may be half of what collectors take by default.
+pub const POINTS_MAX: usize = 6_000;
 
 /// Microseconds in a second.
 const MICROS: f64 = 1e6;

@@ -20,6 +20,7 @@ impl NodeSources {
     pub(super) fn measured(&self, to: &mut Scrape) {
         let registry = self.data.context.registry_kept();
         let now = self.now();
+        to.of_exchanges(registry.exchanges.values().map(|record| record.name.as_str()));
         self.system(to, now);
         self.node_itself(to, &registry, now);
         self.messages(to);
