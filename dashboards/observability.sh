@@ -7,7 +7,7 @@ for engine in docker podman; do
         echo "Grafana:    http://127.0.0.1:3000"
         echo "Prometheus: http://127.0.0.1:9090   (scrapes 127.0.0.1:7401, 7411 and 7421)"
         echo "Jaeger:     http://127.0.0.1:16686"
-        echo "OTLP:       http://127.0.0.1:4317   (squall up -n 3 --otlp http://127.0.0.1:4317)"
+        echo "OTLP:       http://127.0.0.1:4317   (traces: squall up -n 3 --otlp http://127.0.0.1:4317)"
         trap '"$engine" compose -f "$here/compose.yml" down --volumes' EXIT
         "$engine" compose -f "$here/compose.yml" up
         exit

@@ -292,6 +292,53 @@ fn values(selector: &VectorSelector, found: &mut Vec<[String; 3]>) {
     }
 }
 
+/// Metrics that programs of all kinds have, where an expression takes them from whoever has them: neither of a job that is named, nor
+/// of targets that have a metric of nodes alone.
+///
+/// # Errors
+/// [`Problem::Syntax`].
+pub fn of_any_program(expr: &str) -> Result<Vec<String>, Problem> {
+    Ok(unbound(&parsed(expr)?))
+}
+
+fn unbound(expr: &Expr) -> Vec<String> {
+    match expr {
+        Expr::VectorSelector(it) => Vec::from_iter(taken_from_anybody(it)),
+        Expr::MatrixSelector(it) => Vec::from_iter(taken_from_anybody(&it.vs)),
+        Expr::Paren(it) => unbound(&it.expr),
+        Expr::Unary(it) => unbound(&it.expr),
+        Expr::Subquery(it) => unbound(&it.expr),
+        Expr::Aggregate(it) => unbound(&it.expr),
+        Expr::Binary(it) => {
+            let (left, right) = (unbound(&it.lhs), unbound(&it.rhs));
+            let one_is_bound = left.is_empty() || right.is_empty();
+            if one_is_bound && goes_by_target(it) {
+                return Vec::new();
+            }
+            [left, right].concat()
+        }
+        Expr::Call(it) => it.args.args.iter().flat_map(|arg| unbound(arg)).collect(),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Vec::new(),
+    }
+}
+
+fn taken_from_anybody(selector: &VectorSelector) -> Option<String> {
+    let name = selector.name.clone().unwrap_or_default();
+    let of_nodes = name.starts_with("squall_") || name.contains(":squall_") || name == "ALERTS";
+    let of_a_job = matchers(selector).any(|matcher| matcher.name == "job");
+    (!of_nodes && !of_a_job).then_some(name)
+}
+
+/// What is on one side alone is left out.
+fn goes_by_target(it: &BinaryExpr) -> bool {
+    let matching = it.modifier.as_ref().and_then(|it| it.matching.as_ref());
+    let by_target = |on: &LabelModifier| {
+        matches!(on, LabelModifier::Include(_)) && OF_TARGETS.iter().all(|label| named(on).contains(*label))
+    };
+    let keeps_both = ["or", "unless"].contains(&it.op.to_string().as_str());
+    matching.is_some_and(by_target) && !keeps_both
+}
+
 fn parsed(expr: &str) -> Result<Expr, Problem> {
     parser::parse(expr).map_err(|error| Problem::Syntax(format!("{error}: {expr}")))
 }
@@ -446,6 +493,29 @@ mod tests {
         ];
         for (expr, expected) in table {
             assert_eq!(without_comparisons(expr).expect(expr), expected);
+        }
+    }
+
+    #[test]
+    fn what_any_program_has_is_of_a_job_or_of_nodes() {
+        let uptime = ["process_uptime_seconds"].map(String::from);
+        let join = "process_uptime_seconds * on (job, instance) group_left () squall_node_info";
+        for (expr, expected) in [
+            ("resets(process_uptime_seconds[15m]) > 2", &uptime[..]),
+            ("resets(process_uptime_seconds{job=\"a\"}[15m]) > 2", &[]),
+            ("max by (job) (squall_quorum) == 0", &[]),
+            (
+                "resets(process_uptime_seconds[15m]) and on (job, instance) squall_quorum",
+                &[],
+            ),
+            ("process_uptime_seconds and on (job) squall_quorum", &uptime[..]),
+            (
+                "process_uptime_seconds unless on (job, instance) squall_quorum",
+                &uptime[..],
+            ),
+            (join, &[]),
+        ] {
+            assert_eq!(of_any_program(expr).expect(expr), expected, "{expr}");
         }
     }
 

@@ -10,6 +10,8 @@
 mod requests;
 mod takeover;
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use squall_kernel::frame::TraceContext;
 use squall_kernel::id::{ClusterId, Epoch, ExchangeName, Incarnation, NodeName};
 use squall_kernel::registry::{ExchangeRecord, NodeRecord, Registry};
@@ -53,12 +55,13 @@ pub(crate) enum Cause {
     Moved,
 }
 
-/// How long it took until this node owned what others had owned before, where that has a beginning: an owner that is too slow has
+/// What this node got from other owners: how often, and how long it took where that has a beginning. An owner that is too slow has
 /// none that anybody knows.
 #[derive(Debug, Default)]
 pub struct FailoverTimes {
     lost: Histogram,
     moved: Histogram,
+    weak: AtomicU64,
 }
 
 impl FailoverTimes {
@@ -66,11 +69,23 @@ impl FailoverTimes {
         match cause {
             Cause::Lost => self.lost.record(time),
             Cause::Moved => self.moved.record(time),
-            Cause::Weak => {}
+            Cause::Weak => {
+                self.weak.fetch_add(1, Relaxed);
+            }
         }
     }
 
-    /// By why it was, in a word.
+    /// How often, by why it was, in a word.
+    pub fn counted(&self) -> [(&'static str, u64); 3] {
+        let [(lost, lost_times), (moved, moved_times)] = self.read();
+        [
+            (lost, lost_times.count()),
+            ("weak", self.weak.load(Relaxed)),
+            (moved, moved_times.count()),
+        ]
+    }
+
+    /// How long it took, by why it was.
     pub fn read(&self) -> [(&'static str, Times); 2] {
         [("lost", self.lost.read()), ("moved", self.moved.read())]
     }
@@ -154,4 +169,19 @@ fn handover<'a>(
 pub(crate) fn has_ended(before: &NodeRecord, new: &Registry) -> bool {
     let goes_on = |now: &NodeRecord| now.is_up() && now.incarnation == before.incarnation;
     !new.nodes.get(&before.id).is_some_and(goes_on)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_counted_also_that_without_a_beginning() {
+        let times = FailoverTimes::default();
+        for cause in [Cause::Lost, Cause::Weak, Cause::Moved, Cause::Weak] {
+            times.took(cause, Span::from_ms(3));
+        }
+        assert_eq!(times.counted(), [("lost", 1), ("weak", 2), ("moved", 1)]);
+        assert_eq!(times.read().map(|(cause, _)| cause), ["lost", "moved"]);
+    }
 }

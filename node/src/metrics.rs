@@ -2,7 +2,8 @@
 //! publish at the moment in which somebody asks. Nothing is counted for it on the way of messages that was not counted before,
 //! but for two additions a request.
 //!
-//! Each metric has a bound on its series: what is beyond it is left out, and how much that is can be read.
+//! Each metric has a bound on its series, and there is one on the exchanges that are told of: what is beyond them is left out, and how
+//! much that is can be read.
 //!
 //! What does not live here: which figures there are in the parts (`sources::measures` reads them), and who asks (`grpc`).
 
@@ -12,15 +13,21 @@ pub mod otlp;
 pub mod push;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 pub use catalogue::*;
 pub use histogram::{BOUNDS, Histogram, Times};
 pub use push::{Exports, Push, PushError, Pusher};
 pub use text::{CONTENT_TYPE, encode};
 
-/// Series of one metric; those beyond it are left out, and counted in [`SERIES_LEFT_OUT`].
-pub const SERIES_MAX: usize = 2_000;
+/// Exchanges that figures are told of, where there are more: those with the lowest numbers, in all metrics the same, for what is
+/// told of one exchange here and of another one there cannot be compared, and what comes and goes with each scrape is no curve.
+pub const EXCHANGES_MAX: usize = 1_000;
+/// Most values that another label has beside the exchange: the results of deliveries.
+const VALUES_MAX: usize = 6;
+/// Series of one metric; those beyond it are left out, and counted in [`SERIES_LEFT_OUT`]. What is told of exchanges fits in it, so
+/// that only what nobody has foreseen is cut.
+pub const SERIES_MAX: usize = VALUES_MAX * EXCHANGES_MAX;
 
 /// How a metric is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +43,10 @@ pub enum Kind {
 /// What a metric is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// Neither: it is true or false, the number of something, or a figure without a unit.
     None,
+    /// Things; a word for one of them.
+    Things(&'static str),
     /// Seconds.
     Seconds,
     /// Bytes.
@@ -65,7 +74,7 @@ impl Metric {
     #[must_use]
     pub fn prometheus_name(&self) -> String {
         let unit = match self.unit {
-            Unit::None => "",
+            Unit::None | Unit::Things(_) => "",
             Unit::Seconds => "_seconds",
             Unit::Bytes => "_bytes",
         };
@@ -96,10 +105,28 @@ pub struct Family {
 #[derive(Debug, Clone, Default)]
 pub struct Scrape {
     families: BTreeMap<&'static str, Family>,
+    /// The exchanges that are told of; all where there is none.
+    exchanges: Option<HashSet<String>>,
     left_out: u64,
 }
 
 impl Scrape {
+    /// These are all the exchanges that there are, in the order of their numbers: from now on the first [`EXCHANGES_MAX`] of them are
+    /// told of, in every metric with the label `exchange`.
+    pub fn of_exchanges<'a>(&mut self, names: impl ExactSizeIterator<Item = &'a str>) {
+        self.exchanges =
+            (names.len() > EXCHANGES_MAX).then(|| names.take(EXCHANGES_MAX).map(str::to_owned).collect());
+    }
+
+    /// True but for an exchange that is not told of. What serves none has no name there.
+    fn tells_of(&self, metric: &Metric, labels: &[&str]) -> bool {
+        let Some(exchanges) = &self.exchanges else {
+            return true;
+        };
+        let mut labels = metric.labels.iter().zip(labels);
+        labels.all(|(label, value)| *label != "exchange" || value.is_empty() || exchanges.contains(*value))
+    }
+
     /// A value of a counter or a gauge.
     pub fn put(&mut self, metric: &'static Metric, labels: &[&str], value: f64) {
         self.add(metric, labels, Value::Number(value));
@@ -118,6 +145,10 @@ impl Scrape {
 
     fn add(&mut self, metric: &'static Metric, labels: &[&str], value: Value) {
         debug_assert_eq!(metric.labels.len(), labels.len(), "{}", metric.name);
+        if !self.tells_of(metric, labels) {
+            self.left_out += 1;
+            return;
+        }
         let family = self.families.entry(metric.name).or_insert_with(|| Family {
             metric,
             series: Vec::new(),
@@ -189,6 +220,61 @@ mod tests {
         let text = std::fs::read_to_string(path).expect("it is there");
         let table = table();
         assert!(text.contains(&table), "docs/metrics.md must have:\n{table}");
+    }
+
+    /// What was told of an exchange, by metric.
+    fn told_of(families: &[Family], metric: &Metric) -> BTreeSet<String> {
+        let of = families.iter().filter(|family| family.metric.name == metric.name);
+        let place = metric.labels.iter().position(|label| *label == "exchange");
+        let place = place.expect("it has that label");
+        of.flat_map(|family| &family.series)
+            .map(|(labels, _)| labels[place].clone())
+            .collect()
+    }
+
+    #[test]
+    fn of_too_many_exchanges_the_same_ones_are_told_of_everywhere() {
+        let names: Vec<String> = (0..EXCHANGES_MAX + 3)
+            .map(|number| format!("x{number:04}"))
+            .collect();
+        let mut scrape = Scrape::default();
+        scrape.of_exchanges(names.iter().map(String::as_str));
+        for name in &names {
+            scrape.count(&EXCHANGE_EPOCH, &[name], 1);
+            scrape.count(&MAILBOX_MESSAGES, &["handler", name], 1);
+        }
+        // Whatever hashes them gives them in any order.
+        for name in names.iter().rev() {
+            scrape.times(&REQUEST_TIME, &[name], Times::default());
+            for result in ["accepted", "rejected", "dropped", "expired", "held", "fenced"] {
+                scrape.count(&DELIVERIES, &[name, result], 1);
+            }
+        }
+        scrape.count(&MAILBOX_MESSAGES, &["session", ""], 1);
+        let families = scrape.finish();
+        let first: BTreeSet<String> = names[..EXCHANGES_MAX].iter().cloned().collect();
+        for metric in [&EXCHANGE_EPOCH, &REQUEST_TIME, &DELIVERIES] {
+            assert_eq!(told_of(&families, metric), first, "{}", metric.name);
+        }
+        let mailboxes = told_of(&families, &MAILBOX_MESSAGES);
+        assert!(mailboxes.contains("") && mailboxes.len() == EXCHANGES_MAX + 1);
+        let left_out = families
+            .iter()
+            .find(|family| family.metric.name == SERIES_LEFT_OUT.name);
+        let beyond = 3 * (1 + 1 + 1 + VALUES_MAX);
+        assert_eq!(
+            left_out.map(|family| family.series.clone()),
+            Some(vec![(Vec::new(), Value::Number(f64::from(beyond as u32)))])
+        );
+    }
+
+    #[test]
+    fn as_many_exchanges_as_are_told_of_are_all_told_of() {
+        let names: Vec<String> = (0..EXCHANGES_MAX).map(|number| number.to_string()).collect();
+        let mut scrape = Scrape::default();
+        scrape.of_exchanges(names.iter().map(String::as_str));
+        scrape.count(&EXCHANGE_EPOCH, &["just deleted"], 1);
+        assert!(told_of(&scrape.finish(), &EXCHANGE_EPOCH).contains("just deleted"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod exchanges;
 mod figures;
 mod measures;
 mod nodes;
+mod runtimes;
 mod tasks;
 
 use std::sync::{Arc, Mutex, OnceLock};

@@ -20,18 +20,16 @@ fn now() -> Row {
             Panel::number(
                 "Owners lost",
                 Unit::Count,
-                "Exchanges that went on because their owner was lost. Each cost its requesters a gap; the panels below tell how long.",
+                "Exchanges that went on because their owner was lost, or was weak: it was there and had no lease. Each cost its requesters a gap; the panels below tell how long.",
             )
-            .ask(
-                "sum(increase(squall_failover_duration_seconds_count{@,cause=\"lost\"}[$__range]))",
-                "failovers",
-            ),
+            .ask("sum(increase(squall_failovers_total{@,cause=\"lost\"}[$__range]))", "lost")
+            .ask("sum(increase(squall_failovers_total{@,cause=\"weak\"}[$__range]))", "weak"),
             Panel::number(
                 "Moves",
                 Unit::Count,
                 "Exchanges that went to another node in order: drains, an operator's moves, and back to the node that they prefer. They cost next to nothing.",
             )
-            .ask("sum(increase(squall_failover_duration_seconds_count{@,cause=\"moved\"}[$__range]))", "moves"),
+            .ask("sum(increase(squall_failovers_total{@,cause=\"moved\"}[$__range]))", "moves"),
             Panel::number(
                 "Elections",
                 Unit::Count,
@@ -121,12 +119,9 @@ fn failovers() -> Row {
             Panel::lines(
                 "Failovers",
                 Unit::PerSecond,
-                "By why: lost, the run of the owner before had ended; moved, in order. Losses without a fault: look for the nodes' restarts.",
+                "By why: lost, the owner before had ended; weak, it had no lease; moved, in order. Losses without a fault: look for the nodes' restarts. Weak: Timers late.",
             )
-            .ask(
-                "sum by (cause) (rate(squall_failover_duration_seconds_count{@}[$__rate_interval]))",
-                "{{cause}}",
-            ),
+            .ask("sum by (cause) (rate(squall_failovers_total{@}[$__rate_interval]))", "{{cause}}"),
             Panel::heat(
                 "How long failovers took",
                 Unit::Seconds,

@@ -109,12 +109,16 @@ fn process() -> Row {
             .wide(6)
             .ask("squall_runtime_tasks{@}", "{{instance}} {{runtime}}"),
             Panel::lines(
-                "Ready tasks",
-                Unit::Count,
-                "Tasks that wait for a thread of their runtime. More than some, for long: that runtime is full. control is the one whose delay costs leases.",
+                "Busy threads",
+                Unit::Share,
+                "Share of each runtime's threads that work. Near 1 for long: it is full, and what comes waits. control is the one whose delay costs leases.",
             )
             .wide(6)
-            .ask("squall_runtime_queue_depth{@}", "{{instance}} {{runtime}}"),
+            .bad_from(0.9)
+            .ask(
+                "sum by (instance, runtime) (rate(squall_runtime_busy_seconds_total{@}[$__rate_interval])) / sum by (instance, runtime) (squall_runtime_threads{@})",
+                "{{instance}} {{runtime}}",
+            ),
         ],
     )
 }
@@ -251,7 +255,7 @@ fn telemetry() -> Row {
             Panel::lines(
                 "Series left out",
                 Unit::Count,
-                "Series of a metric beyond its 2 000th. Figures by exchange are not of all exchanges then: there are too many to be watched one by one.",
+                "Series of exchanges beyond the first 1 000, or of a metric beyond its 6 000th. Figures and alerts by exchange are not of all exchanges then.",
             )
             .bad_from(1.0)
             .ask("squall_metrics_series_left_out{@}", "{{instance}}"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
-use squall_dashboards::promql::Metrics;
+use squall_dashboards::promql::{Metrics, of_any_program};
 use squall_dashboards::{Asked, dashboards, plain};
 
 use super::{here, read};
@@ -58,6 +58,13 @@ fn every_panel_asks_for_what_nodes_have_and_calls_it_by_labels_that_are_there() 
             let (label, _) = label.split_once("}}").expect("closed braces");
             assert!(labels.contains(label), "{place}: {legend}: there are {labels:?}");
         }
+    }
+}
+
+#[test]
+fn no_panel_takes_what_other_programs_tell_for_what_nodes_do() {
+    for Asked { place, expr, .. } in asked() {
+        assert_eq!(of_any_program(&plain(&expr, "squall")), Ok(Vec::new()), "{place}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr::YamlOwned;
 use squall_dashboards::dashboards;
-use squall_dashboards::promql::{Labels, Metrics};
+use squall_dashboards::promql::{Labels, Metrics, of_any_program};
 
 use super::{quoted, read, yaml};
 
@@ -88,6 +88,14 @@ fn every_alert_asks_for_what_there_is_and_tells_where_to_look() {
         assert_eq!(text(annotations, "runbook"), section);
         let severity = text(&rule["labels"], "severity");
         assert!(["critical", "warning", "info"].contains(&severity), "{name}");
+    }
+}
+
+#[test]
+fn no_rule_takes_what_other_programs_tell_for_what_nodes_do() {
+    for rule in rules(ALERTS).iter().chain(&rules(RECORDING)) {
+        let expr = text(rule, "expr");
+        assert_eq!(of_any_program(expr), Ok(Vec::new()), "{expr}");
     }
 }
 

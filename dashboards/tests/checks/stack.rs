@@ -137,8 +137,6 @@ fn the_parts_find_each_other() {
         collector["exporters"]["otlp/jaeger"]["endpoint"],
         jaeger["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
     );
-    let compose = read("compose.yml");
-    assert!(compose.contains("--web.enable-otlp-receiver"));
     let sources = yaml("grafana/provisioning/datasources/squall.yml");
     let pages = jaeger["extensions"]["jaeger_query"]["http"]["endpoint"]
         .as_str()
@@ -172,6 +170,19 @@ fn the_parts_find_each_other() {
             "{script}: {image}"
         );
     }
+}
+
+/// Scraped and sent they would be there under two jobs, and whatever goes by job would fire twice.
+#[test]
+fn metrics_come_to_prometheus_one_way() {
+    let scrapes = yaml("prometheus/prometheus.yml");
+    let scrapes = scrapes["scrape_configs"].as_vec().expect("scrapes");
+    assert_eq!(scrapes.len(), 1);
+    let collector = yaml("collector/otel-collector.yml");
+    let pipelines = entries(&collector["service"]["pipelines"]);
+    let names: Vec<&str> = pipelines.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["traces"]);
+    assert!(!read("compose.yml").contains("otlp-receiver"));
 }
 
 /// The first program of that name on PATH.

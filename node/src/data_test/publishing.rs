@@ -164,6 +164,8 @@ async fn received_is_confirmed_by_each_node_with_a_subscriber() {
     }
     seen.sort_unstable();
     assert_eq!(seen, [1, 2]);
+    let stats = cluster.planes[1].router.stats()[0];
+    assert_eq!((stats.ended, stats.replies), (2, 2), "one end for each publish");
 }
 
 #[tokio::test(start_paused = true)]

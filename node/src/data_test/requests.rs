@@ -177,6 +177,42 @@ async fn default_gives_each_handlers_answer_and_says_which_is_the_last() {
     assert_eq!(cluster.planes[1].router.open(), 0);
 }
 
+/// How requests that entered at a node ended: replied, declined, refused, timed out, interrupted, and all of them.
+fn ends(cluster: &Cluster, n: usize) -> ([u64; 5], u64) {
+    let stats = cluster.planes[n].router.stats()[0];
+    let ends = [
+        stats.replies,
+        stats.declined,
+        stats.refused,
+        stats.timeouts,
+        stats.interrupted,
+    ];
+    (ends, stats.ended)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_many_handlers_is_counted_once() {
+    let mut cluster = Cluster::new(3);
+    let log = Log::default();
+    let exchange = cluster.declare("poll", Strategy::Default);
+    for (n, who) in ["on-a", "on-b", "on-c"].into_iter().enumerate() {
+        cluster.attach(n, "poll", log.handler(who));
+    }
+    quiet().await;
+    for (payload, counted) in [("x", [1, 0, 0, 0, 0]), ("decline", [1, 1, 0, 0, 0])] {
+        let mut outcomes = cluster.planes[1].router.request_all(asked(exchange, payload));
+        let mut told = 0;
+        while outcomes.recv().await.is_some() {
+            told += 1;
+        }
+        assert_eq!(told, 3);
+        assert_eq!(ends(&cluster, 1), (counted, counted.iter().sum()));
+    }
+    // Whoever takes one answer is told of one, and that is counted.
+    reply(&cluster.request(1, exchange, "x").await);
+    assert_eq!(ends(&cluster, 1), ([2, 1, 0, 0, 0], 3));
+}
+
 #[tokio::test(start_paused = true)]
 async fn default_ends_when_the_last_handler_died() {
     let mut cluster = Cluster::new(3);
@@ -197,6 +233,8 @@ async fn default_ends_when_the_last_handler_died() {
         (last.status, last.index, last.more),
         (none(NoReply::Interrupted), 2, false)
     );
+    // One handler replied, and what became of the other copy nobody knows.
+    assert_eq!(ends(&cluster, 1), ([0, 0, 0, 0, 1], 1));
 }
 
 /// B1.

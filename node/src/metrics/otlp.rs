@@ -10,8 +10,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::{BOUNDS, Family, Kind, SERIES_MAX, Times, Unit, Value};
 
-/// Points of one request, beyond which another one begins: below a mebibyte or so, a quarter of what collectors take by default.
-pub const POINTS_MAX: usize = 4_000;
+/// Points of one request, beyond which another one begins: with names as long as they may be half of what collectors take by default.
+pub const POINTS_MAX: usize = 6_000;
 
 /// Microseconds in a second.
 const MICROS: f64 = 1e6;
@@ -108,7 +108,7 @@ fn of_family(family: Family, measured: &Measured) -> Metric {
     Metric {
         name: metric.name.into(),
         description: metric.help.into(),
-        unit: unit(metric.unit).into(),
+        unit: unit(metric.unit),
         data: Some(data),
         ..Metric::default()
     }
@@ -128,12 +128,14 @@ fn of_times(attributes: Vec<KeyValue>, times: &Times, measured: &Measured) -> Hi
     }
 }
 
-/// As the Unified Code for Units of Measure writes it.
-const fn unit(unit: Unit) -> &'static str {
+/// As the Unified Code for Units of Measure writes it. Nothing has the unit `1`: Prometheus takes a gauge with it for a share, and
+/// calls it a ratio.
+fn unit(unit: Unit) -> String {
     match unit {
-        Unit::None => "1",
-        Unit::Seconds => "s",
-        Unit::Bytes => "By",
+        Unit::None => String::new(),
+        Unit::Things(thing) => format!("{{{thing}}}"),
+        Unit::Seconds => "s".to_owned(),
+        Unit::Bytes => "By".to_owned(),
     }
 }
 
@@ -165,7 +167,8 @@ pub fn resource(of: &opentelemetry_sdk::Resource) -> Resource {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        EXCHANGE_EPOCH, EXCHANGE_OWNED, EXCHANGE_OWNERLESS, LINK_IO, REQUEST_TIME, Scrape, UPTIME,
+        CATALOGUE, EXCHANGE_EPOCH, EXCHANGE_OWNED, EXCHANGE_OWNERLESS, LINK_IO, QUORUM, REQUEST_TIME,
+        REQUESTS, Scrape, UPTIME,
     };
     use super::*;
     use squall_kernel::time::Span;
@@ -239,6 +242,47 @@ mod tests {
         assert_eq!(point.explicit_bounds.len() + 1, point.bucket_counts.len());
         assert_eq!((point.bucket_counts[1], point.bucket_counts[16]), (1, 1));
         assert_eq!(point.start_time_unix_nano, 5);
+    }
+
+    /// The name that Prometheus gives a metric that comes over OTLP, in its receiver and in collectors' exporters
+    /// (opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics, "OTLP Metric points to Prometheus"): its parts,
+    /// its unit unless that is one of them, `total` for what only grows, `ratio` for a gauge of the unit 1.
+    fn called_by_prometheus(metric: &Metric) -> String {
+        let mut name: Vec<&str> = metric.name.split(['.', '_']).collect();
+        let unit = match metric.unit.as_str() {
+            "s" => "seconds",
+            "By" => "bytes",
+            "" | "1" => "",
+            unit if unit.starts_with('{') && unit.ends_with('}') => "",
+            other => panic!("{}: {other}", metric.name),
+        };
+        if !unit.is_empty() && !name.contains(&unit) {
+            name.push(unit);
+        }
+        let mut ends_with = |word| {
+            name.retain(|part| *part != word);
+            name.push(word);
+        };
+        match &metric.data {
+            Some(metric::Data::Sum(sum)) if sum.is_monotonic => ends_with("total"),
+            Some(metric::Data::Gauge(_)) if metric.unit == "1" => ends_with("ratio"),
+            _ => {}
+        }
+        name.join("_")
+    }
+
+    #[test]
+    fn prometheus_calls_what_comes_from_a_collector_as_what_it_scrapes() {
+        for metric in CATALOGUE {
+            let family = Family {
+                metric,
+                series: Vec::new(),
+            };
+            let sent = of_family(family, &measured());
+            assert_eq!(called_by_prometheus(&sent), metric.prometheus_name());
+        }
+        let of = |metric: &'static super::super::Metric| unit(metric.unit);
+        assert_eq!([of(&REQUESTS), of(&QUORUM)], ["{request}", ""]);
     }
 
     #[test]

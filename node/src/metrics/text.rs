@@ -38,7 +38,7 @@ impl Collector for Families {
                 Kind::Histogram => MetricType::Histogram,
             };
             let unit = match metric.unit {
-                Unit::None => None,
+                Unit::None | Unit::Things(_) => None,
                 Unit::Seconds => Some(Of::Seconds),
                 Unit::Bytes => Some(Of::Bytes),
             };

@@ -59,7 +59,7 @@ impl Router {
         self.let_go(&open, &outcome);
         self.publish_given_up(&open, &outcome);
         self.open.fetch_sub(1, Ordering::Relaxed);
-        open.stats.count(outcome.status);
+        open.stats.count(open.as_a_whole(outcome.status));
         open.stats.end(self.context.clock.now(), open.started);
         self.trace_end(&mut open, outcome.status);
         count(&self.context.wire.tally.sent_out);

@@ -65,6 +65,34 @@ impl Open {
         let alone = self.reply_to.hears_the_end_alone();
         self.copies.failure(last).filter(|_| alone)
     }
+
+    /// How it ended as a whole, when this is its last word: what it told whoever hears the end alone; where each copy's end was
+    /// told, the worst of them.
+    pub(super) fn as_a_whole(&self, last: Status) -> Status {
+        match self.copies.worst {
+            Some(worst) if !self.reply_to.hears_the_end_alone() => worse(worst, last),
+            _ => last,
+        }
+    }
+}
+
+/// The one that leaves more to do: what may have been carried out and nobody knows, then what certainly was not, then a no of a
+/// handler's. Of equals the first.
+const fn worse(first: Status, second: Status) -> Status {
+    if badness(second) > badness(first) {
+        second
+    } else {
+        first
+    }
+}
+
+const fn badness(status: Status) -> u8 {
+    match status {
+        Status::Reply => 0,
+        Status::Declined | Status::Redirect | Status::Pass | Status::Rewrite => 1,
+        Status::None(NoReply::Timeout | NoReply::Interrupted | NoReply::Failed) => 3,
+        Status::None(_) => 2,
+    }
 }
 
 /// Which copies of a request have ended.
@@ -78,6 +106,8 @@ pub(super) struct Copies {
     pub(super) failed: Option<NoReply>,
     /// Some node has it.
     reached: bool,
+    /// How the worst of those ended that were told of one by one.
+    worst: Option<Status>,
 }
 
 impl Copies {
@@ -96,6 +126,11 @@ impl Copies {
         *word |= bit;
         self.left = Some(self.left.unwrap_or(count).saturating_sub(1));
         true
+    }
+
+    /// One has ended, and others are still out.
+    pub(super) fn note(&mut self, status: Status) {
+        self.worst = Some(self.worst.map_or(status, |worst| worse(worst, status)));
     }
 
     /// Why not all have it, in one word, when this is the last one.
@@ -146,6 +181,24 @@ mod tests {
         assert!(!copies.end(0, 3) && !copies.end(4, 3));
         assert!(copies.end(1, 3) && copies.end(3, 3));
         assert_eq!(copies.left, Some(0));
+    }
+
+    #[test]
+    fn of_several_ends_the_one_that_leaves_most_to_do_counts() {
+        let unknown = Status::None(NoReply::Interrupted);
+        let refused = Status::None(NoReply::NoResponders);
+        let in_order = [Status::Reply, Status::Declined, refused, unknown];
+        for (n, better) in in_order.into_iter().enumerate() {
+            for other in &in_order[n..] {
+                assert_eq!(worse(better, *other), *other);
+                assert_eq!(worse(*other, better), *other);
+            }
+        }
+        let mut copies = Copies::default();
+        for status in [Status::Reply, unknown, Status::None(NoReply::Timeout), refused] {
+            copies.note(status);
+        }
+        assert_eq!(copies.worst, Some(unknown));
     }
 
     #[test]

@@ -18,15 +18,16 @@ pub struct ExchangeStats {
     pub exchange: ExchangeId,
     /// Requests taken.
     pub requests: u64,
-    /// Replies given to requesters.
+    /// Requests that were answered. This and the next four are how requests ended as a whole, however many copies they had:
+    /// together as many as have ended.
     pub replies: u64,
-    /// Requests or copies declined.
+    /// Requests declined.
     pub declined: u64,
-    /// Requests or copies that ended without delivery: no responders, overloaded, unavailable.
+    /// Requests that ended without delivery: no responders, overloaded, unavailable.
     pub refused: u64,
     /// Requests that timed out.
     pub timeouts: u64,
-    /// Requests or copies delivered whose fate is unknown.
+    /// Requests delivered whose fate is unknown.
     pub interrupted: u64,
     /// Requests open now.
     pub in_flight: u64,
@@ -117,6 +118,7 @@ impl Figures {
         self.late.fetch_add(1, Relaxed);
     }
 
+    /// A request has ended like that, as a whole.
     pub(super) fn count(&self, status: Status) {
         let counter = match status {
             Status::Reply => &self.replies,

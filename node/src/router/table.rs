@@ -212,7 +212,7 @@ impl OpenTable {
                 .expect("found above, under the same lock");
             return CopyEnd::Last(open);
         }
-        open.stats.count(frame.status);
+        open.copies.note(frame.status);
         let outcome = Outcome::of(frame.clone(), true);
         // A publish ends as a whole, whoever is waited for.
         if open.request.publish.is_none() {

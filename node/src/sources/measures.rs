@@ -12,7 +12,7 @@ use squall_kernel::time::{Instant, Span};
 use squall_proto::v1;
 use tokio::runtime::Handle;
 
-use super::NodeSources;
+use super::{NodeSources, runtimes};
 use crate::metrics::{self as m, Scrape};
 use crate::process::ProcessKind;
 
@@ -20,6 +20,7 @@ impl NodeSources {
     pub(super) fn measured(&self, to: &mut Scrape) {
         let registry = self.data.context.registry_kept();
         let now = self.now();
+        to.of_exchanges(registry.exchanges.values().map(|record| record.name.as_str()));
         self.system(to, now);
         self.node_itself(to, &registry, now);
         self.messages(to);
@@ -44,9 +45,7 @@ impl NodeSources {
         ];
         for (name, runtime) in runtimes {
             let Some(runtime) = runtime else { continue };
-            let figures = runtime.metrics();
-            to.count(&m::RUNTIME_TASKS, &[name], figures.num_alive_tasks() as u64);
-            to.count(&m::RUNTIME_QUEUE, &[name], figures.global_queue_depth() as u64);
+            runtimes::measured(to, name, runtime);
         }
     }
 
@@ -239,7 +238,11 @@ impl NodeSources {
     }
 
     fn broken(&self, to: &mut Scrape) {
-        for (cause, times) in self.data.context.failovers.times().read() {
+        let failovers = self.data.context.failovers.times();
+        for (cause, count) in failovers.counted() {
+            to.count(&m::FAILOVERS, &[cause], count);
+        }
+        for (cause, times) in failovers.read() {
             to.times(&m::FAILOVER_TIME, &[cause], times);
         }
         let mut faults: BTreeMap<&'static str, u64> = BTreeMap::new();

@@ -4032,8 +4032,9 @@ pub struct ExchangeFiguresResponse {
     /// Of those, open at this moment: counted one by one, not as a difference.
     #[prost(uint64, tag = "5")]
     pub open: u64,
-    /// Replies given to requesters. Under the strategy "default" a request has as many outcomes as handlers,
-    /// so that this and the next four may add up to more than `ended`.
+    /// Answered. This and the next four are how requests ended as a whole, and add up to `ended`: where a requester is told
+    /// of each handler, or a publisher of each node, one that is not answered counts, before one that declined and one that
+    /// replied.
     #[prost(uint64, tag = "6")]
     pub replies: u64,
     /// Declined.
