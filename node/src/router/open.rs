@@ -135,16 +135,26 @@ impl Copies {
 
     /// Why not all have it, in one word, when this is the last one.
     fn failure(&self, last: Status) -> Option<NoReply> {
-        let failed = match last {
-            Status::None(reason) => reason,
-            _ => self.failed?,
+        let last = match last {
+            Status::None(reason) => Some(reason),
+            _ => None,
         };
+        let failed = last.map_or(self.failed, |last| Some(self.worse_than(last)))?;
         // Others have it: sent again it would come to those twice.
         Some(if self.reached && failed.may_be_sent_again() {
             NoReply::Interrupted
         } else {
             failed
         })
+    }
+
+    /// That reason, or what was said before where that leaves more to do: where nobody knows whether a node has it, another one that
+    /// certainly has not makes that no more certain.
+    fn worse_than(&self, reason: NoReply) -> NoReply {
+        match self.failed {
+            Some(before) if badness(Status::None(before)) > badness(Status::None(reason)) => before,
+            _ => reason,
+        }
     }
 
     /// Takes in a node's word on a publish, and gives it the number in which it came. False when it had come before.
@@ -156,8 +166,8 @@ impl Copies {
         self.left = Some(u32::from(!self.places.is_whole()));
         match frame.status {
             Status::Reply => self.reached = true,
-            Status::None(reason) => self.failed = Some(reason),
-            _ => self.failed = Some(NoReply::Rejected),
+            Status::None(reason) => self.failed = Some(self.worse_than(reason)),
+            _ => self.failed = Some(self.worse_than(NoReply::Rejected)),
         }
         true
     }
@@ -226,5 +236,9 @@ mod tests {
         }
         let full = Status::None(NoReply::Rejected);
         assert_eq!(failure([has, full]), Some(NoReply::Rejected));
+        let unknown = Status::None(NoReply::Interrupted);
+        for mixed in [[away, unknown], [unknown, away]] {
+            assert_eq!(failure(mixed), Some(NoReply::Interrupted), "nobody knows");
+        }
     }
 }
