@@ -226,10 +226,9 @@ fn trace(traces: &Traces, name: &NodeName, dir: &DataDir) -> Result<Telemetry, B
         share: traces.share,
         follows: true,
     };
-    let (node, incarnation) = (name.clone(), dir.incarnation());
-    let telemetry = Telemetry::start(&otlp, name, incarnation).map_err(in_words)?;
-    let author = logging::Author { node, incarnation };
-    logging::init(Some("error"), Some(&telemetry), author).map_err(in_words)?;
+    let telemetry = Telemetry::start(&otlp, name, dir.incarnation()).map_err(in_words)?;
+    let author = logging::Author::of(name, dir);
+    logging::init("error", Some(&telemetry), Some(author)).map_err(in_words)?;
     Ok(telemetry)
 }
 
