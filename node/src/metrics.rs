@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 pub use catalogue::*;
 pub use histogram::{BOUNDS, Histogram, Times};
-pub use push::{Exports, Push, PushError, Pusher};
+pub use push::{Exports, Push, Pusher};
 pub use text::{CONTENT_TYPE, encode};
 
 /// Series of one metric; those beyond it are left out, and counted in [`SERIES_LEFT_OUT`].

@@ -98,8 +98,8 @@ struct RunArgs {
     /// Send traces and metrics to this OTLP/gRPC collector; the standard OTEL_ variables are heeded as well
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
-    /// Share of requests that start a trace, from 0 to 1
-    #[arg(long, value_name = "RATIO", requires = "otlp")]
+    /// Share of requests that start a trace, from 0 to 1, where a collector is named, here or by the environment
+    #[arg(long, value_name = "RATIO")]
     trace_ratio: Option<f64>,
     /// Threads for messages [default: chosen by the node]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
