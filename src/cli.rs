@@ -32,15 +32,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use squall_node::telemetry::logging;
 
 use self::connect::ConnectArgs;
 use self::exit::{Exit, Usage};
 
 /// How long tasks that cannot be cancelled may hold up the end of the program.
 const FAREWELL: Duration = Duration::from_millis(100);
-/// Says what is logged, in the syntax of tracing-subscriber's `EnvFilter`.
-const LOG: &str = "SQUALL_LOG";
 /// Clients speak of errors only.
 const LOG_DEFAULT: &str = "error";
 /// Where nodes run in this process. That a change of members comes too early the leader finds out, and tries again.
@@ -196,14 +194,9 @@ fn on_runtime(command: impl Future<Output = Result<()>>) -> Result<()> {
 
 /// What is logged where `SQUALL_LOG` says nothing is up to the command.
 fn log_to_stderr(unsaid: &str) -> Result<()> {
-    let filter = std::env::var(LOG).unwrap_or_else(|_| unsaid.into());
-    let filter = EnvFilter::try_new(&filter).map_err(|error| Usage(format!("{LOG}='{filter}': {error}")))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    log.try_init()
-        .map_err(|error| anyhow::anyhow!("the log cannot be set up: {error}"))
+    let filter = std::env::var(logging::VARIABLE);
+    let set_up = logging::init(filter.as_deref().unwrap_or(unsaid), None, None);
+    set_up.map_err(|error| Usage(error.to_string()).into())
 }
 
 #[cfg(test)]

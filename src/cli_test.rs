@@ -101,6 +101,7 @@ fn what_can_be_said() {
         "node --name a --listen 127.0.0.1:7400 --grpc 127.0.0.1:7401 --data-dir d --cookie-file f --supervisor s \
          --profile lan --join 127.0.0.1:7410,127.0.0.1:7420 --expect 3 --otlp http://h:1 --chaos --end-with-stdin",
         "node --name b --data-dir d --bootstrap --journal j --insecure",
+        "node --name b --data-dir d --trace-ratio 0.5",
         "guard",
         "load-client --connect a:1 --handlers users=2 --handlers orders=1 --requests users=200",
         "bench req-resp",

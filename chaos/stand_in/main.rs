@@ -47,6 +47,7 @@ async fn up(arguments: &[String]) -> ExitCode {
 }
 
 async fn node(arguments: &[String]) -> ExitCode {
+    println!("a node says where it is");
     if let Some(code) = arguments
         .iter()
         .skip_while(|argument| *argument != "--exit")

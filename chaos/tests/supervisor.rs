@@ -288,6 +288,11 @@ async fn a_node_that_ends_by_itself_is_shown_with_its_last_words_and_started_by_
         unreachable!("waited for an exit")
     };
     assert_eq!(how, "exited with code 5: ends with 5");
+    let log = fs::read_to_string(dir.path().join("a.log")).unwrap();
+    assert_eq!(
+        log, "ends with 5\n",
+        "the log is what it logs, and nothing else that it says"
+    );
     assert!(restart_in.is_some());
     event(&mut events, |event| matches!(event, Event::Started { .. })).await;
     up.end().await;

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashSet};
 
 pub use catalogue::*;
 pub use histogram::{BOUNDS, Histogram, Times};
-pub use push::{Exports, Push, PushError, Pusher};
+pub use push::{Exports, Push, Pusher};
 pub use text::{CONTENT_TYPE, encode};
 
 /// Exchanges that figures are told of, where there are more: those with the lowest numbers, in all metrics the same, for what is

@@ -5,6 +5,7 @@
 //! (`metrics::push`).
 
 pub mod batch;
+pub mod collector;
 pub mod context;
 pub mod logging;
 pub mod sampling;
@@ -16,9 +17,8 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanExporter as _};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use squall_kernel::id::{Incarnation, NodeName};
 use tokio::runtime::Builder;
 use tracing::Subscriber;
@@ -37,20 +37,12 @@ use batch::{Batcher, Figures, Worker};
 pub const TRACE_TARGET: &str = "squall::trace";
 /// How long a stop waits for spans to be sent.
 pub const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
-/// How long one batch may take before it is given up.
-pub const EXPORT_TIME_MAX: Duration = Duration::from_secs(5);
+/// Whose spans they are, as instrumentation goes.
+pub(crate) const SCOPE: &str = "squall";
 
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The collector's address or another setting is wrong.
-    #[error("traces cannot be sent to '{endpoint}': {reason}")]
-    Exporter {
-        /// Address given.
-        endpoint: String,
-        /// What is wrong.
-        reason: String,
-    },
     /// The thread or its runtime cannot be had.
     #[error("the telemetry thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -69,7 +61,7 @@ impl Telemetry {
     /// Starts sending spans of the node `name` to the collector. Does not wait for it.
     ///
     /// # Errors
-    /// [`TelemetryError`] when the address is none, or there is no thread to be had.
+    /// [`TelemetryError`] when there is no thread to be had.
     pub fn start(otlp: &Otlp, name: &NodeName, incarnation: Incarnation) -> Result<Self, TelemetryError> {
         Self::start_as(otlp, of_node(&otlp.service_name, name, incarnation))
     }
@@ -84,13 +76,8 @@ impl Telemetry {
 
     fn start_as(otlp: &Otlp, resource: Resource) -> Result<Self, TelemetryError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        // The channel spawns its worker when it is built: on the runtime that will drive it.
-        let entered = runtime.enter();
-        let mut exporter = exporter(otlp)?;
-        drop(entered);
-        exporter.set_resource(&resource);
         let figures = Arc::new(Figures::default());
-        let (batcher, worker) = Batcher::start(runtime, exporter, Arc::clone(&figures))?;
+        let (batcher, worker) = Batcher::start(runtime, &otlp.collector, &resource, Arc::clone(&figures))?;
         let sink = SpanSink::to(&batcher, Sampling::of(otlp.share, otlp.follows));
         // Who gets this far was drawn before.
         let provider = SdkTracerProvider::builder()
@@ -114,7 +101,7 @@ impl Telemetry {
     {
         // What the layer can tell beyond the spans' own fields is about our source code, not about the message.
         tracing_opentelemetry::layer()
-            .with_tracer(self.provider.tracer("squall"))
+            .with_tracer(self.provider.tracer(SCOPE))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
@@ -142,18 +129,6 @@ impl Telemetry {
         self.worker.stop(FLUSH_TIME_MAX);
         self.figures.read()
     }
-}
-
-fn exporter(otlp: &Otlp) -> Result<SpanExporter, TelemetryError> {
-    SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(otlp.endpoint.clone())
-        .with_timeout(EXPORT_TIME_MAX)
-        .build()
-        .map_err(|e| TelemetryError::Exporter {
-            endpoint: otlp.endpoint.clone(),
-            reason: e.to_string(),
-        })
 }
 
 /// Who a run of a node is, whatever it tells a collector: traces and metrics say the same.

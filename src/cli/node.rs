@@ -98,8 +98,8 @@ struct RunArgs {
     /// Send traces and metrics to this OTLP/gRPC collector; the standard OTEL_ variables are heeded as well
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
-    /// Share of requests that start a trace, from 0 to 1
-    #[arg(long, value_name = "RATIO", requires = "otlp")]
+    /// Share of requests that start a trace, from 0 to 1, where a collector is named, here or by the environment
+    #[arg(long, value_name = "RATIO")]
     trace_ratio: Option<f64>,
     /// Threads for messages [default: chosen by the node]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
@@ -145,15 +145,10 @@ fn run_node(args: RunArgs, connect: &ConnectArgs) -> Result<()> {
         .as_ref()
         .map(|otlp| Telemetry::start(otlp, &args.name, dir.incarnation()));
     let telemetry = telemetry.transpose().map_err(usage)?;
-    logging::init(
-        std::env::var(logging::VARIABLE).ok().as_deref(),
-        telemetry.as_ref(),
-        logging::Author {
-            node: args.name.clone(),
-            incarnation: dir.incarnation(),
-        },
-    )
-    .map_err(usage)?;
+    let filter = std::env::var(logging::VARIABLE);
+    let filter = filter.as_deref().unwrap_or(logging::DEFAULT);
+    let author = logging::Author::of(&args.name, &dir);
+    logging::init(filter, telemetry.as_ref(), Some(author)).map_err(usage)?;
     let options = NodeOptions {
         spans: telemetry.as_ref().map(Telemetry::sink).unwrap_or_default(),
         push,

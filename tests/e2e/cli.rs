@@ -149,6 +149,9 @@ fn a_port_in_use_a_locked_directory_and_an_open_address_are_named() {
     let (code, error) = node("z", "0.0.0.0:0", "z", &[]);
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains("--insecure"), "{error}");
+    let (code, error) = node("w", "127.0.0.1:0", "w", &["--trace-ratio", "0.5"]);
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("name a collector by --otlp"), "{error}");
     cluster.ok(&["exchange", "list"]);
 }
 

@@ -32,7 +32,8 @@ pub(super) fn spawn(
     Command::new(&options.program)
         .args(arguments)
         .stdin(Stdio::piped())
-        .stdout(Stdio::from(log.try_clone()?))
+        // Where it is it tells whoever starts it by hand; its log is a document a line.
+        .stdout(Stdio::null())
         .stderr(Stdio::from(log))
         // Ctrl-C at the terminal is for the supervisor, which ends its nodes in order.
         .process_group(0)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use squall_client::handler::{Restart, Supervision};
 use squall_kernel::fault::{FaultKind, MessageFault, ProcessFault, Share, Wanted};
-use squall_kernel::frame::Status;
+use squall_kernel::frame::{Status, TraceContext};
 use squall_kernel::id::{ExchangeId, Pid};
 use squall_kernel::keys::KeyPattern;
 use squall_kernel::order::WhenFull;
@@ -26,6 +26,7 @@ use super::tasks::{self, Worker};
 use crate::handlers::HandlerTags;
 use crate::pubsub::{SubscriberEvent, Subscription};
 use crate::router::{Outcome, Publish, Request};
+use crate::telemetry::logging::overheard;
 
 const TTL: Span = Span::from_ms(30_000);
 const REJECTED: &str = "rejected: overloaded";
@@ -336,6 +337,31 @@ async fn a_clients_handler_suffers_on_the_way_to_its_session() {
     assert!(began.elapsed() >= Duration::from_micros(by.0));
     answer(&talk, &given).await;
     assert_eq!(words(slow).await, "client");
+}
+
+#[tokio::test]
+async fn the_log_says_at_which_request_a_fault_let_a_clients_handler_panic() {
+    let heard = overheard();
+    let rig = Rig::new().await;
+    let _talk = client(&rig).await;
+    rig.handlers(ProcessFault::Panic).await;
+    let trace = TraceContext {
+        trace_id: [0xab; 16],
+        span_id: [1; 8],
+        sampled: false,
+    };
+    let request = Request {
+        trace,
+        ..asked(rig.exchange, "1")
+    };
+    let outcome = rig.cluster.planes[0].router.request(request).await;
+    assert_eq!(outcome.reason(), "failed: a fault lets it panic");
+    let lines = heard.take();
+    let line = lines
+        .iter()
+        .find(|line| line.contains("panicked: a fault lets it panic"));
+    let trace = format!("trace_id={} ", "ab".repeat(16));
+    assert!(line.is_some_and(|line| line.starts_with(&trace)), "{lines:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use squall_client::handler::{Answer, Delivery, Handler, Restart, Supervision};
-use squall_kernel::frame::Status;
+use squall_kernel::frame::{Status, TraceContext};
 use squall_kernel::id::{ExchangeId, Pid};
 use squall_kernel::reason::DetachReason;
 use squall_kernel::registry::Strategy;
@@ -12,6 +12,8 @@ use squall_kernel::time::Span;
 
 use super::cluster::{Cluster, Log, asked, name, quiet, reply};
 use crate::handlers::HandlerTags;
+use crate::router::Request;
+use crate::telemetry::logging::overheard;
 
 /// Counts its requests since it began, panics when told to, and is done after `most`.
 struct Counter {
@@ -116,6 +118,34 @@ async fn a_panic_fails_its_request_restarts_its_handler_and_is_in_the_timeline()
     let who = rig.cluster.planes[0].context.pid_text(pid);
     let expected = format!("handler {who} panicked: at request 2");
     assert_eq!(rig.timeline(), [("handler-panicked".to_owned(), expected)]);
+}
+
+/// Of the panic, and of the end that follows from it.
+#[tokio::test(start_paused = true)]
+async fn what_is_logged_of_a_panic_names_the_trace_of_its_request() {
+    let heard = overheard();
+    let rig = Rig::new();
+    rig.attach(policy(Restart::Permanent, 0), u32::MAX, false).await;
+    let trace = TraceContext {
+        trace_id: [0xab; 16],
+        span_id: [1; 8],
+        sampled: false,
+    };
+    let request = Request {
+        trace,
+        ..asked(rig.exchange, "panic")
+    };
+    rig.cluster.planes[1].router.request(request).await;
+    quiet().await;
+    let trace = format!("trace_id={} ", "ab".repeat(16));
+    let lines = heard.take();
+    for what in ["panicked: at request 1", "is detached for good"] {
+        let line = lines.iter().find(|line| line.contains(what));
+        assert!(
+            line.is_some_and(|line| line.starts_with(&trace)),
+            "{what}: {lines:?}"
+        );
+    }
 }
 
 /// One restart too many within the time, and it is detached and stays so.

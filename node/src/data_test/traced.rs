@@ -19,6 +19,7 @@ use super::talks;
 use super::tasks::{Worker, declare, submit};
 use crate::router::{Publish, Request, Said};
 use crate::telemetry::Share;
+use crate::telemetry::logging::overheard;
 
 /// What was told, after everything that can happen has.
 pub(super) async fn told(spans: &mut Receiver<SpanData>) -> Vec<SpanData> {
@@ -214,6 +215,7 @@ async fn every_attempt_at_a_task_is_below_its_submit() {
 /// A task that was not drawn: what goes well is not told of.
 #[tokio::test(start_paused = true)]
 async fn of_a_task_that_was_not_drawn_failed_attempts_and_its_death_are_kept() {
+    let heard = overheard();
     let (mut cluster, mut spans) = Cluster::traced(&["x"; 3], Share::NONE);
     let settings = Settings {
         attempts: Some(2),
@@ -249,6 +251,12 @@ async fn of_a_task_that_was_not_drawn_failed_attempts_and_its_death_are_kept() {
         assert_eq!(span.span_context.trace_id(), spans[0].span_context.trace_id());
         assert_eq!(value(span, "squall.kept"), "failed");
     }
+    let lines = heard.take();
+    let trace = format!("trace_id={}  INFO dead letter", spans[0].span_context.trace_id());
+    assert!(
+        lines.iter().any(|line| line.starts_with(&trace)),
+        "{trace}: {lines:?}"
+    );
 }
 
 fn back(retry: Retry) -> Settlement {

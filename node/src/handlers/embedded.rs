@@ -28,7 +28,7 @@ use crate::process::{
 };
 use crate::spans;
 use crate::talks;
-use crate::telemetry::logging::within;
+use crate::telemetry::logging::{about, within};
 use crate::telemetry::told::ago;
 use crate::wire::{ReturnPath, count};
 
@@ -311,10 +311,10 @@ impl<H: Handler> Embedded<H> {
         if line.finish(reply.status == Status::Reply).await {
             self.context.wire.reply(reply);
         }
-        match panic {
+        about(trace, || match panic {
             Some(words) => self.panicked(&words),
             None => self.look_if_done(),
-        }
+        });
     }
 
     /// Where requests wait in a line, the next one comes.

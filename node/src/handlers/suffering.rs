@@ -21,6 +21,7 @@ use crate::faults::{Kinds, Touched};
 use crate::held::Held;
 use crate::limits::{CREDIT_MAX, MAILBOX_BYTES_MAX};
 use crate::process::Push;
+use crate::telemetry::logging::about;
 use crate::wire::{ReturnPath, count};
 
 /// What a handler that a fault lets panic is said to have said.
@@ -138,7 +139,7 @@ impl Handlers {
         let faults = &self.context.faults;
         drop(faults.touch_handlers(attachment.name(), &mut frame, |what| what == ProcessFault::Panic));
         attachment.process().count_restart();
-        self.failed(attachment, PANIC_WORDS.as_bytes());
+        about(frame.trace, || self.failed(attachment, PANIC_WORDS.as_bytes()));
         if frame.kind == Kind::Task {
             self.give_back_task(attachment, &frame, PANIC_WORDS.to_owned(), Retry::Backoff);
             return;

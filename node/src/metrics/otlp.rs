@@ -150,20 +150,6 @@ fn attributes(names: &[&str], values: Vec<String>) -> Vec<KeyValue> {
     names.iter().zip(values).map(attribute).collect()
 }
 
-/// A resource of the SDK's, as it goes to a collector.
-#[must_use]
-pub fn resource(of: &opentelemetry_sdk::Resource) -> Resource {
-    let attribute = |(name, value): (&opentelemetry::Key, &opentelemetry::Value)| KeyValue {
-        key: name.as_str().to_owned(),
-        value: Some(value.clone().into()),
-        ..KeyValue::default()
-    };
-    Resource {
-        attributes: of.iter().map(attribute).collect(),
-        ..Resource::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{

@@ -1,7 +1,8 @@
 //! Metrics over OTLP/gRPC: the same that a scrape gets, sent to a collector again and again, from a thread of its own over one
 //! connection. What was not sent is not sent again: counters go on from the start of the node, so that the next export says it all.
 //!
-//! What does not live here: what is measured (`sources::measures`), and how a collector is told of it (`otlp`).
+//! What does not live here: what is measured (`sources::measures`), how a collector is told of it (`otlp`), and the connection
+//! (`telemetry::collector`).
 
 mod settings;
 
@@ -11,37 +12,25 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
 use opentelemetry_sdk::Resource;
+use prost::Message as _;
 use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 use super::otlp::{self, Measured};
 use super::{Family, Scrape};
-pub use settings::{INTERVAL_DEFAULT, Push, PushError};
+use crate::telemetry::collector::{self, Collector, Loss, Losses, Signal};
+pub use settings::{INTERVAL_DEFAULT, Push};
 
-/// How long one export may take, the connection included, before it is given up.
-pub const EXPORT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the last one may take, when the node ends.
 pub const LAST_TIME_MAX: Duration = Duration::from_millis(500);
 /// A collector that takes no metrics is asked again after so long: it may have been replaced by one that does.
 pub const ASK_AGAIN: Duration = Duration::from_secs(300);
-/// A connection that carries nothing back is asked for a sign of life after so long, and given up after as long again: within an
-/// export's time, so that the next one has another connection.
-const KEEPALIVE: Duration = Duration::from_secs(2);
-/// Largest answer taken from a collector: there is next to nothing in it.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Largest list of headers likewise.
-const HEADER_BYTES_MAX: u32 = 16 * 1024;
-
-const _: () = assert!(2 * KEEPALIVE.as_millis() < EXPORT_TIME_MAX.as_millis());
-
 /// What became of exports since the start.
 #[derive(Debug, Default)]
 pub struct Exports {
@@ -84,26 +73,26 @@ impl Pusher {
     /// wait for the collector.
     ///
     /// # Errors
-    /// When there is no thread to be had, or no address in the settings.
+    /// When there is no thread to be had.
     pub fn start(
         push: &Push,
         origin: &Origin,
         measure: impl Fn(&mut Scrape) + Send + 'static,
         exports: Arc<Exports>,
     ) -> io::Result<Self> {
-        let address = settings::address(&push.endpoint).map_err(io::Error::other)?;
+        let collector = push.collector.clone();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (closing, closed) = watch::channel(false);
         let (end, ended) = oneshot::channel();
         let (every, since) = (push.every, origin.since);
-        let resource = otlp::resource(&origin.resource);
+        let resource = collector::resource(&origin.resource);
         std::thread::Builder::new()
             .name("metrics".into())
             .spawn(move || {
                 let work = async {
                     let exporter = Exporter {
                         // The channel spawns its worker when it is made: on the runtime that drives it.
-                        send: over(&address),
+                        send: over(&collector),
                         families: move || {
                             let mut scrape = Scrape::default();
                             measure(&mut scrape);
@@ -115,6 +104,8 @@ impl Pusher {
                             at_ns: 0,
                         },
                         exports,
+                        within: collector.time(),
+                        losses: Losses::new(Signal::Metrics, &collector),
                         not_before: None,
                         told: false,
                     };
@@ -142,22 +133,19 @@ impl Pusher {
 
 type Answer = Result<ExportMetricsServiceResponse, Status>;
 
-/// Sends over one connection, which is made when it is needed, and anew when it broke.
+/// Sends over one connection.
 fn over(
-    address: &Endpoint,
-) -> impl FnMut(ExportMetricsServiceRequest) -> BoxFuture<'static, Answer> + Send + use<> {
-    let channel = address
-        .clone()
-        .connect_timeout(EXPORT_TIME_MAX)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .http2_max_header_list_size(HEADER_BYTES_MAX)
-        .connect_lazy();
-    let client = MetricsServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-    move |request| {
-        let mut client = client.clone();
-        Box::pin(async move { client.export(request).await.map(tonic::Response::into_inner) })
-    }
+    collector: &Collector,
+) -> impl FnMut(ExportMetricsServiceRequest) -> BoxFuture<'static, Answer> + use<> {
+    let way = collector.connect(Signal::Metrics);
+    move |request| Box::pin(way.clone().export(request.encode_to_vec().into()))
+}
+
+/// What became of an export that is not whole at the collector.
+enum NotSent {
+    /// The collector says why it leaves a part of it.
+    Refused(String),
+    Failed(Status),
 }
 
 /// What is on the thread.
@@ -166,6 +154,8 @@ struct Exporter<S, F> {
     families: F,
     measured: Measured,
     exports: Arc<Exports>,
+    within: Duration,
+    losses: Losses,
     /// The collector takes no metrics, and is left alone until then.
     not_before: Option<Instant>,
     /// That was said already.
@@ -189,12 +179,12 @@ where
                 closed = closing.wait_for(|closing| *closing) => break closed.is_ok(),
                 () = async {
                     turns.tick().await;
-                    self.turn(EXPORT_TIME_MAX).await;
+                    self.turn(self.within).await;
                 } => {}
             }
         };
         if in_order {
-            self.turn(LAST_TIME_MAX).await;
+            self.turn(LAST_TIME_MAX.min(self.within)).await;
         }
     }
 
@@ -205,28 +195,34 @@ where
         }
         self.measured.at_ns = nanos(SystemTime::now());
         let requests = otlp::requests((self.families)(), &self.measured);
-        let late = |_| Status::deadline_exceeded("no answer in time");
+        let late = |_| NotSent::Failed(Status::deadline_exceeded("no answer in time"));
         let sent = timeout(within, self.send_all(requests)).await;
         match sent.map_err(late).flatten() {
             Ok(()) => {
                 self.exports.sent.fetch_add(1, Relaxed);
                 self.not_before = None;
+                self.losses.arrived();
             }
-            Err(status) => {
+            Err(NotSent::Refused(said)) => {
+                self.exports.failed.fetch_add(1, Relaxed);
+                tracing::debug!(?said, "metrics were refused in part");
+                self.losses.lost(1, Loss::Refused);
+            }
+            Err(NotSent::Failed(status)) => {
                 self.exports.failed.fetch_add(1, Relaxed);
                 self.failed(&status);
             }
         }
     }
 
-    async fn send_all(&mut self, requests: Vec<ExportMetricsServiceRequest>) -> Result<(), Status> {
+    async fn send_all(&mut self, requests: Vec<ExportMetricsServiceRequest>) -> Result<(), NotSent> {
         for request in requests {
-            let answer = (self.send)(request).await?;
+            let answer = (self.send)(request).await.map_err(NotSent::Failed)?;
             if let Some(part) = answer
                 .partial_success
                 .filter(|part| part.rejected_data_points > 0)
             {
-                return Err(Status::invalid_argument(part.error_message));
+                return Err(NotSent::Refused(part.error_message));
             }
         }
         Ok(())
@@ -235,7 +231,8 @@ where
     /// Whatever a collector says is shown with its control characters written out.
     fn failed(&mut self, status: &Status) {
         if status.code() != Code::Unimplemented {
-            return tracing::debug!(code = ?status.code(), said = ?status.message(), "metrics were not sent");
+            tracing::debug!(code = ?status.code(), said = ?status.message(), "metrics were not sent");
+            return self.losses.lost(1, Loss::Unsent(status.code()));
         }
         self.not_before = Some(Instant::now() + ASK_AGAIN);
         if !std::mem::replace(&mut self.told, true) {

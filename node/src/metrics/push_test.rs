@@ -23,12 +23,14 @@ use tonic::{Request, Response};
 use super::super::*;
 use super::*;
 use crate::telemetry;
+use crate::telemetry::collector::{EXPORT_TIME_MAX, QUIET};
+use crate::telemetry::logging::overheard;
 
 /// A collector that passes on what it gets.
-struct Collector(mpsc::Sender<ExportMetricsServiceRequest>);
+struct Taker(mpsc::Sender<ExportMetricsServiceRequest>);
 
 #[tonic::async_trait]
-impl MetricsService for Collector {
+impl MetricsService for Taker {
     async fn export(
         &self,
         request: Request<ExportMetricsServiceRequest>,
@@ -54,8 +56,9 @@ impl TraceService for Traces {
 
 async fn port() -> (TcpListener, Push) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
     let push = Push {
-        endpoint: format!("http://{}", listener.local_addr().expect("bound")),
+        collector: Collector::at(&address).expect("an address"),
         service_name: "squall".into(),
         every: Duration::from_millis(20),
     };
@@ -171,7 +174,7 @@ fn page(asked: u64) -> Vec<String> {
 async fn a_collector_gets_what_the_page_shows_again_and_again_from_the_node_that_it_is() {
     let (listener, push) = port().await;
     let (sender, mut received) = mpsc::channel(16);
-    let service = MetricsServiceServer::new(Collector(sender));
+    let service = MetricsServiceServer::new(Taker(sender));
     let server = tonic::transport::Server::builder().add_service(service);
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let exports = Arc::new(Exports::default());
@@ -308,6 +311,11 @@ fn exporting(to: &Arc<Scripted>) -> (Arc<Exports>, watch::Sender<bool>, tokio::t
             at_ns: 0,
         },
         exports: Arc::clone(&exports),
+        within: EXPORT_TIME_MAX,
+        losses: Losses::new(
+            Signal::Metrics,
+            &Collector::at("collector:4317").expect("an address"),
+        ),
         not_before: None,
         told: false,
     };
@@ -377,6 +385,40 @@ async fn what_is_refused_in_part_has_failed() {
     assert_eq!(collector.came_to(&exports), (1, 0, 1));
     later(10 * SECOND).await;
     assert_eq!(collector.came_to(&exports), (2, 1, 1));
+}
+
+/// One that restarts again and again costs two lines a minute.
+#[tokio::test(start_paused = true)]
+async fn the_log_says_that_metrics_are_lost_and_when_they_arrive_again() {
+    let gone = || Some(Err(Status::unavailable("gone, \u{1b}[31m says somebody else")));
+    let well = || Some(Ok(ExportMetricsServiceResponse::default()));
+    let collector = Scripted::with([gone(), gone(), well(), gone(), well(), gone(), gone(), gone()]);
+    let heard = overheard();
+    let (exports, _closing, _work) = exporting(&collector);
+    later(SECOND).await;
+    let said = heard.take();
+    assert!(
+        said.len() == 1 && said[0].contains("WARN metrics are lost"),
+        "{said:?}"
+    );
+    assert!(
+        said[0].contains("http://collector:4317") && !said[0].contains("somebody else"),
+        "{said:?}"
+    );
+    later(10 * SECOND).await;
+    assert_eq!(heard.take(), [""; 0], "it was said");
+    later(10 * SECOND).await;
+    let said = heard.take();
+    assert!(
+        said.len() == 1 && said[0].contains("INFO metrics arrive again"),
+        "{said:?}"
+    );
+    later(QUIET - 30 * SECOND).await;
+    assert_eq!(heard.take(), [""; 0], "not twice in a minute");
+    later(10 * SECOND).await;
+    let said = heard.take();
+    assert!(said.len() == 1 && said[0].contains("lost=3"), "{said:?}");
+    assert_eq!((exports.sent(), exports.failed()), (2, 5));
 }
 
 #[tokio::test(start_paused = true)]

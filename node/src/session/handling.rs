@@ -17,6 +17,7 @@ use crate::handlers::{AttachError, Attachment, HandlerSink, HandlerTags};
 use crate::limits::{CREDIT_DEFAULT, CREDIT_MAX, SESSION_HANDLERS_MAX};
 use crate::process::ProcessKind;
 use crate::spans;
+use crate::telemetry::logging::about;
 use crate::wire::{ReturnPath, count};
 
 /// The answer to the question how long a handler may count on its leadership: what this node holds for it now.
@@ -143,7 +144,9 @@ impl Session {
             handler.process().count_sent(1);
             if status == Status::None(NoReply::Failed) {
                 handler.process().count_restart();
-                self.plane.handlers.failed(handler, &payload);
+                about(delivery.back.trace, || {
+                    self.plane.handlers.failed(handler, &payload);
+                });
             }
         }
         delivery.work.answered(status);

@@ -1,6 +1,9 @@
-//! The way of ended spans to the exporter: a bounded queue, and a thread with a runtime of its own that sends
+//! The way of ended spans to the collector: a bounded queue, and a thread with a runtime of its own that sends
 //! batches. A span that finds the queue full is dropped and counted. The SDK's own batch processor does the same but
-//! keeps its count of drops to itself and is not bounded in its shutdown by an exporter that hangs.
+//! keeps its count of drops to itself and is not bounded in its shutdown by an exporter that hangs; and the exporter of
+//! `opentelemetry-otlp` tells nobody of spans that a collector has refused, and copies each batch before it sends it.
+//!
+//! What does not live here: the connection (`collector`).
 
 use std::io;
 use std::sync::Arc;
@@ -8,14 +11,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use opentelemetry::Context;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use prost::Message as _;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
+use tonic::{Code, Status};
 
-use super::EXPORT_TIME_MAX;
+use super::SCOPE;
+use super::collector::{self, Collector, Loss, Losses, Signal};
 
 /// Spans waiting to be sent.
 pub const QUEUE_MAX: usize = 4096;
@@ -23,6 +37,10 @@ pub const QUEUE_MAX: usize = 4096;
 pub const BATCH_MAX: usize = 512;
 /// How long a span waits for others to fill its batch.
 pub const BATCH_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often a batch is sent again that a collector could not take for the moment, within the time of one export.
+const AGAIN_MAX: u32 = 3;
+/// How long the first of these waits; each later one twice as long.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What became of the spans, since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,7 +49,7 @@ pub struct ExportFigures {
     pub exported: u64,
     /// Dropped because the queue was full or the exporter had ended.
     pub dropped: u64,
-    /// Lost because their batch could not be sent, or not before the stop.
+    /// Lost because their batch could not be sent, or not before the stop, or because the collector refused them.
     pub failed: u64,
 }
 
@@ -92,17 +110,25 @@ impl Batcher {
     /// When there is none to be had.
     pub fn start(
         runtime: Runtime,
-        exporter: impl SpanExporter + 'static,
+        collector: &Collector,
+        resource: &opentelemetry_sdk::Resource,
         figures: Arc<Figures>,
     ) -> io::Result<(Self, Worker)> {
         let (queue, inbox) = mpsc::channel(QUEUE_MAX);
         let (closing, closed) = watch::channel(None);
         let (end, ended) = std_mpsc::sync_channel(1);
         let counted = Arc::clone(&figures);
+        let (collector, resource) = (collector.clone(), collector::resource(resource));
         std::thread::Builder::new()
             .name("telemetry".into())
             .spawn(move || {
-                runtime.block_on(work(inbox, exporter, closed, &counted));
+                let all = async {
+                    // The channel spawns its worker when it is made: on the runtime that drives it.
+                    let send = over(&collector);
+                    let exporter = Exporter::new(send, &collector, resource, Arc::clone(&counted));
+                    work(inbox, exporter, closed).await;
+                };
+                runtime.block_on(all);
                 counted.settle();
                 runtime.shutdown_background();
                 // Nobody waits when the node ends without an orderly stop.
@@ -159,13 +185,33 @@ impl Worker {
     }
 }
 
+type Answer = Result<ExportTraceServiceResponse, Status>;
+
+/// Sends over one connection.
+fn over(collector: &Collector) -> impl FnMut(Bytes) -> BoxFuture<'static, Answer> + use<> {
+    let way = collector.connect(Signal::Traces);
+    move |message| Box::pin(way.clone().export(message))
+}
+
+/// What is on the thread.
+struct Exporter<S> {
+    send: S,
+    resource: Resource,
+    within: Duration,
+    figures: Arc<Figures>,
+    losses: Losses,
+    /// Of the spans that were dropped, those that were told of.
+    dropped: u64,
+}
+
 /// Ends when the queue is closed and empty, or when its time after closing is over.
-async fn work(
+async fn work<S>(
     inbox: mpsc::Receiver<SpanData>,
-    exporter: impl SpanExporter,
+    exporter: Exporter<S>,
     closing: watch::Receiver<Option<Duration>>,
-    figures: &Figures,
-) {
+) where
+    S: FnMut(Bytes) -> BoxFuture<'static, Answer>,
+{
     let mut closed = closing.clone();
     let overdue = async {
         let limit = *match closed.wait_for(Option::is_some).await {
@@ -176,30 +222,120 @@ async fn work(
         sleep(limit.unwrap_or_default()).await;
     };
     tokio::select! {
-        () = send_all(inbox, exporter, closing, figures) => {}
+        () = exporter.send_all(inbox, closing) => {}
         () = overdue => {}
     }
 }
 
-async fn send_all(
-    mut inbox: mpsc::Receiver<SpanData>,
-    exporter: impl SpanExporter,
-    mut closing: watch::Receiver<Option<Duration>>,
-    figures: &Figures,
-) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    while gather(&mut inbox, &mut batch, &mut closing).await {
-        let spans = batch.len() as u64;
-        let sent = timeout(EXPORT_TIME_MAX, exporter.export(std::mem::take(&mut batch))).await;
-        match sent {
-            Ok(Ok(())) => figures.exported.fetch_add(spans, Ordering::Relaxed),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, spans, "spans were not sent");
-                figures.failed.fetch_add(spans, Ordering::Relaxed)
-            }
-            Err(_) => figures.failed.fetch_add(spans, Ordering::Relaxed),
-        };
+impl<S> Exporter<S>
+where
+    S: FnMut(Bytes) -> BoxFuture<'static, Answer>,
+{
+    fn new(send: S, collector: &Collector, resource: Resource, figures: Arc<Figures>) -> Self {
+        Self {
+            send,
+            resource,
+            within: collector.time(),
+            figures,
+            losses: Losses::new(Signal::Traces, collector),
+            dropped: 0,
+        }
     }
+
+    async fn send_all(
+        mut self,
+        mut inbox: mpsc::Receiver<SpanData>,
+        mut closing: watch::Receiver<Option<Duration>>,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while gather(&mut inbox, &mut batch, &mut closing).await {
+            let spans = batch.len() as u64;
+            let message = encoded(&self.resource, batch.drain(..));
+            let late = |_| Status::deadline_exceeded("no answer in time");
+            let sent = timeout(self.within, self.deliver(message)).await;
+            let (failed, why) = match sent.map_err(late).flatten() {
+                Ok(0) => (0, None),
+                Ok(refused) => (refused.min(spans), Some(Loss::Refused)),
+                Err(status) => {
+                    // Whatever a collector says is shown with its control characters written out.
+                    tracing::debug!(code = ?status.code(), said = ?status.message(), spans, "spans were not sent");
+                    (spans, Some(Loss::Unsent(status.code())))
+                }
+            };
+            self.figures.exported.fetch_add(spans - failed, Ordering::Relaxed);
+            self.figures.failed.fetch_add(failed, Ordering::Relaxed);
+            self.tell(failed, why);
+        }
+    }
+
+    /// Sends a batch, again where that may help (OpenTelemetry Protocol, "Failures"); gives how many spans the collector refused.
+    async fn deliver(&mut self, message: Bytes) -> Result<u64, Status> {
+        let mut wait = AGAIN_AFTER;
+        for _ in 0..AGAIN_MAX {
+            match (self.send)(message.clone()).await {
+                Err(status) if may_pass(status.code()) => {}
+                answer => return answer.map(|answer| refused(&answer)),
+            }
+            // Nodes that lost the same collector do not come back to it in the same moment.
+            sleep(wait + wait.mul_f64(rand::random())).await;
+            wait *= 2;
+        }
+        (self.send)(message).await.map(|answer| refused(&answer))
+    }
+
+    /// The log hears of what failed with this batch, and of what was dropped meanwhile.
+    fn tell(&mut self, failed: u64, why: Option<Loss>) {
+        let dropped = self.figures.dropped.load(Ordering::Relaxed);
+        let new = dropped - std::mem::replace(&mut self.dropped, dropped);
+        match why.or((new > 0).then_some(Loss::Full)) {
+            Some(why) => self.losses.lost(failed + new, why),
+            None => self.losses.arrived(),
+        }
+    }
+}
+
+/// The spans as a collector takes them, each of them moved.
+fn encoded(resource: &Resource, spans: impl Iterator<Item = SpanData>) -> Bytes {
+    let scope = InstrumentationScope {
+        name: SCOPE.into(),
+        ..InstrumentationScope::default()
+    };
+    let of_scope = ScopeSpans {
+        scope: Some(scope),
+        spans: spans.map(Into::into).collect(),
+        ..ScopeSpans::default()
+    };
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            resource: Some(resource.clone()),
+            scope_spans: vec![of_scope],
+            ..ResourceSpans::default()
+        }],
+    };
+    request.encode_to_vec().into()
+}
+
+/// How many spans a collector refused of those that it was sent. What it says of them is its own.
+fn refused(answer: &ExportTraceServiceResponse) -> u64 {
+    let Some(part) = &answer.partial_success else {
+        return 0;
+    };
+    let spans = part.rejected_spans;
+    tracing::debug!(spans, said = ?part.error_message, "the collector answers with a remark");
+    u64::try_from(spans).unwrap_or(0)
+}
+
+/// Whether the same may succeed a moment later.
+const fn may_pass(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }
 
 /// Fills `batch` until it is full, or its first span has waited long enough, or the node stops; false when there
@@ -226,3 +362,7 @@ async fn gather(
     }
     !batch.is_empty()
 }
+
+#[cfg(test)]
+#[path = "batch_test.rs"]
+mod tests;

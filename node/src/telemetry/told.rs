@@ -238,7 +238,7 @@ fn data(told: Told) -> SpanData {
         } else {
             Status::Unset
         },
-        instrumentation_scope: InstrumentationScope::builder("squall").build(),
+        instrumentation_scope: InstrumentationScope::builder(super::SCOPE).build(),
     }
 }
 

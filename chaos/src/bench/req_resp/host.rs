@@ -13,7 +13,6 @@ use squall_node::data::DataPlane;
 use squall_node::datadir::DataDir;
 use squall_node::handlers::HandlerTags;
 use squall_node::node::{Node, NodeOptions};
-use squall_node::telemetry::settings::SERVICE_NAME;
 use squall_node::telemetry::{Otlp, Telemetry, logging};
 use tokio::io::{AsyncReadExt, stdin};
 use tokio::time::{interval, timeout};
@@ -220,16 +219,10 @@ fn start(options: HostOptions) -> Result<(Node, Option<Telemetry>), BenchError> 
 
 /// Begins to send traces as a node of its own does, and to log errors.
 fn trace(traces: &Traces, name: &NodeName, dir: &DataDir) -> Result<Telemetry, BenchError> {
-    let otlp = Otlp {
-        endpoint: traces.endpoint.clone(),
-        service_name: SERVICE_NAME.to_owned(),
-        share: traces.share,
-        follows: true,
-    };
-    let (node, incarnation) = (name.clone(), dir.incarnation());
-    let telemetry = Telemetry::start(&otlp, name, incarnation).map_err(in_words)?;
-    let author = logging::Author { node, incarnation };
-    logging::init(Some("error"), Some(&telemetry), author).map_err(in_words)?;
+    let otlp = Otlp::to(&traces.endpoint, traces.share).map_err(in_words)?;
+    let telemetry = Telemetry::start(&otlp, name, dir.incarnation()).map_err(in_words)?;
+    let author = logging::Author::of(name, dir);
+    logging::init("error", Some(&telemetry), Some(author)).map_err(in_words)?;
     Ok(telemetry)
 }
 

@@ -17,7 +17,7 @@ use crate::exchanges::run::Running;
 use crate::exchanges::tasks::Tasks;
 use crate::router::{Outcome, OutcomeSink, Publish, ReplyTo, Request};
 use crate::spans;
-use crate::telemetry::context::trace_id_text;
+use crate::telemetry::logging::about;
 
 /// A dead letter has arrived, or comes again: it is passed on until it was taken.
 impl OutcomeSink for Post {
@@ -38,8 +38,9 @@ impl Running {
             let who = [self.name.to_string(), letter.task.to_string()];
             spans::dead_letter(&self.context.spans, letter.spec.trace, letter.reason, who);
         }
-        let trace_id = trace_id_text(&letter.spec.trace);
-        tracing::info!(exchange = %self.name, task = %letter.task, reason = %letter.reason, trace_id, "dead letter");
+        about(letter.spec.trace, || {
+            tracing::info!(exchange = %self.name, task = %letter.task, reason = %letter.reason, "dead letter");
+        });
         let Some(name) = forward_to else { return };
         let registry = self.context.registry_kept();
         let (Some(to), Some(plane)) = (registry.exchange(&name), self.context.wire.local()) else {

@@ -1,44 +1,27 @@
 //! Where metrics are pushed to, and how often: the flag `--otlp` and the standard environment variables. What does not live here:
 //! reading flags.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tonic::transport::Endpoint;
-
-use crate::telemetry::settings::SERVICE_NAME;
+use crate::telemetry::SettingsError;
+use crate::telemetry::collector::{Collector, Signal};
+use crate::telemetry::settings::{Environment, milliseconds};
 
 /// Between two exports unless OTEL_METRIC_EXPORT_INTERVAL says otherwise.
 pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
-/// Shortest such time: each export looks at everything that the node has.
-const INTERVAL_MIN: Duration = Duration::from_millis(100);
-/// Longest such time: beyond it a figure says nothing of now.
-const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
+/// Such times in milliseconds: each export looks at everything that the node has, and beyond an hour a figure says nothing of now.
+const INTERVALS_MS: RangeInclusive<u64> = 100..=3_600_000;
 
 /// Where metrics are pushed to, and how often.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Push {
-    /// Address of the collector, `http://host:port`.
-    pub endpoint: String,
+    /// The collector.
+    pub collector: Collector,
     /// Value of service.name.
     pub service_name: String,
     /// Between two exports.
     pub every: Duration,
-}
-
-/// Why the settings are refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PushError {
-    /// Not a time that is taken.
-    #[error("OTEL_METRIC_EXPORT_INTERVAL is '{0}', which is no number of milliseconds from 100 to 3600000")]
-    Interval(String),
-    /// Not an address, or one that needs what there is not.
-    #[error("metrics cannot be sent to '{endpoint}': {reason}")]
-    Endpoint {
-        /// Address given.
-        endpoint: String,
-        /// What is wrong with it.
-        reason: String,
-    },
 }
 
 impl Push {
@@ -47,65 +30,41 @@ impl Push {
     /// OTEL_SDK_DISABLED.
     ///
     /// # Errors
-    /// [`PushError`] names the variable or the address.
-    pub fn read(flag: Option<&str>, env: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, PushError> {
-        let env = |name: &str| env(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
-        let wanted =
-            env("OTEL_METRICS_EXPORTER").is_none_or(|v| v.split(',').any(|one| one.trim() == "otlp"));
-        let disabled = env("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true"));
-        let named = || {
-            let endpoint =
-                env("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT").or_else(|| env("OTEL_EXPORTER_OTLP_ENDPOINT"));
-            endpoint.filter(|_| !disabled)
-        };
-        let Some(endpoint) = flag.map(str::to_owned).or_else(named).filter(|_| wanted) else {
+    /// [`SettingsError`] names the variable or the address.
+    pub fn read(
+        flag: Option<&str>,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, SettingsError> {
+        let env = Environment(env);
+        let Some(collector) = env.collector(Signal::Metrics, flag)? else {
             return Ok(None);
         };
-        let endpoint = if endpoint.contains("://") {
-            endpoint
-        } else {
-            format!("http://{endpoint}")
-        };
-        address(&endpoint)?;
+        let variable = "OTEL_METRIC_EXPORT_INTERVAL";
+        let every = env.get(variable).map_or(Ok(INTERVAL_DEFAULT), |value| {
+            milliseconds(variable, value, INTERVALS_MS)
+        })?;
         Ok(Some(Self {
-            endpoint,
-            service_name: env("OTEL_SERVICE_NAME").unwrap_or_else(|| SERVICE_NAME.to_owned()),
-            every: env("OTEL_METRIC_EXPORT_INTERVAL").map_or(Ok(INTERVAL_DEFAULT), interval)?,
+            collector,
+            service_name: env.service_name(),
+            every,
         }))
     }
-}
-
-/// The address as the transport takes it.
-pub(super) fn address(endpoint: &str) -> Result<Endpoint, PushError> {
-    let bad = |reason: String| PushError::Endpoint {
-        endpoint: endpoint.to_owned(),
-        reason,
-    };
-    let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| bad(error.to_string()))?;
-    match address.uri().scheme_str() {
-        Some("http") => Ok(address),
-        _ => Err(bad("only http:// is spoken, without encryption".into())),
-    }
-}
-
-fn interval(text: String) -> Result<Duration, PushError> {
-    let time = text.parse().ok().map(Duration::from_millis);
-    let time = time.filter(|time| (INTERVAL_MIN..=INTERVAL_MAX).contains(time));
-    time.ok_or(PushError::Interval(text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(flag: Option<&str>, env: &[(&str, &str)]) -> Result<Option<Push>, PushError> {
+    fn read(flag: Option<&str>, env: &[(&str, &str)]) -> Result<Option<Push>, SettingsError> {
         Push::read(flag, |name| {
             env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
         })
     }
 
     fn endpoint(flag: Option<&str>, env: &[(&str, &str)]) -> Option<String> {
-        read(flag, env).expect("good settings").map(|push| push.endpoint)
+        read(flag, env)
+            .expect("good settings")
+            .map(|push| push.collector.to_string())
     }
 
     const ALL: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:1");
@@ -155,7 +114,11 @@ mod tests {
         let says = |text: &'static str| [("OTEL_METRIC_EXPORT_INTERVAL", text)];
         assert_eq!(every(&says("2500")), Ok(Duration::from_millis(2500)));
         for bad in ["0", "99", "3600001", "10s", "-1", "1.5"] {
-            assert_eq!(every(&says(bad)), Err(PushError::Interval(bad.into())));
+            let error = every(&says(bad)).expect_err("no such time").to_string();
+            let said = format!(
+                "OTEL_METRIC_EXPORT_INTERVAL is '{bad}', which is no number of milliseconds from 100 to 3600000"
+            );
+            assert_eq!(error, said);
         }
     }
 
