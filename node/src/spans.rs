@@ -17,8 +17,8 @@ use squall_kernel::time::Span as TimeSpan;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::telemetry::TRACE_TARGET;
 use crate::telemetry::context::{context_from, trace_context_of};
+use crate::telemetry::{SpanSink, TRACE_TARGET};
 
 pub(crate) use publish::{COPIES_TOLD_MAX, Copy, FanOut, fan_out};
 pub(crate) use request::{Ended, Sent, Traced, reply};
@@ -44,8 +44,8 @@ pub struct Handle<'a> {
 
 /// The span of a handler's work, from the delivery to its answer. `handle` is asked for only when there will be a span.
 #[must_use]
-pub fn handle_span<'a>(trace: &TraceContext, handle: impl FnOnce() -> Handle<'a>) -> Span {
-    if !trace.sampled {
+pub fn handle_span<'a>(sink: &SpanSink, trace: &TraceContext, handle: impl FnOnce() -> Handle<'a>) -> Span {
+    if !trace.sampled || !sink.has_room() {
         return Span::none();
     }
     let handle = handle();

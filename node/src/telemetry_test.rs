@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
@@ -86,7 +87,7 @@ async fn stop(telemetry: Telemetry) -> ExportFigures {
 async fn a_request_over_three_nodes_is_one_trace() {
     let (endpoint, received) = collector().await;
     let nodes = ["a", "b", "c"].map(|name| node(&endpoint, name, Share::ALL));
-    let [a, b, _] = [0, 1, 2].map(|n: usize| nodes[n].0.sink());
+    let [a, b, c] = [0, 1, 2].map(|n: usize| nodes[n].0.sink());
     let on_c = nodes[2].1.clone();
 
     let request = Traced::of(&a, TraceContext::default());
@@ -100,7 +101,7 @@ async fn a_request_over_three_nodes_is_one_trace() {
         picked: "<c.5>".into(),
         waited: Time(42),
     });
-    let handle = tracing::dispatcher::with_default(&on_c, || spans::handle_span(&to_handler, work));
+    let handle = tracing::dispatcher::with_default(&on_c, || spans::handle_span(&c, &to_handler, work));
     let to_requester = spans::context_of(&handle, to_handler);
     spans::handled(&handle, FrameStatus::Reply);
     tracing::dispatcher::with_default(&on_c, || drop(handle));
@@ -196,7 +197,7 @@ async fn a_request_that_is_not_drawn_and_ends_well_makes_no_spans_anywhere() {
     assert!(trace.is_some() && !trace.sampled, "it has a name all the same");
     assert_eq!(spans::route(&sink, trace, || unreachable!()), trace);
     tracing::dispatcher::with_default(&dispatch, || {
-        drop(spans::handle_span(&trace, || unreachable!()));
+        drop(spans::handle_span(&sink, &trace, || unreachable!()));
         // What is not about a message stays out of the traces.
         drop(tracing::info_span!("other"));
     });
@@ -260,6 +261,27 @@ async fn what_a_fault_touched_or_ended_badly_is_kept_though_it_was_not_drawn() {
     assert_eq!(attribute(&failed, "squall.lost").as_deref(), Some("b#3"));
 }
 
+/// To make a span costs more than all the rest of a request: one that will be dropped is not made.
+#[tokio::test]
+async fn a_span_that_finds_no_room_is_counted_and_not_made() {
+    let (batcher, _never_read) = Batcher::caught();
+    let sink = SpanSink::to(&batcher, Sampling::of(Share::ALL, true));
+    let trace = Traced::of(&sink, TraceContext::default()).context();
+    while sink.figures().dropped == 0 {
+        sink.tell(Told::below(trace, "one of many", SystemTime::now()));
+    }
+    assert_eq!(
+        spans::route(&sink, trace, || unreachable!()),
+        trace,
+        "the next one is below it"
+    );
+    assert!(spans::handle_span(&sink, &trace, || unreachable!()).is_disabled());
+    spans::reply(&sink, &reply(trace), || unreachable!());
+    let request = Traced::of(&sink, TraceContext::default());
+    request.ended(&sink, ended(FrameStatus::Reply), || unreachable!());
+    assert_eq!(sink.figures().dropped, 5);
+}
+
 /// Its client is gone: whoever looks for what failed finds it.
 #[tokio::test]
 async fn work_that_nobody_answered_says_so() {
@@ -267,8 +289,8 @@ async fn work_that_nobody_answered_says_so() {
     let (telemetry, dispatch) = node(&endpoint, "a", Share::ALL);
     let trace = Traced::of(&telemetry.sink(), TraceContext::default()).context();
     tracing::dispatcher::with_default(&dispatch, || {
-        let answered = spans::InHand::new(spans::handle_span(&trace, work));
-        let lost = spans::InHand::new(spans::handle_span(&trace, work));
+        let answered = spans::InHand::new(spans::handle_span(&telemetry.sink(), &trace, work));
+        let lost = spans::InHand::new(spans::handle_span(&telemetry.sink(), &trace, work));
         answered.answered(FrameStatus::Reply);
         drop(lost);
     });
@@ -294,7 +316,7 @@ async fn spans_speak_the_language_of_the_field() {
     let request = Traced::of(&sink, TraceContext::default());
     let trace = request.context();
     tracing::dispatcher::with_default(&dispatch, || {
-        let span = spans::handle_span(&trace, work);
+        let span = spans::handle_span(&sink, &trace, work);
         spans::handled(&span, FrameStatus::None(NoReply::Failed));
     });
     request.ended(&sink, ended(FrameStatus::Reply), sent);

@@ -254,7 +254,7 @@ impl<H: Handler> Embedded<H> {
             return count(&self.context.wire.tally.expired);
         }
         let pid = self.process.pid();
-        let span = spans::handle_span(&frame.trace, || spans::Handle {
+        let span = spans::handle_span(&self.context.spans, &frame.trace, || spans::Handle {
             exchange: self.exchange.as_str(),
             handler: self.context.pid_text(pid),
             bytes: frame.payload.len(),

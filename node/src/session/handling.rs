@@ -184,7 +184,7 @@ impl Session {
             serial: frame.to,
         };
         let name = self.handlers.get(&frame.to).map_or("", |a| a.name().as_str());
-        let span = spans::handle_span(&frame.trace, || spans::Handle {
+        let span = spans::handle_span(&self.context().spans, &frame.trace, || spans::Handle {
             exchange: name,
             handler: self.context().pid_text(handler),
             bytes: frame.payload.len(),

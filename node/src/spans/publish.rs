@@ -57,7 +57,7 @@ pub(crate) fn fan_out<'a>(
     trace: TraceContext,
     of: impl FnOnce() -> FanOut<'a>,
 ) -> Option<Told> {
-    if !trace.sampled || !sink.is_on() {
+    if !trace.sampled || !sink.has_room() {
         return None;
     }
     let of = of();

@@ -179,7 +179,8 @@ impl Traced {
             Status::None(reason) => Some(reason.as_str()),
             _ => None,
         };
-        if self.on && (self.context.sampled || failed.is_some() || self.wait.is_some()) {
+        let wanted = self.context.sampled || failed.is_some() || self.wait.is_some();
+        if self.on && wanted && sink.has_room() {
             let sent = sent();
             if let Some(talk) = self.talk.take() {
                 talk.tell(sink, &sent.exchange, failed, SystemTime::now());
@@ -264,7 +265,7 @@ impl Traced {
 
 /// The moment at which an answer came back to the node that had asked, below whoever sent it.
 pub(crate) fn reply(sink: &SpanSink, frame: &Frame, exchange: impl FnOnce() -> String) {
-    if !frame.trace.sampled || !sink.is_on() {
+    if !frame.trace.sampled || !sink.has_room() {
         return;
     }
     let told = Told::below(frame.trace, "reply", SystemTime::now())

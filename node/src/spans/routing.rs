@@ -33,7 +33,7 @@ pub(crate) fn route<'a>(
     trace: TraceContext,
     route: impl FnOnce() -> Route<'a>,
 ) -> TraceContext {
-    if !trace.sampled || !sink.is_on() {
+    if !trace.sampled || !sink.has_room() {
         return trace;
     }
     let route = route();

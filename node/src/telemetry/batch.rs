@@ -148,6 +148,17 @@ impl Batcher {
     }
 }
 
+impl Batcher {
+    /// True where a span finds room now; one that finds none need not be made, and is counted as dropped.
+    pub(crate) fn has_room(&self) -> bool {
+        let room = self.queue.capacity() > 0;
+        if !room {
+            self.figures.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        room
+    }
+}
+
 impl SpanProcessor for Batcher {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 

@@ -193,8 +193,9 @@ pub(crate) fn overheard() -> tests::Heard {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, LazyLock, Mutex};
 
+    use tracing::Dispatch;
     use tracing_subscriber::filter::LevelFilter;
     use tracing_subscriber::fmt::MakeWriter;
 
@@ -254,6 +255,10 @@ mod tests {
         }
 
         fn by(subscriber: impl Subscriber + Send + Sync, lines: Lines) -> Self {
+            // While there is only one subscriber, `tracing` asks the thread that comes to an event first whether anybody wants that,
+            // and keeps the answer for all threads: another test's is no. Where there are two it asks both.
+            static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Registry::default()));
+            LazyLock::force(&ANOTHER);
             Self {
                 lines,
                 _here: tracing::subscriber::set_default(subscriber),

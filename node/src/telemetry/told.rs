@@ -73,6 +73,13 @@ impl SpanSink {
         self.0.is_some()
     }
 
+    /// True where somebody takes spans, and has room for one more: whoever makes one only to tell it asks this first. Where there is
+    /// no room it counts as dropped.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.0.as_ref().is_some_and(|way| way.batcher.has_room())
+    }
+
     /// What became of the spans so far; nothing where nobody takes any.
     #[must_use]
     pub fn figures(&self) -> ExportFigures {
