@@ -80,9 +80,13 @@ test *ARGS:
 lint:
     cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps && cargo deny check bans licenses sources
 
-# request rates, local and over three nodes, and failover times
+# rates and latencies of requests, publishes and tasks, failover times, memory, growth: just bench lists them
 bench *ARGS:
     cargo run --release -- bench {{ARGS}}
+
+# what single steps cost: routing, frames, keys, leases, the registry, mailboxes
+micro *ARGS:
+    cargo bench --workspace --bench kernel --bench mailbox -- {{ARGS}}
 
 # draw the pictures of the documents from the real program
 pictures:

@@ -100,6 +100,12 @@ enum Command {
     /// Run a node with handlers; started by `squall bench`
     #[command(hide = true)]
     BenchNode(bench::BenchNodeArgs),
+    /// Do something for a benchmark; started by `squall bench`
+    #[command(hide = true)]
+    BenchRole(bench::BenchRoleArgs),
+    /// Connect clients that do nothing; started by `squall bench`
+    #[command(hide = true)]
+    BenchClients(bench::BenchClientsArgs),
 }
 
 impl Cli {
@@ -159,6 +165,8 @@ fn run(cli: Cli) -> Result<()> {
             }
             on_runtime(bench::node(args, connect))
         }
+        Command::BenchRole(args) => block_on(bench::role(args)),
+        Command::BenchClients(args) => block_on(bench::clients(args, connect)),
         Command::Guard(args) => block_on(up::guard(args)),
         Command::LoadClient(args) => block_on(demo::load_client(args, connect)),
         Command::Exchange(args) => block_on(exchange::run(args, connect)),

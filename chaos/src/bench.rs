@@ -10,12 +10,22 @@ use squall_client::{AttachError, CommandError, ConnectError};
 use crate::client::ChaosError;
 use crate::supervisor::StartError;
 
+mod cluster;
 pub mod failover;
+pub mod fanout;
+pub mod growth;
 mod histogram;
+pub mod memory;
 pub mod observe;
+pub mod peers;
+mod processor;
+pub mod ratio;
 pub mod req_resp;
+pub mod role;
 pub mod screen;
+pub mod tasks;
 pub mod tracing;
+mod usage;
 
 pub use histogram::{Histogram, nearest_rank};
 

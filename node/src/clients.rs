@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::control::Proposals;
 use crate::data::DataPlane;
 use crate::grpc::Proposer;
+use crate::limits::SESSION_BATCH_MAX;
 use crate::mesh::{ClientConn, FrameReader, FrameWriter, LinkLost};
 use crate::session::{NativeConnection, NativeSessions};
 
@@ -69,9 +70,12 @@ pub(crate) async fn read<R: tokio::io::AsyncRead + Unpin, P: Proposer>(
 }
 
 async fn write(writer: FrameWriter, mut frames: mpsc::Receiver<Frame>) {
-    while let Some(frame) = frames.recv().await {
-        if writer.send(&frame).is_err() {
-            return;
+    let mut batch = Vec::with_capacity(SESSION_BATCH_MAX);
+    while frames.recv_many(&mut batch, SESSION_BATCH_MAX).await > 0 {
+        for frame in batch.drain(..) {
+            if writer.send(&frame).is_err() {
+                return;
+            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The node's monotonic clock, which a fault can make run at another rate. What does not live here: wall clock time
 //! (`calendar`), and who sets faults.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,6 +13,26 @@ use squall_kernel::time::Instant;
 const MILLION: i128 = 1_000_000;
 /// Readings of two clocks side by side, of which the closest counts: a thread may be put aside between the two of one.
 const READINGS: usize = 16;
+
+thread_local! {
+    /// What a clock shows while this thread is in a step of it: which clock, and what it shows.
+    static STEP: Cell<(usize, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// While it is held, the clock shows the same on this thread: what is done in one step happens at one time, and is told so without
+/// a reading for each part of it. Ends with the step; not to be held for long, nor across an await, which the compiler sees to.
+#[derive(Debug)]
+#[must_use = "a step ends when this is dropped"]
+pub struct Step {
+    before: (usize, u64),
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        STEP.set(self.before);
+    }
+}
 
 /// Reads the node's monotonic clock as the kernel counts it: microseconds since the node started. Clones are one clock.
 #[derive(Debug, Clone)]
@@ -84,9 +106,30 @@ impl Clock {
         }
     }
 
-    /// Now.
+    /// Begins a step now; inside another one of this clock that one's time goes on.
+    pub fn step(&self) -> Step {
+        self.step_at(self.now())
+    }
+
+    /// Begins a step at `now`, which this clock has just shown.
+    pub fn step_at(&self, now: Instant) -> Step {
+        Step {
+            before: STEP.replace((self.which(), now.0)),
+            _of_this_thread: PhantomData,
+        }
+    }
+
+    fn which(&self) -> usize {
+        Arc::as_ptr(&self.pace).addr()
+    }
+
+    /// Now; inside a [`Step`] the time of that.
     #[must_use]
     pub fn now(&self) -> Instant {
+        let (clock, shown) = STEP.get();
+        if clock == self.which() {
+            return Instant(shown);
+        }
         // Read first: a rate that is set afterwards begins later.
         let real = self.real();
         if !self.pace.bent.load(Ordering::Relaxed) {
@@ -174,6 +217,7 @@ fn machine_nanos() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use squall_kernel::time::Span;
     use tokio::time::advance;
 
     use super::*;
@@ -209,6 +253,27 @@ mod tests {
         advance(SECOND).await;
         assert_eq!(clock.now(), Instant(3_500_000));
         assert_eq!(clock.passed(clock.now()), Some((Instant(3_000_000), 0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_step_the_clock_stands_still_for_its_thread_and_other_clocks_go_on() {
+        let clock = Clock::start();
+        let other = clock.untouched();
+        let (begun, step) = (clock.now(), clock.step());
+        let seen = {
+            let clock = clock.clone();
+            move || std::thread::spawn(move || clock.now()).join().unwrap()
+        };
+        tokio::time::advance(SECOND).await;
+        assert_eq!((clock.now(), other.now().since(begun)), (begun, Span(1_000_000)));
+        assert!(seen() > begun, "another thread");
+        {
+            let _inner = clock.step_at(Instant(7));
+            assert_eq!(clock.now(), Instant(7));
+        }
+        assert_eq!(clock.now(), begun);
+        drop(step);
+        assert_eq!(clock.now().since(begun), Span(1_000_000));
     }
 
     /// Against the machine's clock read around it: never outside.

@@ -34,6 +34,7 @@ use crate::data::{Change, DataContext};
 use crate::failover::Takeover;
 use crate::introspect::opinions::Holding;
 use crate::limits::APPOINTMENTS_MAX;
+use crate::numbered::ByNumber;
 pub use operating::{BindingKey, BindingQuestion, BindingReply, ShownBinding};
 use post::Owned;
 use replicas::Replicas;
@@ -85,7 +86,7 @@ impl OwnedExchange {
 /// The exchanges this node owns.
 pub struct Exchanges {
     context: Arc<DataContext>,
-    owned: RwLock<HashMap<ExchangeId, Owned>>,
+    owned: RwLock<ByNumber<ExchangeId, Owned>>,
     wanted: mpsc::Sender<Command>,
     /// States of exchanges that move to this node, until the registry gives them to it.
     arriving: Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>,
@@ -264,11 +265,11 @@ impl Exchanges {
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<ExchangeId, Owned>> {
+    fn read(&self) -> RwLockReadGuard<'_, ByNumber<ExchangeId, Owned>> {
         self.owned.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<ExchangeId, Owned>> {
+    fn write(&self) -> RwLockWriteGuard<'_, ByNumber<ExchangeId, Owned>> {
         self.owned.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! What does not live here: which handler gets a request (the owner decides), and connections of clients (`session`).
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use squall_kernel::frame::{Frame, Status};
@@ -15,6 +14,7 @@ use squall_kernel::registry::Pattern;
 
 use crate::data::{Change, DataContext};
 use crate::journal::Fact;
+use crate::numbered::ByNumber;
 use crate::process::Process;
 use crate::wire::count;
 
@@ -95,8 +95,8 @@ pub enum AttachError {
 
 #[derive(Default)]
 struct Attachments {
-    by_serial: HashMap<u64, Arc<Attachment>>,
-    by_exchange: HashMap<ExchangeId, Vec<Arc<Attachment>>>,
+    by_serial: ByNumber<u64, Arc<Attachment>>,
+    by_exchange: ByNumber<ExchangeId, Vec<Arc<Attachment>>>,
 }
 
 /// Handlers attached through this node.
@@ -182,6 +182,13 @@ impl Handlers {
         }
         self.send_attach(&attachment);
         Ok(attachment)
+    }
+
+    /// Whether the requests of that exchange go to a leader.
+    fn has_leaders(&self, exchange: ExchangeId) -> bool {
+        let registry = self.context.registry();
+        let record = registry.exchanges.get(&exchange);
+        record.is_none_or(|record| record.strategy.has_leader())
     }
 
     /// Whether requests to handlers of that exchange wait in a line of their own.

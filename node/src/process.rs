@@ -10,10 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use squall_kernel::id::{Boot, NodeId, Pid};
 use squall_kernel::time::{Instant, Span};
 
+mod bell;
 mod load;
 mod mailbox;
+mod queue;
 mod watched;
 
+pub(crate) use bell::Bell;
 pub(crate) use load::Load;
 pub use mailbox::{Inbox, Mailbox, Push, mailbox};
 use watched::Watched;

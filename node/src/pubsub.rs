@@ -7,7 +7,7 @@
 //!
 //! What does not live here: who matches what (the kernel's `subscriptions`), and the publisher's side (`router`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -24,6 +24,7 @@ use squall_kernel::time::Instant;
 use tokio::sync::{Notify, oneshot};
 
 use crate::data::{Change, DataContext};
+use crate::numbered::ByNumber;
 use crate::process::{Mailbox, ProcessKind, Push, mailbox};
 use crate::wire::{ReturnPath, count};
 
@@ -174,7 +175,7 @@ struct Table {
 /// The publish-subscribe exchanges that this node has something to do with.
 pub struct PubSub {
     context: Arc<DataContext>,
-    tables: RwLock<HashMap<ExchangeId, Table>>,
+    tables: RwLock<ByNumber<ExchangeId, Table>>,
 }
 
 impl PubSub {

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use squall_kernel::frame::{Frame, Status, Tags};
-use squall_kernel::id::{ExchangeId, MessageId};
+use squall_kernel::id::{Epoch, ExchangeId, MessageId, NodeId};
 use squall_kernel::limits::{OPEN_REQUESTS_MAX, REQUEST_TIMEOUT_MS_MAX};
 use squall_kernel::reason::NoReply;
+use squall_kernel::registry::ExchangeRecord;
 use squall_kernel::talk::RequesterEnd;
 use squall_kernel::time::{Instant, Span};
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +21,7 @@ use crate::journal::Fact;
 use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_FIRST};
 use crate::metrics::Times;
 use crate::spans::Traced;
-use crate::wire::{LinkError, count, lane_key};
+use crate::wire::{LinkError, lane_key};
 
 mod answered;
 mod ending;
@@ -50,6 +51,13 @@ pub struct Router {
     table: OpenTable,
     open: AtomicUsize,
     stats: StatsTable,
+}
+
+/// Who owns an exchange, and under which epoch.
+type Grant = (Option<NodeId>, Epoch);
+
+fn grant(record: &ExchangeRecord) -> Grant {
+    (record.owner, record.epoch)
 }
 
 impl Router {
@@ -85,10 +93,12 @@ impl Router {
 
     /// Sends a request; its outcomes go to `reply_to`, perhaps before this returns.
     pub fn submit(&self, request: Request, reply_to: ReplyTo) {
-        count(&self.context.wire.tally.taken_in);
+        self.context.wire.tally.taken_in.one();
         let now = self.context.clock.now();
-        let exists = self.context.registry().exchanges.contains_key(&request.exchange);
-        let stats = Ticket::take(self.stats.of(request.exchange, exists));
+        let _step = self.context.clock.step_at(now);
+        let registry = self.context.registry();
+        let record = registry.exchanges.get(&request.exchange);
+        let stats = Ticket::take(self.stats.of(request.exchange, record.is_some()));
         let wanted = if request.timeout == Span::ZERO {
             REQUEST_TIMEOUT_DEFAULT
         } else {
@@ -124,13 +134,13 @@ impl Router {
         if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_REQUESTS_MAX {
             self.end(open, NoReply::Rejected);
         } else if let Some(what) = oversized(&open.request)
-            .or_else(|| self.misplaced(&open.request))
+            .or_else(|| publishing::misplaced(record?, &open.request))
             .or_else(|| self.out_of_terms(&open.request))
         {
             let exchange = open.request.exchange;
             self.conclude(open, Outcome::declined(exchange, what));
         } else {
-            self.set_out(open, now);
+            self.set_out_to(open, now, record);
         }
     }
 
@@ -160,13 +170,18 @@ impl Router {
             .map_or_else(|| format!("#{exchange}"), |e| e.name.as_str().to_owned())
     }
 
-    fn dispatch(&self, mut open: Box<Open>, now: Instant) {
+    fn dispatch(&self, open: Box<Open>, now: Instant) {
         let grant = self
             .context
             .registry()
             .exchanges
             .get(&open.request.exchange)
-            .map(|e| (e.owner, e.epoch));
+            .map(grant);
+        self.dispatch_to(open, now, grant);
+    }
+
+    /// Sends it to the owner, where its exchange was looked up already.
+    fn dispatch_to(&self, mut open: Box<Open>, now: Instant, grant: Option<Grant>) {
         match grant {
             None => self.no_exchange(open),
             Some((None, _)) => {
@@ -178,10 +193,8 @@ impl Router {
                 if let Some(request) = open.told {
                     self.context.tell(|| Fact::Tried { request, message });
                 }
-                let frame = Frame {
-                    epoch,
-                    ..self.frame(&open, message, now)
-                };
+                let mut frame = Box::new(self.frame(&open, message, now));
+                frame.epoch = epoch;
                 let key = lane_key(open.request.exchange, open.request.from.serial);
                 open.stage = Stage::Sent { owner, keeper: owner };
                 open.traced.goes_on();
@@ -249,7 +262,8 @@ impl Router {
     }
 
     /// Takes in a reply, or another end of a request or of one of its copies.
-    pub(crate) fn reply(&self, frame: Frame) {
+    pub(crate) fn reply(&self, frame: Box<Frame>) {
+        let _step = self.context.clock.step();
         if frame.count > 1 {
             return self.copy_ended(frame);
         }
@@ -266,7 +280,7 @@ impl Router {
         }
     }
 
-    fn heard(&self, mut open: Box<Open>, mut frame: Frame) {
+    fn heard(&self, mut open: Box<Open>, mut frame: Box<Frame>) {
         open.traced.heard(&frame.trace);
         let Some(mut open) = self.on_its_way(open, &frame) else {
             return;
@@ -294,7 +308,7 @@ impl Router {
         }
     }
 
-    fn copy_ended(&self, mut frame: Frame) {
+    fn copy_ended(&self, mut frame: Box<Frame>) {
         if matches!(frame.status, Status::Redirect | Status::Pass | Status::Rewrite) {
             frame.status = Status::Declined;
             frame.payload = Bytes::from_static(b"one of several handlers cannot send a request on");

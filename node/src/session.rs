@@ -43,7 +43,7 @@ pub(crate) use subscribing::Wanted;
 /// What reaches a session.
 pub(crate) enum Event {
     /// A request for a handler, and when it came.
-    Deliver(Frame),
+    Deliver(Box<Frame>),
     /// A system message for a handler.
     System { handler: u64, message: SystemMessage },
     /// The node detached a handler.

@@ -17,6 +17,7 @@ use squall_kernel::spread::mix;
 
 use crate::client_faults::ClientFaults;
 use crate::data::DataPlane;
+use crate::striped::Count;
 
 /// The data lanes to the other nodes. Order holds for frames with the same key.
 pub trait PeerLink: Send + Sync {
@@ -53,9 +54,9 @@ impl LinkError {
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Requests of own requesters, and messages from peers.
-    pub taken_in: AtomicU64,
+    pub taken_in: Count,
     /// Outcomes to own requesters, and messages to peers.
-    pub sent_out: AtomicU64,
+    pub sent_out: Count,
     /// Replies that were second, late, or to nothing known.
     pub late_replies: AtomicU64,
     /// Replies that could not be sent to the requester's node.
@@ -171,7 +172,8 @@ impl Wire {
     ///
     /// # Errors
     /// [`LinkError`]: it was certainly not sent.
-    pub fn frame(&self, to: NodeId, key: u64, frame: Frame) -> Result<(), LinkError> {
+    pub fn frame(&self, to: NodeId, key: u64, frame: impl Into<Box<Frame>>) -> Result<(), LinkError> {
+        let frame = frame.into();
         if to == self.node {
             self.local().ok_or(LinkError::Down)?.take_in(to, frame);
             return Ok(());
@@ -183,8 +185,8 @@ impl Wire {
         {
             return Err(LinkError::Down);
         }
-        self.link.get().ok_or(LinkError::Down)?.send(to, key, frame)?;
-        count(&self.tally.sent_out);
+        self.link.get().ok_or(LinkError::Down)?.send(to, key, *frame)?;
+        self.tally.sent_out.one();
         Ok(())
     }
 
@@ -231,7 +233,8 @@ impl Wire {
 
     /// Sends the end of a request to its requester's node. A reply that cannot be sent is counted; the requester's
     /// deadline ends the request.
-    pub fn reply(&self, mut frame: Frame) {
+    pub fn reply(&self, frame: impl Into<Box<Frame>>) {
+        let mut frame = frame.into();
         match frame.count {
             ONE_WAY => return,
             ONE_WAY_CONFIRMED => (frame.index, frame.count) = (GIVEN_BACK, 0),
@@ -334,6 +337,46 @@ impl ReturnPath {
             payload,
             ..Frame::new(Kind::Reply)
         }
+    }
+
+    /// The answer from `from` to that request or delivery, in its place.
+    #[must_use]
+    pub fn answer(
+        mut frame: Box<Frame>,
+        from: Pid,
+        (trace, status): (TraceContext, Status),
+        payload: Bytes,
+    ) -> Box<Frame> {
+        let Frame {
+            exchange,
+            epoch,
+            leader_epoch,
+            message,
+            origin,
+            index,
+            count,
+            ..
+        } = *frame;
+        let request = std::mem::take(&mut frame.tags.request);
+        *frame = Frame {
+            status,
+            exchange,
+            epoch,
+            leader_epoch,
+            message,
+            origin,
+            from,
+            index,
+            count,
+            trace,
+            tags: Tags {
+                request,
+                ..Tags::default()
+            },
+            payload,
+            ..Frame::new(Kind::Reply)
+        };
+        frame
     }
 
     /// The end without a reply.

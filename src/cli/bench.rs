@@ -1,8 +1,7 @@
-//! `squall bench`: measures this program on this machine and prints a table or JSON; and the node that one of the
-//! measurements starts.
+//! `squall bench`: measures this program on this machine and prints a table or JSON. What does not live here: what measurements start
+//! beside themselves (`host`).
 
 use std::io::{self, Write as _, stdout};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,23 +11,33 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use squall_chaos::bench::failover::{self, Class, FailoverOptions, Programme};
 use squall_chaos::bench::observe::{self, ObserveOptions, Part};
-use squall_chaos::bench::req_resp::host::{self, HostOptions};
-use squall_chaos::bench::req_resp::{self, ReqRespOptions, Traces, Where};
+use squall_chaos::bench::req_resp::{self, Load, ReqRespOptions, Where};
 use squall_chaos::bench::screen::{self, ScreenOptions};
 use squall_chaos::bench::tracing::{self, TracingOptions};
 use squall_chaos::bench::{BenchError, Machine};
-use squall_kernel::id::NodeName;
 use squall_kernel::profile::Profile;
-use squall_node::telemetry::Share;
-use squall_node::telemetry::settings::RATIO_DEFAULT;
 
-use super::connect::ConnectArgs;
-use super::exit::{Exit, Quiet, Usage};
-use super::values::{self, Addresses};
-use super::{signals, up};
+use super::exit::{Exit, Quiet};
+use super::{signals, up, values};
+
+mod host;
+mod peer;
+
+use host::TracesArgs;
+pub(crate) use host::{BenchNodeArgs, BenchRoleArgs, node, role};
+use peer::PeersArgs;
+
+mod fanout;
+mod growth;
+mod memory;
+mod tasks;
+
+pub(crate) use memory::{BenchClientsArgs, clients};
 
 /// Longest measurement of one row, in seconds: a slip of the keyboard should not take a day.
 const SECONDS_MAX: f64 = 600.0;
+/// Highest rate of an open loop: more than one thread can send.
+const RATE_MAX: u32 = 1_000_000;
 
 /// Measures this program on this machine.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -39,12 +48,22 @@ pub(crate) struct BenchArgs {
 
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 enum What {
-    /// Requests a second, and how long they take: in one node, over three nodes, and from clients
+    /// Requests a second, and how long they take: in one node, over three nodes, from clients, and through gRPC sessions
     ReqResp(ReqRespArgs),
+    /// The same beside other programs, in turn: Erlang, NATS, RabbitMQ, and a bare chain of TCP connections
+    Peers(PeersArgs),
     /// Requests a second without traces, with some, with all, and with a collector that is gone or silent, in turn
     Tracing(TracingArgs),
     /// How long an exchange does not answer when something happens to its owner or to the meta leader
     Failover(FailoverArgs),
+    /// Deliveries a second to very many subscribers, and frames between nodes for each publish
+    Fanout(fanout::FanoutArgs),
+    /// Tasks submitted, carried out and settled a second, at one node and with a backup
+    Tasks(tasks::TasksArgs),
+    /// How the cost of a request grows with nodes, exchanges, processes, payload and handlers
+    Growth(growth::GrowthArgs),
+    /// Memory of idle subscribers, handlers, sessions and exchanges
+    Memory(memory::MemoryArgs),
     /// What a frame of the observer costs
     Screen(ScreenArgs),
     /// The budgets of the observer: frames, memory, the stream, how soon what happens is on the screen
@@ -65,39 +84,20 @@ struct ReqRespArgs {
     /// Only so many requests in flight; may be repeated [default: 1, 10, 100 and 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4000))]
     in_flight: Vec<u16>,
+    /// Instead: so many a second whatever becomes of those before, each latency counted from when it was to be sent; may be repeated
+    #[arg(long = "rate", value_name = "N/s", value_parser = rate, conflicts_with = "in_flight")]
+    rates: Vec<u32>,
+    /// Measure each row three times without and with an observer of all there is to see, in turn
+    #[arg(long)]
+    watched: bool,
     #[command(flatten)]
     traces: TracesArgs,
-}
-
-/// Where the nodes of a measurement send traces.
-#[derive(Debug, Clone, PartialEq, Args)]
-struct TracesArgs {
-    /// The nodes send traces to this OTLP/gRPC collector; of arrangements in one process only one can
-    #[arg(long, value_name = "URL")]
-    otlp: Option<String>,
-    /// Share of requests that start a trace, from 0 to 1
-    #[arg(long, value_name = "RATIO", requires = "otlp", default_value_t = RATIO_DEFAULT)]
-    trace_ratio: f64,
 }
 
 impl BenchArgs {
     /// A node in this process sends traces.
     pub(crate) fn sends_traces(&self) -> bool {
         matches!(&self.what, What::ReqResp(args) if args.traces.otlp.is_some())
-    }
-}
-
-impl BenchNodeArgs {
-    /// The node sends traces.
-    pub(crate) const fn sends_traces(&self) -> bool {
-        self.traces.otlp.is_some()
-    }
-}
-
-impl TracesArgs {
-    fn traces(self) -> Result<Option<Traces>> {
-        let share = Share::new(self.trace_ratio).map_err(|error| Usage(format!("--trace-ratio: {error}")))?;
-        Ok(self.otlp.map(|endpoint| Traces { endpoint, share }))
     }
 }
 
@@ -189,74 +189,55 @@ struct ObserveArgs {
     trials: u32,
 }
 
-/// Runs a node with handlers; started by the benchmark.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub(crate) struct BenchNodeArgs {
-    /// Name
-    #[arg(long)]
-    name: NodeName,
-    /// Address of the mesh
-    #[arg(long, value_name = "ADDR")]
-    listen: SocketAddr,
-    /// Address of the gRPC services
-    #[arg(long, value_name = "ADDR")]
-    grpc: SocketAddr,
-    /// Data directory
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
-    /// Mesh addresses of the other nodes
-    #[arg(long, value_name = "ADDR[,ADDR…]")]
-    join: Addresses,
-    /// Nodes in all
-    #[arg(long, value_name = "N")]
-    expect: u32,
-    #[command(flatten)]
-    traces: TracesArgs,
-}
-
 pub(crate) async fn run(args: BenchArgs) -> Result<()> {
     match args.what {
         What::ReqResp(args) => req_resp(args).await,
+        What::Peers(args) => peer::run(args).await,
         What::Tracing(args) => tracing(args).await,
         What::Failover(args) => failover(args).await,
+        What::Fanout(args) => fanout::run(args).await,
+        What::Tasks(args) => tasks::run(args).await,
+        What::Growth(args) => growth::run(args).await,
+        What::Memory(args) => memory::run(args).await,
         What::Screen(args) => screen(args).await,
         What::Observe(args) => observe(args).await,
     }
 }
 
-/// What the benchmark starts beside itself.
-pub(crate) async fn node(args: BenchNodeArgs, connect: ConnectArgs) -> Result<()> {
-    let options = HostOptions {
-        name: args.name,
-        listen: args.listen,
-        grpc: args.grpc,
-        data_dir: args.data_dir,
-        join: args.join.0,
-        nodes: args.expect,
-        cookie: connect.cookie()?.unwrap_or_default(),
-        traces: args.traces.traces()?,
-    };
-    Ok(host::run(options).await?)
-}
-
 async fn req_resp(args: ReqRespArgs) -> Result<()> {
-    let mut options = ReqRespOptions::new(program()?, args.seconds);
-    options.traces = args.traces.traces()?;
-    if !args.places.is_empty() {
-        options.places = args.places;
-    }
-    if !args.in_flight.is_empty() {
-        options.in_flight = args.in_flight.into_iter().map(usize::from).collect();
-    }
-    begin(args.json, &req_resp::heading())?;
+    let json = args.json;
+    let options = args.options(program()?)?;
+    begin(json, &req_resp::heading())?;
     let mut told = Ok(());
     let measured = tokio::select! {
         biased;
         () = signals::ended() => return Err(Quiet(Exit::Failed).into()),
-        measured = req_resp::run(&options, |row| tell(args.json, &row.line(), &mut told)) => measured?,
+        measured = req_resp::run(&options, |row| tell(json, &row.line(), &mut told)) => measured?,
     };
     told?;
-    finish(args.json, &serde_json::to_value(&measured)?, "")
+    finish(json, &serde_json::to_value(&measured)?, "")
+}
+
+impl ReqRespArgs {
+    fn options(self, program: PathBuf) -> Result<ReqRespOptions> {
+        let mut options = ReqRespOptions::new(program, self.seconds);
+        options.traces = self.traces.traces()?;
+        options.watched = self.watched;
+        if !self.places.is_empty() {
+            options.places = self.places;
+        }
+        if !self.in_flight.is_empty() {
+            options.loads = self
+                .in_flight
+                .into_iter()
+                .map(|n| Load::Closed(n.into()))
+                .collect();
+        }
+        if !self.rates.is_empty() {
+            options.loads = self.rates.into_iter().map(Load::Open).collect();
+        }
+        Ok(options)
+    }
 }
 
 async fn tracing(args: TracingArgs) -> Result<()> {
@@ -415,6 +396,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Requests a second, with or without the unit.
+fn rate(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text).parse();
+    let known = number.ok().filter(|rate| (1..=RATE_MAX).contains(rate));
+    known.ok_or_else(|| format!("'{text}' is not a rate: write 1/s to {RATE_MAX}/s"))
+}
+
 fn class() -> impl TypedValueParser<Value = Class> {
     PossibleValuesParser::new(Class::ALL.map(Class::as_str)).map(|word| {
         let found = Class::ALL.into_iter().find(|class| class.as_str() == word);
@@ -447,6 +435,36 @@ mod tests {
             assert!(seconds(wrong).unwrap_err().contains("seconds"), "{wrong}");
         }
     }
+
+    #[test]
+    fn rates_are_requests_a_second_within_bounds() {
+        assert_eq!((rate("2000/s"), rate("5")), (Ok(2_000), Ok(5)));
+        for wrong in ["0/s", "1000001", "2/min", "-3", "/s", ""] {
+            assert!(rate(wrong).unwrap_err().contains("rate"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn loads_are_requests_in_flight_or_rates() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: ReqRespArgs,
+        }
+        let options = |line: &str| {
+            let words = std::iter::once("bench").chain(line.split_whitespace());
+            let line = <Line as clap::Parser>::try_parse_from(words).ok()?;
+            line.args.options("squall".into()).ok()
+        };
+        let closed = options("--in-flight 1 --in-flight 7 --where grpc").unwrap();
+        assert_eq!(closed.loads, [Load::Closed(1), Load::Closed(7)]);
+        assert_eq!((closed.places, closed.watched), (vec![Where::Grpc], false));
+        let open = options("--rate 2000/s --rate 10 --watched").unwrap();
+        assert_eq!(open.loads, [Load::Open(2_000), Load::Open(10)]);
+        assert_eq!((open.places, open.watched), (Where::ALL.to_vec(), true));
+        assert!(options("--rate 5 --in-flight 1").is_none());
+    }
+
     #[derive(Debug, clap::Parser)]
     struct Line {
         #[command(flatten)]

@@ -1,22 +1,34 @@
-//! `squall bench req-resp`: each arrangement on its own, with every request answered. What the figures are is for people to
-//! judge; here each row must be there and be sound.
+//! `squall bench req-resp` and `peers`: each arrangement on its own, with every request answered. What the figures are is for people
+//! to judge; here each row must be there and be sound.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::process::Stdio;
+use std::sync::mpsc::sync_channel;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
-use crate::rig::squall;
+use crate::rig::{PATIENCE, squall};
 
-/// One arrangement and load, for a moment.
-fn row(place: &str, in_flight: u64) -> Value {
-    let args = ["bench", "req-resp", "--json", "--seconds", "0.2"];
-    let output = squall()
-        .args(args)
-        .args(["--where", place, "--in-flight", &in_flight.to_string()])
-        .output()
-        .expect("the program runs");
+/// What a benchmark says in JSON.
+fn measured(args: &[&str], path: Option<&str>) -> Value {
+    let mut command = squall();
+    command.arg("bench").args(args).arg("--json");
+    if let Some(path) = path {
+        command.env("PATH", path);
+    }
+    let output = command.output().expect("the program runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{place}, {in_flight}: {text}{told}");
-    let document: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(output.status.success(), "{args:?}: {text}{told}");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// One arrangement and load, for a moment.
+fn row(place: &str, load: [&str; 2]) -> Value {
+    let args = ["req-resp", "--seconds", "0.2", "--where", place];
+    let document = measured(&[&args[..], &load].concat(), None);
     let rows = document["rows"].as_array().expect("an array");
     assert_eq!(rows.len(), 1, "one row for one scenario");
     rows[0].clone()
@@ -24,7 +36,7 @@ fn row(place: &str, in_flight: u64) -> Value {
 
 /// The row is of the scenario that was asked for, and every figure of it is one.
 fn sound(place: &str, in_flight: u64) {
-    let row = row(place, in_flight);
+    let row = row(place, ["--in-flight", &in_flight.to_string()]);
     assert_eq!(
         (&row["where"], &row["in_flight"]),
         (&place.into(), &in_flight.into())
@@ -63,4 +75,97 @@ fn a43_three_nodes_in_parallel() {
 #[test]
 fn a43_clients_of_one_node() {
     sound("clients", 10);
+}
+
+/// A43: requester and handlers have gRPC sessions with one node.
+#[test]
+fn a43_grpc_sessions_of_one_node() {
+    sound("grpc", 10);
+}
+
+/// An open loop sends what was to be sent, whatever becomes of it, and says how much that was.
+#[test]
+fn an_open_loop_counts_what_was_to_be_sent() {
+    let row = row("grpc", ["--rate", "100/s"]);
+    assert_eq!(row["rate_intended"], 100);
+    let counted = row["requests"].as_u64().expect("a number") + row["held_back"].as_u64().expect("a number");
+    assert!((19..=21).contains(&counted), "a fifth of a second: {row}");
+}
+
+/// Beside an observer each row tells how it compares.
+#[test]
+fn a_row_beside_an_observer_tells_what_that_costs() {
+    let document = measured(
+        &[
+            "req-resp",
+            "--seconds",
+            "0.05",
+            "--where",
+            "clients",
+            "--in-flight",
+            "5",
+            "--watched",
+        ],
+        None,
+    );
+    let watched = &document["rows"][0]["watched"];
+    let rates = |name: &str| watched[name].as_array().map(Vec::len);
+    assert_eq!(
+        (rates("rates"), rates("rates_unwatched")),
+        (Some(3), Some(3)),
+        "{watched}"
+    );
+    assert!(watched["ratio"]["median"].as_f64().expect("a number") > 0.0);
+}
+
+/// The peer that needs nothing installed is measured beside three nodes; one that is not installed is named.
+#[test]
+fn peers_are_measured_in_turn_and_missing_ones_are_named() {
+    let args = [
+        "peers",
+        "--seconds",
+        "0.1",
+        "--rounds",
+        "1",
+        "--in-flight",
+        "1",
+        "--peers",
+    ];
+    let document = measured(&[&args[..], &["chain,erlang"]].concat(), Some("/nowhere"));
+    let rows = document["rows"].as_array().expect("an array");
+    assert_eq!(rows.len(), 2, "{document}");
+    assert!(rows[0]["peer"].is_null() && rows[0]["against"].is_null());
+    assert_eq!(
+        (&rows[1]["peer"], &rows[1]["where"]),
+        (&"chain".into(), &"three_nodes".into())
+    );
+    assert!(rows[1]["against"]["ratio"]["median"].as_f64().expect("a number") > 0.0);
+    assert_eq!(rows[1]["against"]["goal"], 0.9);
+    assert_eq!(document["missing"][0]["peer"], "erlang");
+}
+
+/// A server that a benchmark started ends with the benchmark, and so does all that the server started.
+#[test]
+fn what_a_server_has_started_ends_with_the_benchmark() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pipe = dir.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    let script = format!("sleep 1000 > {} & wait", pipe.display());
+    let mut keeper = squall()
+        .args(["bench-role", "keep", "--", "sh", "-c", &script])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let (sender, told) = sync_channel(2);
+    std::thread::spawn(move || {
+        let mut pipe = File::open(&pipe).expect("whoever was started has it");
+        sender.send("started").expect("it is waited for");
+        // Nothing is written: it ends when nobody has it any more.
+        pipe.read_to_end(&mut Vec::new()).expect("a pipe");
+        sender.send("ended").expect("it is waited for");
+    });
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("started"));
+    drop(keeper.stdin.take());
+    assert!(keeper.wait().expect("it ends").success());
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("ended"));
 }

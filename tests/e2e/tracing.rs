@@ -72,7 +72,9 @@ fn ask_over_three(cluster: &Cluster) {
 fn assert_one_trace_a_request(collector: &Collector) {
     let traces = collector.wait(|spans| {
         let replies = spans.iter().filter(|s| s.span.name == "reply").count();
-        let traces = by_trace(spans);
+        // On a busy machine the owner may be without a lease for a moment: the request waits, and is told so beside its way.
+        let way = |received: &&Received| !received.span.name.starts_with("wait ");
+        let traces = by_trace(&spans.iter().filter(way).cloned().collect::<Vec<_>>());
         let whole = traces.values().all(|spans| spans.len() == 4);
         (replies == REQUESTS && whole).then_some(traces)
     });

@@ -30,10 +30,26 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts a duration.
     pub fn count(&mut self, took: Duration) {
+        self.count_many(took, 1);
+    }
+
+    /// Counts it so many times.
+    pub fn count_many(&mut self, took: Duration, times: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(VALUE_MAX).min(VALUE_MAX);
-        self.counts[bucket(nanos)] += 1;
-        self.total += 1;
-        self.largest = self.largest.max(nanos);
+        self.counts[bucket(nanos)] += times;
+        self.total += times;
+        if times > 0 {
+            self.largest = self.largest.max(nanos);
+        }
+    }
+
+    /// Adds what another program has counted in the bucket of that number, of which only the bounds are known; false when there is no
+    /// such bucket.
+    pub(super) fn count_bucket(&mut self, number: usize, times: u64) -> bool {
+        if number < BUCKETS {
+            self.count_many(Duration::from_nanos(upper(number)), times);
+        }
+        number < BUCKETS
     }
 
     /// Adds the counts of another.
@@ -154,6 +170,22 @@ mod tests {
         assert_eq!(Histogram::default().quantile(0.5), Duration::ZERO);
         all.count(Duration::MAX);
         assert_eq!(all.quantile(1.0), Duration::from_nanos(VALUE_MAX));
+    }
+
+    #[test]
+    fn what_is_counted_elsewhere_by_bucket_is_counted_alike_here() {
+        let (mut here, mut elsewhere) = (Histogram::default(), Histogram::default());
+        for us in [3, 70, 70, 900_000] {
+            here.count(Duration::from_micros(us));
+            let number = bucket(us * 1000);
+            assert!(elsewhere.count_bucket(number, 1));
+        }
+        assert_eq!(
+            (here.total(), &here.counts),
+            (elsewhere.total(), &elsewhere.counts)
+        );
+        assert!(elsewhere.largest() >= here.largest());
+        assert!(!elsewhere.count_bucket(BUCKETS, 1) && elsewhere.total() == 4);
     }
 
     #[test]

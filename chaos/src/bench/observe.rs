@@ -290,18 +290,6 @@ fn resident_mb() -> Option<f64> {
     Some(kib * 1024.0 / 1e6)
 }
 
-/// Processor time that this process has used, in seconds, to a hundredth; none where the system does not tell.
-fn processor_s() -> Option<f64> {
-    /// Of a second: what Linux tells programs in, whatever its own clock is.
-    const TICKS: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name may have anything in it; it ends with the last bracket.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut times = fields.split_whitespace().skip(11);
-    let (user, system): (f64, f64) = (times.next()?.parse().ok()?, times.next()?.parse().ok()?);
-    Some((user + system) / TICKS)
-}
-
 #[cfg(test)]
 #[path = "observe/observe_test.rs"]
 mod tests;

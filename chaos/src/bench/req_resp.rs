@@ -1,5 +1,6 @@
-//! Requests answered per second, closed loop: requester → exchange → one of five round-robin handlers → requester, with
-//! four bytes of payload, in three arrangements. What does not live here: the processes (`place`), the loops (`closed`).
+//! Requests answered per second and how long they take: requester → exchange → one of five round-robin handlers → requester, with
+//! four bytes of payload, in four arrangements, in a closed loop or an open one, and, where that is wanted, beside an observer.
+//! What does not live here: the processes (`place`), the loops (`closed`, `open`).
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,14 +9,21 @@ use std::time::Duration;
 use serde::Serialize;
 use squall_node::telemetry::Share;
 
-use super::{BenchError, Machine, SCHEMA};
+use super::{BenchError, Machine, SCHEMA, processor};
 
-mod closed;
+pub(super) mod asker;
+pub(super) mod closed;
+mod ground;
 pub mod host;
+mod open;
 pub(super) mod place;
+pub(super) mod session;
+pub(super) mod tally;
+pub mod watched;
 
-use closed::Tally;
 use place::Place;
+use tally::Tally;
+use watched::Watched;
 
 /// Requests in flight, one row each.
 pub const IN_FLIGHT: [usize; 4] = [1, 10, 100, 1000];
@@ -34,11 +42,13 @@ pub enum Where {
     ThreeNodes,
     /// Requester and handlers are clients of one node, three processes in all.
     Clients,
+    /// The same through the node's gRPC session, as clients in any language have it.
+    Grpc,
 }
 
 impl Where {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Local, Self::ThreeNodes, Self::Clients];
+    pub const ALL: [Self; 4] = [Self::Local, Self::ThreeNodes, Self::Clients, Self::Grpc];
 
     /// The arrangement's word.
     #[must_use]
@@ -47,6 +57,27 @@ impl Where {
             Self::Local => "local",
             Self::ThreeNodes => "three_nodes",
             Self::Clients => "clients",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+/// When requests are sent. In JSON one member of its row: `in_flight` or `rate_intended`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Load {
+    /// So many at a time, each as soon as the one before has ended.
+    #[serde(rename = "in_flight")]
+    Closed(usize),
+    /// So many a second, whatever becomes of those before; latencies are counted from when each was to be sent.
+    #[serde(rename = "rate_intended")]
+    Open(u32),
+}
+
+impl std::fmt::Display for Load {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Closed(in_flight) => f.pad(&in_flight.to_string()),
+            Self::Open(rate) => f.pad(&format!("{rate}/s")),
         }
     }
 }
@@ -67,14 +98,16 @@ pub struct ReqRespOptions {
     pub program: PathBuf,
     /// Arrangements, in this order.
     pub places: Vec<Where>,
-    /// Requests in flight, in this order.
-    pub in_flight: Vec<usize>,
+    /// Loads, in this order.
+    pub loads: Vec<Load>,
     /// How long each is measured.
     pub measured: Duration,
     /// How long each runs before that.
     pub warm_up: Duration,
     /// Whether nodes send traces; of arrangements in one process only one can.
     pub traces: Option<Traces>,
+    /// Whether each row is measured beside an observer, too.
+    pub watched: bool,
 }
 
 impl ReqRespOptions {
@@ -84,10 +117,11 @@ impl ReqRespOptions {
         Self {
             program,
             places: Where::ALL.to_vec(),
-            in_flight: IN_FLIGHT.to_vec(),
+            loads: IN_FLIGHT.map(Load::Closed).to_vec(),
             measured,
             warm_up: measured / 5,
             traces: None,
+            watched: false,
         }
     }
 }
@@ -98,18 +132,26 @@ pub struct Row {
     /// Arrangement.
     #[serde(rename = "where")]
     pub place: Where,
-    /// Requests in flight.
-    pub in_flight: usize,
-    /// Requests answered within the measured time.
+    /// When requests were sent.
+    #[serde(flatten)]
+    pub load: Load,
+    /// Requests answered within the measured time; in an open loop those that were to be sent within it.
     pub requests: u64,
     /// The same per second.
     pub rate: f64,
-    /// Half of them took no longer.
+    /// Requests of an open loop that were not sent within the measured time, because 4096 were open.
+    pub held_back: u64,
+    /// Half of them took no longer, in microseconds, as all latencies.
     pub p50_us: f64,
     /// 99 in 100 took no longer.
     pub p99_us: f64,
     /// 999 in 1000 took no longer.
     pub p999_us: f64,
+    /// Processor time, user and system, that all processes of the arrangement used for each request, in microseconds; none where
+    /// the system does not tell.
+    pub cpu_us: Option<f64>,
+    /// What it is beside an observer; none where that was not asked for.
+    pub watched: Option<Watched>,
 }
 
 /// All measurements.
@@ -132,9 +174,12 @@ pub async fn run(options: &ReqRespOptions, mut tell: impl FnMut(&Row)) -> Result
     let mut rows = Vec::new();
     for &at in &options.places {
         let place = Place::begin(at, options).await?;
-        for &in_flight in &options.in_flight {
-            let tally = place.ask(in_flight, options.warm_up, options.measured).await?;
-            let row = row(at, in_flight, &tally, options.measured)?;
+        for &load in &options.loads {
+            let row = if options.watched {
+                watched::in_turn(&place, load, options).await?
+            } else {
+                measure(&place, load, options).await?
+            };
             tell(&row);
             rows.push(row);
         }
@@ -147,23 +192,66 @@ pub async fn run(options: &ReqRespOptions, mut tell: impl FnMut(&Row)) -> Result
     })
 }
 
-fn row(place: Where, in_flight: usize, tally: &Tally, measured: Duration) -> Result<Row, BenchError> {
-    let unsound = |what: String| {
-        let place = place.as_str();
-        BenchError::Unsound(format!("{place}, {in_flight} in flight: {what}"))
-    };
+/// One measurement in an arrangement that stands.
+pub(super) async fn measure(place: &Place, load: Load, options: &ReqRespOptions) -> Result<Row, BenchError> {
+    let before = place.processor();
+    let tally = place.ask(load, (options.warm_up, options.measured)).await?;
+    let cpu_us = processor::each_us(before, place.processor(), tally.asked);
+    let row = row(place.at(), load, &tally, options.measured)?;
+    Ok(Row { cpu_us, ..row })
+}
+
+fn row(place: Where, load: Load, tally: &Tally, measured: Duration) -> Result<Row, BenchError> {
+    let Figures {
+        requests,
+        rate,
+        p50_us,
+        p99_us,
+        p999_us,
+    } = figures(tally, measured).map_err(|what| {
+        let beside = if let Load::Closed(_) = load {
+            " in flight"
+        } else {
+            ""
+        };
+        BenchError::Unsound(format!("{}, {load}{beside}: {what}", place.as_str()))
+    })?;
+    Ok(Row {
+        place,
+        load,
+        requests,
+        rate,
+        held_back: tally.held_back,
+        p50_us,
+        p99_us,
+        p999_us,
+        cpu_us: None,
+        watched: None,
+    })
+}
+
+/// What a tally comes to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Figures {
+    pub(super) requests: u64,
+    pub(super) rate: f64,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    pub(super) p999_us: f64,
+}
+
+/// The figures of a sound tally; else what was wrong.
+pub(super) fn figures(tally: &Tally, measured: Duration) -> Result<Figures, String> {
     if let Some(failure) = &tally.failure {
         let (failed, asked) = (tally.failed, tally.asked);
-        return Err(unsound(format!("{failed} of {asked} requests failed: {failure}")));
+        return Err(format!("{failed} of {asked} requests failed: {failure}"));
     }
     let requests = tally.took.total();
     if requests == 0 {
-        return Err(unsound("no request was answered in the measured time".into()));
+        return Err("no request was answered in the measured time".into());
     }
     let micros = |quantile| (tally.took.quantile(quantile).as_nanos() as f64 / 100.0).round() / 10.0;
-    Ok(Row {
-        place,
-        in_flight,
+    Ok(Figures {
         requests,
         rate: (requests as f64 / measured.as_secs_f64()).round(),
         p50_us: micros(0.5),
@@ -175,28 +263,38 @@ fn row(place: Where, in_flight: usize, tally: &Tally, measured: Duration) -> Res
 /// Heading of the table for people.
 #[must_use]
 pub fn heading() -> String {
-    let mut text = format!(
-        "{:<12} {:>9} {:>12} {:>12}",
-        "where", "in flight", "requests", "requests/s"
-    );
+    let mut text = format!("{:<12} {:>9} {:>12}", "where", "in flight", "requests/s");
     let _ = write!(text, " {:>10} {:>10} {:>10}", "p50 µs", "p99 µs", "p99.9 µs");
+    let _ = write!(text, " {:>10}", "cpu µs/req");
     text
 }
 
+/// A figure that may be unknown.
+pub(super) fn known(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "–".into(), |figure| format!("{figure:.2}"))
+}
+
 impl Row {
-    /// One line of that table.
+    /// One line of that table; what was held back, and the comparison with an observer, in a line of their own.
     #[must_use]
     pub fn line(&self) -> String {
-        format!(
-            "{:<12} {:>9} {:>12} {:>12.0} {:>10.1} {:>10.1} {:>10.1}",
+        let mut line = format!(
+            "{:<12} {:>9} {:>12.0} {:>10.1} {:>10.1} {:>10.1} {:>10}",
             self.place.as_str(),
-            self.in_flight,
-            self.requests,
+            self.load,
             self.rate,
             self.p50_us,
             self.p99_us,
-            self.p999_us
-        )
+            self.p999_us,
+            known(self.cpu_us),
+        );
+        if self.held_back > 0 {
+            let _ = write!(line, "\n  {} not sent: too many were open", self.held_back);
+        }
+        if let Some(watched) = &self.watched {
+            let _ = write!(line, "\n  {}", watched.words());
+        }
+        line
     }
 }
 

@@ -2,8 +2,10 @@
 //! at which somebody wanted it. What does not live here: what is asked, and what comes of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -31,21 +33,47 @@ pub(crate) trait Asks: Send + Sync + 'static {
 /// A loop that goes on until it is ended, or dropped.
 #[derive(Debug)]
 pub(crate) struct OpenLoop {
-    pacer: JoinHandle<()>,
+    pacer: Pacer,
     slots: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+enum Pacer {
+    Task(JoinHandle<()>),
+    /// Ends with its next moment after this is true.
+    Thread(Arc<AtomicBool>),
 }
 
 impl OpenLoop {
     /// Asks so often a second.
     pub(crate) fn start(asks: Arc<impl Asks>, rate: u32) -> Self {
         let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize));
-        let pacer = tokio::spawn(pace(asks, Arc::clone(&slots), rate));
+        let pacer = Pacer::Task(tokio::spawn(pace(asks, Arc::clone(&slots), rate)));
         Self { pacer, slots }
+    }
+
+    /// The same with a thread for the moments: a runtime's timers go in whole milliseconds, which latencies in microseconds must
+    /// not contain. It asks on that runtime.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(crate) fn start_fine(asks: Arc<impl Asks>, rate: u32, runtime: Handle) -> std::io::Result<Self> {
+        let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize));
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (room, stop) = (Arc::clone(&slots), Arc::clone(&stopped));
+        std::thread::Builder::new()
+            .name("pacer".into())
+            .spawn(move || pace_fine(&asks, &room, rate, &runtime, &stop))?;
+        let pacer = Pacer::Thread(stopped);
+        Ok(Self { pacer, slots })
     }
 
     /// Asks no more.
     pub(crate) fn stop(&self) {
-        self.pacer.abort();
+        match &self.pacer {
+            Pacer::Task(task) => task.abort(),
+            Pacer::Thread(stopped) => stopped.store(true, Ordering::Relaxed),
+        }
     }
 
     /// Asks no more, and waits until what is under way has ended.
@@ -58,7 +86,7 @@ impl OpenLoop {
 
 impl Drop for OpenLoop {
     fn drop(&mut self) {
-        self.pacer.abort();
+        self.stop();
     }
 }
 
@@ -68,18 +96,54 @@ async fn pace(asks: Arc<impl Asks>, slots: Arc<Semaphore>, rate: u32) {
     moments.set_missed_tick_behavior(MissedTickBehavior::Burst);
     loop {
         let intended = moments.tick().await;
-        let question = asks.begin(intended);
-        match Arc::clone(&slots).try_acquire_owned() {
-            Ok(slot) => {
-                let asks = Arc::clone(&asks);
-                tokio::spawn(async move {
-                    asks.ask(intended, question).await;
-                    drop(slot);
-                });
-            }
-            Err(_) => asks.hold_back(intended),
+        if let Some(asking) = begin(&asks, &slots, intended) {
+            tokio::spawn(asking);
         }
     }
+}
+
+fn pace_fine(
+    asks: &Arc<impl Asks>,
+    slots: &Arc<Semaphore>,
+    rate: u32,
+    runtime: &Handle,
+    stopped: &AtomicBool,
+) {
+    let step = Duration::from_secs(1) / rate.max(1);
+    let mut intended = Instant::now();
+    while !stopped.load(Ordering::Relaxed) {
+        // None when the loop is late: it makes up for it.
+        while let Some(early) = until(intended) {
+            std::thread::park_timeout(early);
+        }
+        if let Some(asking) = begin(asks, slots, intended) {
+            runtime.spawn(asking);
+        }
+        intended += step;
+    }
+}
+
+fn until(moment: Instant) -> Option<Duration> {
+    let early = moment.checked_duration_since(Instant::now());
+    early.filter(|early| !early.is_zero())
+}
+
+/// What is to be done at that moment, if there is room for it.
+fn begin<A: Asks>(
+    asks: &Arc<A>,
+    slots: &Arc<Semaphore>,
+    intended: Instant,
+) -> Option<impl Future<Output = ()> + Send + use<A>> {
+    let question = asks.begin(intended);
+    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+        asks.hold_back(intended);
+        return None;
+    };
+    let asks = Arc::clone(asks);
+    Some(async move {
+        asks.ask(intended, question).await;
+        drop(slot);
+    })
 }
 
 #[cfg(test)]
@@ -128,6 +192,22 @@ mod tests {
         slow.answers.notify_waiters();
         open.end().await;
         assert_eq!(slow.ended.load(Relaxed), IN_FLIGHT_MAX);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn with_a_thread_of_its_own_it_asks_on_too_and_ends() {
+        let slow = Arc::new(Slow::default());
+        let open = OpenLoop::start_fine(Arc::clone(&slow), 1_000_000, Handle::current()).unwrap();
+        while slow.held_back.load(Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        open.stop();
+        while slow.ended.load(Relaxed) < IN_FLIGHT_MAX {
+            slow.answers.notify_waiters();
+            tokio::task::yield_now().await;
+        }
+        open.end().await;
+        assert!(slow.begun.load(Relaxed) > IN_FLIGHT_MAX);
     }
 
     #[tokio::test(start_paused = true)]

@@ -175,6 +175,13 @@ impl Changes {
         }
     }
 
+    /// Whether [`next`](Self::next) may have something to tell: a look at a number, and while the handler leads at the clock. True
+    /// once too often at times.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.held.has_changed().unwrap_or(false) || self.told.is_some_and(|told| !told.holds())
+    }
+
     /// The change since the last one told.
     fn take(&mut self) -> Option<LeadershipChange> {
         let held = self.held.borrow_and_update().filter(Leadership::holds);

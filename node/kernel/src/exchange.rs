@@ -115,7 +115,7 @@ impl Exchange {
             leader,
             leader_gone,
             pending: None,
-            routes: VecDeque::with_capacity(limits::RECENT_ROUTES_MAX),
+            routes: VecDeque::new(),
             leaving: None,
             granted_until,
             granted_to: leader.map(|l| l.pid),

@@ -15,22 +15,22 @@ use crate::wire::{ReturnPath, count};
 impl DataPlane {
     /// Takes a frame from a data lane.
     pub fn frame(&self, from: NodeId, frame: Frame) {
-        count(&self.context.wire.tally.taken_in);
-        self.take_in(from, frame);
+        self.context.wire.tally.taken_in.one();
+        self.take_in(from, frame.into());
     }
 
-    pub(crate) fn take_in(&self, from: NodeId, frame: Frame) {
+    pub(crate) fn take_in(&self, from: NodeId, frame: Box<Frame>) {
         match frame.kind {
             Kind::Request => self.exchanges.request(frame),
             Kind::Submit => self.exchanges.submit(frame),
             Kind::Task => self.handlers.task(from, frame),
             // To a worker it is the owner's answer.
-            Kind::Settle if frame.to != 0 => self.handlers.settled(frame),
+            Kind::Settle if frame.to != 0 => self.handlers.settled(*frame),
             Kind::Settle => self.exchanges.settle(frame),
             Kind::Deliver => self.handlers.deliver(from, frame),
             Kind::Reply => self.router.reply(frame),
             Kind::Chunk | Kind::Ask if frame.status == Status::Reply => self.router.talked(from, &frame),
-            Kind::Chunk | Kind::Ask | Kind::Credit | Kind::Tell => self.handlers.talk(frame),
+            Kind::Chunk | Kind::Ask | Kind::Credit | Kind::Tell => self.handlers.talk(*frame),
             Kind::Control => match message::parse(&frame.payload) {
                 Ok(message) => self.message(from, message),
                 Err(error) => {
@@ -39,17 +39,17 @@ impl DataPlane {
                 }
             },
             Kind::Publish => self.publish(frame),
-            Kind::Event => self.pubsub.event(from, frame),
+            Kind::Event => self.pubsub.event(from, *frame),
             Kind::Ack => count(&self.context.wire.tally.garbled),
         }
     }
 
     /// The owner of a publish-subscribe exchange passes a publish on to subscribers, any other to one handler (A109).
-    fn publish(&self, frame: Frame) {
+    fn publish(&self, frame: Box<Frame>) {
         let registry = self.context.registry();
         let record = registry.exchanges.get(&frame.exchange);
         if record.is_some_and(|record| record.pattern == Pattern::PublishSubscribe) {
-            self.pubsub.publish(frame);
+            self.pubsub.publish(*frame);
         } else {
             self.exchanges.request(frame);
         }

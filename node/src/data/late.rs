@@ -114,12 +114,13 @@ impl DataContext {
         &self,
         exchange: &ExchangeName,
         (to, key): Way,
-        frame: Frame,
+        frame: impl Into<Box<Frame>>,
     ) -> Result<(), LinkError> {
+        let frame = frame.into();
         if !self.faults.act(Kinds::MESSAGE) {
             return self.wire.frame(to, key, frame);
         }
-        let mut leaving = self.leaving(exchange, (to, key), frame).into_iter();
+        let mut leaving = self.leaving(exchange, (to, key), *frame).into_iter();
         let sent = leaving.next().map(|frame| self.wire.frame(to, key, frame));
         for again in leaving {
             // As the first one fares, it is told.

@@ -28,9 +28,14 @@ struct Seen {
 struct Hands(Mutex<Seen>);
 
 impl HandlerSink for Hands {
-    fn deliver(&self, _pass: Pass, _handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
+    fn deliver(
+        &self,
+        _pass: Pass,
+        _handler: &Arc<Attachment>,
+        frame: Box<Frame>,
+    ) -> Result<(), Push<Box<Frame>>> {
         assert_eq!(frame.kind, Kind::Task);
-        self.0.lock().unwrap().tasks.push(frame);
+        self.0.lock().unwrap().tasks.push(*frame);
         Ok(())
     }
 

@@ -17,12 +17,11 @@ use crate::pubsub::wants_word;
 use crate::spans;
 use crate::wire::{LinkError, ReturnPath, lane_key};
 
-/// The request that a step is about, and how long it has waited.
-pub(super) type About<'a> = Option<(&'a Frame, Span)>;
+/// The request that a step is about, and how long it has waited; gone when it went on to the one handler that gets it.
+pub(super) type About = Option<(Box<Frame>, Span)>;
 
 impl Running {
-    pub(super) fn carry_out(&mut self, effect: ExchangeEffect, about: About<'_>) {
-        let asked = || about.expect("the kernel routes only in answer to a request");
+    pub(super) fn carry_out(&mut self, effect: ExchangeEffect, about: &mut About) {
         match effect {
             ExchangeEffect::Deliver {
                 handler,
@@ -32,28 +31,30 @@ impl Running {
                 signature,
                 ..
             } => {
-                let (frame, waited) = asked();
-                let copy = Frame {
-                    leader_epoch,
-                    index,
-                    count,
-                    signature: signature.map_or(0, |signature| signature.value()),
-                    ..frame.clone()
+                let (frame, waited) = asked(about);
+                let publish = frame.kind == Kind::Publish;
+                let waited = *waited;
+                let mut copy = if count > 1 || publish {
+                    frame.clone()
+                } else {
+                    about.take().expect("looked at above").0
                 };
-                if frame.kind == Kind::Publish {
-                    self.pass_on(handler, copy, frame, waited);
+                (copy.leader_epoch, copy.index, copy.count) = (leader_epoch, index, count);
+                copy.signature = signature.map_or(0, |signature| signature.value());
+                if publish {
+                    self.pass_on(handler, copy, &asked(about).0, waited);
                 } else {
                     // Its requester has been told.
                     let _told = self.deliver(handler, copy, waited);
                 }
             }
-            ExchangeEffect::Refuse { reason, .. } => self.refuse(asked().0, reason),
+            ExchangeEffect::Refuse { reason, .. } => self.refuse(&asked(about).0, reason),
             ExchangeEffect::Decline { reason, .. } => {
                 self.post.refused.fetch_add(1, Ordering::Relaxed);
-                self.answer(asked().0, Status::Declined, reason);
+                self.answer(&asked(about).0, Status::Declined, reason);
             }
             ExchangeEffect::Redirect { to, .. } => {
-                self.answer(asked().0, Status::Redirect, to.as_str().to_owned());
+                self.answer(&asked(about).0, Status::Redirect, to.as_str().to_owned());
             }
             ExchangeEffect::Interrupt {
                 request,
@@ -177,26 +178,22 @@ impl Running {
     }
 
     /// The requester is told when it cannot be sent, and so is the caller.
-    pub(super) fn deliver(&self, handler: Pid, copy: Frame, waited: Span) -> Result<(), LinkError> {
-        let trace = spans::route(&self.context.spans, copy.trace, || spans::Route {
+    pub(super) fn deliver(&self, handler: Pid, mut frame: Box<Frame>, waited: Span) -> Result<(), LinkError> {
+        let leader_epoch = frame.leader_epoch.0;
+        frame.trace = spans::route(&self.context.spans, frame.trace, || spans::Route {
             exchange: self.name.as_str(),
             strategy: self.strategy.as_str(),
             epoch: self.core.epoch().0,
-            leader_epoch: copy.leader_epoch.0,
+            leader_epoch,
             candidates: self.core.handlers(),
             picked: self.context.pid_text(handler),
             waited,
         });
         let waited_ms = u32::try_from(waited.as_ms()).unwrap_or(u32::MAX);
-        let frame = Frame {
-            kind: Kind::Deliver,
-            epoch: self.core.epoch(),
-            to: handler.serial,
-            from: self.process.pid(),
-            left_ms: copy.left_ms.saturating_sub(waited_ms).max(1),
-            trace,
-            ..copy
-        };
+        frame.kind = Kind::Deliver;
+        frame.epoch = self.core.epoch();
+        (frame.to, frame.from) = (handler.serial, self.process.pid());
+        frame.left_ms = frame.left_ms.saturating_sub(waited_ms).max(1);
         let back = ReturnPath::of(&frame);
         let key = lane_key(self.id, handler.serial);
         let sent = self.context.leave(&self.name, (handler.node, key), frame);
@@ -255,6 +252,12 @@ impl Running {
             .wire
             .reply(ReturnPath::of(&empty).none(self.process.pid(), NoReply::Interrupted));
     }
+}
+
+fn asked(about: &About) -> &(Box<Frame>, Span) {
+    about
+        .as_ref()
+        .expect("the kernel routes only in answer to a request, and gives it to one handler once")
 }
 
 /// Sends each part once, as far as the link takes them; the next time goes on from there.

@@ -19,26 +19,26 @@ use crate::wire::{ReturnPath, lane_key};
 
 impl Exchanges {
     /// Takes in a request for an exchange that should be owned here.
-    pub(crate) fn request(&self, frame: Frame) {
+    pub(crate) fn request(&self, frame: Box<Frame>) {
         let refused = self.put(frame, Mail::Request);
         self.refuse(refused);
     }
 
     /// Takes in a task for an exchange that should be owned here.
-    pub(crate) fn submit(&self, frame: Frame) {
+    pub(crate) fn submit(&self, frame: Box<Frame>) {
         let refused = self.put(frame, Mail::Submit);
         self.refuse(refused);
     }
 
     /// Takes in a worker's word about a task.
-    pub(crate) fn settle(&self, frame: Frame) {
+    pub(crate) fn settle(&self, frame: Box<Frame>) {
         if let Some((frame, reason)) = self.put(frame, Mail::Settle) {
             let (to, key) = (frame.from.node, lane_key(frame.exchange, frame.from.serial));
             let _asked_again = self.context.wire.frame(to, key, refused_frame(&frame, reason));
         }
     }
 
-    fn put(&self, frame: Frame, mail: fn(Frame) -> Mail) -> Option<(Frame, NoReply)> {
+    fn put(&self, frame: Box<Frame>, mail: fn(Box<Frame>) -> Mail) -> Option<(Box<Frame>, NoReply)> {
         match self.read().get(&frame.exchange) {
             Some(owned) => owned.put(frame, mail),
             None => Some((frame, NoReply::Moved)),
@@ -46,7 +46,7 @@ impl Exchanges {
     }
 
     /// Outside the lock: the answer may lead straight into the requester's side of this node.
-    fn refuse(&self, refused: Option<(Frame, NoReply)>) {
+    fn refuse(&self, refused: Option<(Box<Frame>, NoReply)>) {
         if let Some((frame, reason)) = refused.filter(|(frame, _)| wants_word(frame)) {
             let from = Pid {
                 node: self.context.node,
@@ -72,7 +72,7 @@ impl Exchanges {
         let early = attach.returned.is_some_and(|lost| lost > told);
         let seen = match self.read().get(&exchange) {
             Some(owned) if owned.epoch == attach.epoch && !early => {
-                let _comes_again_when_full = owned.mailbox.push(Mail::Attach(attach));
+                let _comes_again_when_full = owned.mailbox.push(Mail::Attach(attach.into()));
                 return;
             }
             owned => owned.map_or(Epoch(0), |o| o.epoch),

@@ -229,7 +229,7 @@ impl Running {
             wish,
             lease_until: self.lease_until(),
         };
-        self.step(now, &input, None);
+        self.step(now, &input);
     }
 
     /// The machine has an answer for whoever asked.

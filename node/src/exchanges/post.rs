@@ -14,13 +14,12 @@ use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::registry::LeaderRecord;
 use squall_kernel::tasks::{Answer, TaskId, TaskInput};
 use squall_kernel::time::Instant;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::operating::Asked;
 use super::tasks::SharedQueue;
 use super::watching::Watching;
-use crate::process::{Envelope, Letter, Mailbox, Push, Sender, envelope_of};
+use crate::process::{Bell, Envelope, Letter, Mailbox, Push, Sender, envelope_of};
 
 /// An exchange that is owned here, as others on this node reach it.
 pub(super) struct Owned {
@@ -54,7 +53,11 @@ impl Owned {
     }
 
     /// Puts a frame into the mailbox; gives it back with the reason where it does not go in.
-    pub(super) fn put(&self, frame: Frame, mail: fn(Frame) -> Mail) -> Option<(Frame, NoReply)> {
+    pub(super) fn put(
+        &self,
+        frame: Box<Frame>,
+        mail: fn(Box<Frame>) -> Mail,
+    ) -> Option<(Box<Frame>, NoReply)> {
         let (back, reason) = match self.mailbox.push(mail(frame)) {
             Ok(()) => return None,
             Err(Push::Full(mail)) => (mail, NoReply::Rejected),
@@ -66,14 +69,14 @@ impl Owned {
 
 /// What an exchange's process takes out of its mailbox.
 pub(super) enum Mail {
-    Request(Frame),
-    Attach(Attach),
+    Request(Box<Frame>),
+    Attach(Box<Attach>),
     Detach {
         handler: Pid,
         reason: DetachReason,
     },
-    Submit(Frame),
-    Settle(Frame),
+    Submit(Box<Frame>),
+    Settle(Box<Frame>),
     TaskAnswer {
         from: NodeId,
         answer: Answer,
@@ -87,7 +90,7 @@ pub(super) enum Mail {
 
 impl Mail {
     /// The frame that came, of what somebody waits for an answer to.
-    fn into_frame(self) -> Option<Frame> {
+    fn into_frame(self) -> Option<Box<Frame>> {
         match self {
             Self::Request(frame) | Self::Submit(frame) | Self::Settle(frame) => Some(frame),
             Self::Attach(_) | Self::Detach { .. } | Self::TaskAnswer { .. } | Self::LeaseAsk { .. } => None,
@@ -141,11 +144,30 @@ pub(super) struct Orders {
     pub(super) noted: Vec<ExchangeInput>,
 }
 
+/// Lets the process look at its orders.
+#[derive(Default)]
+pub(super) struct Wake(Bell);
+
+impl Wake {
+    /// To be waited for by the process itself, before anything else.
+    pub(super) async fn begin(&self) {
+        self.0.begin().await;
+    }
+
+    pub(super) fn notify_one(&self) {
+        self.0.ring(1);
+    }
+
+    pub(super) async fn notified(&self) {
+        self.0.heard(1).await;
+    }
+}
+
 /// What others leave for the process, and what it shows them.
 #[derive(Default)]
 pub(super) struct Post {
     pub(super) orders: Mutex<Orders>,
-    pub(super) wake: Notify,
+    pub(super) wake: Wake,
     /// Without a lease: refuses requests, keeps its handlers.
     pub(super) paused: AtomicBool,
     /// Somebody else's by now: refuses everything.

@@ -18,7 +18,7 @@ use crate::pubsub::{name_of, publisher_of, taken};
 impl Running {
     /// Nobody waits for the handler's answer. For as long as it is good for the handler may take it up, whatever its
     /// publisher waits for. What was sent to the handler is known from then on; what was not may come again.
-    pub(super) fn pass_on(&mut self, handler: Pid, copy: Frame, publish: &Frame, waited: Span) {
+    pub(super) fn pass_on(&mut self, handler: Pid, mut copy: Box<Frame>, publish: &Frame, waited: Span) {
         let confirm = Confirm::of(publish.signature);
         let good_for = match publish.credit {
             0 => self.ttl.map_or(REQUEST_TIMEOUT_MS_MAX, |ttl| {
@@ -26,16 +26,11 @@ impl Running {
             }),
             ttl_ms => ttl_ms,
         };
-        let copy = Frame {
-            index: 0,
-            count: if confirm == Confirm::Received {
-                ONE_WAY_CONFIRMED
-            } else {
-                ONE_WAY
-            },
-            credit: 0,
-            left_ms: good_for,
-            ..copy
+        (copy.index, copy.credit, copy.left_ms) = (0, 0, good_for);
+        copy.count = if confirm == Confirm::Received {
+            ONE_WAY_CONFIRMED
+        } else {
+            ONE_WAY
         };
         // One that comes back was told of before.
         let is_news = publish.index != GIVEN_BACK;

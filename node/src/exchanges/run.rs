@@ -32,6 +32,9 @@ use crate::journal::{MachineKind, PublishEvent};
 use crate::limits::{ATTACH_CAP, BATCH_MAX};
 use crate::process::{Inbox, Process};
 
+/// Messages of a full mailbox that are taken at one reading of the clock: for some microseconds.
+const AT_ONE_TIME: usize = 8;
+
 /// What is known of the exchange before this ownership of it.
 pub(super) enum Past {
     /// What the owner before knew, when it moved here.
@@ -92,6 +95,7 @@ impl Running {
         }
         self.begin_tasks(backup);
         let post = Arc::clone(&self.post);
+        post.wake.begin().await;
         loop {
             let due = self.context.clock.wait(self.wakes_at());
             let first = tokio::select! {
@@ -104,8 +108,8 @@ impl Running {
                 () = due => None,
             };
             let begun = self.context.clock.now();
-            self.carry_out_orders();
-            self.take(first);
+            self.carry_out_orders(begun);
+            self.take(begun, first);
             self.tick_if_due();
             self.show_if_due();
             self.process.count_busy(self.context.clock.now().since(begun));
@@ -136,7 +140,7 @@ impl Running {
         }
         let there = state.servers.iter().map(|s| (s.pid, s.service_tag.clone()));
         self.attached.extend(there);
-        self.step(now, &ExchangeInput::Resume { state }, None);
+        self.step(now, &ExchangeInput::Resume { state });
         for node in gone {
             let first = registry.nodes.get(&node).map(NodeRecord::first_run);
             self.node_lost(now, node, first);
@@ -174,14 +178,15 @@ impl Running {
 
     /// Looked at in every turn: a mailbox that is never empty must not hold up what is due.
     fn tick_if_due(&mut self) {
+        let Some(due) = self.next_timeout() else { return };
         let now = self.context.clock.now();
-        if self.next_timeout().is_some_and(|at| at <= now) {
+        if due <= now {
             self.tick(now);
         }
     }
 
     fn tick(&mut self, now: Instant) {
-        self.step(now, &ExchangeInput::Tick, None);
+        self.step(now, &ExchangeInput::Tick);
         // One that nobody attaches to is told of without that.
         self.taken_over.take_if(|taken_over| taken_over.due() <= now);
         if self.tasks_timeout().is_some_and(|at| at <= now) {
@@ -213,18 +218,25 @@ impl Running {
         }
     }
 
-    fn take(&mut self, first: Option<(Mail, Instant)>) {
+    /// Takes what is in the mailbox, the turn having begun just now. Some messages in a row are taken at one time; where a function
+    /// is asked, which takes its own, each at its own.
+    fn take(&mut self, mut now: Instant, first: Option<(Mail, Instant)>) {
         let mut next = first;
-        for _ in 0..BATCH_MAX {
+        let at_one_time = if self.asking.is_some() { 1 } else { AT_ONE_TIME };
+        for taken in 0..BATCH_MAX {
             let Some((mail, put)) = next.or_else(|| self.inbox.try_next()) else {
                 return;
             };
-            self.mail(mail, put);
+            if taken > 0 && taken % at_one_time == 0 {
+                now = self.context.clock.now();
+            }
+            let _step = self.context.clock.step_at(now);
+            self.mail(now, mail, put);
             next = None;
         }
     }
 
-    fn mail(&mut self, mail: Mail, put: Instant) {
+    fn mail(&mut self, now: Instant, mail: Mail, put: Instant) {
         if self.post.stopped.load(Ordering::Acquire) {
             // Handlers attach with the next owner by themselves, and workers say again what nobody answers.
             if let Mail::Request(frame) | Mail::Submit(frame) = mail {
@@ -232,7 +244,6 @@ impl Running {
             }
             return;
         }
-        let now = self.context.clock.now();
         match mail {
             Mail::Request(frame) => self.request(now, frame, put),
             Mail::Attach(attach) => {
@@ -241,7 +252,7 @@ impl Running {
             }
             Mail::Detach { handler, reason } => {
                 self.attached.remove(&handler);
-                self.step(now, &ExchangeInput::Detach { handler, reason }, None);
+                self.step(now, &ExchangeInput::Detach { handler, reason });
                 self.worker_detached(now, handler);
             }
             Mail::Submit(frame) => self.submit(now, &frame),
@@ -260,12 +271,12 @@ impl Running {
                     asked_at,
                     lease_until: self.lease_until(),
                 };
-                self.step(now, &input, None);
+                self.step(now, &input);
             }
         }
     }
 
-    fn request(&mut self, now: Instant, mut frame: Frame, put: Instant) {
+    fn request(&mut self, now: Instant, mut frame: Box<Frame>, put: Instant) {
         if self.tasks.is_some() {
             let why = format!("the exchange '{}' takes tasks, not requests", self.name);
             return self.answer(&frame, Status::Declined, why);
@@ -290,7 +301,7 @@ impl Running {
             deadline: put + Span::from_ms(u64::from(frame.left_ms)),
             lease_until,
         };
-        self.step(now, &input, Some((&frame, now.since(put))));
+        self.step_about(now, &input, Some((frame, now.since(put))));
     }
 
     pub(super) fn lease_until(&self) -> Instant {
@@ -315,7 +326,7 @@ impl Running {
             returned,
         };
         let before = self.core.handlers();
-        self.step(now, &input, None);
+        self.step(now, &input);
         let new = self.core.handlers() > before;
         if new || self.attached.contains_key(&handler) {
             self.worker_attached(now, handler, &service_tag, work);
@@ -326,18 +337,17 @@ impl Running {
         }
     }
 
-    fn carry_out_orders(&mut self) {
+    fn carry_out_orders(&mut self, now: Instant) {
         let orders: Orders =
             std::mem::take(&mut *self.post.orders.lock().unwrap_or_else(PoisonError::into_inner));
-        let now = self.context.clock.now();
         for (node, first_run) in orders.lost {
             self.node_lost(now, node, Some(first_run));
         }
         if let Some(leader) = orders.leader {
-            self.step(now, &ExchangeInput::LeaderCommitted { leader }, None);
+            self.step(now, &ExchangeInput::LeaderCommitted { leader });
         }
         for node in orders.rolled {
-            self.step(now, &ExchangeInput::Roll { node }, None);
+            self.step(now, &ExchangeInput::Roll { node });
             self.task_step(now, &TaskInput::Rolled { node });
         }
         for node in orders.tell_again {
@@ -353,11 +363,11 @@ impl Running {
             self.forwarded(now, task);
         }
         for noted in orders.noted {
-            self.step(now, &noted, None);
+            self.step(now, &noted);
         }
         if let Some((to, epoch)) = orders.leave {
             self.leave_tasks(now);
-            self.step(now, &ExchangeInput::Leave { to, epoch }, None);
+            self.step(now, &ExchangeInput::Leave { to, epoch });
         }
         for asked in orders.asked {
             self.asked_bindings(now, asked);
@@ -378,16 +388,20 @@ impl Running {
             .filter(|(pid, _)| stays(pid))
             .map(|(pid, tag)| (pid, tag, self.core.bound_to(pid), self.work_of(pid)))
             .collect();
-        self.step(now, &ExchangeInput::NodeLost { node }, None);
+        self.step(now, &ExchangeInput::NodeLost { node });
         self.task_step(now, &TaskInput::NodeLost { node });
         for (handler, service_tag, bound, work) in back {
             self.attach(now, (handler, service_tag), (bound, None), work);
         }
     }
 
-    pub(super) fn step(&mut self, now: Instant, input: &ExchangeInput, about: About<'_>) {
+    pub(super) fn step(&mut self, now: Instant, input: &ExchangeInput) {
+        self.step_about(now, input, None);
+    }
+
+    fn step_about(&mut self, now: Instant, input: &ExchangeInput, mut about: About) {
         let mut effects = std::mem::take(&mut self.effects);
-        let watched = about.filter(|_| self.post.watching.is_on());
+        let watched = about.as_ref().filter(|_| self.post.watching.is_on());
         let explained = watched.and_then(|(frame, _)| self.explained(now, frame, input));
         self.core.step(now, input, &mut effects);
         if let Some((frame, _)) = watched {
@@ -397,7 +411,7 @@ impl Running {
             journal.step(MachineKind::Exchange, &self.journal_id, now, input, &effects);
         }
         for effect in effects.drain(..) {
-            self.carry_out(effect, about);
+            self.carry_out(effect, &mut about);
         }
         self.effects = effects;
     }

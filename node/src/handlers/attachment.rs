@@ -28,11 +28,12 @@ pub trait HandlerSink: Send + Sync {
     ///
     /// # Errors
     /// [`Push`] gives it back.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a delivery that fits must not cost an allocation"
-    )]
-    fn deliver(&self, pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>>;
+    fn deliver(
+        &self,
+        pass: Pass,
+        handler: &Arc<Attachment>,
+        frame: Box<Frame>,
+    ) -> Result<(), Push<Box<Frame>>>;
     /// Takes a system message. False when there is no room: the handler's view is built anew then.
     fn system(&self, handler: &Arc<Attachment>, message: &SystemMessage) -> bool;
     /// Takes the owner's word about a task that the worker has, or had, in hand.
@@ -250,6 +251,10 @@ impl Attachment {
 
     /// Takes one of the deliveries the handler accepts at once; false when all are out.
     pub(super) fn take_credit(&self) -> bool {
+        if self.credit == u32::MAX {
+            // Whoever takes any number is not counted.
+            return true;
+        }
         let taken = self.open.fetch_add(1, Ordering::Relaxed) < self.credit;
         if !taken {
             self.give_credit();
@@ -259,6 +264,9 @@ impl Attachment {
 
     /// A delivery was answered.
     pub(crate) fn give_credit(&self) {
+        if self.credit == u32::MAX {
+            return;
+        }
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,13 +1,14 @@
 //! Deliveries to handlers of this node by exchange: accepted, refused for their epoch; and what the mailboxes of handlers and
 //! subscribers did with what did not fit.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use squall_kernel::id::ExchangeId;
 
 use super::Handlers;
+use crate::numbered::ByNumber;
+use crate::striped::Count;
 
 impl Handlers {
     /// Deliveries of an exchange to handlers attached through this node.
@@ -43,7 +44,7 @@ pub struct MailboxStats {
 
 #[derive(Debug, Default)]
 pub(crate) struct DeliveryCounts {
-    accepted: AtomicU64,
+    accepted: Count,
     fenced: AtomicU64,
     rejected: AtomicU64,
     dropped: AtomicU64,
@@ -53,7 +54,7 @@ pub(crate) struct DeliveryCounts {
 
 impl DeliveryCounts {
     pub(super) fn accepted(&self) {
-        self.accepted.fetch_add(1, Relaxed);
+        self.accepted.one();
     }
 
     pub(super) fn fenced(&self) {
@@ -88,7 +89,7 @@ impl DeliveryCounts {
 
 /// Counts by exchange: kept when the last handler goes, so that nothing is forgotten between two looks.
 #[derive(Debug, Default)]
-pub(crate) struct CountsTable(RwLock<HashMap<ExchangeId, Arc<DeliveryCounts>>>);
+pub(crate) struct CountsTable(RwLock<ByNumber<ExchangeId, Arc<DeliveryCounts>>>);
 
 impl CountsTable {
     pub(crate) fn of(&self, exchange: ExchangeId) -> Arc<DeliveryCounts> {
@@ -101,7 +102,7 @@ impl CountsTable {
         table
             .get(&exchange)
             .map_or_else(DeliveryStats::default, |counts| DeliveryStats {
-                accepted: counts.accepted.load(Relaxed),
+                accepted: counts.accepted.read(),
                 fenced: counts.fenced.load(Relaxed),
                 mailboxes: counts.mailboxes(),
             })

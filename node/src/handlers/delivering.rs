@@ -18,7 +18,7 @@ use crate::wire::{ReturnPath, count};
 
 impl Handlers {
     /// Takes in a delivery.
-    pub(crate) fn deliver(&self, from: NodeId, mut frame: Frame) {
+    pub(crate) fn deliver(&self, from: NodeId, mut frame: Box<Frame>) {
         let Some(attachment) = self.read().by_serial.get(&frame.to).cloned() else {
             return self.unknown(from, &frame);
         };
@@ -49,23 +49,18 @@ impl Handlers {
 
     /// Gives a delivery to a handler that has room for it. What has to be confirmed is confirmed by the frame it gives; one
     /// that was not taken comes back with the reason.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a delivery that is taken must not cost an allocation"
-    )]
     pub(super) fn hand_over(
         &self,
         attachment: &Arc<Attachment>,
         pass: Pass,
-        frame: Frame,
-    ) -> Result<Option<Frame>, (Frame, NoReply)> {
+        mut frame: Box<Frame>,
+    ) -> Result<Option<Frame>, (Box<Frame>, NoReply)> {
         let confirmed = (frame.count == ONE_WAY_CONFIRMED).then(|| ReturnPath::of(&frame));
         let publish = (frame.count >= ONE_WAY_CONFIRMED).then(|| (frame.exchange, RequestKey::of(&frame)));
-        let frame = Frame {
-            count: confirmed.as_ref().map_or(frame.count, |_| ONE_WAY),
-            ..frame
-        };
-        let (frame, reason) = match self.give(attachment, pass, frame) {
+        if confirmed.is_some() {
+            frame.count = ONE_WAY;
+        }
+        let (mut frame, reason) = match self.give(attachment, pass, frame) {
             Ok(()) => {
                 attachment.counts().accepted();
                 if let Some((exchange, publish)) = publish {
@@ -81,8 +76,10 @@ impl Handlers {
             attachment.counts().rejected();
         }
         attachment.give_credit();
-        let count = confirmed.map_or(frame.count, |_| ONE_WAY_CONFIRMED);
-        Err((Frame { count, ..frame }, reason))
+        if confirmed.is_some() {
+            frame.count = ONE_WAY_CONFIRMED;
+        }
+        Err((frame, reason))
     }
 
     pub(super) fn refuse(&self, attachment: &Attachment, frame: &Frame, reason: NoReply) {

@@ -9,7 +9,7 @@ use squall_client::talk::{Line, Talk};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::fault::HandlersSuffer;
 use squall_kernel::fence::Pass;
-use squall_kernel::frame::{Frame, Status};
+use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{ExchangeName, Pid};
 use squall_kernel::limits::{MAILBOX_BOUND, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
 use squall_kernel::message::SystemMessage;
@@ -37,8 +37,8 @@ mod faulted;
 use faulted::Paused;
 
 enum Mail {
-    Deliver(Frame),
-    System(SystemMessage),
+    Deliver(Box<Frame>),
+    System(Box<SystemMessage>),
 }
 
 impl Letter for Mail {
@@ -61,7 +61,12 @@ struct Entrance {
 }
 
 impl HandlerSink for Entrance {
-    fn deliver(&self, _pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
+    fn deliver(
+        &self,
+        _pass: Pass,
+        handler: &Arc<Attachment>,
+        frame: Box<Frame>,
+    ) -> Result<(), Push<Box<Frame>>> {
         let bytes = frame.payload.len();
         if !self.load.put(bytes) {
             self.mailbox.process().count_dropped();
@@ -86,7 +91,7 @@ impl HandlerSink for Entrance {
     }
 
     fn system(&self, _handler: &Arc<Attachment>, message: &SystemMessage) -> bool {
-        self.mailbox.push(Mail::System(message.clone())).is_ok()
+        self.mailbox.push(Mail::System(Box::new(message.clone()))).is_ok()
     }
 
     /// Embedded handlers take no tasks.
@@ -170,7 +175,9 @@ impl Handlers {
             supervisor: Supervisor::new(supervision),
             over: false,
             changes: standing.changes(),
-            carrier: Arc::new(talks::Embedded(Arc::clone(&context))),
+            may_lead: id.is_none_or(|id| self.has_leaders(id)),
+            in_line: waits,
+            line: Arc::new(nobody(&context)),
             load,
             fate,
             suffers: context.faults.handlers(exchange),
@@ -195,7 +202,12 @@ struct Embedded<H> {
     /// It is detached for good and not called any more.
     over: bool,
     changes: Changes,
-    carrier: Arc<talks::Embedded>,
+    /// Its exchange has leaders.
+    may_lead: bool,
+    /// Requests for it wait in a line, one at a time.
+    in_line: bool,
+    /// The way back to the requester of its latest delivery.
+    line: Arc<Line>,
     load: Arc<Load>,
     /// What faults tell it.
     fate: Arc<Fate>,
@@ -213,37 +225,57 @@ impl<H: Handler> Embedded<H> {
         self.note_standstill();
         self.tell(|handler| handler.attached(standing));
         loop {
-            let mail = tokio::select! {
-                biased;
-                killed = fate.anything() => {
-                    self.told_of_faults(killed);
-                    continue;
-                }
-                change = self.changes.next() => {
-                    self.tell(|handler| handler.leadership(change));
-                    continue;
-                }
-                mail = self.inbox.next(), if !self.suffers.suspended => mail,
-            };
-            let Some((mail, put)) = mail else { return };
-            let begun = self.context.clock.now();
-            match mail {
-                Mail::Deliver(frame) => {
-                    self.load.take(frame.payload.len());
-                    self.deliver(frame, put, begun).await;
-                    self.take_next();
-                }
-                Mail::System(message) => self.notice(&message),
+            if let Some(killed) = fate.anything() {
+                self.told_of_faults(killed);
+                continue;
             }
-            self.process.count_busy(self.context.clock.now().since(begun));
+            // While there is mail nothing else is waited for, only looked at.
+            let takes = !self.suffers.suspended;
+            if takes
+                && !(self.may_lead && self.changes.is_due())
+                && let Some((mail, put)) = self.inbox.ready().await
+            {
+                self.take(mail, put).await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                killed = fate.told() => self.told_of_faults(killed),
+                change = self.changes.next(), if self.may_lead => {
+                    self.tell(|handler| handler.leadership(change));
+                }
+                mail = self.inbox.next(), if takes => {
+                    let Some((mail, put)) = mail else { return };
+                    self.take(mail, put).await;
+                }
+            }
         }
     }
 
-    /// It came into the mailbox at `put`, and was taken out of it at `taken_up`.
-    async fn deliver(&mut self, mut frame: Frame, put: Instant, mut taken_up: Instant) {
+    async fn take(&mut self, mail: Mail, put: Instant) {
+        let begun = self.context.clock.now();
+        match mail {
+            Mail::Deliver(frame) => {
+                self.load.take(frame.payload.len());
+                let ended = self.deliver(frame, put, begun).await;
+                self.process.count_busy(ended.since(begun));
+                if self.in_line {
+                    self.take_next();
+                }
+            }
+            Mail::System(message) => {
+                self.notice(&message);
+                self.process.count_busy(self.context.clock.now().since(begun));
+            }
+        }
+    }
+
+    /// It came into the mailbox at `put`, and was taken out of it at `taken_up`. Gives when it was done.
+    async fn deliver(&mut self, mut frame: Box<Frame>, put: Instant, mut taken_up: Instant) -> Instant {
         self.tell_of_standstill(&mut frame, put);
         if self.over {
-            return self.give_back(&frame);
+            self.give_back(&frame);
+            return taken_up;
         }
         if self.suffers.slow > Span::ZERO {
             self.take_longer(&mut frame).await;
@@ -251,7 +283,8 @@ impl<H: Handler> Embedded<H> {
         }
         if put + Span::from_ms(u64::from(frame.left_ms)) <= taken_up {
             // Its requester has given up: work on it would only delay the others.
-            return count(&self.context.wire.tally.expired);
+            count(&self.context.wire.tally.expired);
+            return taken_up;
         }
         let pid = self.process.pid();
         let span = spans::handle_span(&self.context.spans, &frame.trace, || spans::Handle {
@@ -262,16 +295,11 @@ impl<H: Handler> Embedded<H> {
             waited: taken_up.since(put),
         });
         let trace = spans::context_of(&span, frame.trace);
-        let back = ReturnPath {
-            trace,
-            ..ReturnPath::of(&frame)
-        };
         let since = self.context.clock.at(put);
-        let carrier = Arc::clone(&self.carrier);
-        let line = Arc::new(Line::new(&frame, self.context.node, since, carrier));
+        Line::next(&mut self.line, &frame, since);
         let delivery = Delivery {
             exchange: self.exchange.clone(),
-            payload: frame.payload.clone(),
+            payload: std::mem::take(&mut frame.payload),
             request_tag: frame.tags.request.clone(),
             connection_tag: self.connection_tag.clone(),
             ahead_of: frame.ahead_of(),
@@ -280,7 +308,7 @@ impl<H: Handler> Embedded<H> {
             epoch: frame.epoch,
             leader_epoch: frame.leader_epoch,
             trace,
-            talk: Talk::new(Arc::clone(&line)),
+            talk: Talk::new(Arc::clone(&self.line)),
         };
         let (fate, panics) = (Arc::clone(&self.fate), self.panics_now(&mut frame));
         // The call itself may panic, not only the future it gives.
@@ -305,21 +333,25 @@ impl<H: Handler> Embedded<H> {
         };
         spans::handled(&span, status);
         drop(span);
-        let reply = back.reply(pid, status, payload);
+        let reply = ReturnPath::answer(frame, pid, (trace, status), payload);
         self.process.count_sent(1);
         // One that has given the request up is not there to take the answer.
-        if line.finish(reply.status == Status::Reply).await {
+        let wanted = Line::finish_of(&mut self.line, reply.status == Status::Reply).await;
+        let ended = self.context.clock.now();
+        if wanted {
+            let _step = self.context.clock.step_at(ended);
             self.context.wire.reply(reply);
         }
         about(trace, || match panic {
             Some(words) => self.panicked(&words),
             None => self.look_if_done(),
         });
+        ended
     }
 
-    /// Where requests wait in a line, the next one comes.
+    /// The next request in the line comes.
     fn take_next(&self) {
-        let attachment = self.attachment.upgrade().filter(|a| a.line().is_some());
+        let attachment = self.attachment.upgrade();
         if let (Some(handlers), Some(attachment)) = (self.handlers.upgrade(), attachment) {
             attachment.give_credit();
             handlers.next_in_line(&attachment);
@@ -388,6 +420,13 @@ impl<H: Handler> Embedded<H> {
             }
         }
     }
+}
+
+/// The line of a handler without a delivery.
+fn nobody(context: &Arc<DataContext>) -> Line {
+    let carrier = Arc::new(talks::Embedded(Arc::clone(context)));
+    let now = context.clock.at(context.clock.now());
+    Line::new(&Frame::new(Kind::Deliver), context.node, now, carrier)
 }
 
 /// An answer within the bounds of the wire.

@@ -38,7 +38,7 @@ pub(super) struct Paused {
 
 struct Delivery {
     pass: Pass,
-    frame: Frame,
+    frame: Box<Frame>,
     /// When it came.
     put: Instant,
     /// Not before that, on the clock of the faults.
@@ -80,16 +80,12 @@ impl Handlers {
     }
 
     /// Gives a delivery or a task to a handler that has room for it, as faults let it.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a delivery that is taken must not cost an allocation"
-    )]
     pub(super) fn give(
         &self,
         attachment: &Arc<Attachment>,
         pass: Pass,
-        mut frame: Frame,
-    ) -> Result<(), Push<Frame>> {
+        mut frame: Box<Frame>,
+    ) -> Result<(), Push<Box<Frame>>> {
         let faults = &self.context.faults;
         if !faults.act(Kinds::PROCESS.or(Kinds::HELD)) || attachment.sink().fate().is_some() {
             return attachment.sink().deliver(pass, attachment, frame);
@@ -118,8 +114,7 @@ impl Handlers {
         self.hold_back(attachment, delivery)
     }
 
-    #[expect(clippy::result_large_err, reason = "the shape of `give`")]
-    fn hold_back(&self, attachment: &Attachment, delivery: Delivery) -> Result<(), Push<Frame>> {
+    fn hold_back(&self, attachment: &Attachment, delivery: Delivery) -> Result<(), Push<Box<Frame>>> {
         let mut lines = self.paused.lock();
         let weigh = |delivery: &Delivery| delivery.frame.payload.len();
         let bound = usize::try_from(CREDIT_MAX).unwrap_or(usize::MAX);
@@ -135,7 +130,7 @@ impl Handlers {
     }
 
     /// As if the handler had panicked at it: its client never sees it.
-    fn panic_at(&self, attachment: &Attachment, mut frame: Frame) {
+    fn panic_at(&self, attachment: &Attachment, mut frame: Box<Frame>) {
         let faults = &self.context.faults;
         drop(faults.touch_handlers(attachment.name(), &mut frame, |what| what == ProcessFault::Panic));
         attachment.process().count_restart();
@@ -275,11 +270,11 @@ impl Handlers {
 }
 
 /// With what is left of its time; none when that is over. A task has a lease instead, which its owner ends.
-fn in_time(frame: Frame, waited: Span) -> Option<Frame> {
+fn in_time(mut frame: Box<Frame>, waited: Span) -> Option<Box<Frame>> {
     if frame.kind == Kind::Task {
         return Some(frame);
     }
     let waited = u32::try_from(waited.as_ms()).unwrap_or(u32::MAX);
-    let left_ms = frame.left_ms.checked_sub(waited).filter(|left| *left > 0)?;
-    Some(Frame { left_ms, ..frame })
+    frame.left_ms = frame.left_ms.checked_sub(waited).filter(|left| *left > 0)?;
+    Some(frame)
 }

@@ -30,12 +30,12 @@ struct State {
 
 struct Waiting {
     pass: Pass,
-    frame: Frame,
+    frame: Box<Frame>,
     put: Instant,
 }
 
 /// Frames that leave the line unhandled, and what is said of each; nothing to requesters whose time is over.
-type Turned = Vec<(Frame, Option<NoReply>)>;
+type Turned = Vec<(Box<Frame>, Option<NoReply>)>;
 
 impl Line {
     /// The line of a handler of such an exchange; none where nothing was said about it.
@@ -128,13 +128,10 @@ impl Waiting {
         self.put + Span::from_ms(u64::from(self.frame.left_ms))
     }
 
-    fn taken(self, now: Instant) -> (Pass, Frame) {
+    fn taken(mut self, now: Instant) -> (Pass, Box<Frame>) {
         let waited = u32::try_from(now.since(self.put).as_ms()).unwrap_or(u32::MAX);
-        let frame = Frame {
-            left_ms: self.frame.left_ms.saturating_sub(waited).max(1),
-            ..self.frame
-        };
-        (self.pass, frame)
+        self.frame.left_ms = self.frame.left_ms.saturating_sub(waited).max(1);
+        (self.pass, self.frame)
     }
 }
 
@@ -164,7 +161,13 @@ fn turn(gone: Vec<(Gone, Waiting)>, to: &Attachment, turned: &mut Turned) {
 
 impl Handlers {
     /// A delivery waits for its turn, which may be now.
-    pub(super) fn line_up(&self, attachment: &Arc<Attachment>, line: &Line, pass: Pass, mut frame: Frame) {
+    pub(super) fn line_up(
+        &self,
+        attachment: &Arc<Attachment>,
+        line: &Line,
+        pass: Pass,
+        mut frame: Box<Frame>,
+    ) {
         let put = self.context.clock.now();
         let mut turned = Vec::new();
         let full = self.counts_as_full(attachment, &mut frame);

@@ -37,7 +37,7 @@ impl Handlers {
     }
 
     /// Takes in a task for a worker. From here on it is in the worker's hand, whoever owns the exchange.
-    pub(crate) fn task(&self, from: NodeId, mut frame: Frame) {
+    pub(crate) fn task(&self, from: NodeId, mut frame: Box<Frame>) {
         let attachment = self.read().by_serial.get(&frame.to).cloned();
         let Some(attachment) = attachment.filter(|a| a.exchange() == frame.exchange && a.tags().works) else {
             let ghost = Pid {

@@ -1,12 +1,14 @@
 //! Bounded mailboxes that keep their process's counters. Nothing waits to put a message in: a full mailbox gives it
 //! back.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 
 use squall_kernel::time::Instant;
-use tokio::sync::mpsc;
 
+use super::queue::{Receiver, Sender, queue};
 use super::watched::Watched;
 use super::{Letter, Process};
 use crate::clock::Clock;
@@ -25,7 +27,7 @@ pub enum Push<T> {
 /// The sending end.
 #[derive(Debug)]
 pub struct Mailbox<T> {
-    sender: mpsc::Sender<(T, Instant)>,
+    sender: Sender<(T, Instant)>,
     process: Arc<Process>,
     clock: Clock,
 }
@@ -43,7 +45,7 @@ impl<T> Clone for Mailbox<T> {
 /// The receiving end.
 #[derive(Debug)]
 pub struct Inbox<T> {
-    receiver: mpsc::Receiver<(T, Instant)>,
+    receiver: Receiver<(T, Instant)>,
     process: Arc<Process>,
     clock: Clock,
 }
@@ -51,7 +53,7 @@ pub struct Inbox<T> {
 /// The two ends of a process's mailbox for at most `bound` messages.
 #[must_use]
 pub fn mailbox<T>(process: Arc<Process>, clock: Clock, bound: usize) -> (Mailbox<T>, Inbox<T>) {
-    let (sender, receiver) = mpsc::channel(bound);
+    let (sender, receiver) = queue(bound);
     process.has_mailbox.store(true, Relaxed);
     (
         Mailbox {
@@ -93,11 +95,11 @@ impl<T> Mailbox<T> {
     fn put(&self, now: Instant, item: T) -> Result<(), Push<T>> {
         // Counted before it is in: the other end may take it out at once, and must not be ahead.
         self.process.count_enqueued(now);
-        self.sender.try_send((item, now)).map_err(|error| {
+        self.sender.push((item, now)).map_err(|error| {
             self.process.count_refused();
             match error {
-                mpsc::error::TrySendError::Full((item, _)) => Push::Full(item),
-                mpsc::error::TrySendError::Closed((item, _)) => Push::Closed(item),
+                Push::Full((item, _)) => Push::Full(item),
+                Push::Closed((item, _)) => Push::Closed(item),
             }
         })
     }
@@ -105,7 +107,7 @@ impl<T> Mailbox<T> {
     /// Messages that still fit.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.sender.capacity()
+        self.sender.room()
     }
 
     /// The process.
@@ -118,13 +120,23 @@ impl<T> Mailbox<T> {
 impl<T> Inbox<T> {
     /// Waits for a message; gives it and when it was put in. None when all senders are gone.
     pub async fn next(&mut self) -> Option<(T, Instant)> {
-        let taken = self.receiver.recv().await;
+        let taken = poll_fn(|context| self.receiver.poll_next(context)).await;
         self.counted(taken)
+    }
+
+    /// A message, if there is one now; the calling task is woken by the next one otherwise. Takes part in the runtime's budget: now and
+    /// then there is none although there is, and the task is called again at once.
+    pub async fn ready(&mut self) -> Option<(T, Instant)> {
+        let taken = poll_fn(|context| Poll::Ready(self.receiver.poll_next(context))).await;
+        match taken {
+            Poll::Ready(taken) => self.counted(taken),
+            Poll::Pending => None,
+        }
     }
 
     /// A message, if there is one now.
     pub fn try_next(&mut self) -> Option<(T, Instant)> {
-        let taken = self.receiver.try_recv().ok();
+        let taken = self.receiver.try_next();
         self.counted(taken)
     }
 

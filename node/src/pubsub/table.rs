@@ -24,6 +24,7 @@ use super::{Mail, Orders, Post, SubscribeError, Subscriber, Subscribing};
 use crate::data::DataContext;
 use crate::journal::PublishEvent;
 use crate::limits::{BATCH_MAX, SUBSCRIPTIONS_SETTLE};
+use crate::numbered::ByNumber;
 use crate::process::{Inbox, Process};
 
 pub(super) struct Running {
@@ -35,7 +36,7 @@ pub(super) struct Running {
     pub(super) process: Arc<Process>,
     pub(super) inbox: Inbox<Mail>,
     pub(super) post: Arc<Post>,
-    pub(super) subscribers: HashMap<Pid, Arc<Subscriber>>,
+    pub(super) subscribers: ByNumber<Pid, Arc<Subscriber>>,
     /// Calls that wait until the nodes above have taken their patterns in.
     pub(super) pending: HashMap<Pid, Vec<Pending>>,
     pub(super) effects: Vec<SubscriptionEffect>,
@@ -98,7 +99,7 @@ impl Running {
             process,
             inbox,
             post,
-            subscribers: HashMap::new(),
+            subscribers: ByNumber::default(),
             pending: HashMap::new(),
             effects: Vec::new(),
             fanout: Fanout::default(),

@@ -35,13 +35,13 @@ impl Router {
         self.conclude(open, outcome);
     }
 
-    pub(super) fn conclude_with(&self, mut open: Box<Open>, frame: Frame) {
+    pub(super) fn conclude_with(&self, mut open: Box<Open>, frame: Box<Frame>) {
         open.traced.heard(&frame.trace);
         spans::reply(&self.context.spans, &frame, || self.name_of(frame.exchange));
         if frame.status == Status::Reply && open.stats.is_first_under(frame.epoch) {
             self.first_reply(&frame);
         }
-        self.conclude(open, Outcome::of(frame, false));
+        self.conclude(open, Outcome::of(*frame, false));
     }
 
     /// The end of a failover, or of a move, as requesters see it.
@@ -62,7 +62,7 @@ impl Router {
         open.stats.count(open.as_a_whole(outcome.status));
         open.stats.end(self.context.clock.now(), open.started);
         self.trace_end(&mut open, outcome.status);
-        count(&self.context.wire.tally.sent_out);
+        self.context.wire.tally.sent_out.one();
         if !open.reply_to.finish(outcome) {
             count(&self.context.wire.tally.unclaimed);
         }

@@ -9,39 +9,43 @@ use squall_kernel::id::{MessageId, Pid};
 use squall_kernel::keys::Key;
 use squall_kernel::publishing::{Confirm, DUPLICATE, GIVEN_BACK, GIVEN_UP};
 use squall_kernel::reason::NoReply;
-use squall_kernel::registry::Pattern;
+use squall_kernel::registry::{ExchangeRecord, Pattern};
 
 use super::open::Open;
 use super::{Outcome, Request, Router};
 use crate::journal::{Fact, PublishEvent};
 use crate::wire::lane_key;
 
+/// What keeps a request from an exchange whose pattern has no place for it, or a publish from one without a good key.
+pub(super) fn misplaced(record: &ExchangeRecord, request: &Request) -> Option<String> {
+    let (name, pattern) = (&record.name, record.pattern);
+    let publishes = matches!(
+        pattern,
+        Pattern::PublishSubscribe | Pattern::InvertedPublishSubscribe
+    );
+    match (request.publish, publishes) {
+        (None, true) => Some(format!(
+            "exchange '{name}' is {}: it takes publishes, not requests",
+            pattern.as_str()
+        )),
+        (Some(_), false) => Some(format!(
+            "exchange '{name}' is {}: it takes no publishes",
+            pattern.as_str()
+        )),
+        (Some(_), true) if pattern == Pattern::PublishSubscribe || !request.tags.key.is_empty() => {
+            Key::take(request.tags.key.clone())
+                .err()
+                .map(|error| error.to_string())
+        }
+        _ => None,
+    }
+}
+
 impl Router {
-    /// What keeps a request from an exchange whose pattern has no place for it, or a publish from one without a good key.
+    /// The same, of the exchange that it is for now.
     pub(super) fn misplaced(&self, request: &Request) -> Option<String> {
         let registry = self.context.registry();
-        let record = registry.exchanges.get(&request.exchange)?;
-        let (name, pattern) = (&record.name, record.pattern);
-        let publishes = matches!(
-            pattern,
-            Pattern::PublishSubscribe | Pattern::InvertedPublishSubscribe
-        );
-        match (request.publish, publishes) {
-            (None, true) => Some(format!(
-                "exchange '{name}' is {}: it takes publishes, not requests",
-                pattern.as_str()
-            )),
-            (Some(_), false) => Some(format!(
-                "exchange '{name}' is {}: it takes no publishes",
-                pattern.as_str()
-            )),
-            (Some(_), true) if pattern == Pattern::PublishSubscribe || !request.tags.key.is_empty() => {
-                Key::take(request.tags.key.clone())
-                    .err()
-                    .map(|error| error.to_string())
-            }
-            _ => None,
-        }
+        misplaced(registry.exchanges.get(&request.exchange)?, request)
     }
 
     /// Nothing is heard of it any more: whoever waits is told that it was sent.

@@ -1,6 +1,5 @@
 //! Figures of an exchange, of the requests that entered the cluster at this node.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,6 +9,8 @@ use squall_kernel::reason::NoReply;
 use squall_kernel::time::{Instant, Span};
 
 use crate::metrics;
+use crate::numbered::ByNumber;
+use crate::striped::Striped;
 
 /// Figures of one exchange at one moment, of requests that entered the cluster at this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,18 @@ pub struct ExchangeStats {
 /// Figures that are being counted.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
+    counted: Striped<Counted>,
+    waiting: AtomicU64,
+    second: AtomicU64,
+    late: AtomicU64,
+    latency: Histogram,
+    /// Latest epoch under which a request was answered.
+    answered_epoch: AtomicU64,
+}
+
+/// What is counted for every request.
+#[derive(Debug, Default)]
+struct Counted {
     requests: AtomicU64,
     ended: AtomicU64,
     replies: AtomicU64,
@@ -55,15 +68,10 @@ pub(super) struct Figures {
     refused: AtomicU64,
     timeouts: AtomicU64,
     interrupted: AtomicU64,
+    /// Those that began here less those that ended here: means something as a sum only.
     open: AtomicU64,
-    waiting: AtomicU64,
-    second: AtomicU64,
-    late: AtomicU64,
-    latency: Histogram,
-    /// The same since the start, in few buckets.
+    /// Times from begin to end since the start, in few buckets.
     times: metrics::Histogram,
-    /// Latest epoch under which a request was answered.
-    answered_epoch: AtomicU64,
 }
 
 /// A request's place in the figures for as long as it exists: one that vanished without an outcome would be missing
@@ -73,8 +81,9 @@ pub(super) struct Ticket(Arc<Figures>);
 
 impl Ticket {
     pub(super) fn take(figures: Arc<Figures>) -> Self {
-        figures.open.fetch_add(1, Relaxed);
-        figures.requests.fetch_add(1, Relaxed);
+        let counted = figures.counted.here();
+        counted.open.fetch_add(1, Relaxed);
+        counted.requests.fetch_add(1, Relaxed);
         Self(figures)
     }
 }
@@ -89,7 +98,7 @@ impl std::ops::Deref for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        self.0.counted.here().open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -120,37 +129,45 @@ impl Figures {
 
     /// A request has ended like that, as a whole.
     pub(super) fn count(&self, status: Status) {
+        let counted = self.counted.here();
         let counter = match status {
-            Status::Reply => &self.replies,
+            Status::Reply => &counted.replies,
             // The others do not end a request; should they, it was turned away.
-            Status::Declined | Status::Redirect | Status::Pass | Status::Rewrite => &self.declined,
-            Status::None(NoReply::Timeout) => &self.timeouts,
-            Status::None(NoReply::Interrupted | NoReply::Failed) => &self.interrupted,
-            Status::None(_) => &self.refused,
+            Status::Declined | Status::Redirect | Status::Pass | Status::Rewrite => &counted.declined,
+            Status::None(NoReply::Timeout) => &counted.timeouts,
+            Status::None(NoReply::Interrupted | NoReply::Failed) => &counted.interrupted,
+            Status::None(_) => &counted.refused,
         };
         counter.fetch_add(1, Relaxed);
     }
 
     pub(super) fn end(&self, now: Instant, started: Instant) {
-        self.ended.fetch_add(1, Relaxed);
-        self.latency.record(now, now.since(started));
-        self.times.record(now.since(started));
+        let (counted, took) = (self.counted.here(), now.since(started));
+        counted.ended.fetch_add(1, Relaxed);
+        counted.times.record(took);
+        self.latency.record(now, took);
+    }
+
+    fn times(&self) -> metrics::Times {
+        let stripes = self.counted.all().map(|counted| counted.times.read());
+        stripes.fold(metrics::Times::default(), |sum, stripe| sum.with(&stripe))
     }
 
     fn read(&self, exchange: ExchangeId, now: Instant) -> ExchangeStats {
-        let ended = self.ended.load(Relaxed);
+        let sum = |of: fn(&Counted) -> &AtomicU64| self.counted.sum(|counted| of(counted).load(Relaxed));
+        let (ended, requests) = (sum(|it| &it.ended), sum(|it| &it.requests));
         let [p50, p99] = self.latency.quantiles(now, [50, 99]);
         ExchangeStats {
             exchange,
-            requests: self.requests.load(Relaxed),
-            replies: self.replies.load(Relaxed),
-            declined: self.declined.load(Relaxed),
-            refused: self.refused.load(Relaxed),
-            timeouts: self.timeouts.load(Relaxed),
-            interrupted: self.interrupted.load(Relaxed),
-            in_flight: self.requests.load(Relaxed).saturating_sub(ended),
+            requests,
+            replies: sum(|it| &it.replies),
+            declined: sum(|it| &it.declined),
+            refused: sum(|it| &it.refused),
+            timeouts: sum(|it| &it.timeouts),
+            interrupted: sum(|it| &it.interrupted),
+            in_flight: requests.saturating_sub(ended),
             ended,
-            open: self.open.load(Relaxed),
+            open: sum(|it| &it.open),
             second: self.second.load(Relaxed),
             late: self.late.load(Relaxed),
             p50,
@@ -162,7 +179,7 @@ impl Figures {
 /// Figures by exchange. Requests for unknown exchanges share one set that nobody sees: a client makes nothing grow.
 #[derive(Debug, Default)]
 pub(super) struct StatsTable {
-    known: RwLock<HashMap<ExchangeId, Arc<Figures>>>,
+    known: RwLock<ByNumber<ExchangeId, Arc<Figures>>>,
     unknown: Arc<Figures>,
 }
 
@@ -219,7 +236,7 @@ impl StatsTable {
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let measured = table
             .iter()
-            .map(|(id, figures)| (figures.read(*id, now), figures.times.read()));
+            .map(|(id, figures)| (figures.read(*id, now), figures.times()));
         measured.collect()
     }
 
@@ -270,7 +287,7 @@ impl Histogram {
     fn record(&self, now: Instant, time: Span) {
         let number = now.0 / WINDOW;
         let window = &self.windows[usize::try_from(number % WINDOWS as u64).expect("less than WINDOWS")];
-        if window.number.swap(number, Relaxed) != number {
+        if window.number.load(Relaxed) != number && window.number.swap(number, Relaxed) != number {
             for bucket in window.buckets.iter() {
                 bucket.store(0, Relaxed);
             }

@@ -4,8 +4,7 @@
 //! What does not live here: what a request is (`open`).
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +19,7 @@ use super::answered::Answered;
 use super::open::{Open, Stage, is_out};
 use super::outcome::Outcome;
 use super::talking::{Said, is_fenced};
+use crate::numbered::ByNumber;
 use crate::spans::Traced;
 
 /// Few enough to walk over, enough for the threads of a machine.
@@ -50,27 +50,9 @@ pub(super) enum Talked {
     Broken(Box<Open>, TalkFault),
 }
 
-/// Message ids are counted, not chosen by anybody else: their low bits spread well enough.
-#[derive(Default)]
-pub(super) struct ById(u64);
-
-impl Hasher for ById {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("message ids are hashed as one u64");
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
 #[derive(Default)]
 struct Shard {
-    open: HashMap<MessageId, Box<Open>, BuildHasherDefault<ById>>,
+    open: ByNumber<MessageId, Box<Open>>,
     due: BinaryHeap<Reverse<(Instant, MessageId)>>,
     answered: Answered,
 }

@@ -279,7 +279,7 @@ impl Router {
 
     /// A frame that ends a request, as its requester may take it: what was begun is not sent again, and a response without
     /// its last chunk is none.
-    pub(super) fn judged(&self, open: &Open, frame: Frame) -> Frame {
+    pub(super) fn judged(&self, open: &Open, mut frame: Box<Frame>) -> Box<Frame> {
         let Some(talk) = &open.talk else { return frame };
         let interrupted = match frame.status {
             Status::None(reason) => talk.has_begun() && reason.may_be_sent_again(),
@@ -293,11 +293,8 @@ impl Router {
         if !interrupted {
             return frame;
         }
-        Frame {
-            status: Status::None(NoReply::Interrupted),
-            payload: Bytes::new(),
-            ..frame
-        }
+        (frame.status, frame.payload) = (Status::None(NoReply::Interrupted), Bytes::new());
+        frame
     }
 }
 

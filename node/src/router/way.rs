@@ -13,7 +13,7 @@ use squall_kernel::registry::{ExchangeRecord, Pattern, Registry, Strategy};
 use squall_kernel::time::Instant;
 
 use super::open::Open;
-use super::{Outcome, Router};
+use super::{Outcome, Router, grant};
 use crate::limits::RETRY_FIRST;
 
 /// What is still before a request, what comes next last: the exchange that it is for stands at the bottom.
@@ -120,14 +120,22 @@ impl Open {
 
 impl Router {
     /// Sends a request to its exchange, or to the first middleware in front of that.
-    pub(super) fn set_out(&self, mut open: Box<Open>, now: Instant) {
+    pub(super) fn set_out(&self, open: Box<Open>, now: Instant) {
         let registry = self.context.registry();
         let record = registry.exchanges.get(&open.request.exchange);
+        self.set_out_to(open, now, record);
+    }
+
+    /// The same where its exchange was looked up already.
+    pub(super) fn set_out_to(&self, mut open: Box<Open>, now: Instant, record: Option<&ExchangeRecord>) {
         // Publishes and tasks go to exchanges that have none.
         let way = record
             .filter(|record| !record.settings.middleware.is_empty())
             .map(Way::to);
-        drop(registry);
+        if way.is_none() && now < open.deadline {
+            (open.way, open.retry_until, open.backoff) = (None, None, RETRY_FIRST);
+            return self.dispatch_to(open, now, record.map(grant));
+        }
         open.way = way.map(Box::new);
         self.go_on(open, now);
     }

@@ -49,7 +49,12 @@ impl Entrance {
 }
 
 impl HandlerSink for Entrance {
-    fn deliver(&self, _pass: Pass, handler: &Arc<Attachment>, frame: Frame) -> Result<(), Push<Frame>> {
+    fn deliver(
+        &self,
+        _pass: Pass,
+        handler: &Arc<Attachment>,
+        frame: Box<Frame>,
+    ) -> Result<(), Push<Box<Frame>>> {
         let bytes = frame.payload.len();
         if !self.load.put(bytes) {
             self.mailbox.process().count_dropped();
@@ -78,7 +83,7 @@ impl HandlerSink for Entrance {
 
     fn settled(&self, _handler: &Arc<Attachment>, frame: Frame) {
         // Without room its worker says it again.
-        let _asked_again = self.push_if_room(Event::Deliver(frame));
+        let _asked_again = self.push_if_room(Event::Deliver(frame.into()));
     }
 
     fn too_late(&self, _handler: &Arc<Attachment>, frame: Frame) {

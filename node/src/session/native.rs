@@ -22,7 +22,7 @@ use super::talking::answered_already;
 use super::{Event, Session};
 use crate::data::DataPlane;
 use crate::grpc::Proposer;
-use crate::limits::SESSION_SEND_TIMEOUT;
+use crate::limits::{SESSION_BATCH_MAX, SESSION_SEND_TIMEOUT};
 use crate::mesh::ReadError;
 use crate::wire::count;
 
@@ -143,11 +143,11 @@ impl<P: Proposer> Native<P> {
         let end = loop {
             let turn = tokio::select! {
                 frame = self.frames.recv() => match frame {
-                    Some(frame) => self.frame(frame).await,
+                    Some(frame) => self.frames_from(frame).await,
                     None => Err(SessionEnd::Gone),
                 },
                 event = self.session.next() => match event {
-                    Some(event) => self.event(event).await,
+                    Some(event) => self.events_from(event).await,
                     None => Err(SessionEnd::Slow),
                 },
                 Some(answer) = self.proposals.next() => self.send(message::control(&answer)).await,
@@ -173,13 +173,35 @@ impl<P: Proposer> Native<P> {
         end
     }
 
+    /// Takes a frame and those behind it, up to a batch: to wait for whatever may happen costs more than a frame.
+    async fn frames_from(&mut self, first: Frame) -> Result<(), SessionEnd> {
+        self.frame(first).await?;
+        for _ in 1..SESSION_BATCH_MAX {
+            let Ok(frame) = self.frames.try_recv() else { break };
+            self.frame(frame).await?;
+        }
+        Ok(())
+    }
+
+    /// The same of events for the client.
+    async fn events_from(&mut self, first: Event) -> Result<(), SessionEnd> {
+        self.event(first).await?;
+        for _ in 1..SESSION_BATCH_MAX {
+            let Some(event) = self.session.try_next() else {
+                break;
+            };
+            self.event(event).await?;
+        }
+        Ok(())
+    }
+
     async fn send_away(&mut self, why: SentAway) -> Result<(), SessionEnd> {
         self.send(message::control(&NodeMessage::Leaving { why })).await
     }
 
     async fn event(&mut self, event: Event) -> Result<(), SessionEnd> {
         let frame = match event {
-            Event::Deliver(frame) => frame,
+            Event::Deliver(frame) => *frame,
             Event::System { handler, message } => message::control(&NodeMessage::System { handler, message }),
             Event::Detached { handler, reason } => {
                 message::control(&NodeMessage::Detached { handler, reason })

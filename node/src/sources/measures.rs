@@ -82,8 +82,8 @@ impl NodeSources {
 
     fn messages(&self, to: &mut Scrape) {
         let tally = &self.data.context.wire.tally;
-        to.count(&m::RECEIVED, &[], tally.taken_in.load(Relaxed));
-        to.count(&m::SENT, &[], tally.sent_out.load(Relaxed));
+        to.count(&m::RECEIVED, &[], tally.taken_in.read());
+        to.count(&m::SENT, &[], tally.sent_out.read());
         let dropped: [(&str, &AtomicU64); 8] = [
             ("late reply", &tally.late_replies),
             ("reply not sent", &tally.lost_replies),

@@ -49,8 +49,12 @@ tokio::task_local! {
 }
 
 /// Does the work of a message: what is logged meanwhile names its trace.
-pub(crate) fn within<F: Future>(trace: TraceContext, work: F) -> impl Future<Output = F::Output> {
-    WORKED_ON.scope(trace, work)
+pub(crate) async fn within<F: Future>(trace: TraceContext, work: F) -> F::Output {
+    if trace.is_some() {
+        WORKED_ON.scope(trace, work).await
+    } else {
+        work.await
+    }
 }
 
 /// The same of what is done at once.

@@ -229,10 +229,13 @@ fn columns(width: u16) -> Columns {
 
 fn note(trace: &Trace) -> String {
     let of = &trace.summary;
+    let spans = match trace.spans.len() {
+        1 => "1 span".to_owned(),
+        spans => format!("{spans} spans"),
+    };
     let mut note = format!(
-        "{} · {} spans · {}",
+        "{} · {spans} · {}",
         clock(of.start_ns / 1_000_000),
-        trace.spans.len(),
         micros(of.duration_ns() / 1000)
     );
     if of.errors > 0 {

@@ -10,9 +10,10 @@ use squall_node::process::{Process, ProcessKind, ProcessTable};
 use squall_observer::Screen;
 
 use super::seat::Seat;
-use super::{Figure, Part, Scale, processor_s};
+use super::{Figure, Part, Scale};
 use crate::bench::req_resp::place::Place;
-use crate::bench::req_resp::{ReqRespOptions, Where};
+use crate::bench::req_resp::{Load, ReqRespOptions, Where};
+use crate::bench::usage::processor_time;
 use crate::bench::{BenchError, nearest_rank};
 
 /// Messages that are counted.
@@ -103,12 +104,11 @@ async fn rates(
     place: &Place,
     options: &ReqRespOptions,
 ) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>), BenchError> {
-    let silent = || BenchError::Unsound("the system does not tell the processor time used".into());
     let (mut alone, mut watched, mut each_us) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let before = processor_s().ok_or_else(silent)?;
+        let before = processor_time();
         let rate_alone = rate(place, options).await?;
-        let used = processor_s().ok_or_else(silent)? - before;
+        let used = (processor_time() - before).as_secs_f64();
         // The warm-up took processor time, too: as many requests a second went by meanwhile.
         let asked = rate_alone * (options.warm_up + options.measured).as_secs_f64();
         each_us.push(used * 1e6 / asked.max(1.0));
@@ -122,7 +122,9 @@ async fn rates(
 }
 
 async fn rate(place: &Place, options: &ReqRespOptions) -> Result<f64, BenchError> {
-    let tally = place.ask(IN_FLIGHT, options.warm_up, options.measured).await?;
+    let tally = place
+        .ask(Load::Closed(IN_FLIGHT), (options.warm_up, options.measured))
+        .await?;
     if let Some(failure) = tally.failure {
         return Err(BenchError::Unsound(failure));
     }

@@ -14,16 +14,16 @@ use squall_node::datadir::DataDir;
 use squall_node::handlers::HandlerTags;
 use squall_node::node::{Node, NodeOptions};
 use squall_node::telemetry::{Otlp, Telemetry, logging};
-use tokio::io::{AsyncReadExt, stdin};
 use tokio::time::{interval, timeout};
 
 use super::{EXCHANGE, HANDLERS, Traces};
 use crate::bench::BenchError;
+use crate::bench::role::stdin_ended;
 
 /// What takes longer on this machine will not come about.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(in crate::bench) const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks where nothing tells of a change.
-pub(super) const LOOK: Duration = Duration::from_millis(20);
+pub(in crate::bench) const LOOK: Duration = Duration::from_millis(20);
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -189,7 +189,7 @@ pub(super) fn name() -> ExchangeName {
     ExchangeName::new(EXCHANGE).expect("a word is a name")
 }
 
-pub(super) fn late(what: &str) -> BenchError {
+pub(in crate::bench) fn late(what: &str) -> BenchError {
     BenchError::Late {
         what: what.to_owned(),
         seconds: PATIENCE.as_secs(),
@@ -228,12 +228,6 @@ fn trace(traces: &Traces, name: &NodeName, dir: &DataDir) -> Result<Telemetry, B
 
 fn in_words(error: impl std::fmt::Display) -> BenchError {
     BenchError::Node(error.to_string())
-}
-
-async fn stdin_ended() {
-    let mut input = stdin();
-    let mut ignored = [0; 256];
-    while input.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
 }
 
 struct Echo;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use squall_kernel::frame::{Frame, Kind, Status, Tags};
-use squall_kernel::id::{NodeId, Pid};
+use squall_kernel::frame::{Frame, Kind, Status, TraceContext};
+use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
 use squall_kernel::limits::REASON_BYTES_MAX;
 use squall_kernel::reason::TalkFault;
 use squall_kernel::talk::{HandlerEnd, TalkKey, fault_of};
@@ -29,8 +29,7 @@ pub trait Carrier: Send + Sync + 'static {
 
 /// The handler's end of what goes between it and its requester, for one delivery.
 pub struct Line {
-    /// The delivery, without payload and tags.
-    head: Frame,
+    head: Head,
     node: NodeId,
     end: Mutex<HandlerEnd>,
     /// Answer to the latest question.
@@ -40,6 +39,40 @@ pub struct Line {
     sender: AtomicBool,
     until: Instant,
     carrier: Arc<dyn Carrier>,
+}
+
+/// What of the delivery is needed for frames that belong to it.
+struct Head {
+    exchange: ExchangeId,
+    epoch: Epoch,
+    leader_epoch: LeaderEpoch,
+    message: MessageId,
+    origin: NodeId,
+    handler: u64,
+    trace: TraceContext,
+    left_ms: u32,
+    /// One copy of several has no chunks.
+    credit: u32,
+}
+
+impl Head {
+    const fn of(delivery: &Frame) -> Self {
+        Self {
+            exchange: delivery.exchange,
+            epoch: delivery.epoch,
+            leader_epoch: delivery.leader_epoch,
+            message: delivery.message,
+            origin: delivery.origin,
+            handler: delivery.to,
+            trace: delivery.trace,
+            left_ms: delivery.left_ms,
+            credit: if delivery.count > 1 { 0 } else { delivery.credit },
+        }
+    }
+
+    fn ends(&self, since: Instant) -> Instant {
+        since + Duration::from_millis(self.left_ms.into())
+    }
 }
 
 impl fmt::Debug for Line {
@@ -54,29 +87,56 @@ impl Line {
     /// The line of a delivery to a handler on that node, which came at `since`. One copy of several has no chunks.
     #[must_use]
     pub fn new(delivery: &Frame, node: NodeId, since: Instant, carrier: Arc<dyn Carrier>) -> Self {
-        let credit = if delivery.count > 1 { 0 } else { delivery.credit };
+        let head = Head::of(delivery);
         Self {
-            head: Frame {
-                payload: Bytes::new(),
-                tags: Tags::default(),
-                credit,
-                ..*delivery
-            },
             node,
-            end: Mutex::new(HandlerEnd::new(credit)),
+            end: Mutex::new(HandlerEnd::new(head.credit)),
             answer: Mutex::default(),
             changed: Notify::new(),
             listening: AtomicBool::new(false),
             sender: AtomicBool::new(false),
-            until: since + Duration::from_millis(delivery.left_ms.into()),
+            until: head.ends(since),
+            head,
             carrier,
         }
+    }
+
+    /// The line of the handler's next delivery: the same one where nobody has used it or holds it, otherwise a new one. Most handlers
+    /// only answer, and theirs costs nothing.
+    pub fn next(line: &mut Arc<Self>, delivery: &Frame, since: Instant) {
+        if let Some(same) = Self::unused(line) {
+            let head = Head::of(delivery);
+            same.end = Mutex::new(HandlerEnd::new(head.credit));
+            same.until = head.ends(since);
+            same.head = head;
+        } else {
+            *line = Arc::new(Self::new(delivery, line.node, since, Arc::clone(&line.carrier)));
+        }
+    }
+
+    /// The line itself, when nothing was said on it and nobody else holds it.
+    fn unused(line: &mut Arc<Self>) -> Option<&mut Self> {
+        let alone = Arc::get_mut(line)?;
+        let used = *alone.listening.get_mut() || *alone.sender.get_mut();
+        (!used).then_some(alone)
+    }
+
+    /// As [`finish`](Self::finish), at no cost for a line that was not used.
+    pub async fn finish_of(line: &mut Arc<Self>, replied: bool) -> bool {
+        if Self::unused(line).is_some() {
+            return true;
+        }
+        line.finish(replied).await
     }
 
     /// Which delivery.
     #[must_use]
     pub fn key(&self) -> TalkKey {
-        TalkKey::to_handler(&self.head)
+        TalkKey {
+            origin: self.head.origin,
+            message: self.head.message,
+            handler: self.head.handler,
+        }
     }
 
     /// Takes a frame from the requester, or back from it.
@@ -220,7 +280,7 @@ impl Line {
             origin: self.head.origin,
             from: Pid {
                 node: self.node,
-                serial: self.head.to,
+                serial: self.head.handler,
             },
             index,
             count,
@@ -256,5 +316,62 @@ impl Drop for Sending<'_> {
         if !self.sent {
             self.line.close(TalkFault::Gap);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use futures::future::ready;
+
+    use super::*;
+
+    struct Nowhere;
+
+    impl Carrier for Nowhere {
+        fn listen(&self, _line: &Arc<Line>) {}
+
+        fn forget(&self, _key: TalkKey) {}
+
+        fn carry(&self, _frame: Frame) -> BoxFuture<'_, bool> {
+            ready(true).boxed()
+        }
+    }
+
+    fn delivery(message: u64) -> Frame {
+        Frame {
+            message: MessageId(message),
+            credit: 2,
+            to: 7,
+            ..Frame::new(Kind::Deliver)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_that_nobody_used_or_holds_is_the_next_delivery_s_too() {
+        let now = Instant::now();
+        let mut line = Arc::new(Line::new(&delivery(1), NodeId(1), now, Arc::new(Nowhere)));
+        let first = Arc::as_ptr(&line);
+        assert!(Line::finish_of(&mut line, true).await);
+        Line::next(&mut line, &delivery(2), now);
+        assert_eq!((Arc::as_ptr(&line), line.key().message), (first, MessageId(2)));
+
+        // The handler has kept it for later, and is told that it is over.
+        let kept = Arc::clone(&line);
+        assert!(Line::finish_of(&mut line, true).await);
+        Line::next(&mut line, &delivery(3), now);
+        assert_eq!(line.key().message, MessageId(3));
+        assert_eq!(
+            kept.chunk("late".into(), false).await,
+            Err(TalkError::Refused(TalkFault::Over))
+        );
+
+        // Chunks were sent on it: what it counted is not the next one's.
+        line.take_sender().unwrap();
+        line.chunk("one".into(), false).await.unwrap();
+        assert!(Line::finish_of(&mut line, true).await);
+        Line::next(&mut line, &delivery(4), now);
+        line.take_sender().unwrap();
+        assert_eq!(line.key().message, MessageId(4));
     }
 }

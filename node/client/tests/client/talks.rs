@@ -90,8 +90,12 @@ async fn a_stream_ends_with_its_connection() {
 
 #[tokio::test]
 async fn a_stream_that_is_dropped_is_given_up() {
-    let (_node, chunks, mut conn, request) = begin(2).await;
-    drop(chunks);
+    let node = FakeNode::start("a", 1).await;
+    // Held: with its last handle the connection goes, and whether the word is written before that is open.
+    let (client, mut conn) = connected(&node).await;
+    let request = client.request_chunked("reports", "all", 2, long());
+    let (chunks, request) = tokio::join!(request, conn.request());
+    drop(chunks.unwrap());
     let given_up = conn.next().await.unwrap();
     assert_eq!((given_up.kind, given_up.message), (Kind::Credit, request.message));
     assert_eq!(given_up.status, Status::None(NoReply::Interrupted));

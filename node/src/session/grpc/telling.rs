@@ -17,9 +17,9 @@ impl Grpc {
     pub(super) fn event(&mut self, taken: Event) -> Option<v1::ServerEvent> {
         let out = match taken {
             Event::Deliver(frame) => match frame.kind {
-                Kind::Task => self.task(frame)?,
+                Kind::Task => self.task(*frame)?,
                 Kind::Settle => self.settled(&frame)?,
-                _ => self.delivery(frame)?,
+                _ => self.delivery(*frame)?,
             },
             Event::System { handler, message } => {
                 let number = *self.numbers.get(&handler)?;

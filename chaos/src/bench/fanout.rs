@@ -1,0 +1,245 @@
+//! Fan-out: publishes to very many subscribers on several nodes, closed loop. The nodes are in this process, connected over
+//! loopback as nodes of their own processes are: one clock times the last delivery, wherever it is. Every delivery is checked:
+//! a row is there only when each subscriber got each publish that it wants exactly once, and each node with a subscriber one
+//! frame of it. What does not live here: who wants what (`plan`), counting (`ledger`), the nodes (`audience`), the loops
+//! (`publishing`).
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::usage::resident_bytes;
+use super::{BenchError, Machine, SCHEMA};
+
+mod audience;
+mod ledger;
+mod plan;
+mod publishing;
+
+use audience::{Audience, Sent};
+use plan::Plan;
+use publishing::Published;
+
+/// Most publishers at the same time: each subscriber keeps a number of each of them.
+pub const PUBLISHERS_MAX: usize = 64;
+/// Most different patterns: what an exchange takes of those that begin with `#`.
+pub const PATTERNS_MAX: usize = 16_384;
+
+/// What to measure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FanoutOptions {
+    /// Subscribers in all.
+    pub subscribers: usize,
+    /// Nodes over which they are spread, all in this process. The first one owns the exchange and publishes.
+    pub nodes: usize,
+    /// Different patterns with wildcards that they have; 0 for one plain key.
+    pub patterns: usize,
+    /// Publishers at the same time, one row each; at most [`PUBLISHERS_MAX`].
+    pub publishers: Vec<usize>,
+    /// How long each row is measured.
+    pub measured: Duration,
+    /// How long it runs before that.
+    pub warm_up: Duration,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Subscribers in all.
+    pub subscribers: usize,
+    /// Nodes over which they are spread.
+    pub nodes: usize,
+    /// Different patterns among them.
+    pub patterns: usize,
+    /// Publishers at the same time.
+    pub publishers: usize,
+    /// Publishes that reached all their subscribers within the measured time.
+    pub publishes: u64,
+    /// The same per second.
+    pub publishes_per_s: f64,
+    /// Deliveries of these publishes.
+    pub deliveries: u64,
+    /// The same per second.
+    pub deliveries_per_s: f64,
+    /// Nodes that each publish was sent to, its owner's own subscribers counted as one: read from what the nodes counted.
+    pub frames_per_publish: f64,
+    /// All frames between nodes for each publish, confirms included.
+    pub wire_frames_per_publish: f64,
+    /// From a publish to its last delivery: half took no longer.
+    pub p50_us: f64,
+    /// 99 in 100 took no longer.
+    pub p99_us: f64,
+    /// 999 in 1000 took no longer.
+    pub p999_us: f64,
+    /// Processor time for each delivery, publisher, nodes and subscribers together.
+    pub cpu_ns_per_delivery: f64,
+    /// Resident memory of the process with all nodes and subscribers, in bytes.
+    pub resident_bytes: u64,
+    /// Resident memory that came with a subscriber and its reading task, in bytes.
+    pub bytes_per_subscriber: u64,
+}
+
+/// All measurements.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fanout {
+    /// Version of this form.
+    pub version: u32,
+    /// What they were taken on.
+    pub machine: Machine,
+    /// The measurements.
+    pub rows: Vec<Row>,
+}
+
+/// Measures, and tells each row as soon as it is there.
+///
+/// # Errors
+/// [`BenchError`], also when a delivery was missing, came twice, or went the wrong way.
+pub async fn run(options: &FanoutOptions, mut tell: impl FnMut(&Row)) -> Result<Fanout, BenchError> {
+    let machine = Machine::here();
+    let most = options.publishers.iter().copied().max().unwrap_or(0);
+    if most > PUBLISHERS_MAX
+        || options.patterns > PATTERNS_MAX
+        || options.subscribers == 0
+        || options.nodes == 0
+    {
+        return Err(BenchError::Unsound("options out of bounds".into()));
+    }
+    let plan = Plan::new(options.subscribers, options.nodes, options.patterns);
+    let audience = Audience::gather(plan, options.nodes, most).await?;
+    let rows = rows(options, &audience, &mut tell).await;
+    audience.end().await;
+    Ok(Fanout {
+        version: SCHEMA,
+        machine,
+        rows: rows?,
+    })
+}
+
+async fn rows(
+    options: &FanoutOptions,
+    audience: &Audience,
+    tell: &mut impl FnMut(&Row),
+) -> Result<Vec<Row>, BenchError> {
+    let mut rows = Vec::new();
+    for &publishers in &options.publishers {
+        let before = audience.sent();
+        let times = (options.warm_up, options.measured);
+        let published = publishing::publish(audience, publishers, times).await?;
+        let counted = counted(before, audience.sent());
+        let mut row = row(&published, counted, options.measured)?;
+        (row.subscribers, row.nodes) = (options.subscribers, options.nodes);
+        (row.patterns, row.publishers) = (audience.plan.patterns(), publishers);
+        row.bytes_per_subscriber = audience.bytes_each;
+        tell(&row);
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+fn counted(before: Sent, after: Sent) -> Sent {
+    Sent {
+        events: after.events - before.events,
+        out: after.out - before.out,
+        astray: after.astray - before.astray,
+    }
+}
+
+/// The figures, unless something was not as it must be; who and how many is filled in by the caller.
+fn row(published: &Published, sent: Sent, measured: Duration) -> Result<Row, BenchError> {
+    let unsound = |what: String| Err(BenchError::Unsound(what));
+    let tally = &published.tally;
+    if let Some(failure) = &tally.failure {
+        return unsound(format!("of {} publishes: {failure}", tally.asked));
+    }
+    if sent.astray > 0 {
+        return unsound(format!("{} messages went astray", sent.astray));
+    }
+    if sent.events != published.events_due {
+        let (found, due) = (sent.events, published.events_due);
+        return unsound(format!(
+            "{found} frames went to nodes with subscribers, not {due}"
+        ));
+    }
+    let publishes = tally.took.total();
+    if publishes == 0 {
+        return unsound("no publish reached all its subscribers in the measured time".into());
+    }
+    let seconds = measured.as_secs_f64();
+    let each = |count: u64| rounded(count as f64 / tally.asked as f64, 100.0);
+    let micros = |quantile| rounded(tally.took.quantile(quantile).as_secs_f64() * 1e6, 10.0);
+    Ok(Row {
+        subscribers: 0,
+        nodes: 0,
+        patterns: 0,
+        publishers: 0,
+        publishes,
+        publishes_per_s: rounded(publishes as f64 / seconds, 10.0),
+        deliveries: published.deliveries,
+        deliveries_per_s: (published.deliveries as f64 / seconds).round(),
+        frames_per_publish: each(sent.events + published.own),
+        wire_frames_per_publish: each(sent.out.saturating_sub(tally.asked)),
+        p50_us: micros(0.5),
+        p99_us: micros(0.99),
+        p999_us: micros(0.999),
+        cpu_ns_per_delivery: rounded(
+            published.processor.as_secs_f64() * 1e9 / published.deliveries.max(1) as f64,
+            10.0,
+        ),
+        resident_bytes: resident_bytes(),
+        bytes_per_subscriber: 0,
+    })
+}
+
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
+}
+
+/// Heading of the table for people.
+#[must_use]
+pub fn heading() -> String {
+    format!(
+        "{:>11} {:>5} {:>8} {:>10} {:>11} {:>12} {:>9} {:>9} {:>10} {:>10} {:>10} {:>11} {:>9} {:>9}",
+        "subscribers",
+        "nodes",
+        "patterns",
+        "publishers",
+        "publishes/s",
+        "deliveries/s",
+        "frames/p.",
+        "on wire",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "cpu ns/del.",
+        "memory MB",
+        "B/subscr."
+    )
+}
+
+impl Row {
+    /// One line of that table.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!(
+            "{:>11} {:>5} {:>8} {:>10} {:>11.1} {:>12.0} {:>9.2} {:>9.2} {:>10.0} {:>10.0} {:>10.0} {:>11.1} {:>9.0} {:>9}",
+            self.subscribers,
+            self.nodes,
+            self.patterns,
+            self.publishers,
+            self.publishes_per_s,
+            self.deliveries_per_s,
+            self.frames_per_publish,
+            self.wire_frames_per_publish,
+            self.p50_us,
+            self.p99_us,
+            self.p999_us,
+            self.cpu_ns_per_delivery,
+            self.resident_bytes as f64 / 1e6,
+            self.bytes_per_subscriber
+        )
+    }
+}
+
+#[cfg(test)]
+#[path = "fanout/fanout_test.rs"]
+mod tests;

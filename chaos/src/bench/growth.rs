@@ -1,0 +1,302 @@
+//! How the cost of a request grows with nodes, exchanges, processes, payload and handlers: each cell a closed loop with a
+//! hundred requests in flight, fewer where they are large, in a scene of its own in this process. What does not live here: the
+//! scenes (`scene`), the loops (`asking`), the judgement (`judge`), the drawing (`plot`).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+use squall_kernel::frame::HEADER_BYTES;
+
+use super::req_resp::tally::Tally;
+use super::{BenchError, Machine, SCHEMA};
+
+mod asking;
+pub mod judge;
+mod plot;
+mod scene;
+
+use judge::Growth;
+use scene::{Scene, Shape};
+
+/// Requests in flight in each cell.
+pub const IN_FLIGHT: usize = 100;
+/// Bytes of payloads in flight: a quarter of what one lane between nodes holds, acknowledgements on their way included. Nodes
+/// turn away what is beyond, so larger payloads are fewer at a time.
+const BYTES_IN_FLIGHT_MAX: u64 = 8 * 1024 * 1024;
+
+/// What grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dimension {
+    /// Nodes of the cluster: from three on, requesters, exchange and handlers are on three of them.
+    Nodes,
+    /// Exchanges, each with one handler, asked in turn.
+    Exchanges,
+    /// Idle processes at the same node: subscribers of another exchange.
+    Processes,
+    /// Bytes of request and reply, over three nodes.
+    Payload,
+    /// Handlers of the exchange, asked in turn.
+    Handlers,
+}
+
+impl Dimension {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Nodes,
+        Self::Exchanges,
+        Self::Processes,
+        Self::Payload,
+        Self::Handlers,
+    ];
+
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nodes => "nodes",
+            Self::Exchanges => "exchanges",
+            Self::Processes => "processes",
+            Self::Payload => "payload",
+            Self::Handlers => "handlers",
+        }
+    }
+
+    /// How much there is of it, cell by cell.
+    #[must_use]
+    pub const fn steps(self) -> &'static [u64] {
+        match self {
+            Self::Nodes => &[1, 3, 5, 9],
+            Self::Exchanges => &[1, 10, 100, 1_000, 10_000],
+            Self::Processes => &[1, 10, 100, 1_000, 10_000, 100_000],
+            Self::Payload => &[0, 64, 1 << 10, 16 << 10, 256 << 10, 1 << 20],
+            Self::Handlers => &[1, 10, 100, 1_000],
+        }
+    }
+
+    /// The size by which a cell is compared with the others; none where it takes another way, as a request within one node
+    /// does. Payloads travel in frames, and one of nothing has a size, too.
+    fn size(self, at: u64) -> Option<f64> {
+        match self {
+            Self::Nodes if at < 3 => None,
+            Self::Payload => Some((at + HEADER_BYTES as u64) as f64),
+            _ => Some(at as f64),
+        }
+    }
+}
+
+/// What to measure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrowthOptions {
+    /// Dimensions, in this order.
+    pub dimensions: Vec<Dimension>,
+    /// Cells above this are left out.
+    pub most: u64,
+    /// How long each cell is measured.
+    pub measured: Duration,
+    /// How long it runs before that.
+    pub warm_up: Duration,
+}
+
+/// One measurement. Every request of it was answered, with a payload like its own, and had exactly one outcome.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cell {
+    /// What grows.
+    pub dimension: Dimension,
+    /// How much there is of it; for payloads, bytes.
+    pub at: u64,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Requests answered within the measured time.
+    pub requests: u64,
+    /// The same per second.
+    pub rate: f64,
+    /// Half of them took no longer.
+    pub p50_us: f64,
+    /// 99 in 100 took no longer.
+    pub p99_us: f64,
+    /// 999 in 1000 took no longer.
+    pub p999_us: f64,
+    /// Processor time for each, requesters, nodes and handlers together.
+    pub cpu_us: f64,
+}
+
+/// How the processor time of a request grows with a dimension.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    /// What grows.
+    pub dimension: Dimension,
+    /// How fast; none with fewer than two cells to compare.
+    pub growth: Option<Growth>,
+}
+
+/// All measurements.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Grown {
+    /// Version of this form.
+    pub version: u32,
+    /// What they were taken on.
+    pub machine: Machine,
+    /// The measurements.
+    pub cells: Vec<Cell>,
+    /// What they come to, one for each dimension measured.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Measures, and tells each cell as soon as it is there.
+///
+/// # Errors
+/// [`BenchError`], also when a request was not answered exactly once.
+pub async fn run(options: &GrowthOptions, mut tell: impl FnMut(&Cell)) -> Result<Grown, BenchError> {
+    let machine = Machine::here();
+    let (mut cells, mut verdicts) = (Vec::new(), Vec::new());
+    for &dimension in &options.dimensions {
+        let first = cells.len();
+        for &at in dimension.steps().iter().filter(|at| **at <= options.most) {
+            let cell = measure(dimension, at, options).await?;
+            tell(&cell);
+            cells.push(cell);
+        }
+        verdicts.push(verdict(dimension, &cells[first..]));
+    }
+    Ok(Grown {
+        version: SCHEMA,
+        machine,
+        cells,
+        verdicts,
+    })
+}
+
+async fn measure(dimension: Dimension, at: u64, options: &GrowthOptions) -> Result<Cell, BenchError> {
+    let shape = Shape::of(dimension, at);
+    let in_flight = in_flight(shape.payload as u64);
+    let scene = Scene::begin(shape).await?;
+    let times = (options.warm_up, options.measured);
+    let asked = asking::ask(&scene, in_flight, shape.payload, times).await;
+    scene.end().await;
+    let (tally, processor) = asked?;
+    cell((dimension, at, in_flight), &tally, processor, options.measured)
+}
+
+fn in_flight(payload: u64) -> usize {
+    let most = BYTES_IN_FLIGHT_MAX / payload.max(1);
+    usize::try_from(most).map_or(IN_FLIGHT, |most| most.min(IN_FLIGHT))
+}
+
+fn cell(
+    (dimension, at, in_flight): (Dimension, u64, usize),
+    tally: &Tally,
+    processor: Duration,
+    measured: Duration,
+) -> Result<Cell, BenchError> {
+    let unsound = |what: String| {
+        let dimension = dimension.as_str();
+        Err(BenchError::Unsound(format!("{dimension}, {at}: {what}")))
+    };
+    if let Some(failure) = &tally.failure {
+        let (failed, asked) = (tally.failed, tally.asked);
+        return unsound(format!("{failed} of {asked} requests failed: {failure}"));
+    }
+    let requests = tally.took.total();
+    if requests == 0 {
+        return unsound("no request was answered in the measured time".into());
+    }
+    let micros = |quantile| (tally.took.quantile(quantile).as_nanos() as f64 / 100.0).round() / 10.0;
+    Ok(Cell {
+        dimension,
+        at,
+        in_flight,
+        requests,
+        rate: (requests as f64 / measured.as_secs_f64()).round(),
+        p50_us: micros(0.5),
+        p99_us: micros(0.99),
+        p999_us: micros(0.999),
+        cpu_us: (processor.as_secs_f64() * 1e9 / requests as f64).round() / 1e3,
+    })
+}
+
+fn verdict(dimension: Dimension, cells: &[Cell]) -> Verdict {
+    let point = |cell: &Cell| Some((dimension.size(cell.at)?, cell.cpu_us));
+    let points: Vec<(f64, f64)> = cells.iter().filter_map(point).collect();
+    Verdict {
+        dimension,
+        growth: judge::growth(&points),
+    }
+}
+
+/// Heading of the table for people.
+#[must_use]
+pub fn heading() -> String {
+    let mut text = format!(
+        "{:<10} {:>8} {:>9} {:>12} {:>12}",
+        "dimension", "at", "in flight", "requests", "requests/s"
+    );
+    let _ = write!(
+        text,
+        " {:>10} {:>10} {:>10} {:>10}",
+        "p50 µs", "p99 µs", "p99.9 µs", "cpu µs/r."
+    );
+    text
+}
+
+impl Cell {
+    /// One line of that table.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!(
+            "{:<10} {:>8} {:>9} {:>12} {:>12.0} {:>10.1} {:>10.1} {:>10.1} {:>10.2}",
+            self.dimension.as_str(),
+            self.at,
+            self.in_flight,
+            self.requests,
+            self.rate,
+            self.p50_us,
+            self.p99_us,
+            self.p999_us,
+            self.cpu_us
+        )
+    }
+}
+
+impl Verdict {
+    /// One line in words.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let dimension = self.dimension.as_str();
+        let Some(growth) = self.growth else {
+            return format!("{dimension}: too few cells to compare");
+        };
+        let judged = if growth.worse_than_linear {
+            "WORSE THAN LINEAR"
+        } else {
+            "not worse than linear"
+        };
+        format!(
+            "{dimension}: processor time of a request grows with its {:.2}th power overall, {:.2}th where it is the \
+             steepest (up to {}): {judged}",
+            growth.overall, growth.steepest, growth.steepest_at
+        )
+    }
+}
+
+impl Grown {
+    /// The verdicts, one in a line.
+    #[must_use]
+    pub fn verdict_lines(&self) -> String {
+        self.verdicts
+            .iter()
+            .map(|verdict| verdict.line() + "\n")
+            .collect()
+    }
+
+    /// The figures as a picture: one panel for each dimension, both axes logarithmic.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        plot::svg(self)
+    }
+}
+
+#[cfg(test)]
+#[path = "growth/growth_test.rs"]
+mod tests;

@@ -1,0 +1,201 @@
+//! Rows of what was measured, ratios within each round, and the goals they are held against. What does not live here: measuring.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Peer, Peers, Step};
+use crate::bench::ratio::Spread;
+use crate::bench::req_resp::{Where, known};
+
+/// All measurements of one program in one arrangement and load. In the middle means: of the rounds, each figure by itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Arrangement of Squall, and of what is compared with it.
+    #[serde(rename = "where")]
+    pub place: Where,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Whose row it is; none (null) for Squall.
+    pub peer: Option<Peer>,
+    /// Requests answered per second, in the order of the rounds.
+    pub rates: Vec<f64>,
+    /// The same in the middle.
+    pub rate: f64,
+    /// Half of the requests took no longer, in microseconds, as all latencies; in the middle.
+    pub p50_us: f64,
+    /// 99 in 100 took no longer.
+    pub p99_us: f64,
+    /// 999 in 1000 took no longer.
+    pub p999_us: f64,
+    /// Processor time, user and system, of all processes that took part for each request, in microseconds, in the middle; none where
+    /// the system does not tell.
+    pub cpu_us: Option<f64>,
+    /// How Squall does beside it; none in Squall's own rows.
+    pub against: Option<Against>,
+}
+
+/// How Squall does beside a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Against {
+    /// Rate of Squall to that of the peer in the same round.
+    pub ratio: Spread,
+    /// What the middle one is to be at least; none where nothing was set.
+    pub goal: Option<f64>,
+    /// Whether it is.
+    pub met: Option<bool>,
+}
+
+impl Against {
+    fn of(ratio: Spread, goal: Option<f64>) -> Self {
+        Self {
+            ratio,
+            goal,
+            met: goal.map(|goal| ratio.median >= goal),
+        }
+    }
+}
+
+/// The rows of one arrangement: by load, Squall first.
+pub(super) fn rows(steps: &[Step]) -> Vec<Row> {
+    let (mut loads, mut whos) = (Vec::new(), vec![None]);
+    for step in steps {
+        if !loads.contains(&step.in_flight) {
+            loads.push(step.in_flight);
+        }
+        if !whos.contains(&step.peer) {
+            whos.push(step.peer);
+        }
+    }
+    // In the order of peers, whoever came first in the first round.
+    whos.sort();
+    let each = loads.iter().flat_map(|load| whos.iter().map(|who| (*load, *who)));
+    each.filter_map(|(load, who)| row(steps, load, who)).collect()
+}
+
+fn row(steps: &[Step], in_flight: usize, peer: Option<Peer>) -> Option<Row> {
+    let of = |peer| {
+        let steps = steps.iter();
+        steps.filter(move |step| step.in_flight == in_flight && step.peer == peer)
+    };
+    let mine: Vec<&Step> = of(peer).collect();
+    let middle = |figure: fn(&Step) -> f64| {
+        let spread = Spread::of(mine.iter().map(|step| figure(step)).collect());
+        spread.map(|spread| spread.median)
+    };
+    let cpu: Option<Vec<f64>> = mine.iter().map(|step| step.cpu_us).collect();
+    let against = peer.and_then(|peer| {
+        let squall = |round| of(None).find(move |step| step.round == round);
+        let ratios = mine
+            .iter()
+            .filter_map(|step| Some(squall(step.round)?.rate / step.rate));
+        let ratio = Spread::of(ratios.collect())?;
+        Some(Against::of(ratio, peer.goal(in_flight)))
+    });
+    Some(Row {
+        place: mine.first()?.place,
+        in_flight,
+        peer,
+        rates: mine.iter().map(|step| step.rate).collect(),
+        rate: middle(|step| step.rate)?,
+        p50_us: middle(|step| step.p50_us)?,
+        p99_us: middle(|step| step.p99_us)?,
+        p999_us: middle(|step| step.p999_us)?,
+        cpu_us: cpu.and_then(Spread::of).map(|spread| spread.median),
+        against,
+    })
+}
+
+/// Heading of the lines for people.
+#[must_use]
+pub fn heading() -> String {
+    format!(
+        "{:<12} {:>9}  {:<13} {:>11} {:>9} {:>9} {:>9} {:>10}",
+        "where", "in flight", "who", "requests/s", "p50 µs", "p99 µs", "p99.9 µs", "cpu µs/req"
+    )
+}
+
+fn figures(
+    start: (Where, usize, Option<Peer>),
+    rate: f64,
+    latencies: [f64; 3],
+    cpu_us: Option<f64>,
+) -> String {
+    let (place, in_flight, peer) = start;
+    let [p50, p99, p999] = latencies;
+    format!(
+        "{:<12} {in_flight:>9}  {:<13} {rate:>11.0} {p50:>9.1} {p99:>9.1} {p999:>9.1} {:>10}",
+        place.as_str(),
+        peer.map_or("squall", Peer::as_str),
+        known(cpu_us),
+    )
+}
+
+impl Step {
+    /// One line for people.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let latencies = [self.p50_us, self.p99_us, self.p999_us];
+        figures(
+            (self.place, self.in_flight, self.peer),
+            self.rate,
+            latencies,
+            self.cpu_us,
+        )
+    }
+}
+
+impl Row {
+    fn line(&self) -> String {
+        let latencies = [self.p50_us, self.p99_us, self.p999_us];
+        let mut line = figures(
+            (self.place, self.in_flight, self.peer),
+            self.rate,
+            latencies,
+            self.cpu_us,
+        );
+        if let Some(Against { ratio, goal, met }) = self.against {
+            let _ = write!(
+                line,
+                " {:>12.2} {:>7.2} {:>7.2}",
+                ratio.median, ratio.least, ratio.most
+            );
+            if let Some(goal) = goal {
+                let _ = write!(line, "  ≥ {goal:<5}");
+            }
+            line.push_str(match met {
+                Some(true) => "met",
+                Some(false) => "not met",
+                None => "",
+            });
+        }
+        line
+    }
+}
+
+impl Peers {
+    /// The table for people, and what is missing.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        if !self.rows.is_empty() {
+            let rounds = if self.rounds == 1 { "round" } else { "rounds" };
+            let _ = writeln!(text, "\nmedians of {} {rounds}", self.rounds);
+            let _ = writeln!(
+                text,
+                "{} {:>12} {:>7} {:>7}  goal",
+                heading(),
+                "squall to it",
+                "least",
+                "most"
+            );
+        }
+        for row in &self.rows {
+            let _ = writeln!(text, "{}", row.line());
+        }
+        for missing in &self.missing {
+            let _ = writeln!(text, "missing: {}: {}", missing.peer.as_str(), missing.why);
+        }
+        text
+    }
+}

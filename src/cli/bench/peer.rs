@@ -1,0 +1,107 @@
+//! `squall bench peers`: what can be said, and the table. What does not live here: the measuring.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use squall_chaos::bench::peers::{self, Peer, PeersOptions};
+
+use super::{begin, finish, program, seconds, tell};
+use crate::cli::exit::{Exit, Quiet};
+use crate::cli::signals;
+
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(super) struct PeersArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// How long each measurement takes
+    #[arg(long, value_name = "S", default_value = "2", value_parser = seconds)]
+    seconds: Duration,
+    /// How often each is repeated; what is compared is measured in the same round
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    rounds: u16,
+    /// Only these: erlang, one node; erlang_three, nodes apart; nats, one server; nats_three, a cluster; rabbitmq; chain, bare TCP
+    /// over three processes [default: all]
+    #[arg(long, value_name = "PEER[,PEER…]", value_delimiter = ',', value_parser = peer())]
+    peers: Vec<Peer>,
+    /// Only so many requests in flight; may be repeated [default: 1, 10, 100 and 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4000))]
+    in_flight: Vec<u16>,
+}
+
+impl PeersArgs {
+    fn options(self, program: PathBuf) -> PeersOptions {
+        let mut options = PeersOptions::new(program);
+        options.measured = self.seconds;
+        options.rounds = self.rounds.into();
+        if !self.peers.is_empty() {
+            options.peers = self.peers;
+            options.peers.sort_unstable();
+            options.peers.dedup();
+        }
+        if !self.in_flight.is_empty() {
+            options.in_flight = self.in_flight.into_iter().map(usize::from).collect();
+        }
+        options
+    }
+}
+
+pub(super) async fn run(args: PeersArgs) -> Result<()> {
+    let json = args.json;
+    let options = args.options(program()?);
+    begin(json, &peers::heading())?;
+    let mut told = Ok(());
+    let measured = tokio::select! {
+        biased;
+        () = signals::ended() => return Err(Quiet(Exit::Failed).into()),
+        measured = peers::run(&options, |step| tell(json, &step.line(), &mut told)) => measured?,
+    };
+    told?;
+    finish(json, &serde_json::to_value(&measured)?, &measured.table())
+}
+
+fn peer() -> impl TypedValueParser<Value = Peer> {
+    PossibleValuesParser::new(Peer::ALL.map(Peer::as_str)).map(|word| {
+        let found = Peer::ALL.into_iter().find(|peer| peer.as_str() == word);
+        found.expect("clap lets only these words through")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: PeersArgs,
+    }
+
+    fn options(line: &str) -> Option<PeersOptions> {
+        let words = std::iter::once("bench").chain(line.split_whitespace());
+        let line = <Line as clap::Parser>::try_parse_from(words).ok()?;
+        Some(line.args.options("squall".into()))
+    }
+
+    #[test]
+    fn what_is_not_said_is_everything() {
+        let all = options("").unwrap();
+        assert_eq!(all.peers, Peer::ALL);
+        assert_eq!((all.in_flight, all.rounds), (vec![1, 10, 100, 1000], 5));
+    }
+
+    #[test]
+    fn a_peer_named_twice_is_measured_once() {
+        let some = options("--peers nats,erlang,nats --rounds 2 --seconds 0.5 --in-flight 7").unwrap();
+        assert_eq!(some.peers, [Peer::Erlang, Peer::Nats]);
+        assert_eq!((some.in_flight, some.rounds), (vec![7], 2));
+        assert_eq!(some.measured, Duration::from_millis(500));
+        for wrong in ["--peers kafka", "--peers", "--rounds 0", "--in-flight 0"] {
+            assert!(options(wrong).is_none(), "{wrong}");
+        }
+    }
+}
