@@ -31,6 +31,13 @@ pub const SESSION_OUT_MAX: usize = 256;
 pub const SESSION_OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Events in one batch to a gRPC client.
 pub const SESSION_BATCH_MAX: usize = 64;
+/// Bytes for a client that are written before anything else is done for it.
+pub const SESSION_UNWRITTEN_BYTES: usize = 16 * 1024;
+/// Turns of a session after which what is to be written is, however little that is: a client whose frames come without end waits for
+/// its replies no longer.
+pub const SESSION_UNWRITTEN_TURNS: u32 = 4;
+/// Turns of a session after which it looks whether its node leaves, whatever else there is to do.
+pub const SESSION_SIGNALS_EVERY: u32 = 32;
 /// A client that takes nothing for so long is given up.
 pub const SESSION_SEND_TIMEOUT: Span = Span::from_ms(10_000);
 /// Timeout of a request that names none.

@@ -1,21 +1,24 @@
 //! Sessions: native clients over frames, and clients that vanish.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
-use squall_kernel::id::{ExchangeId, MessageId, NodeId, Pid, Revision};
+use squall_kernel::id::{ExchangeId, LinkSeq, MessageId, NodeId, Pid, Revision};
 use squall_kernel::limits::{FRAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use squall_kernel::message::{self, ClientMessage, NodeMessage, ProposeResult, System};
 use squall_kernel::reason::{ClientFault, NoReply};
 use squall_kernel::registry::{Command, Outcome as Applied, Pattern, Settings, Strategy};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::sync::Mutex;
 
 use super::cluster::{Cluster, Log, name, node, quiet};
 use crate::grpc::Proposer;
-use crate::mesh::FrameReader;
+use crate::limits::SESSION_SEND_TIMEOUT;
+use crate::mesh::{FrameReader, FrameWriter};
 use crate::session::{NativeConnection, NativeSessions, SessionEnd};
 
 /// Says yes to everything.
@@ -31,26 +34,62 @@ impl Proposer for Yes {
     }
 }
 
+/// Bytes on their way, in each direction.
+const WIRE: usize = 1 << 20;
+/// The same for one that hardly reads: some frames.
+const NARROW: usize = 1024;
+/// Frames that wait for a client.
+const FRAMES: usize = 1024;
+
+/// The end that a client writes to.
+pub(super) struct FramesOut(Mutex<WriteHalf<DuplexStream>>);
+
+impl FramesOut {
+    pub(super) async fn send(&self, frame: Frame) -> std::io::Result<()> {
+        let mut bytes = BytesMut::new();
+        frame.encode(LinkSeq(0), &mut bytes);
+        self.0.lock().await.write_all(&bytes).await
+    }
+}
+
 pub(super) struct Client {
-    pub(super) frames: mpsc::Sender<Frame>,
-    out: mpsc::Receiver<Frame>,
+    pub(super) frames: FramesOut,
+    out: FrameReader<ReadHalf<DuplexStream>>,
     _sessions: NativeSessions<Yes>,
     task: tokio::task::JoinHandle<SessionEnd>,
+}
+
+fn connection(
+    stream: DuplexStream,
+    frames: usize,
+) -> NativeConnection<ReadHalf<DuplexStream>, WriteHalf<DuplexStream>> {
+    let (from, to) = tokio::io::split(stream);
+    NativeConnection {
+        name: "test".into(),
+        frames: FrameReader::new(from, BytesMut::new(), FRAME_BYTES_MAX),
+        out: FrameWriter::new(to, frames),
+    }
 }
 
 impl Client {
     pub(super) fn connect(cluster: &Cluster, n: usize) -> Self {
         let sessions = NativeSessions::new(Arc::clone(&cluster.planes[n]), Arc::new(Yes));
-        let (frames, from_client) = mpsc::channel(64);
-        let (to_client, out) = mpsc::channel(64);
-        let task = sessions.serve(NativeConnection {
-            name: "test".into(),
-            frames: from_client,
-            out: to_client,
-        });
+        Self::over(sessions, WIRE, FRAMES)
+    }
+
+    /// One that can be sent only so many bytes before it reads, and for which only so many frames wait.
+    pub(super) fn narrow(cluster: &Cluster, n: usize, frames: usize) -> Self {
+        let sessions = NativeSessions::new(Arc::clone(&cluster.planes[n]), Arc::new(Yes));
+        Self::over(sessions, NARROW, frames)
+    }
+
+    fn over(sessions: NativeSessions<Yes>, bytes: usize, frames: usize) -> Self {
+        let (here, there) = tokio::io::duplex(bytes);
+        let task = sessions.serve(connection(there, frames));
+        let (from_node, to_node) = tokio::io::split(here);
         Self {
-            frames,
-            out,
+            frames: FramesOut(Mutex::new(to_node)),
+            out: FrameReader::new(from_node, BytesMut::new(), FRAME_BYTES_MAX),
             _sessions: sessions,
             task,
         }
@@ -63,7 +102,7 @@ impl Client {
     }
 
     async fn frame(&mut self) -> Frame {
-        self.out.recv().await.unwrap()
+        self.out.next().await.unwrap().unwrap().1
     }
 
     pub(super) async fn heard(&mut self) -> NodeMessage {
@@ -337,6 +376,27 @@ async fn garbage_ends_the_session_and_only_it() {
     assert_eq!(other.heard().await, NodeMessage::Pong { call: 1 });
 }
 
+/// As many as it may have are held for it; then it has its time to take some.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_given_up_in_time() {
+    let mut cluster = Cluster::new(1);
+    let exchange = cluster.declare("orders", Strategy::RoundRobin);
+    let mut server = Client::narrow(&cluster, 0, 4);
+    server.attach("orders", 0).await;
+    quiet().await;
+    let mut client = Client::connect(&cluster, 0);
+    for n in 0..20 {
+        client.request(n, exchange).await;
+    }
+    let began = tokio::time::Instant::now();
+    assert_eq!((&mut server.task).await.unwrap(), SessionEnd::Slow);
+    let patience = Duration::from_micros(SESSION_SEND_TIMEOUT.0);
+    assert!(began.elapsed() >= patience, "{:?}", began.elapsed());
+    for _ in 0..20 {
+        assert!(matches!(client.data().await.status, Status::None(_)));
+    }
+}
+
 /// Nobody waits at an exchange that has nothing for it: handlers attach where requests go, and nowhere else.
 #[tokio::test(start_paused = true)]
 async fn a_handler_of_requests_is_refused_where_only_publishes_come() {
@@ -413,20 +473,14 @@ async fn what_is_too_long_or_too_large_is_refused_and_counted() {
 #[tokio::test(start_paused = true)]
 async fn a_frame_above_the_cap_is_refused_and_counted() {
     let cluster = Cluster::new(1);
-    let sessions = Arc::new(NativeSessions::new(Arc::clone(&cluster.planes[0]), Arc::new(Yes)));
+    let mut client = Client::connect(&cluster, 0);
     let length = u32::try_from(FRAME_BYTES_MAX + 1).unwrap().to_le_bytes();
-    let reader = FrameReader::new(&length[..], BytesMut::new(), FRAME_BYTES_MAX);
-    let (frames, mut taken) = mpsc::channel(1);
-    let (out, mut told) = mpsc::channel(1);
-    crate::clients::read(reader, frames, sessions, out).await;
-    let last = told.recv().await.unwrap();
-    let NodeMessage::Refused { call: 0, reason, .. } = message::parse(&last.payload).unwrap() else {
+    client.frames.0.lock().await.write_all(&length).await.unwrap();
+    let NodeMessage::Refused { call: 0, reason, .. } = client.heard().await else {
         panic!("not refused")
     };
     assert!(reason.contains("above the bound of 8388608"), "{reason}");
-    assert!(
-        taken.recv().await.is_none() && told.recv().await.is_none(),
-        "it is over"
-    );
+    assert!(client.out.next().await.unwrap().is_none(), "it is over");
+    assert_eq!(client.task.await.unwrap(), SessionEnd::Gone);
     assert_eq!(counted(&cluster), [(ClientFault::TooLarge, 1)]);
 }

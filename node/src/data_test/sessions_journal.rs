@@ -14,6 +14,7 @@ use crate::journal::{Entry, Fact, Journal, read};
 
 /// More than are on their way to a client at once.
 const REQUESTS: u64 = 80;
+const ON_THEIR_WAY: usize = 32;
 
 #[tokio::test(start_paused = true)]
 async fn what_a_client_never_saw_is_told_as_given_back() {
@@ -21,7 +22,7 @@ async fn what_a_client_never_saw_is_told_as_given_back() {
     let (journal, writer) = Journal::start_writer(memory.clone()).unwrap();
     let mut cluster = Cluster::recording(2, Some((&journal, 1)));
     let exchange = cluster.declare("orders", Strategy::RoundRobin);
-    let mut server = Client::connect(&cluster, 1);
+    let mut server = Client::narrow(&cluster, 1, ON_THEIR_WAY);
     server.attach("orders", 0).await;
     quiet().await;
     let mut client = Client::connect(&cluster, 0);

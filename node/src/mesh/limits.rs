@@ -19,8 +19,10 @@ pub(super) const COPY_BYTES_MAX: usize = 8 * 1024;
 pub(super) const BATCH_CHUNKS_MAX: usize = 64;
 /// Slices in one vectored write.
 pub(super) const SLICES_MAX: usize = 32;
-/// Bytes read at once.
+/// Bytes read at once from a connection that is never empty.
 pub(super) const READ_BYTES: usize = 64 * 1024;
+/// Bytes read at once from one on which little comes.
+pub(super) const READ_BYTES_FIRST: usize = 4 * 1024;
 /// Frames after which an acknowledgement goes out at once.
 pub(super) const ACK_FRAMES: u64 = 64;
 /// Connections open at once, on all ports together.
@@ -31,7 +33,7 @@ pub(super) const PEERS_MAX: usize = 2 * NODES_MAX;
 pub(super) const DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// Time it has for that.
 pub(super) const DRAIN_FOR: Duration = Duration::from_millis(200);
-/// Time in which a client may still read what was queued before its writer was dropped.
+/// Time in which a client may still read what was queued before its session ended.
 pub(super) const LAST_WORDS_FOR: Duration = Duration::from_secs(2);
 /// Pairs of cause and address that are remembered as logged.
 pub(super) const LOGGED_MAX: usize = 256;

@@ -17,7 +17,7 @@ use squall_kernel::message::{HandshakeMessage, control};
 use squall_kernel::reason::Refusal;
 use squall_kernel::registry::Introduction;
 use squall_kernel::spread::mix;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use super::Shared;
 use super::greet::{self, GreetError, Wire};
 use super::inbound::Incoming;
-use super::limits::LOGGED_MAX;
+use super::limits::{LANE_FRAMES_MAX, LOGGED_MAX};
 use super::stream::{FrameReader, FrameWriter};
 use crate::faults::Draw;
 
@@ -56,8 +56,8 @@ pub struct ClientConn {
     pub addr: SocketAddr,
     /// What it sends.
     pub reader: FrameReader<OwnedReadHalf>,
-    /// What it is sent; closes the connection for writing when dropped.
-    pub writer: FrameWriter,
+    /// What it is sent.
+    pub writer: FrameWriter<OwnedWriteHalf>,
     /// Its place among the connections; free again when dropped.
     pub place: OwnedSemaphorePermit,
 }
@@ -191,7 +191,7 @@ impl Visitor {
         let stream = moved(stream, &self.shared.data)?;
         let (from, to) = stream.into_split();
         let reader = FrameReader::new(from, buffer, FRAME_BYTES_MAX);
-        let writer = FrameWriter::start(&self.shared.data, to);
+        let writer = FrameWriter::new(to, LANE_FRAMES_MAX);
         let client = ClientConn {
             name,
             addr: self.addr,

@@ -171,9 +171,9 @@ async fn a_client_talks_both_ways_and_is_no_peer() {
     let (_, frame) = within(client.reader.next()).await.unwrap().unwrap();
     assert_eq!(frame, request(5, 10));
     for n in 0..200 {
-        client.writer.send(&request(n, 20_000)).unwrap();
+        client.writer.put(&request(n, 20_000)).unwrap();
     }
-    drop(client.writer);
+    tokio::spawn(client.writer.close());
     for n in 0..200 {
         assert_eq!(next_frame(&mut stream, &mut buffer).await.message.0, n);
     }

@@ -1,21 +1,17 @@
-//! Frames over byte streams: a reader, vectored writes, and a bounded coalescing writer for connections without
-//! acknowledgements. What does not live here: lanes, handshakes.
+//! Frames over byte streams: a reader, vectored writes, and a bounded writer for connections without acknowledgements. What does
+//! not live here: lanes, handshakes.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 
 use bytes::{Buf, Bytes, BytesMut};
 use squall_kernel::frame::{Frame, FrameError};
 use squall_kernel::id::LinkSeq;
 use squall_kernel::limits::FRAME_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::runtime::Handle;
-use tokio::sync::Notify;
 
 use super::lane::SendError;
-use super::limits::{LANE_BYTES_MAX, LANE_FRAMES_MAX, LAST_WORDS_FOR, READ_BYTES, SLICES_MAX};
+use super::limits::{LANE_BYTES_MAX, LAST_WORDS_FOR, READ_BYTES, READ_BYTES_FIRST, SLICES_MAX};
 use super::outbox::Outbox;
 
 /// Why no frame came.
@@ -35,12 +31,19 @@ pub struct FrameReader<R> {
     io: R,
     buffer: BytesMut,
     max: usize,
+    /// Bytes it has room for when it reads: more after it was full, less when little comes.
+    room: usize,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// A reader of `io`, after the bytes read already, that takes no frame above `max` bytes.
     pub(crate) fn new(io: R, buffer: BytesMut, max: usize) -> Self {
-        Self { io, buffer, max }
+        Self {
+            io,
+            buffer,
+            max,
+            room: READ_BYTES_FIRST,
+        }
     }
 
     /// The next frame that has arrived whole; none when more must be read.
@@ -56,8 +59,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// The stream's.
     pub async fn fill(&mut self) -> io::Result<bool> {
-        self.buffer.reserve(READ_BYTES / 8);
-        Ok(self.io.read_buf(&mut self.buffer).await? > 0)
+        self.buffer.reserve(self.room);
+        let read = self.io.read_buf(&mut self.buffer).await?;
+        if read >= self.room {
+            self.room = (2 * self.room).min(READ_BYTES);
+        } else if read < self.room / 4 {
+            self.room = (self.room / 2).max(READ_BYTES_FIRST);
+        }
+        Ok(read > 0)
     }
 
     /// The next frame; none at the end of the stream.
@@ -91,121 +100,203 @@ where
     W: AsyncWrite + Unpin,
 {
     while !parts.is_empty() {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = parts.len().min(SLICES_MAX);
-        for (slice, part) in slices.iter_mut().zip(parts.iter()) {
-            *slice = IoSlice::new(part);
-        }
-        let mut written = io.write_vectored(&slices[..count]).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        while let Some(part) = parts.front_mut().filter(|_| written > 0) {
-            let n = written.min(part.len());
-            part.advance(n);
-            written -= n;
-            if part.is_empty() {
-                parts.pop_front();
-            }
+        write_some_parts(io, parts).await?;
+    }
+    Ok(())
+}
+
+/// Writes some of the parts, if there are any. Losing the future loses nothing.
+async fn write_some_parts<W>(io: &mut W, parts: &mut VecDeque<Bytes>) -> io::Result<()>
+where
+    W: AsyncWrite + Unpin,
+{
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let count = parts.len().min(SLICES_MAX);
+    for (slice, part) in slices.iter_mut().zip(parts.iter()) {
+        *slice = IoSlice::new(part);
+    }
+    let mut written = io.write_vectored(&slices[..count]).await?;
+    if written == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    while let Some(part) = parts.front_mut().filter(|_| written > 0) {
+        let n = written.min(part.len());
+        part.advance(n);
+        written -= n;
+        if part.is_empty() {
+            parts.pop_front();
         }
     }
     Ok(())
 }
 
-#[derive(Debug)]
-struct Shared {
-    outbox: Mutex<Outbox>,
-    wake: Notify,
-    dropped: Notify,
-    closed: AtomicBool,
+/// To be called by a writer that was woken: whoever woke it is seldom alone, and what the others have to say goes out with it, in one
+/// call of the system.
+pub(super) async fn others_first() {
+    tokio::task::yield_now().await;
 }
 
-/// Writes frames from a bounded queue, everything queued in one write.
+/// Frames on their way to a client, in a bounded queue. Whoever queues them writes them, all that is queued in one call.
 #[derive(Debug)]
-pub struct FrameWriter(Arc<Shared>);
+pub struct FrameWriter<W> {
+    io: W,
+    outbox: Outbox,
+    frames_max: usize,
+    /// Taken from the queue, and not written yet.
+    parts: VecDeque<Bytes>,
+}
 
-impl FrameWriter {
-    /// Starts writing to `io` on that runtime. The connection closes for writing when the writer is dropped and all
-    /// is written.
-    pub(super) fn start<W>(runtime: &Handle, io: W) -> Self
-    where
-        W: AsyncWrite + Unpin + Send + 'static,
-    {
-        let outbox = Mutex::new(Outbox::after(0));
-        let shared = Arc::new(Shared {
-            outbox,
-            wake: Notify::new(),
-            dropped: Notify::new(),
-            closed: AtomicBool::new(false),
-        });
-        let writer = Self(Arc::clone(&shared));
-        runtime.spawn(async move {
-            // A connection that fails shows at its reader as well, which ends the session.
-            tokio::select! {
-                _ended = shared.run(io) => {}
-                () = shared.too_long() => {}
-            }
-            shared.closed.store(true, Relaxed);
-        });
-        writer
+impl<W: AsyncWrite + Unpin> FrameWriter<W> {
+    /// A writer to `io` with an empty queue, which is full with so many frames.
+    pub(crate) fn new(io: W, frames_max: usize) -> Self {
+        Self {
+            io,
+            outbox: Outbox::after(0),
+            frames_max,
+            parts: VecDeque::new(),
+        }
     }
 
-    /// Queues a frame; never waits.
+    /// Queues a frame. Whoever does so looks whether it [is full](Self::is_full) now and then.
     ///
     /// # Errors
-    /// [`SendError`]; nothing of it was sent.
-    pub fn send(&self, frame: &Frame) -> Result<(), SendError> {
+    /// [`SendError::TooLarge`]: nothing of it is sent.
+    pub fn put(&mut self, frame: &Frame) -> Result<(), SendError> {
         let len = frame.wire_len();
         if len > FRAME_BYTES_MAX {
             return Err(SendError::TooLarge { len });
         }
-        if self.0.closed.load(Relaxed) {
-            return Err(SendError::Down);
-        }
-        {
-            let mut outbox = self.0.outbox.lock().expect("no holder of the lock panics");
-            if outbox.frames() >= LANE_FRAMES_MAX || outbox.bytes() + len > LANE_BYTES_MAX {
-                return Err(SendError::Full);
-            }
-            outbox.push(frame);
-        }
-        self.0.wake.notify_one();
+        self.outbox.push(frame);
         Ok(())
     }
-}
 
-impl Drop for FrameWriter {
-    fn drop(&mut self) {
-        self.0.closed.store(true, Relaxed);
-        self.0.wake.notify_one();
-        self.0.dropped.notify_one();
+    /// It holds as many frames as it may, or as many bytes as a lane between nodes may.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.outbox.frames() >= self.frames_max || self.outbox.bytes() >= LANE_BYTES_MAX
+    }
+
+    /// Bytes that are queued, or not written whole.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.outbox.bytes()
+    }
+
+    /// Writes all that is queued. Losing the future loses nothing.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub async fn write(&mut self) -> io::Result<()> {
+        while self.waiting() > 0 {
+            self.write_some().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes some of what is queued, with one call of the system. Losing the future loses nothing.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub(crate) async fn write_some(&mut self) -> io::Result<()> {
+        if self.parts.is_empty() {
+            self.outbox.take(&mut self.parts);
+        }
+        write_some_parts(&mut self.io, &mut self.parts).await?;
+        if self.parts.is_empty() {
+            self.outbox.forget_taken();
+        }
+        Ok(())
+    }
+
+    /// Writes the rest and closes the connection for writing; gives up when whoever reads takes too long.
+    pub(crate) async fn close(mut self) {
+        let rest = async {
+            // A connection that fails is closed as well.
+            if self.write().await.is_ok() {
+                let _failed = self.io.shutdown().await;
+            }
+        };
+        let _in_time = tokio::time::timeout(LAST_WORDS_FOR, rest).await;
     }
 }
 
-impl Shared {
-    async fn run<W: AsyncWrite + Unpin>(&self, mut io: W) -> io::Result<()> {
-        let mut parts = VecDeque::new();
-        loop {
-            if self.take(&mut parts) {
-                write_parts(&mut io, &mut parts).await?;
-            } else if self.closed.load(Relaxed) {
-                return io.shutdown().await;
-            } else {
-                self.wake.notified().await;
-            }
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use squall_kernel::frame::Kind;
+    use squall_kernel::id::MessageId;
+    use tokio::io::duplex;
+
+    use super::*;
+
+    fn frame(n: u64, bytes: usize) -> Frame {
+        Frame {
+            message: MessageId(n),
+            payload: vec![7; bytes].into(),
+            ..Frame::new(Kind::Request)
         }
     }
 
-    /// Returns when the writer was dropped and whoever reads has not read the rest for [`LAST_WORDS_FOR`].
-    async fn too_long(&self) {
-        self.dropped.notified().await;
-        tokio::time::sleep(LAST_WORDS_FOR).await;
+    /// Small frames that share a chunk, and payloads that are written from where they lie.
+    fn mixed(n: u64) -> Frame {
+        frame(n, if n.is_multiple_of(3) { 20_000 } else { 10 })
     }
 
-    fn take(&self, parts: &mut VecDeque<Bytes>) -> bool {
-        let mut outbox = self.outbox.lock().expect("no holder of the lock panics");
-        let took = outbox.take(parts).is_some();
-        outbox.forget_taken();
-        took
+    #[tokio::test]
+    async fn a_write_that_is_given_up_and_begun_again_loses_and_doubles_nothing() {
+        let (here, there) = duplex(100);
+        let mut writer = FrameWriter::new(here, 64);
+        for n in 0..30 {
+            writer.put(&mixed(n)).unwrap();
+        }
+        let mut reader = FrameReader::new(there, BytesMut::new(), FRAME_BYTES_MAX);
+        let mut given_up = 0;
+        for n in 0..30 {
+            let read = loop {
+                if let Some((_, read)) = reader.decode().unwrap() {
+                    break read;
+                }
+                // The runtime's budget begins anew: without one a write is given up before it has begun.
+                tokio::task::yield_now().await;
+                given_up += u32::from(writer.write().now_or_never().is_none());
+                assert!(reader.fill().await.unwrap());
+            };
+            assert_eq!(read, mixed(n));
+        }
+        assert!(given_up > 30, "{given_up}");
+        assert!(writer.write().now_or_never().is_some());
+        assert_eq!(writer.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn it_is_full_until_some_of_it_is_written() {
+        let (here, there) = duplex(1 << 20);
+        let mut writer = FrameWriter::new(here, 2);
+        writer.put(&frame(1, 10)).unwrap();
+        assert!(!writer.is_full());
+        writer.put(&frame(2, 10)).unwrap();
+        assert!(writer.is_full());
+        let too_large = frame(3, FRAME_BYTES_MAX);
+        assert!(matches!(writer.put(&too_large), Err(SendError::TooLarge { .. })));
+        writer.write_some().await.unwrap();
+        assert!(!writer.is_full() && writer.waiting() == 0);
+        writer.close().await;
+        let mut reader = FrameReader::new(there, BytesMut::new(), FRAME_BYTES_MAX);
+        for n in 1..=2 {
+            assert_eq!(reader.next().await.unwrap().unwrap().1, frame(n, 10));
+        }
+        assert!(reader.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn last_words_that_nobody_reads_are_given_up() {
+        let (here, there) = duplex(16);
+        let mut writer = FrameWriter::new(here, 2);
+        writer.put(&frame(1, 100)).unwrap();
+        writer.close().await;
+        drop(there);
     }
 }

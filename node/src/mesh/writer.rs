@@ -16,7 +16,7 @@ use super::Shared;
 use super::lane::Lane;
 use super::outbox::Batch;
 use super::spoil;
-use super::stream::write_parts;
+use super::stream::{others_first, write_parts};
 use super::traced::sampled;
 use crate::faults::{Draw, Touched};
 
@@ -84,7 +84,10 @@ impl<'a> Writer<'a> {
                         self.lane.wrote(batch);
                     }
                     // A fault that is set wakes it, too.
-                    None => self.lane.wake.notified().await,
+                    None => {
+                        self.lane.wake.notified().await;
+                        others_first().await;
+                    }
                 }
                 continue;
             }

@@ -41,9 +41,19 @@ impl Queue {
         if self.held.len() >= OUTBOUND_QUEUE {
             std::future::pending::<()>().await;
         }
-        if self.batch.is_empty() && self.receiver.recv_many(&mut self.batch, BATCH_FRAMES).await == 0 {
+        if !self.batch.is_empty() {
+            return;
+        }
+        if self.receiver.recv_many(&mut self.batch, BATCH_FRAMES).await == 0 {
             // The channel closes with the client, whose keeper stops this writer.
             std::future::pending::<()>().await;
+        }
+        // Whoever woke this writer is seldom alone: what the others have to say goes out with it, in one call of the system.
+        tokio::task::yield_now().await;
+        while self.batch.len() < BATCH_FRAMES
+            && let Ok(more) = self.receiver.try_recv()
+        {
+            self.batch.push(more);
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::session::{Granted, Wanted};
 /// Proposals of one client that are under way at once.
 const PROPOSALS_MAX: usize = 16;
 
-impl<P: Proposer> Native<P> {
+impl<P: Proposer, R, W> Native<P, R, W> {
     /// Does what the message asks; gives the answer, where there is one and it does not come later.
     pub(super) fn call(&mut self, message: ClientMessage) -> Option<NodeMessage> {
         match message {
