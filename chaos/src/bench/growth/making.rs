@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use squall_client::{Answer, Delivery, Handler, Notice};
 use squall_node::handlers::HandlerTags;
+use tokio::time::{interval, timeout};
 
 use super::Dimension;
-use super::scene::{Scene, Shape, wanted};
+use super::scene::{LOOK, Scene, Shape, wanted};
 use crate::bench::BenchError;
-use crate::bench::cluster::DECLARED_AT_ONCE;
+use crate::bench::cluster::{DECLARED_AT_ONCE, PATIENCE, late};
 use crate::bench::req_resp::tally::Tally;
 use crate::bench::usage::processor_time;
 
@@ -41,7 +42,7 @@ pub(super) async fn declare(at: u64) -> Result<Made, BenchError> {
     Ok(made)
 }
 
-/// Attaches so many handlers to one exchange: each takes until it is told who serves, all until each of them has answered.
+/// Attaches so many handlers to one exchange: each takes until it is told who serves, all until each of them has answered, too.
 pub(super) async fn attach(at: u64) -> Result<Made, BenchError> {
     let scene = Scene::begin(Shape::of(Dimension::Attaching, at)).await?;
     let at = usize::try_from(at).unwrap_or(usize::MAX);
@@ -54,6 +55,9 @@ pub(super) async fn attach(at: u64) -> Result<Made, BenchError> {
         attached.map_err(|error| BenchError::Unsound(error.to_string()))?;
     }
     scene.answers(at).await?;
+    // Who answers may be told who serves later.
+    let all = timeout(PATIENCE, all_told(&told, at)).await;
+    all.map_err(|_| late("all handlers are told who serves"))?;
     let made = Made {
         at_once: at,
         tally: tally(&told.lock().unwrap_or_else(PoisonError::into_inner)),
@@ -62,6 +66,13 @@ pub(super) async fn attach(at: u64) -> Result<Made, BenchError> {
     };
     scene.end().await;
     Ok(made)
+}
+
+async fn all_told(told: &Told, handlers: usize) {
+    let mut look = interval(LOOK);
+    while told.lock().unwrap_or_else(PoisonError::into_inner).len() < handlers {
+        look.tick().await;
+    }
 }
 
 fn tally(took: &[Duration]) -> Tally {

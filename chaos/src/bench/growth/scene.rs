@@ -23,7 +23,7 @@ use crate::bench::cluster::{Cluster, PATIENCE, Wanted, late};
 /// What is asked or subscribed at a time while a scene is set up.
 const AT_ONCE: usize = 256;
 /// Time between two looks at who answers.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// Handlers of an exchange, unless they are what grows.
 const HANDLERS: usize = 5;
 /// Bytes of a request, unless they are what grows.
