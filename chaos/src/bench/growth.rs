@@ -24,9 +24,9 @@ use scene::{Scene, Shape};
 
 /// Requests in flight in each cell.
 pub const IN_FLIGHT: usize = 100;
-/// Bytes of payloads in flight: a quarter of what one lane between nodes holds, acknowledgements on their way included. Nodes
-/// turn away what is beyond, so larger payloads are fewer at a time.
-const BYTES_IN_FLIGHT_MAX: u64 = 8 * 1024 * 1024;
+/// Bytes of payloads in flight: what one lane between nodes holds (32 MiB) less some for what is acknowledged a little later than it
+/// is answered. Nodes turn away what is beyond, so the largest payloads are fewer at a time.
+const BYTES_IN_FLIGHT_MAX: u64 = 26 * 1024 * 1024;
 
 /// What grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
