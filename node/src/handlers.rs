@@ -182,7 +182,12 @@ impl Handlers {
                 .or_default()
                 .insert(attachment.pid().serial, Arc::clone(&attachment));
         }
-        self.send_attach(&attachment);
+        if self.context.registry().exchanges.contains_key(&exchange) {
+            self.send_attach(&attachment);
+        } else {
+            // Deleted meanwhile: whoever followed that may not have seen this handler.
+            self.detach(attachment.pid().serial, DetachReason::ExchangeDeleted);
+        }
         Ok(attachment)
     }
 
@@ -374,11 +379,12 @@ impl Handlers {
     }
 
     pub(crate) fn registry_changed(&self, change: &Change) {
-        self.context
-            .counts
-            .keep(|exchange| change.exchange(exchange).is_some());
-        let all: Vec<Arc<Attachment>> = self.read().by_serial.values().cloned().collect();
-        for attachment in all {
+        if change.any_deleted() {
+            self.context
+                .counts
+                .keep(|exchange| change.exchange(exchange).is_some());
+        }
+        for attachment in self.concerned(change) {
             let Some(record) = change.exchange(attachment.exchange()) else {
                 self.detach(attachment.pid().serial, DetachReason::ExchangeDeleted);
                 continue;
@@ -398,6 +404,17 @@ impl Handlers {
         }
         // Behind the attachments: a node without any tells so at once.
         self.call_rolls(change);
+    }
+
+    /// Handlers to whom the change may be something: those of exchanges that have changed, or all.
+    fn concerned(&self, change: &Change) -> Vec<Arc<Attachment>> {
+        let all = self.read();
+        if change.own_tenure_ended {
+            return all.by_serial.values().cloned().collect();
+        }
+        let changed = change.exchanges_changed();
+        let handlers = changed.filter_map(|changed| all.by_exchange.get(changed.key));
+        handlers.flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Sends an attachment to the owner, and again later unless it is confirmed by then.

@@ -52,8 +52,9 @@ pub const PACED_EVENTS_MAX: u32 = 10;
 pub const PACED_EVENTS_WINDOW: Span = Span::from_ms(10_000);
 /// System messages to a node that come within this time travel together.
 pub const TELL_EVERY: Span = Span::from_ms(10);
-/// For each handler of an exchange it is at least so long: to tell one of them takes about a microsecond of its node.
-pub const TELL_EACH: Span = Span(4);
+/// For each handler of an exchange it is at least so long. To tell one takes a microsecond or two of its node, and to attach one some
+/// tens of them: however many attach at once, they are told a few times.
+pub const TELL_EACH: Span = Span(10);
 /// Handlers that come or go within that time and are told of one by one. Where there are more, the whole picture is told instead.
 pub const TELL_NEWS_MAX: usize = 4096;
 /// The same, times the handlers of the node that are told of them: some milliseconds of the node.
