@@ -232,28 +232,19 @@ impl Exchanges {
             .retain(|id, owned| change.exchange(*id).is_some_and(|it| it.is_still_of(owned.epoch)));
         self.tallies().retain(|id, _| change.exchange(*id).is_some());
         self.drop_replicas(change);
-        for (id, owned) in self.write().iter_mut() {
-            let Some(record) = change.exchange(*id).filter(|record| record.epoch == owned.epoch) else {
-                continue;
-            };
-            let leader = (record.leader != owned.leader).then_some(record.leader);
-            owned.leader = record.leader;
-            // A backup that was lost and is named again begins anew.
-            let backup =
-                record.pattern == Pattern::Task && (owned.backup != record.backup || !change.lost.is_empty());
-            owned.backup = record.backup;
-            if leader.is_some() || backup || !change.lost.is_empty() {
-                // All in one: the loss of a node comes before what follows from it.
-                owned.post.order(|orders| {
-                    if backup {
-                        orders.backup = Some(record.backup);
-                    }
-                    orders.leader = leader.or(orders.leader.take());
-                    orders.lost.retain(|(node, _)| !change.is_lost(*node));
-                    orders.lost.extend(change.lost_runs());
-                });
+        let mut all = self.write();
+        if change.lost.is_empty() {
+            for changed in change.exchanges_changed() {
+                if let Some(owned) = all.get_mut(changed.key) {
+                    follow(change, *changed.key, owned);
+                }
+            }
+        } else {
+            for (id, owned) in all.iter_mut() {
+                follow(change, *id, owned);
             }
         }
+        drop(all);
         self.told.store(change.new.revision.0, Ordering::Release);
     }
 
@@ -271,5 +262,29 @@ impl Exchanges {
 
     fn write(&self) -> RwLockWriteGuard<'_, ByNumber<ExchangeId, Owned>> {
         self.owned.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Orders the process of an owned exchange what follows for it from a change of the registry.
+fn follow(change: &Change, id: ExchangeId, owned: &mut Owned) {
+    let Some(record) = change.exchange(id).filter(|record| record.epoch == owned.epoch) else {
+        return;
+    };
+    let leader = (record.leader != owned.leader).then_some(record.leader);
+    owned.leader = record.leader;
+    // A backup that was lost and is named again begins anew.
+    let backup =
+        record.pattern == Pattern::Task && (owned.backup != record.backup || !change.lost.is_empty());
+    owned.backup = record.backup;
+    if leader.is_some() || backup || !change.lost.is_empty() {
+        // All in one: the loss of a node comes before what follows from it.
+        owned.post.order(|orders| {
+            if backup {
+                orders.backup = Some(record.backup);
+            }
+            orders.leader = leader.or(orders.leader.take());
+            orders.lost.retain(|(node, _)| !change.is_lost(*node));
+            orders.lost.extend(change.lost_runs());
+        });
     }
 }

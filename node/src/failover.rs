@@ -122,17 +122,14 @@ impl Handover<'_> {
 }
 
 /// The exchanges that have gone to another owner, in the order of their numbers: of very many only the first
-/// [`FAILOVERS_TOLD_MAX`](crate::limits::FAILOVERS_TOLD_MAX) are told of, the same ones at every node. Both registries are walked once, side by side: this is asked at every change.
+/// [`FAILOVERS_TOLD_MAX`](crate::limits::FAILOVERS_TOLD_MAX) are told of, the same ones at every node. What both registries share is passed over: this is
+/// asked at every change.
 pub(crate) fn handovers<'a>(
     old: &'a Registry,
     new: &'a Registry,
 ) -> impl Iterator<Item = Handover<'a>> + use<'a> {
-    let mut before = old.exchanges.values().peekable();
-    new.exchanges.values().filter_map(move |exchange| {
-        while before.next_if(|was| was.id < exchange.id).is_some() {}
-        let was = before.next_if(|was| was.id == exchange.id)?;
-        handover(old, new, was, exchange)
-    })
+    let changes = new.exchanges.changes(&old.exchanges);
+    changes.filter_map(move |changed| handover(old, new, changed.before?, changed.now?))
 }
 
 fn handover<'a>(

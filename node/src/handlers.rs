@@ -3,6 +3,7 @@
 //!
 //! What does not live here: which handler gets a request (the owner decides), and connections of clients (`session`).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use squall_kernel::frame::{Frame, Status};
@@ -43,7 +44,7 @@ pub(crate) use counts::{CountsTable, DeliveryCounts};
 pub use counts::{DeliveryStats, MailboxStats};
 use due::Due;
 pub use fate::Fate;
-pub use notice::notice_of;
+pub use notice::{Told, notice_of};
 use rolls::Rolls;
 use squall_kernel::view::Heard;
 use suffering::Paused;
@@ -96,7 +97,8 @@ pub enum AttachError {
 #[derive(Default)]
 struct Attachments {
     by_serial: ByNumber<u64, Arc<Attachment>>,
-    by_exchange: ByNumber<ExchangeId, Vec<Arc<Attachment>>>,
+    /// By serial, too.
+    by_exchange: ByNumber<ExchangeId, BTreeMap<u64, Arc<Attachment>>>,
 }
 
 /// Handlers attached through this node.
@@ -178,9 +180,14 @@ impl Handlers {
             all.by_exchange
                 .entry(exchange)
                 .or_default()
-                .push(Arc::clone(&attachment));
+                .insert(attachment.pid().serial, Arc::clone(&attachment));
         }
-        self.send_attach(&attachment);
+        if self.context.registry().exchanges.contains_key(&exchange) {
+            self.send_attach(&attachment);
+        } else {
+            // Deleted meanwhile: whoever followed that may not have seen this handler.
+            self.detach(attachment.pid().serial, DetachReason::ExchangeDeleted);
+        }
         Ok(attachment)
     }
 
@@ -250,7 +257,7 @@ impl Handlers {
         let mut all = self.write();
         let attachment = all.by_serial.remove(&serial)?;
         if let Some(same) = all.by_exchange.get_mut(&attachment.exchange()) {
-            same.retain(|a| a.pid().serial != serial);
+            same.remove(&serial);
             if same.is_empty() {
                 all.by_exchange.remove(&attachment.exchange());
             }
@@ -272,31 +279,67 @@ impl Handlers {
         }
     }
 
-    /// Takes in a system message for one handler, or for all of the exchange.
-    pub(crate) fn system(&self, from: NodeId, to: Option<Pid>, message: &SystemMessage) {
-        self.deny_ghosts(from, message);
-        let wanted: Vec<Arc<Attachment>> = match (to, &*self.read()) {
-            (Some(pid), all) => all.by_serial.get(&pid.serial).cloned().into_iter().collect(),
-            (None, all) => all
-                .by_exchange
-                .get(&message.exchange)
-                .cloned()
-                .unwrap_or_default(),
+    /// Takes in system messages of one exchange, in their order: each for some handlers, or for all of the exchange.
+    pub(crate) fn systems(&self, from: NodeId, messages: Vec<(Option<Vec<Pid>>, SystemMessage)>) {
+        let Some(exchange) = messages.first().map(|(_, message)| message.exchange) else {
+            return;
         };
-        for attachment in wanted {
-            let heard = self.hear(&attachment, message);
-            if heard == Heard::News {
-                self.appointed(&attachment, message);
-            }
-            match heard {
-                Heard::News if attachment.sink().system(&attachment, message) => {}
-                Heard::News => self.begin_anew(&attachment),
-                Heard::Gap => self.begin_anew(&attachment),
-                Heard::Known => {}
-                Heard::Fenced => count(&self.context.wire.tally.fenced),
+        let mut for_all: Vec<Arc<Told>> = Vec::new();
+        for (to, message) in messages {
+            self.deny_ghosts(from, &message);
+            let told = Arc::new(Told::new(message));
+            match to {
+                None => for_all.push(told),
+                Some(some) => {
+                    self.tell_all(exchange, &std::mem::take(&mut for_all));
+                    self.tell_some(&some, &told);
+                }
             }
         }
-        self.call_roll_of(message.exchange);
+        self.tell_all(exchange, &for_all);
+        self.call_roll_of(exchange);
+    }
+
+    fn tell_some(&self, to: &[Pid], told: &Arc<Told>) {
+        let wanted: Vec<Arc<Attachment>> = {
+            let all = self.read();
+            let there = to.iter().filter_map(|pid| all.by_serial.get(&pid.serial));
+            there.cloned().collect()
+        };
+        for attachment in wanted {
+            self.tell(&attachment, told);
+        }
+    }
+
+    /// One handler after the other: each wakes once.
+    fn tell_all(&self, exchange: ExchangeId, told: &[Arc<Told>]) {
+        if told.is_empty() {
+            return;
+        }
+        for attachment in self.of_exchange(exchange) {
+            for told in told {
+                self.tell(&attachment, told);
+            }
+        }
+    }
+
+    fn tell(&self, attachment: &Arc<Attachment>, told: &Arc<Told>) {
+        let heard = self.hear(attachment, told.message());
+        if heard == Heard::News {
+            self.appointed(attachment, told.message());
+        }
+        match heard {
+            Heard::News if attachment.sink().system(attachment, told) => {}
+            Heard::News | Heard::Gap => self.begin_anew(attachment),
+            Heard::Known => {}
+            Heard::Fenced => count(&self.context.wire.tally.fenced),
+        }
+    }
+
+    fn of_exchange(&self, exchange: ExchangeId) -> Vec<Arc<Attachment>> {
+        let all = self.read();
+        let same = all.by_exchange.get(&exchange).into_iter();
+        same.flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// The handler's view is incomplete: attaching again brings the whole of it.
@@ -336,11 +379,12 @@ impl Handlers {
     }
 
     pub(crate) fn registry_changed(&self, change: &Change) {
-        self.context
-            .counts
-            .keep(|exchange| change.exchange(exchange).is_some());
-        let all: Vec<Arc<Attachment>> = self.read().by_serial.values().cloned().collect();
-        for attachment in all {
+        if change.any_deleted() {
+            self.context
+                .counts
+                .keep(|exchange| change.exchange(exchange).is_some());
+        }
+        for attachment in self.concerned(change) {
             let Some(record) = change.exchange(attachment.exchange()) else {
                 self.detach(attachment.pid().serial, DetachReason::ExchangeDeleted);
                 continue;
@@ -360,6 +404,17 @@ impl Handlers {
         }
         // Behind the attachments: a node without any tells so at once.
         self.call_rolls(change);
+    }
+
+    /// Handlers to whom the change may be something: those of exchanges that have changed, or all.
+    fn concerned(&self, change: &Change) -> Vec<Arc<Attachment>> {
+        let all = self.read();
+        if change.own_tenure_ended {
+            return all.by_serial.values().cloned().collect();
+        }
+        let changed = change.exchanges_changed();
+        let handlers = changed.filter_map(|changed| all.by_exchange.get(changed.key));
+        handlers.flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Sends an attachment to the owner, and again later unless it is confirmed by then.

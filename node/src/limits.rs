@@ -59,9 +59,13 @@ pub const PACED_EVENTS_MAX: u32 = 10;
 pub const PACED_EVENTS_WINDOW: Span = Span::from_ms(10_000);
 /// System messages to a node that come within this time travel together.
 pub const TELL_EVERY: Span = Span::from_ms(10);
-/// Bytes of system messages after which a batch goes at once: with one more of the largest it stays below the bound of
-/// a frame.
-pub const TELL_BYTES: usize = 1024 * 1024;
+/// For each handler of an exchange it is at least so long. To tell one takes a microsecond or two of its node, and to attach one some
+/// tens of them: however many attach at once, they are told a few times.
+pub const TELL_EACH: Span = Span(10);
+/// Handlers that come or go within that time and are told of one by one. Where there are more, the whole picture is told instead.
+pub const TELL_NEWS_MAX: usize = 4096;
+/// The same, times the handlers of the node that are told of them: some milliseconds of the node.
+pub const TELL_NOTICES_MAX: usize = 16_384;
 /// Subscribers of one session.
 pub const SESSION_SUBSCRIBERS_MAX: usize = 1024;
 /// Bytes of payloads that wait in the mailbox of a subscriber or handler, or for one session: eight of the largest. One
@@ -116,7 +120,9 @@ const _: () = assert!(CREDIT_MAX as usize + SESSION_REQUESTS_MAX < SESSION_MAILB
 const _: () = assert!(RETRY_FIRST.0 < RETRY_CAP.0 && RETRY_CAP.0 < RETRY_FOR.0);
 const _: () = assert!(SESSION_REQUESTS_MAX <= limits::OPEN_REQUESTS_MAX);
 const _: () = assert!(
-    TELL_BYTES + limits::HANDLERS_PER_EXCHANGE_MAX * (limits::TAG_BYTES_MAX + 64) < limits::PAYLOAD_BYTES_MAX
+    // The news, and the whole picture with the pids of those who are told it.
+    (TELL_NEWS_MAX + limits::HANDLERS_PER_EXCHANGE_MAX) * (limits::TAG_BYTES_MAX + 128)
+        < limits::PAYLOAD_BYTES_MAX
 );
 
 /// How often a task is tried when neither it nor its exchange says.

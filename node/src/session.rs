@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use squall_kernel::frame::{Frame, Kind};
 use squall_kernel::id::Pid;
-use squall_kernel::message::SystemMessage;
 use squall_kernel::reason::{ClientFault, DetachReason, NoReply};
 use squall_kernel::time::Instant;
 use tokio::sync::Notify;
 
 use crate::client_faults::ClientFaults;
 use crate::data::{DataContext, DataPlane};
-use crate::handlers::Attachment;
+use crate::handlers::{Attachment, Told};
 use crate::limits::{SESSION_MAILBOX, SESSION_REQUESTS_MAX};
 use crate::process::{Envelope, Inbox, Letter, Load, Process, ProcessKind, envelope_of, mailbox};
 use crate::pubsub::{Subscriber, SubscriberEvent};
@@ -45,7 +44,7 @@ pub(crate) enum Event {
     /// A request for a handler, and when it came.
     Deliver(Box<Frame>),
     /// A system message for a handler.
-    System { handler: u64, message: SystemMessage },
+    System { handler: u64, told: Arc<Told> },
     /// The node detached a handler.
     Detached { handler: u64, reason: DetachReason },
     /// The outcome of a request.
@@ -73,8 +72,8 @@ impl Letter for Event {
             Self::Deliver(frame) if frame.kind == Kind::Settle => envelope_of("owner's word", frame),
             Self::Deliver(frame) => envelope_of("request", frame),
             Self::Talk(frame) => envelope_of("talk", frame),
-            Self::System { message, .. } => Envelope {
-                exchange: Some(message.exchange),
+            Self::System { told, .. } => Envelope {
+                exchange: Some(told.message().exchange),
                 ..Envelope::of("system")
             },
             Self::Detached { .. } => Envelope::of("detached"),

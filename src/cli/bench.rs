@@ -60,7 +60,7 @@ enum What {
     Fanout(fanout::FanoutArgs),
     /// Tasks submitted, carried out and settled a second, at one node and with a backup
     Tasks(tasks::TasksArgs),
-    /// How the cost of a request grows with nodes, exchanges, processes, payload and handlers
+    /// How the cost of a request grows with nodes, exchanges, processes, payload and handlers, and that of making exchanges and handlers
     Growth(growth::GrowthArgs),
     /// Memory of idle subscribers, handlers, sessions and exchanges
     Memory(memory::MemoryArgs),

@@ -351,7 +351,7 @@ mod tests {
                     leader: Some("<a.5>".into()),
                     leader_epoch: LeaderEpoch(4),
                     you: true,
-                    servers: vec![info("<a.5>", ""), info("<b.7>", "eu")],
+                    servers: vec![info("<a.5>", ""), info("<b.7>", "eu")].into(),
                 },
                 "$leader orders <a.5> (this handler) leader-epoch 4 epoch 2 handlers <a.5> <b.7>@eu",
             ),

@@ -13,7 +13,7 @@ use squall_node::data::DataPlane;
 use squall_node::datadir::DataDir;
 use squall_node::node::{Node, NodeOptions};
 use tempfile::TempDir;
-use tokio::time::{Duration, interval, timeout};
+use tokio::time::{Duration, Instant, interval, timeout};
 
 use super::{BenchError, temporary};
 
@@ -22,7 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two looks where nothing tells of a change.
 const LOOK: Duration = Duration::from_millis(20);
 /// Declarations that wait for the registry at a time.
-const DECLARED_AT_ONCE: usize = 64;
+pub(super) const DECLARED_AT_ONCE: usize = 64;
 /// Secret of the nodes, which listen on loopback.
 pub(super) const COOKIE: &[u8] = b"bench";
 
@@ -117,10 +117,18 @@ impl Cluster {
 
     /// Declares exchanges, and waits until every node knows them, and each its owner; their numbers are in the same order.
     pub(super) async fn declare(&self, wanted: &[Wanted]) -> Result<Vec<ExchangeId>, BenchError> {
-        stream::iter(wanted)
+        self.declare_timed(wanted).await.map(|(ids, _)| ids)
+    }
+
+    /// As [`Cluster::declare`], with how long each took until it was committed.
+    pub(super) async fn declare_timed(
+        &self,
+        wanted: &[Wanted],
+    ) -> Result<(Vec<ExchangeId>, Vec<Duration>), BenchError> {
+        let committed = stream::iter(wanted)
             .map(|one| self.propose(one))
             .buffer_unordered(DECLARED_AT_ONCE)
-            .try_collect::<Vec<()>>()
+            .try_collect::<Vec<Duration>>()
             .await?;
         let owned = |registry: &Registry| {
             wanted.iter().all(|one| {
@@ -133,10 +141,11 @@ impl Cluster {
         for one in wanted {
             ids.push(self.known(&one.name).await?);
         }
-        Ok(ids)
+        Ok((ids, committed))
     }
 
-    async fn propose(&self, wanted: &Wanted) -> Result<(), BenchError> {
+    async fn propose(&self, wanted: &Wanted) -> Result<Duration, BenchError> {
+        let begun = Instant::now();
         let command = Command::Declare {
             name: wanted.name.clone(),
             pattern: wanted.pattern,
@@ -153,7 +162,7 @@ impl Cluster {
             ProposeResult::Committed {
                 outcome: Outcome::Done,
                 ..
-            } => Ok(()),
+            } => Ok(begun.elapsed()),
             other => {
                 let what = format!("an exchange was not declared: {other:?}");
                 Err(BenchError::Unsound(what))

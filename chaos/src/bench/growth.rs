@@ -1,6 +1,7 @@
 //! How the cost of a request grows with nodes, exchanges, processes, payload and handlers: each cell a closed loop with a
-//! hundred requests in flight, fewer where they are large, in a scene of its own in this process. What does not live here: the
-//! scenes (`scene`), the loops (`asking`), the judgement (`judge`), the drawing (`plot`).
+//! hundred requests in flight, fewer where they are large, in a scene of its own in this process. And how the cost of making
+//! very many exchanges and handlers grows. What does not live here: the scenes (`scene`), the loops (`asking`), the making
+//! (`making`), the judgement (`judge`), the drawing (`plot`).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,10 +10,12 @@ use serde::Serialize;
 use squall_kernel::frame::HEADER_BYTES;
 
 use super::req_resp::tally::Tally;
+use super::usage::resident_bytes;
 use super::{BenchError, Machine, SCHEMA};
 
 mod asking;
 pub mod judge;
+mod making;
 mod plot;
 mod scene;
 
@@ -21,9 +24,9 @@ use scene::{Scene, Shape};
 
 /// Requests in flight in each cell.
 pub const IN_FLIGHT: usize = 100;
-/// Bytes of payloads in flight: a quarter of what one lane between nodes holds, acknowledgements on their way included. Nodes
-/// turn away what is beyond, so larger payloads are fewer at a time.
-const BYTES_IN_FLIGHT_MAX: u64 = 8 * 1024 * 1024;
+/// Bytes of payloads in flight: what one lane between nodes holds (32 MiB) less some for what is acknowledged a little later than it
+/// is answered. Nodes turn away what is beyond, so the largest payloads are fewer at a time.
+const BYTES_IN_FLIGHT_MAX: u64 = 26 * 1024 * 1024;
 
 /// What grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,16 +42,22 @@ pub enum Dimension {
     Payload,
     /// Handlers of the exchange, asked in turn.
     Handlers,
+    /// Exchanges that are declared at once: no requests, but declarations.
+    Declaring,
+    /// Handlers that are attached to one exchange at once: no requests, but attachments.
+    Attaching,
 }
 
 impl Dimension {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Nodes,
         Self::Exchanges,
         Self::Processes,
         Self::Payload,
         Self::Handlers,
+        Self::Declaring,
+        Self::Attaching,
     ];
 
     /// Its word.
@@ -60,6 +69,18 @@ impl Dimension {
             Self::Processes => "processes",
             Self::Payload => "payload",
             Self::Handlers => "handlers",
+            Self::Declaring => "declaring",
+            Self::Attaching => "attaching",
+        }
+    }
+
+    /// What the figures of a cell are of.
+    #[must_use]
+    pub const fn of_what(self) -> &'static str {
+        match self {
+            Self::Declaring => "all declarations",
+            Self::Attaching => "all attachments",
+            _ => "a request",
         }
     }
 
@@ -72,6 +93,8 @@ impl Dimension {
             Self::Processes => &[1, 10, 100, 1_000, 10_000, 100_000],
             Self::Payload => &[0, 64, 1 << 10, 16 << 10, 256 << 10, 1 << 20],
             Self::Handlers => &[1, 10, 100, 1_000],
+            Self::Declaring => &[100, 1_000, 10_000],
+            Self::Attaching => &[100, 1_000, 5_000, 10_000],
         }
     }
 
@@ -82,6 +105,14 @@ impl Dimension {
             Self::Nodes if at < 3 => None,
             Self::Payload => Some((at + HEADER_BYTES as u64) as f64),
             _ => Some(at as f64),
+        }
+    }
+
+    /// Processor time by which a cell is compared with the others: that of a request, or of all that was made.
+    fn cost(self, cell: &Cell) -> f64 {
+        match self {
+            Self::Declaring | Self::Attaching => cell.cpu_us * cell.at as f64,
+            _ => cell.cpu_us,
         }
     }
 }
@@ -99,7 +130,8 @@ pub struct GrowthOptions {
     pub warm_up: Duration,
 }
 
-/// One measurement. Every request of it was answered, with a payload like its own, and had exactly one outcome.
+/// One measurement. Every request of it was answered, with a payload like its own, and had exactly one outcome. Where exchanges
+/// or handlers are made, requests are declarations or attachments: each was committed, or confirmed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cell {
     /// What grows.
@@ -120,6 +152,8 @@ pub struct Cell {
     pub p999_us: f64,
     /// Processor time for each, requesters, nodes and handlers together.
     pub cpu_us: f64,
+    /// Resident memory of the process when it was measured, in bytes; cells before it may have left some behind.
+    pub resident_bytes: u64,
 }
 
 /// How the processor time of a request grows with a dimension.
@@ -169,14 +203,33 @@ pub async fn run(options: &GrowthOptions, mut tell: impl FnMut(&Cell)) -> Result
 }
 
 async fn measure(dimension: Dimension, at: u64, options: &GrowthOptions) -> Result<Cell, BenchError> {
+    let made = match dimension {
+        Dimension::Declaring => making::declare(at).await?,
+        Dimension::Attaching => making::attach(at).await?,
+        _ => return measure_requests(dimension, at, options).await,
+    };
+    cell(
+        (dimension, at, made.at_once),
+        &made.tally,
+        made.processor,
+        made.took,
+    )
+}
+
+async fn measure_requests(
+    dimension: Dimension,
+    at: u64,
+    options: &GrowthOptions,
+) -> Result<Cell, BenchError> {
     let shape = Shape::of(dimension, at);
     let in_flight = in_flight(shape.payload as u64);
     let scene = Scene::begin(shape).await?;
     let times = (options.warm_up, options.measured);
     let asked = asking::ask(&scene, in_flight, shape.payload, times).await;
-    scene.end().await;
     let (tally, processor) = asked?;
-    cell((dimension, at, in_flight), &tally, processor, options.measured)
+    let cell = cell((dimension, at, in_flight), &tally, processor, options.measured);
+    scene.end().await;
+    cell
 }
 
 fn in_flight(payload: u64) -> usize {
@@ -213,11 +266,12 @@ fn cell(
         p99_us: micros(0.99),
         p999_us: micros(0.999),
         cpu_us: (processor.as_secs_f64() * 1e9 / requests as f64).round() / 1e3,
+        resident_bytes: resident_bytes(),
     })
 }
 
 fn verdict(dimension: Dimension, cells: &[Cell]) -> Verdict {
-    let point = |cell: &Cell| Some((dimension.size(cell.at)?, cell.cpu_us));
+    let point = |cell: &Cell| Some((dimension.size(cell.at)?, dimension.cost(cell)));
     let points: Vec<(f64, f64)> = cells.iter().filter_map(point).collect();
     Verdict {
         dimension,
@@ -234,8 +288,8 @@ pub fn heading() -> String {
     );
     let _ = write!(
         text,
-        " {:>10} {:>10} {:>10} {:>10}",
-        "p50 µs", "p99 µs", "p99.9 µs", "cpu µs/r."
+        " {:>10} {:>10} {:>10} {:>10} {:>8}",
+        "p50 µs", "p99 µs", "p99.9 µs", "cpu µs/r.", "MB"
     );
     text
 }
@@ -245,7 +299,7 @@ impl Cell {
     #[must_use]
     pub fn line(&self) -> String {
         format!(
-            "{:<10} {:>8} {:>9} {:>12} {:>12.0} {:>10.1} {:>10.1} {:>10.1} {:>10.2}",
+            "{:<10} {:>8} {:>9} {:>12} {:>12.0} {:>10.1} {:>10.1} {:>10.1} {:>10.2} {:>8.0}",
             self.dimension.as_str(),
             self.at,
             self.in_flight,
@@ -254,7 +308,8 @@ impl Cell {
             self.p50_us,
             self.p99_us,
             self.p999_us,
-            self.cpu_us
+            self.cpu_us,
+            self.resident_bytes as f64 / 1e6
         )
     }
 }
@@ -273,9 +328,12 @@ impl Verdict {
             "not worse than linear"
         };
         format!(
-            "{dimension}: processor time of a request grows with its {:.2}th power overall, {:.2}th where it is the \
+            "{dimension}: processor time of {} grows with its {:.2}th power overall, {:.2}th where it is the \
              steepest (up to {}): {judged}",
-            growth.overall, growth.steepest, growth.steepest_at
+            self.dimension.of_what(),
+            growth.overall,
+            growth.steepest,
+            growth.steepest_at
         )
     }
 }

@@ -8,7 +8,7 @@ use squall_kernel::exchange::{Exchange, ExchangeConfig, ExchangeEffect, Exchange
 use squall_kernel::id::{
     Boot, ClusterId, Counter, Epoch, ExchangeId, Incarnation, LeaderEpoch, NodeId, NodeName, Revision,
 };
-use squall_kernel::message::System;
+use squall_kernel::message::{Servers, System};
 use squall_kernel::profile::Profile;
 use squall_kernel::registry::{Command, Introduction, Registry, Strategy};
 use squall_kernel::time::{Instant, Span};
@@ -215,7 +215,7 @@ fn a_handler_that_sees_others_than_its_owner_is_found() {
         let nobody = System::Leader {
             leader: None,
             leader_epoch: LeaderEpoch(0),
-            servers: Vec::new(),
+            servers: Servers::default(),
         };
         journal.fact(Instant(310), &heard((counter, nobody)));
     });

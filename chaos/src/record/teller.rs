@@ -368,7 +368,7 @@ fn look(view: &mut View, what: &System) {
             servers,
         } => {
             view.leader = leader.map(|pid| (pid, *leader_epoch));
-            view.servers = servers.iter().map(|server| server.pid).collect();
+            view.servers = servers.pids().collect();
         }
         System::SlaveUp(server) => {
             if !view.servers.contains(&server.pid) {

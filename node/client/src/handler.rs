@@ -1,6 +1,7 @@
 //! The one `Handler` trait, for handlers embedded in a node and for remote ones alike, and what is delivered to them.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use squall_kernel::exchange::RequestKey;
@@ -96,7 +97,8 @@ pub(crate) fn cut(mut text: String, max: usize) -> String {
     text
 }
 
-/// Leadership and membership as told to a handler: `$leader`, `$slave_up`, `$slave_down` (A10–A16).
+/// Leadership and membership as told to a handler: `$leader`, `$slave_up`, `$slave_down` (A10–A16). Where very many come or go
+/// within some hundredths of a second, the whole picture, `$leader`, takes the place of one notice for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// Exchange.
@@ -120,8 +122,8 @@ pub enum NoticeKind {
         leader_epoch: LeaderEpoch,
         /// True when the receiving handler is the leader.
         you: bool,
-        /// All handlers.
-        servers: Vec<ServerInfo>,
+        /// All handlers. Those of one node share the list.
+        servers: Arc<[ServerInfo]>,
     },
     /// `$slave_up`.
     SlaveUp(ServerInfo),

@@ -54,6 +54,8 @@ pub struct NodeCore {
     peers: BTreeMap<NodeId, Peer>,
     gathers: BTreeMap<NodeId, Gather>,
     owned: BTreeMap<ExchangeId, Epoch>,
+    /// What the registry gives to this node it gave to this run of it, as it was last.
+    took_part: bool,
     next_heartbeat: Instant,
     /// Until then this node's own timers are not to be trusted.
     late_until: Instant,
@@ -101,6 +103,7 @@ impl NodeCore {
             peers: BTreeMap::new(),
             gathers: BTreeMap::new(),
             owned: BTreeMap::new(),
+            took_part: false,
             next_heartbeat: now,
             late_until: Instant(0),
             rejoined: None,

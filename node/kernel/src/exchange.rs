@@ -21,7 +21,6 @@ mod wish;
 mod words;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -39,6 +38,7 @@ pub use wish::{NotBindable, Noted, Unsure, Wish, WishAnswer};
 use words::Words;
 
 use crate::limits;
+use crate::message::Servers;
 use crate::planted::{self, Bug};
 use crate::reason::NoReply;
 use crate::registry::LeaderRecord;
@@ -62,7 +62,9 @@ struct Right(());
 pub struct Exchange {
     config: ExchangeConfig,
     settle_until: Instant,
-    tags: BTreeMap<Pid, String>,
+    servers: Servers,
+    /// How many of them are on which node.
+    nodes: BTreeMap<NodeId, usize>,
     groups: BTreeMap<Bytes, Group>,
     bindings: Bindings,
     /// Changes of bindings that operators wait for. Bounded by [`limits::BINDING_CHANGES_MAX`].
@@ -105,7 +107,8 @@ impl Exchange {
         Self {
             config,
             settle_until,
-            tags: BTreeMap::new(),
+            servers: Servers::default(),
+            nodes: BTreeMap::new(),
             groups: BTreeMap::new(),
             bindings: Bindings::default(),
             changing: BTreeMap::new(),
@@ -189,13 +192,19 @@ impl Exchange {
     /// Handlers attached.
     #[must_use]
     pub fn handlers(&self) -> usize {
-        self.tags.len()
+        self.servers.len()
+    }
+
+    /// Handlers attached that are on a node.
+    #[must_use]
+    pub fn handlers_on(&self, node: NodeId) -> usize {
+        self.nodes.get(&node).copied().unwrap_or_default()
     }
 
     /// Leader as committed and attached.
     #[must_use]
     pub fn leader(&self) -> Option<LeaderRecord> {
-        self.leader.filter(|l| self.tags.contains_key(&l.pid))
+        self.leader.filter(|l| self.servers.contains(l.pid))
     }
 
     /// Counts the changes among its handlers and of its leader.
@@ -222,7 +231,7 @@ impl Exchange {
         let leading = self
             .pending
             .map(|(_, since)| since + self.config.settle)
-            .or(settling.filter(|_| !self.tags.is_empty()));
+            .or(settling.filter(|_| !self.servers.is_empty()));
         leading.into_iter().chain(self.wishes_due()).min()
     }
 

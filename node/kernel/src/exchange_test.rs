@@ -1,5 +1,6 @@
 //! Tests of the exchange: whole effect lists.
 
+use alloc::string::String;
 use alloc::vec;
 
 use super::*;
@@ -200,7 +201,7 @@ fn the_first_handler_is_appointed_and_leads_only_when_that_is_committed() {
     let led = System::Leader {
         leader: Some(a),
         leader_epoch: LeaderEpoch(1),
-        servers: vec![server(a), server(b)],
+        servers: vec![server(a), server(b)].into(),
     };
     assert_eq!(
         rig.commit(a, 1),
@@ -289,7 +290,7 @@ fn over_a_failover_the_others_are_told_that_the_leader_is_back() {
     let whole = System::Leader {
         leader: Some(pid(1, 1)),
         leader_epoch: LeaderEpoch(4),
-        servers: vec![server(pid(1, 1)), server(pid(2, 1))],
+        servers: vec![server(pid(1, 1)), server(pid(2, 1))].into(),
     };
     let up = System::SlaveUp(server(pid(1, 1)));
     assert_eq!(
@@ -431,4 +432,31 @@ fn attaching_again_repairs_a_gap_without_joining_twice() {
         "{again:?}"
     );
     assert_eq!(rig.exchange.handlers(), 1);
+}
+
+#[test]
+fn a_node_is_told_as_long_as_a_handler_of_it_is_there() {
+    let mut rig = Rig::new(Strategy::RoundRobin, 1, None);
+    for handler in [pid(1, 1), pid(2, 1), pid(2, 2)] {
+        rig.attach(handler, "");
+    }
+    let mut told_without = |handler| {
+        let effects = rig.step(&ExchangeInput::Detach {
+            handler,
+            reason: DetachReason::Asked,
+        });
+        let nodes = effects.into_iter().filter_map(|effect| match effect {
+            ExchangeEffect::Announce { node, .. } => Some(node.0),
+            _ => None,
+        });
+        nodes.collect::<Vec<_>>()
+    };
+    assert_eq!(told_without(pid(2, 1)), [1, 2]);
+    assert_eq!(told_without(pid(2, 1)), [], "it is gone already");
+    assert_eq!(told_without(pid(2, 2)), [1]);
+    assert_eq!(rig.exchange.counter(), Counter(5));
+    let System::Leader { servers, .. } = rig.exchange.snapshot() else {
+        panic!("the whole picture is of that kind");
+    };
+    assert_eq!(servers.pids().collect::<Vec<_>>(), [pid(1, 1)]);
 }

@@ -30,6 +30,7 @@ pub mod promises;
 pub mod publishing;
 pub mod reason;
 pub mod registry;
+pub mod shared;
 pub mod spread;
 pub mod subscriptions;
 pub mod supervision;

@@ -20,6 +20,7 @@ mod client;
 mod handlers;
 mod moving;
 mod peer;
+mod servers;
 mod subscriptions;
 mod work;
 
@@ -27,6 +28,7 @@ pub use client::{ClientMessage, NodeMessage};
 pub use handlers::{Attach, Server, System, SystemMessage};
 pub use moving::{MoveState, MovedRoute, Parts, Whole};
 pub use peer::PeerMessage;
+pub use servers::Servers;
 pub use subscriptions::SubscriptionNews;
 pub use work::{NotTerms, SettleWord, Settlement, Submitted, Terms, Work};
 

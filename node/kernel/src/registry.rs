@@ -35,6 +35,7 @@ use crate::limits;
 use crate::planted::{self, Bug};
 use crate::profile::Profile;
 use crate::reason::Lost;
+use crate::shared::SharedMap;
 use crate::time::Span;
 
 /// What the whole cluster agrees on.
@@ -49,9 +50,9 @@ pub struct Registry {
     /// Members by id.
     pub nodes: BTreeMap<NodeId, NodeRecord>,
     /// Exchanges by number.
-    pub exchanges: BTreeMap<ExchangeId, ExchangeRecord>,
+    pub exchanges: SharedMap<ExchangeId, ExchangeRecord>,
     /// Numbers of exchanges by name.
-    pub names: BTreeMap<ExchangeName, ExchangeId>,
+    pub names: SharedMap<ExchangeName, ExchangeId>,
     /// Number of the last exchange declared.
     pub last_exchange: ExchangeId,
     /// Highest tenure of a node that was removed: should its data directory come back, what is left of its old promises
@@ -86,7 +87,7 @@ impl Registry {
         self.revision = at;
         match self.change(command) {
             Ok(true) => {
-                self.name_backups();
+                self.name_backups_after(command);
                 Outcome::Done
             }
             Ok(false) => Outcome::Unchanged,

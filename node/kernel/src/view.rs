@@ -124,7 +124,7 @@ impl View {
         let at = (message.epoch, message.counter);
         match &message.what {
             System::Leader { servers, .. } => {
-                let mine = servers.iter().any(|s| s.pid == own);
+                let mine = servers.contains(own);
                 self.whole(at, mine)
             }
             System::SlaveUp(_) | System::SlaveDown { .. } => self.difference(at),
@@ -214,7 +214,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use crate::id::{Boot, ExchangeId, NodeId};
-    use crate::message::Server;
+    use crate::message::{Server, Servers};
     use alloc::string::String;
     use alloc::vec;
 
@@ -295,10 +295,10 @@ mod tests {
     }
 
     fn whole(epoch: u64, counter: u64) -> SystemMessage {
-        let servers = vec![Server {
+        let servers = Servers::from(vec![Server {
             pid: own(),
             service_tag: String::new(),
-        }];
+        }]);
         message(
             epoch,
             counter,

@@ -88,7 +88,7 @@ impl Lapses {
         heard: impl Fn(NodeId) -> SystemTime,
         times: &FailoverTimes,
     ) -> Vec<(ExchangeId, Takeover)> {
-        self.note_moves(new);
+        self.note_moves(old, new);
         let mut taken = Vec::new();
         for (number, of) in handovers(old, new).enumerate() {
             let told = number < FAILOVERS_TOLD_MAX;
@@ -118,8 +118,9 @@ impl Lapses {
         taken
     }
 
-    fn note_moves(&mut self, new: &Registry) {
-        for exchange in new.exchanges.values() {
+    fn note_moves(&mut self, old: &Registry, new: &Registry) {
+        let changes = new.exchanges.changes(&old.exchanges);
+        for exchange in changes.filter_map(|changed| changed.now) {
             if exchange.moving.is_some_and(|moving| moving.to == self.me.id) {
                 self.moves.entry(exchange.id).or_insert_with(SystemTime::now);
             }

@@ -220,10 +220,11 @@ impl Teller {
 
     /// What became of exchanges owned here, and of this node.
     pub(super) fn registry(&self, old: &Registry, new: &Registry) {
-        for record in new.owned_by(self.me) {
-            let before = old.exchanges.get(&record.id);
-            if let Some(leader) = record.leader
-                && before.and_then(|b| b.leader) != record.leader
+        for changed in new.exchanges.changes(&old.exchanges) {
+            let own = changed.now.filter(|record| record.owner == Some(self.me));
+            if let Some(record) = own
+                && let Some(leader) = record.leader
+                && changed.before.and_then(|b| b.leader) != record.leader
             {
                 let name = record.name.as_str();
                 let pid = leader.pid.text(&name_of(new, leader.pid.node));

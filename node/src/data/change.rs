@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use squall_kernel::id::{Boot, ExchangeId, NodeId};
 use squall_kernel::registry::{ExchangeRecord, NodeRecord, Registry};
+use squall_kernel::shared::Changed;
 
 /// A change of the registry.
 pub struct Change {
@@ -80,9 +81,11 @@ impl Change {
     /// True when open requests may have to be looked at: a run ended, or an exchange has gone to another owner.
     #[must_use]
     pub fn concerns_requests(&self) -> bool {
-        let owner = |registry: &Registry, id: &ExchangeId| registry.exchanges.get(id).and_then(|e| e.owner);
-        let went = |id: &ExchangeId| owner(&self.old, id) != owner(&self.new, id);
-        !self.lost.is_empty() || self.new.exchanges.keys().any(went)
+        let owner = |record: Option<&ExchangeRecord>| record.and_then(|record| record.owner);
+        let went = |changed: Changed<'_, ExchangeId, ExchangeRecord>| {
+            changed.now.is_some() && owner(changed.before) != owner(changed.now)
+        };
+        !self.lost.is_empty() || self.exchanges_changed().any(went)
     }
 
     /// Who can end a request of that exchange now, of which `keeper` knew where it went; none when that knowledge is lost.
@@ -132,15 +135,24 @@ impl Change {
         }
     }
 
-    /// Exchanges whose owner or epoch is another one than before. Both registries are walked once, side by side: this is
-    /// asked at every change.
+    /// Exchanges of which anything is another than before, those that are new or deleted among them. What both registries share is
+    /// passed over: this is asked at every change.
+    pub fn exchanges_changed(&self) -> impl Iterator<Item = Changed<'_, ExchangeId, ExchangeRecord>> {
+        self.new.exchanges.changes(&self.old.exchanges)
+    }
+
+    /// Exchanges whose owner or epoch is another one than before.
     pub fn owners_changed(&self) -> impl Iterator<Item = &ExchangeRecord> {
-        let mut before = self.old.exchanges.values().peekable();
-        self.new.exchanges.values().filter(move |now| {
-            while before.next_if(|old| old.id < now.id).is_some() {}
-            let old = before.next_if(|old| old.id == now.id);
-            old.map(|old| (old.owner, old.epoch)) != Some((now.owner, now.epoch))
-        })
+        let grant = |record: &ExchangeRecord| (record.owner, record.epoch);
+        self.exchanges_changed()
+            .filter(move |changed| changed.before.map(grant) != changed.now.map(grant))
+            .filter_map(|changed| changed.now)
+    }
+
+    /// Some exchange was deleted.
+    #[must_use]
+    pub fn any_deleted(&self) -> bool {
+        self.exchanges_changed().any(|changed| changed.now.is_none())
     }
 
     /// True when the exchange's owner or epoch is another one than before.

@@ -70,7 +70,10 @@ impl DataPlane {
             } => {
                 self.handlers.attach_refused(exchange, handler, seen);
             }
-            PeerMessage::System { to, message } => self.handlers.system(from, to, &message),
+            PeerMessage::System { to, message } => {
+                let to = to.map(|to| vec![to]);
+                self.handlers.systems(from, vec![(to, message)]);
+            }
             PeerMessage::Roll { exchanges } => self.exchanges.roll(from, exchanges),
             PeerMessage::RollRefused { exchanges } => self.handlers.roll_again(&exchanges),
             PeerMessage::Unbound {
@@ -90,11 +93,7 @@ impl DataPlane {
                 .taken_in((exchange, epoch), handler, returned, &bound),
             word @ PeerMessage::BindingWord { .. } => self.handlers.binding_word(from, &word),
             noted @ PeerMessage::BindingNoted { .. } => self.exchanges.binding_noted(from, &noted),
-            PeerMessage::Systems { messages } => {
-                for (to, message) in messages {
-                    self.handlers.system(from, to, &message);
-                }
-            }
+            PeerMessage::Systems { messages } => self.handlers.systems(from, messages),
             PeerMessage::MoveState {
                 exchange,
                 epoch,

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Kind, Status, Tags};
 use squall_kernel::id::{ExchangeId, NodeName, Pid};
-use squall_kernel::message::{self, SettleWord, Settlement, Submitted, SystemMessage, Terms};
+use squall_kernel::message::{self, SettleWord, Settlement, Submitted, Terms};
 use squall_kernel::reason::{DeadReason, DetachReason, LeaseEnd};
 use squall_kernel::registry::{Command, Outcome as Applied, Pattern, Settings, Strategy};
 use squall_kernel::tasks::{Copies, LeaseNo, Retry, SettleResult};
 use squall_kernel::time::Span;
 
 use super::cluster::{Cluster, Log, name, node, quiet, reply};
-use crate::handlers::{Attachment, HandlerSink, HandlerTags};
+use crate::handlers::{Attachment, HandlerSink, HandlerTags, Told};
 use crate::process::{ProcessKind, Push};
 use crate::router::{Outcome, Request};
 
@@ -44,7 +44,7 @@ impl HandlerSink for Hands {
         self.0.lock().unwrap().words.push(word);
     }
 
-    fn system(&self, _handler: &Arc<Attachment>, _message: &SystemMessage) -> bool {
+    fn system(&self, _handler: &Arc<Attachment>, _told: &Arc<Told>) -> bool {
         true
     }
 

@@ -124,18 +124,15 @@ impl Running {
                 let _said_again = wire.message_behind_deliveries(handler, self.id, message);
             }
             ExchangeEffect::Answer { asked, answer } => self.answer_wish(asked, answer),
-            ExchangeEffect::Tell {
-                handler,
-                counter,
-                what,
-            } => self.tell(handler.node, Some(handler), self.system(counter, what)),
+            // That is the whole picture, and it gets the one of when it is sent.
+            ExchangeEffect::Tell { handler, .. } => self.tell_whole(handler),
             ExchangeEffect::Announce { node, counter, what } => {
-                self.tell(node, None, self.system(counter, what));
+                self.announce(node, self.system(counter, what));
             }
         }
     }
 
-    fn system(&self, counter: Counter, what: System) -> SystemMessage {
+    pub(super) fn system(&self, counter: Counter, what: System) -> SystemMessage {
         SystemMessage {
             exchange: self.id,
             epoch: self.core.epoch(),

@@ -367,6 +367,8 @@ impl Running {
         }
         if let Some((to, epoch)) = orders.leave {
             self.leave_tasks(now);
+            // From here on nothing is counted that changes: what is to be told is told as it stands.
+            self.tell_now(now);
             self.step(now, &ExchangeInput::Leave { to, epoch });
         }
         for asked in orders.asked {

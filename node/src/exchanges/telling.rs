@@ -1,24 +1,68 @@
 //! System messages on their way to the nodes: the first goes at once, and so does who leads; others that follow within
-//! [`TELL_EVERY`] travel together, in order. So a thousand handlers that attach cost a node some frames every 10 ms, not one for each.
+//! [`TELL_EVERY`] travel together, in order, and those of an exchange with very many handlers within longer. Whoever is to be told the
+//! whole picture gets the one of when it is sent, one message for all of a node; and where more handlers came or went than
+//! are told of one by one ([`TELL_NOTICES_MAX`]), so do all. So what it costs to attach very many handlers grows with their number, not
+//! with its square.
 //!
 //! What does not live here: what is told (the kernel), and the view of a handler that missed something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use squall_kernel::id::{NodeId, Pid};
 use squall_kernel::message::{PeerMessage, System, SystemMessage};
-use squall_kernel::time::Instant;
+use squall_kernel::time::{Instant, Span};
 
 use super::run::Running;
-use crate::limits::{ATTACH_CAP, TELL_BYTES, TELL_EVERY};
+use crate::limits::{ATTACH_CAP, TELL_EACH, TELL_EVERY, TELL_NEWS_MAX, TELL_NOTICES_MAX};
 
-/// Messages for handlers on one node, each for one handler or for all of the exchange.
-pub(super) type Batch = Vec<(Option<Pid>, SystemMessage)>;
+/// Messages for handlers on one node, each for some of them or for all of the exchange.
+pub(super) type Batch = Vec<(Option<Vec<Pid>>, SystemMessage)>;
+
+/// What a node is to be told. Bounded by [`TELL_NEWS_MAX`] and the handlers of an exchange.
+#[derive(Default)]
+struct Untold {
+    /// Who came and went, for all.
+    news: Vec<SystemMessage>,
+    /// That was more than is told one by one: all get the whole picture.
+    whole: bool,
+    /// Who gets the whole picture in any case.
+    newcomers: BTreeSet<Pid>,
+}
+
+impl Untold {
+    fn is_empty(&self) -> bool {
+        self.news.is_empty() && !self.whole && self.newcomers.is_empty()
+    }
+
+    /// For so many handlers of the node.
+    fn add(&mut self, message: SystemMessage, handlers: usize) {
+        let room = (TELL_NOTICES_MAX / handlers.max(1)).clamp(1, TELL_NEWS_MAX);
+        if self.whole || self.news.len() >= room {
+            self.whole = true;
+            self.news.clear();
+        } else {
+            self.news.push(message);
+        }
+    }
+
+    /// As messages; `whole` gives the whole picture as it is now. To newcomers it comes first: what they are told of behind it is
+    /// in it, and nothing new to them.
+    fn into_batch(self, whole: impl FnOnce() -> SystemMessage) -> Batch {
+        if self.whole {
+            return vec![(None, whole())];
+        }
+        let mut batch = Batch::new();
+        if !self.newcomers.is_empty() {
+            batch.push((Some(self.newcomers.into_iter().collect()), whole()));
+        }
+        batch.extend(self.news.into_iter().map(|message| (None, message)));
+        batch
+    }
+}
 
 struct Waiting {
     due: Instant,
-    batch: Batch,
-    bytes: usize,
+    untold: Untold,
 }
 
 /// What waits to be told, by node.
@@ -26,28 +70,37 @@ struct Waiting {
 pub(super) struct Telling(BTreeMap<NodeId, Waiting>);
 
 impl Telling {
-    /// Takes a message and gives what is to be sent now, if anything.
-    pub(super) fn put(
+    /// What the node is to be told, where it is told that now; `pause` is how long it is told nothing then.
+    fn put(
         &mut self,
-        now: Instant,
+        (now, pause): (Instant, Span),
         node: NodeId,
-        to: Option<Pid>,
-        message: SystemMessage,
-    ) -> Option<Batch> {
-        let Some(waiting) = self.0.get_mut(&node) else {
-            let (batch, bytes) = (Batch::new(), 0);
-            let due = now + TELL_EVERY;
-            self.0.insert(node, Waiting { due, batch, bytes });
-            return Some(vec![(to, message)]);
-        };
-        // Who leads from now on is told to all at once, with what was to be told before.
-        let urgent = to.is_none() && matches!(message.what, System::Leader { .. });
-        waiting.bytes += size(&message);
-        waiting.batch.push((to, message));
-        (urgent || waiting.bytes >= TELL_BYTES).then(|| {
-            waiting.bytes = 0;
-            std::mem::take(&mut waiting.batch)
-        })
+        add: impl FnOnce(&mut Untold),
+    ) -> Option<Untold> {
+        if let Some(waiting) = self.0.get_mut(&node) {
+            add(&mut waiting.untold);
+            return None;
+        }
+        let due = now + pause;
+        let untold = Untold::default();
+        self.0.insert(node, Waiting { due, untold });
+        let mut at_once = Untold::default();
+        add(&mut at_once);
+        Some(at_once)
+    }
+
+    /// What a node is to be told, without waiting any longer.
+    fn take(&mut self, node: NodeId) -> Untold {
+        let waiting = self.0.get_mut(&node);
+        waiting.map_or_else(Untold::default, |waiting| std::mem::take(&mut waiting.untold))
+    }
+
+    /// The same for every node that is to be told something.
+    fn take_all(&mut self) -> Vec<(NodeId, Untold)> {
+        let all = std::mem::take(&mut self.0).into_iter();
+        all.map(|(node, waiting)| (node, waiting.untold))
+            .filter(|(_, untold)| !untold.is_empty())
+            .collect()
     }
 
     /// When something is due next.
@@ -56,13 +109,13 @@ impl Telling {
     }
 
     /// What is due. A node for which nothing came is told the next message at once again.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(NodeId, Batch)> {
+    fn take_due(&mut self, now: Instant, pause: Span) -> Vec<(NodeId, Untold)> {
         self.0
-            .retain(|_, waiting| waiting.due > now || !waiting.batch.is_empty());
+            .retain(|_, waiting| waiting.due > now || !waiting.untold.is_empty());
         let due = self.0.iter_mut().filter(|(_, waiting)| waiting.due <= now);
         due.map(|(node, waiting)| {
-            (waiting.due, waiting.bytes) = (now + TELL_EVERY, 0);
-            (*node, std::mem::take(&mut waiting.batch))
+            waiting.due = now + pause;
+            (*node, std::mem::take(&mut waiting.untold))
         })
         .collect()
     }
@@ -73,40 +126,74 @@ impl Telling {
     }
 }
 
+/// How long a node is told nothing after it was told something by an exchange with so many handlers.
+fn pause(handlers: usize) -> Span {
+    let all = TELL_EACH.0.saturating_mul(handlers as u64);
+    TELL_EVERY.max(Span(all))
+}
+
 impl Running {
-    pub(super) fn tell(&mut self, node: NodeId, to: Option<Pid>, message: SystemMessage) {
-        self.process.count_sent(1);
+    /// Tells all handlers on a node: at once where that is who leads from now on, behind what they were to be told before.
+    pub(super) fn announce(&mut self, node: NodeId, message: SystemMessage) {
+        if !matches!(message.what, System::Leader { .. }) {
+            let handlers = self.core.handlers_on(node);
+            return self.tell(node, |untold| untold.add(message, handlers));
+        }
         let now = self.context.clock.now();
-        if let Some(batch) = self.telling.put(now, node, to, message) {
-            self.send_batch(now, node, batch);
+        let at_once = (now, pause(self.core.handlers()));
+        let _begins_a_pause = self.telling.put(at_once, node, |_| {});
+        let before = self.telling.take(node);
+        let mut batch = Batch::new();
+        if !before.whole {
+            batch.extend(before.news.into_iter().map(|news| (None, news)));
+        }
+        batch.push((None, message));
+        self.send_batch(now, node, batch);
+    }
+
+    /// Tells a handler the whole picture.
+    pub(super) fn tell_whole(&mut self, handler: Pid) {
+        self.tell(handler.node, |untold| {
+            untold.newcomers.insert(handler);
+        });
+    }
+
+    fn tell(&mut self, node: NodeId, add: impl FnOnce(&mut Untold)) {
+        let now = self.context.clock.now();
+        let pause = pause(self.core.handlers());
+        if let Some(untold) = self.telling.put((now, pause), node, add) {
+            self.send(now, node, untold);
         }
     }
 
     pub(super) fn tell_due(&mut self, now: Instant) {
-        for (node, batch) in self.telling.take_due(now) {
-            self.send_batch(now, node, batch);
+        let pause = pause(self.core.handlers());
+        for (node, untold) in self.telling.take_due(now, pause) {
+            self.send(now, node, untold);
         }
+    }
+
+    /// Nothing waits any longer.
+    pub(super) fn tell_now(&mut self, now: Instant) {
+        for (node, untold) in self.telling.take_all() {
+            self.send(now, node, untold);
+        }
+    }
+
+    fn send(&mut self, now: Instant, node: NodeId, untold: Untold) {
+        let whole = || self.system(self.core.counter(), self.core.snapshot());
+        let batch = untold.into_batch(whole);
+        self.send_batch(now, node, batch);
     }
 
     /// A message that is lost leaves a gap in that node's view: it is told again, until it is told or lost.
     fn send_batch(&mut self, now: Instant, node: NodeId, messages: Batch) {
+        self.process.count_sent(messages.len() as u64);
         let message = PeerMessage::Systems { messages };
         if let Err(error) = self.context.wire.message(node, self.id, message) {
             tracing::debug!(exchange = %self.name, %node, %error, "system messages lost");
             self.missed.insert(node, now + ATTACH_CAP);
         }
-    }
-}
-
-/// About what a message takes on the wire.
-fn size(message: &SystemMessage) -> usize {
-    const FIXED: usize = 64;
-    match &message.what {
-        System::Leader { servers, .. } => {
-            servers.iter().map(|s| FIXED + s.service_tag.len()).sum::<usize>() + FIXED
-        }
-        System::SlaveUp(server) => FIXED + server.service_tag.len(),
-        System::SlaveDown { .. } => FIXED,
     }
 }
 
@@ -118,50 +205,104 @@ mod tests {
     use super::*;
 
     const HERE: NodeId = NodeId(1);
+    const WHOLE: u64 = 1_000;
 
-    fn up(counter: u64, tag: usize) -> SystemMessage {
+    fn pid(n: u32) -> Pid {
+        Pid::new(HERE, Boot(1), n)
+    }
+
+    fn up(counter: u64) -> SystemMessage {
         SystemMessage {
             exchange: ExchangeId(1),
             epoch: Epoch(1),
             counter: Counter(counter),
             what: System::SlaveUp(Server {
-                pid: Pid::new(HERE, Boot(1), 5),
-                service_tag: "x".repeat(tag),
+                pid: pid(5),
+                service_tag: String::new(),
             }),
         }
     }
 
-    fn counters(batch: &Batch) -> Vec<u64> {
-        batch.iter().map(|(_, message)| message.counter.0).collect()
+    /// For how many a message is, none for all, and its counter.
+    fn told(untold: Untold) -> Vec<(Option<usize>, u64)> {
+        let batch = untold.into_batch(|| up(WHOLE));
+        let each = batch.into_iter();
+        each.map(|(to, message)| (to.map(|to| to.len()), message.counter.0))
+            .collect()
+    }
+
+    fn put(telling: &mut Telling, now: Instant, add: impl FnOnce(&mut Untold)) -> Option<Untold> {
+        telling.put((now, TELL_EVERY), HERE, add)
     }
 
     #[test]
     fn the_first_goes_at_once_and_the_rest_together_in_order() {
         let mut telling = Telling::default();
         let start = Instant(5);
-        let first = telling.put(start, HERE, None, up(1, 0)).unwrap();
-        assert_eq!(counters(&first), [1]);
-        assert_eq!(telling.put(start, HERE, None, up(2, 0)), None);
-        assert_eq!(telling.put(start, HERE, None, up(3, 0)), None);
+        let first = put(&mut telling, start, |untold| untold.add(up(1), 1)).unwrap();
+        assert_eq!(told(first), [(None, 1)]);
+        assert!(put(&mut telling, start, |untold| untold.add(up(2), 1)).is_none());
+        assert!(put(&mut telling, start, |untold| untold.add(up(3), 1)).is_none());
         let due = telling.next_due().unwrap();
         assert_eq!(due, start + TELL_EVERY);
-        assert!(telling.take_due(start).is_empty());
-        let sent = telling.take_due(due);
-        assert_eq!((sent[0].0, counters(&sent[0].1)), (HERE, vec![2, 3]));
+        assert!(telling.take_due(start, TELL_EVERY).is_empty());
+        let (node, sent) = telling.take_due(due, TELL_EVERY).pop().unwrap();
+        assert_eq!((node, told(sent)), (HERE, vec![(None, 2), (None, 3)]));
         let quiet = telling.next_due().unwrap();
-        assert!(telling.take_due(quiet).is_empty());
+        assert!(telling.take_due(quiet, TELL_EVERY).is_empty());
         assert_eq!(telling.next_due(), None);
-        assert!(telling.put(quiet, HERE, None, up(4, 0)).is_some(), "quiet again");
+        let next = put(&mut telling, quiet, |untold| untold.add(up(4), 1));
+        assert!(next.is_some(), "quiet again");
     }
 
     #[test]
-    fn a_batch_stays_far_below_the_bound_of_a_frame() {
+    fn newcomers_share_one_whole_picture_and_it_comes_before_the_news() {
         let mut telling = Telling::default();
-        telling.put(Instant(0), HERE, None, up(0, 0));
-        let full = (1..).find_map(|n| telling.put(Instant(0), HERE, None, up(n, 200)).map(|b| (n, b)));
-        let (last, batch) = full.unwrap();
-        assert_eq!(counters(&batch), (1..=last).collect::<Vec<_>>());
-        telling.forget(HERE);
+        let newcomer = |n| {
+            move |untold: &mut Untold| {
+                untold.newcomers.insert(pid(n));
+            }
+        };
+        assert!(put(&mut telling, Instant(0), newcomer(1)).is_some());
+        for n in [2, 3, 3] {
+            put(&mut telling, Instant(0), |untold| untold.add(up(u64::from(n)), 3));
+            put(&mut telling, Instant(0), newcomer(n));
+        }
+        let sent = told(telling.take(HERE));
+        assert_eq!(sent, [(Some(2), WHOLE), (None, 2), (None, 3), (None, 3)]);
+        assert!(telling.take(HERE).is_empty());
+    }
+
+    #[test]
+    fn of_very_many_all_are_told_by_one_whole_picture() {
+        let mut telling = Telling::default();
+        put(&mut telling, Instant(0), |_| {});
+        let handlers = 100;
+        let some = (TELL_NOTICES_MAX / handlers) as u64;
+        for n in 1..=some {
+            put(&mut telling, Instant(0), |untold| untold.add(up(n), handlers));
+        }
+        let all = told(telling.take(HERE));
+        assert_eq!(all, (1..=some).map(|n| (None, n)).collect::<Vec<_>>());
+        for n in 1..=2 * some {
+            put(&mut telling, Instant(0), |untold| untold.add(up(n), handlers));
+        }
+        let (node, untold) = telling.take_all().pop().unwrap();
+        assert_eq!((node, told(untold)), (HERE, vec![(None, WHOLE)]));
         assert_eq!(telling.next_due(), None);
+        let mut untold = Untold::default();
+        for n in 1..=TELL_NEWS_MAX as u64 {
+            untold.add(up(n), 1);
+        }
+        assert!(!untold.whole, "one handler is told of each");
+        untold.add(up(1), 1);
+        assert!(untold.whole && untold.news.is_empty());
+    }
+
+    #[test]
+    fn an_exchange_with_very_many_handlers_tells_them_less_often() {
+        assert_eq!(pause(0), TELL_EVERY);
+        assert_eq!(pause(1_000), TELL_EVERY);
+        assert_eq!(pause(10_000), Span::from_ms(100));
     }
 }

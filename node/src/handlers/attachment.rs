@@ -10,7 +10,7 @@ use squall_kernel::fence::Pass;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{ExchangeId, ExchangeName, Pid};
 use squall_kernel::limits::BINDINGS_MAX;
-use squall_kernel::message::{SystemMessage, Work};
+use squall_kernel::message::Work;
 use squall_kernel::reason::DetachReason;
 use squall_kernel::tasks::{LeaseNo, TaskId};
 use squall_kernel::time::Instant;
@@ -18,7 +18,7 @@ use squall_kernel::view::View;
 
 use super::counts::DeliveryCounts;
 use super::waiting::Line;
-use super::{Fate, HandlerTags};
+use super::{Fate, HandlerTags, Told};
 use crate::process::{Process, Push};
 use crate::spans::Attempt;
 
@@ -35,7 +35,7 @@ pub trait HandlerSink: Send + Sync {
         frame: Box<Frame>,
     ) -> Result<(), Push<Box<Frame>>>;
     /// Takes a system message. False when there is no room: the handler's view is built anew then.
-    fn system(&self, handler: &Arc<Attachment>, message: &SystemMessage) -> bool;
+    fn system(&self, handler: &Arc<Attachment>, told: &Arc<Told>) -> bool;
     /// Takes the owner's word about a task that the worker has, or had, in hand.
     fn settled(&self, handler: &Arc<Attachment>, frame: Frame);
     /// The handler begins to hold a lease of its leadership. Renewals are not told: they are asked for.

@@ -12,7 +12,6 @@ use squall_kernel::fence::Pass;
 use squall_kernel::frame::{Frame, Kind, Status};
 use squall_kernel::id::{ExchangeName, Pid};
 use squall_kernel::limits::{MAILBOX_BOUND, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
-use squall_kernel::message::SystemMessage;
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::supervision::{Exit, Supervisor, Verdict};
 use squall_kernel::time::{Instant, Span};
@@ -21,7 +20,7 @@ use tracing::Instrument;
 use super::caught::{catch, catch_now};
 use super::fate::Fate;
 use super::suffering::{KILL_WORDS, PANIC_WORDS};
-use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, notice_of};
+use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, Told, notice_of};
 use crate::data::DataContext;
 use crate::process::{
     Envelope, Inbox, Letter, Load, Mailbox, Process, ProcessKind, Push, envelope_of, mailbox,
@@ -38,15 +37,15 @@ use faulted::Paused;
 
 enum Mail {
     Deliver(Box<Frame>),
-    System(Box<SystemMessage>),
+    System(Arc<Told>),
 }
 
 impl Letter for Mail {
     fn envelope(&self) -> Envelope {
         match self {
             Self::Deliver(frame) => envelope_of("request", frame),
-            Self::System(message) => Envelope {
-                exchange: Some(message.exchange),
+            Self::System(told) => Envelope {
+                exchange: Some(told.message().exchange),
                 ..Envelope::of("system")
             },
         }
@@ -90,8 +89,8 @@ impl HandlerSink for Entrance {
         })
     }
 
-    fn system(&self, _handler: &Arc<Attachment>, message: &SystemMessage) -> bool {
-        self.mailbox.push(Mail::System(Box::new(message.clone()))).is_ok()
+    fn system(&self, _handler: &Arc<Attachment>, told: &Arc<Told>) -> bool {
+        self.mailbox.push(Mail::System(Arc::clone(told))).is_ok()
     }
 
     /// Embedded handlers take no tasks.
@@ -263,8 +262,8 @@ impl<H: Handler> Embedded<H> {
                     self.take_next();
                 }
             }
-            Mail::System(message) => {
-                self.notice(&message);
+            Mail::System(told) => {
+                self.notice(&told);
                 self.process.count_busy(self.context.clock.now().since(begun));
             }
         }
@@ -366,8 +365,8 @@ impl<H: Handler> Embedded<H> {
         self.context.wire.reply(back.none(pid, NoReply::Unreachable));
     }
 
-    fn notice(&mut self, message: &SystemMessage) {
-        let notice = notice_of(&self.context, self.process.pid(), &self.exchange, message);
+    fn notice(&mut self, told: &Told) {
+        let notice = notice_of(&self.context, self.process.pid(), &self.exchange, told);
         self.tell(|handler| handler.notice(notice));
     }
 

@@ -137,8 +137,12 @@ impl Handlers {
     }
 
     fn all_confirmed(&self, exchange: ExchangeId, epoch: Epoch) -> bool {
-        let attachments = self.read().by_exchange.get(&exchange).cloned();
-        let mut all = attachments.into_iter().flatten();
+        let attachments = self.read();
+        let mut all = attachments
+            .by_exchange
+            .get(&exchange)
+            .into_iter()
+            .flat_map(BTreeMap::values);
         all.all(|attachment| attachment.view().confirmed() == Some(epoch))
     }
 }

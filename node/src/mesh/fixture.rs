@@ -65,6 +65,8 @@ pub(super) struct Setup {
     pub(super) on: Option<String>,
     pub(super) process: Option<ProcessIdentity>,
     pub(super) trust_refused: bool,
+    /// Longest wait before an acknowledgement; the usual one when none.
+    pub(super) ack: Option<Duration>,
 }
 
 pub(super) fn setup(id: u64, name: &'static str) -> Setup {
@@ -79,6 +81,7 @@ pub(super) fn setup(id: u64, name: &'static str) -> Setup {
         on: None,
         process: None,
         trust_refused: false,
+        ack: None,
     }
 }
 
@@ -108,6 +111,7 @@ impl Setup {
             grace: LONG,
             connect: LONG,
             handshake: LONG / 2,
+            ack: self.ack.unwrap_or(MeshTimes::default().ack),
             ..MeshTimes::default()
         };
         let config = MeshConfig {

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::greet::{self, GreetError, Wire};
-use super::limits::ACK_FRAMES;
+use super::limits::{ACK_BYTES, ACK_FRAMES};
 use super::peers::{Inbound, Peer};
 use super::stream::FrameReader;
 use super::{MeshEvent, Shared};
@@ -96,6 +96,7 @@ impl Incoming {
             inbound,
             progress: &progress,
             sent: inbound.received.load(Relaxed),
+            sent_bytes: inbound.received_bytes.load(Relaxed),
         };
         tokio::select! {
             why = self.read(reader, inbound, &progress) => why,
@@ -138,12 +139,14 @@ impl Incoming {
         if seq.0 != received + 1 {
             return Err(format!("frame {seq} came after frame {received}"));
         }
+        let bytes = frame.wire_len() as u64;
         if self.lane == CONTROL_LANE && frame.kind == Kind::Control {
             let message: PeerMessage = parse(&frame.payload).map_err(|error| error.to_string())?;
             self.control(message).await?;
         } else {
             self.shared.sink.frame(self.node.id, frame);
         }
+        inbound.received_bytes.fetch_add(bytes, Relaxed);
         inbound.received.store(seq.0, Release);
         Ok(())
     }
@@ -188,6 +191,8 @@ struct Acks<'a> {
     progress: &'a Notify,
     /// Acknowledged so far.
     sent: u64,
+    /// Bytes of that and of what came before.
+    sent_bytes: u64,
 }
 
 impl Acks<'_> {
@@ -196,6 +201,8 @@ impl Acks<'_> {
         loop {
             self.due().await;
             let received = self.received();
+            // Read behind it: bytes that are not of those frames make the next one come a little later.
+            let bytes_received = self.inbound.received_bytes.load(Relaxed);
             self.shared.faults.pass(self.to, &mut draw).await;
             let ack = Frame {
                 message: MessageId(received),
@@ -206,22 +213,27 @@ impl Acks<'_> {
             if let Err(error) = io.write_all(&bytes).await {
                 return error.to_string();
             }
-            self.sent = received;
+            (self.sent, self.sent_bytes) = (received, bytes_received);
         }
     }
 
-    /// Returns when enough frames, or enough time after the first of them, ask for an acknowledgement.
+    /// Returns when enough frames, enough bytes, or enough time after the first of them, ask for an acknowledgement.
     async fn due(&self) {
         while self.received() == self.sent {
             self.progress.notified().await;
         }
         let many = async {
-            while self.received() < self.sent + ACK_FRAMES {
+            while !self.are_many() {
                 self.progress.notified().await;
             }
         };
         // Either way it is due.
         let _in_time = timeout(self.shared.times.ack, many).await;
+    }
+
+    fn are_many(&self) -> bool {
+        let bytes = self.inbound.received_bytes.load(Relaxed) - self.sent_bytes;
+        self.received() >= self.sent + ACK_FRAMES || bytes >= ACK_BYTES
     }
 
     fn received(&self) -> u64 {

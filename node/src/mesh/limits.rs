@@ -5,7 +5,9 @@ use std::time::Duration;
 use squall_kernel::handshake::LANES;
 use squall_kernel::limits::{FRAME_BYTES_MAX, NODES_MAX};
 
-/// Bytes a lane holds until they are acknowledged: some of the largest frames.
+/// Bytes a lane holds until they are acknowledged: some of the largest frames. Counted are whole frames, with their headers, from
+/// when they are queued, each once. What the peer has taken in counts until its acknowledgement is here, be it answered long since:
+/// that is [`ACK_BYTES`] at most, and what comes in while an acknowledgement is on its way.
 pub(super) const LANE_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
 /// Bytes a link holds until they are acknowledged: those of all its lanes.
 pub const LINK_BYTES_MAX: usize = LANES as usize * LANE_BYTES_MAX;
@@ -25,6 +27,8 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 pub(super) const READ_BYTES_FIRST: usize = 4 * 1024;
 /// Frames after which an acknowledgement goes out at once.
 pub(super) const ACK_FRAMES: u64 = 64;
+/// Bytes after which an acknowledgement goes out at once: the sender holds them, and few large frames are as many bytes as it may.
+pub(super) const ACK_BYTES: u64 = 1024 * 1024;
 /// Connections open at once, on all ports together.
 pub(super) const CONNECTIONS_MAX: usize = 1024;
 /// Peers known at once: a whole cluster, and its nodes' earlier selves.
@@ -74,6 +78,7 @@ impl Default for MeshTimes {
 const _: () = assert!(LANE_BYTES_MAX >= 2 * FRAME_BYTES_MAX);
 const _: () = assert!(COPY_BYTES_MAX < CHUNK_BYTES);
 const _: () = assert!(ACK_FRAMES < LANE_FRAMES_MAX as u64);
+const _: () = assert!(ACK_BYTES * 16 <= LANE_BYTES_MAX as u64);
 
 /// Connections that a fault holds open when they have ended.
 pub(crate) const LINGERING_MAX: usize = 64;

@@ -361,3 +361,24 @@ async fn a_seed_without_a_port_is_an_error() {
         Some(MeshError::Seed("somewhere".into()))
     );
 }
+
+/// One of a megabyte after the other: in all nearly twice what a lane holds, in fewer frames than are acknowledged at once.
+#[tokio::test]
+async fn large_frames_are_acknowledged_by_their_bytes() {
+    let mut b = Setup {
+        ack: Some(LONG),
+        ..setup(2, "b")
+    }
+    .start()
+    .await;
+    let mut a = setup(1, "a").seed(&b).start().await;
+    a.linked(&[2]).await;
+    for n in 1..=60 {
+        assert_eq!(
+            a.mesh.send(NodeId(2), 7, &request(n, 1 << 20)),
+            Ok(()),
+            "frame {n}"
+        );
+        assert_eq!(b.message().await, n);
+    }
+}

@@ -78,6 +78,8 @@ pub(super) struct Inbound {
     pub(super) gate: Gate<Incarnation>,
     /// The last frame of that run that was taken in.
     pub(super) received: AtomicU64,
+    /// Bytes that were taken in, whatever run they came from.
+    pub(super) received_bytes: AtomicU64,
     pub(super) up: AtomicBool,
 }
 
@@ -107,6 +109,7 @@ impl Peer {
                 claim: watch::Sender::new(0),
                 gate: Gate::new(Incarnation(0)),
                 received: AtomicU64::new(0),
+                received_bytes: AtomicU64::new(0),
                 up: AtomicBool::new(false),
             }),
             heard: AtomicU64::new(0),

@@ -30,7 +30,9 @@ impl Router {
         for open in waiting {
             self.dispatch(open, now);
         }
-        self.stats.keep(|exchange| change.exchange(exchange).is_some());
+        if change.any_deleted() {
+            self.stats.keep(|exchange| change.exchange(exchange).is_some());
+        }
     }
 
     /// Its span says who was lost: the node that had it, or the one that kept what was known of it.

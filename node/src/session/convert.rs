@@ -225,7 +225,7 @@ pub(super) fn system(handler: u32, notice: Notice, lease_left: Span) -> v1::Syst
             leader: leader.unwrap_or_default(),
             leader_epoch: leader_epoch.0,
             you,
-            servers: servers.into_iter().map(server).collect(),
+            servers: servers.iter().cloned().map(server).collect(),
             lease_left_ms: u32::try_from(lease_left.as_ms()).unwrap_or(u32::MAX),
         }),
         NoticeKind::SlaveUp(up) => What::SlaveUp(server(up)),

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use squall_kernel::fence::Pass;
 use squall_kernel::frame::Frame;
-use squall_kernel::message::SystemMessage;
 use squall_kernel::reason::DetachReason;
 use tokio::sync::Notify;
 
@@ -15,7 +14,7 @@ use super::Event;
 use super::subscribing::Readable;
 use super::talking::TalkQueue;
 use crate::data::DataContext;
-use crate::handlers::{Attachment, HandlerSink};
+use crate::handlers::{Attachment, HandlerSink, Told};
 use crate::limits::SESSION_REQUESTS_MAX;
 use crate::process::{Load, Mailbox, Push};
 use crate::router::{Outcome, OutcomeSink};
@@ -73,10 +72,10 @@ impl HandlerSink for Entrance {
         })
     }
 
-    fn system(&self, handler: &Arc<Attachment>, message: &SystemMessage) -> bool {
+    fn system(&self, handler: &Arc<Attachment>, told: &Arc<Told>) -> bool {
         self.push_if_room(Event::System {
             handler: handler.pid().serial,
-            message: message.clone(),
+            told: Arc::clone(told),
         })
         .is_ok()
     }

@@ -303,7 +303,10 @@ where
     fn event(&mut self, event: Event) -> Result<(), SessionEnd> {
         let frame = match event {
             Event::Deliver(frame) => *frame,
-            Event::System { handler, message } => message::control(&NodeMessage::System { handler, message }),
+            Event::System { handler, told } => {
+                let message = told.message().clone();
+                message::control(&NodeMessage::System { handler, message })
+            }
             Event::Detached { handler, reason } => {
                 message::control(&NodeMessage::Detached { handler, reason })
             }

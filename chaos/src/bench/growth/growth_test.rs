@@ -55,11 +55,28 @@ fn one_node_is_not_compared_with_several_and_no_payload_is_a_frame() {
 }
 
 #[test]
+fn what_is_made_is_compared_by_what_all_of_it_takes() {
+    let made = |dimension, each: [u64; 2]| {
+        let cells = [of(dimension, 100, each[0]), of(dimension, 1000, each[1])];
+        verdict(dimension, &cells)
+    };
+    let linear = made(Dimension::Attaching, [30, 30]);
+    assert!((linear.growth.unwrap().overall - 1.0).abs() < 1e-9, "{linear:?}");
+    assert!(linear.line().contains("of all attachments"), "{linear:?}");
+    assert!(
+        made(Dimension::Declaring, [30, 60])
+            .growth
+            .unwrap()
+            .worse_than_linear
+    );
+}
+
+#[test]
 fn large_payloads_are_fewer_at_a_time() {
     assert_eq!(in_flight(0), IN_FLIGHT);
     assert_eq!(in_flight(16 << 10), IN_FLIGHT);
-    assert_eq!(in_flight(256 << 10), 32);
-    assert_eq!(in_flight(1 << 20), 8);
+    assert_eq!(in_flight(256 << 10), IN_FLIGHT);
+    assert_eq!(in_flight(1 << 20), 26);
 }
 
 #[test]
@@ -90,18 +107,24 @@ fn the_picture_has_a_panel_for_each_dimension_and_a_point_for_each_cell() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_run_measures_each_dimension() {
     let options = GrowthOptions {
-        dimensions: vec![Dimension::Exchanges, Dimension::Processes, Dimension::Payload],
-        most: 10,
+        dimensions: vec![
+            Dimension::Exchanges,
+            Dimension::Processes,
+            Dimension::Payload,
+            Dimension::Declaring,
+            Dimension::Attaching,
+        ],
+        most: 100,
         measured: Duration::from_millis(200),
         warm_up: Duration::ZERO,
     };
     let mut told = 0;
     let done = run(&options, |_| told += 1).await.unwrap();
-    assert_eq!((told, done.cells.len(), done.verdicts.len()), (5, 5, 3));
+    assert_eq!((told, done.cells.len(), done.verdicts.len()), (10, 10, 5));
     assert!(
         done.cells
             .iter()
             .all(|cell| cell.requests > 0 && cell.cpu_us > 0.0)
     );
-    assert_eq!(done.verdict_lines().lines().count(), 3);
+    assert_eq!(done.verdict_lines().lines().count(), 5);
 }

@@ -23,7 +23,7 @@ use crate::bench::cluster::{Cluster, PATIENCE, Wanted, late};
 /// What is asked or subscribed at a time while a scene is set up.
 const AT_ONCE: usize = 256;
 /// Time between two looks at who answers.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// Handlers of an exchange, unless they are what grows.
 const HANDLERS: usize = 5;
 /// Bytes of a request, unless they are what grows.
@@ -69,6 +69,12 @@ impl Shape {
                 handlers: at,
                 ..usual
             },
+            // What grows is made while it is measured.
+            Dimension::Declaring => Self {
+                exchanges: 0,
+                ..usual
+            },
+            Dimension::Attaching => Self { handlers: 0, ..usual },
         }
     }
 }
@@ -86,8 +92,7 @@ impl Scene {
     pub(super) async fn begin(shape: Shape) -> Result<Self, BenchError> {
         let cluster = Cluster::start(shape.nodes).await?;
         let (owner, home) = (1.min(shape.nodes - 1), 2.min(shape.nodes - 1));
-        let named = |n: usize| Wanted::new(&format!("bench-{n}"), Pattern::RequestResponse, owner);
-        let wanted: Vec<Wanted> = (0..shape.exchanges).map(named).collect();
+        let wanted = wanted(shape.exchanges, owner);
         let exchanges = cluster.declare(&wanted).await?;
         for one in &wanted {
             for _ in 0..shape.handlers {
@@ -101,9 +106,18 @@ impl Scene {
             _idle: idle(&cluster, shape.idle).await?,
             cluster,
         };
-        let settled = timeout(PATIENCE, scene.settled(shape.handlers)).await;
-        settled.map_err(|_| late("all handlers answer"))?;
+        scene.answers(shape.handlers).await?;
         Ok(scene)
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Waits until every handler has answered, and so has taken in what it was told before.
+    pub(super) async fn answers(&self, handlers: usize) -> Result<(), BenchError> {
+        let settled = timeout(PATIENCE, self.settled(handlers)).await;
+        settled.map_err(|_| late("all handlers answer"))
     }
 
     /// The node with the requesters.
@@ -111,7 +125,6 @@ impl Scene {
         self.cluster.plane(0)
     }
 
-    /// Waits until every handler has answered.
     async fn settled(&self, handlers: usize) {
         let wanted = handlers * self.exchanges.len();
         let mut seen: BTreeSet<Pid> = BTreeSet::new();
@@ -140,6 +153,12 @@ impl Scene {
         drop(_idle);
         cluster.end().await;
     }
+}
+
+/// So many exchanges with requests, all owned by one node.
+pub(super) fn wanted(exchanges: usize, owner: usize) -> Vec<Wanted> {
+    let named = |n: usize| Wanted::new(&format!("bench-{n}"), Pattern::RequestResponse, owner);
+    (0..exchanges).map(named).collect()
 }
 
 /// Processes with mailboxes that nothing is put into.

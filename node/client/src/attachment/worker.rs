@@ -11,7 +11,7 @@ use squall_kernel::fence::Fence;
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{ClusterId, Counter, Epoch, ExchangeId, ExchangeName, NodeId, Pid};
 use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
-use squall_kernel::message::{ClientMessage, Server, System, SystemMessage};
+use squall_kernel::message::{ClientMessage, System, SystemMessage};
 use squall_kernel::reason::{DetachReason, NoReply};
 use squall_kernel::supervision::{Exit, Supervision, Supervisor, Verdict};
 use tokio::sync::{mpsc, oneshot};
@@ -306,9 +306,9 @@ impl<H: Handler> Worker<H> {
                 leader: leader.map(|pid| shared.pid_text(pid)),
                 leader_epoch,
                 you: leader.is_some() && leader == self.me.map(|me| me.pid),
-                servers: servers.into_iter().map(|server| self.server(server)).collect(),
+                servers: servers.iter().map(|(pid, tag)| self.server(pid, tag)).collect(),
             },
-            System::SlaveUp(server) => NoticeKind::SlaveUp(self.server(server)),
+            System::SlaveUp(server) => NoticeKind::SlaveUp(self.server(server.pid, &server.service_tag)),
             System::SlaveDown { pid, reason } => NoticeKind::SlaveDown {
                 pid: shared.pid_text(pid),
                 reason: reason.as_str().into(),
@@ -316,12 +316,12 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    fn server(&self, server: Server) -> ServerInfo {
-        let node = self.shared.node_name(server.pid.node);
+    fn server(&self, pid: Pid, service_tag: &str) -> ServerInfo {
+        let node = self.shared.node_name(pid.node);
         ServerInfo {
-            pid: self.shared.pid_text(server.pid),
-            node: node.map_or_else(|| format!("{:x}", server.pid.node.0), |name| name.as_str().into()),
-            service_tag: server.service_tag,
+            pid: self.shared.pid_text(pid),
+            node: node.map_or_else(|| format!("{:x}", pid.node.0), |name| name.as_str().into()),
+            service_tag: service_tag.into(),
         }
     }
 }
@@ -330,8 +330,8 @@ impl<H: Handler> Worker<H> {
 async fn learn_names(shared: &Shared, what: &System) {
     let nodes: Vec<NodeId> = match what {
         System::Leader { leader, servers, .. } => servers
-            .iter()
-            .map(|s| s.pid.node)
+            .pids()
+            .map(|pid| pid.node)
             .chain(leader.map(|pid| pid.node))
             .collect(),
         System::SlaveUp(server) => vec![server.pid.node],

@@ -275,7 +275,7 @@ async fn notices_name_nodes_and_stale_ones_are_dropped() {
     let leader = |leader_epoch| System::Leader {
         leader: Some(me),
         leader_epoch,
-        servers: vec![server()],
+        servers: vec![server()].into(),
     };
     scene.conn.tell(&system(2, 3, leader(LeaderEpoch(4)))).await;
     scene.conn.tell(&system(1, 9, System::SlaveUp(server()))).await;

@@ -8,7 +8,7 @@ use squall_client::{
 };
 use squall_kernel::frame::Status;
 use squall_kernel::id::{Counter, Epoch, LeaderEpoch, NodeId, Pid};
-use squall_kernel::message::{ClientMessage, NodeMessage, System, SystemMessage};
+use squall_kernel::message::{ClientMessage, NodeMessage, Servers, System, SystemMessage};
 use squall_kernel::reason::{DetachReason, SentAway};
 use squall_kernel::time::{Instant, Span};
 
@@ -26,7 +26,7 @@ fn leader(serial: u64, leader_epoch: u64) -> NodeMessage {
     let what = System::Leader {
         leader,
         leader_epoch: LeaderEpoch(leader_epoch),
-        servers: Vec::new(),
+        servers: Servers::default(),
     };
     NodeMessage::System {
         handler: SERIAL,

@@ -2,6 +2,8 @@
 //!
 //! What does not live here: how promises are counted (`promises`).
 
+use alloc::collections::BTreeSet;
+
 use super::*;
 
 /// How long a node may take to its first lease before anybody wonders: where all start together the voters promise nothing
@@ -31,7 +33,7 @@ impl NodeCore {
 
     pub(super) fn registry(&mut self, now: Instant, registry: &Arc<Registry>, out: &mut Vec<CoreEffect>) {
         let was_in = self.my_tenure() > Tenure(0);
-        self.registry = Arc::clone(registry);
+        let before = core::mem::replace(&mut self.registry, Arc::clone(registry));
         self.times = registry.profile.times();
         if !was_in && !self.isolated && self.my_tenure() > Tenure(0) {
             let by = now + first_lease_within(&self.times);
@@ -58,8 +60,9 @@ impl NodeCore {
             self.peer(now, record.id);
         }
         self.count_on_voters();
-        self.take_and_leave(out);
-        self.hand_off(out);
+        let changed = self.concerned(&before);
+        self.take_and_leave(&changed, out);
+        self.hand_off(&changed, out);
         self.tell_drained(out);
         if registry
             .nodes
@@ -71,15 +74,34 @@ impl NodeCore {
         self.work_as_meta_leader(now, false, out);
     }
 
-    pub(super) fn take_and_leave(&mut self, out: &mut Vec<CoreEffect>) {
+    /// Exchanges of which this node may own another epoch than before the registry moved, or hand it off: those that have changed,
+    /// and all where it is another matter whether this run owns anything.
+    fn concerned(&mut self, before: &Registry) -> Vec<ExchangeId> {
         let mine = self.is_this_run();
-        let registry = Arc::clone(&self.registry);
-        let mut now_owned: BTreeMap<ExchangeId, Epoch> = BTreeMap::new();
-        if mine {
-            now_owned.extend(registry.owned_by(self.me).map(|e| (e.id, e.epoch)));
+        if core::mem::replace(&mut self.took_part, mine) == mine {
+            let changes = self.registry.exchanges.changes(&before.exchanges);
+            return changes.map(|changed| *changed.key).collect();
         }
-        for (exchange, epoch) in &self.owned {
-            if now_owned.get(exchange) != Some(epoch) {
+        let mut all: BTreeSet<ExchangeId> = self.owned.keys().copied().collect();
+        all.extend(self.registry.owned_by(self.me).map(|record| record.id));
+        all.into_iter().collect()
+    }
+
+    fn take_and_leave(&mut self, changed: &[ExchangeId], out: &mut Vec<CoreEffect>) {
+        let registry = Arc::clone(&self.registry);
+        let granted = |exchange: &ExchangeId| {
+            let record = registry.exchanges.get(exchange).filter(|_| self.took_part);
+            record
+                .filter(|record| record.owner == Some(self.me))
+                .map(|record| record.epoch)
+        };
+        let moved: Vec<(ExchangeId, Option<Epoch>)> = changed
+            .iter()
+            .map(|exchange| (*exchange, granted(exchange)))
+            .filter(|(exchange, epoch)| self.owned.get(exchange).copied() != *epoch)
+            .collect();
+        for (exchange, _) in &moved {
+            if self.owned.remove(exchange).is_some() {
                 let deleted = !registry.exchanges.contains_key(exchange);
                 let reason = if deleted {
                     StepDown::Deleted
@@ -92,15 +114,12 @@ impl NodeCore {
                 });
             }
         }
-        for (exchange, epoch) in &now_owned {
-            if self.owned.get(exchange) != Some(epoch) {
-                out.push(CoreEffect::Own {
-                    exchange: *exchange,
-                    epoch: *epoch,
-                });
+        for (exchange, epoch) in moved {
+            if let Some(epoch) = epoch {
+                self.owned.insert(exchange, epoch);
+                out.push(CoreEffect::Own { exchange, epoch });
             }
         }
-        self.owned = now_owned;
     }
 
     /// What an earlier run of this node owned is not this run's.

@@ -2,8 +2,6 @@
 //!
 //! What does not live here: what the meta leader makes of it (`meta_leader`).
 
-use alloc::sync::Arc;
-
 use super::*;
 use crate::registry::NodeRecord;
 
@@ -99,28 +97,26 @@ impl NodeCore {
     }
 
     /// Exchanges owned here that the registry has moving: the old owner stops and sends what it knows.
-    pub(super) fn hand_off(&mut self, out: &mut Vec<CoreEffect>) {
-        let registry = Arc::clone(&self.registry);
-        let mut moving: BTreeMap<ExchangeId, Moving> = BTreeMap::new();
-        for id in self.owned.keys() {
-            moving.extend(
-                registry
-                    .exchanges
-                    .get(id)
-                    .and_then(|e| e.moving)
-                    .map(|m| (*id, m)),
-            );
-        }
-        for (exchange, Moving { to, epoch, .. }) in &moving {
-            if self.moving.get(exchange).map(|m| m.epoch) != Some(*epoch) {
+    pub(super) fn hand_off(&mut self, changed: &[ExchangeId], out: &mut Vec<CoreEffect>) {
+        for exchange in changed {
+            let record = self
+                .registry
+                .exchanges
+                .get(exchange)
+                .filter(|_| self.owned.contains_key(exchange));
+            let Some(moving) = record.and_then(|record| record.moving) else {
+                self.moving.remove(exchange);
+                continue;
+            };
+            let before = self.moving.insert(*exchange, moving);
+            if before.map(|before| before.epoch) != Some(moving.epoch) {
                 out.push(CoreEffect::HandOff {
                     exchange: *exchange,
-                    to: *to,
-                    epoch: *epoch,
+                    to: moving.to,
+                    epoch: moving.epoch,
                 });
             }
         }
-        self.moving = moving;
     }
 
     /// A draining node that owns nothing any more says so, once.

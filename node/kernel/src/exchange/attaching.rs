@@ -2,7 +2,6 @@
 //!
 //! What does not live here: who leads then (`leading`), and whom requests go to (`routing`).
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -28,9 +27,9 @@ impl Exchange {
             // The next owner takes it in.
             return;
         }
-        let newcomer = !self.tags.contains_key(&handler);
+        let newcomer = !self.servers.contains(handler);
         if newcomer {
-            if self.tags.len() >= limits::HANDLERS_PER_EXCHANGE_MAX {
+            if self.servers.len() >= limits::HANDLERS_PER_EXCHANGE_MAX {
                 return;
             }
             self.counter.0 += 1;
@@ -39,11 +38,7 @@ impl Exchange {
                 service_tag: service_tag.into(),
             };
             self.announce(&System::SlaveUp(server), out);
-            self.tags.insert(handler, service_tag.into());
-            self.join(Bytes::new(), handler);
-            if !service_tag.is_empty() {
-                self.join(Bytes::copy_from_slice(service_tag.as_bytes()), handler);
-            }
+            self.add(handler, service_tag);
             if self.leader().is_some_and(|leader| leader.pid == handler) {
                 // It led before the failover: to the others it is more than one more handler.
                 self.counter.0 += 1;
@@ -62,7 +57,17 @@ impl Exchange {
         }
     }
 
-    pub(super) fn join(&mut self, tag: Bytes, handler: Pid) {
+    /// Takes a handler in that is none of them yet.
+    pub(super) fn add(&mut self, handler: Pid, service_tag: &str) {
+        self.servers.insert(handler, service_tag);
+        *self.nodes.entry(handler.node).or_default() += 1;
+        self.join(Bytes::new(), handler);
+        if !service_tag.is_empty() {
+            self.join(Bytes::copy_from_slice(service_tag.as_bytes()), handler);
+        }
+    }
+
+    fn join(&mut self, tag: Bytes, handler: Pid) {
         self.groups.entry(tag).or_default().members.push(handler);
     }
 
@@ -90,7 +95,7 @@ impl Exchange {
     }
 
     pub(super) fn node_lost(&mut self, now: Instant, node: NodeId, out: &mut Vec<ExchangeEffect>) {
-        let gone: Vec<Pid> = self.tags.keys().filter(|pid| pid.node == node).copied().collect();
+        let gone: Vec<Pid> = self.servers.pids().filter(|pid| pid.node == node).collect();
         for pid in &gone {
             self.remove(*pid);
         }
@@ -108,7 +113,7 @@ impl Exchange {
         }
         self.leader_gone |= self
             .leader
-            .is_some_and(|l| l.pid.node == node && !self.tags.contains_key(&l.pid));
+            .is_some_and(|l| l.pid.node == node && !self.servers.contains(l.pid));
         self.interrupt_routes_of(now, node, out);
         self.answered(now, node);
         if self.leaving.is_some() {
@@ -138,9 +143,15 @@ impl Exchange {
     }
 
     fn remove(&mut self, handler: Pid) -> bool {
-        let Some(tag) = self.tags.remove(&handler) else {
+        let Some(tag) = self.servers.remove(handler) else {
             return false;
         };
+        if let Some(left) = self.nodes.get_mut(&handler.node) {
+            *left -= 1;
+            if *left == 0 {
+                self.nodes.remove(&handler.node);
+            }
+        }
         self.bindings.release(handler);
         for key in [Bytes::new(), Bytes::from(tag.into_bytes())] {
             if let Some(group) = self.groups.get_mut(&key) {
@@ -153,26 +164,21 @@ impl Exchange {
         true
     }
 
-    pub(super) fn snapshot(&self) -> System {
+    /// The whole picture at the current [`counter`](Self::counter): who leads and who serves. While the exchange is leaving,
+    /// what changes is not counted any more: nobody is told of it.
+    #[must_use]
+    pub fn snapshot(&self) -> System {
         let leader = self.leader();
         System::Leader {
             leader: leader.map(|l| l.pid),
             leader_epoch: leader.map_or(LeaderEpoch(0), |l| l.epoch),
-            servers: self
-                .tags
-                .iter()
-                .map(|(pid, tag)| Server {
-                    pid: *pid,
-                    service_tag: tag.clone(),
-                })
-                .collect(),
+            servers: self.servers.clone(),
         }
     }
 
     pub(super) fn announce(&self, what: &System, out: &mut Vec<ExchangeEffect>) {
-        let nodes: BTreeSet<NodeId> = self.tags.keys().map(|pid| pid.node).collect();
-        out.extend(nodes.into_iter().map(|node| ExchangeEffect::Announce {
-            node,
+        out.extend(self.nodes.keys().map(|node| ExchangeEffect::Announce {
+            node: *node,
             counter: self.counter,
             what: what.clone(),
         }));

@@ -296,7 +296,7 @@ impl Exchange {
             Basis::Chosen(handler) => Some(*handler),
             _ => None,
         };
-        if let Some(absent) = absent.filter(|pid| !self.tags.contains_key(pid)) {
+        if let Some(absent) = absent.filter(|pid| !self.servers.contains(*pid)) {
             show(absent, Verdict::NotAttached);
         }
         let all = self.groups.get(&Bytes::new());
@@ -320,7 +320,7 @@ impl Exchange {
                 let place = group.least(|pid| self.bindings.load(pid))?;
                 Some(group.members[place])
             }
-            Basis::Chosen(handler) => Some(*handler).filter(|pid| self.tags.contains_key(pid)),
+            Basis::Chosen(handler) => Some(*handler).filter(|pid| self.servers.contains(*pid)),
             _ => None,
         }
     }

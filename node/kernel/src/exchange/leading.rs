@@ -35,7 +35,7 @@ impl Exchange {
         if !self.config.strategy.has_leader() || self.leader().is_some() || self.leaving.is_some() {
             return;
         }
-        let waits = now < self.may_appoint_at() && !self.tags.is_empty();
+        let waits = now < self.may_appoint_at() && !self.servers.is_empty();
         let wanted = self
             .groups
             .get(&Bytes::new())

@@ -45,7 +45,7 @@ impl Exchange {
         let all = self.groups.get(&Bytes::new()).map_or(&[][..], |g| &g.members);
         let servers = all.iter().map(|pid| Server {
             pid: *pid,
-            service_tag: self.tags.get(pid).cloned().unwrap_or_default(),
+            service_tag: self.servers.tag(*pid).unwrap_or_default().into(),
         });
         let turns = self.groups.iter().filter_map(|(tag, group)| {
             let tag = String::from_utf8(tag.to_vec()).ok()?;
@@ -86,11 +86,8 @@ impl Exchange {
     /// Takes over where the old owner stopped: handlers need not attach again, they are told the whole view.
     pub(super) fn resume(&mut self, now: Instant, state: &MoveState, out: &mut Vec<ExchangeEffect>) {
         for server in state.servers.iter().take(HANDLERS_PER_EXCHANGE_MAX) {
-            if self.tags.insert(server.pid, server.service_tag.clone()).is_none() {
-                self.join(Bytes::new(), server.pid);
-                if !server.service_tag.is_empty() {
-                    self.join(Bytes::copy_from_slice(server.service_tag.as_bytes()), server.pid);
-                }
+            if !self.servers.contains(server.pid) {
+                self.add(server.pid, &server.service_tag);
             }
         }
         for (tag, next) in &state.turns {
@@ -99,7 +96,7 @@ impl Exchange {
             }
         }
         for (handler, signatures) in &state.bindings {
-            if self.tags.contains_key(handler) {
+            if self.servers.contains(*handler) {
                 for signature in signatures {
                     match self.bound(*signature) {
                         None => {

@@ -137,7 +137,7 @@ impl Exchange {
         service_tag: &[u8],
         rebind: bool,
     ) -> Result<Step, NotBindable> {
-        let tag = self.tags.get(&handler).ok_or(NotBindable::NotAttached)?;
+        let tag = self.servers.tag(handler).ok_or(NotBindable::NotAttached)?;
         if !service_tag.is_empty() && tag.as_bytes() != service_tag {
             return Err(NotBindable::OtherGroup);
         }
@@ -236,7 +236,7 @@ impl Exchange {
             self.words.gone(*handler);
         }
         let all: Vec<(Signature, Changing)> = self.changing.iter().map(|(s, c)| (*s, *c)).collect();
-        let there = |exchange: &Self, pid: Pid| exchange.tags.contains_key(&pid);
+        let there = |exchange: &Self, pid: Pid| exchange.servers.contains(pid);
         for (signature, changing) in all {
             let lost_its_next = match changing.step {
                 Step::Keeping { handler, .. } => !there(self, handler),

@@ -86,7 +86,7 @@ impl Exchange {
                 self.route_by_signature(right, now, asked, *signature, out);
             }
             Choice::Pick(handler) if !sticky => {
-                if self.tags.contains_key(handler) {
+                if self.servers.contains(*handler) {
                     self.route_to_one(right, now, asked, Some(Target::plain(*handler)), out);
                 } else {
                     self.decline(
@@ -186,7 +186,7 @@ impl Exchange {
         out: &mut Vec<ExchangeEffect>,
     ) {
         let leader = self.acting_leader();
-        if leader.is_none() && !self.tags.is_empty() {
+        if leader.is_none() && !self.servers.is_empty() {
             return self.refuse(asked, NoReply::NoLeader, out);
         }
         let in_group = |pid: Pid| self.is_of_group(pid, asked.service_tag);
@@ -204,7 +204,7 @@ impl Exchange {
 
     /// True of a handler of that group, and of everybody where none is wanted.
     pub(super) fn is_of_group(&self, pid: Pid, tag: &Bytes) -> bool {
-        tag.is_empty() || self.tags.get(&pid).is_some_and(|t| t.as_bytes() == tag)
+        tag.is_empty() || self.servers.tag(pid).is_some_and(|t| t.as_bytes() == tag)
     }
 
     fn refuse(&self, asked: &Asked<'_>, reason: NoReply, out: &mut Vec<ExchangeEffect>) {

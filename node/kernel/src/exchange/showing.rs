@@ -84,7 +84,7 @@ impl Exchange {
         let handlers = all.into_iter().flat_map(|all| all.members.iter().copied());
         let standing = |handler| Standing {
             handler,
-            service_tag: self.tags.get(&handler).cloned().unwrap_or_default(),
+            service_tag: self.servers.tag(handler).unwrap_or_default().into(),
             bindings: self.bindings.load(handler),
         };
         let group = |(tag, group): (&Bytes, &super::Group)| Group {
@@ -95,7 +95,7 @@ impl Exchange {
         };
         Situation {
             handlers: handlers.take(most).map(standing).collect(),
-            handlers_all: self.tags.len(),
+            handlers_all: self.servers.len(),
             groups: self.groups.iter().take(most).map(group).collect(),
             leading: self.config.strategy.has_leader().then(|| self.leading(now)),
             bindings: self.bindings.len(),

@@ -80,7 +80,7 @@ impl Exchange {
     /// A handler whose node was held for lost hears what it has now. Until then it takes nothing that goes by signature: that
     /// was sent before, and is another one's since.
     pub(super) fn take_in(&self, handler: Pid, returned: Revision, out: &mut Vec<ExchangeEffect>) {
-        if self.leaving.is_none() && self.tags.contains_key(&handler) {
+        if self.leaving.is_none() && self.servers.contains(handler) {
             out.push(ExchangeEffect::TakenIn {
                 handler,
                 returned,

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::Work;
+use super::{Servers, Work};
 use crate::exchange::Signature;
 use crate::id::{Counter, Epoch, ExchangeId, LeaderEpoch, Pid, Revision};
 use crate::reason::DetachReason;
@@ -66,7 +66,7 @@ pub enum System {
         /// Its epoch.
         leader_epoch: LeaderEpoch,
         /// All handlers.
-        servers: Vec<Server>,
+        servers: Servers,
     },
     /// `$slave_up` (A14).
     SlaveUp(Server),
@@ -82,11 +82,11 @@ pub enum System {
 impl System {
     /// The handlers of which it says that they serve.
     pub fn serving(&self) -> impl Iterator<Item = Pid> + '_ {
-        let servers = match self {
-            Self::Leader { servers, .. } => servers.as_slice(),
-            Self::SlaveUp(server) => core::slice::from_ref(server),
-            Self::SlaveDown { .. } => &[],
+        let (whole, one) = match self {
+            Self::Leader { servers, .. } => (Some(servers), None),
+            Self::SlaveUp(server) => (None, Some(server.pid)),
+            Self::SlaveDown { .. } => (None, None),
         };
-        servers.iter().map(|server| server.pid)
+        whole.into_iter().flat_map(Servers::pids).chain(one)
     }
 }

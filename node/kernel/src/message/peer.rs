@@ -189,11 +189,11 @@ pub enum PeerMessage {
         /// The message.
         message: SystemMessage,
     },
-    /// System messages for handlers on the receiving node, in their order: each for one handler, or for all of its
+    /// System messages for handlers on the receiving node, in their order: each for some handlers, or for all of its
     /// exchange.
     Systems {
-        /// The messages; all of one exchange.
-        messages: Vec<(Option<Pid>, SystemMessage)>,
+        /// The messages, all of one exchange; none means all of its handlers on that node.
+        messages: Vec<(Option<Vec<Pid>>, SystemMessage)>,
     },
     /// The sender saw the end of that run itself.
     Obituary {

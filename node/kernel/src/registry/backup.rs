@@ -6,20 +6,37 @@
 
 use alloc::vec::Vec;
 
-use super::{ExchangeRecord, NodeRecord, Pattern, Registry};
+use super::{Command, ExchangeRecord, NodeRecord, Pattern, Registry};
 use crate::id::{ExchangeId, NodeId};
 
 impl Registry {
+    /// Looks for missing backups where that command may have made one miss: a declaration only at its own exchange, which spares a
+    /// look at all of them.
+    pub(super) fn name_backups_after(&mut self, command: &Command) {
+        match command {
+            Command::Declare { name, .. } => {
+                let id = self.names.get(name).copied();
+                self.name_backups_of(id.into_iter().collect());
+            }
+            Command::AppointLeader { .. } | Command::SetProxy { .. } | Command::SetVoterRule { .. } => {}
+            _ => self.name_backups(),
+        }
+    }
+
     /// Names a backup wherever one is missing: it is gone, or became the owner. One that is up is never replaced, for
     /// nobody else may have a whole copy; a move to it, and one while it has no whole copy, makes the owner before the move
     /// the backup (`end_move`).
-    pub(super) fn name_backups(&mut self) {
-        let lacking: Vec<ExchangeId> = self
-            .exchanges
-            .values()
-            .filter(|e| e.pattern == Pattern::Task && self.lacks_backup(e))
-            .map(|e| e.id)
-            .collect();
+    fn name_backups(&mut self) {
+        let with_tasks = self.exchanges.values().filter(|e| e.pattern == Pattern::Task);
+        let with_tasks = with_tasks.map(|e| e.id).collect();
+        self.name_backups_of(with_tasks);
+    }
+
+    fn name_backups_of(&mut self, mut lacking: Vec<ExchangeId>) {
+        lacking.retain(|id| {
+            let exchange = self.exchanges.get(id).filter(|e| e.pattern == Pattern::Task);
+            exchange.is_some_and(|e| self.lacks_backup(e))
+        });
         for id in lacking {
             let next = self.exchanges.get(&id).and_then(|e| self.next_backup(e));
             if let Some(exchange) = self.exchanges.get_mut(&id) {

@@ -21,15 +21,15 @@ impl Grpc {
                 Kind::Settle => self.settled(&frame)?,
                 _ => self.delivery(*frame)?,
             },
-            Event::System { handler, message } => {
+            Event::System { handler, told } => {
                 let number = *self.numbers.get(&handler)?;
                 let attachment = self.session.handler(handler)?;
                 let context = &self.plane.context;
-                let notice = notice_of(context, attachment.pid(), attachment.name(), &message);
+                let notice = notice_of(context, attachment.pid(), attachment.name(), &told);
                 let owner = context
                     .registry()
                     .exchanges
-                    .get(&message.exchange)
+                    .get(&told.message().exchange)
                     .and_then(|e| e.owner);
                 let own = owner == Some(context.node);
                 let left = if own {

@@ -13,8 +13,7 @@ pub(super) fn heard(seen: &mut Seen, what: &System) {
             servers,
         } => {
             seen.leader = leader.map(|pid| (pid, *leader_epoch));
-            seen.servers = servers.iter().map(|server| server.pid).collect();
-            seen.servers.sort_unstable();
+            seen.servers = servers.pids().collect();
         }
         System::SlaveUp(server) => {
             if let Err(place) = seen.servers.binary_search(&server.pid) {
