@@ -59,6 +59,10 @@ impl Telling {
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<(NodeId, Batch)> {
         self.0
             .retain(|_, waiting| waiting.due > now || !waiting.batch.is_empty());
+        if self.0.is_empty() {
+            // An empty map keeps its room.
+            self.0 = BTreeMap::new();
+        }
         let due = self.0.iter_mut().filter(|(_, waiting)| waiting.due <= now);
         due.map(|(node, waiting)| {
             (waiting.due, waiting.bytes) = (now + TELL_EVERY, 0);
@@ -83,8 +87,16 @@ impl Running {
     }
 
     pub(super) fn tell_due(&mut self, now: Instant) {
+        if self.telling.0.is_empty() {
+            return;
+        }
         for (node, batch) in self.telling.take_due(now) {
             self.send_batch(now, node, batch);
+        }
+        if self.telling.0.is_empty() {
+            // Handlers came or went, as they do together, and all is told: the room that it took is not needed now.
+            self.inbox.trim();
+            self.effects = Vec::new();
         }
     }
 
