@@ -34,18 +34,17 @@ impl Drop for Step {
     }
 }
 
-/// Reads the node's monotonic clock as the kernel counts it: microseconds since the node started. Clones are one clock.
+/// Reads the node's monotonic clock as the kernel counts it: microseconds since the node started. Clones are one clock. One pointer
+/// wide: every process of a node has one.
 #[derive(Debug, Clone)]
-pub struct Clock {
+pub struct Clock(Arc<Pace>);
+
+/// When the clock started, and at which rate it runs.
+#[derive(Debug)]
+struct Pace {
     start: tokio::time::Instant,
     /// The same on the machine's clock.
     started: Instant,
-    pace: Arc<Pace>,
-}
-
-/// At which rate the clock runs.
-#[derive(Debug, Default)]
-struct Pace {
     /// False while it never ran at any other rate than time itself: nobody looks further then.
     bent: AtomicBool,
     since: RwLock<Since>,
@@ -89,21 +88,23 @@ impl Clock {
         });
         let closest = readings.min_by_key(|(apart, ..)| *apart);
         let (apart, start, before) = closest.expect("more than none");
-        Self {
-            start,
-            started: Instant((before + apart / 2) / 1_000),
-            pace: Arc::default(),
-        }
+        Self::at_rate(start, Instant((before + apart / 2) / 1_000))
     }
 
     /// A clock with the same beginning that no fault of this one touches.
     #[must_use]
     pub fn untouched(&self) -> Self {
-        Self {
-            start: self.start,
-            started: self.started,
-            pace: Arc::default(),
-        }
+        Self::at_rate(self.0.start, self.0.started)
+    }
+
+    /// At the rate of time itself.
+    fn at_rate(start: tokio::time::Instant, started: Instant) -> Self {
+        Self(Arc::new(Pace {
+            start,
+            started,
+            bent: AtomicBool::new(false),
+            since: RwLock::default(),
+        }))
     }
 
     /// Begins a step now; inside another one of this clock that one's time goes on.
@@ -120,7 +121,7 @@ impl Clock {
     }
 
     fn which(&self) -> usize {
-        Arc::as_ptr(&self.pace).addr()
+        Arc::as_ptr(&self.0).addr()
     }
 
     /// Now; inside a [`Step`] the time of that.
@@ -132,19 +133,19 @@ impl Clock {
         }
         // Read first: a rate that is set afterwards begins later.
         let real = self.real();
-        if !self.pace.bent.load(Ordering::Relaxed) {
+        if !self.0.bent.load(Ordering::Relaxed) {
             return Instant(real);
         }
         // Read again under the lock: no rate begins between the reading and its meaning, so the clock never goes back.
-        let since = self.pace.since.read().unwrap_or_else(PoisonError::into_inner);
+        let since = self.0.since.read().unwrap_or_else(PoisonError::into_inner);
         Instant(since.shown_at(self.real()))
     }
 
     /// From now on it runs faster by so much, in parts per million; slower where that is negative, and at the rate of time
     /// itself with zero. It goes on from where it is.
     pub fn skew(&self, faster_ppm: i32) {
-        self.pace.bent.store(true, Ordering::SeqCst);
-        let mut since = self.pace.since.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.bent.store(true, Ordering::SeqCst);
+        let mut since = self.0.since.write().unwrap_or_else(PoisonError::into_inner);
         let real = self.real();
         *since = Since {
             real,
@@ -156,31 +157,31 @@ impl Clock {
     /// This clock's zero on the machine's monotonic clock, in microseconds: the same for all processes of one boot. Within two
     /// microseconds, which is less than it takes to tell another process anything.
     #[must_use]
-    pub const fn started(&self) -> Instant {
-        self.started
+    pub fn started(&self) -> Instant {
+        self.0.started
     }
 
     /// How much time had really passed when this clock showed that, lately, and by how many parts per million it runs faster
     /// since; none while it never ran at any other rate.
     #[must_use]
     pub fn passed(&self, shown: Instant) -> Option<(Instant, i32)> {
-        if !self.pace.bent.load(Ordering::Relaxed) {
+        if !self.0.bent.load(Ordering::Relaxed) {
             return None;
         }
-        let since = self.pace.since.read().unwrap_or_else(PoisonError::into_inner);
+        let since = self.0.since.read().unwrap_or_else(PoisonError::into_inner);
         Some((Instant(since.real_at(shown.0)), since.faster_ppm))
     }
 
     /// The runtime's instant of a point on this clock as it runs now, for timers.
     #[must_use]
     pub fn at(&self, instant: Instant) -> tokio::time::Instant {
-        let real = if self.pace.bent.load(Ordering::Relaxed) {
-            let since = self.pace.since.read().unwrap_or_else(PoisonError::into_inner);
+        let real = if self.0.bent.load(Ordering::Relaxed) {
+            let since = self.0.since.read().unwrap_or_else(PoisonError::into_inner);
             since.real_at(instant.0)
         } else {
             instant.0
         };
-        self.start + Duration::from_micros(real)
+        self.0.start + Duration::from_micros(real)
     }
 
     /// Waits until then, by the clock as it runs now; without a time for ever.
@@ -197,7 +198,7 @@ impl Clock {
     /// Microseconds that have really passed.
     fn real(&self) -> u64 {
         // In two steps: a division of 128 bits for each message shows.
-        let passed = self.start.elapsed();
+        let passed = self.0.start.elapsed();
         passed.as_secs() * 1_000_000 + u64::from(passed.subsec_micros())
     }
 }

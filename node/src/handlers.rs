@@ -171,6 +171,7 @@ impl Handlers {
             sink,
             self.context.counts.of(exchange),
             self.line_of(exchange),
+            self.has_leaders(exchange),
             self.context.faults.now(),
         ));
         {

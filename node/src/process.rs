@@ -316,13 +316,19 @@ impl ProcessTable {
         }
     }
 
-    /// Enters a process; it leaves the table when the last holder lets go of it.
+    /// Enters a process; it leaves the table when the last holder lets go of it. The name of its exchange is shared with that.
     #[must_use]
-    pub fn enter(&self, kind: ProcessKind, name: &str, bound: usize, now: Instant) -> Arc<Process> {
+    pub fn enter(
+        &self,
+        kind: ProcessKind,
+        name: impl Into<Arc<str>>,
+        bound: usize,
+        now: Instant,
+    ) -> Arc<Process> {
         let n = self.last.fetch_add(1, Relaxed) + 1;
         let process = Arc::new(Process {
             pid: Pid::new(self.node, self.boot, n),
-            name: Arc::from(name),
+            name: name.into(),
             kind,
             started: now,
             bound: u32::try_from(bound).unwrap_or(u32::MAX),

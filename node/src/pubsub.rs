@@ -45,7 +45,7 @@ pub use fanning::{name_of, publisher_of};
 use figures::Counters;
 pub use figures::TableFigures;
 pub(crate) use subscriber::EventSink;
-pub use subscriber::{Published, Subscriber, SubscriberEvent};
+pub use subscriber::{ConnectionTags, Published, Subscriber, SubscriberEvent};
 pub(crate) use subscribing::Answer;
 
 use table::Running;
@@ -367,9 +367,7 @@ impl PubSub {
         let context = Arc::clone(&self.context);
         let now = context.clock.now();
         let kind = ProcessKind::Subscriptions;
-        let process = context
-            .processes
-            .enter(kind, record.name.as_str(), MAILBOX_BOUND, now);
+        let process = context.processes.enter(kind, &record.name, MAILBOX_BOUND, now);
         let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock.clone(), MAILBOX_BOUND);
         let post = Arc::new(Post::default());
         let running = Running::new(&context, record, process, inbox, Arc::clone(&post));

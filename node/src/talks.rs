@@ -111,17 +111,15 @@ pub(crate) fn broken_off(context: &DataContext, frame: &Frame) {
     context.wire.reply(back.none(frame.from, NoReply::Interrupted));
 }
 
-/// Carries what a handler inside this node sends to its requester.
-pub(crate) struct Embedded(pub(crate) Arc<DataContext>);
-
-impl Carrier for Embedded {
+/// What a handler inside this node sends to its requester.
+impl Carrier for DataContext {
     fn listen(&self, line: &Arc<Line>) {
         let sink: Arc<dyn TalkSink> = Arc::<Line>::clone(line);
-        self.0.talks.listen(line.key(), sink);
+        self.talks.listen(line.key(), sink);
     }
 
     fn forget(&self, key: TalkKey) {
-        self.0.talks.forget(key);
+        self.talks.forget(key);
     }
 
     fn carry(&self, frame: Frame) -> BoxFuture<'_, bool> {
@@ -130,7 +128,7 @@ impl Carrier for Embedded {
             "all that a handler sends"
         );
         // The lane of the reply: chunks arrive before it.
-        let sent = self.0.wire.frame(frame.origin, frame.message.0, frame);
+        let sent = self.wire.frame(frame.origin, frame.message.0, frame);
         ready(sent.is_ok()).boxed()
     }
 }

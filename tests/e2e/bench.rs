@@ -144,6 +144,41 @@ fn peers_are_measured_in_turn_and_missing_ones_are_named() {
     assert_eq!(document["missing"][0]["peer"], "erlang");
 }
 
+/// Fan-out beside a NATS cluster, small, where its servers are installed and the program was built with their client; else what is
+/// missing is named.
+#[test]
+fn fan_out_is_measured_beside_a_cluster_of_five_or_it_is_said_why_not() {
+    let args = [
+        "peers",
+        "--peers",
+        "nats_five",
+        "--subscribers",
+        "52",
+        "--publishers",
+        "2",
+        "--seconds",
+        "0.2",
+        "--rounds",
+        "1",
+    ];
+    let document = measured(&args, None);
+    let rows = document["rows"].as_array().expect("an array");
+    if let Some(missing) = document["missing"].get(0) {
+        assert_eq!((&missing["peer"], rows.len()), (&"nats_five".into(), 0));
+        println!("skipped: fan-out beside nats_five: {}", missing["why"]);
+        return;
+    }
+    assert_eq!(rows.len(), 2, "{document}");
+    for row in rows {
+        assert_eq!((&row["where"], &row["in_flight"]), (&"fanout".into(), &2.into()));
+        assert!(row["rate"].as_f64().expect("deliveries per second") > 0.0);
+    }
+    assert_eq!(
+        (&rows[1]["peer"], &rows[1]["against"]["goal"]),
+        (&"nats_five".into(), &5.0.into())
+    );
+}
+
 /// A server that a benchmark started ends with the benchmark, and so does all that the server started.
 #[test]
 fn what_a_server_has_started_ends_with_the_benchmark() {

@@ -12,7 +12,7 @@ use super::usage::resident_bytes;
 use super::{BenchError, Machine, SCHEMA};
 
 mod audience;
-mod ledger;
+pub(super) mod ledger;
 mod plan;
 mod publishing;
 
@@ -104,10 +104,9 @@ pub async fn run(options: &FanoutOptions, mut tell: impl FnMut(&Row)) -> Result<
     {
         return Err(BenchError::Unsound("options out of bounds".into()));
     }
-    let plan = Plan::new(options.subscribers, options.nodes, options.patterns);
-    let audience = Audience::gather(plan, options.nodes, most).await?;
-    let rows = rows(options, &audience, &mut tell).await;
-    audience.end().await;
+    let standing = Standing::begin(options.subscribers, options.nodes, options.patterns, most).await?;
+    let rows = rows(options, &standing, &mut tell).await;
+    standing.end().await;
     Ok(Fanout {
         version: SCHEMA,
         machine,
@@ -117,23 +116,58 @@ pub async fn run(options: &FanoutOptions, mut tell: impl FnMut(&Row)) -> Result<
 
 async fn rows(
     options: &FanoutOptions,
-    audience: &Audience,
+    standing: &Standing,
     tell: &mut impl FnMut(&Row),
 ) -> Result<Vec<Row>, BenchError> {
     let mut rows = Vec::new();
     for &publishers in &options.publishers {
-        let before = audience.sent();
         let times = (options.warm_up, options.measured);
-        let published = publishing::publish(audience, publishers, times).await?;
-        let counted = counted(before, audience.sent());
-        let mut row = row(&published, counted, options.measured)?;
-        (row.subscribers, row.nodes) = (options.subscribers, options.nodes);
-        (row.patterns, row.publishers) = (audience.plan.patterns(), publishers);
-        row.bytes_per_subscriber = audience.bytes_each;
+        let row = standing.measure(publishers, times).await?;
         tell(&row);
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// Nodes and subscribers, ready to be measured. What runs ends when it is dropped.
+pub(super) struct Standing {
+    audience: Audience,
+    nodes: usize,
+}
+
+impl Standing {
+    /// So many subscribers over so many nodes, with so many different patterns with wildcards, and at most so many publishers.
+    pub(super) async fn begin(
+        subscribers: usize,
+        nodes: usize,
+        patterns: usize,
+        publishers: usize,
+    ) -> Result<Self, BenchError> {
+        let plan = Plan::new(subscribers, nodes, patterns);
+        let audience = Audience::gather(plan, nodes, publishers).await?;
+        Ok(Self { audience, nodes })
+    }
+
+    /// One row: so many publishers at the same time; the warm-up, and what is measured.
+    pub(super) async fn measure(
+        &self,
+        publishers: usize,
+        times: (Duration, Duration),
+    ) -> Result<Row, BenchError> {
+        let audience = &self.audience;
+        let before = audience.sent();
+        let published = publishing::publish(audience, publishers, times).await?;
+        let counted = counted(before, audience.sent());
+        let mut row = row(&published, counted, times.1)?;
+        (row.subscribers, row.nodes) = (audience.plan.subscribers(), self.nodes);
+        (row.patterns, row.publishers) = (audience.plan.patterns(), publishers);
+        row.bytes_per_subscriber = audience.bytes_each;
+        Ok(row)
+    }
+
+    pub(super) async fn end(self) {
+        self.audience.end().await;
+    }
 }
 
 fn counted(before: Sent, after: Sent) -> Sent {

@@ -1,7 +1,7 @@
 //! Squall beside other programs, in one run: requester → exchange or queue → one of five handlers → requester, with four bytes of
 //! payload, closed loop. Each arrangement of Squall stands beside the peers that have something like it, and they are measured in
 //! turn, round by round; ratios are those within a round. What does not live here: Squall's own arrangements (`req_resp`), and how
-//! each peer is run, one file a peer.
+//! each peer is run, one file a peer. Fan-out stands beside that: there a row is of deliveries (`fanning`).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,9 +17,12 @@ use super::{BenchError, Machine, SCHEMA, processor};
 pub(super) mod absent;
 pub(super) mod chain;
 mod erlang;
+mod fanning;
 pub(super) mod keep;
 #[cfg(feature = "peers")]
 pub(super) mod nats;
+#[cfg(feature = "peers")]
+pub(super) mod nats_fan;
 #[cfg(feature = "peers")]
 pub(super) mod rabbitmq;
 mod report;
@@ -27,8 +30,9 @@ mod servers;
 mod standing;
 
 #[cfg(not(feature = "peers"))]
-pub(super) use {absent as nats, absent as rabbitmq};
+pub(super) use {absent as nats, absent as nats_fan, absent as rabbitmq};
 
+use fanning::Fan;
 pub use report::{Against, Row, heading};
 use standing::Standing;
 
@@ -48,6 +52,8 @@ pub enum Peer {
     Nats,
     /// The same with a cluster of three, requester and responders at different servers.
     NatsThree,
+    /// A NATS cluster of five, with subscribers at each and publishers at one.
+    NatsFive,
     /// A RabbitMQ server with direct reply-to; requester and responders in processes of their own.
     Rabbitmq,
     /// No broker but the limit: bare TCP over three processes.
@@ -56,11 +62,12 @@ pub enum Peer {
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Erlang,
         Self::ErlangThree,
         Self::Nats,
         Self::NatsThree,
+        Self::NatsFive,
         Self::Rabbitmq,
         Self::Chain,
     ];
@@ -73,6 +80,7 @@ impl Peer {
             Self::ErlangThree => "erlang_three",
             Self::Nats => "nats",
             Self::NatsThree => "nats_three",
+            Self::NatsFive => "nats_five",
             Self::Rabbitmq => "rabbitmq",
             Self::Chain => "chain",
         }
@@ -80,16 +88,17 @@ impl Peer {
 
     /// The arrangement of Squall that it is compared with.
     #[must_use]
-    pub const fn beside(self) -> Where {
+    pub const fn beside(self) -> Setting {
         match self {
-            Self::Erlang => Where::Local,
-            Self::Nats => Where::Clients,
-            Self::ErlangThree | Self::NatsThree | Self::Chain => Where::ThreeNodes,
-            Self::Rabbitmq => Where::Grpc,
+            Self::Erlang => Setting::Requests(Where::Local),
+            Self::Nats => Setting::Requests(Where::Clients),
+            Self::ErlangThree | Self::NatsThree | Self::Chain => Setting::Requests(Where::ThreeNodes),
+            Self::Rabbitmq => Setting::Requests(Where::Grpc),
+            Self::NatsFive => Setting::Fanout,
         }
     }
 
-    /// Rate of Squall to its rate, with so many requests in flight: no less than this; none where nothing was set.
+    /// Rate of Squall to its rate, with so many requests in flight, or publishers: no less than this; none where nothing was set.
     #[must_use]
     pub const fn goal(self, in_flight: usize) -> Option<f64> {
         match (self, in_flight) {
@@ -99,9 +108,37 @@ impl Peer {
             (Self::Chain, 1) => Some(0.9),
             (Self::ErlangThree, 1) | (Self::Rabbitmq, _) => Some(1.0),
             (Self::NatsThree, 100 | 1000) => Some(4.0),
+            (Self::NatsFive, _) => Some(5.0),
             (Self::ErlangThree, 100 | 1000) => Some(6.0),
             _ => None,
         }
+    }
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// Requests and replies, in that arrangement of Squall. Rates are requests per second.
+    Requests(Where),
+    /// Publishes to very many subscribers on five nodes. Rates are deliveries per second, latencies from a publish to its last
+    /// delivery, and what is in flight is publishes: one of each publisher.
+    Fanout,
+}
+
+impl Setting {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests(place) => place.as_str(),
+            Self::Fanout => "fanout",
+        }
+    }
+}
+
+impl Serialize for Setting {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -114,6 +151,10 @@ pub struct PeersOptions {
     pub peers: Vec<Peer>,
     /// Requests in flight, in this order.
     pub in_flight: Vec<usize>,
+    /// Subscribers of the fan-out, at least one for each of five nodes.
+    pub subscribers: usize,
+    /// Publishers of the fan-out at the same time, in this order.
+    pub publishers: Vec<usize>,
     /// How often each is measured.
     pub rounds: usize,
     /// How long each measurement takes, after a fifth of that as a warm-up.
@@ -128,6 +169,8 @@ impl PeersOptions {
             program,
             peers: Peer::ALL.to_vec(),
             in_flight: IN_FLIGHT.to_vec(),
+            subscribers: 50_000,
+            publishers: fanning::PUBLISHERS.to_vec(),
             rounds: 5,
             measured: Duration::from_secs(2),
         }
@@ -137,15 +180,15 @@ impl PeersOptions {
 /// One measurement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Arrangement of Squall, and of what is compared with it.
-    pub place: Where,
-    /// Requests in flight.
+    /// What is compared.
+    pub place: Setting,
+    /// Requests in flight, or publishers.
     pub in_flight: usize,
     /// Round, from 0.
     pub round: usize,
     /// Who was measured; none for Squall.
     pub peer: Option<Peer>,
-    /// Requests answered per second.
+    /// Requests answered, or deliveries, per second.
     pub rate: f64,
     /// Half of them took no longer, in microseconds, as all latencies.
     pub p50_us: f64,
@@ -153,7 +196,8 @@ pub struct Step {
     pub p99_us: f64,
     /// 999 in 1000 took no longer.
     pub p999_us: f64,
-    /// Processor time of all processes that took part for each request, in microseconds; none where the system does not tell.
+    /// Processor time of all processes that took part for each request or delivery, in microseconds; none where the system does not
+    /// tell.
     pub cpu_us: Option<f64>,
 }
 
@@ -196,7 +240,7 @@ pub async fn run(options: &PeersOptions, mut tell: impl FnMut(&Step)) -> Result<
             .peers
             .iter()
             .copied()
-            .filter(|peer| peer.beside() == place);
+            .filter(|peer| peer.beside() == Setting::Requests(place));
         let Some(mut stage) = Stage::set(options, place, peers.collect(), &mut missing).await? else {
             continue;
         };
@@ -207,6 +251,19 @@ pub async fn run(options: &PeersOptions, mut tell: impl FnMut(&Step)) -> Result<
         });
         let measured = measured.await;
         stage.end().await;
+        measured?;
+        rows.extend(report::rows(&steps));
+    }
+    if options.peers.contains(&Peer::NatsFive)
+        && let Some(mut fan) = Fan::set(options, &mut missing).await?
+    {
+        let mut steps = Vec::new();
+        let measured = fan.rounds(options, |step| {
+            tell(&step);
+            steps.push(step);
+        });
+        let measured = measured.await;
+        fan.end().await;
         measured?;
         rows.extend(report::rows(&steps));
     }
@@ -280,7 +337,8 @@ impl Stage {
             (None, before, tally, self.squall.processor())
         };
         let cpu_us = processor::each_us(before, after, tally.asked);
-        let step = step(self.squall.at(), (in_flight, round), peer, &tally, measured)?;
+        let place = Setting::Requests(self.squall.at());
+        let step = step(place, (in_flight, round), peer, &tally, measured)?;
         Ok(Step { cpu_us, ..step })
     }
 
@@ -301,7 +359,7 @@ fn turn(round: usize, peers: usize) -> Vec<Option<usize>> {
 }
 
 fn step(
-    place: Where,
+    place: Setting,
     (in_flight, round): (usize, usize),
     peer: Option<Peer>,
     tally: &Tally,

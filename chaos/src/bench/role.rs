@@ -48,6 +48,15 @@ pub enum Role {
         /// Address of the server.
         server: SocketAddr,
     },
+    /// Subscribes at a NATS server.
+    NatsSubscribers {
+        /// Address of the server.
+        server: SocketAddr,
+        /// How many subscribers.
+        subscribers: usize,
+        /// How many publishers there are at most.
+        publishers: usize,
+    },
     /// Echoes from a queue of a RabbitMQ server.
     RabbitmqHandlers {
         /// Address of the server.
@@ -71,6 +80,16 @@ impl Role {
             }
             Self::Relay { to } => option("relay", "--to", to.to_string()),
             Self::NatsHandlers { server } => option("nats-handlers", "--server", server.to_string()),
+            Self::NatsSubscribers {
+                server,
+                subscribers,
+                publishers,
+            } => {
+                option("nats-subscribers", "--server", server.to_string());
+                for (name, number) in [("--subscribers", subscribers), ("--publishers", publishers)] {
+                    arguments.extend([name.into(), number.to_string().into()]);
+                }
+            }
             Self::RabbitmqHandlers { server } => option("rabbitmq-handlers", "--server", server.to_string()),
             Self::Keep { command } => {
                 arguments.extend(["keep".into(), "--".into()]);
@@ -93,6 +112,11 @@ pub async fn run(role: Role) -> Result<(), BenchError> {
         Role::Watch { grpc } => until_end(req_resp::watched::watch(&grpc)).await,
         Role::Relay { to } => until_end(peers::chain::relay(to)).await,
         Role::NatsHandlers { server } => until_end(peers::nats::serve(server)).await,
+        Role::NatsSubscribers {
+            server,
+            subscribers,
+            publishers,
+        } => until_end(peers::nats_fan::subscribe(server, subscribers, publishers)).await,
         Role::RabbitmqHandlers { server } => until_end(peers::rabbitmq::serve(server)).await,
     }
 }

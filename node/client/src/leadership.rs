@@ -4,11 +4,13 @@
 //! What does not live here: asking for leases (the node, or the client's connection), and who leads (the registry).
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use squall_kernel::id::LeaderEpoch;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// A leadership that was granted until a point of this process's clock. It is exact: between two handlers of an exchange
@@ -120,14 +122,16 @@ impl LeaderGuard {
 /// What a handler knows of its own standing, at any time and from any of its tasks.
 #[derive(Debug, Clone)]
 pub struct Context {
-    held: watch::Receiver<Option<Leadership>>,
+    /// None where nobody leads.
+    standing: Option<Arc<Standing>>,
 }
 
 impl Context {
     /// The leadership that the handler holds now.
     #[must_use]
     pub fn leadership(&self) -> Option<Leadership> {
-        self.held.borrow().filter(Leadership::holds)
+        let held = self.standing.as_ref()?.lock().held;
+        held.filter(Leadership::holds)
     }
 
     /// The right to write as the leader.
@@ -142,11 +146,19 @@ impl Context {
         })
     }
 
+    /// Whether there are leaders where the handler is attached.
+    #[must_use]
+    pub const fn may_lead(&self) -> bool {
+        self.standing.is_some()
+    }
+
     /// Follows the leadership.
     #[must_use]
     pub fn changes(&self) -> Changes {
+        let told_of = self.standing.as_ref().map_or(0, |standing| standing.changes());
         Changes {
-            held: self.held.clone(),
+            standing: self.standing.clone(),
+            told_of,
             told: None,
         }
     }
@@ -156,20 +168,28 @@ impl Context {
 /// one.
 #[derive(Debug)]
 pub struct Changes {
-    held: watch::Receiver<Option<Leadership>>,
+    standing: Option<Arc<Standing>>,
+    /// Changes that were looked at.
+    told_of: u32,
     told: Option<Leadership>,
 }
 
 impl Changes {
     /// The next change. Loses nothing when it is cancelled.
     pub async fn next(&mut self) -> LeadershipChange {
+        let Some(standing) = self.standing.clone() else {
+            return std::future::pending().await;
+        };
         loop {
-            if let Some(change) = self.take() {
+            let mut later = pin!(standing.later.notified());
+            // Before it is looked at: a change in between is not missed.
+            later.as_mut().enable();
+            if let Some(change) = self.take(&standing) {
                 return change;
             }
             let until = self.told.map(|told| told.until);
             tokio::select! {
-                () = later(&mut self.held) => {}
+                () = later => {}
                 () = ends(until) => {}
             }
         }
@@ -179,25 +199,23 @@ impl Changes {
     /// once too often at times.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.held.has_changed().unwrap_or(false) || self.told.is_some_and(|told| !told.holds())
+        let changes = self.standing.as_ref().map(|standing| standing.changes());
+        changes.is_some_and(|changes| changes != self.told_of) || self.told.is_some_and(|told| !told.holds())
     }
 
     /// The change since the last one told.
-    fn take(&mut self) -> Option<LeadershipChange> {
-        let held = self.held.borrow_and_update().filter(Leadership::holds);
+    fn take(&mut self, standing: &Standing) -> Option<LeadershipChange> {
+        let held = {
+            let known = standing.lock();
+            self.told_of = standing.changes();
+            known.held.filter(Leadership::holds)
+        };
         let before = std::mem::replace(&mut self.told, held);
         match (held, before) {
             (Some(now), before) if before != Some(now) => Some(LeadershipChange::Leads(now)),
             (None, Some(before)) => Some(LeadershipChange::Over(before.epoch)),
             _ => None,
         }
-    }
-}
-
-async fn later(held: &mut watch::Receiver<Option<Leadership>>) {
-    if held.changed().await.is_err() {
-        // Nobody grants any more: what is held runs out.
-        std::future::pending::<()>().await;
     }
 }
 
@@ -219,81 +237,110 @@ pub enum Grant {
     Nothing,
 }
 
+/// What is known of one handler's leadership. Small: every handler of an exchange with leaders has one, whether it leads or not.
+#[derive(Debug, Default)]
+struct Standing {
+    known: Mutex<Known>,
+    /// Changes of what is held; counted while it is locked.
+    changes: AtomicU32,
+    later: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    held: Option<Leadership>,
+    /// Epoch under which the handler leads, as it was last told.
+    leads: Option<LeaderEpoch>,
+}
+
+impl Standing {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// What is held has changed.
+    fn tell(&self, known: MutexGuard<'_, Known>) {
+        self.changes.fetch_add(1, Ordering::Release);
+        drop(known);
+        self.later.notify_waiters();
+    }
+}
+
 /// The granting end of a handler's leadership: for whoever talks with the owner, or with the node, on its behalf.
 #[derive(Debug)]
 pub struct Grants {
-    held: watch::Sender<Option<Leadership>>,
-    /// Epoch under which the handler leads, as it was last told.
-    leads: Mutex<Option<LeaderEpoch>>,
+    standing: Option<Arc<Standing>>,
 }
 
 impl Default for Grants {
     fn default() -> Self {
         Self {
-            held: watch::Sender::new(None),
-            leads: Mutex::new(None),
+            standing: Some(Arc::default()),
         }
     }
 }
 
 impl Grants {
+    /// Of a handler where nobody leads: it is never granted anything.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { standing: None }
+    }
+
     /// The handler's end.
     #[must_use]
     pub fn context(&self) -> Context {
         Context {
-            held: self.held.subscribe(),
+            standing: self.standing.clone(),
         }
     }
 
     /// Who leads was told: this handler under that epoch, or another one. What was held under another epoch is over;
     /// gives its epoch.
     pub fn appointed(&self, leads: Option<LeaderEpoch>) -> Option<LeaderEpoch> {
-        let mut known = self.lock();
-        *known = leads;
-        let mut over = None;
-        self.held.send_if_modified(|held| {
-            over = held.map(|held| held.epoch).filter(|epoch| Some(*epoch) != leads);
-            if over.is_some() {
-                *held = None;
-            }
-            over.is_some()
-        });
+        let standing = self.standing.as_ref()?;
+        let mut known = standing.lock();
+        known.leads = leads;
+        let over = known
+            .held
+            .map(|held| held.epoch)
+            .filter(|epoch| Some(*epoch) != leads);
+        if over.is_some() {
+            known.held = None;
+            standing.tell(known);
+        }
         over
     }
 
     /// Epoch under which the handler leads, as it was last told.
     #[must_use]
     pub fn leads(&self) -> Option<LeaderEpoch> {
-        *self.lock()
+        self.standing.as_ref()?.lock().leads
     }
 
     /// A lease was granted. It counts for the leadership that the handler was last told of, and never shortens what an
     /// earlier answer gave.
     pub fn granted(&self, epoch: LeaderEpoch, until: Instant) -> Grant {
-        let known = self.lock();
-        let mut grant = Grant::Nothing;
-        if *known != Some(epoch) {
-            return grant;
+        let Some(standing) = &self.standing else {
+            return Grant::Nothing;
+        };
+        let mut known = standing.lock();
+        if known.leads != Some(epoch) || known.held.is_some_and(|held| held.until >= until) {
+            return Grant::Nothing;
         }
-        self.held.send_if_modified(|held| {
-            let longer = held.is_none_or(|held| held.until < until);
-            if longer {
-                let held_before = held.is_some_and(|held| held.holds());
-                grant = if held_before { Grant::Renewed } else { Grant::Began };
-                *held = Some(Leadership { epoch, until });
-            }
-            longer
-        });
-        grant
+        let held_before = known.held.is_some_and(|held| held.holds());
+        known.held = Some(Leadership { epoch, until });
+        standing.tell(known);
+        if held_before { Grant::Renewed } else { Grant::Began }
     }
 
     /// The handler gives its leadership up, before anybody is told of it. Gives the epoch of what it held.
     pub fn give_up(&self) -> Option<LeaderEpoch> {
         self.appointed(None)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<LeaderEpoch>> {
-        self.leads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -239,6 +239,13 @@ macro_rules! name {
             }
         }
 
+        /// Shared, not copied.
+        impl From<&$name> for Arc<str> {
+            fn from(name: &$name) -> Self {
+                Self::clone(&name.0)
+            }
+        }
+
         impl From<$name> for String {
             fn from(name: $name) -> String {
                 String::from(&*name.0)

@@ -7,6 +7,7 @@
 //!
 //! What does not live here: who waits on a full mailbox, and the wire's place for the priority.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
@@ -17,6 +18,8 @@ use crate::limits;
 use crate::time::{Instant, Span};
 
 const LEVELS: usize = 10;
+/// Those above the usual priority.
+const URGENT: usize = LEVELS - 1;
 
 /// From 0, the usual one and lowest, to 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -154,17 +157,31 @@ pub struct Counts {
 /// A bounded queue of messages with priorities.
 #[derive(Debug, Clone)]
 pub struct PriorityQueue<T> {
-    levels: [VecDeque<Waiting<T>>; LEVELS],
+    usual: Level<T>,
+    /// Made for the first message above the usual priority: most queues never have one, and there may be a million of them.
+    urgent: Option<Box<[Level<T>; URGENT]>>,
     len: usize,
     bound: usize,
-    /// Bytes waiting, by level.
-    bytes: [usize; LEVELS],
     bytes_max: usize,
     weigh: fn(&T) -> usize,
     when_full: WhenFull,
     arrivals: u64,
     overtook: u32,
     counts: Counts,
+}
+
+/// What waits of one priority.
+#[derive(Debug, Clone)]
+struct Level<T> {
+    line: VecDeque<Waiting<T>>,
+    bytes: usize,
+}
+
+impl<T> Level<T> {
+    const EMPTY: Self = Self {
+        line: VecDeque::new(),
+        bytes: 0,
+    };
 }
 
 #[derive(Debug, Clone)]
@@ -180,10 +197,10 @@ impl<T> PriorityQueue<T> {
     #[must_use]
     pub fn new(bound: usize, when_full: WhenFull) -> Self {
         Self {
-            levels: [const { VecDeque::new() }; LEVELS],
+            usual: Level::EMPTY,
+            urgent: None,
             len: 0,
             bound: bound.max(1),
-            bytes: [0; LEVELS],
             bytes_max: usize::MAX,
             weigh: |_| 0,
             when_full,
@@ -227,9 +244,61 @@ impl<T> PriorityQueue<T> {
         self.fits(self.len, 0, bytes)
     }
 
+    /// Levels that there are.
+    const fn made(&self) -> usize {
+        if self.urgent.is_some() { LEVELS } else { 1 }
+    }
+
+    /// Those of the levels that there are, from that one on.
+    fn from(&self, level: usize) -> impl Iterator<Item = &Level<T>> {
+        (level..self.made()).filter_map(|level| self.at(level))
+    }
+
+    fn at(&self, level: usize) -> Option<&Level<T>> {
+        match level.checked_sub(1) {
+            None => Some(&self.usual),
+            Some(above) => self.urgent.as_ref()?.get(above),
+        }
+    }
+
+    fn at_mut(&mut self, level: usize) -> Option<&mut Level<T>> {
+        match level.checked_sub(1) {
+            None => Some(&mut self.usual),
+            Some(above) => self.urgent.as_mut()?.get_mut(above),
+        }
+    }
+
+    fn front(&self, level: usize) -> Option<&Waiting<T>> {
+        self.at(level)?.line.front()
+    }
+
+    fn append(&mut self, level: usize, bytes: usize, waiting: Waiting<T>) {
+        let level = match level.checked_sub(1) {
+            None => &mut self.usual,
+            Some(above) => {
+                let urgent = self
+                    .urgent
+                    .get_or_insert_with(|| Box::new([const { Level::EMPTY }; URGENT]));
+                &mut urgent[above]
+            }
+        };
+        level.bytes += bytes;
+        level.line.push_back(waiting);
+    }
+
+    /// Takes the oldest of a level out.
+    fn take(&mut self, level: usize) -> Option<T> {
+        let weigh = self.weigh;
+        let level = self.at_mut(level)?;
+        let item = level.line.pop_front()?.item;
+        level.bytes -= weigh(&item);
+        self.len -= 1;
+        Some(item)
+    }
+
     /// True when a message of that size fits beside the first `len`, which are those of the levels from `from` on.
     fn fits(&self, len: usize, from: usize, bytes: usize) -> bool {
-        let waiting: usize = self.bytes[from..].iter().sum();
+        let waiting: usize = self.from(from).map(|level| level.bytes).sum();
         len == 0 || (len < self.bound && waiting.saturating_add(bytes) <= self.bytes_max)
     }
 
@@ -242,7 +311,7 @@ impl<T> PriorityQueue<T> {
     /// How long the message that has waited longest has waited.
     #[must_use]
     pub fn oldest_age(&self, now: Instant) -> Option<Span> {
-        let fronts = self.levels.iter().filter_map(VecDeque::front);
+        let fronts = self.from(0).filter_map(|level| level.line.front());
         fronts.map(|waiting| now.since(waiting.since)).max()
     }
 
@@ -286,22 +355,24 @@ impl<T> PriorityQueue<T> {
         self.counts.taken += 1;
         self.len += 1;
         self.arrivals += 1;
-        self.bytes[priority.level()] += bytes;
-        self.levels[priority.level()].push_back(Waiting {
+        let waiting = Waiting {
             number: self.arrivals,
             since: now,
             until,
             item,
-        });
+        };
+        self.append(priority.level(), bytes, waiting);
         Ok(())
     }
 
     /// Gives the next message out. Those found out of time on the way are added to `gone`.
     pub fn pop(&mut self, now: Instant, gone: &mut Vec<(Gone, T)>) -> Option<T> {
         self.expire_fronts(now, gone);
-        let highest = self.levels.iter().rposition(|level| !level.is_empty())?;
+        let highest = (0..self.made())
+            .rev()
+            .find(|level| self.front(*level).is_some())?;
         let overtaken = (0..highest)
-            .filter_map(|level| Some((self.levels[level].front()?.number, level)))
+            .filter_map(|level| Some((self.front(level)?.number, level)))
             .min();
         let level = match overtaken {
             None => {
@@ -317,21 +388,22 @@ impl<T> PriorityQueue<T> {
                 highest
             }
         };
-        let waiting = self.levels[level].pop_front()?;
-        self.len -= 1;
-        self.bytes[level] -= (self.weigh)(&waiting.item);
+        let item = self.take(level)?;
         self.counts.given += 1;
-        Some(waiting.item)
+        Some(item)
     }
 
     /// Empties the queue, highest priority first: its process ends. Times to live and overtaking play no part.
     pub fn drain(&mut self) -> impl Iterator<Item = T> {
         self.counts.given += self.len as u64;
         self.len = 0;
-        self.bytes = [0; LEVELS];
-        let levels = self.levels.iter_mut().rev();
+        let urgent = self.urgent.iter_mut().flat_map(|urgent| urgent.iter_mut());
+        let levels = urgent.rev().chain(core::iter::once(&mut self.usual));
         levels
-            .flat_map(|level| level.drain(..))
+            .flat_map(|level| {
+                level.bytes = 0;
+                level.line.drain(..)
+            })
             .map(|waiting| waiting.item)
     }
 
@@ -339,38 +411,30 @@ impl<T> PriorityQueue<T> {
     /// dropped.
     fn drop_for(&mut self, priority: Priority, bytes: usize, gone: &mut Vec<(Gone, T)>) -> bool {
         let above = priority.level() + 1;
-        let staying = self.levels[above..].iter().map(VecDeque::len).sum();
+        let staying = self.from(above).map(|level| level.line.len()).sum();
         if !self.fits(staying, above, bytes) {
             return false;
         }
         for level in 0..above {
             while !self.has_room(bytes) {
-                let Some(oldest) = self.levels[level].pop_front() else {
+                let Some(oldest) = self.take(level) else {
                     break;
                 };
-                self.leave(level, oldest, Gone::Dropped, gone);
+                self.counts.dropped += 1;
+                gone.push((Gone::Dropped, oldest));
             }
         }
         true
     }
 
     fn expire_fronts(&mut self, now: Instant, gone: &mut Vec<(Gone, T)>) {
-        for level in 0..LEVELS {
-            while self.levels[level].front().is_some_and(|it| it.is_over(now)) {
-                let waiting = self.levels[level].pop_front().expect("looked at above");
-                self.leave(level, waiting, Gone::Expired, gone);
+        for level in 0..self.made() {
+            while self.front(level).is_some_and(|it| it.is_over(now)) {
+                let over = self.take(level).expect("looked at above");
+                self.counts.expired += 1;
+                gone.push((Gone::Expired, over));
             }
         }
-    }
-
-    fn leave(&mut self, level: usize, waiting: Waiting<T>, why: Gone, gone: &mut Vec<(Gone, T)>) {
-        match why {
-            Gone::Expired => self.counts.expired += 1,
-            Gone::Dropped => self.counts.dropped += 1,
-        }
-        self.len -= 1;
-        self.bytes[level] -= (self.weigh)(&waiting.item);
-        gone.push((why, waiting.item));
     }
 }
 

@@ -78,7 +78,7 @@ async fn a29_a_publish_reaches_each_subscriber_of_its_key_once_with_all_tags() {
     accepted(&cluster, 1, exchange, "weather.north", "rain").await;
     assert_eq!(payloads(&mut here), ["rain"]);
     let event = there.try_next().unwrap();
-    let mut tags = event.connections.clone();
+    let mut tags = event.connections.to_vec();
     tags.sort();
     assert_eq!(
         (tags, there.try_next()),

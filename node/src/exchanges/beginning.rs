@@ -31,10 +31,9 @@ impl Exchanges {
         let config = config(&context.registry(), record, settle);
         let function = record.function.as_ref();
         let asking = function.map(|function| Asking::new(Ready::of(function, &context.functions)));
-        let process =
-            context
-                .processes
-                .enter(ProcessKind::Exchange, record.name.as_str(), MAILBOX_BOUND, now);
+        let process = context
+            .processes
+            .enter(ProcessKind::Exchange, &record.name, MAILBOX_BOUND, now);
         let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock.clone(), MAILBOX_BOUND);
         let post = Arc::new(Post::default());
         let id = format!("{}@{}", record.id, record.epoch);

@@ -112,6 +112,10 @@ impl Telling {
     fn take_due(&mut self, now: Instant, pause: Span) -> Vec<(NodeId, Untold)> {
         self.0
             .retain(|_, waiting| waiting.due > now || !waiting.untold.is_empty());
+        if self.0.is_empty() {
+            // An empty map keeps its room.
+            self.0 = BTreeMap::new();
+        }
         let due = self.0.iter_mut().filter(|(_, waiting)| waiting.due <= now);
         due.map(|(node, waiting)| {
             waiting.due = now + pause;
@@ -167,9 +171,17 @@ impl Running {
     }
 
     pub(super) fn tell_due(&mut self, now: Instant) {
+        if self.telling.0.is_empty() {
+            return;
+        }
         let pause = pause(self.core.handlers());
         for (node, untold) in self.telling.take_due(now, pause) {
             self.send(now, node, untold);
+        }
+        if self.telling.0.is_empty() {
+            // Handlers came or went, as they do together, and all is told: the room that it took is not needed now.
+            self.inbox.trim();
+            self.effects = Vec::new();
         }
     }
 

@@ -52,17 +52,24 @@ pub trait HandlerSink: Send + Sync {
     fn detached(&self, handler: &Arc<Attachment>, reason: DetachReason);
 }
 
+static NO_TAGS: HandlerTags = HandlerTags {
+    service: String::new(),
+    connection: String::new(),
+    works: false,
+};
+
 /// A handler attached through this node.
 pub struct Attachment {
     exchange: ExchangeId,
     name: ExchangeName,
-    tags: HandlerTags,
+    /// None where there are none.
+    tags: Option<Box<HandlerTags>>,
     credit: u32,
     open: AtomicU32,
     process: Arc<Process>,
     sink: Arc<dyn HandlerSink>,
     counts: Arc<DeliveryCounts>,
-    line: Option<Line>,
+    line: Option<Box<Line>>,
     view: Mutex<View>,
     /// Signatures delivered to it: what it claims when its exchange has another owner.
     bound: Mutex<BTreeSet<Signature>>,
@@ -86,23 +93,24 @@ impl Attachment {
         sink: Arc<dyn HandlerSink>,
         counts: Arc<DeliveryCounts>,
         line: Option<Line>,
+        leads: bool,
         attached: Instant,
     ) -> Self {
         Self {
             exchange,
             name,
-            tags,
+            in_hand: Mutex::default(),
+            tags: (tags != NO_TAGS).then(|| Box::new(tags)),
             credit,
             open: AtomicU32::new(0),
             process,
             sink,
             counts,
-            line,
+            line: line.map(Box::new),
             view: Mutex::default(),
             bound: Mutex::default(),
-            grants: Grants::default(),
+            grants: if leads { Grants::default() } else { Grants::none() },
             next_ask: Mutex::default(),
-            in_hand: Mutex::default(),
             killed: AtomicU64::new(attached.0),
             panicked: AtomicU64::new(attached.0),
         }
@@ -129,7 +137,7 @@ impl Attachment {
     /// Tags.
     #[must_use]
     pub fn tags(&self) -> &HandlerTags {
-        &self.tags
+        self.tags.as_deref().unwrap_or(&NO_TAGS)
     }
 
     /// Its row in the process table.
@@ -140,7 +148,7 @@ impl Attachment {
 
     /// Where deliveries wait that it does not take yet.
     pub(super) fn line(&self) -> Option<&Line> {
-        self.line.as_ref()
+        self.line.as_deref()
     }
 
     pub(super) fn counts(&self) -> &DeliveryCounts {
@@ -211,7 +219,7 @@ impl Attachment {
 
     /// What a worker tells the owner of itself; none for a handler of requests.
     pub(super) fn work(&self) -> Option<Work> {
-        self.tags.works.then(|| Work {
+        self.tags().works.then(|| Work {
             credit: self.credit,
             in_hand: self
                 .in_hand()

@@ -1,15 +1,18 @@
 //! Handlers that run inside the node: one task each, on the data plane's runtime.
 
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::task::{self, Poll};
 
 use bytes::Bytes;
 use squall_client::handler::{Answer, Delivery, Handler, Supervision, panic_words};
-use squall_client::leadership::{Changes, Context};
+use squall_client::leadership::{Changes, Context, LeadershipChange};
 use squall_client::talk::{Line, Talk};
 use squall_kernel::exchange::RequestKey;
 use squall_kernel::fault::HandlersSuffer;
 use squall_kernel::fence::Pass;
-use squall_kernel::frame::{Frame, Kind, Status};
+use squall_kernel::frame::{Frame, Status, TraceContext};
 use squall_kernel::id::{ExchangeName, Pid};
 use squall_kernel::limits::{MAILBOX_BOUND, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
 use squall_kernel::reason::{DetachReason, NoReply};
@@ -22,11 +25,8 @@ use super::fate::Fate;
 use super::suffering::{KILL_WORDS, PANIC_WORDS};
 use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, Told, notice_of};
 use crate::data::DataContext;
-use crate::process::{
-    Envelope, Inbox, Letter, Load, Mailbox, Process, ProcessKind, Push, envelope_of, mailbox,
-};
+use crate::process::{Envelope, Inbox, Letter, Load, Mailbox, ProcessKind, Push, envelope_of, mailbox};
 use crate::spans;
-use crate::talks;
 use crate::telemetry::logging::{about, within};
 use crate::telemetry::told::ago;
 use crate::wire::{ReturnPath, count};
@@ -52,11 +52,22 @@ impl Letter for Mail {
     }
 }
 
+/// What a handler's task and those who put messages in for it have in common.
+struct Seat {
+    exchange: ExchangeName,
+    /// None for an empty one.
+    connection_tag: Option<Box<Bytes>>,
+    load: Load,
+    /// What faults tell it.
+    fate: Fate,
+    handlers: Weak<Handlers>,
+    context: Arc<DataContext>,
+}
+
 /// Where others put messages for a handler inside the node.
 struct Entrance {
     mailbox: Mailbox<Mail>,
-    load: Arc<Load>,
-    fate: Arc<Fate>,
+    seat: Arc<Seat>,
 }
 
 impl HandlerSink for Entrance {
@@ -67,13 +78,13 @@ impl HandlerSink for Entrance {
         frame: Box<Frame>,
     ) -> Result<(), Push<Box<Frame>>> {
         let bytes = frame.payload.len();
-        if !self.load.put(bytes) {
+        if !self.seat.load.put(bytes) {
             self.mailbox.process().count_dropped();
             return Err(Push::Full(frame));
         }
         let pushed = self.mailbox.push(Mail::Deliver(frame));
         if pushed.is_err() {
-            self.load.take(bytes);
+            self.seat.load.take(bytes);
         } else {
             // The mailbox is the bound, unless requests wait in a line: then it takes one at a time.
             if handler.line().is_none() {
@@ -100,19 +111,19 @@ impl HandlerSink for Entrance {
     fn leads(&self, _handler: &Arc<Attachment>) {}
 
     fn fate(&self) -> Option<&Fate> {
-        Some(&self.fate)
+        Some(&self.seat.fate)
     }
 
     /// The mailbox goes with the attachment, and the task ends after what is still in it.
     fn detached(&self, _handler: &Arc<Attachment>, _reason: DetachReason) {
-        self.fate.leave();
+        self.seat.fate.leave();
     }
 }
 
 /// A handler that a fault holds up is not held up when nobody is there any more who would tell it of the end.
 impl Drop for Entrance {
     fn drop(&mut self) {
-        self.fate.leave();
+        self.seat.fate.leave();
     }
 }
 
@@ -146,127 +157,194 @@ impl Handlers {
         let now = context.clock.now();
         let process = context
             .processes
-            .enter(ProcessKind::Handler, exchange.as_str(), MAILBOX_BOUND, now);
+            .enter(ProcessKind::Handler, exchange, MAILBOX_BOUND, now);
         let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock.clone(), MAILBOX_BOUND);
         let tags = HandlerTags { works: false, ..tags };
-        let connection_tag = Bytes::from(tags.connection.clone());
         let id = context.registry().names.get(exchange).copied();
         let waits = id.is_some_and(|id| self.line_of(id).is_some());
         let credit = if waits { 1 } else { u32::MAX };
-        let load = Arc::new(Load::default());
-        let fate = Arc::new(Fate::default());
+        let seat = Arc::new(Seat {
+            exchange: exchange.clone(),
+            connection_tag: (!tags.connection.is_empty())
+                .then(|| Box::new(Bytes::from(tags.connection.clone()))),
+            load: Load::default(),
+            fate: Fate::default(),
+            handlers: Arc::downgrade(self),
+            context: Arc::clone(&context),
+        });
         let entrance = Arc::new(Entrance {
             mailbox,
-            load: Arc::clone(&load),
-            fate: Arc::clone(&fate),
+            seat: Arc::clone(&seat),
         });
-        let attachment = self.attach(exchange, tags, credit, Arc::clone(&process), entrance)?;
-        let standing = attachment.grants().context();
         let pid = process.pid();
-        let embedded = Embedded {
+        let attachment = self.attach(exchange, tags, credit, process, entrance)?;
+        let standing = attachment.grants().context();
+        let suffers = context.faults.handlers(exchange);
+        let mut embedded = Embedded {
             handler,
-            exchange: exchange.clone(),
-            connection_tag,
-            process,
+            seat,
             inbox,
-            handlers: Arc::downgrade(self),
             attachment: Arc::downgrade(&attachment),
-            supervisor: Supervisor::new(supervision),
+            line: None,
+            changes: standing.may_lead().then(|| Box::new(standing.changes())),
+            trouble: None,
+            supervision: (supervision != Supervision::default()).then(|| Box::new(supervision)),
             over: false,
-            changes: standing.changes(),
-            may_lead: id.is_none_or(|id| self.has_leaders(id)),
             in_line: waits,
-            line: Arc::new(nobody(&context)),
-            load,
-            fate,
-            suffers: context.faults.handlers(exchange),
-            paused: None,
-            context: Arc::clone(&context),
         };
-        context.runtime.spawn(embedded.run(standing));
+        embedded.suffer(suffers);
+        // Inside the block it is in one place; an argument of an asynchronous function is in two.
+        context.runtime.spawn(async move { embedded.run(standing).await });
         Ok(pid)
     }
 }
 
+/// A handler and what is needed while it waits. There may be very many: what it only needs while it works, or after a fault, is apart.
 struct Embedded<H> {
     handler: H,
-    exchange: ExchangeName,
-    connection_tag: Bytes,
-    process: Arc<Process>,
+    seat: Arc<Seat>,
     inbox: Inbox<Mail>,
-    handlers: Weak<Handlers>,
     /// Weak: the attachment holds the mailbox, which ends with it.
     attachment: Weak<Attachment>,
-    supervisor: Supervisor,
+    /// The way back to the requester of its latest delivery, while it works.
+    line: Option<Arc<Line>>,
+    /// Where its exchange has leaders.
+    changes: Option<Box<Changes>>,
+    /// None while it suffers nothing and has not failed.
+    trouble: Option<Box<Trouble>>,
+    /// None for the usual one.
+    supervision: Option<Box<Supervision>>,
     /// It is detached for good and not called any more.
     over: bool,
-    changes: Changes,
-    /// Its exchange has leaders.
-    may_lead: bool,
     /// Requests for it wait in a line, one at a time.
     in_line: bool,
-    /// The way back to the requester of its latest delivery.
-    line: Arc<Line>,
-    load: Arc<Load>,
-    /// What faults tell it.
-    fate: Arc<Fate>,
-    /// What it suffers, as it was told last.
+}
+
+/// What went wrong with a handler, and what it suffers.
+struct Trouble {
+    supervisor: Supervisor,
+    /// As it was told last.
     suffers: HandlersSuffer,
     /// The latest time it stood still, while deliveries of before are about.
     paused: Option<Paused>,
-    context: Arc<DataContext>,
+}
+
+/// What a handler waits for.
+enum Woken {
+    /// Something of its faults; true when it is killed.
+    Fault(bool),
+    Leadership(LeadershipChange),
+    Mail(Mail, Instant),
+    /// Nobody puts anything in any more.
+    Left,
 }
 
 impl<H: Handler> Embedded<H> {
-    async fn run(mut self, standing: Context) {
-        let fate = Arc::clone(&self.fate);
-        fate.begin().await;
+    async fn run(&mut self, standing: Context) {
+        self.seat.fate.begin().await;
         self.note_standstill();
         self.tell(|handler| handler.attached(standing));
         loop {
-            if let Some(killed) = fate.anything() {
-                self.told_of_faults(killed);
-                continue;
-            }
-            // While there is mail nothing else is waited for, only looked at.
-            let takes = !self.suffers.suspended;
-            if takes
-                && !(self.may_lead && self.changes.is_due())
-                && let Some((mail, put)) = self.inbox.ready().await
-            {
-                self.take(mail, put).await;
-                continue;
-            }
-            tokio::select! {
-                biased;
-                killed = fate.told() => self.told_of_faults(killed),
-                change = self.changes.next(), if self.may_lead => {
-                    self.tell(|handler| handler.leadership(change));
+            let woken = if self.changes.is_none() {
+                poll_fn(|task| self.poll_woken(task)).await
+            } else {
+                // Apart: there is a timer in it.
+                Box::pin(self.woken_or_leads()).await
+            };
+            let (frame, put) = match woken {
+                Woken::Mail(Mail::Deliver(frame), put) => (frame, put),
+                Woken::Left => return,
+                other => {
+                    self.hear(other);
+                    continue;
                 }
-                mail = self.inbox.next(), if takes => {
-                    let Some((mail, put)) = mail else { return };
-                    self.take(mail, put).await;
-                }
-            }
+            };
+            // Apart: what it takes to work is many times what it takes to wait.
+            Box::pin(self.work(frame, put)).await;
         }
     }
 
-    async fn take(&mut self, mail: Mail, put: Instant) {
-        let begun = self.context.clock.now();
-        match mail {
-            Mail::Deliver(frame) => {
-                self.load.take(frame.payload.len());
-                let ended = self.deliver(frame, put, begun).await;
-                self.process.count_busy(ended.since(begun));
-                if self.in_line {
-                    self.take_next();
+    /// Where nobody leads.
+    fn poll_woken(&mut self, task: &mut task::Context<'_>) -> Poll<Woken> {
+        if let Some(killed) = self.seat.fate.anything() {
+            return Poll::Ready(Woken::Fault(killed));
+        }
+        if self.suffers().suspended {
+            return Poll::Pending;
+        }
+        self.inbox.poll_next(task).map(|mail| match mail {
+            Some((mail, put)) => Woken::Mail(mail, put),
+            None => Woken::Left,
+        })
+    }
+
+    /// Where it may lead: while there is mail nothing else is waited for, only looked at.
+    async fn woken_or_leads(&mut self) -> Woken {
+        let due = self.changes.as_ref().is_some_and(|changes| changes.is_due());
+        if !due && let Poll::Ready(woken) = poll_fn(|task| Poll::Ready(self.poll_woken(task))).await {
+            return woken;
+        }
+        let mut changes = self.changes.take();
+        let woken = {
+            let next = async {
+                match &mut changes {
+                    Some(changes) => changes.next().await,
+                    None => pending().await,
+                }
+            };
+            let mut next = pin!(next);
+            poll_fn(|task| {
+                if let Some(killed) = self.seat.fate.anything() {
+                    return Poll::Ready(Woken::Fault(killed));
+                }
+                if let Poll::Ready(change) = next.as_mut().poll(task) {
+                    return Poll::Ready(Woken::Leadership(change));
+                }
+                self.poll_woken(task)
+            })
+            .await
+        };
+        self.changes = changes;
+        woken
+    }
+
+    /// All but deliveries.
+    fn hear(&mut self, woken: Woken) {
+        match woken {
+            Woken::Fault(killed) => self.told_of_faults(killed),
+            Woken::Leadership(change) => self.tell(|handler| handler.leadership(change)),
+            Woken::Mail(Mail::System(message), _) => self.notice(&message),
+            Woken::Mail(Mail::Deliver(_), _) | Woken::Left => {}
+        }
+    }
+
+    /// Takes up a delivery, and all that waits behind it unless there is something else to hear of.
+    async fn work(&mut self, frame: Box<Frame>, put: Instant) {
+        let mut next = Some((frame, put));
+        while let Some((frame, put)) = next.take() {
+            let begun = self.seat.context.clock.now();
+            self.seat.load.take(frame.payload.len());
+            let ended = self.deliver(frame, put, begun).await;
+            self.inbox.process().count_busy(ended.since(begun));
+            if self.in_line {
+                self.take_next();
+            }
+            while next.is_none() && !self.is_called() {
+                match self.inbox.ready().await {
+                    Some((Mail::Deliver(frame), put)) => next = Some((frame, put)),
+                    Some((Mail::System(message), _)) => self.notice(&message),
+                    None => break,
                 }
             }
-            Mail::System(told) => {
-                self.notice(&told);
-                self.process.count_busy(self.context.clock.now().since(begun));
-            }
         }
+        self.line = None;
+    }
+
+    /// Something else comes first.
+    fn is_called(&self) -> bool {
+        self.seat.fate.is_told()
+            || self.suffers().suspended
+            || self.changes.as_ref().is_some_and(|changes| changes.is_due())
     }
 
     /// It came into the mailbox at `put`, and was taken out of it at `taken_up`. Gives when it was done.
@@ -276,53 +354,49 @@ impl<H: Handler> Embedded<H> {
             self.give_back(&frame);
             return taken_up;
         }
-        if self.suffers.slow > Span::ZERO {
-            self.take_longer(&mut frame).await;
-            taken_up = self.context.clock.now();
+        if self.suffers().slow > Span::ZERO {
+            Box::pin(self.take_longer(&mut frame)).await;
+            taken_up = self.seat.context.clock.now();
         }
         if put + Span::from_ms(u64::from(frame.left_ms)) <= taken_up {
             // Its requester has given up: work on it would only delay the others.
-            count(&self.context.wire.tally.expired);
+            count(&self.seat.context.wire.tally.expired);
             return taken_up;
         }
-        let pid = self.process.pid();
-        let span = spans::handle_span(&self.context.spans, &frame.trace, || spans::Handle {
-            exchange: self.exchange.as_str(),
-            handler: self.context.pid_text(pid),
-            bytes: frame.payload.len(),
-            epoch: frame.epoch.0,
-            waited: taken_up.since(put),
-        });
+        let span = self.span_of(&frame, taken_up.since(put));
         let trace = spans::context_of(&span, frame.trace);
-        let since = self.context.clock.at(put);
-        Line::next(&mut self.line, &frame, since);
-        let delivery = Delivery {
-            exchange: self.exchange.clone(),
-            payload: std::mem::take(&mut frame.payload),
-            request_tag: frame.tags.request.clone(),
-            connection_tag: self.connection_tag.clone(),
-            ahead_of: frame.ahead_of(),
-            key: frame.tags.key.clone(),
-            request: RequestKey::of(&frame),
-            epoch: frame.epoch,
-            leader_epoch: frame.leader_epoch,
-            trace,
-            talk: Talk::new(Arc::clone(&self.line)),
-        };
-        let (fate, panics) = (Arc::clone(&self.fate), self.panics_now(&mut frame));
-        // The call itself may panic, not only the future it gives.
-        let call = async {
-            assert!(!panics, "{PANIC_WORDS}");
-            self.handler.handle(delivery).await
-        };
-        let handled = tokio::select! {
-            biased;
-            () = fate.killed() => {
-                self.killed_with(&mut frame, ago(self.context.clock.now().since(taken_up)));
-                Err(Box::new(KILL_WORDS) as _)
+        let delivery = self.delivery(&mut frame, put, trace);
+        let panics = self.panics_now(&mut frame);
+        let mut killed = false;
+        let handled = {
+            // The call itself may panic, not only the future it gives.
+            let called = span.in_scope(|| {
+                about(trace, || {
+                    catch_now(|| {
+                        assert!(!panics, "{PANIC_WORDS}");
+                        self.handler.handle(delivery)
+                    })
+                })
+            });
+            match called {
+                Err(panic) => Err(panic),
+                Ok(call) => {
+                    let mut call = pin!(call);
+                    tokio::select! {
+                        biased;
+                        () = self.seat.fate.killed() => {
+                            killed = true;
+                            Err(Box::new(KILL_WORDS) as _)
+                        }
+                        answer = within(trace, catch(call.as_mut()).instrument(span.clone())) => answer,
+                    }
+                }
             }
-            answer = within(trace, catch(call).instrument(span.clone())) => answer,
         };
+        if killed {
+            let since = ago(self.seat.context.clock.now().since(taken_up));
+            self.killed_with(&mut frame, since);
+        }
         let (panic, (status, payload)) = match handled {
             Ok(answer) => (None, checked(answer)),
             Err(panic) => {
@@ -332,14 +406,19 @@ impl<H: Handler> Embedded<H> {
         };
         spans::handled(&span, status);
         drop(span);
-        let reply = ReturnPath::answer(frame, pid, (trace, status), payload);
-        self.process.count_sent(1);
         // One that has given the request up is not there to take the answer.
-        let wanted = Line::finish_of(&mut self.line, reply.status == Status::Reply).await;
-        let ended = self.context.clock.now();
+        let wanted = match &mut self.line {
+            Some(line) => Line::finish_of(line, status == Status::Reply).await,
+            None => true,
+        };
+        let process = self.inbox.process();
+        let reply = ReturnPath::answer(frame, process.pid(), (trace, status), payload);
+        process.count_sent(1);
+        let context = &self.seat.context;
+        let ended = context.clock.now();
         if wanted {
-            let _step = self.context.clock.step_at(ended);
-            self.context.wire.reply(reply);
+            let _step = context.clock.step_at(ended);
+            context.wire.reply(reply);
         }
         about(trace, || match panic {
             Some(words) => self.panicked(&words),
@@ -348,10 +427,49 @@ impl<H: Handler> Embedded<H> {
         ended
     }
 
+    fn span_of(&self, frame: &Frame, waited: Span) -> tracing::Span {
+        let context = &self.seat.context;
+        spans::handle_span(&context.spans, &frame.trace, || spans::Handle {
+            exchange: self.seat.exchange.as_str(),
+            handler: context.pid_text(self.inbox.process().pid()),
+            bytes: frame.payload.len(),
+            epoch: frame.epoch.0,
+            waited,
+        })
+    }
+
+    fn delivery(&mut self, frame: &mut Frame, put: Instant, trace: TraceContext) -> Delivery {
+        let context = &self.seat.context;
+        let since = context.clock.at(put);
+        let line = match &mut self.line {
+            Some(line) => {
+                Line::next(line, frame, since);
+                line
+            }
+            none => {
+                let carrier = Arc::<DataContext>::clone(context);
+                none.insert(Arc::new(Line::new(frame, context.node, since, carrier)))
+            }
+        };
+        Delivery {
+            exchange: self.seat.exchange.clone(),
+            payload: std::mem::take(&mut frame.payload),
+            request_tag: frame.tags.request.clone(),
+            connection_tag: self.seat.connection_tag.as_deref().cloned().unwrap_or_default(),
+            ahead_of: frame.ahead_of(),
+            key: frame.tags.key.clone(),
+            request: RequestKey::of(frame),
+            epoch: frame.epoch,
+            leader_epoch: frame.leader_epoch,
+            trace,
+            talk: Talk::new(Arc::clone(line)),
+        }
+    }
+
     /// The next request in the line comes.
     fn take_next(&self) {
         let attachment = self.attachment.upgrade();
-        if let (Some(handlers), Some(attachment)) = (self.handlers.upgrade(), attachment) {
+        if let (Some(handlers), Some(attachment)) = (self.seat.handlers.upgrade(), attachment) {
             attachment.give_credit();
             handlers.next_in_line(&attachment);
         }
@@ -359,15 +477,22 @@ impl<H: Handler> Embedded<H> {
 
     /// It was delivered, and will not be handled here.
     fn give_back(&self, frame: &Frame) {
-        let pid = self.process.pid();
+        let (pid, context) = (self.inbox.process().pid(), &self.seat.context);
         let back = ReturnPath::of(frame);
-        self.context.given_back(pid, &back);
-        self.context.wire.reply(back.none(pid, NoReply::Unreachable));
+        context.given_back(pid, &back);
+        context.wire.reply(back.none(pid, NoReply::Unreachable));
     }
 
     fn notice(&mut self, told: &Told) {
-        let notice = notice_of(&self.context, self.process.pid(), &self.exchange, told);
+        let (context, process) = (&self.seat.context, self.inbox.process());
+        let begun = context.clock.now();
+        let notice = notice_of(context, process.pid(), &self.seat.exchange, told);
         self.tell(|handler| handler.notice(notice));
+        self.inbox
+            .process()
+            .count_busy(self.seat.context.clock.now().since(begun));
+        // They come in a burst when handlers attach, and then hardly ever.
+        self.inbox.trim();
     }
 
     fn tell(&mut self, call: impl FnOnce(&mut H)) {
@@ -393,17 +518,18 @@ impl<H: Handler> Embedded<H> {
     }
 
     fn tell_of_panic(&self, words: &str) {
-        if let Some(handlers) = self.handlers.upgrade() {
-            handlers.panicked(self.exchange.as_str(), self.process.pid(), words);
+        if let Some(handlers) = self.seat.handlers.upgrade() {
+            handlers.panicked(self.seat.exchange.as_str(), self.inbox.process().pid(), words);
         }
     }
 
     /// What follows from the end of a run, by its policy. A panic while it is restarted is one more.
     fn ended(&mut self, mut exit: Exit) {
         while !self.over {
-            match self.supervisor.ended(self.context.clock.now(), exit) {
+            let now = self.seat.context.clock.now();
+            match self.trouble().supervisor.ended(now, exit) {
                 Verdict::Restart => {
-                    self.process.count_restart();
+                    self.inbox.process().count_restart();
                     match catch_now(|| self.handler.restarted()) {
                         Ok(()) => return,
                         Err(panic) => self.tell_of_panic(&panic_words(&*panic)),
@@ -412,20 +538,25 @@ impl<H: Handler> Embedded<H> {
                 }
                 Verdict::Detach(reason) => {
                     self.over = true;
-                    if let Some(handlers) = self.handlers.upgrade() {
-                        handlers.detach(self.process.pid().serial, reason);
+                    if let Some(handlers) = self.seat.handlers.upgrade() {
+                        handlers.detach(self.inbox.process().pid().serial, reason);
                     }
                 }
             }
         }
     }
-}
 
-/// The line of a handler without a delivery.
-fn nobody(context: &Arc<DataContext>) -> Line {
-    let carrier = Arc::new(talks::Embedded(Arc::clone(context)));
-    let now = context.clock.at(context.clock.now());
-    Line::new(&Frame::new(Kind::Deliver), context.node, now, carrier)
+    /// Made with the first of it.
+    fn trouble(&mut self) -> &mut Trouble {
+        let policy = self.supervision.as_deref().copied().unwrap_or_default();
+        self.trouble.get_or_insert_with(|| {
+            Box::new(Trouble {
+                supervisor: Supervisor::new(policy),
+                suffers: HandlersSuffer::default(),
+                paused: None,
+            })
+        })
+    }
 }
 
 /// An answer within the bounds of the wire.

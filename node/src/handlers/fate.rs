@@ -49,9 +49,9 @@ impl Fate {
         self.0.heard(STIRRED).await;
     }
 
-    /// Waits until it is told anything, which is heard once: true when it is killed.
-    pub(super) async fn told(&self) -> bool {
-        self.0.heard(KILLED | STIRRED).await & KILLED != 0
+    /// Whether it was told anything that it has not heard.
+    pub(super) fn is_told(&self) -> bool {
+        self.0.is_rung(KILLED | STIRRED)
     }
 
     /// What it was told, if anything, which is heard once: true when it is killed.

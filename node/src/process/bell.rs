@@ -39,6 +39,11 @@ impl Bell {
         self.told.fetch_and(!wanted, Ordering::AcqRel) & wanted
     }
 
+    /// Whether it was told one of `wanted` and has not heard it.
+    pub(crate) fn is_rung(&self, wanted: u8) -> bool {
+        self.told.load(Ordering::Relaxed) & wanted != 0
+    }
+
     /// Waits until it is told one of `wanted`, and hears it.
     pub(crate) async fn heard(&self, wanted: u8) -> u8 {
         poll_fn(|_| match self.hear(wanted) {

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use squall_kernel::time::Instant;
 
@@ -24,49 +24,33 @@ pub enum Push<T> {
     Closed(T),
 }
 
-/// The sending end.
+/// Whose mailbox it is.
 #[derive(Debug)]
-pub struct Mailbox<T> {
-    sender: Sender<(T, Instant)>,
+struct Owner {
     process: Arc<Process>,
     clock: Clock,
 }
 
+/// The sending end.
+#[derive(Debug)]
+pub struct Mailbox<T>(Sender<(T, Instant), Owner>);
+
 impl<T> Clone for Mailbox<T> {
     fn clone(&self) -> Self {
-        Self {
-            sender: self.sender.clone(),
-            process: Arc::clone(&self.process),
-            clock: self.clock.clone(),
-        }
+        Self(self.0.clone())
     }
 }
 
 /// The receiving end.
 #[derive(Debug)]
-pub struct Inbox<T> {
-    receiver: Receiver<(T, Instant)>,
-    process: Arc<Process>,
-    clock: Clock,
-}
+pub struct Inbox<T>(Receiver<(T, Instant), Owner>);
 
 /// The two ends of a process's mailbox for at most `bound` messages.
 #[must_use]
 pub fn mailbox<T>(process: Arc<Process>, clock: Clock, bound: usize) -> (Mailbox<T>, Inbox<T>) {
-    let (sender, receiver) = queue(bound);
     process.has_mailbox.store(true, Relaxed);
-    (
-        Mailbox {
-            sender,
-            process: Arc::clone(&process),
-            clock: clock.clone(),
-        },
-        Inbox {
-            receiver,
-            process,
-            clock,
-        },
-    )
+    let (sender, receiver) = queue(bound, Owner { process, clock });
+    (Mailbox(sender), Inbox(receiver))
 }
 
 impl<T: Letter> Mailbox<T> {
@@ -75,8 +59,9 @@ impl<T: Letter> Mailbox<T> {
     /// # Errors
     /// [`Push`] gives the message back.
     pub fn push(&self, item: T) -> Result<(), Push<T>> {
-        match self.process.watched() {
-            None => self.put(self.clock.now(), item),
+        let Owner { process, clock } = self.0.common();
+        match process.watched() {
+            None => self.put(clock.now(), item),
             Some(watched) => self.put_watched(&watched, item),
         }
     }
@@ -84,7 +69,7 @@ impl<T: Letter> Mailbox<T> {
     /// Its envelope comes into the line in the order of the mailbox.
     fn put_watched(&self, watched: &Watched, item: T) -> Result<(), Push<T>> {
         let mut line = watched.line();
-        let (now, envelope) = (self.clock.now(), item.envelope());
+        let (now, envelope) = (self.0.common().clock.now(), item.envelope());
         self.put(now, item)?;
         line.push_back((now, envelope));
         Ok(())
@@ -94,9 +79,9 @@ impl<T: Letter> Mailbox<T> {
 impl<T> Mailbox<T> {
     fn put(&self, now: Instant, item: T) -> Result<(), Push<T>> {
         // Counted before it is in: the other end may take it out at once, and must not be ahead.
-        self.process.count_enqueued(now);
-        self.sender.push((item, now)).map_err(|error| {
-            self.process.count_refused();
+        self.process().count_enqueued(now);
+        self.0.push((item, now)).map_err(|error| {
+            self.process().count_refused();
             match error {
                 Push::Full((item, _)) => Push::Full(item),
                 Push::Closed((item, _)) => Push::Closed(item),
@@ -107,27 +92,32 @@ impl<T> Mailbox<T> {
     /// Messages that still fit.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.sender.room()
+        self.0.room()
     }
 
     /// The process.
     #[must_use]
     pub fn process(&self) -> &Arc<Process> {
-        &self.process
+        &self.0.common().process
     }
 }
 
 impl<T> Inbox<T> {
     /// Waits for a message; gives it and when it was put in. None when all senders are gone.
     pub async fn next(&mut self) -> Option<(T, Instant)> {
-        let taken = poll_fn(|context| self.receiver.poll_next(context)).await;
-        self.counted(taken)
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same for whoever waits for something else, too.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<(T, Instant)>> {
+        let taken = self.0.poll_next(context);
+        taken.map(|taken| self.counted(taken))
     }
 
     /// A message, if there is one now; the calling task is woken by the next one otherwise. Takes part in the runtime's budget: now and
     /// then there is none although there is, and the task is called again at once.
     pub async fn ready(&mut self) -> Option<(T, Instant)> {
-        let taken = poll_fn(|context| Poll::Ready(self.receiver.poll_next(context))).await;
+        let taken = poll_fn(|context| Poll::Ready(self.0.poll_next(context))).await;
         match taken {
             Poll::Ready(taken) => self.counted(taken),
             Poll::Pending => None,
@@ -136,21 +126,33 @@ impl<T> Inbox<T> {
 
     /// A message, if there is one now.
     pub fn try_next(&mut self) -> Option<(T, Instant)> {
-        let taken = self.receiver.try_next();
+        let taken = self.0.try_next();
         self.counted(taken)
+    }
+
+    /// Gives back the room for messages, where none waits: for those that will not come as often.
+    pub fn trim(&mut self) {
+        self.0.trim();
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn process(&self) -> &Arc<Process> {
+        &self.0.common().process
     }
 
     /// Takes no more messages; what is in can still be taken out.
     pub fn close(&mut self) {
-        self.receiver.close();
+        self.0.close();
     }
 
     fn counted(&self, taken: Option<(T, Instant)>) -> Option<(T, Instant)> {
         if let Some((_, put)) = &taken {
-            self.process.count_dequeued(*put);
-            if let Some(watched) = self.process.watched() {
+            let Owner { process, clock } = self.0.common();
+            process.count_dequeued(*put);
+            if let Some(watched) = process.watched() {
                 watched.taken(*put);
-                watched.waited(self.clock.now().since(*put));
+                watched.waited(clock.now().since(*put));
             }
         }
         taken

@@ -13,11 +13,12 @@ use tokio::task::coop;
 use super::mailbox::Push;
 
 /// Room that is kept for what comes next, however little came last.
-const KEPT: usize = 8;
+const KEPT: usize = 4;
 
-/// The two ends of a queue for at most `bound` items.
-pub(super) fn queue<T>(bound: usize) -> (Sender<T>, Receiver<T>) {
+/// The two ends of a queue for at most `bound` items, and what both have in common.
+pub(super) fn queue<T, E>(bound: usize, common: E) -> (Sender<T, E>, Receiver<T, E>) {
     let shared = Arc::new(Shared {
+        common,
         bound: bound as u64,
         line: Mutex::new(Line {
             items: VecDeque::new(),
@@ -30,15 +31,18 @@ pub(super) fn queue<T>(bound: usize) -> (Sender<T>, Receiver<T>) {
     });
     let receiver = Receiver {
         shared: Arc::clone(&shared),
-        batch: VecDeque::new(),
-        of: 0,
+        room: Room {
+            batch: VecDeque::new(),
+            of: 0,
+        },
         taken: 0,
     };
     (Sender(shared), receiver)
 }
 
 #[derive(Debug)]
-struct Shared<T> {
+struct Shared<T, E> {
+    common: E,
     bound: u64,
     line: Mutex<Line<T>>,
     /// Items that the receiver has given out; the others are in, also those of its batch.
@@ -55,7 +59,7 @@ struct Line<T> {
     waits: Option<Waker>,
 }
 
-impl<T> Shared<T> {
+impl<T, E> Shared<T, E> {
     fn line(&self) -> MutexGuard<'_, Line<T>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,9 +67,9 @@ impl<T> Shared<T> {
 
 /// The end that puts items in.
 #[derive(Debug)]
-pub(super) struct Sender<T>(Arc<Shared<T>>);
+pub(super) struct Sender<T, E>(Arc<Shared<T, E>>);
 
-impl<T> Sender<T> {
+impl<T, E> Sender<T, E> {
     /// Puts an item in.
     ///
     /// # Errors
@@ -89,6 +93,11 @@ impl<T> Sender<T> {
         Ok(())
     }
 
+    /// What both ends have in common.
+    pub(super) fn common(&self) -> &E {
+        &self.0.common
+    }
+
     /// Items that still fit.
     pub(super) fn room(&self) -> usize {
         let put = self.0.line().put;
@@ -97,14 +106,14 @@ impl<T> Sender<T> {
     }
 }
 
-impl<T> Clone for Sender<T> {
+impl<T, E> Clone for Sender<T, E> {
     fn clone(&self) -> Self {
         self.0.line().senders += 1;
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> Drop for Sender<T> {
+impl<T, E> Drop for Sender<T, E> {
     fn drop(&mut self) {
         let mut line = self.0.line();
         line.senders -= 1;
@@ -122,16 +131,22 @@ impl<T> Drop for Sender<T> {
 
 /// The end that takes items out, in the order in which they were put in.
 #[derive(Debug)]
-pub(super) struct Receiver<T> {
-    shared: Arc<Shared<T>>,
-    /// What was taken over from the line together.
-    batch: VecDeque<T>,
-    /// Items of it when it was taken over.
-    of: usize,
+pub(super) struct Receiver<T, E> {
+    shared: Arc<Shared<T, E>>,
+    room: Room<T>,
     taken: u64,
 }
 
-impl<T> Receiver<T> {
+/// What the receiver has of its own.
+#[derive(Debug)]
+struct Room<T> {
+    /// What was taken over from the line together.
+    batch: VecDeque<T>,
+    /// Most items that were taken over together; what was long ago counts less.
+    of: usize,
+}
+
+impl<T, E> Receiver<T, E> {
     /// Waits for an item; none when all senders are gone, or it is closed, and nothing is left. Takes part in the runtime's
     /// budget: a queue that is never empty holds up no other task.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
@@ -151,20 +166,36 @@ impl<T> Receiver<T> {
             }
             return Poll::Pending;
         }
-        std::mem::swap(&mut line.items, &mut self.batch);
+        let item = self.room.take_over(&mut line);
         drop(line);
-        self.of = self.batch.len();
         progress.made_progress();
-        Poll::Ready(self.next_of_batch())
+        Poll::Ready(self.given_out(item))
     }
 
     /// An item, if there is one now.
     pub(super) fn try_next(&mut self) -> Option<T> {
-        self.next_of_batch().or_else(|| {
-            std::mem::swap(&mut self.shared.line().items, &mut self.batch);
-            self.of = self.batch.len();
-            self.next_of_batch()
-        })
+        if let Some(item) = self.next_of_batch() {
+            return Some(item);
+        }
+        let item = self.room.take_over(&mut self.shared.line());
+        self.given_out(item)
+    }
+
+    /// Gives back the room for what came, where nothing waits.
+    pub(super) fn trim(&mut self) {
+        if !self.room.batch.is_empty() {
+            return;
+        }
+        self.room.batch = VecDeque::new();
+        let mut line = self.shared.line();
+        if line.items.is_empty() && line.items.capacity() > 0 {
+            line.items = VecDeque::new();
+        }
+    }
+
+    /// What both ends have in common.
+    pub(super) fn common(&self) -> &E {
+        &self.shared.common
     }
 
     /// Lets no more items in.
@@ -173,18 +204,53 @@ impl<T> Receiver<T> {
     }
 
     fn next_of_batch(&mut self) -> Option<T> {
-        let item = self.batch.pop_front()?;
-        self.taken += 1;
-        self.shared.taken.store(self.taken, Ordering::Release);
-        // Room for four times as many as came is not needed now: a queue that was long gives its memory back.
-        if self.batch.is_empty() && self.batch.capacity() > KEPT.max(4 * self.of) {
-            self.batch = VecDeque::new();
+        let item = self.room.batch.pop_front()?;
+        self.room.keep();
+        self.given_out(Some(item))
+    }
+
+    fn given_out(&mut self, item: Option<T>) -> Option<T> {
+        if item.is_some() {
+            self.taken += 1;
+            self.shared.taken.store(self.taken, Ordering::Release);
         }
-        Some(item)
+        item
     }
 }
 
-impl<T> Drop for Receiver<T> {
+impl<T> Room<T> {
+    /// The first item of the line, and all others with it: one alone leaves the line where it is.
+    fn take_over(&mut self, line: &mut Line<T>) -> Option<T> {
+        let found = line.items.len();
+        if found == 0 {
+            return None;
+        }
+        self.of = found.max(self.of - self.of.div_ceil(4));
+        if found > 1 {
+            std::mem::swap(&mut line.items, &mut self.batch);
+            return self.batch.pop_front();
+        }
+        let item = line.items.pop_front()?;
+        if line.items.capacity() > self.kept() {
+            line.items = VecDeque::new();
+        }
+        self.keep();
+        Some(item)
+    }
+
+    /// Room for four times as many as came lately is not needed now: a queue that was long gives its memory back.
+    fn keep(&mut self) {
+        if self.batch.is_empty() && self.batch.capacity() > self.kept() {
+            self.batch = VecDeque::new();
+        }
+    }
+
+    fn kept(&self) -> usize {
+        KEPT.max(4 * self.of)
+    }
+}
+
+impl<T, E> Drop for Receiver<T, E> {
     fn drop(&mut self) {
         let mut line = self.shared.line();
         line.closed = true;
@@ -202,13 +268,13 @@ mod tests {
 
     use super::*;
 
-    fn poll<T>(receiver: &mut Receiver<T>) -> Poll<Option<T>> {
+    fn poll<T>(receiver: &mut Receiver<T, ()>) -> Poll<Option<T>> {
         receiver.poll_next(&mut Context::from_waker(noop_waker_ref()))
     }
 
     #[test]
     fn what_was_taken_over_and_not_given_out_counts_to_the_bound() {
-        let (sender, mut receiver) = queue(3);
+        let (sender, mut receiver) = queue(3, ());
         for n in 1..=3 {
             sender.push(n).unwrap();
         }
@@ -223,14 +289,14 @@ mod tests {
 
     #[test]
     fn what_is_in_can_be_taken_when_closed_or_without_senders() {
-        let (sender, mut receiver) = queue(2);
+        let (sender, mut receiver) = queue(2, ());
         sender.push(1).unwrap();
         receiver.close();
         assert_eq!(sender.push(2), Err(Push::Closed(2)));
         assert_eq!(poll(&mut receiver), Poll::Ready(Some(1)));
         assert_eq!(poll(&mut receiver), Poll::Ready(None));
 
-        let (sender, mut receiver) = queue(2);
+        let (sender, mut receiver) = queue(2, ());
         let other = sender.clone();
         drop(sender);
         assert!(poll(&mut receiver).is_pending());
@@ -243,7 +309,7 @@ mod tests {
     #[test]
     fn a_receiver_that_is_gone_leaves_nothing_behind() {
         let item = Arc::new(());
-        let (sender, receiver) = queue(2);
+        let (sender, receiver) = queue(2, ());
         sender.push(Arc::clone(&item)).unwrap();
         drop(receiver);
         assert_eq!(Arc::strong_count(&item), 1);
@@ -252,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_is_woken_by_an_item_and_by_the_last_sender() {
-        let (sender, mut receiver) = queue(2);
+        let (sender, mut receiver) = queue(2, ());
         let heard = tokio::spawn(async move {
             let mut heard = Vec::new();
             while let Some(n) = std::future::poll_fn(|context| receiver.poll_next(context)).await {
@@ -271,23 +337,44 @@ mod tests {
 
     #[test]
     fn a_queue_that_was_long_gives_its_room_back() {
-        let (sender, mut receiver) = queue(10_000);
+        let (sender, mut receiver) = queue(10_000, ());
         for n in 0..10_000 {
             sender.push(n).unwrap();
         }
         assert_eq!(std::iter::from_fn(|| receiver.try_next()).count(), 10_000);
-        for n in 0..4 {
+        for n in 0..64 {
             sender.push(n).unwrap();
             assert_eq!(receiver.try_next(), Some(n));
         }
-        assert!(receiver.batch.capacity() <= KEPT && receiver.shared.line().items.capacity() <= KEPT);
+        let room = |receiver: &Receiver<_, ()>| {
+            receiver.room.batch.capacity() + receiver.shared.line().items.capacity()
+        };
+        assert!(room(&receiver) <= KEPT, "{}", room(&receiver));
+        receiver.trim();
+        assert_eq!(room(&receiver), 0);
+        sender.push(7).unwrap();
+        receiver.trim();
+        assert_eq!(receiver.try_next(), Some(7));
+    }
+
+    #[test]
+    fn what_comes_together_now_and_then_keeps_its_room() {
+        let (sender, mut receiver) = queue(64, ());
+        let mut pass = |together: usize| {
+            (0..together).for_each(|n| sender.push(n).unwrap());
+            assert_eq!(std::iter::from_fn(|| receiver.try_next()).count(), together);
+            receiver.room.batch.capacity() + receiver.shared.line().items.capacity()
+        };
+        pass(20);
+        let room = pass(20);
+        assert!((0..3).all(|_| pass(1) == room));
     }
 
     /// Threads put in and take out at once: nothing is lost, doubled, or out of its sender's order.
     #[test]
     fn many_senders_keep_their_order() {
         const EACH: u64 = 20_000;
-        let (sender, mut receiver) = queue(64);
+        let (sender, mut receiver) = queue(64, ());
         let senders: Vec<_> = (0..3u64)
             .map(|me| {
                 let sender = sender.clone();

@@ -1,10 +1,12 @@
 //! Subscribers that run inside the node.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures::task::AtomicWaker;
 use squall_kernel::id::{ExchangeName, Pid};
-use tokio::sync::Notify;
 
 use super::subscriber::EventSink;
 use super::{PubSub, SubscribeError, Subscriber, SubscriberEvent};
@@ -13,14 +15,15 @@ use super::{PubSub, SubscribeError, Subscriber, SubscriberEvent};
 pub struct Subscription {
     pubsub: Arc<PubSub>,
     subscriber: Arc<Subscriber>,
-    ready: Arc<Notify>,
+    waits: Arc<AtomicWaker>,
 }
 
-struct Here(Arc<Notify>);
+/// Wakes the one task that reads it.
+struct Here(Arc<AtomicWaker>);
 
 impl EventSink for Here {
     fn ready(&self, _subscriber: Pid) {
-        self.0.notify_one();
+        self.0.wake();
     }
 }
 
@@ -35,12 +38,12 @@ impl PubSub {
         connection: impl Into<Bytes>,
         patterns: &[P],
     ) -> Result<Subscription, SubscribeError> {
-        let ready = Arc::new(Notify::new());
-        let here = Box::new(Here(Arc::clone(&ready)));
+        let waits = Arc::new(AtomicWaker::new());
+        let here = Box::new(Here(Arc::clone(&waits)));
         let subscription = Subscription {
             pubsub: Arc::clone(self),
             subscriber: self.subscriber(exchange, u32::MAX, here)?,
-            ready,
+            waits,
         };
         subscription.also(connection, patterns).await?;
         Ok(subscription)
@@ -71,14 +74,22 @@ impl Subscription {
 
     /// Waits for the next event; none when the subscriber has ended. Loses nothing when it is cancelled.
     pub async fn next(&mut self) -> Option<SubscriberEvent> {
+        poll_fn(|task| self.poll_next(task)).await
+    }
+
+    fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<SubscriberEvent>> {
         loop {
             if let Some(event) = self.try_next() {
-                return Some(event);
+                return Poll::Ready(Some(event));
             }
-            if self.subscriber.ended().is_some() {
-                return None;
+            if self.subscriber.has_ended() {
+                return Poll::Ready(None);
             }
-            self.ready.notified().await;
+            self.waits.register(task.waker());
+            // Something that came in between found nobody to wake.
+            if !self.subscriber.is_told() {
+                return Poll::Pending;
+            }
         }
     }
 

@@ -307,7 +307,10 @@ impl Running {
             priority: frame.priority,
             trace: frame.trace,
         });
-        let until = until(self.context.clock.now(), frame.credit);
+        // All copies are put in at one time.
+        let now = self.context.clock.now();
+        let _step = self.context.clock.step_at(now);
+        let until = until(now, frame.credit);
         let mut told = if frame.trace.sampled { COPIES_TOLD_MAX } else { 0 };
         for copy in self.fanout.copies() {
             let Some(subscriber) = self.subscribers.get(&copy.subscriber) else {
@@ -315,7 +318,7 @@ impl Running {
             };
             let event = SubscriberEvent {
                 published: Arc::clone(&published),
-                connections: self.fanout.connections(copy).cloned().collect(),
+                connections: self.fanout.connections(copy).collect(),
                 traced: told > 0,
             };
             told = told.saturating_sub(1);

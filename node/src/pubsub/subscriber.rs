@@ -4,6 +4,7 @@
 //! What does not live here: readers (`embedded`, the session), and which publish is for whom (`table`).
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,13 +48,48 @@ pub struct Published {
     pub trace: TraceContext,
 }
 
+/// Tags of attachments. One alone, as most have, needs no memory of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionTags(Tags);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Tags {
+    One([Bytes; 1]),
+    Many(Vec<Bytes>),
+}
+
+impl Deref for ConnectionTags {
+    type Target = [Bytes];
+
+    fn deref(&self) -> &[Bytes] {
+        match &self.0 {
+            Tags::One(tag) => tag,
+            Tags::Many(tags) => tags,
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a Bytes> for ConnectionTags {
+    fn from_iter<I: IntoIterator<Item = &'a Bytes>>(tags: I) -> Self {
+        let mut tags = tags.into_iter();
+        let first = tags.next().cloned();
+        Self(match (first, tags.next()) {
+            (Some(first), None) => Tags::One([first]),
+            (first, second) => {
+                let more = second.into_iter().chain(tags).cloned();
+                Tags::Many(first.into_iter().chain(more).collect())
+            }
+        })
+    }
+}
+
 /// One copy of a publish, for one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriberEvent {
     /// The publish.
     pub published: Arc<Published>,
     /// Tags of the attachments that it matched, each once (A26).
-    pub connections: Vec<Bytes>,
+    pub connections: ConnectionTags,
     /// A span is told of this copy.
     pub(crate) traced: bool,
 }
@@ -167,7 +203,7 @@ impl Subscriber {
         let now = context.clock.now();
         let process = context
             .processes
-            .enter(ProcessKind::Subscriber, record.name.as_str(), bound, now);
+            .enter(ProcessKind::Subscriber, &record.name, bound, now);
         Arc::new(Self {
             context: Arc::clone(context),
             name: record.name.clone(),
@@ -222,11 +258,20 @@ impl Subscriber {
         self.tell(state);
     }
 
+    /// Whether its reader was told of something that it has not looked for since.
+    pub(crate) fn is_told(&self) -> bool {
+        self.lock().told
+    }
+
     /// The next event, if there is one and the reader takes one.
     pub(crate) fn take(&self) -> Option<SubscriberEvent> {
+        let mut state = self.lock();
+        if state.queue.is_empty() && state.held.is_empty() {
+            state.told = false;
+            return None;
+        }
         let now = self.context.clock.now();
         let mut gone = Vec::new();
-        let mut state = self.lock();
         let taken = match state.credit {
             0 => None,
             _ => state.queue.pop(now, &mut gone),
@@ -250,6 +295,12 @@ impl Subscriber {
     pub(crate) fn ended(&self) -> Option<String> {
         let state = self.lock();
         state.ended.clone().filter(|_| state.queue.is_empty())
+    }
+
+    /// The same without a word.
+    pub(super) fn has_ended(&self) -> bool {
+        let state = self.lock();
+        state.ended.is_some() && state.queue.is_empty()
     }
 
     pub(super) fn end(&self, why: String) {
@@ -412,5 +463,21 @@ impl fmt::Debug for Subscriber {
             .field("pid", &self.pid())
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_as_many_as_were_matched_in_their_order() {
+        let all = [Bytes::from_static(b"a"), Bytes::new(), Bytes::from_static(b"c")];
+        for many in 0..=3 {
+            let tags: ConnectionTags = all.iter().take(many).collect();
+            assert_eq!(&*tags, &all[..many]);
+        }
+        let one: ConnectionTags = all.iter().take(1).collect();
+        assert!(matches!(one.0, Tags::One(_)));
     }
 }

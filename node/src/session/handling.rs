@@ -80,10 +80,9 @@ impl Session {
         };
         let context = self.context();
         let bound = usize::try_from(credit).expect("at most CREDIT_MAX");
-        let process =
-            context
-                .processes
-                .enter(ProcessKind::Handler, name.as_str(), bound, context.clock.now());
+        let process = context
+            .processes
+            .enter(ProcessKind::Handler, name, bound, context.clock.now());
         let sink: Arc<dyn HandlerSink> = Arc::<Entrance>::clone(&self.entrance);
         let attachment = self.plane.handlers.attach(name, tags, credit, process, sink)?;
         self.handlers

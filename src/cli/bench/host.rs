@@ -107,6 +107,18 @@ enum RoleArgs {
         #[arg(long, value_name = "ADDR")]
         server: SocketAddr,
     },
+    /// Subscribes at a NATS server
+    NatsSubscribers {
+        /// Its address
+        #[arg(long, value_name = "ADDR")]
+        server: SocketAddr,
+        /// How many subscribers
+        #[arg(long, value_name = "N")]
+        subscribers: usize,
+        /// How many publishers there are at most
+        #[arg(long, value_name = "N")]
+        publishers: usize,
+    },
     /// Responds at a RabbitMQ server
     RabbitmqHandlers {
         /// Its address
@@ -123,6 +135,15 @@ impl From<RoleArgs> for Role {
             RoleArgs::Relay { to } => Self::Relay { to },
             RoleArgs::Keep { command } => Self::Keep { command },
             RoleArgs::NatsHandlers { server } => Self::NatsHandlers { server },
+            RoleArgs::NatsSubscribers {
+                server,
+                subscribers,
+                publishers,
+            } => Self::NatsSubscribers {
+                server,
+                subscribers,
+                publishers,
+            },
             RoleArgs::RabbitmqHandlers { server } => Self::RabbitmqHandlers { server },
         }
     }
@@ -173,6 +194,11 @@ mod tests {
             },
             Role::NatsHandlers { server: at(4) },
             Role::RabbitmqHandlers { server: at(5) },
+            Role::NatsSubscribers {
+                server: at(6),
+                subscribers: 10,
+                publishers: 2,
+            },
         ];
         for role in roles {
             let line = <Line as clap::Parser>::try_parse_from(role.arguments());

@@ -24,13 +24,20 @@ pub(super) struct PeersArgs {
     #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
-    /// Only these: erlang, one node; erlang_three, nodes apart; nats, one server; nats_three, a cluster; rabbitmq; chain, bare TCP
-    /// over three processes [default: all]
+    /// Only these: erlang, one node; erlang_three, nodes apart; nats, one server; nats_three, a cluster; nats_five, fan-out over a
+    /// cluster; rabbitmq; chain, bare TCP over three processes [default: all]
     #[arg(long, value_name = "PEER[,PEER…]", value_delimiter = ',', value_parser = peer())]
     peers: Vec<Peer>,
     /// Only so many requests in flight; may be repeated [default: 1, 10, 100 and 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4000))]
     in_flight: Vec<u16>,
+    /// Subscribers of the fan-out, over five nodes
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(5..=1_000_000))]
+    subscribers: u32,
+    /// Only so many publishers of the fan-out at the same time; may be repeated [default: 1 and 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    publishers: Vec<u16>,
 }
 
 impl PeersArgs {
@@ -45,6 +52,10 @@ impl PeersArgs {
         }
         if !self.in_flight.is_empty() {
             options.in_flight = self.in_flight.into_iter().map(usize::from).collect();
+        }
+        options.subscribers = usize::try_from(self.subscribers).unwrap_or(usize::MAX);
+        if !self.publishers.is_empty() {
+            options.publishers = self.publishers.into_iter().map(usize::from).collect();
         }
         options
     }
@@ -92,6 +103,7 @@ mod tests {
         let all = options("").unwrap();
         assert_eq!(all.peers, Peer::ALL);
         assert_eq!((all.in_flight, all.rounds), (vec![1, 10, 100, 1000], 5));
+        assert_eq!((all.subscribers, all.publishers), (50_000, vec![1, 8]));
     }
 
     #[test]
@@ -100,7 +112,16 @@ mod tests {
         assert_eq!(some.peers, [Peer::Erlang, Peer::Nats]);
         assert_eq!((some.in_flight, some.rounds), (vec![7], 2));
         assert_eq!(some.measured, Duration::from_millis(500));
-        for wrong in ["--peers kafka", "--peers", "--rounds 0", "--in-flight 0"] {
+        let few = options("--peers nats_five --subscribers 100 --publishers 2 --publishers 4").unwrap();
+        assert_eq!((few.subscribers, few.publishers), (100, vec![2, 4]));
+        for wrong in [
+            "--peers kafka",
+            "--peers",
+            "--rounds 0",
+            "--in-flight 0",
+            "--subscribers 4",
+            "--publishers 65",
+        ] {
             assert!(options(wrong).is_none(), "{wrong}");
         }
     }

@@ -10,15 +10,15 @@ use tokio::sync::Notify;
 
 /// What a publish says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Notice {
-    pub(super) publisher: u32,
-    pub(super) topic: u32,
+pub(in crate::bench) struct Notice {
+    pub(in crate::bench) publisher: u32,
+    pub(in crate::bench) topic: u32,
     /// Above all that the publisher has published before.
-    pub(super) number: u64,
+    pub(in crate::bench) number: u64,
 }
 
 impl Notice {
-    pub(super) fn payload(self) -> Bytes {
+    pub(in crate::bench) fn payload(self) -> Bytes {
         let mut out = BytesMut::with_capacity(16);
         out.put_u32_le(self.publisher);
         out.put_u32_le(self.topic);
@@ -26,7 +26,7 @@ impl Notice {
         out.freeze()
     }
 
-    pub(super) fn read(payload: &[u8]) -> Option<Self> {
+    pub(in crate::bench) fn read(payload: &[u8]) -> Option<Self> {
         let (publisher, rest) = payload.split_first_chunk()?;
         let (topic, rest) = rest.split_first_chunk()?;
         Some(Self {

@@ -63,12 +63,12 @@ async fn respond(client: Nats, mut requests: async_nats::Subscriber) -> Result<(
 }
 
 /// One that stays with that server.
-async fn client(server: SocketAddr) -> Result<Nats, BenchError> {
+pub(super) async fn client(server: SocketAddr) -> Result<Nats, BenchError> {
     let options = ConnectOptions::new().ignore_discovered_servers();
     let client = options.connect(format!("nats://{server}")).await;
     client.map_err(|error| unsound(&error))
 }
 
-fn unsound(error: &dyn std::error::Error) -> BenchError {
+pub(super) fn unsound(error: &dyn std::error::Error) -> BenchError {
     BenchError::Unsound(format!("NATS: {error}"))
 }

@@ -4,7 +4,7 @@ use super::*;
 
 fn step(round: usize, peer: Option<Peer>, rate: f64) -> Step {
     Step {
-        place: Where::ThreeNodes,
+        place: Setting::Requests(Where::ThreeNodes),
         in_flight: 100,
         round,
         peer,
@@ -75,6 +75,10 @@ fn the_goals_are_those_that_were_set() {
     assert_eq!(goals(Peer::Nats), [None, None, None, Some(2.0)]);
     assert_eq!(goals(Peer::NatsThree), [None, None, Some(4.0), Some(4.0)]);
     assert_eq!(goals(Peer::Rabbitmq), [Some(1.0); 4]);
+    assert_eq!(
+        fanning::PUBLISHERS.map(|n| Peer::NatsFive.goal(n)),
+        [Some(5.0); 2]
+    );
     assert_eq!(goals(Peer::Chain), [Some(0.9), None, None, None]);
 }
 
@@ -111,7 +115,7 @@ fn a_request_that_failed_is_named_with_whose_it_was() {
     let mut tally = Tally::default();
     tally.ended(None, Some("timeout".into()));
     let error = super::step(
-        Where::Local,
+        Setting::Requests(Where::Local),
         (10, 0),
         Some(Peer::Erlang),
         &tally,
@@ -121,4 +125,21 @@ fn a_request_that_failed_is_named_with_whose_it_was() {
         error.unwrap_err().to_string(),
         "erlang (local), 10 in flight: 1 of 1 requests failed: timeout"
     );
+}
+
+#[test]
+fn every_peer_is_compared_with_something() {
+    let fans = |peer: &Peer| peer.beside() == Setting::Fanout;
+    assert_eq!(
+        Peer::ALL.into_iter().filter(fans).collect::<Vec<_>>(),
+        [Peer::NatsFive]
+    );
+    assert_eq!(serde_json::to_value(Setting::Fanout).unwrap(), "fanout");
+}
+
+#[tokio::test]
+async fn a_fan_out_without_a_subscriber_for_each_node_is_refused() {
+    let mut options = PeersOptions::new("squall".into());
+    (options.peers, options.subscribers) = (vec![Peer::NatsFive], 4);
+    assert!(run(&options, |_| ()).await.is_err());
 }

@@ -4,21 +4,21 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Peer, Peers, Step};
+use super::{Peer, Peers, Setting, Step};
 use crate::bench::ratio::Spread;
-use crate::bench::req_resp::{Where, known};
+use crate::bench::req_resp::known;
 
 /// All measurements of one program in one arrangement and load. In the middle means: of the rounds, each figure by itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// Arrangement of Squall, and of what is compared with it.
+    /// What is compared.
     #[serde(rename = "where")]
-    pub place: Where,
-    /// Requests in flight.
+    pub place: Setting,
+    /// Requests in flight, or publishers.
     pub in_flight: usize,
     /// Whose row it is; none (null) for Squall.
     pub peer: Option<Peer>,
-    /// Requests answered per second, in the order of the rounds.
+    /// Requests answered, or deliveries, per second, in the order of the rounds.
     pub rates: Vec<f64>,
     /// The same in the middle.
     pub rate: f64,
@@ -110,13 +110,13 @@ fn row(steps: &[Step], in_flight: usize, peer: Option<Peer>) -> Option<Row> {
 #[must_use]
 pub fn heading() -> String {
     format!(
-        "{:<12} {:>9}  {:<13} {:>11} {:>9} {:>9} {:>9} {:>10}",
-        "where", "in flight", "who", "requests/s", "p50 µs", "p99 µs", "p99.9 µs", "cpu µs/req"
+        "{:<12} {:>9}  {:<13} {:>11} {:>9} {:>9} {:>9} {:>11}",
+        "where", "in flight", "who", "per second", "p50 µs", "p99 µs", "p99.9 µs", "cpu µs each"
     )
 }
 
 fn figures(
-    start: (Where, usize, Option<Peer>),
+    start: (Setting, usize, Option<Peer>),
     rate: f64,
     latencies: [f64; 3],
     cpu_us: Option<f64>,
@@ -124,7 +124,7 @@ fn figures(
     let (place, in_flight, peer) = start;
     let [p50, p99, p999] = latencies;
     format!(
-        "{:<12} {in_flight:>9}  {:<13} {rate:>11.0} {p50:>9.1} {p99:>9.1} {p999:>9.1} {:>10}",
+        "{:<12} {in_flight:>9}  {:<13} {rate:>11.0} {p50:>9.1} {p99:>9.1} {p999:>9.1} {:>11}",
         place.as_str(),
         peer.map_or("squall", Peer::as_str),
         known(cpu_us),

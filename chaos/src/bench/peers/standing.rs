@@ -79,7 +79,7 @@ fn missing(peer: Peer) -> Option<String> {
     match peer {
         Peer::Chain => None,
         Peer::Erlang | Peer::ErlangThree => erlang::missing(),
-        Peer::Nats | Peer::NatsThree => servers::nats_server().err().or_else(not_built),
+        Peer::Nats | Peer::NatsThree | Peer::NatsFive => servers::nats_server().err().or_else(not_built),
         Peer::Rabbitmq => servers::rabbitmq_server().err().or_else(not_built),
     }
 }
@@ -95,6 +95,10 @@ async fn begin(peer: Peer, program: &Path) -> Result<Standing, BenchError> {
         Peer::Chain => Standing::Chain(Chain::begin(program).await?),
         Peer::Nats => Standing::Nats(nats(program, 1).await?),
         Peer::NatsThree => Standing::Nats(nats(program, 3).await?),
+        Peer::NatsFive => {
+            let what = "fan-out is measured by itself";
+            return Err(BenchError::Unsound(what.into()));
+        }
         Peer::Rabbitmq => Standing::Rabbitmq(rabbitmq(program).await?),
     })
 }

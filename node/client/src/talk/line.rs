@@ -126,7 +126,8 @@ impl Line {
         if Self::unused(line).is_some() {
             return true;
         }
-        line.finish(replied).await
+        // Apart: it is large, and hardly ever there.
+        Box::pin(line.finish(replied)).await
     }
 
     /// Which delivery.

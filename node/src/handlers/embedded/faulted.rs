@@ -3,6 +3,7 @@
 //!
 //! What does not live here: who is told of which (`suffering`).
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use squall_client::handler::Handler;
@@ -23,17 +24,31 @@ pub(super) struct Paused {
 }
 
 impl<H: Handler> Embedded<H> {
+    /// What it suffers, as it was told last.
+    pub(super) fn suffers(&self) -> HandlersSuffer {
+        let trouble = self.trouble.as_ref();
+        trouble.map_or_else(HandlersSuffer::default, |trouble| trouble.suffers)
+    }
+
+    /// It suffers that from now on.
+    pub(super) fn suffer(&mut self, suffers: HandlersSuffer) {
+        if self.trouble.is_some() || suffers != HandlersSuffer::default() {
+            self.trouble().suffers = suffers;
+        }
+    }
+
     /// What it suffers has changed, or it is killed.
     pub(super) fn told_of_faults(&mut self, killed: bool) {
-        let before = self.suffers.suspended;
-        self.suffers = if self.fate.has_left() {
+        let before = self.suffers().suspended;
+        let seat = Arc::clone(&self.seat);
+        let faults = &seat.context.faults;
+        self.suffer(if seat.fate.has_left() {
             HandlersSuffer::default()
         } else {
-            self.context.faults.handlers(&self.exchange)
-        };
-        if self.suffers.suspended && !before {
-            let faults = &self.context.faults;
-            faults.count_handlers(&self.exchange, |what| what == ProcessFault::Suspend);
+            faults.handlers(&seat.exchange)
+        });
+        if self.suffers().suspended && !before {
+            faults.count_handlers(&seat.exchange, |what| what == ProcessFault::Suspend);
         }
         self.note_standstill();
         if killed && !self.over {
@@ -43,16 +58,21 @@ impl<H: Handler> Embedded<H> {
 
     /// It stands still from now on, or goes on.
     pub(super) fn note_standstill(&mut self) {
-        let now = self.context.clock.now();
-        let stands = self.paused.as_ref().is_some_and(|paused| paused.until.is_none());
-        if self.suffers.suspended && !stands {
-            self.paused = self.context.faults.standstill(&self.exchange).map(|by| Paused {
+        let Some(trouble) = &mut self.trouble else { return };
+        let context = &self.seat.context;
+        let now = context.clock.now();
+        let stands = trouble
+            .paused
+            .as_ref()
+            .is_some_and(|paused| paused.until.is_none());
+        if trouble.suffers.suspended && !stands {
+            trouble.paused = context.faults.standstill(&self.seat.exchange).map(|by| Paused {
                 by,
                 from: now,
                 until: None,
             });
-        } else if !self.suffers.suspended
-            && let Some(paused) = self.paused.as_mut().filter(|_| stands)
+        } else if !trouble.suffers.suspended
+            && let Some(paused) = trouble.paused.as_mut().filter(|_| stands)
         {
             paused.until = Some(now);
         }
@@ -60,21 +80,23 @@ impl<H: Handler> Embedded<H> {
 
     /// A delivery that came at `put` is taken up: whether it waited for the end of a standstill.
     pub(super) fn tell_of_standstill(&mut self, frame: &mut Frame, put: Instant) {
-        let Some(paused) = &self.paused else { return };
-        let until = paused.until.unwrap_or_else(|| self.context.clock.now());
+        let Some(trouble) = &mut self.trouble else { return };
+        let Some(paused) = &trouble.paused else { return };
+        let context = &self.seat.context;
+        let until = paused.until.unwrap_or_else(|| context.clock.now());
         if put >= until {
-            self.paused = None;
+            trouble.paused = None;
         } else {
-            let now = self.context.clock.now();
+            let now = context.clock.now();
             let (from, until) = (ago(now.since(put.max(paused.from))), ago(now.since(until)));
-            let touched = self.context.faults.stood_still(&paused.by, &mut frame.trace);
+            let touched = context.faults.stood_still(&paused.by, &mut frame.trace);
             touched.since(from).until(until);
         }
     }
 
     /// Whether the delivery that it takes up now is the one at which a fault lets it panic.
     pub(super) fn panics_now(&self, frame: &mut Frame) -> bool {
-        let set = self.suffers.panics;
+        let set = self.suffers().panics;
         let panics = set.is_some() && self.attachment.upgrade().is_some_and(|a| a.panics_now(set));
         if panics {
             drop(self.touch(frame, |what| what == ProcessFault::Panic));
@@ -85,29 +107,29 @@ impl<H: Handler> Embedded<H> {
     /// It is killed with a delivery in hand that it took up then.
     pub(super) fn killed_with(&self, frame: &mut Frame, since: SystemTime) {
         let kill = |what| what == ProcessFault::Kill;
-        drop(
-            self.context
-                .faults
-                .touches(&self.exchange, frame, kill)
-                .since(since),
-        );
+        let faults = &self.seat.context.faults;
+        drop(faults.touches(&self.seat.exchange, frame, kill).since(since));
     }
 
     /// Waits for as long as a delivery takes longer, or until none does any more.
     pub(super) async fn take_longer(&mut self, frame: &mut Frame) {
-        let faults = self.context.faults.clone();
+        let seat = Arc::clone(&self.seat);
+        let faults = &seat.context.faults;
         let _until_it_goes_on = self.touch(frame, |what| matches!(what, ProcessFault::Slow { .. }));
         let began = faults.now();
-        while self.suffers.slow > Span::ZERO {
-            let until = began + self.suffers.slow;
+        while self.suffers().slow > Span::ZERO {
+            let until = began + self.suffers().slow;
             tokio::select! {
                 () = faults.until(Some(until)) => return,
-                () = self.fate.stirred() => self.told_of_faults(false),
+                () = seat.fate.stirred() => self.told_of_faults(false),
             }
         }
     }
 
     fn touch(&self, frame: &mut Frame, by: impl Fn(ProcessFault) -> bool) -> Touched {
-        self.context.faults.touch_handlers(&self.exchange, frame, by)
+        self.seat
+            .context
+            .faults
+            .touch_handlers(&self.seat.exchange, frame, by)
     }
 }
