@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -80,7 +80,10 @@ impl OpenLoop {
     pub(crate) async fn end(self) {
         self.stop();
         // Everything ends by its own timeout, a little later at most; what does not is missing in the sum.
-        drop(timeout(2 * ASKED_WITHIN, self.slots.acquire_many(IN_FLIGHT_MAX)).await);
+        let all = timeout(2 * ASKED_WITHIN, self.slots.acquire_many(IN_FLIGHT_MAX)).await;
+        // A thread that is told to stop may be about to ask once more: it finds no slot, not one of those given back here.
+        self.slots.close();
+        drop(all);
     }
 }
 
@@ -128,14 +131,18 @@ fn until(moment: Instant) -> Option<Duration> {
     early.filter(|early| !early.is_zero())
 }
 
-/// What is to be done at that moment, if there is room for it.
+/// What is to be done at that moment, if there is room for it. Nothing counts any more once the loop has ended.
 fn begin<A: Asks>(
     asks: &Arc<A>,
     slots: &Arc<Semaphore>,
     intended: Instant,
 ) -> Option<impl Future<Output = ()> + Send + use<A>> {
+    let slot = Arc::clone(slots).try_acquire_owned();
+    if let Err(TryAcquireError::Closed) = slot {
+        return None;
+    }
     let question = asks.begin(intended);
-    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+    let Ok(slot) = slot else {
         asks.hold_back(intended);
         return None;
     };
@@ -208,6 +215,17 @@ mod tests {
         }
         open.end().await;
         assert!(slow.begun.load(Relaxed) > IN_FLIGHT_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_the_end_is_neither_asked_nor_held_back() {
+        let slow = Arc::new(Slow::default());
+        let open = OpenLoop::start(Arc::clone(&slow), 1);
+        let slots = Arc::clone(&open.slots);
+        open.end().await;
+        let before = (slow.begun.load(Relaxed), slow.held_back.load(Relaxed));
+        assert!(begin(&slow, &slots, Instant::now()).is_none());
+        assert_eq!((slow.begun.load(Relaxed), slow.held_back.load(Relaxed)), before);
     }
 
     #[tokio::test(start_paused = true)]

@@ -71,7 +71,7 @@ async fn a_small_local_run_answers_every_request() {
     let options = ReqRespOptions {
         places: vec![Where::Local],
         loads: vec![Load::Closed(1), Load::Closed(3), Load::Open(2_000)],
-        measured: Duration::from_millis(50),
+        measured: Duration::from_millis(500),
         warm_up: Duration::ZERO,
         traces: None,
         watched: false,
