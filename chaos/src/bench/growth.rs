@@ -26,7 +26,7 @@ use scene::{Scene, Shape};
 pub const IN_FLIGHT: usize = 100;
 /// Bytes of payloads in flight: what one lane between nodes holds (32 MiB) less some for what is acknowledged a little later than it
 /// is answered. Nodes turn away what is beyond, so the largest payloads are fewer at a time.
-const BYTES_IN_FLIGHT_MAX: u64 = 26 * 1024 * 1024;
+const BYTES_IN_FLIGHT_MAX: u64 = 25 * 1024 * 1024;
 
 /// What grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

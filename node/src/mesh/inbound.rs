@@ -111,6 +111,7 @@ impl Incoming {
         inbound: &Inbound,
         progress: &Notify,
     ) -> String {
+        let mut acknowledged = inbound.received_bytes.load(Relaxed);
         loop {
             match reader.fill().await {
                 Ok(true) => self.peer.hear(self.shared.faults.now()),
@@ -129,6 +130,13 @@ impl Incoming {
                 }
             }
             progress.notify_one();
+            let bytes = inbound.received_bytes.load(Relaxed);
+            if bytes - acknowledged >= ACK_BYTES {
+                acknowledged = bytes;
+                // While there is always more to read nothing else of this connection would have its turn: the acknowledgement goes out
+                // now, not some megabytes later.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
