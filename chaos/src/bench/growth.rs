@@ -94,7 +94,7 @@ impl Dimension {
             Self::Payload => &[0, 64, 1 << 10, 16 << 10, 256 << 10, 1 << 20],
             Self::Handlers => &[1, 10, 100, 1_000],
             Self::Declaring => &[100, 1_000, 10_000],
-            Self::Attaching => &[100, 1_000, 5_000, 10_000],
+            Self::Attaching => &[100, 1_000, 10_000],
         }
     }
 

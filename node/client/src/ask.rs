@@ -10,6 +10,7 @@ use squall_kernel::limits::{PAYLOAD_BYTES_MAX, REQUEST_TIMEOUT_MS_MAX, TAG_BYTES
 use squall_kernel::message::{Call, ClientMessage, NodeMessage, control};
 use squall_kernel::reason::NoReply;
 use squall_kernel::talk::Terms;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -123,11 +124,8 @@ impl Ask {
             ..self.frame(exchange, MessageId(0))
         };
         let generation = peer.generation;
-        let sent = shared.outbound.send(Outgoing::Bound { generation, frame });
-        match timeout_at(self.deadline, sent).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(unreachable),
-        }
+        let sent = queue(shared, Outgoing::bound(generation, frame), self.deadline).await;
+        sent.then_some(()).ok_or(unreachable)
     }
 
     /// Wants its response in chunks.
@@ -175,15 +173,21 @@ impl Ask {
 
     /// Asks, and once more when the exchange has another number by now.
     pub(crate) async fn one(&self, shared: &Arc<Shared>) -> Result<Reply, RequestError> {
-        let cached = shared.cached(&self.name).is_some();
-        match self.once(shared).await {
-            Err(RequestError::Unavailable(NoReply::UnknownExchange)) if cached => self.once(shared).await,
+        let cached = shared.cached(&self.name);
+        let exchange = match cached {
+            Some(exchange) => exchange,
+            None => lookup(shared, &self.name, self.deadline).await?,
+        };
+        match self.once(shared, exchange).await {
+            Err(RequestError::Unavailable(NoReply::UnknownExchange)) if cached.is_some() => {
+                let exchange = lookup(shared, &self.name, self.deadline).await?;
+                self.once(shared, exchange).await
+            }
             outcome => outcome,
         }
     }
 
-    async fn once(&self, shared: &Arc<Shared>) -> Result<Reply, RequestError> {
-        let exchange = lookup(shared, &self.name, self.deadline).await?;
+    async fn once(&self, shared: &Arc<Shared>, exchange: ExchangeId) -> Result<Reply, RequestError> {
         let (sink, receiver) = oneshot::channel();
         let open = self.send(shared, exchange, Waiter::One { sink, seen: 0 }).await?;
         match timeout_at(self.until(), receiver).await {
@@ -221,12 +225,13 @@ impl Ask {
             shared: Arc::clone(shared),
         };
         let request = Outgoing::Request {
-            frame: self.frame(exchange, open.message),
+            frame: Box::new(self.frame(exchange, open.message)),
             deadline: self.deadline,
         };
-        match timeout_at(self.deadline, shared.outbound.send(request)).await {
-            Ok(Ok(())) => Ok(open),
-            Ok(Err(_)) | Err(_) => Err(open.expired()),
+        if queue(shared, request, self.deadline).await {
+            Ok(open)
+        } else {
+            Err(open.expired())
         }
     }
 
@@ -280,6 +285,18 @@ impl Purpose {
     }
 }
 
+/// Puts it in the queue, by the deadline; false when that is over, or the client closed. There is nearly always room: no timer then.
+async fn queue(shared: &Shared, out: Outgoing, deadline: Instant) -> bool {
+    match shared.outbound.try_send(out) {
+        Ok(()) => true,
+        Err(TrySendError::Closed(_)) => false,
+        Err(TrySendError::Full(out)) => {
+            let queued = timeout_at(deadline, shared.outbound.send(out)).await;
+            matches!(queued, Ok(Ok(())))
+        }
+    }
+}
+
 pub(crate) fn check_tag(what: &'static str, len: usize) -> Result<(), Invalid> {
     if len > TAG_BYTES_MAX {
         Err(Invalid::Tag { what, len })
@@ -312,10 +329,7 @@ pub(crate) async fn call(
     let peer = peer(shared, deadline).await?;
     let (call, answer) = shared.open_call(route);
     let forget = ForgetCall { shared, call };
-    let out = Outgoing::Bound {
-        generation: peer.generation,
-        frame: control(&message(call)),
-    };
+    let out = Outgoing::bound(peer.generation, control(&message(call)));
     match timeout_at(deadline, shared.outbound.send(out)).await {
         Ok(Ok(())) => {}
         Ok(Err(_)) => return Err(CallFailed::Closed),

@@ -265,7 +265,7 @@ impl Chunks {
                     self.owed += 1;
                     return Turn::Chunk(self.chunk(frame.payload, frame.from));
                 }
-                Kind::Ask => self.question = Some(frame),
+                Kind::Ask => self.question = Some(*frame),
                 _ => tracing::debug!(fault = %fault_of(&frame), "the node refused a frame of this request"),
             }
         }
@@ -336,7 +336,7 @@ impl Drop for Chunks {
                 .open
                 .shared
                 .outbound
-                .try_send(Outgoing::Bound { generation, frame });
+                .try_send(Outgoing::bound(generation, frame));
         }
     }
 }
@@ -367,7 +367,7 @@ fn checked(answer: Answer) -> (Status, Bytes) {
 /// Sends on the connection that the request is on; with that one gone, so is the request.
 async fn send(shared: &Arc<Shared>, frame: Frame) {
     let generation = shared.generation();
-    let queued = shared.outbound.send(Outgoing::Bound { generation, frame });
+    let queued = shared.outbound.send(Outgoing::bound(generation, frame));
     // A closed client has nobody to send to, and a queue that stands still ends with its connection.
     let _gone = tokio::time::timeout(Duration::from_secs(1), queued).await;
 }

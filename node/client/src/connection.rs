@@ -256,8 +256,8 @@ impl Connection {
         while let Some((_, frame)) = Frame::decode(input, FRAME_BYTES_MAX)? {
             match frame.kind {
                 Kind::Reply => self.shared.complete(frame),
-                Kind::Deliver => self.deliver(frame),
-                Kind::Task => self.task(frame),
+                Kind::Deliver => self.deliver(Box::new(frame)),
+                Kind::Task => self.task(Box::new(frame)),
                 Kind::Settle => self.shared.settled(&frame),
                 Kind::Control => self.message(parse(&frame.payload)?),
                 Kind::Chunk | Kind::Credit | Kind::Ask | Kind::Tell if frame.to == 0 => {
@@ -328,7 +328,7 @@ impl Connection {
 
     /// Hands a delivery to its handler, or turns it away. Never waits: a node that sends more than the handler's credit
     /// is told that it is overloaded; to a handler that is gone nothing was delivered.
-    fn deliver(&mut self, frame: Frame) {
+    fn deliver(&mut self, frame: Box<Frame>) {
         let (frame, reason) = match self.shared.handler(frame.to) {
             None => (frame, NoReply::Unreachable),
             Some(route) => match route.offer(&self.shared, self.generation, frame) {
@@ -345,7 +345,7 @@ impl Connection {
     }
 
     /// Hands a task to its worker, or gives it back: the worker is gone, or takes no more.
-    fn task(&mut self, frame: Frame) {
+    fn task(&mut self, frame: Box<Frame>) {
         let back = match self.shared.handler(frame.to) {
             None => Some(frame),
             Some(route) => route.offer(&self.shared, self.generation, frame),
@@ -387,10 +387,7 @@ impl Connection {
         if self
             .shared
             .outbound
-            .try_send(Outgoing::Bound {
-                generation: self.generation,
-                frame,
-            })
+            .try_send(Outgoing::bound(self.generation, frame))
             .is_err()
         {
             tracing::debug!("the queue is full");

@@ -70,7 +70,7 @@ impl Carrier for Connected {
     fn carry(&self, frame: Frame) -> BoxFuture<'_, bool> {
         let generation = self.generation;
         let sent = async move {
-            let queued = self.shared.outbound.send(Outgoing::Bound { generation, frame });
+            let queued = self.shared.outbound.send(Outgoing::bound(generation, frame));
             queued.await.is_ok() && self.shared.is_live(generation)
         };
         sent.boxed()

@@ -27,8 +27,8 @@ pub struct Reply {
     pub count: u32,
 }
 
-impl From<Frame> for Reply {
-    fn from(frame: Frame) -> Self {
+impl From<Box<Frame>> for Reply {
+    fn from(frame: Box<Frame>) -> Self {
         Self {
             payload: frame.payload,
             request_tag: frame.tags.request,

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use squall_kernel::frame::Frame;
 use squall_kernel::id::{ClusterId, ExchangeId, ExchangeName, MessageId, NodeId, NodeName};
 use squall_kernel::message::Call;
+use squall_kernel::numbered::Numbers;
 use squall_kernel::registry::Introduction;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -30,17 +31,32 @@ use crate::subscription::Subscribers;
 pub(crate) use calls::Settling;
 use calls::{PendingCall, PendingWord};
 use requests::Pending;
-pub(crate) use requests::{Ending, Waiter};
+pub(crate) use requests::{Ending, Marking, Waiter};
+
+/// A map by numbers that this library, or its node, has counted.
+pub(crate) type ByNumber<K, V> = HashMap<K, V, Numbers>;
 
 /// A frame on its way out.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     /// A request: goes out on any connection, until its deadline.
-    Request { frame: Frame, deadline: Instant },
+    Request { frame: Box<Frame>, deadline: Instant },
     /// Belongs to one connection and is void on any other.
-    Bound { generation: Generation, frame: Frame },
+    Bound {
+        generation: Generation,
+        frame: Box<Frame>,
+    },
     /// Everything before it was written, or is void.
     Flush(oneshot::Sender<()>),
+}
+
+impl Outgoing {
+    /// What belongs to that connection. In a box, as all frames that are queued: a frame has some hundred bytes, and would be moved
+    /// several times on its way.
+    pub(crate) fn bound(generation: Generation, frame: Frame) -> Self {
+        let frame = Box::new(frame);
+        Self::Bound { generation, frame }
+    }
 }
 
 /// What the tasks of one client share.
@@ -66,11 +82,11 @@ pub(crate) struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    pending: HashMap<MessageId, Pending>,
-    calls: HashMap<Call, PendingCall>,
+    pending: ByNumber<MessageId, Pending>,
+    calls: ByNumber<Call, PendingCall>,
     names: HashMap<ExchangeName, ExchangeId>,
     settling: HashMap<Settling, PendingWord>,
-    handlers: HashMap<u64, Arc<Route>>,
+    handlers: ByNumber<u64, Arc<Route>>,
     addresses: Addresses,
     members: BTreeMap<NodeId, Introduction>,
     node_names: BTreeMap<NodeId, NodeName>,
@@ -152,7 +168,7 @@ impl Shared {
         self.live.store(0, Ordering::Release);
         self.link.send_replace(Link::Down(None));
         let mut state = self.lock();
-        let (written, waiting): (HashMap<_, _>, HashMap<_, _>) =
+        let (written, waiting): (ByNumber<_, _>, ByNumber<_, _>) =
             state.pending.drain().partition(|(_, pending)| pending.written);
         state.pending = waiting;
         state.calls.clear();

@@ -235,7 +235,7 @@ impl Subscription {
                 self.read = (generation, 0);
             }
             self.read.1 += 1;
-            match event_of(frame) {
+            match event_of(*frame) {
                 Some(event) => return Some(event),
                 None => tracing::warn!("an event whose tags are longer than itself"),
             }
@@ -269,7 +269,7 @@ impl Subscription {
         }
         let subscriber = self.id;
         let frame = control(&ClientMessage::Took { subscriber, events });
-        let told = Outgoing::Bound { generation, frame };
+        let told = Outgoing::bound(generation, frame);
         // A client that is closed has nobody to tell.
         let _closed = self.client.shared().outbound.send(told).await;
         self.read.1 = 0;

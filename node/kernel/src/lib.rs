@@ -23,6 +23,7 @@ pub mod limits;
 pub mod membership;
 pub mod message;
 pub mod nearest;
+pub mod numbered;
 pub mod order;
 pub mod planted;
 pub mod profile;

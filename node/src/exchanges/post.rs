@@ -158,6 +158,11 @@ impl Wake {
         self.0.ring(1);
     }
 
+    /// Whether there are orders; heard then.
+    pub(super) fn hear(&self) -> bool {
+        self.0.hear(1) != 0
+    }
+
     pub(super) async fn notified(&self) {
         self.0.heard(1).await;
     }

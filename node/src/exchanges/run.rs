@@ -98,17 +98,20 @@ impl Running {
         post.wake.begin().await;
         loop {
             let due = self.context.clock.wait(self.wakes_at());
-            let first = tokio::select! {
+            let (ordered, first) = tokio::select! {
                 biased;
-                () = post.wake.notified() => None,
+                () = post.wake.notified() => (true, None),
                 mail = self.inbox.next() => match mail {
-                    Some(mail) => Some(mail),
+                    Some(mail) => (false, Some(mail)),
                     None => return,
                 },
-                () = due => None,
+                () = due => (false, None),
             };
             let begun = self.context.clock.now();
-            self.carry_out_orders(begun);
+            // Also what was ordered before somebody put the message in that was just taken out.
+            if ordered || post.wake.hear() {
+                self.carry_out_orders(begun);
+            }
             self.take(begun, first);
             self.tick_if_due();
             self.show_if_due();

@@ -26,7 +26,7 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 /// Bytes read at once from one on which little comes.
 pub(super) const READ_BYTES_FIRST: usize = 4 * 1024;
 /// Frames after which an acknowledgement goes out at once.
-pub(super) const ACK_FRAMES: u64 = 64;
+pub(super) const ACK_FRAMES: u64 = 512;
 /// Bytes after which an acknowledgement goes out at once: the sender holds them, and few large frames are as many bytes as it may.
 pub(super) const ACK_BYTES: u64 = 1024 * 1024;
 /// Connections open at once, on all ports together.

@@ -186,7 +186,7 @@ impl Nats {
     }
 
     async fn end(mut self) {
-        drop(self.publishers);
+        self.publishers.end();
         role::end(&mut self.subscribers).await;
         self.servers.end().await;
     }

@@ -41,6 +41,11 @@ struct Publisher {
 }
 
 impl Publishers {
+    /// Before their server ends, which they would dial again.
+    pub(super) fn end(self) {
+        drop(self.all);
+    }
+
     /// So many publishers at that server; the subscribers are in so many processes, and known there when this returns.
     pub(super) async fn begin(
         server: SocketAddr,

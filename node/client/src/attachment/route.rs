@@ -18,10 +18,6 @@ use crate::state::Shared;
 
 /// What reaches a handler's worker, in the order it came.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are deliveries: a box would cost each an allocation"
-)]
 pub(crate) enum Event {
     Attached {
         pid: Pid,
@@ -36,7 +32,8 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) generation: Generation,
-    pub(crate) frame: Frame,
+    /// In a box: as long as it waits, it lies in a channel whose every place has room for one.
+    pub(crate) frame: Box<Frame>,
     pub(crate) since: Instant,
     pub(crate) place: Arc<Place>,
 }
@@ -176,7 +173,12 @@ impl Route {
     }
 
     /// Takes a delivery in, or gives the frame back when the handler has no credit left.
-    pub(crate) fn offer(&self, shared: &Arc<Shared>, generation: Generation, frame: Frame) -> Option<Frame> {
+    pub(crate) fn offer(
+        &self,
+        shared: &Arc<Shared>,
+        generation: Generation,
+        frame: Box<Frame>,
+    ) -> Option<Box<Frame>> {
         let full = self.taken.count.load(Ordering::Acquire) >= self.credit;
         if full || self.taken.finishing.load(Ordering::Acquire) {
             return Some(frame);

@@ -24,6 +24,7 @@ use crate::handler::{Answer, Delivery, Handler, Notice, NoticeKind, ServerInfo, 
 use crate::leadership::{Changes, Context};
 use crate::limits::NAMES_WITHIN;
 use crate::lines::Connected;
+use crate::link::Generation;
 use crate::state::{Outgoing, Shared};
 use crate::talk::{Line, Talk};
 
@@ -43,6 +44,8 @@ pub(super) struct Worker<H> {
     handler: H,
     counters: Arc<Counters>,
     me: Option<Me>,
+    /// The line of the latest delivery, and the connection it is on: the next one may have it.
+    line: Option<(Generation, Arc<Line>)>,
     fence: Fence,
     /// Latest notice told.
     told: (Epoch, Counter),
@@ -78,6 +81,7 @@ impl<H: Handler> Worker<H> {
             handler,
             counters,
             me: None,
+            line: None,
             fence,
             told,
             changes,
@@ -139,23 +143,34 @@ impl<H: Handler> Worker<H> {
         let (status, payload) = if let Some(reason) = self.refusal(&taken) {
             (Status::None(reason), Bytes::new())
         } else {
-            let carrier = Connected::new(&self.shared, taken.generation);
-            let line = Arc::new(Line::new(frame, node, taken.since, carrier));
+            let mut line = self.line_of(&taken, node);
             let answer = self.handle(frame, Talk::new(Arc::clone(&line))).await;
-            line.finish(answer.0 == Status::Reply).await;
+            Line::finish_of(&mut line, answer.0 == Status::Reply).await;
+            self.line = Some((taken.generation, line));
             answer
         };
         let frame = answer(frame, node, status, payload);
-        let out = Outgoing::Bound {
-            generation: taken.generation,
-            frame,
-        };
+        let out = Outgoing::bound(taken.generation, frame);
         // A closed client has nobody to answer to.
         let _closed = self.shared.outbound.send(out).await;
         if status == Status::None(NoReply::Failed) {
             self.ended(Exit::Panicked);
         } else {
             self.look_if_done();
+        }
+    }
+
+    /// The line of this delivery: that of the one before it, where it is of the same connection and nobody has used it.
+    fn line_of(&mut self, taken: &Taken, node: NodeId) -> Arc<Line> {
+        match self.line.take() {
+            Some((generation, mut line)) if generation == taken.generation => {
+                Line::next(&mut line, &taken.frame, taken.since);
+                line
+            }
+            _ => {
+                let carrier = Connected::new(&self.shared, taken.generation);
+                Arc::new(Line::new(&taken.frame, node, taken.since, carrier))
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::limits::{BATCH_BYTES, BATCH_FRAMES, COPY_BYTES_MAX, OUTBOUND_QUEUE};
 use crate::link::Generation;
-use crate::state::{Outgoing, Shared};
+use crate::state::{Marking, Outgoing, Shared};
 
 /// Frames on their way out. It outlives connections: what was not taken by one waits for the next.
 #[derive(Debug)]
@@ -91,25 +91,7 @@ impl Writer {
 
     async fn write_batch(&self, queue: &mut Queue, out: &mut Out) -> io::Result<()> {
         queue.fill().await;
-        let mut flushes = Vec::new();
-        let mut batch = queue.batch.drain(..);
-        // What is drained here is marked as written, void, or held: a cancelled write loses none of the rest, because
-        // nothing is awaited before the whole batch lies in the buffer.
-        let mut large = Vec::new();
-        for outgoing in batch.by_ref() {
-            match outgoing {
-                Outgoing::Flush(done) => flushes.push(done),
-                request @ Outgoing::Request { .. } if self.hold.load(Ordering::Acquire) => {
-                    queue.held.push_back(request);
-                }
-                outgoing => {
-                    if let Some(frame) = self.admit(outgoing) {
-                        out.put(&frame, &mut large);
-                    }
-                }
-            }
-        }
-        drop(batch);
+        let (large, flushes) = self.put_batch(queue, out);
         out.write(large).await?;
         for done in flushes {
             let _gone = done.send(());
@@ -117,13 +99,34 @@ impl Writer {
         Ok(())
     }
 
+    /// What is drained here is marked as written, void, or held: a cancelled write loses none of the rest, because nothing is
+    /// awaited before the whole batch lies in the buffer. Gives whom to tell when it is written, too.
+    fn put_batch(&self, queue: &mut Queue, out: &mut Out) -> (Large, Vec<oneshot::Sender<()>>) {
+        let (mut large, mut flushes) = (Large::new(), Vec::new());
+        let (now, mut marking) = (Instant::now(), self.shared.marking());
+        for outgoing in queue.batch.drain(..) {
+            match outgoing {
+                Outgoing::Flush(done) => flushes.push(done),
+                request @ Outgoing::Request { .. } if self.hold.load(Ordering::Acquire) => {
+                    queue.held.push_back(request);
+                }
+                outgoing => {
+                    if let Some(frame) = self.admit(outgoing, now, &mut marking) {
+                        out.put(&frame, &mut large);
+                    }
+                }
+            }
+        }
+        (large, flushes)
+    }
+
     /// The frame to write, unless nobody wants it any more.
-    fn admit(&self, outgoing: Outgoing) -> Option<Frame> {
+    fn admit(&self, outgoing: Outgoing, now: Instant, marking: &mut Marking<'_>) -> Option<Box<Frame>> {
         match outgoing {
             Outgoing::Request { mut frame, deadline } => {
-                let left = deadline.saturating_duration_since(Instant::now());
+                let left = deadline.saturating_duration_since(now);
                 frame.left_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-                (frame.left_ms > 0 && self.shared.mark_written(frame.message)).then_some(frame)
+                (frame.left_ms > 0 && marking.written(frame.message)).then_some(frame)
             }
             Outgoing::Bound { generation, frame } => (generation == self.generation).then_some(frame),
             Outgoing::Flush(_) => None,

@@ -32,7 +32,7 @@ impl Shared {
         });
         if self
             .outbound
-            .try_send(Outgoing::Bound { generation, frame })
+            .try_send(Outgoing::bound(generation, frame))
             .is_err()
         {
             tracing::debug!(handler = serial, "no room to say that a handler is gone");

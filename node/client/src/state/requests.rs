@@ -3,7 +3,7 @@
 //! What does not live here: making their frames and sending them again (`ask`), what their replies are read with (`replies`,
 //! `chunks`).
 
-use std::collections::HashMap;
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use squall_kernel::frame::Frame;
@@ -11,11 +11,11 @@ use squall_kernel::id::MessageId;
 use squall_kernel::reason::NoReply;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Shared;
+use super::{ByNumber, Shared, State};
 use crate::error::RequestError;
 
 /// A reply frame, or how the request ended without one.
-pub(crate) type Ending = Result<Frame, RequestError>;
+pub(crate) type Ending = Result<Box<Frame>, RequestError>;
 
 /// Who waits for a request's replies.
 #[derive(Debug)]
@@ -52,6 +52,20 @@ impl Waiter {
     }
 }
 
+/// Marks requests as written.
+pub(crate) struct Marking<'a>(MutexGuard<'a, State>);
+
+impl Marking<'_> {
+    /// It is written from now on; false when nobody waits for it any more.
+    pub(crate) fn written(&mut self, message: MessageId) -> bool {
+        let Some(pending) = self.0.pending.get_mut(&message) else {
+            return false;
+        };
+        pending.written = true;
+        true
+    }
+}
+
 impl Shared {
     /// Opens a request and gives it a number.
     pub(crate) fn open(&self, waiter: Waiter) -> MessageId {
@@ -71,14 +85,9 @@ impl Shared {
         self.lock().pending.remove(&message).map(|p| p.written)
     }
 
-    /// Marks a request as written from now on; false when nobody waits for it any more.
-    pub(crate) fn mark_written(&self, message: MessageId) -> bool {
-        let mut state = self.lock();
-        let Some(pending) = state.pending.get_mut(&message) else {
-            return false;
-        };
-        pending.written = true;
-        true
+    /// Marks requests as written, all of a batch under one lock. Nothing is awaited while it is held.
+    pub(crate) fn marking(&self) -> Marking<'_> {
+        Marking(self.lock())
     }
 
     /// Requests that a node may have.
@@ -91,7 +100,7 @@ impl Shared {
         let (message, exchange) = (frame.message, frame.exchange);
         let of_several = frame.index > 0;
         let count = frame.count;
-        let ending = RequestError::of(&frame).map_or(Ok(frame), Err);
+        let ending = RequestError::of(&frame).map_or_else(|| Ok(Box::new(frame)), Err);
         let mut state = self.lock();
         if ending == Err(RequestError::Unavailable(NoReply::UnknownExchange)) {
             state.names.retain(|_, id| *id != exchange);
@@ -130,7 +139,7 @@ impl Shared {
             ..
         }) = state.pending.get(&frame.message)
         {
-            let _full_or_gone = sink.try_send(Ok(frame));
+            let _full_or_gone = sink.try_send(Ok(Box::new(frame)));
         }
     }
 
@@ -142,7 +151,7 @@ impl Shared {
 }
 
 /// Ends them all in the same way.
-pub(super) fn end_all(requests: HashMap<MessageId, Pending>, error: &RequestError) {
+pub(super) fn end_all(requests: ByNumber<MessageId, Pending>, error: &RequestError) {
     for pending in requests.into_values() {
         match pending.waiter {
             Waiter::One { sink, .. } => drop(sink.send(Err(error.clone()))),

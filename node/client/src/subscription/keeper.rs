@@ -48,10 +48,7 @@ impl Keeper {
             why = self.keep(&mut generation) => why,
         };
         let frame = control(&ClientMessage::Unsubscribe { subscriber: self.id });
-        let told = self
-            .shared
-            .outbound
-            .try_send(Outgoing::Bound { generation, frame });
+        let told = self.shared.outbound.try_send(Outgoing::bound(generation, frame));
         if told.is_err() {
             tracing::debug!(subscriber = self.id, "no room to say that a subscriber is gone");
         }

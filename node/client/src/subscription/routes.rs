@@ -1,8 +1,8 @@
 //! The ways from the connection to subscribers, by the number that the client gave them.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::state::ByNumber;
 use squall_kernel::frame::Frame;
 use tokio::sync::mpsc;
 
@@ -13,7 +13,8 @@ use crate::link::Generation;
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) generation: Generation,
-    pub(super) frame: Frame,
+    /// In a box: the channel to a subscriber that waits has room for many.
+    pub(super) frame: Box<Frame>,
 }
 
 /// The way to one subscriber. Nothing here waits.
@@ -41,7 +42,7 @@ pub(crate) struct Subscribers {
 #[derive(Debug, Default)]
 struct State {
     last: u64,
-    routes: HashMap<u64, Route>,
+    routes: ByNumber<u64, Route>,
 }
 
 impl Subscribers {
@@ -62,6 +63,7 @@ impl Subscribers {
     pub(crate) fn event(&self, generation: Generation, frame: Frame) {
         let id = frame.to;
         if let Some(route) = self.lock().routes.get(&id) {
+            let frame = Box::new(frame);
             let taken = Taken { generation, frame };
             if route.events.try_send(taken).is_err() {
                 tracing::warn!(subscriber = id, "more events than the subscriber takes");

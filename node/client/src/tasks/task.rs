@@ -43,7 +43,7 @@ pub enum SettleError {
 struct Inner {
     shared: Arc<Shared>,
     generation: Generation,
-    frame: Frame,
+    frame: Box<Frame>,
     since: Instant,
     settled: AtomicBool,
     place: Arc<Place>,
@@ -198,10 +198,7 @@ impl Task {
         } = &*self.inner;
         let of = Settling::of(frame);
         let answer = shared.open_settling(of, place);
-        let out = Outgoing::Bound {
-            generation: *generation,
-            frame: word_about(frame, word),
-        };
+        let out = Outgoing::bound(*generation, word_about(frame, word));
         if !shared.is_live(*generation) || shared.outbound.send(out).await.is_err() {
             shared.forget_settling(of);
             return Err(SettleError::Gone);
