@@ -220,6 +220,15 @@ fn the_place_is_the_page_of_the_flipped_bit() {
     assert!(found.contains(&(offset as u64)), "{offset} is not in {place:?}");
 }
 
+/// Killed between the founding entry, which is of term 0, and the first vote.
+#[test]
+fn a_founder_that_died_before_it_voted_has_a_sound_log() {
+    let founding = LogId::new(LeaderId::new(0, 0).to_committed(), 0);
+    let entry = (0, disk::encode(&Entry::new_blank(founding)));
+    let home = Home::with(&[vec![Op::Append(vec![entry])]]);
+    home.examine().unwrap();
+}
+
 #[test]
 fn what_cannot_belong_together_is_refused_with_its_place() {
     let cases: [(&str, Vec<Op>); 7] = [

@@ -237,7 +237,8 @@ impl Reader<'_> {
     }
 
     /// Vote and committed mark belong to this log, and the snapshot reaches to where it begins. The vote of a term is
-    /// durable before the first entry of that term, and an entry before the mark that it is committed.
+    /// durable before the first entry of that term, and an entry before the mark that it is committed. The founding entry is of term
+    /// 0, which nobody votes in: whoever dies right behind it has no vote yet.
     fn check_marks(&self, loaded: &Loaded) -> Result<(), DiskError> {
         let last = loaded.last_log_id();
         if loaded.committed > last {
@@ -248,10 +249,9 @@ impl Reader<'_> {
             );
             return Err(self.damaged_value(COMMITTED, why));
         }
+        let voted = loaded.vote.map_or(0, |vote| vote.leader_id.term);
         if let Some(last) = last
-            && loaded
-                .vote
-                .is_none_or(|vote| vote.leader_id.term < last.committed_leader_id().term)
+            && voted < last.committed_leader_id().term
         {
             let vote = loaded.vote.map_or("none".to_owned(), |v| v.to_string());
             let why = format!("the last vote is {vote}, older than the log's end {last}");
