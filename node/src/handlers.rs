@@ -44,6 +44,7 @@ pub(crate) use counts::{CountsTable, DeliveryCounts};
 pub use counts::{DeliveryStats, MailboxStats};
 use due::Due;
 pub use fate::Fate;
+use notice::shared_and_written;
 pub use notice::{Told, notice_of};
 use rolls::Rolls;
 use squall_kernel::view::Heard;
@@ -317,7 +318,13 @@ impl Handlers {
         if told.is_empty() {
             return;
         }
+        let (shared, written) = shared_and_written(told);
         for attachment in self.of_exchange(exchange) {
+            let told = if attachment.sink().shares() {
+                shared
+            } else {
+                written
+            };
             for told in told {
                 self.tell(&attachment, told);
             }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use squall_kernel::frame::{Frame, Kind};
@@ -176,6 +176,27 @@ struct Table {
 pub struct PubSub {
     context: Arc<DataContext>,
     tables: RwLock<ByNumber<ExchangeId, Table>>,
+    behind: Arc<Behind>,
+}
+
+/// Tables that are to follow the registry's next step whatever changes in it. The others are told of what concerns them: of their exchange,
+/// and of nodes.
+#[derive(Default)]
+struct Behind(Mutex<BTreeSet<ExchangeId>>);
+
+impl Behind {
+    /// That one: what it waits for, or has just begun with, may be in a step that is on its way.
+    fn enter(&self, exchange: ExchangeId) {
+        self.lock().insert(exchange);
+    }
+
+    fn take(&self) -> BTreeSet<ExchangeId> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<ExchangeId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl PubSub {
@@ -183,6 +204,7 @@ impl PubSub {
         Self {
             context,
             tables: RwLock::default(),
+            behind: Arc::default(),
         }
     }
 
@@ -308,16 +330,31 @@ impl PubSub {
         let (node, boot) = (self.context.node, self.context.boot);
         let joins = up.contains(&node) || change.was_lost(node, boot);
         let back = joins && me.is_some_and(|me| me.is_up());
-        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        tables.retain(|exchange, table| {
+        let order = |table: &Table| {
             table.post.order(|orders| {
                 orders.registry = true;
                 orders.back |= back;
                 orders.lost.extend(&lost);
                 orders.up.extend(&up);
             });
-            change.exchange(*exchange).is_some()
-        });
+        };
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let behind = self.behind.take();
+        if change.old.nodes == change.new.nodes {
+            // Which there may be very many of, while most steps concern one of them.
+            let changed = change.exchanges_changed().map(|changed| *changed.key);
+            for exchange in behind.into_iter().chain(changed) {
+                tables.get(&exchange).into_iter().for_each(order);
+                if change.exchange(exchange).is_none() {
+                    tables.remove(&exchange);
+                }
+            }
+        } else {
+            tables.retain(|exchange, table| {
+                order(table);
+                change.exchange(*exchange).is_some()
+            });
+        }
     }
 
     pub(crate) fn stop(&self) {
@@ -370,7 +407,15 @@ impl PubSub {
         let process = context.processes.enter(kind, &record.name, MAILBOX_BOUND, now);
         let (mailbox, inbox) = mailbox(Arc::clone(&process), context.clock.clone(), MAILBOX_BOUND);
         let post = Arc::new(Post::default());
-        let running = Running::new(&context, record, process, inbox, Arc::clone(&post));
+        // It may be deleted already.
+        self.behind.enter(record.id);
+        let running = Running::new(
+            (&context, &self.behind),
+            record,
+            process,
+            inbox,
+            Arc::clone(&post),
+        );
         context.runtime.spawn(running.run());
         Table { mailbox, post }
     }

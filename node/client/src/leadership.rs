@@ -146,7 +146,7 @@ impl Context {
         })
     }
 
-    /// Whether there are leaders where the handler is attached.
+    /// Whether the handler may lead. Where it is not known that its exchange has no leaders, as to clients, it may.
     #[must_use]
     pub const fn may_lead(&self) -> bool {
         self.standing.is_some()
@@ -155,7 +155,11 @@ impl Context {
     /// Follows the leadership.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        let told_of = self.standing.as_ref().map_or(0, |standing| standing.changes());
+        // One behind: whether it leads already is to be told, too.
+        let told_of = self
+            .standing
+            .as_ref()
+            .map_or(0, |standing| standing.changes().wrapping_sub(1));
         Changes {
             standing: self.standing.clone(),
             told_of,

@@ -26,7 +26,7 @@ pub use machine::{Dialler, Facts, Listener, Peer, Side, Step, refusal_message};
 pub use process::ProcessIdentity;
 
 /// Version of the native protocol; another one is refused.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 /// Bytes of a nonce.
 pub const NONCE_BYTES: usize = 32;
 /// The lane of control messages.

@@ -8,6 +8,7 @@ mod command;
 mod declare;
 mod duty;
 mod function;
+mod load;
 mod moves;
 mod proxies;
 mod record;
@@ -25,6 +26,7 @@ use crate::id::{
 pub use command::{Command, NoPreferred, Outcome, Refused};
 use declare::Terms;
 pub use function::RoutingFunction;
+pub use load::Loads;
 pub use record::{
     Duty, ExchangeRecord, Introduction, LeaderRecord, Moving, NodeLife, NodeRecord, Pattern, Strategy,
     Takeover,
@@ -333,9 +335,7 @@ impl Registry {
                 exchange.end_moving();
             }
         }
-        for id in left {
-            self.assign(id);
-        }
+        self.assign_all(left);
     }
 
     fn adopt_orphans(&mut self) {
@@ -345,16 +345,26 @@ impl Registry {
             .filter(|e| e.owner.is_none())
             .map(|e| e.id)
             .collect();
-        for id in orphans {
-            self.assign(id);
+        self.assign_all(orphans);
+    }
+
+    fn assign_all(&mut self, exchanges: Vec<ExchangeId>) {
+        let mut loads = Loads::default();
+        for id in exchanges {
+            self.assign(id, &mut loads);
         }
     }
 
     /// Gives an exchange without owner to the first live node of its failover list, else to the least loaded one.
-    fn assign(&mut self, id: ExchangeId) {
-        let Some(owner) = self.candidate(id) else { return };
+    fn assign(&mut self, id: ExchangeId, loads: &mut Loads) {
+        let Some(owner) = self.candidate(id, loads) else {
+            return;
+        };
         if let Some(exchange) = self.exchanges.get_mut(&id) {
             exchange.owner = Some(owner);
+            if exchange.moving.is_none() {
+                loads.took(owner);
+            }
             exchange.held = false;
             exchange.kept = false;
             exchange.epoch.0 += 1;
@@ -362,10 +372,11 @@ impl Registry {
         }
         if self.nodes.get(&owner).is_some_and(|n| n.duty == Duty::Weak) {
             self.move_tasks_of(owner);
+            *loads = Loads::default();
         }
     }
 
-    fn candidate(&self, id: ExchangeId) -> Option<NodeId> {
+    fn candidate(&self, id: ExchangeId, loads: &mut Loads) -> Option<NodeId> {
         let exchange = self.exchanges.get(&id)?;
         let with_tasks = self.fit_backup(exchange);
         with_tasks.or_else(|| self.preferred(exchange)).or_else(|| {
@@ -373,7 +384,7 @@ impl Registry {
                 .nodes
                 .values()
                 .filter(|n| n.may_own() && exchange.can_live_on(n));
-            live.min_by_key(|n| (self.load_of(n.id), n.name.clone()))
+            live.min_by_key(|n| (loads.owned(self, n.id), n.name.clone()))
                 .map(|n| n.id)
         })
     }
@@ -387,12 +398,6 @@ impl Registry {
                 .map(|n| n.id)
         };
         exchange.failover.iter().find_map(fit)
-    }
-
-    /// Exchanges that a node owns, or is about to by a move.
-    fn load_of(&self, node: NodeId) -> usize {
-        let counts = |e: &&ExchangeRecord| e.moving.map_or(e.owner, |m| Some(m.to)) == Some(node);
-        self.exchanges.values().filter(counts).count()
     }
 }
 

@@ -299,6 +299,38 @@ async fn b9_the_urgent_come_first_and_what_is_out_of_time_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_held_back_behind_what_grew_too_old_is_read_at_once() {
+    let mut cluster = Cluster::new(2);
+    let settings = Settings {
+        when_full: WhenFull::Block,
+        mailbox: Some(1),
+        ..Settings::default()
+    };
+    let exchange = news(&mut cluster, settings);
+    let mut subscriber = subscribe(&cluster, 1, &["k"]).await;
+    let with = |payload, ttl_ms| Request {
+        publish: Some(Publish {
+            confirm: Confirm::Received,
+            ttl_ms,
+            ..Publish::default()
+        }),
+        ..publish(exchange, "k", payload, Confirm::Received)
+    };
+    assert_eq!(
+        confirmed(&cluster, 0, with("short", 50)).await.status,
+        Status::Reply
+    );
+    let mut held = Box::pin(confirmed(&cluster, 0, with("long", 4000)));
+    tokio::select! {
+        outcome = &mut held => panic!("confirmed too early: {outcome:?}"),
+        () = quiet() => {}
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    assert_eq!(payloads(&mut subscriber), ["long"]);
+    assert_eq!(held.await.status, Status::Reply);
+}
+
+#[tokio::test(start_paused = true)]
 async fn b10_a_second_publish_with_the_same_id_is_taken_for_the_first() {
     let mut cluster = Cluster::new(2);
     let settings = Settings {

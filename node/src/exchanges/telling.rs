@@ -1,10 +1,12 @@
 //! System messages on their way to the nodes: the first goes at once, and so does who leads; others that follow within
 //! [`TELL_EVERY`] travel together, in order, and those of an exchange with very many handlers within longer. Whoever is to be told the
 //! whole picture gets the one of when it is sent, one message for all of a node; and where more handlers came or went than
-//! are told of one by one ([`TELL_NOTICES_MAX`]), so do all. So what it costs to attach very many handlers grows with their number, not
-//! with its square.
+//! are told of one by one ([`TELL_NOTICES_MAX`]), it travels in front of what has changed, and the node gives each handler what is less:
+//! one inside the node the picture, which all of them share, one of a client seldom. So what it costs to attach very many handlers
+//! inside a node grows with their number, not with its square.
 //!
-//! What does not live here: what is told (the kernel), and the view of a handler that missed something.
+//! What does not live here: what is told (the kernel), who gets the picture (`handlers/notice`), and the view of a handler that missed
+//! something.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,10 +23,12 @@ pub(super) type Batch = Vec<(Option<Vec<Pid>>, SystemMessage)>;
 /// What a node is to be told. Bounded by [`TELL_NEWS_MAX`] and the handlers of an exchange.
 #[derive(Default)]
 struct Untold {
-    /// Who came and went, for all.
+    /// Who came and went, for all. Empty when `beyond`.
     news: Vec<SystemMessage>,
-    /// That was more than is told one by one: all get the whole picture.
+    /// That is more than is told one by one: the whole picture comes first.
     whole: bool,
+    /// There is more than is kept: only the whole picture tells.
+    beyond: bool,
     /// Who gets the whole picture in any case.
     newcomers: BTreeSet<Pid>,
 }
@@ -36,24 +40,31 @@ impl Untold {
 
     /// For so many handlers of the node.
     fn add(&mut self, message: SystemMessage, handlers: usize) {
-        let room = (TELL_NOTICES_MAX / handlers.max(1)).clamp(1, TELL_NEWS_MAX);
-        if self.whole || self.news.len() >= room {
-            self.whole = true;
-            self.news.clear();
+        self.beyond |= self.news.len() >= TELL_NEWS_MAX;
+        if self.beyond {
+            self.news = Vec::new();
         } else {
             self.news.push(message);
         }
+        let room = (TELL_NOTICES_MAX / handlers.max(1)).max(1);
+        self.whole |= self.beyond || self.news.len() > room;
     }
 
-    /// As messages; `whole` gives the whole picture as it is now. To newcomers it comes first: what they are told of behind it is
-    /// in it, and nothing new to them.
+    /// As messages; `whole` gives the whole picture as it is now. It comes first: what is told of behind it is in it, and nothing new
+    /// to whoever has it, which newcomers do.
     fn into_batch(self, whole: impl FnOnce() -> SystemMessage) -> Batch {
-        if self.whole {
+        if self.beyond {
             return vec![(None, whole())];
         }
         let mut batch = Batch::new();
-        if !self.newcomers.is_empty() {
-            batch.push((Some(self.newcomers.into_iter().collect()), whole()));
+        if self.whole || !self.newcomers.is_empty() {
+            let picture = whole();
+            if !self.newcomers.is_empty() {
+                batch.push((Some(self.newcomers.into_iter().collect()), picture.clone()));
+            }
+            if self.whole {
+                batch.push((None, picture));
+            }
         }
         batch.extend(self.news.into_iter().map(|message| (None, message)));
         batch
@@ -148,6 +159,7 @@ impl Running {
         let _begins_a_pause = self.telling.put(at_once, node, |_| {});
         let before = self.telling.take(node);
         let mut batch = Batch::new();
+        // Who leads comes with the whole picture.
         if !before.whole {
             batch.extend(before.news.into_iter().map(|news| (None, news)));
         }
@@ -286,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn of_very_many_all_are_told_by_one_whole_picture() {
+    fn of_very_many_the_whole_picture_tells_in_front_of_them_or_alone() {
         let mut telling = Telling::default();
         put(&mut telling, Instant(0), |_| {});
         let handlers = 100;
@@ -300,15 +312,20 @@ mod tests {
             put(&mut telling, Instant(0), |untold| untold.add(up(n), handlers));
         }
         let (node, untold) = telling.take_all().pop().unwrap();
-        assert_eq!((node, told(untold)), (HERE, vec![(None, WHOLE)]));
+        let all = [(None, WHOLE)]
+            .into_iter()
+            .chain((1..=2 * some).map(|n| (None, n)));
+        assert_eq!((node, told(untold)), (HERE, all.collect()));
         assert_eq!(telling.next_due(), None);
         let mut untold = Untold::default();
         for n in 1..=TELL_NEWS_MAX as u64 {
             untold.add(up(n), 1);
         }
         assert!(!untold.whole, "one handler is told of each");
+        untold.newcomers.insert(pid(1));
         untold.add(up(1), 1);
-        assert!(untold.whole && untold.news.is_empty());
+        untold.add(up(2), 1);
+        assert_eq!(told(untold), [(None, WHOLE)], "newcomers are among all");
     }
 
     #[test]

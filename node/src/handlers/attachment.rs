@@ -36,6 +36,10 @@ pub trait HandlerSink: Send + Sync {
     ) -> Result<(), Push<Box<Frame>>>;
     /// Takes a system message. False when there is no room: the handler's view is built anew then.
     fn system(&self, handler: &Arc<Attachment>, told: &Arc<Told>) -> bool;
+    /// Whether it keeps what it is told as it is, shared with all others; what a client is told is written for each of its handlers.
+    fn shares(&self) -> bool {
+        false
+    }
     /// Takes the owner's word about a task that the worker has, or had, in hand.
     fn settled(&self, handler: &Arc<Attachment>, frame: Frame);
     /// The handler begins to hold a lease of its leadership. Renewals are not told: they are asked for.

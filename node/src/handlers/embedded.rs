@@ -104,6 +104,10 @@ impl HandlerSink for Entrance {
         self.mailbox.push(Mail::System(Arc::clone(told))).is_ok()
     }
 
+    fn shares(&self) -> bool {
+        true
+    }
+
     /// Embedded handlers take no tasks.
     fn settled(&self, _handler: &Arc<Attachment>, _frame: Frame) {}
 

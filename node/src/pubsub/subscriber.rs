@@ -272,16 +272,17 @@ impl Subscriber {
         }
         let now = self.context.clock.now();
         let mut gone = Vec::new();
-        let taken = match state.credit {
-            0 => None,
-            _ => state.queue.pop(now, &mut gone),
-        };
+        let reads = state.credit > 0;
+        let pop = |state: &mut State, gone: &mut Vec<_>| reads.then(|| state.queue.pop(now, gone)).flatten();
+        let first = pop(&mut state, &mut gone);
+        let _confirmed_outside_the_lock = self.let_in(&mut state, now, &mut gone);
+        // All that was in may have been too old, and what was held back in its place by now.
+        let taken = first.or_else(|| pop(&mut state, &mut gone));
         if taken.is_some() {
             state.credit -= u32::from(state.credit != u32::MAX);
         } else {
             state.told = false;
         }
-        let _confirmed_outside_the_lock = self.let_in(&mut state, now, &mut gone);
         drop(state);
         self.count_gone(gone);
         let waiting = taken?;

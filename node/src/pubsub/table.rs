@@ -20,7 +20,7 @@ use squall_kernel::time::Instant;
 use tokio::sync::oneshot;
 
 use super::upstream::Standing;
-use super::{Mail, Orders, Post, SubscribeError, Subscriber, Subscribing};
+use super::{Behind, Mail, Orders, Post, SubscribeError, Subscriber, Subscribing};
 use crate::data::DataContext;
 use crate::journal::PublishEvent;
 use crate::limits::{BATCH_MAX, SUBSCRIPTIONS_SETTLE};
@@ -72,6 +72,8 @@ pub(super) struct Running {
     pub(super) gathering: Revision,
     /// Owners that have asked whether this node's subscriptions are known to them.
     pub(super) asked: BTreeMap<NodeId, Revision>,
+    /// Where it says that it is to follow the registry's next step.
+    pub(super) behind: Arc<Behind>,
 }
 
 /// A call that is not answered yet.
@@ -83,7 +85,7 @@ pub(super) struct Pending {
 
 impl Running {
     pub(super) fn new(
-        context: &Arc<DataContext>,
+        (context, behind): (&Arc<DataContext>, &Arc<Behind>),
         record: &ExchangeRecord,
         process: Arc<Process>,
         inbox: Inbox<Mail>,
@@ -120,6 +122,7 @@ impl Running {
             followed: Revision(0),
             gathering: Revision(0),
             asked: BTreeMap::new(),
+            behind: Arc::clone(behind),
             context: Arc::clone(context),
         }
     }

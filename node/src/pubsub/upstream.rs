@@ -125,6 +125,7 @@ impl Running {
             // An exchange that is deleted by now says so by an order.
             self.follow_registry();
         }
+        self.catch_up();
         self.say_gathered();
     }
 
@@ -157,6 +158,18 @@ impl Running {
             self.tell(node, News::Gather { revision });
         }
         self.settle_later();
+    }
+
+    /// Follows the registry as far as an owner that asks has it. Steps that do not concern this exchange are not told.
+    fn catch_up(&mut self) {
+        let followed = self.followed;
+        if self.asked.values().any(|revision| *revision > followed) {
+            // First: a step that comes after the look at the registry finds it entered.
+            self.behind.enter(self.id);
+            if self.context.registry().revision > followed {
+                self.follow_registry();
+            }
+        }
     }
 
     fn say_gathered(&mut self) {

@@ -10,7 +10,7 @@ use crate::message::PeerMessage;
 use crate::planted::{self, Bug};
 use crate::promises::Gather;
 use crate::reason::Lost;
-use crate::registry::{Command, Duty, ExchangeRecord, NodeRecord, Pattern, Registry, Takeover};
+use crate::registry::{Command, Duty, ExchangeRecord, Loads, NodeRecord, Pattern, Registry, Takeover};
 use crate::time::{Instant, Span};
 
 /// What should become of a node, in the meta leader's eyes.
@@ -262,9 +262,12 @@ impl NodeCore {
             let first = e.failover.first();
             first.is_none() || e.owner.and_then(|id| registry.name_of(id)) == first
         };
+        let mut loads = Loads::default();
         let concerned = |e: &&ExchangeRecord| unfit || e.moving.is_some() || !at_home(e);
         for record in registry.exchanges.values().filter(concerned) {
-            let Some(command) = self.tend_exchange(now, registry, record, under_way, &mut tended) else {
+            let Some(command) =
+                self.tend_exchange(now, (registry, &mut loads), record, under_way, &mut tended)
+            else {
                 continue;
             };
             under_way += 1;
@@ -276,7 +279,7 @@ impl NodeCore {
     fn tend_exchange(
         &self,
         now: Instant,
-        registry: &Registry,
+        (registry, loads): (&Registry, &mut Loads),
         record: &ExchangeRecord,
         under_way: usize,
         tended: &mut alloc::collections::BTreeMap<ExchangeId, (Epoch, Instant)>,
@@ -292,7 +295,7 @@ impl NodeCore {
                 epoch: moving.epoch,
             });
         }
-        let to = self.wanted_owner(now, registry, record)?;
+        let to = self.wanted_owner(now, (registry, loads), record)?;
         let proposed = since(record.epoch);
         let lately = proposed.is_some_and(|at| now.since(at) <= self.times.silence);
         if lately || under_way >= MOVES_AT_ONCE_MAX {
@@ -309,11 +312,16 @@ impl NodeCore {
 
     /// Where an exchange should move to by itself: away from a draining node, or with its tasks from a weak one, or back to
     /// a preferred one.
-    fn wanted_owner(&self, now: Instant, registry: &Registry, record: &ExchangeRecord) -> Option<NodeId> {
+    fn wanted_owner(
+        &self,
+        now: Instant,
+        (registry, loads): (&Registry, &mut Loads),
+        record: &ExchangeRecord,
+    ) -> Option<NodeId> {
         let owner = registry.nodes.get(&record.owner?)?;
         let weak = owner.duty == Duty::Weak && record.pattern == Pattern::Task;
         if owner.is_draining() || weak {
-            let next = registry.next_owner(record)?;
+            let next = registry.next_owner(record, loads)?;
             return registry.node_named(next.as_str()).map(|n| n.id);
         }
         if record.takeover != Takeover::Auto || record.held {

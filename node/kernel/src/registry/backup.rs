@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Command, ExchangeRecord, NodeRecord, Pattern, Registry};
+use super::{Command, ExchangeRecord, Loads, NodeRecord, Pattern, Registry};
 use crate::id::{ExchangeId, NodeId};
 
 impl Registry {
@@ -37,9 +37,14 @@ impl Registry {
             let exchange = self.exchanges.get(id).filter(|e| e.pattern == Pattern::Task);
             exchange.is_some_and(|e| self.lacks_backup(e))
         });
+        let mut loads = Loads::default();
         for id in lacking {
-            let next = self.exchanges.get(&id).and_then(|e| self.next_backup(e));
+            let next = self
+                .exchanges
+                .get(&id)
+                .and_then(|e| self.next_backup(e, &mut loads));
             if let Some(exchange) = self.exchanges.get_mut(&id) {
+                loads.copy_went(exchange.backup, next);
                 exchange.backup = next;
             }
         }
@@ -68,10 +73,11 @@ impl Registry {
     pub(super) fn move_tasks_of(&mut self, weak: NodeId) {
         let here = self.owned_by(weak);
         let here = here.filter(|e| e.pattern == Pattern::Task && e.moving.is_none());
-        let next = |e: &ExchangeRecord| {
+        let mut loads = Loads::default();
+        let mut next = |e: &ExchangeRecord| {
             let backup = e.backup.and_then(|id| self.nodes.get(&id));
             let backup = backup.filter(|n| n.may_own() && e.can_live_on(n)).map(|n| n.id);
-            let other = || Some(self.node_named(self.next_owner(e)?.as_str())?.id);
+            let other = || Some(self.node_named(self.next_owner(e, &mut loads)?.as_str())?.id);
             backup.or_else(other)
         };
         let moves: Vec<_> = here.filter_map(|e| Some((e.id, next(e)?))).collect();
@@ -91,20 +97,15 @@ impl Registry {
     }
 
     /// The first fit node of the failover list that is not the owner, else the one with least to do.
-    fn next_backup(&self, exchange: &ExchangeRecord) -> Option<NodeId> {
+    fn next_backup(&self, exchange: &ExchangeRecord, loads: &mut Loads) -> Option<NodeId> {
         let fit = |n: &&NodeRecord| n.may_own() && exchange.owner != Some(n.id) && exchange.can_live_on(n);
         let listed = exchange.failover.iter();
         let mut listed = listed.filter_map(|name| self.node_named(name.as_str()));
         let any = || {
             let others = self.nodes.values().filter(fit);
-            others.min_by_key(|n| (self.load_of(n.id) + self.copies_at(n.id), n.name.clone()))
+            others.min_by_key(|n| (loads.with_copies(self, n.id), n.name.clone()))
         };
         listed.find(|n| fit(n)).or_else(any).map(|n| n.id)
-    }
-
-    fn copies_at(&self, node: NodeId) -> usize {
-        let kept = self.exchanges.values().filter(|e| e.backup == Some(node));
-        kept.count()
     }
 }
 

@@ -7,7 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{
-    ExchangeRecord, Pattern, Refused, Registry, RoutingFunction, Settings, Strategy, Takeover, function,
+    ExchangeRecord, Loads, Pattern, Refused, Registry, RoutingFunction, Settings, Strategy, Takeover,
+    function,
 };
 use crate::id::{Epoch, ExchangeName, NodeName};
 use crate::limits;
@@ -77,7 +78,7 @@ impl Registry {
         };
         self.exchanges.insert(id, record);
         self.names.insert(terms.name.clone(), id);
-        self.assign(id);
+        self.assign(id, &mut Loads::default());
         Ok(true)
     }
 }

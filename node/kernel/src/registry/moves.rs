@@ -3,7 +3,7 @@
 //!
 //! What does not live here: the state that travels (`exchange`), and who proposes what and when (`core`).
 
-use super::{ExchangeRecord, Moving, NoPreferred, NodeRecord, Pattern, Refused, Registry};
+use super::{ExchangeRecord, Loads, Moving, NoPreferred, NodeRecord, Pattern, Refused, Registry};
 use crate::id::{Epoch, ExchangeId, ExchangeName, NodeId, NodeName};
 
 impl ExchangeRecord {
@@ -34,17 +34,17 @@ impl Registry {
     /// Where an exchange of a node that is to own nothing should go: the first fit node of its list, else the least
     /// loaded one; none when there is nobody else.
     #[must_use]
-    pub fn next_owner(&self, exchange: &ExchangeRecord) -> Option<&NodeName> {
+    pub fn next_owner(&self, exchange: &ExchangeRecord, loads: &mut Loads) -> Option<&NodeName> {
         let elsewhere = |id: &NodeId| exchange.owner != Some(*id);
         let listed = self.preferred(exchange).filter(elsewhere);
-        let any = || {
+        let mut any = || {
             let fit = |n: &&NodeRecord| n.may_own() && elsewhere(&n.id) && exchange.can_live_on(n);
             let others = self.nodes.values().filter(fit);
             others
-                .min_by_key(|n| (self.load_of(n.id), n.name.clone()))
+                .min_by_key(|n| (loads.owned(self, n.id), n.name.clone()))
                 .map(|n| n.id)
         };
-        listed.or_else(any).and_then(|id| self.name_of(id))
+        listed.or_else(&mut any).and_then(|id| self.name_of(id))
     }
 
     pub(super) fn begin_move(
