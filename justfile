@@ -84,6 +84,10 @@ lint:
 bench *ARGS:
     cargo run --release -- bench {{ARGS}}
 
+# requests and fan-out beside those of Erlang, NATS and RabbitMQ that are installed, in turn
+peers *ARGS:
+    cargo run --release --features peers -- bench peers {{ARGS}}
+
 # what single steps cost: routing, frames, keys, leases, the registry, mailboxes
 micro *ARGS:
     cargo bench --workspace --bench kernel --bench mailbox -- {{ARGS}}

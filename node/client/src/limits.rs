@@ -8,6 +8,9 @@ use squall_kernel::limits::{HANDLERS_PER_EXCHANGE_MAX, NODES_MAX};
 pub(crate) const OUTBOUND_QUEUE: usize = 4096;
 /// Frames taken from the queue at once.
 pub(crate) const BATCH_FRAMES: usize = 256;
+/// A writer that has written nothing for so long is woken by one request alone, as a rule, and writes it at once. To let others speak
+/// first costs some microseconds where there are none.
+pub(crate) const ALONE_AFTER: Duration = Duration::from_micros(50);
 /// Room of the write buffer: a batch of usual payloads; a larger one lets it grow.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 /// Payloads up to this size are copied into the batch; a larger one is written by itself, uncopied.

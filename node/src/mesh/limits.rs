@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use squall_kernel::handshake::LANES;
 use squall_kernel::limits::{FRAME_BYTES_MAX, NODES_MAX};
+use squall_kernel::time::Span;
 
 /// Bytes a lane holds until they are acknowledged: some of the largest frames. Counted are whole frames, with their headers, from
 /// when they are queued, each once. What the peer has taken in counts until its acknowledgement is here, be it answered long since:
@@ -25,6 +26,9 @@ pub(super) const SLICES_MAX: usize = 32;
 pub(super) const READ_BYTES: usize = 64 * 1024;
 /// Bytes read at once from one on which little comes.
 pub(super) const READ_BYTES_FIRST: usize = 4 * 1024;
+/// A writer that has written nothing for so long is woken by one who waits for an answer, as a rule, and by nobody else: it writes at
+/// once. To let others speak first costs some microseconds where there are none.
+pub(super) const ALONE_AFTER: Span = Span(50);
 /// Frames after which an acknowledgement goes out at once.
 pub(super) const ACK_FRAMES: u64 = 512;
 /// Bytes after which an acknowledgement goes out at once: the sender holds them, and few large frames are as many bytes as it may.

@@ -133,8 +133,8 @@ where
     Ok(())
 }
 
-/// To be called by a writer that was woken: whoever woke it is seldom alone, and what the others have to say goes out with it, in one
-/// call of the system.
+/// To be called by a busy writer that was woken: whoever woke it is seldom alone then, and what the others have to say goes out with it,
+/// in one call of the system.
 pub(super) async fn others_first() {
     tokio::task::yield_now().await;
 }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::lane::Lane;
+use super::limits::ALONE_AFTER;
 use super::outbox::Batch;
 use super::spoil;
 use super::stream::{others_first, write_parts};
@@ -75,6 +76,7 @@ impl<'a> Writer<'a> {
     async fn write_queued(&mut self, io: &mut WriteHalf<'_>) -> io::Result<Infallible> {
         let mut changes = self.shared.faults.changes();
         let mut parts = VecDeque::new();
+        let mut wrote: Option<Instant> = None;
         loop {
             let taken = self.lane.take(&mut parts);
             if self.held.is_empty() && self.shared.faults.idle() {
@@ -82,11 +84,15 @@ impl<'a> Writer<'a> {
                     Some(batch) => {
                         write_parts(io, &mut parts).await?;
                         self.lane.wrote(batch);
+                        wrote = Some(self.shared.faults.now());
                     }
                     // A fault that is set wakes it, too.
                     None => {
                         self.lane.wake.notified().await;
-                        others_first().await;
+                        let now = self.shared.faults.now();
+                        if wrote.is_some_and(|at| now.since(at) < ALONE_AFTER) {
+                            others_first().await;
+                        }
                     }
                 }
                 continue;

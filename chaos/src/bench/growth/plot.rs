@@ -9,10 +9,12 @@ const PANEL_WIDTH: f64 = 420.0;
 const PANEL_HEIGHT: f64 = 280.0;
 const COLUMNS: usize = 2;
 /// Room in a panel for numbers on the left, the title above, sizes below.
-const LEFT: f64 = 56.0;
-const RIGHT: f64 = 16.0;
+const LEFT: f64 = 68.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 34.0;
+/// Room that a size below takes; one that would come closer to the one before is left out.
+const APART: f64 = 34.0;
 /// Room below all panels for what the colours mean.
 const LEGEND: f64 = 28.0;
 
@@ -72,8 +74,13 @@ fn panel(svg: &mut String, verdict: &Verdict, cells: &[&Cell]) {
             y + 4.0
         );
     }
+    let mut last = f64::NEG_INFINITY;
     for cell in cells {
         let (x, y) = (across.at(place(cell)), PANEL_HEIGHT - BOTTOM + 16.0);
+        if x - last < APART {
+            continue;
+        }
+        last = x;
         let _ = write!(
             svg,
             "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{}</text>",

@@ -13,7 +13,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::limits::{BATCH_BYTES, BATCH_FRAMES, COPY_BYTES_MAX, OUTBOUND_QUEUE};
+use crate::limits::{ALONE_AFTER, BATCH_BYTES, BATCH_FRAMES, COPY_BYTES_MAX, OUTBOUND_QUEUE};
 use crate::link::Generation;
 use crate::state::{Marking, Outgoing, Shared};
 
@@ -25,6 +25,8 @@ pub(crate) struct Queue {
     batch: Vec<Outgoing>,
     /// Requests that wait for the next connection because the node leaves.
     held: VecDeque<Outgoing>,
+    /// When something was written last.
+    wrote: Option<Instant>,
 }
 
 impl Queue {
@@ -33,6 +35,7 @@ impl Queue {
             receiver,
             batch: Vec::with_capacity(BATCH_FRAMES),
             held: VecDeque::new(),
+            wrote: None,
         }
     }
 
@@ -48,8 +51,10 @@ impl Queue {
             // The channel closes with the client, whose keeper stops this writer.
             std::future::pending::<()>().await;
         }
-        // Whoever woke this writer is seldom alone: what the others have to say goes out with it, in one call of the system.
-        tokio::task::yield_now().await;
+        if self.wrote.is_some_and(|at| at.elapsed() < ALONE_AFTER) {
+            // Whoever woke a busy writer is seldom alone: what the others have to say goes out with it, in one call of the system.
+            tokio::task::yield_now().await;
+        }
         while self.batch.len() < BATCH_FRAMES
             && let Ok(more) = self.receiver.try_recv()
         {
@@ -93,6 +98,7 @@ impl Writer {
         queue.fill().await;
         let (large, flushes) = self.put_batch(queue, out);
         out.write(large).await?;
+        queue.wrote = Some(Instant::now());
         for done in flushes {
             let _gone = done.send(());
         }
