@@ -204,3 +204,18 @@ fn what_a_server_has_started_ends_with_the_benchmark() {
     assert!(keeper.wait().expect("it ends").success());
     assert_eq!(told.recv_timeout(PATIENCE), Ok("ended"));
 }
+
+#[test]
+fn a_picture_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("nowhere").join("growth.svg");
+    let output = squall()
+        .args(["bench", "growth", "--svg"])
+        .arg(&file)
+        .output()
+        .expect("the program runs");
+    let (text, error) = (output.stdout, String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("growth.svg cannot be written"), "{error}");
+    assert!(text.is_empty(), "{}", String::from_utf8_lossy(&text));
+}

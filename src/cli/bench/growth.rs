@@ -1,6 +1,7 @@
 //! `squall bench growth`: its options, how they are said, and the picture.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -45,6 +46,10 @@ impl GrowthArgs {
 }
 
 pub(super) async fn run(args: GrowthArgs) -> Result<()> {
+    if let Some(file) = &args.svg {
+        // Before some minutes of measuring, whose figures would be lost.
+        look_if_writable(file)?;
+    }
     begin(args.json, &growth::heading())?;
     let mut told = Ok(());
     let options = args.options();
@@ -58,6 +63,13 @@ pub(super) async fn run(args: GrowthArgs) -> Result<()> {
         std::fs::write(file, grown.svg()).with_context(|| format!("{} cannot be written", file.display()))?;
     }
     finish(args.json, &serde_json::to_value(&grown)?, &grown.verdict_lines())
+}
+
+/// What is in it stays there.
+fn look_if_writable(file: &Path) -> Result<()> {
+    let opened = OpenOptions::new().create(true).append(true).open(file);
+    opened.with_context(|| format!("{} cannot be written", file.display()))?;
+    Ok(())
 }
 
 fn dimension() -> impl TypedValueParser<Value = Dimension> {
