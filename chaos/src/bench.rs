@@ -15,6 +15,7 @@ pub mod failover;
 pub mod fanout;
 pub mod growth;
 mod histogram;
+mod load;
 pub mod memory;
 pub mod observe;
 pub mod peers;
@@ -28,6 +29,7 @@ pub mod tracing;
 mod usage;
 
 pub use histogram::{Histogram, nearest_rank};
+pub use load::Load;
 
 /// Version of the JSON that benchmarks print.
 pub const SCHEMA: u32 = 1;

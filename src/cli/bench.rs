@@ -11,10 +11,10 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use squall_chaos::bench::failover::{self, Class, FailoverOptions, Programme};
 use squall_chaos::bench::observe::{self, ObserveOptions, Part};
-use squall_chaos::bench::req_resp::{self, Load, ReqRespOptions, Where};
+use squall_chaos::bench::req_resp::{self, ReqRespOptions, Where};
 use squall_chaos::bench::screen::{self, ScreenOptions};
 use squall_chaos::bench::tracing::{self, TracingOptions};
-use squall_chaos::bench::{BenchError, Machine};
+use squall_chaos::bench::{BenchError, Load, Machine};
 use squall_kernel::profile::Profile;
 
 use super::exit::{Exit, Quiet};
@@ -119,6 +119,9 @@ struct TracingArgs {
     /// Requests in flight; may be repeated [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4000))]
     in_flight: Vec<u16>,
+    /// Instead: so many a second whatever becomes of those before, each latency counted from when it was to be sent; may be repeated
+    #[arg(long = "rate", value_name = "N/s", value_parser = rate, conflicts_with = "in_flight")]
+    rates: Vec<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -226,16 +229,7 @@ impl ReqRespArgs {
         if !self.places.is_empty() {
             options.places = self.places;
         }
-        if !self.in_flight.is_empty() {
-            options.loads = self
-                .in_flight
-                .into_iter()
-                .map(|n| Load::Closed(n.into()))
-                .collect();
-        }
-        if !self.rates.is_empty() {
-            options.loads = self.rates.into_iter().map(Load::Open).collect();
-        }
+        options.loads = loads(&self.in_flight, &self.rates, &req_resp::IN_FLIGHT);
         Ok(options)
     }
 }
@@ -247,10 +241,7 @@ async fn tracing(args: TracingArgs) -> Result<()> {
             given if given.is_empty() => vec![Where::Local, Where::ThreeNodes],
             given => given,
         },
-        in_flight: match args.in_flight.as_slice() {
-            [] => vec![100],
-            given => given.iter().copied().map(usize::from).collect(),
-        },
+        loads: loads(&args.in_flight, &args.rates, &[100]),
         measured: args.seconds,
         rounds: args.rounds.into(),
     };
@@ -401,6 +392,17 @@ fn rate(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).parse();
     let known = number.ok().filter(|rate| (1..=RATE_MAX).contains(rate));
     known.ok_or_else(|| format!("'{text}' is not a rate: write 1/s to {RATE_MAX}/s"))
+}
+
+/// The loads that were said, or else so many in flight.
+fn loads(in_flight: &[u16], rates: &[u32], usual: &[usize]) -> Vec<Load> {
+    let closed = in_flight.iter().map(|n| Load::Closed(usize::from(*n)));
+    let said: Vec<Load> = closed.chain(rates.iter().copied().map(Load::Open)).collect();
+    if said.is_empty() {
+        usual.iter().copied().map(Load::Closed).collect()
+    } else {
+        said
+    }
 }
 
 fn class() -> impl TypedValueParser<Value = Class> {

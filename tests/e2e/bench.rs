@@ -59,6 +59,12 @@ fn a43_one_node_in_parallel() {
     sound("local", 100);
 }
 
+/// A43: the requester on one node, the exchange and its handlers on another.
+#[test]
+fn a43_two_nodes() {
+    sound("remote", 10);
+}
+
 /// A43: requester, exchange and handlers on three nodes, one request after the other.
 #[test]
 fn a43_three_nodes_in_sequence() {
@@ -90,6 +96,101 @@ fn an_open_loop_counts_what_was_to_be_sent() {
     assert_eq!(row["rate_intended"], 100);
     let counted = row["requests"].as_u64().expect("a number") + row["held_back"].as_u64().expect("a number");
     assert!((19..=21).contains(&counted), "a fifth of a second: {row}");
+}
+
+/// The only row of a measurement, with these figures, each of which is a number above zero.
+fn only_row(args: &[&str], figures: &[&str]) -> Value {
+    let document = measured(args, None);
+    let rows = document["rows"].as_array().expect("an array");
+    assert_eq!(rows.len(), 1, "{document}");
+    for name in figures {
+        let figure = rows[0][*name].as_f64();
+        assert!(figure.is_some_and(|figure| figure > 0.0), "{name}: {document}");
+    }
+    rows[0].clone()
+}
+
+/// Publishes and tasks have open loops as requests have.
+#[test]
+fn fan_out_and_tasks_have_open_loops_too() {
+    let args = [
+        "fanout",
+        "--seconds",
+        "0.2",
+        "--subscribers",
+        "50",
+        "--nodes",
+        "2",
+        "--rate",
+        "100/s",
+    ];
+    let figures = [
+        "deliveries_per_s",
+        "p50_us",
+        "p99_us",
+        "p999_us",
+        "cpu_ns_per_delivery",
+    ];
+    let row = only_row(&args, &figures);
+    assert_eq!(
+        (&row["rate_intended"], &row["publishers"]),
+        (&100.into(), &Value::Null)
+    );
+    let args = [
+        "tasks",
+        "--seconds",
+        "0.2",
+        "--where",
+        "backup",
+        "--rate",
+        "100/s",
+    ];
+    let figures = [
+        "rate",
+        "kept_p50_us",
+        "kept_p999_us",
+        "p50_us",
+        "p999_us",
+        "cpu_us",
+    ];
+    let row = only_row(&args, &figures);
+    assert_eq!(
+        (&row["rate_intended"], &row["where"]),
+        (&100.into(), &"backup".into())
+    );
+}
+
+/// What tracing costs is told for each way to trace, with latencies, processor time and goals.
+#[test]
+fn each_way_to_trace_has_a_row_with_all_figures() {
+    let document = measured(
+        &[
+            "tracing",
+            "--seconds",
+            "0.2",
+            "--rounds",
+            "1",
+            "--where",
+            "local",
+            "--rate",
+            "500/s",
+        ],
+        None,
+    );
+    let rows = document["rows"].as_array().expect("an array");
+    assert_eq!(rows.len(), 7, "{document}");
+    for row in rows {
+        for name in ["rate", "p50_us", "p99_us", "p999_us"] {
+            assert!(row[name].as_f64().expect("a number") > 0.0, "{row}");
+        }
+        assert!(row["ratio"]["median"].as_f64().expect("a number") > 0.0, "{row}");
+        let usual = row["share"] == 0.01;
+        assert_eq!(row["goal"].is_number(), usual, "{row}");
+        assert_eq!(
+            (row["met"].is_boolean(), row["rate_intended"].as_u64()),
+            (usual, Some(500))
+        );
+    }
 }
 
 /// Beside an observer each row tells how it compares.

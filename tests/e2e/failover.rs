@@ -156,6 +156,14 @@ fn killed_owners_leave_every_invariant_held_and_judged() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{error}");
     let report: Value = serde_json::from_str(&said).expect("JSON");
+    for class in report["classes"].as_array().expect("an array") {
+        let latency = &class["latency"];
+        assert!(
+            latency["p50_ms"].as_f64() > Some(0.0) && latency["p999_ms"].is_number(),
+            "{class}"
+        );
+        assert!(class["cpu_us"].as_f64() > Some(0.0), "{class}");
+    }
     let verdicts = report["invariants"].as_array().expect("they were judged");
     assert!(verdicts.len() >= 11, "{verdicts:#?}");
     // Journals do not tell signatures, which I6 speaks of, nor who got which publish, as I7 and I10 ask, and the load has no

@@ -32,7 +32,7 @@ pub(crate) mod watch;
 pub use class::{Class, Shape};
 pub use goal::Goal;
 pub use phases::{Moment, PhaseFigures, Phases};
-pub use report::{Inside, Trial};
+pub use report::{Inside, Latency, Trial};
 pub use spread::Bucket;
 pub use summary::{Checked, ClassFigures, Failover, Lasting};
 

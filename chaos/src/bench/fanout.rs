@@ -1,4 +1,4 @@
-//! Fan-out: publishes to very many subscribers on several nodes, closed loop. The nodes are in this process, connected over
+//! Fan-out: publishes to very many subscribers on several nodes, in a closed loop or an open one. The nodes are in this process, connected over
 //! loopback as nodes of their own processes are: one clock times the last delivery, wherever it is. Every delivery is checked:
 //! a row is there only when each subscriber got each publish that it wants exactly once, and each node with a subscriber one
 //! frame of it. What does not live here: who wants what (`plan`), counting (`ledger`), the nodes (`audience`), the loops
@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::load::held_back_line;
 use super::usage::resident_bytes;
-use super::{BenchError, Machine, SCHEMA};
+use super::{BenchError, Load, Machine, SCHEMA};
 
 mod audience;
 pub(super) mod ledger;
@@ -20,7 +21,9 @@ use audience::{Audience, Sent};
 use plan::Plan;
 use publishing::Published;
 
-/// Most publishers at the same time: each subscriber keeps a number of each of them.
+use super::req_resp::tally::Times;
+
+/// Most publishers at the same time, and publishes of an open loop that are under way: each subscriber keeps a number of each.
 pub const PUBLISHERS_MAX: usize = 64;
 /// Most different patterns: what an exchange takes of those that begin with `#`.
 pub const PATTERNS_MAX: usize = 16_384;
@@ -34,8 +37,8 @@ pub struct FanoutOptions {
     pub nodes: usize,
     /// Different patterns with wildcards that they have; 0 for one plain key.
     pub patterns: usize,
-    /// Publishers at the same time, one row each; at most [`PUBLISHERS_MAX`].
-    pub publishers: Vec<usize>,
+    /// Loads, one row each. In a closed loop so many publishers, at most [`PUBLISHERS_MAX`], have one publish under way each.
+    pub loads: Vec<Load>,
     /// How long each row is measured.
     pub measured: Duration,
     /// How long it runs before that.
@@ -51,12 +54,16 @@ pub struct Row {
     pub nodes: usize,
     /// Different patterns among them.
     pub patterns: usize,
-    /// Publishers at the same time.
-    pub publishers: usize,
-    /// Publishes that reached all their subscribers within the measured time.
+    /// Publishers at the same time; none in an open loop.
+    pub publishers: Option<usize>,
+    /// Publishes to be made per second, whatever becomes of those before; none in a closed loop.
+    pub rate_intended: Option<u32>,
+    /// Publishes that reached all their subscribers within the measured time; in an open loop those that were to be made within it.
     pub publishes: u64,
     /// The same per second.
     pub publishes_per_s: f64,
+    /// Publishes of an open loop that were not made within the measured time, because [`PUBLISHERS_MAX`] were under way.
+    pub held_back: u64,
     /// Deliveries of these publishes.
     pub deliveries: u64,
     /// The same per second.
@@ -65,7 +72,7 @@ pub struct Row {
     pub frames_per_publish: f64,
     /// All frames between nodes for each publish, confirms included.
     pub wire_frames_per_publish: f64,
-    /// From a publish to its last delivery: half took no longer.
+    /// From a publish, or from when it was to be made, to its last delivery: half took no longer.
     pub p50_us: f64,
     /// 99 in 100 took no longer.
     pub p99_us: f64,
@@ -75,7 +82,7 @@ pub struct Row {
     pub cpu_ns_per_delivery: f64,
     /// Resident memory of the process with all nodes and subscribers, in bytes.
     pub resident_bytes: u64,
-    /// Resident memory that came with a subscriber and its reading task, in bytes.
+    /// Resident memory that came with a subscriber and its reading task, in bytes, without what the benchmark notes for each.
     pub bytes_per_subscriber: u64,
 }
 
@@ -96,7 +103,11 @@ pub struct Fanout {
 /// [`BenchError`], also when a delivery was missing, came twice, or went the wrong way.
 pub async fn run(options: &FanoutOptions, mut tell: impl FnMut(&Row)) -> Result<Fanout, BenchError> {
     let machine = Machine::here();
-    let most = options.publishers.iter().copied().max().unwrap_or(0);
+    let publishers = options.loads.iter().map(|load| match load {
+        Load::Closed(publishers) => *publishers,
+        Load::Open(_) => PUBLISHERS_MAX,
+    });
+    let most = publishers.max().unwrap_or(0);
     if most > PUBLISHERS_MAX
         || options.patterns > PATTERNS_MAX
         || options.subscribers == 0
@@ -120,9 +131,9 @@ async fn rows(
     tell: &mut impl FnMut(&Row),
 ) -> Result<Vec<Row>, BenchError> {
     let mut rows = Vec::new();
-    for &publishers in &options.publishers {
+    for &load in &options.loads {
         let times = (options.warm_up, options.measured);
-        let row = standing.measure(publishers, times).await?;
+        let row = standing.measure(load, times).await?;
         tell(&row);
         rows.push(row);
     }
@@ -148,19 +159,19 @@ impl Standing {
         Ok(Self { audience, nodes })
     }
 
-    /// One row: so many publishers at the same time; the warm-up, and what is measured.
-    pub(super) async fn measure(
-        &self,
-        publishers: usize,
-        times: (Duration, Duration),
-    ) -> Result<Row, BenchError> {
+    /// One row: the warm-up, and what is measured.
+    pub(super) async fn measure(&self, load: Load, times: Times) -> Result<Row, BenchError> {
         let audience = &self.audience;
         let before = audience.sent();
-        let published = publishing::publish(audience, publishers, times).await?;
+        let published = publishing::publish(audience, load, times).await?;
         let counted = counted(before, audience.sent());
         let mut row = row(&published, counted, times.1)?;
         (row.subscribers, row.nodes) = (audience.plan.subscribers(), self.nodes);
-        (row.patterns, row.publishers) = (audience.plan.patterns(), publishers);
+        row.patterns = audience.plan.patterns();
+        match load {
+            Load::Closed(publishers) => row.publishers = Some(publishers),
+            Load::Open(rate) => row.rate_intended = Some(rate),
+        }
         row.bytes_per_subscriber = audience.bytes_each;
         Ok(row)
     }
@@ -205,9 +216,11 @@ fn row(published: &Published, sent: Sent, measured: Duration) -> Result<Row, Ben
         subscribers: 0,
         nodes: 0,
         patterns: 0,
-        publishers: 0,
+        publishers: None,
+        rate_intended: None,
         publishes,
         publishes_per_s: rounded(publishes as f64 / seconds, 10.0),
+        held_back: tally.held_back,
         deliveries: published.deliveries,
         deliveries_per_s: (published.deliveries as f64 / seconds).round(),
         frames_per_publish: each(sent.events + published.own),
@@ -254,12 +267,16 @@ impl Row {
     /// One line of that table.
     #[must_use]
     pub fn line(&self) -> String {
-        format!(
+        let load = match (self.publishers, self.rate_intended) {
+            (_, Some(rate)) => Load::Open(rate),
+            (publishers, None) => Load::Closed(publishers.unwrap_or_default()),
+        };
+        let mut line = format!(
             "{:>11} {:>5} {:>8} {:>10} {:>11.1} {:>12.0} {:>9.2} {:>9.2} {:>10.0} {:>10.0} {:>10.0} {:>11.1} {:>9.0} {:>9}",
             self.subscribers,
             self.nodes,
             self.patterns,
-            self.publishers,
+            load,
             self.publishes_per_s,
             self.deliveries_per_s,
             self.frames_per_publish,
@@ -270,7 +287,9 @@ impl Row {
             self.cpu_ns_per_delivery,
             self.resident_bytes as f64 / 1e6,
             self.bytes_per_subscriber
-        )
+        );
+        line.push_str(&held_back_line(self.held_back));
+        line
     }
 }
 

@@ -10,7 +10,7 @@ const VALUE_MAX: u64 = (1 << 40) - 1;
 const BUCKETS: usize = bucket(VALUE_MAX) + 1;
 
 /// Counts of durations by size, in a fixed 18 KiB.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     counts: Vec<u64>,
     total: u64,

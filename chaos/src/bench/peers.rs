@@ -1,5 +1,5 @@
 //! Squall beside other programs, in one run: requester → exchange or queue → one of five handlers → requester, with four bytes of
-//! payload, closed loop. Each arrangement of Squall stands beside the peers that have something like it, and they are measured in
+//! payload, in closed loops or, where a peer can, in open ones. Each arrangement of Squall stands beside the peers that have something like it, and they are measured in
 //! turn, round by round; ratios are those within a round. What does not live here: Squall's own arrangements (`req_resp`), and how
 //! each peer is run, one file a peer. Fan-out stands beside that: there a row is of deliveries (`fanning`).
 
@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::req_resp::place::Place;
 use super::req_resp::tally::Tally;
-use super::req_resp::{self, IN_FLIGHT, Load, ReqRespOptions, Where};
-use super::{BenchError, Machine, SCHEMA, processor};
+use super::req_resp::{self, IN_FLIGHT, ReqRespOptions, Where};
+use super::{BenchError, Load, Machine, SCHEMA, processor};
 
 #[cfg(not(feature = "peers"))]
 pub(super) mod absent;
@@ -39,6 +39,9 @@ use standing::Standing;
 /// What to do about a build without the clients.
 const NOT_BUILT: &str = "this program was built without the clients of NATS and RabbitMQ: build it with \
                          cargo build --release --features peers";
+
+/// Why a peer is left out where loops are open.
+const NO_OPEN_LOOP: &str = "it is measured in closed loops alone";
 
 /// A program that does the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -98,9 +101,18 @@ impl Peer {
         }
     }
 
+    /// It can be asked in an open loop: its client is one of Rust, whose requests this program paces.
+    #[must_use]
+    pub const fn has_open_loop(self) -> bool {
+        matches!(self, Self::Nats | Self::NatsThree | Self::Rabbitmq)
+    }
+
     /// Rate of Squall to its rate, with so many requests in flight, or publishers: no less than this; none where nothing was set.
     #[must_use]
-    pub const fn goal(self, in_flight: usize) -> Option<f64> {
+    pub const fn goal(self, load: Load) -> Option<f64> {
+        let Load::Closed(in_flight) = load else {
+            return None;
+        };
         match (self, in_flight) {
             (Self::Erlang, 1) => Some(1.25),
             (Self::Erlang, 100) => Some(1.5),
@@ -149,8 +161,8 @@ pub struct PeersOptions {
     pub program: PathBuf,
     /// Peers; arrangements of Squall that none of them is compared with are not measured.
     pub peers: Vec<Peer>,
-    /// Requests in flight, in this order.
-    pub in_flight: Vec<usize>,
+    /// Loads of requests, in this order, all closed or all open. With open ones the peers that have no open loop are missing.
+    pub loads: Vec<Load>,
     /// Subscribers of the fan-out, at least one for each of five nodes.
     pub subscribers: usize,
     /// Publishers of the fan-out at the same time, in this order.
@@ -168,12 +180,16 @@ impl PeersOptions {
         Self {
             program,
             peers: Peer::ALL.to_vec(),
-            in_flight: IN_FLIGHT.to_vec(),
+            loads: IN_FLIGHT.map(Load::Closed).to_vec(),
             subscribers: 50_000,
             publishers: fanning::PUBLISHERS.to_vec(),
             rounds: 5,
             measured: Duration::from_secs(2),
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.loads.iter().any(|load| matches!(load, Load::Open(_)))
     }
 }
 
@@ -182,8 +198,8 @@ impl PeersOptions {
 pub struct Step {
     /// What is compared.
     pub place: Setting,
-    /// Requests in flight, or publishers.
-    pub in_flight: usize,
+    /// The load: what is in flight are requests, or publishers.
+    pub load: Load,
     /// Round, from 0.
     pub round: usize,
     /// Who was measured; none for Squall.
@@ -254,7 +270,12 @@ pub async fn run(options: &PeersOptions, mut tell: impl FnMut(&Step)) -> Result<
         measured?;
         rows.extend(report::rows(&steps));
     }
-    if options.peers.contains(&Peer::NatsFive)
+    if options.peers.contains(&Peer::NatsFive) && options.is_open() {
+        missing.push(Missing {
+            peer: Peer::NatsFive,
+            why: NO_OPEN_LOOP.into(),
+        });
+    } else if options.peers.contains(&Peer::NatsFive)
         && let Some(mut fan) = Fan::set(options, &mut missing).await?
     {
         let mut steps = Vec::new();
@@ -293,6 +314,11 @@ impl Stage {
     ) -> Result<Option<Self>, BenchError> {
         let mut peers = Vec::new();
         for peer in wanted {
+            if options.is_open() && !peer.has_open_loop() {
+                let why = NO_OPEN_LOOP.to_owned();
+                missing.push(Missing { peer, why });
+                continue;
+            }
             match Standing::begin(peer, &options.program).await {
                 Ok(standing) => peers.push((peer, standing)),
                 Err(why) => missing.push(Missing { peer, why }),
@@ -308,9 +334,9 @@ impl Stage {
 
     async fn rounds(&mut self, options: &PeersOptions, mut tell: impl FnMut(Step)) -> Result<(), BenchError> {
         for round in 0..options.rounds {
-            for &in_flight in &options.in_flight {
+            for &load in &options.loads {
                 for who in turn(round, self.peers.len()) {
-                    let step = self.measure(who, in_flight, round, options.measured).await?;
+                    let step = self.measure(who, load, round, options.measured).await?;
                     tell(step);
                 }
             }
@@ -321,7 +347,7 @@ impl Stage {
     async fn measure(
         &mut self,
         who: Option<usize>,
-        in_flight: usize,
+        load: Load,
         round: usize,
         measured: Duration,
     ) -> Result<Step, BenchError> {
@@ -329,16 +355,16 @@ impl Stage {
         let (peer, before, tally, after) = if let Some(at) = who {
             let (peer, standing) = &mut self.peers[at];
             let before = standing.processor();
-            let tally = standing.ask(in_flight, times).await?;
+            let tally = standing.ask(load, times).await?;
             (Some(*peer), before, tally, standing.processor())
         } else {
             let before = self.squall.processor();
-            let tally = self.squall.ask(Load::Closed(in_flight), times).await?;
+            let tally = self.squall.ask(load, times).await?;
             (None, before, tally, self.squall.processor())
         };
         let cpu_us = processor::each_us(before, after, tally.asked);
         let place = Setting::Requests(self.squall.at());
-        let step = step(place, (in_flight, round), peer, &tally, measured)?;
+        let step = step(place, (load, round), peer, &tally, measured)?;
         Ok(Step { cpu_us, ..step })
     }
 
@@ -360,21 +386,18 @@ fn turn(round: usize, peers: usize) -> Vec<Option<usize>> {
 
 fn step(
     place: Setting,
-    (in_flight, round): (usize, usize),
+    (load, round): (Load, usize),
     peer: Option<Peer>,
     tally: &Tally,
     measured: Duration,
 ) -> Result<Step, BenchError> {
     let figures = req_resp::figures(tally, measured).map_err(|what| {
         let who = peer.map_or("squall", Peer::as_str);
-        BenchError::Unsound(format!(
-            "{who} ({}), {in_flight} in flight: {what}",
-            place.as_str()
-        ))
+        BenchError::Unsound(format!("{who} ({}), {}: {what}", place.as_str(), load.words()))
     })?;
     Ok(Step {
         place,
-        in_flight,
+        load,
         round,
         peer,
         rate: figures.rate,

@@ -1,5 +1,5 @@
 //! Requests answered per second and how long they take: requester → exchange → one of five round-robin handlers → requester, with
-//! four bytes of payload, in four arrangements, in a closed loop or an open one, and, where that is wanted, beside an observer.
+//! four bytes of payload, in five arrangements, in a closed loop or an open one, and, where that is wanted, beside an observer.
 //! What does not live here: the processes (`place`), the loops (`closed`, `open`).
 
 use std::fmt::Write as _;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::Serialize;
 use squall_node::telemetry::Share;
 
-use super::{BenchError, Machine, SCHEMA, processor};
+use super::load::held_back_line;
+use super::{BenchError, Load, Machine, SCHEMA, processor};
 
 pub(super) mod asker;
 pub(super) mod closed;
@@ -18,6 +19,7 @@ pub mod host;
 mod open;
 pub(super) mod place;
 pub(super) mod session;
+mod shown;
 pub(super) mod tally;
 pub mod watched;
 
@@ -38,6 +40,8 @@ const EXCHANGE: &str = "bench";
 pub enum Where {
     /// All in one node, embedded.
     Local,
+    /// The requester embedded in one node, the exchange and its handlers in another, each a process of its own.
+    Remote,
     /// Requester, exchange and handlers embedded in three nodes, each a process of its own.
     ThreeNodes,
     /// Requester and handlers are clients of one node, three processes in all.
@@ -48,36 +52,23 @@ pub enum Where {
 
 impl Where {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Local, Self::ThreeNodes, Self::Clients, Self::Grpc];
+    pub const ALL: [Self; 5] = [
+        Self::Local,
+        Self::Remote,
+        Self::ThreeNodes,
+        Self::Clients,
+        Self::Grpc,
+    ];
 
     /// The arrangement's word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Remote => "remote",
             Self::ThreeNodes => "three_nodes",
             Self::Clients => "clients",
             Self::Grpc => "grpc",
-        }
-    }
-}
-
-/// When requests are sent. In JSON one member of its row: `in_flight` or `rate_intended`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Load {
-    /// So many at a time, each as soon as the one before has ended.
-    #[serde(rename = "in_flight")]
-    Closed(usize),
-    /// So many a second, whatever becomes of those before; latencies are counted from when each was to be sent.
-    #[serde(rename = "rate_intended")]
-    Open(u32),
-}
-
-impl std::fmt::Display for Load {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Closed(in_flight) => f.pad(&in_flight.to_string()),
-            Self::Open(rate) => f.pad(&format!("{rate}/s")),
         }
     }
 }
@@ -208,14 +199,8 @@ fn row(place: Where, load: Load, tally: &Tally, measured: Duration) -> Result<Ro
         p50_us,
         p99_us,
         p999_us,
-    } = figures(tally, measured).map_err(|what| {
-        let beside = if let Load::Closed(_) = load {
-            " in flight"
-        } else {
-            ""
-        };
-        BenchError::Unsound(format!("{}, {load}{beside}: {what}", place.as_str()))
-    })?;
+    } = figures(tally, measured)
+        .map_err(|what| BenchError::Unsound(format!("{}, {}: {what}", place.as_str(), load.words())))?;
     Ok(Row {
         place,
         load,
@@ -288,9 +273,7 @@ impl Row {
             self.p999_us,
             known(self.cpu_us),
         );
-        if self.held_back > 0 {
-            let _ = write!(line, "\n  {} not sent: too many were open", self.held_back);
-        }
+        line.push_str(&held_back_line(self.held_back));
         if let Some(watched) = &self.watched {
             let _ = write!(line, "\n  {}", watched.words());
         }

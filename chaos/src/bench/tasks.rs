@@ -1,12 +1,13 @@
-//! Tasks submitted, carried out and settled per second, closed loop: a client submits, five workers confirm, each a client with
-//! a connection of its own; in one node, and with a backup that has a copy of each task before it is acknowledged. What does not
+//! Tasks submitted, carried out and settled per second, in a closed loop or an open one: a client submits, five workers confirm,
+//! each a client with a connection of its own; in one node, and with a backup that has a copy of each task before it is acknowledged. What does not
 //! live here: the clients (`scene`), the loops (`working`), which tasks are under way (`ledger`).
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{BenchError, Machine, SCHEMA};
+use super::load::held_back_line;
+use super::{BenchError, Load, Machine, SCHEMA};
 
 mod ledger;
 mod scene;
@@ -52,8 +53,8 @@ impl Place {
 pub struct TasksOptions {
     /// Places, in this order.
     pub places: Vec<Place>,
-    /// Tasks in flight, in this order.
-    pub in_flight: Vec<usize>,
+    /// Loads, in this order.
+    pub loads: Vec<Load>,
     /// How long each is measured.
     pub measured: Duration,
     /// How long each runs before that.
@@ -66,16 +67,21 @@ pub struct Row {
     /// Where tasks were kept.
     #[serde(rename = "where")]
     pub place: Place,
-    /// Tasks in flight.
-    pub in_flight: usize,
-    /// Tasks settled within the measured time.
+    /// When tasks were submitted.
+    #[serde(flatten)]
+    pub load: Load,
+    /// Tasks settled within the measured time; in an open loop those that were to be submitted within it.
     pub tasks: u64,
     /// The same per second.
     pub rate: f64,
+    /// Tasks of an open loop that were not submitted within the measured time, because 4096 were open.
+    pub held_back: u64,
     /// From a submit to the word that the task is kept: half took no longer.
     pub kept_p50_us: f64,
     /// 99 in 100 took no longer.
     pub kept_p99_us: f64,
+    /// 999 in 1000 took no longer.
+    pub kept_p999_us: f64,
     /// From a submit to the settlement: half took no longer.
     pub p50_us: f64,
     /// 99 in 100 took no longer.
@@ -106,9 +112,9 @@ pub async fn run(options: &TasksOptions, mut tell: impl FnMut(&Row)) -> Result<T
     let mut rows = Vec::new();
     for &place in &options.places {
         let scene = Scene::begin(place).await?;
-        for &in_flight in &options.in_flight {
-            let worked = working::work(&scene, in_flight, (options.warm_up, options.measured)).await;
-            let row = row(place, in_flight, &worked, options.measured)?;
+        for &load in &options.loads {
+            let worked = working::work(&scene, load, (options.warm_up, options.measured)).await?;
+            let row = row(place, load, &worked, options.measured)?;
             tell(&row);
             rows.push(row);
         }
@@ -121,12 +127,10 @@ pub async fn run(options: &TasksOptions, mut tell: impl FnMut(&Row)) -> Result<T
     })
 }
 
-fn row(place: Place, in_flight: usize, worked: &Worked, measured: Duration) -> Result<Row, BenchError> {
+fn row(place: Place, load: Load, worked: &Worked, measured: Duration) -> Result<Row, BenchError> {
     let unsound = |what: String| {
-        let place = place.as_str();
-        Err(BenchError::Unsound(format!(
-            "{place}, {in_flight} in flight: {what}"
-        )))
+        let (place, load) = (place.as_str(), load.words());
+        Err(BenchError::Unsound(format!("{place}, {load}: {what}")))
     };
     let tally = &worked.tally;
     if let Some(failure) = &tally.failure {
@@ -141,11 +145,13 @@ fn row(place: Place, in_flight: usize, worked: &Worked, measured: Duration) -> R
     };
     Ok(Row {
         place,
-        in_flight,
+        load,
         tasks,
         rate: (tasks as f64 / measured.as_secs_f64()).round(),
+        held_back: tally.held_back,
         kept_p50_us: micros(&worked.kept, 0.5),
         kept_p99_us: micros(&worked.kept, 0.99),
+        kept_p999_us: micros(&worked.kept, 0.999),
         p50_us: micros(&tally.took, 0.5),
         p99_us: micros(&tally.took, 0.99),
         p999_us: micros(&tally.took, 0.999),
@@ -157,13 +163,14 @@ fn row(place: Place, in_flight: usize, worked: &Worked, measured: Duration) -> R
 #[must_use]
 pub fn heading() -> String {
     format!(
-        "{:<9} {:>9} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>11}",
+        "{:<9} {:>9} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>11}",
         "where",
         "in flight",
         "tasks",
         "tasks/s",
         "kept p50",
         "kept p99",
+        "kept p99.9",
         "p50 µs",
         "p99 µs",
         "p99.9 µs",
@@ -175,19 +182,22 @@ impl Row {
     /// One line of that table.
     #[must_use]
     pub fn line(&self) -> String {
-        format!(
-            "{:<9} {:>9} {:>10} {:>10.0} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>11.1}",
+        let mut line = format!(
+            "{:<9} {:>9} {:>10} {:>10.0} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>11.1}",
             self.place.as_str(),
-            self.in_flight,
+            self.load,
             self.tasks,
             self.rate,
             self.kept_p50_us,
             self.kept_p99_us,
+            self.kept_p999_us,
             self.p50_us,
             self.p99_us,
             self.p999_us,
             self.cpu_us
-        )
+        );
+        line.push_str(&held_back_line(self.held_back));
+        line
     }
 }
 
@@ -212,7 +222,7 @@ mod tests {
     fn a_row_has_both_latencies_and_the_processor_time_of_a_task() {
         let row = row(
             Place::Backup,
-            10,
+            Load::Closed(10),
             &worked(&[10, 20, 30, 40]),
             Duration::from_secs(2),
         )
@@ -226,27 +236,35 @@ mod tests {
     fn a_task_that_went_wrong_leaves_no_row() {
         let mut failed = worked(&[10]);
         failed.tally.fail("it was lost".into());
-        let error = row(Place::OneNode, 1, &failed, Duration::from_secs(1)).unwrap_err();
+        let error = row(Place::OneNode, Load::Closed(1), &failed, Duration::from_secs(1)).unwrap_err();
         assert!(
             error
                 .to_string()
                 .contains("one_node, 1 in flight: of 1 tasks: it was lost"),
             "{error}"
         );
-        assert!(row(Place::OneNode, 1, &worked(&[]), Duration::from_secs(1)).is_err());
+        assert!(
+            row(
+                Place::OneNode,
+                Load::Open(1),
+                &worked(&[]),
+                Duration::from_secs(1)
+            )
+            .is_err()
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_small_run_settles_every_task_with_and_without_a_backup() {
         let options = TasksOptions {
             places: Place::ALL.to_vec(),
-            in_flight: vec![1, 20],
+            loads: vec![Load::Closed(1), Load::Closed(20), Load::Open(500)],
             measured: Duration::from_millis(300),
             warm_up: Duration::ZERO,
         };
         let mut told = 0;
         let done = run(&options, |_| told += 1).await.unwrap();
-        assert_eq!((told, done.rows.len(), done.version), (4, 4, SCHEMA));
+        assert_eq!((told, done.rows.len(), done.version), (6, 6, SCHEMA));
         assert!(done.rows.iter().all(|row| row.tasks > 0));
     }
 }

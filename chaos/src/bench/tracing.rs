@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_node::telemetry::Share;
 use tokio::process::Command;
 
-use super::req_resp::{Traces, Where};
-use super::{BenchError, Machine, SCHEMA, io_error};
+use super::ratio::Spread;
+use super::req_resp::{Traces, Where, known};
+use super::{BenchError, Load, Machine, SCHEMA, io_error};
 
 mod collector;
 
@@ -21,6 +22,8 @@ use collector::Collector;
 
 /// Share of the requests that are traced by default, which is the one that goals are about.
 const USUAL: f64 = 0.01;
+/// Rate with that share traced to that without traces, whoever takes them, and be it nobody: no less than this.
+pub const GOAL: f64 = 0.97;
 
 /// Who takes the traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,6 +64,11 @@ impl Setting {
         Self { collector, share }
     }
 
+    /// What its rate is to be at least, to that without traces; none where nothing was set.
+    fn goal(self) -> Option<f64> {
+        (self.share == USUAL).then_some(GOAL)
+    }
+
     /// In words.
     #[must_use]
     pub fn words(self) -> String {
@@ -81,8 +89,8 @@ pub struct TracingOptions {
     pub program: PathBuf,
     /// Arrangements, in this order.
     pub places: Vec<Where>,
-    /// Requests in flight, in this order.
-    pub in_flight: Vec<usize>,
+    /// Loads, in this order.
+    pub loads: Vec<Load>,
     /// How long each measurement takes.
     pub measured: Duration,
     /// How often each setting is measured.
@@ -94,37 +102,63 @@ pub struct TracingOptions {
 pub struct Step {
     /// Arrangement.
     pub place: Where,
-    /// Requests in flight.
-    pub in_flight: usize,
+    /// When requests were sent.
+    pub load: Load,
     /// How it was traced.
     pub setting: Setting,
-    /// Requests answered per second.
-    pub rate: f64,
-    /// Spans that the collector took for each of them.
+    /// What was measured.
+    pub figures: Figures,
+    /// Spans that the collector took for each request.
     pub spans: f64,
 }
 
-/// All measurements of a setting.
+/// What `squall bench req-resp` tells of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct Figures {
+    requests: f64,
+    /// Requests answered per second.
+    pub rate: f64,
+    /// Half of them took no longer, in microseconds, as all latencies.
+    pub p50_us: f64,
+    /// 99 in 100 took no longer.
+    pub p99_us: f64,
+    /// 999 in 1000 took no longer.
+    pub p999_us: f64,
+    /// Processor time of all processes of the arrangement for each request, in microseconds; none where the system does not tell.
+    pub cpu_us: Option<f64>,
+}
+
+/// All measurements of a setting. In the middle means: of the rounds, each figure by itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// Arrangement.
     #[serde(rename = "where")]
     pub place: Where,
-    /// Requests in flight.
-    pub in_flight: usize,
+    /// When requests were sent.
+    #[serde(flatten)]
+    pub load: Load,
     /// How it was traced.
     #[serde(flatten)]
     pub setting: Setting,
     /// Requests answered per second, in the order of the rounds.
     pub rates: Vec<f64>,
-    /// The middle one.
+    /// The same in the middle.
     pub rate: f64,
-    /// That of each round to the one without traces in the same round: the middle one of these.
-    pub ratio: f64,
-    /// The least of them.
-    pub ratio_min: f64,
-    /// The greatest.
-    pub ratio_max: f64,
+    /// Half of the requests took no longer, in microseconds, as all latencies; in the middle.
+    pub p50_us: f64,
+    /// 99 in 100 took no longer.
+    pub p99_us: f64,
+    /// 999 in 1000 took no longer.
+    pub p999_us: f64,
+    /// Processor time of all processes of the arrangement for each request, in microseconds, in the middle; none where the system does
+    /// not tell.
+    pub cpu_us: Option<f64>,
+    /// Rate of each round to the one without traces in the same round.
+    pub ratio: Spread,
+    /// What the middle one is to be at least; none where nothing was set.
+    pub goal: Option<f64>,
+    /// Whether it is.
+    pub met: Option<bool>,
     /// Spans that the collector took for each request, in the middle.
     pub spans: f64,
 }
@@ -150,16 +184,20 @@ pub async fn run(options: &TracingOptions, mut tell: impl FnMut(&Step)) -> Resul
     let machine = Machine::here();
     let mut rows = Vec::new();
     for &place in &options.places {
-        for &in_flight in &options.in_flight {
+        for &load in &options.loads {
             let mut steps = Vec::new();
             for round in 0..options.rounds {
                 for setting in turn(round) {
-                    let step = measure(options, place, in_flight, setting).await?;
+                    let step = measure(options, place, load, setting).await?;
                     tell(&step);
                     steps.push(step);
                 }
             }
-            rows.extend(Setting::ALL.map(|setting| row(&steps, setting)));
+            rows.extend(
+                Setting::ALL
+                    .into_iter()
+                    .filter_map(|setting| row(&steps, setting)),
+            );
         }
     }
     Ok(Tracing {
@@ -180,7 +218,7 @@ fn turn(round: usize) -> [Setting; 7] {
 async fn measure(
     options: &TracingOptions,
     place: Where,
-    in_flight: usize,
+    load: Load,
     setting: Setting,
 ) -> Result<Step, BenchError> {
     let collector = match setting.collector {
@@ -195,7 +233,7 @@ async fn measure(
         endpoint: collector.endpoint(),
         share,
     });
-    let (rate, requests) = requests(options, place, in_flight, traces).await?;
+    let figures = requests(options, place, load, traces).await?;
     let spans = collector.map_or(0, |collector| collector.spans());
     // With no share there are some, too: of requests that came before the first handler.
     if setting.collector == Taker::Taking && setting.share > 0.0 && spans == 0 {
@@ -204,24 +242,27 @@ async fn measure(
     }
     Ok(Step {
         place,
-        in_flight,
+        load,
         setting,
-        rate,
-        spans: spans as f64 / requests,
+        figures,
+        spans: spans as f64 / figures.requests,
     })
 }
 
-/// Requests per second, and all of them.
 async fn requests(
     options: &TracingOptions,
     place: Where,
-    in_flight: usize,
+    load: Load,
     traces: Option<Traces>,
-) -> Result<(f64, f64), BenchError> {
+) -> Result<Figures, BenchError> {
+    let load = match load {
+        Load::Closed(in_flight) => ["--in-flight".to_owned(), in_flight.to_string()],
+        Load::Open(rate) => ["--rate".to_owned(), rate.to_string()],
+    };
     let mut command = Command::new(&options.program);
     command
         .args(["bench", "req-resp", "--json", "--where", place.as_str()])
-        .args(["--in-flight", &in_flight.to_string()])
+        .args(load)
         .args(["--seconds", &options.measured.as_secs_f64().to_string()]);
     if let Some(traces) = traces {
         command.args(["--otlp", &traces.endpoint]);
@@ -240,10 +281,11 @@ async fn requests(
         .output()
         .await
         .map_err(io_error("a process of the benchmark"))?;
-    let told: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-    let figure = |name: &str| told.as_ref()?["rows"][0][name].as_f64();
-    match (figure("rate"), figure("requests")) {
-        (Some(rate), Some(requests)) if output.status.success() => Ok((rate, requests)),
+    let row = serde_json::from_slice(&output.stdout)
+        .ok()
+        .and_then(|mut told: Value| serde_json::from_value(told["rows"][0].take()).ok());
+    match row {
+        Some(figures) if output.status.success() => Ok(figures),
         _ => {
             let said = String::from_utf8_lossy(&output.stderr);
             Err(BenchError::Unsound(format!("no figures: {}", said.trim())))
@@ -251,43 +293,47 @@ async fn requests(
     }
 }
 
-/// What the steps of a setting say, beside those without traces of the same rounds. There is a step of each in each round.
-fn row(steps: &[Step], setting: Setting) -> Row {
+/// What the steps of a setting say, beside those without traces of the same rounds; none when there are none.
+fn row(steps: &[Step], setting: Setting) -> Option<Row> {
     let of = |setting| steps.iter().filter(move |step: &&Step| step.setting == setting);
-    let rates: Vec<f64> = of(setting).map(|step| step.rate).collect();
-    let ratios: Vec<f64> = of(setting)
+    let middle = |figure: fn(&Step) -> f64| Some(Spread::of(of(setting).map(figure).collect())?.median);
+    let ratios = of(setting)
         .zip(of(Setting::ALL[0]))
-        .map(|(step, untraced)| step.rate / untraced.rate)
-        .collect();
-    let (least, middle, most) = spread(ratios);
-    Row {
+        .map(|(step, untraced)| step.figures.rate / untraced.figures.rate);
+    let ratio = Spread::of(ratios.collect())?;
+    let cpu: Option<Vec<f64>> = of(setting).map(|step| step.figures.cpu_us).collect();
+    let goal = setting.goal();
+    Some(Row {
         place: steps[0].place,
-        in_flight: steps[0].in_flight,
+        load: steps[0].load,
         setting,
-        rate: spread(rates.clone()).1,
-        rates,
-        ratio: middle,
-        ratio_min: least,
-        ratio_max: most,
-        spans: spread(of(setting).map(|step| step.spans).collect()).1,
-    }
-}
-
-/// The least, the middle and the greatest; of an even number the greater one of the two in the middle.
-fn spread(mut figures: Vec<f64>) -> (f64, f64, f64) {
-    figures.sort_by(f64::total_cmp);
-    (figures[0], figures[figures.len() / 2], figures[figures.len() - 1])
+        rates: of(setting).map(|step| step.figures.rate).collect(),
+        rate: middle(|step| step.figures.rate)?,
+        p50_us: middle(|step| step.figures.p50_us)?,
+        p99_us: middle(|step| step.figures.p99_us)?,
+        p999_us: middle(|step| step.figures.p999_us)?,
+        cpu_us: cpu.and_then(Spread::of).map(|spread| spread.median),
+        ratio,
+        goal,
+        met: goal.map(|goal| ratio.median >= goal),
+        spans: middle(|step| step.spans)?,
+    })
 }
 
 impl Step {
     /// One line for people.
     #[must_use]
     pub fn line(&self) -> String {
-        format!(
-            "{}{:>12.0}",
-            start(self.place, self.in_flight, self.setting),
-            self.rate
-        )
+        let Figures {
+            rate,
+            p50_us,
+            p99_us,
+            p999_us,
+            cpu_us,
+            ..
+        } = self.figures;
+        let latencies = [p50_us, p99_us, p999_us];
+        line((self.place, self.load, self.setting), rate, latencies, cpu_us)
     }
 }
 
@@ -296,7 +342,7 @@ impl Tracing {
     #[must_use]
     pub fn table(&self) -> String {
         let mut text = format!(
-            "\nmedians of {} rounds\n{} {:>11} {:>9} {:>9} {:>14}\n",
+            "\nmedians of {} rounds\n{} {:>11} {:>7} {:>7} {:>13}  goal\n",
             self.rounds,
             heading(),
             "to untraced",
@@ -305,31 +351,43 @@ impl Tracing {
             "spans/request"
         );
         for row in &self.rows {
-            let _ = writeln!(
+            let latencies = [row.p50_us, row.p99_us, row.p999_us];
+            let start = (row.place, row.load, row.setting);
+            let _ = write!(
                 text,
-                "{}{:>12.0} {:>11.3} {:>9.3} {:>9.3} {:>14.3}",
-                start(row.place, row.in_flight, row.setting),
-                row.rate,
-                row.ratio,
-                row.ratio_min,
-                row.ratio_max,
+                "{} {:>11.3} {:>7.3} {:>7.3} {:>13.3}",
+                line(start, row.rate, latencies, row.cpu_us),
+                row.ratio.median,
+                row.ratio.least,
+                row.ratio.most,
                 row.spans
             );
+            if let (Some(goal), Some(met)) = (row.goal, row.met) {
+                let _ = write!(text, "  ≥ {goal} {}", if met { "met" } else { "not met" });
+            }
+            text.push('\n');
         }
         text
     }
 }
 
-fn start(place: Where, in_flight: usize, setting: Setting) -> String {
-    format!("{:<12} {:>9}  {:<24}", place.as_str(), in_flight, setting.words())
+fn line(start: (Where, Load, Setting), rate: f64, latencies: [f64; 3], cpu_us: Option<f64>) -> String {
+    let (place, load, setting) = start;
+    let [p50, p99, p999] = latencies;
+    format!(
+        "{:<12} {load:>9}  {:<24}{rate:>12.0} {p50:>9.1} {p99:>9.1} {p999:>9.1} {:>10}",
+        place.as_str(),
+        setting.words(),
+        known(cpu_us),
+    )
 }
 
 /// Heading of the lines for people.
 #[must_use]
 pub fn heading() -> String {
     format!(
-        "{:<12} {:>9}  {:<24}{:>12}",
-        "where", "in flight", "traces", "requests/s"
+        "{:<12} {:>9}  {:<24}{:>12} {:>9} {:>9} {:>9} {:>10}",
+        "where", "in flight", "traces", "requests/s", "p50 µs", "p99 µs", "p99.9 µs", "cpu µs/req"
     )
 }
 
@@ -340,9 +398,16 @@ mod tests {
     fn step(setting: Setting, rate: f64) -> Step {
         Step {
             place: Where::Local,
-            in_flight: 10,
+            load: Load::Closed(10),
             setting,
-            rate,
+            figures: Figures {
+                requests: rate,
+                rate,
+                p50_us: rate / 10.0,
+                p99_us: rate / 5.0,
+                p999_us: rate,
+                cpu_us: Some(2.0),
+            },
             spans: setting.share * 4.0,
         }
     }
@@ -358,15 +423,34 @@ mod tests {
             step(untraced, 50.0),
             step(usual, 50.0),
         ];
-        let row = row(&steps, usual);
+        let row = row(&steps, usual).unwrap();
         assert_eq!((row.rate, &row.rates), (90.0, &vec![90.0, 150.0, 50.0]));
-        assert_eq!((row.ratio_min, row.ratio, row.ratio_max), (0.75, 0.9, 1.0));
+        let ratio = row.ratio;
+        assert_eq!((ratio.least, ratio.median, ratio.most), (0.75, 0.9, 1.0));
+        assert_eq!((row.p50_us, row.cpu_us), (9.0, Some(2.0)));
+        assert_eq!((row.goal, row.met), (Some(GOAL), Some(false)));
         assert_eq!(row.spans, 0.04);
         let json = serde_json::to_value(&row).unwrap();
         assert_eq!(
-            (&json["collector"], &json["share"]),
-            (&"taking".into(), &0.01.into())
+            (&json["collector"], &json["share"], &json["in_flight"]),
+            (&"taking".into(), &0.01.into(), &10.into())
         );
+    }
+
+    #[test]
+    fn a_goal_is_set_for_the_usual_share_whoever_takes_the_traces() {
+        let set = Setting::ALL
+            .into_iter()
+            .filter(|setting| setting.goal().is_some());
+        let takers: Vec<Taker> = set.map(|setting| setting.collector).collect();
+        assert_eq!(takers, [Taker::Taking, Taker::Refusing, Taker::Silent]);
+    }
+
+    #[test]
+    fn the_row_of_a_measurement_is_read_from_what_it_prints() {
+        let told = r#"{"where": "local", "requests": 5, "rate": 2.5, "p50_us": 1, "p99_us": 2, "p999_us": 3, "cpu_us": null}"#;
+        let figures: Figures = serde_json::from_str(told).unwrap();
+        assert_eq!((figures.requests, figures.rate, figures.cpu_us), (5.0, 2.5, None));
     }
 
     #[test]
@@ -383,13 +467,17 @@ mod tests {
             machine: Machine::here(),
             rounds: 1,
             rows: Setting::ALL
-                .map(|setting| row(&[step(Setting::ALL[0], 9.0), step(setting, 8.0)], setting))
+                .map(|setting| row(&[step(Setting::ALL[0], 9.0), step(setting, 8.0)], setting).unwrap())
                 .into(),
         };
         let table = measured.table();
         let lines: Vec<&str> = table.lines().skip(2).collect();
         assert_eq!(lines.len(), 8);
-        let widths: Vec<usize> = lines.iter().map(|line| line.chars().count()).collect();
-        assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
+        let width = lines[0].trim_end_matches("  goal").chars().count();
+        for line in &lines[1..] {
+            let figures = line.split("  ≥ ").next().unwrap();
+            assert_eq!(figures.chars().count(), width, "{table}");
+        }
+        assert_eq!(table.matches("≥ 0.97 not met").count(), 3, "{table}");
     }
 }

@@ -10,8 +10,8 @@ use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-/// Open at a time: what a session may have.
-const IN_FLIGHT_MAX: u32 = 4_096;
+/// Open at a time unless said otherwise: what a session may have.
+pub(crate) const IN_FLIGHT_MAX: u32 = 4_096;
 /// What takes longer has failed for whoever waits for it.
 pub(crate) const ASKED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -35,6 +35,8 @@ pub(crate) trait Asks: Send + Sync + 'static {
 pub(crate) struct OpenLoop {
     pacer: Pacer,
     slots: Arc<Semaphore>,
+    /// How many slots there are.
+    bound: u32,
 }
 
 #[derive(Debug)]
@@ -49,23 +51,35 @@ impl OpenLoop {
     pub(crate) fn start(asks: Arc<impl Asks>, rate: u32) -> Self {
         let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize));
         let pacer = Pacer::Task(tokio::spawn(pace(asks, Arc::clone(&slots), rate)));
-        Self { pacer, slots }
+        Self {
+            pacer,
+            slots,
+            bound: IN_FLIGHT_MAX,
+        }
     }
 
     /// The same with a thread for the moments: a runtime's timers go in whole milliseconds, which latencies in microseconds must
-    /// not contain. It asks on that runtime.
+    /// not contain. It asks on that runtime, and at most `bound` are open at a time.
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub(crate) fn start_fine(asks: Arc<impl Asks>, rate: u32, runtime: Handle) -> std::io::Result<Self> {
-        let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize));
+    pub(crate) fn start_fine(
+        asks: Arc<impl Asks>,
+        rate: u32,
+        bound: u32,
+        runtime: Handle,
+    ) -> std::io::Result<Self> {
+        let slots = Arc::new(Semaphore::new(bound as usize));
         let stopped = Arc::new(AtomicBool::new(false));
         let (room, stop) = (Arc::clone(&slots), Arc::clone(&stopped));
         std::thread::Builder::new()
             .name("pacer".into())
             .spawn(move || pace_fine(&asks, &room, rate, &runtime, &stop))?;
-        let pacer = Pacer::Thread(stopped);
-        Ok(Self { pacer, slots })
+        Ok(Self {
+            pacer: Pacer::Thread(stopped),
+            slots,
+            bound,
+        })
     }
 
     /// Asks no more.
@@ -80,7 +94,7 @@ impl OpenLoop {
     pub(crate) async fn end(self) {
         self.stop();
         // Everything ends by its own timeout, a little later at most; what does not is missing in the sum.
-        let all = timeout(2 * ASKED_WITHIN, self.slots.acquire_many(IN_FLIGHT_MAX)).await;
+        let all = timeout(2 * ASKED_WITHIN, self.slots.acquire_many(self.bound)).await;
         // A thread that is told to stop may be about to ask once more: it finds no slot, not one of those given back here.
         self.slots.close();
         drop(all);
@@ -204,17 +218,21 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn with_a_thread_of_its_own_it_asks_on_too_and_ends() {
         let slow = Arc::new(Slow::default());
-        let open = OpenLoop::start_fine(Arc::clone(&slow), 1_000_000, Handle::current()).unwrap();
+        let open = OpenLoop::start_fine(Arc::clone(&slow), 1_000_000, 7, Handle::current()).unwrap();
         while slow.held_back.load(Relaxed) == 0 {
             tokio::task::yield_now().await;
         }
         open.stop();
-        while slow.ended.load(Relaxed) < IN_FLIGHT_MAX {
-            slow.answers.notify_waiters();
-            tokio::task::yield_now().await;
-        }
-        open.end().await;
-        assert!(slow.begun.load(Relaxed) > IN_FLIGHT_MAX);
+        let end = std::pin::pin!(open.end());
+        let answers = std::pin::pin!(async {
+            loop {
+                slow.answers.notify_waiters();
+                tokio::task::yield_now().await;
+            }
+        });
+        futures::future::select(end, answers).await;
+        let (begun, held_back) = (slow.begun.load(Relaxed), slow.held_back.load(Relaxed));
+        assert_eq!(begun - held_back, slow.ended.load(Relaxed));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,13 +6,15 @@ use anyhow::Result;
 use clap::Args;
 use squall_chaos::bench::fanout::{self, FanoutOptions, PATTERNS_MAX, PUBLISHERS_MAX};
 
-use super::{begin, finish, seconds, signals, tell};
+use super::{begin, finish, loads, rate, seconds, signals, tell};
 use crate::cli::exit::{Exit, Quiet};
 
 /// Most subscribers: what one exchange takes at one node, were all of them there.
 const SUBSCRIBERS_MAX: u32 = 100_000;
 /// Patterns when only `--wildcards` is said.
 const PATTERNS_DEFAULT: usize = 1_000;
+/// Publishers when nothing is said.
+const PUBLISHERS: [usize; 2] = [1, 8];
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct FanoutArgs {
@@ -32,6 +34,10 @@ pub(super) struct FanoutArgs {
     /// Publishers at the same time; may be repeated [default: 1 and 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=PUBLISHERS_MAX as i64))]
     publishers: Vec<u16>,
+    /// Instead: so many publishes a second whatever becomes of those before, each latency counted from when it was to be made; may be
+    /// repeated
+    #[arg(long = "rate", value_name = "N/s", value_parser = rate, conflicts_with = "publishers")]
+    rates: Vec<u32>,
     /// Subscribe with patterns that have wildcards, and publish what some of them match
     #[arg(long)]
     wildcards: bool,
@@ -52,10 +58,7 @@ impl FanoutArgs {
             } else {
                 0
             },
-            publishers: match self.publishers.as_slice() {
-                [] => vec![1, 8],
-                given => given.iter().copied().map(usize::from).collect(),
-            },
+            loads: loads(&self.publishers, &self.rates, &PUBLISHERS),
             measured: self.seconds,
             warm_up: self.seconds / 5,
         }
@@ -77,6 +80,8 @@ pub(super) async fn run(args: FanoutArgs) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use squall_chaos::bench::Load;
+
     use super::*;
 
     #[derive(Debug, clap::Parser)]
@@ -95,16 +100,19 @@ mod tests {
     fn wildcards_are_only_there_when_asked_for() {
         let usual = options("").unwrap();
         assert_eq!((usual.subscribers, usual.nodes, usual.patterns), (50_000, 5, 0));
-        assert_eq!(usual.publishers, [1, 8]);
+        assert_eq!(usual.loads, [1, 8].map(Load::Closed));
+        assert_eq!(options("--rate 50/s").unwrap().loads, [Load::Open(50)]);
         assert_eq!(options("--wildcards").unwrap().patterns, 1_000);
         let some = options("--wildcards --patterns 7 --publishers 2 --publishers 3 --nodes 2").unwrap();
-        assert_eq!((some.patterns, some.publishers, some.nodes), (7, vec![2, 3], 2));
+        assert_eq!((some.patterns, some.nodes), (7, 2));
+        assert_eq!(some.loads, [2, 3].map(Load::Closed));
         for wrong in [
             "--patterns 7",
             "--subscribers 0",
             "--subscribers 100001",
             "--nodes 0",
             "--publishers 65",
+            "--publishers 1 --rate 1",
             "--seconds 0",
         ] {
             assert!(options(wrong).is_none(), "{wrong}");

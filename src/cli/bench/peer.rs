@@ -7,8 +7,9 @@ use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use squall_chaos::bench::peers::{self, Peer, PeersOptions};
+use squall_chaos::bench::req_resp::IN_FLIGHT;
 
-use super::{begin, finish, program, seconds, tell};
+use super::{begin, finish, loads, program, rate, seconds, tell};
 use crate::cli::exit::{Exit, Quiet};
 use crate::cli::signals;
 
@@ -31,6 +32,10 @@ pub(super) struct PeersArgs {
     /// Only so many requests in flight; may be repeated [default: 1, 10, 100 and 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4000))]
     in_flight: Vec<u16>,
+    /// Instead: so many requests a second whatever becomes of those before, each latency counted from when it was to be sent; may be
+    /// repeated. For nats, nats_three and rabbitmq
+    #[arg(long = "rate", value_name = "N/s", value_parser = rate, conflicts_with = "in_flight")]
+    rates: Vec<u32>,
     /// Subscribers of the fan-out, over five nodes
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(5..=1_000_000))]
@@ -50,9 +55,7 @@ impl PeersArgs {
             options.peers.sort_unstable();
             options.peers.dedup();
         }
-        if !self.in_flight.is_empty() {
-            options.in_flight = self.in_flight.into_iter().map(usize::from).collect();
-        }
+        options.loads = loads(&self.in_flight, &self.rates, &IN_FLIGHT);
         options.subscribers = usize::try_from(self.subscribers).unwrap_or(usize::MAX);
         if !self.publishers.is_empty() {
             options.publishers = self.publishers.into_iter().map(usize::from).collect();
@@ -84,6 +87,8 @@ fn peer() -> impl TypedValueParser<Value = Peer> {
 
 #[cfg(test)]
 mod tests {
+    use squall_chaos::bench::Load;
+
     use super::*;
 
     #[derive(Debug, clap::Parser)]
@@ -102,7 +107,7 @@ mod tests {
     fn what_is_not_said_is_everything() {
         let all = options("").unwrap();
         assert_eq!(all.peers, Peer::ALL);
-        assert_eq!((all.in_flight, all.rounds), (vec![1, 10, 100, 1000], 5));
+        assert_eq!((all.loads, all.rounds), (IN_FLIGHT.map(Load::Closed).to_vec(), 5));
         assert_eq!((all.subscribers, all.publishers), (50_000, vec![1, 8]));
     }
 
@@ -110,7 +115,9 @@ mod tests {
     fn a_peer_named_twice_is_measured_once() {
         let some = options("--peers nats,erlang,nats --rounds 2 --seconds 0.5 --in-flight 7").unwrap();
         assert_eq!(some.peers, [Peer::Erlang, Peer::Nats]);
-        assert_eq!((some.in_flight, some.rounds), (vec![7], 2));
+        assert_eq!((some.loads, some.rounds), (vec![Load::Closed(7)], 2));
+        let open = options("--rate 1000/s --rate 50").unwrap().loads;
+        assert_eq!(open, [Load::Open(1_000), Load::Open(50)]);
         assert_eq!(some.measured, Duration::from_millis(500));
         let few = options("--peers nats_five --subscribers 100 --publishers 2 --publishers 4").unwrap();
         assert_eq!((few.subscribers, few.publishers), (100, vec![2, 4]));
@@ -119,6 +126,7 @@ mod tests {
             "--peers",
             "--rounds 0",
             "--in-flight 0",
+            "--in-flight 1 --rate 1",
             "--subscribers 4",
             "--publishers 65",
         ] {

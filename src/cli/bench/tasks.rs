@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use squall_chaos::bench::tasks::{self, IN_FLIGHT, Place, TasksOptions};
 
-use super::{begin, finish, seconds, signals, tell};
+use super::{begin, finish, loads, rate, seconds, signals, tell};
 use crate::cli::exit::{Exit, Quiet};
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -24,6 +24,10 @@ pub(super) struct TasksArgs {
     /// Only so many tasks in flight; may be repeated [default: 1, 10, 100 and 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     in_flight: Vec<u16>,
+    /// Instead: so many a second whatever becomes of those before, each latency counted from when it was to be submitted; may be
+    /// repeated
+    #[arg(long = "rate", value_name = "N/s", value_parser = rate, conflicts_with = "in_flight")]
+    rates: Vec<u32>,
 }
 
 impl TasksArgs {
@@ -33,10 +37,7 @@ impl TasksArgs {
                 [] => Place::ALL.to_vec(),
                 given => given.to_vec(),
             },
-            in_flight: match self.in_flight.as_slice() {
-                [] => IN_FLIGHT.to_vec(),
-                given => given.iter().copied().map(usize::from).collect(),
-            },
+            loads: loads(&self.in_flight, &self.rates, &IN_FLIGHT),
             measured: self.seconds,
             warm_up: self.seconds / 5,
         }
@@ -65,6 +66,8 @@ fn place() -> impl TypedValueParser<Value = Place> {
 
 #[cfg(test)]
 mod tests {
+    use squall_chaos::bench::Load;
+
     use super::*;
 
     #[derive(Debug, clap::Parser)]
@@ -83,12 +86,20 @@ mod tests {
     fn all_is_measured_unless_some_is_named() {
         let all = options("").unwrap();
         assert_eq!(
-            (all.places, all.in_flight),
-            (Place::ALL.to_vec(), IN_FLIGHT.to_vec())
+            (all.places, all.loads),
+            (Place::ALL.to_vec(), IN_FLIGHT.map(Load::Closed).to_vec())
         );
         let some = options("--where backup --in-flight 7 --in-flight 8 --seconds 1").unwrap();
-        assert_eq!((some.places, some.in_flight), (vec![Place::Backup], vec![7, 8]));
-        for wrong in ["--where nowhere", "--in-flight 0", "--in-flight 1001"] {
+        let both = vec![Load::Closed(7), Load::Closed(8)];
+        assert_eq!((some.places, some.loads), (vec![Place::Backup], both));
+        assert_eq!(options("--rate 2000/s").unwrap().loads, [Load::Open(2_000)]);
+        for wrong in [
+            "--rate 0",
+            "--rate 5 --in-flight 1",
+            "--where nowhere",
+            "--in-flight 0",
+            "--in-flight 1001",
+        ] {
             assert!(options(wrong).is_none(), "{wrong}");
         }
     }

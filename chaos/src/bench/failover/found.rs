@@ -15,7 +15,7 @@ use super::phases::{Account, Phases};
 use super::report::{Trial, millis};
 use super::strike::Hand;
 use super::{FailoverOptions, NODES, read_cookie, sight, supervised};
-use crate::bench::{BenchError, temporary};
+use crate::bench::{BenchError, Histogram, temporary};
 use crate::layout::Place;
 use crate::load::Outcomes;
 use crate::supervisor::{Deed, Supervisor};
@@ -204,6 +204,9 @@ impl Trial {
             failed_over: true,
             gap_ms: millis(replied),
             slowest_ms: 0.0,
+            latency: None,
+            took: Histogram::default(),
+            cpu_us: None,
             return_gap_ms: 0.0,
             healed_ms: millis(whole),
             phases: account.phases,

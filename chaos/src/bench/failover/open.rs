@@ -69,6 +69,11 @@ impl Load {
         matches!(timeout(within, come).await, Ok(Ok(_)))
     }
 
+    /// Requests sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        lock(&self.seen).outcomes.sent
+    }
+
     /// Sends no more, waits for the ends of those under way, and gives everything.
     pub(super) async fn end(self) -> Seen {
         self.open.end().await;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::class::{Class, Shape, Turn};
 use super::open::{Good, Seen};
 use super::phases::{Account, Moment, Phases};
+use crate::bench::Histogram;
 use crate::load::Outcomes;
 
 #[cfg(test)]
@@ -46,6 +47,30 @@ pub(super) struct Sighted {
     pub(super) stale: u64,
     pub(super) beside: Option<Outcomes>,
     pub(super) inside: Option<Seen>,
+    pub(super) cpu_us: Option<f64>,
+}
+
+/// How long answered requests took from their intended moments, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Latency {
+    /// Half of them took no longer.
+    pub p50_ms: f64,
+    /// 99 in 100 took no longer.
+    pub p99_ms: f64,
+    /// 999 in 1000 took no longer.
+    pub p999_ms: f64,
+}
+
+impl Latency {
+    /// None when there was no request.
+    pub(super) fn of(took: &Histogram) -> Option<Self> {
+        let at = |quantile| millis(took.quantile(quantile));
+        (took.total() > 0).then(|| Self {
+            p50_ms: at(0.5),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+        })
+    }
 }
 
 /// One trial.
@@ -70,6 +95,14 @@ pub struct Trial {
     pub gap_ms: f64,
     /// Longest latency of an answered request over the whole trial, from its intended moment.
     pub slowest_ms: f64,
+    /// The latencies of all its answered requests; none for G5, which has no load.
+    pub latency: Option<Latency>,
+    /// What they are taken from.
+    #[serde(skip)]
+    pub(super) took: Histogram,
+    /// Processor time that nodes, handlers and requesters together used for each request that was sent, in microseconds; none where the
+    /// system does not tell, and for G5.
+    pub cpu_us: Option<f64>,
     /// Longest time without a good reply that began after the healing.
     pub return_gap_ms: f64,
     /// From the strike until all nodes were seen up again. For G5: until all nodes of the cluster saw each other.
@@ -122,10 +155,10 @@ impl Inside {
 
 impl Trial {
     pub(super) fn new(turn: Turn, sighted: Sighted, times: Times, seen: &Seen) -> Self {
-        let slowest = seen
-            .good
-            .iter()
-            .map(|good| good.ended.duration_since(good.intended));
+        let mut took = Histogram::default();
+        for good in &seen.good {
+            took.count(good.ended.duration_since(good.intended));
+        }
         let gap = longest(&seen.good, times.struck, times.healing);
         // Other strikes are healed before a rate could be told.
         let slow = turn.class == Class::G4;
@@ -145,7 +178,10 @@ impl Trial {
             leader: sighted.leader,
             failed_over: sighted.over,
             gap_ms: length(gap),
-            slowest_ms: millis(slowest.max().unwrap_or_default()),
+            slowest_ms: millis(took.largest()),
+            latency: Latency::of(&took),
+            took,
+            cpu_us: sighted.cpu_us,
             return_gap_ms: length(longest(&seen.good, times.healing, times.ended)),
             healed_ms: millis(times.healed.duration_since(times.struck)),
             phases,

@@ -37,6 +37,7 @@ pub(in crate::bench::failover) fn trial(number: u32, class: Class, ends: &[u64])
         stale: 0,
         beside: None,
         inside: None,
+        cpu_us: Some(100.0),
     };
     let turn = Turn {
         number,
@@ -53,6 +54,8 @@ fn the_gap_is_the_silence_around_the_strike_and_no_other() {
     let trial = trial(0, Class::G1, &[10, 60, 99, 249, 349, 449, 501, 691]);
     assert_eq!((trial.gap_ms, trial.return_gap_ms), (150.0, 190.0));
     assert_eq!((trial.slowest_ms, trial.healed_ms), (2.0, 600.0));
+    let latency = trial.latency.unwrap();
+    assert_eq!((latency.p50_ms, latency.p999_ms), (2.0, 2.0));
     assert_eq!(trial.phases.reply_ms, Some(149.0));
     assert_eq!(trial.lost, 0);
     let line = trial.line();

@@ -8,13 +8,14 @@ use super::FailoverOptions;
 use super::class::{Class, Shape};
 use super::goal::{self, Goal};
 use super::phases::{self, PhaseFigures, Phases};
-use super::report::{Trial, label, losses};
+use super::report::{Latency, Trial, label, losses};
 use super::spread::{self, Bucket};
-use crate::bench::{Machine, nearest_rank};
+use crate::bench::req_resp::known;
+use crate::bench::{Histogram, Machine, nearest_rank};
 use crate::load::Outcomes;
 
 /// Version of this form.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The figures of one class in one shape.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,6 +40,11 @@ pub struct ClassFigures {
     pub histogram: Vec<Bucket>,
     /// Longest latency of an answered request, from its intended moment.
     pub slowest_ms: f64,
+    /// The latencies of all answered requests of its trials; none for G5.
+    pub latency: Option<Latency>,
+    /// Processor time that nodes, handlers and requesters together used for each request that was sent, in microseconds, in the middle
+    /// of the trials; none where the system does not tell, and for G5.
+    pub cpu_us: Option<f64>,
     /// What the failovers were made of.
     pub phases: Vec<PhaseFigures>,
     /// What happened while links were slow or lossy; none where they were neither.
@@ -178,6 +184,18 @@ impl ClassFigures {
             let _ = writeln!(text, "  {} without a failover", self.trials - self.failed_over);
         }
         text.push_str(&spread::bars(&self.histogram));
+        if let Some(Latency {
+            p50_ms,
+            p99_ms,
+            p999_ms,
+        }) = self.latency
+        {
+            let _ = writeln!(
+                text,
+                "  requests  p50 {p50_ms:>8.1}   p99 {p99_ms:>8.1}   p99.9 {p999_ms:>8.1} ms   cpu µs each {}",
+                known(self.cpu_us)
+            );
+        }
         for phase in &self.phases {
             let _ = writeln!(
                 text,
@@ -208,6 +226,9 @@ fn figures(class: Class, shape: Shape, trials: &[Trial]) -> Option<ClassFigures>
     let gaps: Vec<f64> = trials.iter().map(|trial| trial.gap_ms).collect();
     let phases: Vec<Phases> = trials.iter().map(|trial| trial.phases).collect();
     let sum = |of: fn(&Trial) -> u64| trials.iter().map(|trial| of(trial)).sum();
+    let mut took = Histogram::default();
+    trials.iter().for_each(|trial| took.add(&trial.took));
+    let cpu: Vec<f64> = trials.iter().filter_map(|trial| trial.cpu_us).collect();
     let mut figures = ClassFigures {
         class,
         shape,
@@ -219,6 +240,8 @@ fn figures(class: Class, shape: Shape, trials: &[Trial]) -> Option<ClassFigures>
         gap_max_ms: nearest_rank(&gaps, 1.0)?,
         histogram: spread::buckets(&gaps),
         slowest_ms: trials.iter().map(|trial| trial.slowest_ms).fold(0.0, f64::max),
+        latency: Latency::of(&took),
+        cpu_us: nearest_rank(&cpu, 0.5),
         phases: phases::figures(&phases),
         lasting: lasting(&trials),
         lost: sum(|trial| trial.lost),
@@ -291,10 +314,15 @@ mod tests {
         let g1 = &report.classes[0];
         assert_eq!((g1.trials, g1.gap_p50_ms, g1.gap_p99_ms), (3, 71.0, 91.0));
         assert_eq!((g1.outcomes.sent, g1.outcomes.interrupted), (12, 3));
+        assert_eq!((g1.latency.unwrap().p99_ms, g1.cpu_us), (2.0, Some(100.0)));
         let met: Vec<bool> = g1.goals.iter().map(|goal| goal.met).collect();
         assert_eq!(met, [false, true, true, true, true]);
         let table = report.table();
         assert!(table.contains("9 of 12 answered, 3 interrupted"), "{table}");
+        assert!(
+            table.contains("p99.9      2.0 ms   cpu µs each 100.00"),
+            "{table}"
+        );
         assert!(table.contains("MISSED gap p50 ms: 71.0, goal ≤ 60"), "{table}");
         assert!(table.contains("MISSED gap p99 ms: 1000.0, goal ≤ 700"), "{table}");
     }

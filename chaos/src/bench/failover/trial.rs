@@ -18,7 +18,7 @@ use super::scene::{self, Cast, PROMPTLY, Scene};
 use super::sight::{self, Whole};
 use super::strike::{self, Hand, Strike};
 use super::watch::{Mark, Watch};
-use crate::bench::BenchError;
+use crate::bench::{BenchError, processor};
 use crate::history::What;
 use crate::layout::Place;
 use crate::load::Outcomes;
@@ -76,6 +76,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
         stage.rate,
     );
     let before = steady(&mut load, stage.rate, "before the strike").await?;
+    let (sent_before, used_before) = (load.sent(), used());
     let leader = sight::now(places)
         .await
         .map_or(whole.leader.clone(), |now| now.leader);
@@ -92,6 +93,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
     let healed = Instant::now();
     steady(&mut load, stage.rate, "after the strike").await?;
 
+    let cpu_us = processor::each_us(used_before, used(), load.sent() - sent_before);
     let seen = load.end().await;
     let case = Case {
         victim: cast.target.name.as_str(),
@@ -117,6 +119,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
         stale,
         beside,
         inside,
+        cpu_us,
     };
     let times = Times {
         before,
@@ -126,6 +129,11 @@ pub(super) async fn run(stage: &mut Stage<'_>, turn: Turn) -> Result<Trial, Benc
         ended: Instant::now(),
     };
     Ok(Trial::new(turn, sighted, times, &seen))
+}
+
+/// Processor time of this process, where handlers and requesters are, and of all nodes that it has started.
+fn used() -> Option<Duration> {
+    processor::of(&[std::process::id()])
 }
 
 impl Stage<'_> {

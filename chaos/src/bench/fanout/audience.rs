@@ -51,8 +51,9 @@ impl Audience {
         let before = resident_bytes();
         let readers = subscribe(&cluster, &plan, &wanted.name, &ledger).await?;
         let came = resident_bytes().saturating_sub(before);
+        let each = came / plan.subscribers().max(1) as u64;
         Ok(Self {
-            bytes_each: came / plan.subscribers().max(1) as u64,
+            bytes_each: each.saturating_sub(Seen::notes_bytes(&ledger)),
             plan,
             ledger,
             exchange,

@@ -51,12 +51,12 @@ fn what_was_not_as_it_must_be_leaves_no_row() {
     assert!(said(&published(&[]), none).contains("no publish"));
 }
 
-async fn small(patterns: usize) -> Row {
+async fn small(patterns: usize, load: Load) -> Row {
     let options = FanoutOptions {
         subscribers: 60,
         nodes: 2,
         patterns,
-        publishers: vec![2],
+        loads: vec![load],
         measured: Duration::from_millis(100),
         warm_up: Duration::ZERO,
     };
@@ -68,19 +68,32 @@ async fn small(patterns: usize) -> Row {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_run_delivers_each_publish_to_all_with_one_frame_a_node() {
-    let row = small(0).await;
+    let row = small(0, Load::Closed(2)).await;
     assert_eq!((row.frames_per_publish, row.wire_frames_per_publish), (2.0, 2.0));
     assert_eq!(row.deliveries, 60 * row.publishes);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_run_with_wildcards_delivers_to_those_who_match() {
-    let row = small(12).await;
+    let row = small(12, Load::Closed(2)).await;
     assert_eq!((row.patterns, row.frames_per_publish), (12, 2.0));
+    assert_eq!((row.publishers, row.rate_intended), (Some(2), None));
     assert_eq!(
         row.deliveries,
         20 * row.publishes,
         "a topic is that of a third of them"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_loop_counts_the_publishes_that_were_to_be_made() {
+    let row = small(12, Load::Open(200)).await;
+    assert_eq!((row.publishers, row.rate_intended), (None, Some(200)));
+    // A tenth of a second, both ends of which may hold a moment.
+    assert!((19..=21).contains(&(row.publishes + row.held_back)), "{row:?}");
+    assert_eq!(
+        (row.deliveries, row.frames_per_publish),
+        (20 * row.publishes, 2.0)
     );
 }
 
@@ -90,7 +103,7 @@ async fn bounds_are_kept() {
         subscribers: 1,
         nodes: 1,
         patterns: 0,
-        publishers: vec![PUBLISHERS_MAX + 1],
+        loads: vec![Load::Closed(PUBLISHERS_MAX + 1)],
         measured: Duration::from_millis(1),
         warm_up: Duration::ZERO,
     };

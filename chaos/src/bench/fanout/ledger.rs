@@ -134,6 +134,11 @@ impl Seen {
         }
     }
 
+    /// What a subscriber's notes take, in bytes.
+    pub(super) fn notes_bytes(ledger: &Ledger) -> u64 {
+        (size_of::<u64>() * ledger.publishers()) as u64
+    }
+
     /// Takes note of a delivery.
     pub(super) fn take(&mut self, payload: &[u8], ledger: &Ledger) {
         if let Err(what) = self.check(payload, ledger) {

@@ -1,10 +1,12 @@
-//! Publishers in closed loops: each publishes the next when the one before is confirmed by every node and is with all its
-//! subscribers. What does not live here: who reads them (`audience`).
+//! Publishers: in closed loops each publishes the next when the one before is whole, that is confirmed by every node and with all its
+//! subscribers; in an open loop one publishes at every intended moment. What does not live here: who reads them (`audience`).
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::join_all;
 use squall_kernel::frame::Status;
 use squall_kernel::id::{ExchangeId, Pid};
 use squall_kernel::publishing::Confirm;
@@ -14,12 +16,14 @@ use squall_node::process::ProcessKind;
 use squall_node::router::{Publish, Request};
 use tokio::time::timeout;
 
+use super::PUBLISHERS_MAX;
 use super::audience::Audience;
 use super::ledger::{Ledger, Notice};
 use super::plan::Plan;
-use crate::bench::BenchError;
-use crate::bench::req_resp::tally::{Tally, Window};
+use crate::bench::req_resp::tally::{Tally, Times, Window};
 use crate::bench::usage::processor_time_within;
+use crate::bench::{BenchError, Load, io_error};
+use crate::load::open_loop::{Asks, OpenLoop};
 
 /// A publish that has not reached all by then never will.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
@@ -39,30 +43,106 @@ pub(super) struct Published {
     pub(super) own: u64,
 }
 
-/// Lets so many publishers at the owner publish at the same time.
-pub(super) async fn publish(
-    audience: &Audience,
-    publishers: usize,
-    (warm_up, measured): (Duration, Duration),
-) -> Result<Published, BenchError> {
+/// Lets publishers at the owner publish.
+pub(super) async fn publish(audience: &Audience, load: Load, times: Times) -> Result<Published, BenchError> {
     let plan = Arc::new(audience.plan.clone());
     let mut all = first(audience, &plan).await?;
-    let window = Window::opens((warm_up, measured));
-    let runtime = &audience.owner().context.runtime;
-    let tasks = (0..publishers).map(|number| {
-        let publisher = Publisher::new(audience, &plan, number);
-        runtime.spawn(publisher.run(window))
-    });
-    let tasks: Vec<_> = tasks.collect();
-    let (processor, done) = tokio::join!(processor_time_within(window), futures::future::join_all(tasks));
+    let window = Window::opens(times);
+    let publisher = |number| Publisher::new(audience, &plan, number);
+    let loops = async {
+        match load {
+            Load::Closed(publishers) => closed(audience, (0..publishers).map(publisher), window).await,
+            Load::Open(rate) => open(audience, (0..PUBLISHERS_MAX).map(publisher), rate, window).await,
+        }
+    };
+    let (processor, done) = tokio::join!(processor_time_within(window), loops);
     all.processor = processor;
-    for one in done {
-        all.add(one.map_err(|error| BenchError::Unsound(format!("a publisher: {error}")))?);
-    }
+    done?.into_iter().for_each(|one| all.add(one));
     if let Some(wrong) = audience.ledger.wrong() {
         all.tally.fail(wrong);
     }
     Ok(all)
+}
+
+/// Each publishes the next when the one before is whole.
+async fn closed(
+    audience: &Audience,
+    publishers: impl Iterator<Item = Publisher>,
+    window: Window,
+) -> Result<Vec<Published>, BenchError> {
+    let runtime = &audience.owner().context.runtime;
+    let tasks: Vec<_> = publishers
+        .map(|publisher| runtime.spawn(publisher.run(window)))
+        .collect();
+    let done = join_all(tasks).await.into_iter();
+    done.map(|one| one.map_err(|error| BenchError::Unsound(format!("a publisher: {error}"))))
+        .collect()
+}
+
+/// One publishes at every intended moment at which not all of them have a publish under way.
+async fn open(
+    audience: &Audience,
+    publishers: impl Iterator<Item = Publisher>,
+    rate: u32,
+    window: Window,
+) -> Result<Vec<Published>, BenchError> {
+    let idle: Vec<Publisher> = publishers.collect();
+    let bound = u32::try_from(idle.len()).expect("publishers are bounded");
+    let load = Arc::new(AtMoments {
+        idle: Mutex::new(idle),
+        window,
+        begun: AtomicUsize::new(0),
+        held_back: AtomicU64::new(0),
+    });
+    let runtime = audience.owner().context.runtime.clone();
+    let open = OpenLoop::start_fine(Arc::clone(&load), rate, bound, runtime);
+    let open = open.map_err(io_error("a thread"))?;
+    tokio::time::sleep_until(window.until.into()).await;
+    open.end().await;
+    let mut done: Vec<Published> = lock(&load.idle)
+        .drain(..)
+        .map(|publisher| publisher.published)
+        .collect();
+    let mut beside = Published::default();
+    beside.tally.held_back = load.held_back.load(Ordering::Relaxed);
+    let missing = bound as usize - done.len();
+    if missing > 0 {
+        beside.tally.fail(format!("{missing} publishes had no end"));
+    }
+    done.push(beside);
+    Ok(done)
+}
+
+/// An open loop of publishes.
+struct AtMoments {
+    /// Publishers without a publish under way.
+    idle: Mutex<Vec<Publisher>>,
+    window: Window,
+    begun: AtomicUsize,
+    held_back: AtomicU64,
+}
+
+impl Asks for AtMoments {
+    type Question = ();
+
+    fn begin(&self, _: tokio::time::Instant) {}
+
+    fn hold_back(&self, intended: tokio::time::Instant) {
+        if self.window.holds(intended.into_std()) {
+            self.held_back.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn ask(&self, intended: tokio::time::Instant, (): ()) {
+        let mut publisher = lock(&self.idle)
+            .pop()
+            .expect("there are as many as may be under way");
+        let turn = self.begun.fetch_add(1, Ordering::Relaxed);
+        let intended = intended.into_std();
+        let counts = self.window.holds(intended);
+        publisher.publish(turn, intended, |_| counts).await;
+        lock(&self.idle).push(publisher);
+    }
 }
 
 /// One publish before anything is measured.
@@ -120,21 +200,26 @@ impl Publisher {
         // Publishers begin at different topics.
         let mut turn = self.number;
         while begun < window.until && self.published.tally.failure.is_none() {
-            let topic = self.topics[turn % self.topics.len()];
+            self.publish(turn, begun, |ended| window.holds(ended)).await;
             turn += 1;
-            let (ended, wrong) = match timeout(WHOLE_WITHIN, self.one(topic)).await {
-                Ok(Ok(ended)) => (ended, None),
-                Ok(Err(wrong)) => (Instant::now(), Some(wrong)),
-                Err(_) => (Instant::now(), Some(self.late(topic))),
-            };
-            if wrong.is_none() && ended >= window.counts_from && ended <= window.until {
-                self.published.deliveries += self.plan.receivers(topic) as u64;
-            }
-            let took = window.holds(ended).then(|| ended - begun);
-            self.published.tally.ended(took, wrong);
             begun = Instant::now();
         }
         self.published
+    }
+
+    /// Publishes on the topic whose turn it is; `counts` says of the moment at which it had reached all whether it is counted.
+    async fn publish(&mut self, turn: usize, begun: Instant, counts: impl Fn(Instant) -> bool) {
+        let topic = self.topics[turn % self.topics.len()];
+        let (ended, wrong) = match timeout(WHOLE_WITHIN, self.one(topic)).await {
+            Ok(Ok(ended)) => (ended, None),
+            Ok(Err(wrong)) => (Instant::now(), Some(wrong)),
+            Err(_) => (Instant::now(), Some(self.late(topic))),
+        };
+        let counts = counts(ended);
+        if wrong.is_none() && counts {
+            self.published.deliveries += self.plan.receivers(topic) as u64;
+        }
+        self.published.tally.ended(counts.then(|| ended - begun), wrong);
     }
 
     fn late(&self, topic: u32) -> String {
@@ -174,4 +259,8 @@ impl Publisher {
         }
         Ok(self.ledger.whole(self.number).await)
     }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,9 +12,9 @@ use squall_observer::Screen;
 use super::seat::Seat;
 use super::{Figure, Part, Scale};
 use crate::bench::req_resp::place::Place;
-use crate::bench::req_resp::{Load, ReqRespOptions, Where};
+use crate::bench::req_resp::{ReqRespOptions, Where};
 use crate::bench::usage::processor_time;
-use crate::bench::{BenchError, nearest_rank};
+use crate::bench::{BenchError, Load, nearest_rank};
 
 /// Messages that are counted.
 const MESSAGES: u32 = 20_000_000;

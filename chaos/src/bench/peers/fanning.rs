@@ -12,7 +12,7 @@ use super::servers::{self, Servers};
 use super::{Missing, NOT_BUILT, Peer, PeersOptions, Setting, Step, step, turn};
 use crate::bench::fanout::{self, PUBLISHERS_MAX, Standing};
 use crate::bench::role::{self, Role};
-use crate::bench::{BenchError, processor};
+use crate::bench::{BenchError, Load, processor};
 
 /// Nodes, and servers.
 const NODES: usize = 5;
@@ -100,10 +100,13 @@ impl Fan {
         round: usize,
         measured: Duration,
     ) -> Result<Step, BenchError> {
-        let row = self.squall.measure(publishers, (measured / 5, measured)).await?;
+        let row = self
+            .squall
+            .measure(Load::Closed(publishers), (measured / 5, measured))
+            .await?;
         Ok(Step {
             place: Setting::Fanout,
-            in_flight: publishers,
+            load: Load::Closed(publishers),
             round,
             peer: None,
             rate: row.deliveries_per_s,
@@ -129,7 +132,7 @@ impl Fan {
         let after = self.nats.processor();
         let subscribers = self.subscribers as u64;
         let cpu_us = processor::each_us(before, after, tally.asked * subscribers);
-        let at = (publishers, round);
+        let at = (Load::Closed(publishers), round);
         let step = step(Setting::Fanout, at, Some(Peer::NatsFive), &tally, measured)?;
         let deliveries = (tally.took.total() * subscribers) as f64;
         Ok(Step {

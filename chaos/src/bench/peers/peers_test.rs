@@ -5,7 +5,7 @@ use super::*;
 fn step(round: usize, peer: Option<Peer>, rate: f64) -> Step {
     Step {
         place: Setting::Requests(Where::ThreeNodes),
-        in_flight: 100,
+        load: Load::Closed(100),
         round,
         peer,
         rate,
@@ -49,6 +49,7 @@ fn each_ratio_is_of_one_round_whatever_the_order_within_it() {
     let ratio = against.ratio;
     assert_eq!((ratio.least, ratio.median, ratio.most), (3.0, 4.0, 5.0));
     assert_eq!((against.goal, against.met), (Some(4.0), Some(true)));
+    assert_eq!(against.p99_ratio.median, 1.0);
     let json = serde_json::to_value(measured(rows, Vec::new())).unwrap();
     assert_eq!(json["rows"][1]["peer"], "nats_three");
     assert_eq!(json["rows"][1]["where"], "three_nodes");
@@ -69,17 +70,22 @@ fn a_goal_is_missed_below_it_and_nothing_is_said_where_none_was_set() {
 
 #[test]
 fn the_goals_are_those_that_were_set() {
-    let goals = |peer: Peer| IN_FLIGHT.map(|in_flight| peer.goal(in_flight));
+    let goals = |peer: Peer| IN_FLIGHT.map(|in_flight| peer.goal(Load::Closed(in_flight)));
     assert_eq!(goals(Peer::Erlang), [Some(1.25), None, Some(1.5), None]);
     assert_eq!(goals(Peer::ErlangThree), [Some(1.0), None, Some(6.0), Some(6.0)]);
     assert_eq!(goals(Peer::Nats), [None, None, None, Some(2.0)]);
     assert_eq!(goals(Peer::NatsThree), [None, None, Some(4.0), Some(4.0)]);
     assert_eq!(goals(Peer::Rabbitmq), [Some(1.0); 4]);
     assert_eq!(
-        fanning::PUBLISHERS.map(|n| Peer::NatsFive.goal(n)),
+        fanning::PUBLISHERS.map(|n| Peer::NatsFive.goal(Load::Closed(n))),
         [Some(5.0); 2]
     );
     assert_eq!(goals(Peer::Chain), [Some(0.9), None, None, None]);
+    assert_eq!(
+        Peer::Rabbitmq.goal(Load::Open(1)),
+        None,
+        "goals are of closed loops"
+    );
 }
 
 #[test]
@@ -116,7 +122,7 @@ fn a_request_that_failed_is_named_with_whose_it_was() {
     tally.ended(None, Some("timeout".into()));
     let error = super::step(
         Setting::Requests(Where::Local),
-        (10, 0),
+        (Load::Closed(10), 0),
         Some(Peer::Erlang),
         &tally,
         Duration::from_secs(1),
@@ -142,4 +148,23 @@ async fn a_fan_out_without_a_subscriber_for_each_node_is_refused() {
     let mut options = PeersOptions::new("squall".into());
     (options.peers, options.subscribers) = (vec![Peer::NatsFive], 4);
     assert!(run(&options, |_| ()).await.is_err());
+}
+
+#[tokio::test]
+async fn with_open_loops_whoever_has_none_is_named() {
+    let mut options = PeersOptions::new("squall".into());
+    options.peers = vec![Peer::Erlang, Peer::ErlangThree, Peer::NatsFive, Peer::Chain];
+    options.loads = vec![Load::Open(100)];
+    let measured = run(&options, |_| ()).await.unwrap();
+    assert!(measured.rows.is_empty());
+    let missing: Vec<Peer> = measured.missing.iter().map(|missing| missing.peer).collect();
+    assert_eq!(
+        missing,
+        [Peer::Erlang, Peer::ErlangThree, Peer::Chain, Peer::NatsFive]
+    );
+    assert!(
+        measured
+            .table()
+            .contains("missing: chain: it is measured in closed loops alone")
+    );
 }

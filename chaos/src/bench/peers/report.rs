@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{Peer, Peers, Setting, Step};
+use crate::bench::Load;
 use crate::bench::ratio::Spread;
 use crate::bench::req_resp::known;
 
@@ -14,8 +15,9 @@ pub struct Row {
     /// What is compared.
     #[serde(rename = "where")]
     pub place: Setting,
-    /// Requests in flight, or publishers.
-    pub in_flight: usize,
+    /// The load: what is in flight are requests, or publishers.
+    #[serde(flatten)]
+    pub load: Load,
     /// Whose row it is; none (null) for Squall.
     pub peer: Option<Peer>,
     /// Requests answered, or deliveries, per second, in the order of the rounds.
@@ -40,6 +42,8 @@ pub struct Row {
 pub struct Against {
     /// Rate of Squall to that of the peer in the same round.
     pub ratio: Spread,
+    /// p99 of the peer to that of Squall in the same round: above 1 where Squall's is the shorter.
+    pub p99_ratio: Spread,
     /// What the middle one is to be at least; none where nothing was set.
     pub goal: Option<f64>,
     /// Whether it is.
@@ -47,9 +51,10 @@ pub struct Against {
 }
 
 impl Against {
-    fn of(ratio: Spread, goal: Option<f64>) -> Self {
+    fn of(ratio: Spread, p99_ratio: Spread, goal: Option<f64>) -> Self {
         Self {
             ratio,
+            p99_ratio,
             goal,
             met: goal.map(|goal| ratio.median >= goal),
         }
@@ -60,8 +65,8 @@ impl Against {
 pub(super) fn rows(steps: &[Step]) -> Vec<Row> {
     let (mut loads, mut whos) = (Vec::new(), vec![None]);
     for step in steps {
-        if !loads.contains(&step.in_flight) {
-            loads.push(step.in_flight);
+        if !loads.contains(&step.load) {
+            loads.push(step.load);
         }
         if !whos.contains(&step.peer) {
             whos.push(step.peer);
@@ -73,10 +78,10 @@ pub(super) fn rows(steps: &[Step]) -> Vec<Row> {
     each.filter_map(|(load, who)| row(steps, load, who)).collect()
 }
 
-fn row(steps: &[Step], in_flight: usize, peer: Option<Peer>) -> Option<Row> {
+fn row(steps: &[Step], load: Load, peer: Option<Peer>) -> Option<Row> {
     let of = |peer| {
         let steps = steps.iter();
-        steps.filter(move |step| step.in_flight == in_flight && step.peer == peer)
+        steps.filter(move |step| step.load == load && step.peer == peer)
     };
     let mine: Vec<&Step> = of(peer).collect();
     let middle = |figure: fn(&Step) -> f64| {
@@ -86,15 +91,21 @@ fn row(steps: &[Step], in_flight: usize, peer: Option<Peer>) -> Option<Row> {
     let cpu: Option<Vec<f64>> = mine.iter().map(|step| step.cpu_us).collect();
     let against = peer.and_then(|peer| {
         let squall = |round| of(None).find(move |step| step.round == round);
-        let ratios = mine
-            .iter()
-            .filter_map(|step| Some(squall(step.round)?.rate / step.rate));
-        let ratio = Spread::of(ratios.collect())?;
-        Some(Against::of(ratio, peer.goal(in_flight)))
+        let ratios = |ratio: fn(&Step, &Step) -> f64| {
+            let rounds = mine.iter();
+            Spread::of(
+                rounds
+                    .filter_map(|its| Some(ratio(squall(its.round)?, its)))
+                    .collect(),
+            )
+        };
+        let rate = ratios(|squall, its| squall.rate / its.rate)?;
+        let p99 = ratios(|squall, its| its.p99_us / squall.p99_us)?;
+        Some(Against::of(rate, p99, peer.goal(load)))
     });
     Some(Row {
         place: mine.first()?.place,
-        in_flight,
+        load,
         peer,
         rates: mine.iter().map(|step| step.rate).collect(),
         rate: middle(|step| step.rate)?,
@@ -116,15 +127,15 @@ pub fn heading() -> String {
 }
 
 fn figures(
-    start: (Setting, usize, Option<Peer>),
+    start: (Setting, Load, Option<Peer>),
     rate: f64,
     latencies: [f64; 3],
     cpu_us: Option<f64>,
 ) -> String {
-    let (place, in_flight, peer) = start;
+    let (place, load, peer) = start;
     let [p50, p99, p999] = latencies;
     format!(
-        "{:<12} {in_flight:>9}  {:<13} {rate:>11.0} {p50:>9.1} {p99:>9.1} {p999:>9.1} {:>11}",
+        "{:<12} {load:>9}  {:<13} {rate:>11.0} {p50:>9.1} {p99:>9.1} {p999:>9.1} {:>11}",
         place.as_str(),
         peer.map_or("squall", Peer::as_str),
         known(cpu_us),
@@ -137,7 +148,7 @@ impl Step {
     pub fn line(&self) -> String {
         let latencies = [self.p50_us, self.p99_us, self.p999_us];
         figures(
-            (self.place, self.in_flight, self.peer),
+            (self.place, self.load, self.peer),
             self.rate,
             latencies,
             self.cpu_us,
@@ -149,16 +160,22 @@ impl Row {
     fn line(&self) -> String {
         let latencies = [self.p50_us, self.p99_us, self.p999_us];
         let mut line = figures(
-            (self.place, self.in_flight, self.peer),
+            (self.place, self.load, self.peer),
             self.rate,
             latencies,
             self.cpu_us,
         );
-        if let Some(Against { ratio, goal, met }) = self.against {
+        if let Some(Against {
+            ratio,
+            p99_ratio,
+            goal,
+            met,
+        }) = self.against
+        {
             let _ = write!(
                 line,
-                " {:>12.2} {:>7.2} {:>7.2}",
-                ratio.median, ratio.least, ratio.most
+                " {:>12.2} {:>7.2} {:>7.2} {:>10.2}",
+                ratio.median, ratio.least, ratio.most, p99_ratio.median
             );
             if let Some(goal) = goal {
                 let _ = write!(line, "  ≥ {goal:<5}");
@@ -183,11 +200,12 @@ impl Peers {
             let _ = writeln!(text, "\nmedians of {} {rounds}", self.rounds);
             let _ = writeln!(
                 text,
-                "{} {:>12} {:>7} {:>7}  goal",
+                "{} {:>12} {:>7} {:>7} {:>10}  goal",
                 heading(),
                 "squall to it",
                 "least",
-                "most"
+                "most",
+                "p99 ratio"
             );
         }
         for row in &self.rows {

@@ -11,13 +11,13 @@ use tokio::time::{interval, timeout};
 use super::chain::Chain;
 use super::erlang::{self, Erlang};
 use super::servers::{self, Servers};
-use super::{NOT_BUILT, Peer, nats, rabbitmq};
+use super::{NO_OPEN_LOOP, NOT_BUILT, Peer, nats, rabbitmq};
 use crate::bench::req_resp::asker::Asker;
-use crate::bench::req_resp::closed;
 use crate::bench::req_resp::host::{LOOK, PATIENCE, late};
+use crate::bench::req_resp::place::asked;
 use crate::bench::req_resp::tally::{Tally, Times};
 use crate::bench::role::{self, Role};
-use crate::bench::{BenchError, processor};
+use crate::bench::{BenchError, Load, processor};
 
 /// A peer with all its processes. They end when it is dropped.
 pub(super) enum Standing {
@@ -44,13 +44,16 @@ impl Standing {
         begun.map_err(|error| format!("it does not start: {error}"))
     }
 
-    /// Lets so many requests at a time be under way.
-    pub(super) async fn ask(&mut self, in_flight: usize, times: Times) -> Result<Tally, BenchError> {
-        match self {
-            Self::Erlang(erlang) => erlang.ask(in_flight, times).await,
-            Self::Chain(chain) => chain.ask(in_flight, times).await,
-            Self::Nats(broker) => broker.ask(in_flight, times).await,
-            Self::Rabbitmq(broker) => broker.ask(in_flight, times).await,
+    /// Asks. A peer that has no open loop refuses one.
+    pub(super) async fn ask(&mut self, load: Load, times: Times) -> Result<Tally, BenchError> {
+        match (self, load) {
+            (Self::Erlang(erlang), Load::Closed(in_flight)) => erlang.ask(in_flight, times).await,
+            (Self::Chain(chain), Load::Closed(in_flight)) => chain.ask(in_flight, times).await,
+            (Self::Nats(broker), load) => broker.ask(load, times).await,
+            (Self::Rabbitmq(broker), load) => broker.ask(load, times).await,
+            (Self::Erlang(_) | Self::Chain(_), Load::Open(_)) => {
+                Err(BenchError::Unsound(NO_OPEN_LOOP.into()))
+            }
         }
     }
 
@@ -150,7 +153,7 @@ async fn settled<C: Asker + Clone>(client: C, responders: Child) -> Result<(C, C
     Ok((client, responders))
 }
 
-impl<C: Asker + Clone> Broker<C> {
+impl<C: Asker + Clone + Sync> Broker<C> {
     /// Where the others did not begin the servers are ended.
     async fn of(begun: Result<(C, Child), BenchError>, servers: Servers) -> Result<Self, BenchError> {
         match begun {
@@ -166,9 +169,10 @@ impl<C: Asker + Clone> Broker<C> {
         }
     }
 
-    async fn ask(&self, in_flight: usize, times: Times) -> Result<Tally, BenchError> {
-        let askers = (0..in_flight).map(|_| self.client.clone());
-        closed::run(&Handle::current(), askers, times).await
+    async fn ask(&self, load: Load, times: Times) -> Result<Tally, BenchError> {
+        let client = self.client.clone();
+        let (tally, _) = asked(&Handle::current(), move || client.clone(), load, times).await?;
+        Ok(tally)
     }
 
     fn processor(&self) -> Option<Duration> {

@@ -25,25 +25,26 @@ thread_local! {
     static MINE: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) % TALLIES);
 }
 
-/// Lets all of them ask on that runtime, each one request at a time.
+/// Lets all of them ask on that runtime, each one request at a time, and gives them back.
 pub(in crate::bench) async fn run<A: Asker>(
     runtime: &Handle,
     askers: impl Iterator<Item = A>,
     times: Times,
-) -> Result<Tally, BenchError> {
+) -> Result<(Tally, Vec<A>), BenchError> {
     let window = Window::opens(times);
     let tallies: Arc<[Mutex<Tally>; TALLIES]> = Arc::default();
     let asking: Vec<_> = askers
         .map(|asker| runtime.spawn(ask(asker, window, Arc::clone(&tallies))))
         .collect();
+    let mut askers = Vec::with_capacity(asking.len());
     for asked in join_all(asking).await {
-        asked.map_err(no_requester)?;
+        askers.push(asked.map_err(no_requester)?);
     }
     let mut all = Tally::default();
     for tally in tallies.iter() {
         all.add(std::mem::take(&mut *lock(tally)));
     }
-    Ok(all)
+    Ok((all, askers))
 }
 
 /// Waits for all that ask, and adds up what they saw. All of them are begun before the first is waited for.
@@ -67,7 +68,7 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn ask(mut asker: impl Asker, window: Window, tallies: Arc<[Mutex<Tally>; TALLIES]>) {
+async fn ask<A: Asker>(mut asker: A, window: Window, tallies: Arc<[Mutex<Tally>; TALLIES]>) -> A {
     let mut begun = Instant::now();
     let mut number = 0;
     while begun < window.until {
@@ -81,4 +82,5 @@ async fn ask(mut asker: impl Asker, window: Window, tallies: Arc<[Mutex<Tally>; 
     if let Some(more) = asker.rest() {
         lock(&tallies[MINE.get()]).fail(more);
     }
+    asker
 }

@@ -10,15 +10,16 @@ use tokio::time::{Instant, sleep_until};
 use super::asker::Asker;
 use super::tally::{Tally, Times, Window};
 use crate::bench::{BenchError, io_error};
-use crate::load::open_loop::{Asks, OpenLoop};
+use crate::load::open_loop::{Asks, IN_FLIGHT_MAX, OpenLoop};
 
-/// Asks so often a second, on that runtime. `make` makes a requester where all there are have a request open.
+/// Asks so often a second, on that runtime, and gives back who asked. `make` makes a requester where all there are have a request
+/// open.
 pub(in crate::bench) async fn run<A: Asker>(
     runtime: &Handle,
     make: impl Fn() -> A + Send + Sync + 'static,
     rate: u32,
     times: Times,
-) -> Result<Tally, BenchError> {
+) -> Result<(Tally, Vec<A>), BenchError> {
     let window = Window::opens(times);
     let load = Arc::new(Load {
         make,
@@ -27,8 +28,8 @@ pub(in crate::bench) async fn run<A: Asker>(
         begun: AtomicU64::new(0),
         tally: Mutex::new(Tally::default()),
     });
-    let open =
-        OpenLoop::start_fine(Arc::clone(&load), rate, runtime.clone()).map_err(io_error("a thread"))?;
+    let open = OpenLoop::start_fine(Arc::clone(&load), rate, IN_FLIGHT_MAX, runtime.clone());
+    let open = open.map_err(io_error("a thread"))?;
     sleep_until(window.until.into()).await;
     open.end().await;
     Ok(load.taken())
@@ -44,9 +45,10 @@ struct Load<A, F> {
 }
 
 impl<A: Asker, F: Fn() -> A + Send + Sync + 'static> Load<A, F> {
-    fn taken(&self) -> Tally {
+    fn taken(&self) -> (Tally, Vec<A>) {
         let mut tally = std::mem::take(&mut *lock(&self.tally));
-        for mut asker in lock(&self.idle).drain(..) {
+        let mut askers = std::mem::take(&mut *lock(&self.idle));
+        for asker in &mut askers {
             if let Some(more) = asker.rest() {
                 tally.fail(more);
             }
@@ -55,7 +57,7 @@ impl<A: Asker, F: Fn() -> A + Send + Sync + 'static> Load<A, F> {
         if begun > tally.asked {
             tally.fail(format!("{} requests had no end", begun - tally.asked));
         }
-        tally
+        (tally, askers)
     }
 }
 
@@ -108,7 +110,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn every_request_is_counted_and_so_is_what_went_wrong() {
         let times = (Duration::ZERO, Duration::from_millis(20));
-        let tally = run(&Handle::current(), || Third, 10_000, times).await.unwrap();
+        let (tally, askers) = run(&Handle::current(), || Third, 10_000, times).await.unwrap();
+        assert!(!askers.is_empty());
         assert!(
             tally.asked > 0 && tally.asked >= tally.took.total() + tally.asked / 3,
             "{tally:?}"
@@ -140,6 +143,6 @@ mod tests {
         let asking = load.ask(Instant::now(), ());
         futures::pin_mut!(asking);
         assert!(futures::poll!(&mut asking).is_pending());
-        assert_eq!(load.taken().failure.as_deref(), Some("1 requests had no end"));
+        assert_eq!(load.taken().0.failure.as_deref(), Some("1 requests had no end"));
     }
 }

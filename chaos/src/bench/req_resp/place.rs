@@ -16,14 +16,15 @@ use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::time::{interval, timeout};
 
-use super::asker::Requester as Embedded;
+use super::asker::{Asker, Requester as Embedded};
 use super::ground::Ground;
 use super::host::{Host, LOOK, PATIENCE, late};
 use super::session::Session;
+use super::shown::Shown;
 use super::tally::{Tally, Times};
-use super::{EXCHANGE, HANDLERS, Load, ReqRespOptions, Where, closed, open};
+use super::{EXCHANGE, HANDLERS, ReqRespOptions, Where, closed, open};
 use crate::bench::role::{self, Role};
-use crate::bench::{BenchError, processor};
+use crate::bench::{BenchError, Load, processor};
 
 /// An arrangement that runs. What it started ends when it is dropped.
 pub(in crate::bench) struct Place {
@@ -49,9 +50,15 @@ struct Answered {
 
 impl Place {
     pub(in crate::bench) async fn begin(at: Where, options: &ReqRespOptions) -> Result<Self, BenchError> {
-        let ground = Ground::new(options, if at == Where::ThreeNodes { 3 } else { 1 })?;
+        let nodes = match at {
+            Where::Local | Where::Clients | Where::Grpc => 1,
+            Where::Remote => 2,
+            Where::ThreeNodes => 3,
+        };
+        let ground = Ground::new(options, nodes)?;
         let (requester, children) = match at {
             Where::Local => local(&ground).await?,
+            Where::Remote => remote(&ground).await?,
             Where::ThreeNodes => three_nodes(&ground).await?,
             Where::Clients => clients(&ground).await?,
             Where::Grpc => grpc(&ground).await?,
@@ -82,20 +89,27 @@ impl Place {
                     let plane = Arc::clone(&plane);
                     move || Embedded::new(Arc::clone(&plane), exchange)
                 };
-                let mut tally = asked(&runtime, make, load, times).await?;
+                let before = Shown::of(&plane);
+                let (mut tally, askers) = asked(&runtime, make, load, times).await?;
                 match plane.router.open() {
                     0 => {}
                     open => tally.fail(format!("{open} requests are still open")),
+                }
+                // While those that asked are there still.
+                let wrong =
+                    Shown::of(&plane).wrong(before, askers.len(), tally.asked, self.at == Where::Local);
+                if let Some(wrong) = wrong {
+                    tally.fail(wrong);
                 }
                 Ok(tally)
             }
             Requester::Client(client) => {
                 let client = client.clone();
-                asked(&here, move || client.clone(), load, times).await
+                Ok(asked(&here, move || client.clone(), load, times).await?.0)
             }
             Requester::Grpc(session) => {
                 let session = session.clone();
-                asked(&here, move || session.clone(), load, times).await
+                Ok(asked(&here, move || session.clone(), load, times).await?.0)
             }
         }
     }
@@ -196,12 +210,13 @@ impl Place {
     }
 }
 
-async fn asked<A: super::asker::Asker>(
+/// Lets requesters that `make` makes ask on that runtime, and gives them back.
+pub(in crate::bench) async fn asked<A: Asker>(
     runtime: &Handle,
     make: impl Fn() -> A + Send + Sync + 'static,
     load: Load,
     times: Times,
-) -> Result<Tally, BenchError> {
+) -> Result<(Tally, Vec<A>), BenchError> {
     match load {
         Load::Closed(in_flight) => closed::run(runtime, (0..in_flight).map(|_| make()), times).await,
         Load::Open(rate) => open::run(runtime, make, rate, times).await,
@@ -218,6 +233,14 @@ async fn local(ground: &Ground) -> Result<Parts, BenchError> {
     host.declare(&ground.places[0].name).await?;
     host.attach()?;
     embedded(host, Vec::new()).await
+}
+
+async fn remote(ground: &Ground) -> Result<Parts, BenchError> {
+    let other = ground.spawn(ground.node_arguments("bench-node", 1, false))?;
+    let host = Host::start(ground.host(0)).await?;
+    host.registry("two nodes are a cluster", members(2)).await?;
+    host.declare(&ground.places[1].name).await?;
+    embedded(host, vec![other]).await
 }
 
 async fn three_nodes(ground: &Ground) -> Result<Parts, BenchError> {

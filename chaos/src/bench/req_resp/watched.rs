@@ -8,15 +8,18 @@ use futures::stream::{BoxStream, SelectAll};
 use serde::Serialize;
 use squall_observer::feed::Wants;
 use squall_proto::v1;
+use squall_proto::v1::detail_request::Entity;
 use squall_proto::v1::frame::Body;
 use squall_proto::v1::introspection_client::IntrospectionClient;
+use squall_proto::v1::row;
 use tonic::Status;
+use tonic::transport::Channel;
 
 use super::place::Place;
-use super::{Load, ReqRespOptions, Row, known, measure};
-use crate::bench::BenchError;
+use super::{EXCHANGE, ReqRespOptions, Row, known, measure};
 use crate::bench::ratio::Spread;
 use crate::bench::role::{self, Role};
+use crate::bench::{BenchError, Load};
 use crate::client::reach;
 
 /// How often it is measured without and with.
@@ -108,7 +111,8 @@ async fn beside(place: &Place, load: Load, options: &ReqRespOptions) -> Result<R
     row
 }
 
-/// Watches all kinds of rows and the events of these nodes, and tells when it has seen all of them.
+/// Watches all that these nodes have to show: all kinds of rows, events, and in detail the exchange at each of them and its process
+/// where it is. Tells when it has seen all of that.
 ///
 /// # Errors
 /// A node's stream cannot be had, or ends.
@@ -118,44 +122,112 @@ pub(in crate::bench) async fn watch(nodes: &[SocketAddr]) -> Result<(), BenchErr
         sort: "mailbox".to_owned(),
         ..Wants::default()
     };
+    let mut clients = Vec::new();
     let mut all = SelectAll::new();
-    for node in nodes {
-        all.extend(streams(node, wants.interest(1)).await?);
+    for (at, node) in nodes.iter().enumerate() {
+        let channel = reach::node(&node.to_string())
+            .await
+            .map_err(BenchError::Unsound)?;
+        let mut client = IntrospectionClient::new(channel);
+        all.extend(streams(at, &mut client, wants.interest(1)).await?);
+        all.push(detail(&mut client, Entity::Exchange(EXCHANGE.into())).await?);
+        clients.push(client);
     }
-    let mut whole = 0;
+    let mut missing = Missing {
+        pictures: nodes.len(),
+        // One of each node's exchange, and one of its process.
+        details: nodes.len() + 1,
+    };
+    let (mut process, mut told) = (None, false);
     while let Some(seen) = all.next().await {
-        if seen.map_err(|status| BenchError::Unsound(format!("a node's stream: {}", status.message())))? {
-            whole += 1;
-            if whole == nodes.len() {
-                role::tell("watching")?;
+        let seen = seen.map_err(|status| said(&status))?;
+        match seen {
+            Seen::Whole => missing.pictures = missing.pictures.saturating_sub(1),
+            Seen::Detail => missing.details = missing.details.saturating_sub(1),
+            Seen::Process(at, pid) if process.is_none() => {
+                all.push(detail(&mut clients[at], Entity::Process(pid.clone())).await?);
+                process = Some(pid);
             }
+            Seen::Process(..) | Seen::More => continue,
+        }
+        if !told && missing.pictures == 0 && missing.details == 0 {
+            role::tell("watching")?;
+            told = true;
         }
     }
     Err(BenchError::Unsound("the nodes' streams ended".into()))
 }
 
-/// Whether the first picture of a node is complete with what came.
-type Seen = BoxStream<'static, Result<bool, Status>>;
+/// What has not been seen yet.
+struct Missing {
+    pictures: usize,
+    details: usize,
+}
 
-async fn streams(node: &SocketAddr, interest: v1::Interest) -> Result<[Seen; 2], BenchError> {
-    let channel = reach::node(&node.to_string())
-        .await
-        .map_err(BenchError::Unsound)?;
-    let said = |status: Status| BenchError::Unsound(format!("a node's stream: {}", status.message()));
+/// What comes from a node.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// The first picture of it is complete.
+    Whole,
+    /// The process of the exchange is at the node of that number.
+    Process(usize, String),
+    /// An entity was shown in detail for the first time.
+    Detail,
+    /// News.
+    More,
+}
+
+type Stream = BoxStream<'static, Result<Seen, Status>>;
+
+fn said(status: &Status) -> BenchError {
+    BenchError::Unsound(format!("a node's stream: {}", status.message()))
+}
+
+async fn streams(
+    at: usize,
+    client: &mut IntrospectionClient<Channel>,
+    interest: v1::Interest,
+) -> Result<[Stream; 2], BenchError> {
     // The interest stands for as long as the stream of interests.
     let interests = futures::stream::iter([interest]).chain(futures::stream::pending());
-    let mut client = IntrospectionClient::new(channel);
-    let frames = client.watch(interests).await.map_err(said)?.into_inner();
+    let frames = client.watch(interests).await.map_err(|status| said(&status))?;
     let events = client.events(v1::EventsRequest::default()).await;
-    let events = events.map_err(said)?.into_inner();
+    let events = events.map_err(|status| said(&status))?;
+    let seen = move |frame: Result<v1::Frame, Status>| match frame {
+        Ok(frame) => futures::stream::iter(seen(at, &frame)).map(Ok).left_stream(),
+        Err(status) => futures::stream::iter([Err(status)]).right_stream(),
+    };
     Ok([
-        frames.map(|frame| frame.map(|frame| completes(&frame))).boxed(),
-        events.map(|batch| batch.map(|_| false)).boxed(),
+        frames.into_inner().flat_map(seen).boxed(),
+        events.into_inner().map(|batch| batch.map(|_| Seen::More)).boxed(),
     ])
 }
 
-fn completes(frame: &v1::Frame) -> bool {
-    matches!(&frame.body, Some(Body::Snapshot(part)) if part.last)
+async fn detail(client: &mut IntrospectionClient<Channel>, of: Entity) -> Result<Stream, BenchError> {
+    let request = v1::DetailRequest { entity: Some(of) };
+    let frames = client.detail(request).await.map_err(|status| said(&status))?;
+    let numbered = frames.into_inner().enumerate();
+    let seen =
+        numbered.map(|(number, frame)| frame.map(|_| if number == 0 { Seen::Detail } else { Seen::More }));
+    Ok(seen.boxed())
+}
+
+fn seen(at: usize, frame: &v1::Frame) -> Vec<Seen> {
+    let Some(Body::Snapshot(part)) = &frame.body else {
+        return vec![Seen::More];
+    };
+    let processes = part.rows.iter().filter_map(|row| match &row.row {
+        Some(row::Row::Process(process)) if process.kind == "exchange" => Some(process),
+        _ => None,
+    });
+    let of_it = processes.filter(|process| process.name == EXCHANGE);
+    let mut seen: Vec<Seen> = of_it
+        .map(|process| Seen::Process(at, process.pid.clone()))
+        .collect();
+    if part.last {
+        seen.push(Seen::Whole);
+    }
+    seen
 }
 
 #[cfg(test)]
@@ -197,14 +269,33 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_part_completes_a_picture() {
-        let part = |last| v1::Frame {
+    fn the_last_part_completes_a_picture_and_the_exchanges_process_is_found_in_it() {
+        let process = |kind: &str, name: &str| v1::Row {
+            row: Some(row::Row::Process(v1::ProcessRow {
+                pid: format!("<a.{kind}>"),
+                name: name.into(),
+                kind: kind.into(),
+                ..Default::default()
+            })),
+        };
+        let part = |last, rows| v1::Frame {
             body: Some(Body::Snapshot(v1::SnapshotPart {
                 last,
+                rows,
                 ..Default::default()
             })),
             ..Default::default()
         };
-        assert!(completes(&part(true)) && !completes(&part(false)) && !completes(&v1::Frame::default()));
+        assert_eq!(seen(0, &part(true, Vec::new())), [Seen::Whole]);
+        let rows = vec![
+            process("handler", EXCHANGE),
+            process("exchange", "other"),
+            process("exchange", EXCHANGE),
+        ];
+        assert_eq!(
+            seen(2, &part(false, rows)),
+            [Seen::Process(2, "<a.exchange>".into())]
+        );
+        assert_eq!(seen(0, &v1::Frame::default()), [Seen::More]);
     }
 }

@@ -10,20 +10,19 @@ use squall_kernel::tasks::Copies;
 use tokio::time::{Duration, interval, timeout};
 
 use super::ledger::Ledger;
+use super::working::Submitter;
 use super::{EXCHANGE, Place, WORKERS};
 use crate::bench::BenchError;
 use crate::bench::cluster::{COOKIE, Cluster, PATIENCE, Wanted, late};
 
-/// Tasks that a worker has in hand at most: with all workers more than are ever in flight.
+/// Tasks that a worker has in hand at most: with all workers more than a closed loop ever has in flight.
 const CREDIT: u32 = 256;
 /// Time between two looks whether the backup has joined.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What is measured; it ends when it is dropped.
 pub(super) struct Scene {
-    pub(super) submitter: Client,
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) copies: Copies,
+    pub(super) submitter: Submitter,
     workers: Vec<(Client, Attachment)>,
     cluster: Cluster,
 }
@@ -52,9 +51,11 @@ impl Scene {
             workers.push((client, attached));
         }
         let scene = Self {
-            submitter: connect(&cluster, "submitter").await?,
-            ledger,
-            copies,
+            submitter: Submitter {
+                client: connect(&cluster, "submitter").await?,
+                ledger,
+                copies,
+            },
             workers,
             cluster,
         };
@@ -66,12 +67,16 @@ impl Scene {
 
     /// Waits until a task is kept in as many places as the rest will be, and is carried out.
     async fn settled(&self) -> Result<(), BenchError> {
+        let Submitter {
+            client,
+            ledger,
+            copies,
+        } = &self.submitter;
         let mut look = interval(LOOK);
         loop {
             look.tick().await;
-            let (number, settled) = self.ledger.open();
-            let submitted = self
-                .submitter
+            let (number, settled) = ledger.open();
+            let submitted = client
                 .submit(EXCHANGE, payload(number), SubmitOptions::default())
                 .await;
             let submitted =
@@ -79,7 +84,7 @@ impl Scene {
             settled
                 .await
                 .map_err(|_| BenchError::Unsound("the first task took several attempts".into()))?;
-            if submitted.copies == self.copies {
+            if submitted.copies == *copies {
                 return Ok(());
             }
         }
@@ -90,7 +95,7 @@ impl Scene {
             work.detach().await;
             client.close().await;
         }
-        self.submitter.close().await;
+        self.submitter.client.close().await;
         self.cluster.end().await;
     }
 }

@@ -1,17 +1,23 @@
-//! Closed loops of tasks: each submits the next one when the one before is settled. What does not live here: the workers
-//! (`scene`).
+//! Loops of tasks: closed, each submitting the next one when the one before is settled, or open, one at every intended moment. What
+//! does not live here: the workers (`scene`).
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use squall_client::SubmitOptions;
+use squall_client::{Client, SubmitOptions};
+use squall_kernel::tasks::Copies;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::EXCHANGE;
+use super::ledger::Ledger;
 use super::scene::{Scene, payload};
-use crate::bench::Histogram;
-use crate::bench::req_resp::tally::{Tally, Window};
+use crate::bench::req_resp::tally::{Tally, Times, Window};
 use crate::bench::usage::processor_time_within;
+use crate::bench::{BenchError, Histogram, Load, io_error};
+use crate::load::open_loop::{Asks, IN_FLIGHT_MAX, OpenLoop};
 
 /// A task that is not settled by then never will be: leases are shorter.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
@@ -19,45 +25,59 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// What submitters saw.
 #[derive(Debug, Default)]
 pub(super) struct Worked {
-    /// From a submit to its task's settlement; failures.
+    /// From a submit, or from when it was to be made, to its task's settlement; failures.
     pub(super) tally: Tally,
-    /// From a submit to the word that the task is kept.
+    /// From the same to the word that the task is kept.
     pub(super) kept: Histogram,
     /// Processor time of everything within the measured time.
     pub(super) processor: Duration,
 }
 
-/// Keeps so many tasks under way.
-pub(super) async fn work(
-    scene: &Scene,
-    in_flight: usize,
-    (warm_up, measured): (Duration, Duration),
-) -> Worked {
-    let window = Window::opens((warm_up, measured));
-    let submitters = join_all((0..in_flight).map(|_| submit(scene, window)));
-    let (processor, done) = tokio::join!(processor_time_within(window), submitters);
-    let mut all = Worked {
-        processor,
-        ..Worked::default()
+/// Whoever submits.
+#[derive(Clone)]
+pub(super) struct Submitter {
+    pub(super) client: Client,
+    pub(super) ledger: Arc<Ledger>,
+    /// Copies that there are of each task.
+    pub(super) copies: Copies,
+}
+
+/// Submits.
+pub(super) async fn work(scene: &Scene, load: Load, times: Times) -> Result<Worked, BenchError> {
+    let window = Window::opens(times);
+    let submitter = &scene.submitter;
+    let loops = async {
+        match load {
+            Load::Closed(in_flight) => Ok(closed(submitter, in_flight, window).await),
+            Load::Open(rate) => open(submitter, rate, window).await,
+        }
     };
-    for (tally, kept) in done {
+    let (processor, done) = tokio::join!(processor_time_within(window), loops);
+    let mut worked = done?;
+    worked.processor = processor;
+    if let Some(wrong) = submitter.ledger.wrong() {
+        worked.tally.fail(wrong);
+    }
+    Ok(worked)
+}
+
+/// Keeps so many tasks under way.
+async fn closed(submitter: &Submitter, in_flight: usize, window: Window) -> Worked {
+    let mut all = Worked::default();
+    for (tally, kept) in join_all((0..in_flight).map(|_| submit(submitter, window))).await {
         all.tally.add(tally);
         all.kept.add(&kept);
-    }
-    if let Some(wrong) = scene.ledger.wrong() {
-        all.tally.fail(wrong);
     }
     all
 }
 
-async fn submit(scene: &Scene, window: Window) -> (Tally, Histogram) {
+async fn submit(submitter: &Submitter, window: Window) -> (Tally, Histogram) {
     let (mut tally, mut kept) = (Tally::default(), Histogram::default());
     let mut begun = Instant::now();
     while begun < window.until && tally.failure.is_none() {
-        let one = timeout(SETTLED_WITHIN, one(scene)).await;
-        match one.unwrap_or_else(|_| Err("a task was not settled in time".into())) {
+        match submitter.one().await {
             Ok((known, settled)) => {
-                if known >= window.counts_from && known <= window.until {
+                if window.holds(known) {
                     kept.count(known - begun);
                 }
                 tally.ended(window.holds(settled).then(|| settled - begun), None);
@@ -69,19 +89,89 @@ async fn submit(scene: &Scene, window: Window) -> (Tally, Histogram) {
     (tally, kept)
 }
 
-/// One task; gives when it was known to be kept, and when it was settled.
-async fn one(scene: &Scene) -> Result<(Instant, Instant), String> {
-    let (number, settled) = scene.ledger.open();
-    let submitted = scene
-        .submitter
-        .submit(EXCHANGE, payload(number), SubmitOptions::default())
-        .await
-        .map_err(|error| error.to_string())?;
-    let known = Instant::now();
-    if submitted.copies != scene.copies {
-        return Err(format!("a task was kept with a {}", submitted.copies.as_str()));
+/// Submits so often a second.
+async fn open(submitter: &Submitter, rate: u32, window: Window) -> Result<Worked, BenchError> {
+    let asks = Arc::new(Submits {
+        submitter: submitter.clone(),
+        window,
+        begun: AtomicU64::new(0),
+        worked: Mutex::default(),
+    });
+    let open = OpenLoop::start_fine(Arc::clone(&asks), rate, IN_FLIGHT_MAX, Handle::current());
+    let open = open.map_err(io_error("a thread"))?;
+    tokio::time::sleep_until(window.until.into()).await;
+    open.end().await;
+    let mut worked = std::mem::take(&mut *lock(&asks.worked));
+    let begun = asks.begun.load(Ordering::Relaxed);
+    if begun > worked.tally.asked {
+        let missing = begun - worked.tally.asked;
+        worked
+            .tally
+            .fail(format!("{missing} tasks were not settled in time"));
     }
-    let settled = settled.await.map_err(|_| "a task was settled wrongly")?;
-    // The word of the worker may overtake that of the submit.
-    Ok((known, settled.max(known)))
+    Ok(worked)
+}
+
+struct Submits {
+    submitter: Submitter,
+    window: Window,
+    begun: AtomicU64,
+    worked: Mutex<Worked>,
+}
+
+impl Asks for Submits {
+    type Question = ();
+
+    fn begin(&self, _: tokio::time::Instant) {}
+
+    fn hold_back(&self, intended: tokio::time::Instant) {
+        if self.window.holds(intended.into_std()) {
+            lock(&self.worked).tally.held_back += 1;
+        }
+    }
+
+    async fn ask(&self, intended: tokio::time::Instant, (): ()) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let done = self.submitter.one().await;
+        let intended = intended.into_std();
+        let counts = self.window.holds(intended);
+        let mut worked = lock(&self.worked);
+        match done {
+            Ok((known, settled)) => {
+                if counts {
+                    worked.kept.count(known - intended);
+                }
+                worked.tally.ended(counts.then(|| settled - intended), None);
+            }
+            Err(wrong) => worked.tally.ended(None, Some(wrong)),
+        }
+    }
+}
+
+impl Submitter {
+    /// One task; gives when it was known to be kept, and when it was settled.
+    async fn one(&self) -> Result<(Instant, Instant), String> {
+        let one = timeout(SETTLED_WITHIN, self.until_settled()).await;
+        one.unwrap_or_else(|_| Err("a task was not settled in time".into()))
+    }
+
+    async fn until_settled(&self) -> Result<(Instant, Instant), String> {
+        let (number, settled) = self.ledger.open();
+        let submitted = self
+            .client
+            .submit(EXCHANGE, payload(number), SubmitOptions::default())
+            .await
+            .map_err(|error| error.to_string())?;
+        let known = Instant::now();
+        if submitted.copies != self.copies {
+            return Err(format!("a task was kept with a {}", submitted.copies.as_str()));
+        }
+        let settled = settled.await.map_err(|_| "a task was settled wrongly")?;
+        // The word of the worker may overtake that of the submit.
+        Ok((known, settled.max(known)))
+    }
+}
+
+fn lock(worked: &Mutex<Worked>) -> MutexGuard<'_, Worked> {
+    worked.lock().unwrap_or_else(PoisonError::into_inner)
 }
