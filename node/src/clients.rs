@@ -6,7 +6,7 @@ use squall_kernel::frame::Frame;
 use tokio::sync::mpsc;
 
 use crate::control::Proposals;
-use crate::data::DataPlane;
+use crate::data::{DataPlane, Parts};
 use crate::mesh::{ClientConn, LinkLost};
 use crate::session::{NativeConnection, NativeSessions};
 
@@ -33,11 +33,11 @@ pub(crate) async fn serve(mut clients: mpsc::Receiver<ClientConn>, sessions: Arc
 /// The data plane takes the frames of data lanes.
 impl crate::mesh::FrameSink for DataPlane {
     fn frame(&self, from: squall_kernel::id::NodeId, frame: Frame) {
-        Self::frame(self, from, frame);
+        Parts::frame(self, from, frame);
     }
 
     fn undeliverable(&self, lost: LinkLost) {
-        Self::undeliverable(self, lost.to, lost.unwritten);
-        Self::fate_unknown(self, lost.to, lost.written);
+        Parts::undeliverable(self, lost.to, lost.unwritten);
+        self.fate_unknown(lost.to, lost.written);
     }
 }

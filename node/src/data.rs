@@ -5,6 +5,7 @@
 //! tells), links (the mesh).
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -69,8 +70,15 @@ pub struct DataConfig {
     pub events: Option<Arc<EventLog>>,
 }
 
-/// The data plane of a node.
+/// The data plane of a node: its parts, which end when it does.
 pub struct DataPlane {
+    parts: Arc<Parts>,
+    changing: Mutex<()>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// The parts of a data plane. The wire has them, too, for what a node sends to itself, until the data plane ends.
+pub struct Parts {
     /// What its parts share.
     pub context: Arc<DataContext>,
     /// Exchanges owned here.
@@ -81,8 +89,14 @@ pub struct DataPlane {
     pub handlers: Arc<Handlers>,
     /// Publish-subscribe exchanges.
     pub pubsub: Arc<PubSub>,
-    changing: Mutex<()>,
-    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Deref for DataPlane {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl DataPlane {
@@ -131,17 +145,20 @@ impl DataPlane {
             context.runtime.spawn(Arc::clone(&handlers).keep_suffering()),
             context.runtime.spawn(Arc::clone(&context).keep_late()),
         ];
-        let plane = Arc::new(Self {
+        let parts = Arc::new(Parts {
             context,
             exchanges,
             router,
             handlers,
             pubsub,
+        });
+        parts.context.wire.set_local(Some(Arc::clone(&parts)));
+        let plane = Self {
+            parts,
             changing: Mutex::new(()),
             tasks,
-        });
-        plane.context.wire.attach_local(Arc::downgrade(&plane));
-        (plane, wanted)
+        };
+        (Arc::new(plane), wanted)
     }
 
     /// Sets the link to the peers.
@@ -219,6 +236,8 @@ impl DataPlane {
 impl Drop for DataPlane {
     fn drop(&mut self) {
         self.stop();
+        // The parts and their wire have each other.
+        self.context.wire.set_local(None);
     }
 }
 

@@ -20,8 +20,9 @@ mod watching;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use squall_kernel::id::{Epoch, ExchangeId, Pid};
 use squall_kernel::message::{MoveState, Whole};
 use squall_kernel::reason::StepDown;
@@ -86,7 +87,8 @@ impl OwnedExchange {
 /// The exchanges this node owns.
 pub struct Exchanges {
     context: Arc<DataContext>,
-    owned: RwLock<ByNumber<ExchangeId, Owned>>,
+    /// Read for every request, by all threads.
+    owned: ShardedLock<ByNumber<ExchangeId, Owned>>,
     wanted: mpsc::Sender<Command>,
     /// States of exchanges that move to this node, until the registry gives them to it.
     arriving: Mutex<HashMap<ExchangeId, (Epoch, MoveState)>>,
@@ -110,7 +112,7 @@ impl Exchanges {
         (
             Self {
                 context,
-                owned: RwLock::default(),
+                owned: ShardedLock::default(),
                 wanted,
                 arriving: Mutex::default(),
                 in_parts: Mutex::default(),
@@ -256,11 +258,11 @@ impl Exchanges {
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, ByNumber<ExchangeId, Owned>> {
+    fn read(&self) -> ShardedLockReadGuard<'_, ByNumber<ExchangeId, Owned>> {
         self.owned.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, ByNumber<ExchangeId, Owned>> {
+    fn write(&self) -> ShardedLockWriteGuard<'_, ByNumber<ExchangeId, Owned>> {
         self.owned.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

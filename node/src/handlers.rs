@@ -4,8 +4,9 @@
 //! What does not live here: which handler gets a request (the owner decides), and connections of clients (`session`).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{Epoch, ExchangeId, ExchangeName, LeaderEpoch, NodeId, Pid};
 use squall_kernel::limits::TAG_BYTES_MAX;
@@ -105,7 +106,8 @@ struct Attachments {
 /// Handlers attached through this node.
 pub struct Handlers {
     context: Arc<DataContext>,
-    attachments: RwLock<Attachments>,
+    /// Read for every delivery, by all threads.
+    attachments: ShardedLock<Attachments>,
     /// When which unconfirmed attachment is sent again.
     due: Due,
     /// When the owner is asked for the lease of which leader.
@@ -119,7 +121,7 @@ impl Handlers {
     pub(crate) fn new(context: Arc<DataContext>) -> Self {
         Self {
             context,
-            attachments: RwLock::default(),
+            attachments: ShardedLock::default(),
             due: Due::default(),
             asks: Due::default(),
             rolls: Rolls::default(),
@@ -485,11 +487,11 @@ impl Handlers {
         *self.write() = Attachments::default();
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Attachments> {
+    fn read(&self) -> ShardedLockReadGuard<'_, Attachments> {
         self.attachments.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Attachments> {
+    fn write(&self) -> ShardedLockWriteGuard<'_, Attachments> {
         self.attachments.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

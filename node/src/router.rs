@@ -4,7 +4,6 @@
 //! when (`timing`); how it is told of its end (`ending`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use squall_kernel::frame::{Frame, Status, Tags};
@@ -21,6 +20,7 @@ use crate::journal::Fact;
 use crate::limits::{REQUEST_TIMEOUT_DEFAULT, RETRY_FIRST};
 use crate::metrics::Times;
 use crate::spans::Traced;
+use crate::striped::Level;
 use crate::wire::{LinkError, lane_key};
 
 mod answered;
@@ -49,7 +49,7 @@ pub use talking::{Said, TalkId, Talking};
 pub struct Router {
     context: Arc<DataContext>,
     table: OpenTable,
-    open: AtomicUsize,
+    open: Level,
     stats: StatsTable,
 }
 
@@ -66,7 +66,7 @@ impl Router {
         Self {
             context,
             table,
-            open: AtomicUsize::new(0),
+            open: Level::default(),
             stats: StatsTable::default(),
         }
     }
@@ -131,7 +131,7 @@ impl Router {
             asked,
         });
         let open = self.begun(open);
-        if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_REQUESTS_MAX {
+        if !self.open.begin(OPEN_REQUESTS_MAX) {
             self.end(open, NoReply::Rejected);
         } else if let Some(what) = oversized(&open.request)
             .or_else(|| publishing::misplaced(record?, &open.request))
@@ -147,7 +147,7 @@ impl Router {
     /// Requests open now.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.open.read()
     }
 
     /// Figures of all exchanges that requests entered here for.

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use squall_kernel::frame::{Frame, Kind, Status, Tags, TraceContext};
 use squall_kernel::id::{Epoch, ExchangeId, LeaderEpoch, MessageId, NodeId, Pid};
@@ -16,7 +17,7 @@ use squall_kernel::reason::NoReply;
 use squall_kernel::spread::mix;
 
 use crate::client_faults::ClientFaults;
-use crate::data::DataPlane;
+use crate::data::Parts;
 use crate::striped::Count;
 
 /// The data lanes to the other nodes. Order holds for frames with the same key.
@@ -113,7 +114,8 @@ pub(crate) fn count(counter: &AtomicU64) {
 pub struct Wire {
     node: NodeId,
     link: OnceLock<Arc<dyn PeerLink>>,
-    local: OnceLock<Weak<DataPlane>>,
+    /// Read for every message that stays here, by all threads: nothing is counted for that.
+    local: ArcSwapOption<Parts>,
     /// Nodes that swallow what is sent to them; empty most of the time.
     unreachable: RwLock<BTreeSet<NodeId>>,
     any_unreachable: AtomicBool,
@@ -164,8 +166,9 @@ impl Wire {
         !self.swallows(node)
     }
 
-    pub(crate) fn attach_local(&self, plane: Weak<DataPlane>) {
-        self.local.set(plane).expect("a wire is made for one data plane");
+    /// Sets who takes in what is sent to this node; nobody does once the data plane has ended.
+    pub(crate) fn set_local(&self, parts: Option<Arc<Parts>>) {
+        self.local.store(parts);
     }
 
     /// Sends a frame to a node.
@@ -175,7 +178,8 @@ impl Wire {
     pub fn frame(&self, to: NodeId, key: u64, frame: impl Into<Box<Frame>>) -> Result<(), LinkError> {
         let frame = frame.into();
         if to == self.node {
-            self.local().ok_or(LinkError::Down)?.take_in(to, frame);
+            let local = self.local.load();
+            local.as_ref().ok_or(LinkError::Down)?.take_in(to, frame);
             return Ok(());
         }
         if matches!(
@@ -248,11 +252,15 @@ impl Wire {
 
     /// Gives a publish that no owner took to the subscribers on this node. False where its exchange has no such thing.
     pub(crate) fn publish_here(&self, event: Frame) -> bool {
-        self.local().is_some_and(|plane| plane.pubsub.publish_here(event))
+        let local = self.local.load();
+        local
+            .as_ref()
+            .is_some_and(|parts| parts.pubsub.publish_here(event))
     }
 
-    pub(crate) fn local(&self) -> Option<Arc<DataPlane>> {
-        self.local.get().and_then(Weak::upgrade)
+    /// The data plane of this node, while it runs.
+    pub(crate) fn local(&self) -> Option<Arc<Parts>> {
+        self.local.load_full()
     }
 }
 

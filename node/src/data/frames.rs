@@ -8,11 +8,11 @@ use squall_kernel::message::{self, PeerMessage};
 use squall_kernel::reason::NoReply;
 use squall_kernel::registry::Pattern;
 
-use super::DataPlane;
+use super::Parts;
 use crate::talks;
 use crate::wire::{ReturnPath, count};
 
-impl DataPlane {
+impl Parts {
     /// Takes a frame from a data lane.
     pub fn frame(&self, from: NodeId, frame: Frame) {
         self.context.wire.tally.taken_in.one();

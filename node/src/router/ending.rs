@@ -2,8 +2,6 @@
 //!
 //! What does not live here: what ends it (`router`, `timing`), and how the requester takes it (`outcome`).
 
-use std::sync::atomic::Ordering;
-
 use squall_kernel::frame::{Frame, Status};
 use squall_kernel::id::{MessageId, NodeId, Pid};
 use squall_kernel::reason::NoReply;
@@ -58,7 +56,7 @@ impl Router {
         self.ended(open.told, &outcome);
         self.let_go(&open, &outcome);
         self.publish_given_up(&open, &outcome);
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.open.end();
         open.stats.count(open.as_a_whole(outcome.status));
         open.stats.end(self.context.clock.now(), open.started);
         self.trace_end(&mut open, outcome.status);

@@ -1,8 +1,9 @@
 //! Figures of an exchange, of the requests that entered the cluster at this node.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crossbeam_utils::sync::ShardedLock;
 use squall_kernel::frame::Status;
 use squall_kernel::id::{Epoch, ExchangeId};
 use squall_kernel::reason::NoReply;
@@ -10,7 +11,7 @@ use squall_kernel::time::{Instant, Span};
 
 use crate::metrics;
 use crate::numbered::ByNumber;
-use crate::striped::Striped;
+use crate::striped::{Striped, Together};
 
 /// Figures of one exchange at one moment, of requests that entered the cluster at this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,19 +73,65 @@ struct Counted {
     open: AtomicU64,
     /// Times from begin to end since the start, in few buckets.
     times: metrics::Histogram,
+    fresh: Mutex<Fresh>,
+}
+
+/// The latest times of one stripe, which come into the figures together.
+#[derive(Debug, Default)]
+struct Fresh {
+    window: u64,
+    /// Buckets: there are as many as a byte has values.
+    buckets: [u8; FRESH],
+    len: usize,
 }
 
 /// A request's place in the figures for as long as it exists: one that vanished without an outcome would be missing
 /// both among the open and the ended ones.
 #[derive(Debug)]
-pub(super) struct Ticket(Arc<Figures>);
+pub(super) struct Ticket(Arc<Held>);
 
 impl Ticket {
-    pub(super) fn take(figures: Arc<Figures>) -> Self {
-        let counted = figures.counted.here();
+    pub(super) fn take(figures: Arc<Held>) -> Self {
+        let counted = figures.0.counted.here();
         counted.open.fetch_add(1, Relaxed);
         counted.requests.fetch_add(1, Relaxed);
         Self(figures)
+    }
+}
+
+/// Figures as the requests of a few threads have them: who has them is counted for each stripe alone.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Held(Arc<Figures>);
+
+impl std::ops::Deref for Held {
+    type Target = Figures;
+
+    fn deref(&self) -> &Figures {
+        &self.0
+    }
+}
+
+/// Figures in the table.
+#[derive(Debug)]
+struct Kept {
+    figures: Arc<Figures>,
+    held: Together<OnceLock<Arc<Held>>>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            figures: Arc::default(),
+            held: Together::default(),
+        }
+    }
+}
+
+impl Kept {
+    fn held(&self) -> Arc<Held> {
+        let held = self.held.here();
+        Arc::clone(held.get_or_init(|| Arc::new(Held(Arc::clone(&self.figures)))))
     }
 }
 
@@ -98,7 +145,7 @@ impl std::ops::Deref for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.counted.here().open.fetch_sub(1, Relaxed);
+        self.counted.here().open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -145,7 +192,7 @@ impl Figures {
         let (counted, took) = (self.counted.here(), now.since(started));
         counted.ended.fetch_add(1, Relaxed);
         counted.times.record(took);
-        self.latency.record(now, took);
+        self.latency.take(&mut lock(&counted.fresh), now, took);
     }
 
     fn times(&self) -> metrics::Times {
@@ -156,6 +203,9 @@ impl Figures {
     fn read(&self, exchange: ExchangeId, now: Instant) -> ExchangeStats {
         let sum = |of: fn(&Counted) -> &AtomicU64| self.counted.sum(|counted| of(counted).load(Relaxed));
         let (ended, requests) = (sum(|it| &it.ended), sum(|it| &it.requests));
+        for counted in self.counted.all() {
+            self.latency.record(&mut lock(&counted.fresh));
+        }
         let [p50, p99] = self.latency.quantiles(now, [50, 99]);
         ExchangeStats {
             exchange,
@@ -179,14 +229,15 @@ impl Figures {
 /// Figures by exchange. Requests for unknown exchanges share one set that nobody sees: a client makes nothing grow.
 #[derive(Debug, Default)]
 pub(super) struct StatsTable {
-    known: RwLock<ByNumber<ExchangeId, Arc<Figures>>>,
-    unknown: Arc<Figures>,
+    /// Read for every request, by all threads.
+    known: ShardedLock<ByNumber<ExchangeId, Kept>>,
+    unknown: Kept,
 }
 
 impl StatsTable {
-    pub(super) fn of(&self, exchange: ExchangeId, exists: bool) -> Arc<Figures> {
+    pub(super) fn of(&self, exchange: ExchangeId, exists: bool) -> Arc<Held> {
         if !exists {
-            return Arc::clone(&self.unknown);
+            return self.unknown.held();
         }
         if let Some(known) = self
             .known
@@ -194,10 +245,10 @@ impl StatsTable {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&exchange)
         {
-            return Arc::clone(known);
+            return known.held();
         }
         let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(table.entry(exchange).or_default())
+        table.entry(exchange).or_default().held()
     }
 
     pub(super) fn keep(&self, wanted: impl Fn(ExchangeId) -> bool) {
@@ -212,13 +263,13 @@ impl StatsTable {
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
         table
             .get(&exchange)
-            .map_or(0, |figures| figures.waiting.load(Relaxed))
+            .map_or(0, |kept| kept.figures.waiting.load(Relaxed))
     }
 
     /// Figures of one exchange that agree with each other: what begins or ends while they are read is waited for.
     pub(super) fn settled(&self, exchange: ExchangeId, now: Instant) -> Option<ExchangeStats> {
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let figures = Arc::clone(table.get(&exchange)?);
+        let figures = Arc::clone(&table.get(&exchange)?.figures);
         drop(table);
         let mut read = figures.read(exchange, now);
         for _ in 0..READS_MAX {
@@ -236,13 +287,14 @@ impl StatsTable {
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let measured = table
             .iter()
-            .map(|(id, figures)| (figures.read(*id, now), figures.times()));
+            .map(|(id, kept)| (kept.figures.read(*id, now), kept.figures.times()));
         measured.collect()
     }
 
     pub(super) fn all(&self, now: Instant) -> Vec<ExchangeStats> {
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        table.iter().map(|(id, figures)| figures.read(*id, now)).collect()
+        let read = table.iter().map(|(id, kept)| kept.figures.read(*id, now));
+        read.collect()
     }
 }
 
@@ -253,6 +305,9 @@ const READS_MAX: usize = 200;
 const PER_OCTAVE: u32 = 8;
 /// Up to 2^32 microseconds, above the longest timeout.
 const BUCKETS: usize = 8 * 32;
+const _: () = assert!(BUCKETS <= 1 << u8::BITS);
+/// Times that a stripe keeps to itself: threads that count each at once would pass the same few buckets to and fro.
+const FRESH: usize = 31;
 /// Length of a window in microseconds.
 const WINDOW: u64 = 2_000_000;
 /// The last ten seconds are the window that is filling and the four before it.
@@ -284,15 +339,39 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    fn record(&self, now: Instant, time: Span) {
-        let number = now.0 / WINDOW;
+    /// Takes a time in; it counts with others of its stripe.
+    fn take(&self, fresh: &mut Fresh, now: Instant, time: Span) {
+        let window = now.0 / WINDOW;
+        if fresh.window != window || fresh.len == FRESH {
+            self.record(fresh);
+            fresh.window = window;
+        }
+        fresh.buckets[fresh.len] = u8::try_from(bucket_of(time)).expect("as many as a byte has values");
+        fresh.len += 1;
+    }
+
+    /// Counts what a stripe has.
+    fn record(&self, fresh: &mut Fresh) {
+        if fresh.len == 0 {
+            return;
+        }
+        let number = fresh.window;
         let window = &self.windows[usize::try_from(number % WINDOWS as u64).expect("less than WINDOWS")];
-        if window.number.load(Relaxed) != number && window.number.swap(number, Relaxed) != number {
+        let shown = window.number.load(Relaxed);
+        if shown != u64::MAX && shown > number {
+            // The stripe was quiet for so long that its times are over.
+            fresh.len = 0;
+            return;
+        }
+        if shown != number && window.number.swap(number, Relaxed) != number {
             for bucket in window.buckets.iter() {
                 bucket.store(0, Relaxed);
             }
         }
-        window.buckets[bucket_of(time)].fetch_add(1, Relaxed);
+        for bucket in &fresh.buckets[..fresh.len] {
+            window.buckets[usize::from(*bucket)].fetch_add(1, Relaxed);
+        }
+        fresh.len = 0;
     }
 
     fn quantiles<const N: usize>(&self, now: Instant, percents: [u64; N]) -> [Span; N] {
@@ -308,6 +387,10 @@ impl Histogram {
         }
         percents.map(|percent| quantile(&sum, percent))
     }
+}
+
+fn lock(fresh: &Mutex<Fresh>) -> MutexGuard<'_, Fresh> {
+    fresh.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn quantile(sum: &[u64; BUCKETS], percent: u64) -> Span {
@@ -344,13 +427,23 @@ mod tests {
     #[test]
     fn quantiles_are_within_a_bucket_and_forget_after_ten_seconds() {
         let histogram = Histogram::default();
+        let mut fresh = Fresh::default();
         for us in 1..=1000 {
-            histogram.record(Instant(0), Span(us * 10));
+            histogram.take(&mut fresh, Instant(0), Span(us * 10));
         }
+        histogram.record(&mut fresh);
         let [p50, p99] = histogram.quantiles(Instant(1), [50, 99]);
         assert!((4500..5600).contains(&p50.0), "{p50:?}");
         assert!((9000..11000).contains(&p99.0), "{p99:?}");
         assert_eq!(histogram.quantiles(Instant(10_000_000), [50]), [Span::ZERO]);
+        // Of a stripe that kept its times too long nothing counts, and what is newer stays.
+        let (mut old, mut new) = (Fresh::default(), Fresh::default());
+        histogram.take(&mut old, Instant(0), Span(5));
+        histogram.take(&mut new, Instant(10_000_000), Span(100));
+        histogram.record(&mut new);
+        histogram.record(&mut old);
+        let [p50] = histogram.quantiles(Instant(10_000_000), [50]);
+        assert!((90..110).contains(&p50.0), "{p50:?}");
     }
 
     #[test]

@@ -21,12 +21,15 @@ use super::outcome::Outcome;
 use super::talking::{Said, is_fenced};
 use crate::numbered::ByNumber;
 use crate::spans::Traced;
+use crate::striped::Striped;
 
 /// Few enough to walk over, enough for the threads of a machine.
 const SHARDS: u64 = 16;
 /// Bits of a message id that count; the boot count stands above them, so that a reply to an earlier run of the node is
 /// never taken for one to this run. 2^44 last 200 days at a million requests a second.
 const COUNT_BITS: u32 = 44;
+/// Numbers that a thread takes at a time; all of them are in one shard.
+const BLOCK: u64 = 64;
 
 /// What the end of a copy means for its request.
 pub(super) enum CopyEnd {
@@ -50,7 +53,9 @@ pub(super) enum Talked {
     Broken(Box<Open>, TalkFault),
 }
 
+/// On cache lines of its own: the threads that are at it at a time are few.
 #[derive(Default)]
+#[repr(align(128))]
 struct Shard {
     open: ByNumber<MessageId, Box<Open>>,
     due: BinaryHeap<Reverse<(Instant, MessageId)>>,
@@ -71,7 +76,11 @@ impl Shard {
 /// Open requests by message id.
 pub(super) struct OpenTable {
     shards: [Mutex<Shard>; SHARDS as usize],
-    last: AtomicU64,
+    /// Latest number given out of a block, by thread.
+    given: Striped<Mutex<Option<u64>>>,
+    /// Start of the next block of numbers.
+    next: AtomicU64,
+    first: u64,
     waiting: AtomicUsize,
     next_due: AtomicU64,
     earlier: Notify,
@@ -81,19 +90,30 @@ impl OpenTable {
     pub(super) fn new(boot: Boot) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
-            last: AtomicU64::new(u64::from(boot.0) << COUNT_BITS),
+            given: Striped::default(),
+            next: AtomicU64::new(u64::from(boot.0) << COUNT_BITS),
+            first: (u64::from(boot.0) << COUNT_BITS) + 1,
             waiting: AtomicUsize::new(0),
             next_due: AtomicU64::new(u64::MAX),
             earlier: Notify::new(),
         }
     }
 
+    /// A number that nothing had before. Each thread takes some from one block, all of which are in one shard, before it takes a block
+    /// again: threads seldom meet in a shard.
     pub(super) fn next_id(&self) -> MessageId {
-        MessageId(self.last.fetch_add(1, Ordering::Relaxed) + 1)
+        let mut given = lock(self.given.here());
+        let id = match *given {
+            Some(last) if last % BLOCK < BLOCK - 1 => last + 1,
+            // Numbers count from 1.
+            _ => self.next.fetch_add(BLOCK, Ordering::Relaxed).max(self.first),
+        };
+        *given = Some(id);
+        MessageId(id)
     }
 
     fn shard(&self, id: MessageId) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[usize::try_from(id.0 % SHARDS).expect("less than SHARDS")])
+        lock(&self.shards[usize::try_from(id.0 / BLOCK % SHARDS).expect("less than SHARDS")])
     }
 
     pub(super) fn insert(&self, id: MessageId, open: Box<Open>, due: Instant) {
@@ -324,9 +344,9 @@ impl OpenTable {
 
 /// Numbers the requests of one shard.
 const fn place(id: MessageId) -> u64 {
-    id.0 / SHARDS
+    id.0 / (BLOCK * SHARDS) * BLOCK + id.0 % BLOCK
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
