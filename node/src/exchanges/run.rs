@@ -96,8 +96,10 @@ impl Running {
         self.begin_tasks(backup);
         let post = Arc::clone(&self.post);
         post.wake.begin().await;
+        let mut due = self.next_timeout();
         loop {
-            let due = self.context.clock.wait(self.wakes_at());
+            let wakes_at = due.into_iter().chain(self.show_at()).min();
+            let wait = self.context.clock.wait(wakes_at);
             let (ordered, first) = tokio::select! {
                 biased;
                 () = post.wake.notified() => (true, None),
@@ -105,7 +107,7 @@ impl Running {
                     Some(mail) => (false, Some(mail)),
                     None => return,
                 },
-                () = due => (false, None),
+                () = wait => (false, None),
             };
             let begun = self.context.clock.now();
             // Also what was ordered before somebody put the message in that was just taken out.
@@ -113,9 +115,16 @@ impl Running {
                 self.carry_out_orders(begun);
             }
             self.take(begun, first);
-            self.tick_if_due();
+            // Looked at in every turn: a mailbox that is never empty must not hold up what is due.
+            let mut ended = self.context.clock.now();
+            due = self.next_timeout();
+            if due.is_some_and(|due| due <= ended) {
+                self.tick(ended);
+                ended = self.context.clock.now();
+                due = self.next_timeout();
+            }
             self.show_if_due();
-            self.process.count_busy(self.context.clock.now().since(begun));
+            self.process.count_busy(ended.since(begun));
             self.post
                 .handlers
                 .store(self.core.handlers() as u64, Ordering::Relaxed);
@@ -172,19 +181,6 @@ impl Running {
             && let Some(taken_over) = self.taken_over.take()
         {
             taken_over.announced();
-        }
-    }
-
-    fn wakes_at(&self) -> Option<Instant> {
-        self.next_timeout().into_iter().chain(self.show_at()).min()
-    }
-
-    /// Looked at in every turn: a mailbox that is never empty must not hold up what is due.
-    fn tick_if_due(&mut self) {
-        let Some(due) = self.next_timeout() else { return };
-        let now = self.context.clock.now();
-        if due <= now {
-            self.tick(now);
         }
     }
 

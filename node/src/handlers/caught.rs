@@ -3,7 +3,8 @@
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::thread::Result;
 
 use futures::FutureExt;
@@ -37,6 +38,15 @@ pub(super) async fn catch<F: Future>(call: F) -> Result<F::Output> {
     let mut call = pin!(call);
     let polled = std::future::poll_fn(|context| marked(|| call.as_mut().poll(context)));
     AssertUnwindSafe(polled).catch_unwind().await
+}
+
+/// Polls a call of a handler once, and catches its panic.
+pub(super) fn catch_poll<F: Future>(call: Pin<&mut F>, task: &mut Context<'_>) -> Poll<Result<F::Output>> {
+    match catch_now(|| call.poll(task)) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    }
 }
 
 /// Runs a function and catches its panic.

@@ -1,11 +1,13 @@
 //! Handlers that run inside the node: one task each, on the data plane's runtime.
 
+use std::any::Any;
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::{self, Poll};
 
 use bytes::Bytes;
+use futures::future::OptionFuture;
 use squall_client::handler::{Answer, Delivery, Handler, Supervision, panic_words};
 use squall_client::leadership::{Changes, Context, LeadershipChange};
 use squall_client::talk::{Line, Talk};
@@ -20,7 +22,7 @@ use squall_kernel::supervision::{Exit, Supervisor, Verdict};
 use squall_kernel::time::{Instant, Span};
 use tracing::Instrument;
 
-use super::caught::{catch, catch_now};
+use super::caught::{catch, catch_now, catch_poll};
 use super::fate::Fate;
 use super::suffering::{KILL_WORDS, PANIC_WORDS};
 use super::{AttachError, Attachment, HandlerSink, HandlerTags, Handlers, Told, notice_of};
@@ -372,29 +374,45 @@ impl<H: Handler> Embedded<H> {
         let delivery = self.delivery(&mut frame, put, trace);
         let panics = self.panics_now(&mut frame);
         let mut killed = false;
+        let untraced = !trace.is_some() && span.is_disabled();
+        let mut panic = None;
         let handled = {
-            // The call itself may panic, not only the future it gives.
-            let called = span.in_scope(|| {
-                about(trace, || {
-                    catch_now(|| {
-                        assert!(!panics, "{PANIC_WORDS}");
-                        self.handler.handle(delivery)
-                    })
-                })
-            });
-            match called {
-                Err(panic) => Err(panic),
-                Ok(call) => {
-                    let mut call = pin!(call);
-                    tokio::select! {
-                        biased;
-                        () = self.seat.fate.killed() => {
-                            killed = true;
-                            Err(Box::new(KILL_WORDS) as _)
+            let about_it = (!untraced).then_some((&span, trace));
+            // Pinned where it is made: what is moved in between takes its room twice.
+            let mut call = pin!(OptionFuture::from(called(
+                &mut self.handler,
+                delivery,
+                panics,
+                about_it,
+                &mut panic
+            )));
+            // Most only answer: those that wait are carried on with all that this takes.
+            let at_once = if untraced && !self.seat.fate.is_told() {
+                poll_fn(|task| Poll::Ready(catch_poll(call.as_mut(), task))).await
+            } else {
+                Poll::Pending
+            };
+            let answer = match at_once {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => {
+                    let (fate, span) = (&self.seat.fate, span.clone());
+                    let ended = async {
+                        tokio::select! {
+                            biased;
+                            () = fate.killed() => None,
+                            answer = within(trace, catch(call).instrument(span)) => Some(answer),
                         }
-                        answer = within(trace, catch(call.as_mut()).instrument(span.clone())) => answer,
-                    }
+                    };
+                    // Apart: it is large.
+                    Box::pin(ended).await.unwrap_or_else(|| {
+                        killed = true;
+                        Err(Box::new(KILL_WORDS) as _)
+                    })
                 }
+            };
+            match (answer, panic) {
+                (_, Some(panic)) | (Err(panic), None) => Err(panic),
+                (Ok(answer), None) => Ok(answer.expect("without a panic there is a call")),
             }
         };
         if killed {
@@ -561,6 +579,27 @@ impl<H: Handler> Embedded<H> {
             })
         })
     }
+}
+
+/// Calls the handler; none when the call itself has panicked, not only the future it gives. What is logged meanwhile is about that.
+fn called<'h, H: Handler>(
+    handler: &'h mut H,
+    delivery: Delivery,
+    panics: bool,
+    about_it: Option<(&tracing::Span, TraceContext)>,
+    panicked: &mut Option<Box<dyn Any + Send>>,
+) -> Option<impl Future<Output = Answer> + Send + use<'h, H>> {
+    let call = || {
+        catch_now(|| {
+            assert!(!panics, "{PANIC_WORDS}");
+            handler.handle(delivery)
+        })
+    };
+    let called = match about_it {
+        None => call(),
+        Some((span, trace)) => span.in_scope(|| about(trace, call)),
+    };
+    called.map_err(|panic| *panicked = Some(panic)).ok()
 }
 
 /// An answer within the bounds of the wire.

@@ -113,19 +113,10 @@ impl std::ops::Deref for Held {
 }
 
 /// Figures in the table.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Kept {
     figures: Arc<Figures>,
     held: Together<OnceLock<Arc<Held>>>,
-}
-
-impl Default for Kept {
-    fn default() -> Self {
-        Self {
-            figures: Arc::default(),
-            held: Together::default(),
-        }
-    }
 }
 
 impl Kept {

@@ -59,7 +59,11 @@ pub(crate) async fn within<F: Future>(trace: TraceContext, work: F) -> F::Output
 
 /// The same of what is done at once.
 pub(crate) fn about<T>(trace: TraceContext, work: impl FnOnce() -> T) -> T {
-    WORKED_ON.sync_scope(trace, work)
+    if trace.is_some() {
+        WORKED_ON.sync_scope(trace, work)
+    } else {
+        work()
+    }
 }
 
 /// Whose log it is: which run of which node.
