@@ -83,7 +83,6 @@ mod tests {
             requesters: kind(1, 3),
             exchanges: kind(1, 5),
             handlers: kind(5, 5),
-            ..Shown::default()
         };
         let after = Shown {
             requesters: kind(11, 103),
