@@ -87,7 +87,7 @@ struct ReqRespArgs {
     /// Instead: so many a second whatever becomes of those before, each latency counted from when it was to be sent; may be repeated
     #[arg(long = "rate", value_name = "N/s", value_parser = rate, conflicts_with = "in_flight")]
     rates: Vec<u32>,
-    /// Measure each row three times without and with an observer of all there is to see, in turn
+    /// Measure each row three times without an observer, with one of all views, and with one that has the exchange's details open, in turn
     #[arg(long)]
     watched: bool,
     #[command(flatten)]

@@ -217,6 +217,9 @@ fn a_row_beside_an_observer_tells_what_that_costs() {
         "{watched}"
     );
     assert!(watched["ratio"]["median"].as_f64().expect("a number") > 0.0);
+    let closely = &watched["closely"];
+    assert_eq!(closely["rates"].as_array().map(Vec::len), Some(3), "{watched}");
+    assert!(closely["ratio"]["median"].as_f64().expect("a number") > 0.0);
 }
 
 /// The peer that needs nothing installed is measured beside three nodes; one that is not installed is named.

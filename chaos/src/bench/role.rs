@@ -32,6 +32,8 @@ pub enum Role {
     Watch {
         /// Addresses of the nodes' gRPC services.
         grpc: Vec<SocketAddr>,
+        /// The details of the benchmark's exchange are open, too.
+        details: bool,
     },
     /// Passes on the bytes of the one connection that it takes.
     Relay {
@@ -74,9 +76,10 @@ impl Role {
         };
         match self {
             Self::GrpcHandlers { grpc } => option("grpc-handlers", "--grpc", grpc.to_string()),
-            Self::Watch { grpc } => {
+            Self::Watch { grpc, details } => {
                 let all: Vec<String> = grpc.iter().map(ToString::to_string).collect();
                 option("watch", "--grpc", all.join(","));
+                arguments.extend(details.then(|| "--details".into()));
             }
             Self::Relay { to } => option("relay", "--to", to.to_string()),
             Self::NatsHandlers { server } => option("nats-handlers", "--server", server.to_string()),
@@ -109,7 +112,7 @@ pub async fn run(role: Role) -> Result<(), BenchError> {
         // It has something to do at its end.
         Role::Keep { command } => peers::keep::run(&command, stdin_ended()).await,
         Role::GrpcHandlers { grpc } => until_end(req_resp::session::serve(&grpc.to_string())).await,
-        Role::Watch { grpc } => until_end(req_resp::watched::watch(&grpc)).await,
+        Role::Watch { grpc, details } => until_end(req_resp::watched::watch(&grpc, details)).await,
         Role::Relay { to } => until_end(peers::chain::relay(to)).await,
         Role::NatsHandlers { server } => until_end(peers::nats::serve(server)).await,
         Role::NatsSubscribers {

@@ -88,6 +88,9 @@ enum RoleArgs {
         /// Addresses of their gRPC services
         #[arg(long, value_name = "ADDR[,ADDR…]", value_delimiter = ',', required = true)]
         grpc: Vec<SocketAddr>,
+        /// With the details of the benchmark's exchange
+        #[arg(long)]
+        details: bool,
     },
     /// Passes bytes on
     Relay {
@@ -131,7 +134,7 @@ impl From<RoleArgs> for Role {
     fn from(args: RoleArgs) -> Self {
         match args {
             RoleArgs::GrpcHandlers { grpc } => Self::GrpcHandlers { grpc },
-            RoleArgs::Watch { grpc } => Self::Watch { grpc },
+            RoleArgs::Watch { grpc, details } => Self::Watch { grpc, details },
             RoleArgs::Relay { to } => Self::Relay { to },
             RoleArgs::Keep { command } => Self::Keep { command },
             RoleArgs::NatsHandlers { server } => Self::NatsHandlers { server },
@@ -187,6 +190,11 @@ mod tests {
             Role::GrpcHandlers { grpc: at(1) },
             Role::Watch {
                 grpc: vec![at(1), at(2)],
+                details: false,
+            },
+            Role::Watch {
+                grpc: vec![at(1)],
+                details: true,
             },
             Role::Relay { to: at(3) },
             Role::Keep {

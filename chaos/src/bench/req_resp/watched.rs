@@ -1,5 +1,5 @@
-//! What it costs to be watched: the same requests without and with an observer of all that the nodes have to show, in turn. The
-//! observer is a process of its own, whose work is not counted as the requests'. What does not live here: the observer's screen.
+//! What it costs to be watched: the same requests without an observer, with one of all views, and with one that has the details of the
+//! exchange open, too, in turn. The observer is a process of its own, whose work is not counted as the requests'. What does not live here: the observer's screen.
 
 use std::net::SocketAddr;
 
@@ -22,9 +22,9 @@ use crate::bench::role::{self, Role};
 use crate::bench::{BenchError, Load};
 use crate::client::reach;
 
-/// How often it is measured without and with.
+/// How often each is measured.
 pub const TURNS: usize = 3;
-/// Rate with an observer to that without: no less than this.
+/// Rate with an observer of all views to that without: no less than this.
 pub const GOAL: f64 = 0.98;
 
 /// The same measurements with an observer.
@@ -43,6 +43,19 @@ pub struct Watched {
     pub goal: f64,
     /// Whether it is.
     pub met: bool,
+    /// The same with the details open, which nodes keep for whoever looks alone.
+    pub closely: Closely,
+}
+
+/// The same measurements with an observer that has the details of the exchange open at each node, and those of its process.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Closely {
+    /// Requests answered per second, in order.
+    pub rates: Vec<f64>,
+    /// Processor time for each request, as above.
+    pub cpu_us: Option<f64>,
+    /// Each rate to the one without an observer of the same turn.
+    pub ratio: Spread,
 }
 
 impl Watched {
@@ -51,46 +64,73 @@ impl Watched {
     pub fn words(&self) -> String {
         let Spread { median, least, most } = self.ratio;
         format!(
-            "watched to unwatched: {median:.3} ({least:.3} to {most:.3}), cpu µs/req {}; goal ≥ {GOAL}: {}",
+            "watched to unwatched: {median:.3} ({least:.3} to {most:.3}), cpu µs/req {}; goal ≥ {GOAL}: {}\n  \
+             with details open: {:.3} ({:.3} to {:.3}), cpu µs/req {}",
             known(self.cpu_us),
-            if self.met { "met" } else { "not met" }
+            if self.met { "met" } else { "not met" },
+            self.closely.ratio.median,
+            self.closely.ratio.least,
+            self.closely.ratio.most,
+            known(self.closely.cpu_us),
         )
     }
 }
 
-/// Measures without and with an observer, in turn; the figures are those of the middle one without.
+/// How it is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Alone,
+    Watched,
+    Closely,
+}
+
+/// Measures in each way, in turn; the figures are those of the middle one without an observer.
 pub(super) async fn in_turn(place: &Place, load: Load, options: &ReqRespOptions) -> Result<Row, BenchError> {
-    let (mut alone, mut watched) = (Vec::new(), Vec::new());
+    let [mut alone, mut watched, mut closely] = [Vec::new(), Vec::new(), Vec::new()];
     for turn in 0..TURNS {
-        // Neither is always the first.
-        for with in [turn % 2 == 1, turn % 2 == 0] {
-            if with {
-                watched.push(beside(place, load, options).await?);
-            } else {
-                alone.push(measure(place, load, options).await?);
+        let mut ways = [Way::Alone, Way::Watched, Way::Closely];
+        // None is always the first.
+        ways.rotate_left(turn % 3);
+        for way in ways {
+            match way {
+                Way::Alone => alone.push(measure(place, load, options).await?),
+                Way::Watched => watched.push(beside(place, load, options, false).await?),
+                Way::Closely => closely.push(beside(place, load, options, true).await?),
             }
         }
     }
-    Ok(compared(alone, &watched))
+    Ok(compared(alone, &watched, &closely))
 }
 
-fn compared(mut alone: Vec<Row>, watched: &[Row]) -> Row {
-    let rates = |rows: &[Row]| -> Vec<f64> { rows.iter().map(|row| row.rate).collect() };
-    let (with, without) = (rates(watched), rates(&alone));
-    let ratios = with
-        .iter()
-        .zip(&without)
-        .map(|(with, without)| with / without)
-        .collect();
-    let ratio = Spread::of(ratios).expect("there is a turn");
-    let cpu: Option<Vec<f64>> = watched.iter().map(|row| row.cpu_us).collect();
+fn rates(rows: &[Row]) -> Vec<f64> {
+    rows.iter().map(|row| row.rate).collect()
+}
+
+/// The rates of these, their processor time in the middle, and their ratios to the others of the same turns.
+fn beside_each(alone: &[Row], rows: &[Row]) -> (Vec<f64>, Option<f64>, Spread) {
+    let (with, without) = (rates(rows), rates(alone));
+    let both = with.iter().zip(&without);
+    let ratio = Spread::of(both.map(|(with, without)| with / without).collect());
+    let cpu: Option<Vec<f64>> = rows.iter().map(|row| row.cpu_us).collect();
+    let cpu = cpu.and_then(Spread::of).map(|spread| spread.median);
+    (with, cpu, ratio.expect("there is a turn"))
+}
+
+fn compared(mut alone: Vec<Row>, watched: &[Row], closely: &[Row]) -> Row {
+    let (with, cpu_us, ratio) = beside_each(&alone, watched);
+    let (close_rates, close_cpu_us, close_ratio) = beside_each(&alone, closely);
     let told = Watched {
         rates: with,
-        rates_unwatched: without,
-        cpu_us: cpu.and_then(Spread::of).map(|spread| spread.median),
+        rates_unwatched: rates(&alone),
+        cpu_us,
         ratio,
         goal: GOAL,
         met: ratio.median >= GOAL,
+        closely: Closely {
+            rates: close_rates,
+            cpu_us: close_cpu_us,
+            ratio: close_ratio,
+        },
     };
     alone.sort_by(|a, b| a.rate.total_cmp(&b.rate));
     Row {
@@ -99,9 +139,14 @@ fn compared(mut alone: Vec<Row>, watched: &[Row]) -> Row {
     }
 }
 
-async fn beside(place: &Place, load: Load, options: &ReqRespOptions) -> Result<Row, BenchError> {
+async fn beside(
+    place: &Place,
+    load: Load,
+    options: &ReqRespOptions,
+    details: bool,
+) -> Result<Row, BenchError> {
     let grpc = place.watchable().to_vec();
-    let mut observer = role::start(&options.program, &Role::Watch { grpc })?;
+    let mut observer = role::start(&options.program, &Role::Watch { grpc, details })?;
     role::first_line(&mut observer, "an observer sees all nodes").await?;
     let row = measure(place, load, options).await;
     if !matches!(observer.try_wait(), Ok(None)) {
@@ -111,12 +156,12 @@ async fn beside(place: &Place, load: Load, options: &ReqRespOptions) -> Result<R
     row
 }
 
-/// Watches all that these nodes have to show: all kinds of rows, events, and in detail the exchange at each of them and its process
+/// Watches what these nodes have to show: all kinds of rows, events, and with `details` the exchange at each of them and its process
 /// where it is. Tells when it has seen all of that.
 ///
 /// # Errors
 /// A node's stream cannot be had, or ends.
-pub(in crate::bench) async fn watch(nodes: &[SocketAddr]) -> Result<(), BenchError> {
+pub(in crate::bench) async fn watch(nodes: &[SocketAddr], details: bool) -> Result<(), BenchError> {
     let wants = Wants {
         processes: true,
         sort: "mailbox".to_owned(),
@@ -130,13 +175,15 @@ pub(in crate::bench) async fn watch(nodes: &[SocketAddr]) -> Result<(), BenchErr
             .map_err(BenchError::Unsound)?;
         let mut client = IntrospectionClient::new(channel);
         all.extend(streams(at, &mut client, wants.interest(1)).await?);
-        all.push(detail(&mut client, Entity::Exchange(EXCHANGE.into())).await?);
+        if details {
+            all.push(detail(&mut client, Entity::Exchange(EXCHANGE.into())).await?);
+        }
         clients.push(client);
     }
     let mut missing = Missing {
         pictures: nodes.len(),
         // One of each node's exchange, and one of its process.
-        details: nodes.len() + 1,
+        details: if details { nodes.len() + 1 } else { 0 },
     };
     let (mut process, mut told) = (None, false);
     while let Some(seen) = all.next().await {
@@ -144,7 +191,7 @@ pub(in crate::bench) async fn watch(nodes: &[SocketAddr]) -> Result<(), BenchErr
         match seen {
             Seen::Whole => missing.pictures = missing.pictures.saturating_sub(1),
             Seen::Detail => missing.details = missing.details.saturating_sub(1),
-            Seen::Process(at, pid) if process.is_none() => {
+            Seen::Process(at, pid) if details && process.is_none() => {
                 all.push(detail(&mut clients[at], Entity::Process(pid.clone())).await?);
                 process = Some(pid);
             }
@@ -254,7 +301,8 @@ mod tests {
     fn each_watched_rate_is_compared_with_the_unwatched_one_of_its_turn() {
         let alone = vec![row(100.0, None), row(300.0, None), row(200.0, None)];
         let watched = [row(99.0, Some(3.0)), row(291.0, Some(1.0)), row(190.0, Some(2.0))];
-        let row = compared(alone, &watched);
+        let closely = [row(90.0, None), row(270.0, None), row(160.0, None)];
+        let row = compared(alone, &watched, &closely);
         assert_eq!(
             (row.rate, row.p50_us),
             (200.0, 200.0),
@@ -266,6 +314,7 @@ mod tests {
             (0.95, 0.97, 0.99)
         );
         assert_eq!((told.cpu_us, told.met), (Some(2.0), false));
+        assert_eq!((told.closely.ratio.median, told.closely.cpu_us), (0.9, None));
     }
 
     #[test]
