@@ -387,8 +387,8 @@ impl<H: Handler> Embedded<H> {
                 &mut panic
             )));
             // Most only answer: those that wait are carried on with all that this takes.
-            let at_once = if untraced && !self.seat.fate.is_told() {
-                poll_fn(|task| Poll::Ready(catch_poll(call.as_mut(), task))).await
+            let at_once = if span.is_disabled() && !self.seat.fate.is_told() {
+                poll_fn(|task| Poll::Ready(about(trace, || catch_poll(call.as_mut(), task)))).await
             } else {
                 Poll::Pending
             };
