@@ -105,7 +105,7 @@ impl Level {
         self.add(-1);
     }
 
-    /// How many there are.
+    /// How many there are; while some begin and end it may miss a few.
     pub(crate) fn read(&self) -> usize {
         usize::try_from(self.sum()).unwrap_or(0)
     }

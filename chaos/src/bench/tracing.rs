@@ -22,6 +22,8 @@ use collector::Collector;
 
 /// Share of the requests that are traced by default, which is the one that goals are about.
 const USUAL: f64 = 0.01;
+/// So many traced requests expected are never none: by chance once in half a billion.
+const DRAWN_ENOUGH: f64 = 20.0;
 /// Rate with that share traced to that without traces, whoever takes them, and be it nobody: no less than this.
 pub const GOAL: f64 = 0.97;
 
@@ -235,8 +237,9 @@ async fn measure(
     });
     let figures = requests(options, place, load, traces).await?;
     let spans = collector.map_or(0, |collector| collector.spans());
-    // With no share there are some, too: of requests that came before the first handler.
-    if setting.collector == Taker::Taking && setting.share > 0.0 && spans == 0 {
+    // Which requests are traced is drawn: of few there may be none.
+    let drawn = setting.share * figures.requests;
+    if setting.collector == Taker::Taking && drawn >= DRAWN_ENOUGH && spans == 0 {
         let what = format!("{}: no span came", setting.words());
         return Err(BenchError::Unsound(what));
     }

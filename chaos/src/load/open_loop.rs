@@ -1,6 +1,7 @@
 //! The open loop: something at every intended moment, whatever became of what was before, so that a latency is taken from the moment
 //! at which somebody wanted it. What does not live here: what is asked, and what comes of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 pub(crate) const IN_FLIGHT_MAX: u32 = 4_096;
 /// What takes longer has failed for whoever waits for it.
 pub(crate) const ASKED_WITHIN: Duration = Duration::from_secs(5);
+/// By then all that is asked with that timeout has ended.
+pub(crate) const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Asks.
 pub(crate) trait Asks: Send + Sync + 'static {
@@ -42,7 +45,7 @@ pub(crate) struct OpenLoop {
 #[derive(Debug)]
 enum Pacer {
     Task(JoinHandle<()>),
-    /// Ends with its next moment after this is true.
+    /// Ends by itself, and at once when this is true.
     Thread(Arc<AtomicBool>),
 }
 
@@ -59,7 +62,7 @@ impl OpenLoop {
     }
 
     /// The same with a thread for the moments: a runtime's timers go in whole milliseconds, which latencies in microseconds must
-    /// not contain. It asks on that runtime, and at most `bound` are open at a time.
+    /// not contain. It asks on that runtime at each moment of `moments`, be it late, and at most `bound` are open at a time.
     ///
     /// # Errors
     /// There is no thread to be had.
@@ -67,18 +70,24 @@ impl OpenLoop {
         asks: Arc<impl Asks>,
         rate: u32,
         bound: u32,
+        moments: Range<Instant>,
         runtime: Handle,
     ) -> std::io::Result<Self> {
-        let slots = Arc::new(Semaphore::new(bound as usize));
+        // One more for the thread, until it has come to the last moment.
+        let slots = Arc::new(Semaphore::new(bound as usize + 1));
+        let own = Arc::clone(&slots)
+            .try_acquire_owned()
+            .expect("nobody has one yet");
         let stopped = Arc::new(AtomicBool::new(false));
         let (room, stop) = (Arc::clone(&slots), Arc::clone(&stopped));
-        std::thread::Builder::new()
-            .name("pacer".into())
-            .spawn(move || pace_fine(&asks, &room, rate, &runtime, &stop))?;
+        std::thread::Builder::new().name("pacer".into()).spawn(move || {
+            pace_fine(&asks, &room, rate, moments, &runtime, &stop);
+            drop(own);
+        })?;
         Ok(Self {
             pacer: Pacer::Thread(stopped),
             slots,
-            bound,
+            bound: bound + 1,
         })
     }
 
@@ -90,13 +99,16 @@ impl OpenLoop {
         }
     }
 
-    /// Asks no more, and waits until what is under way has ended.
-    pub(crate) async fn end(self) {
-        self.stop();
+    /// Asks no more, and waits until what is under way has ended, in that time.
+    pub(crate) async fn end(self, within: Duration) {
+        if let Pacer::Task(task) = &self.pacer {
+            task.abort();
+        }
         // Everything ends by its own timeout, a little later at most; what does not is missing in the sum.
-        let all = timeout(2 * ASKED_WITHIN, self.slots.acquire_many(self.bound)).await;
-        // A thread that is told to stop may be about to ask once more: it finds no slot, not one of those given back here.
+        let all = timeout(within, self.slots.acquire_many(self.bound)).await;
+        // Whoever may be about to ask once more finds no slot, not one of those given back here.
         self.slots.close();
+        self.stop();
         drop(all);
     }
 }
@@ -123,12 +135,13 @@ fn pace_fine(
     asks: &Arc<impl Asks>,
     slots: &Arc<Semaphore>,
     rate: u32,
+    moments: Range<Instant>,
     runtime: &Handle,
     stopped: &AtomicBool,
 ) {
     let step = Duration::from_secs(1) / rate.max(1);
-    let mut intended = Instant::now();
-    while !stopped.load(Ordering::Relaxed) {
+    let mut intended = moments.start;
+    while intended < moments.end && !stopped.load(Ordering::Relaxed) {
         // None when the loop is late: it makes up for it.
         while let Some(early) = until(intended) {
             std::thread::park_timeout(early);
@@ -211,19 +224,17 @@ mod tests {
         assert_eq!(slow.held_back.load(Relaxed), begun - IN_FLIGHT_MAX);
         open.stop();
         slow.answers.notify_waiters();
-        open.end().await;
+        open.end(ENDED_WITHIN).await;
         assert_eq!(slow.ended.load(Relaxed), IN_FLIGHT_MAX);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn with_a_thread_of_its_own_it_asks_on_too_and_ends() {
+    async fn with_a_thread_of_its_own_it_comes_to_every_moment_and_ends() {
         let slow = Arc::new(Slow::default());
-        let open = OpenLoop::start_fine(Arc::clone(&slow), 1_000_000, 7, Handle::current()).unwrap();
-        while slow.held_back.load(Relaxed) == 0 {
-            tokio::task::yield_now().await;
-        }
-        open.stop();
-        let end = std::pin::pin!(open.end());
+        let now = Instant::now();
+        let moments = now..now + Duration::from_millis(10);
+        let open = OpenLoop::start_fine(Arc::clone(&slow), 100_000, 7, moments, Handle::current()).unwrap();
+        let end = std::pin::pin!(open.end(ENDED_WITHIN));
         let answers = std::pin::pin!(async {
             loop {
                 slow.answers.notify_waiters();
@@ -232,7 +243,7 @@ mod tests {
         });
         futures::future::select(end, answers).await;
         let (begun, held_back) = (slow.begun.load(Relaxed), slow.held_back.load(Relaxed));
-        assert_eq!(begun - held_back, slow.ended.load(Relaxed));
+        assert_eq!((begun, begun - held_back), (1_000, slow.ended.load(Relaxed)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -240,7 +251,7 @@ mod tests {
         let slow = Arc::new(Slow::default());
         let open = OpenLoop::start(Arc::clone(&slow), 1);
         let slots = Arc::clone(&open.slots);
-        open.end().await;
+        open.end(ENDED_WITHIN).await;
         let before = (slow.begun.load(Relaxed), slow.held_back.load(Relaxed));
         assert!(begin(&slow, &slots, Instant::now()).is_none());
         assert_eq!((slow.begun.load(Relaxed), slow.held_back.load(Relaxed)), before);
@@ -252,7 +263,7 @@ mod tests {
         let open = OpenLoop::start(Arc::clone(&slow), 10);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let begun = Instant::now();
-        open.end().await;
-        assert_eq!(begun.elapsed(), 2 * ASKED_WITHIN);
+        open.end(ENDED_WITHIN).await;
+        assert_eq!(begun.elapsed(), ENDED_WITHIN);
     }
 }

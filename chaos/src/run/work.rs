@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::clients::{Clients, ask};
 use super::meter::Meter;
-use crate::load::open_loop::{ASKED_WITHIN, Asks, OpenLoop};
+use crate::load::open_loop::{ASKED_WITHIN, Asks, ENDED_WITHIN, OpenLoop};
 use crate::scenario::{ExchangePlan, Scenario};
 
 /// The work, until it is ended.
@@ -41,7 +41,7 @@ impl Work {
     pub(super) async fn end(&mut self) {
         self.loops.iter().for_each(OpenLoop::stop);
         for open in self.loops.drain(..) {
-            open.end().await;
+            open.end(ENDED_WITHIN).await;
         }
     }
 }

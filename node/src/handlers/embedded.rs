@@ -387,7 +387,8 @@ impl<H: Handler> Embedded<H> {
                 &mut panic
             )));
             // Most only answer: those that wait are carried on with all that this takes.
-            let at_once = if span.is_disabled() && !self.seat.fate.is_told() {
+            let tried = panic.is_some() || (span.is_disabled() && !self.seat.fate.is_told());
+            let at_once = if tried {
                 poll_fn(|task| Poll::Ready(about(trace, || catch_poll(call.as_mut(), task)))).await
             } else {
                 Poll::Pending
@@ -395,6 +396,10 @@ impl<H: Handler> Embedded<H> {
             let answer = match at_once {
                 Poll::Ready(answer) => answer,
                 Poll::Pending => {
+                    if tried {
+                        // What it waits for wakes it, or nobody else gets a turn.
+                        futures::pending!();
+                    }
                     let (fate, span) = (&self.seat.fate, span.clone());
                     let ended = async {
                         tokio::select! {

@@ -31,6 +31,8 @@ const CLIENTS_GONE: Duration = Duration::from_millis(1200);
 const NO_VOTE: Duration = Duration::from_secs(3);
 /// Between two looks at requests that are still open.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Looks in a row that show no open request.
+const QUIET_LOOKS: u32 = 3;
 
 /// How a node is to end. Never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -164,8 +166,15 @@ impl Leaving {
         self.sessions.leave();
         let gone = async {
             self.sessions.gone().await;
-            while self.data.router.open() > 0 {
+            // A look while requests begin and end may miss some.
+            let mut quiet = 0;
+            while quiet < QUIET_LOOKS {
                 tokio::time::sleep(LOOK_AGAIN).await;
+                quiet = if self.data.router.open() == 0 {
+                    quiet + 1
+                } else {
+                    0
+                };
             }
         };
         if bounded(CLIENTS_GONE, gone).await.is_none() {

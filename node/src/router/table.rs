@@ -30,6 +30,8 @@ const SHARDS: u64 = 16;
 const COUNT_BITS: u32 = 44;
 /// Numbers that a thread takes at a time; all of them are in one shard.
 const BLOCK: u64 = 64;
+/// A block that others are so far ahead of is left: what is remembered of requests goes by their numbers.
+const AGED: u64 = BLOCK * SHARDS;
 
 /// What the end of a copy means for its request.
 pub(super) enum CopyEnd {
@@ -104,7 +106,9 @@ impl OpenTable {
     pub(super) fn next_id(&self) -> MessageId {
         let mut given = lock(self.given.here());
         let id = match *given {
-            Some(last) if last % BLOCK < BLOCK - 1 => last + 1,
+            Some(last) if last % BLOCK < BLOCK - 1 && self.next.load(Ordering::Relaxed) - last <= AGED => {
+                last + 1
+            }
             // Numbers count from 1.
             _ => self.next.fetch_add(BLOCK, Ordering::Relaxed).max(self.first),
         };

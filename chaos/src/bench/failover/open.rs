@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::load::Outcomes;
-use crate::load::open_loop::{ASKED_WITHIN, Asks, OpenLoop};
+use crate::load::open_loop::{ASKED_WITHIN, Asks, ENDED_WITHIN, OpenLoop};
 
 /// A request that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Load {
 
     /// Sends no more, waits for the ends of those under way, and gives everything.
     pub(super) async fn end(self) -> Seen {
-        self.open.end().await;
+        self.open.end(ENDED_WITHIN).await;
         std::mem::take(&mut *lock(&self.seen))
     }
 }

@@ -95,10 +95,10 @@ async fn open(
         held_back: AtomicU64::new(0),
     });
     let runtime = audience.owner().context.runtime.clone();
-    let open = OpenLoop::start_fine(Arc::clone(&load), rate, bound, runtime);
+    let open = OpenLoop::start_fine(Arc::clone(&load), rate, bound, window.moments(), runtime);
     let open = open.map_err(io_error("a thread"))?;
     tokio::time::sleep_until(window.until.into()).await;
-    open.end().await;
+    open.end(2 * WHOLE_WITHIN).await;
     let mut done: Vec<Published> = lock(&load.idle)
         .drain(..)
         .map(|publisher| publisher.published)
@@ -134,9 +134,9 @@ impl Asks for AtMoments {
     }
 
     async fn ask(&self, intended: tokio::time::Instant, (): ()) {
-        let mut publisher = lock(&self.idle)
-            .pop()
-            .expect("there are as many as may be under way");
+        let publisher = lock(&self.idle).pop();
+        // There are as many as may be under way, until the loop was given up.
+        let Some(mut publisher) = publisher else { return };
         let turn = self.begun.fetch_add(1, Ordering::Relaxed);
         let intended = intended.into_std();
         let counts = self.window.holds(intended);

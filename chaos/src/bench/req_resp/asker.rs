@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use squall_client::{Client, RequestOptions};
 use squall_kernel::frame::Status;
-use squall_kernel::id::ExchangeId;
+use squall_kernel::id::{ExchangeId, Pid};
 use squall_node::data::DataPlane;
 use squall_node::process::{Inbox, Mailbox, ProcessKind, mailbox};
 use squall_node::router::{Outcome, OutcomeSink, ReplyTo, Request};
@@ -60,6 +60,12 @@ impl Requester {
             post: Arc::new(Post(post)),
             inbox,
         }
+    }
+}
+
+impl Requester {
+    pub(super) fn pid(&self) -> Pid {
+        self.post.0.process().pid()
     }
 }
 

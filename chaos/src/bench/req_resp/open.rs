@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::asker::Asker;
 use super::tally::{Tally, Times, Window};
 use crate::bench::{BenchError, io_error};
-use crate::load::open_loop::{Asks, IN_FLIGHT_MAX, OpenLoop};
+use crate::load::open_loop::{Asks, ENDED_WITHIN, IN_FLIGHT_MAX, OpenLoop};
 
 /// Asks so often a second, on that runtime, and gives back who asked. `make` makes a requester where all there are have a request
 /// open.
@@ -28,10 +28,16 @@ pub(in crate::bench) async fn run<A: Asker>(
         begun: AtomicU64::new(0),
         tally: Mutex::new(Tally::default()),
     });
-    let open = OpenLoop::start_fine(Arc::clone(&load), rate, IN_FLIGHT_MAX, runtime.clone());
+    let open = OpenLoop::start_fine(
+        Arc::clone(&load),
+        rate,
+        IN_FLIGHT_MAX,
+        window.moments(),
+        runtime.clone(),
+    );
     let open = open.map_err(io_error("a thread"))?;
     sleep_until(window.until.into()).await;
-    open.end().await;
+    open.end(ENDED_WITHIN).await;
     Ok(load.taken())
 }
 

@@ -89,15 +89,19 @@ impl Place {
                     let plane = Arc::clone(&plane);
                     move || Embedded::new(Arc::clone(&plane), exchange)
                 };
-                let before = Shown::of(&plane);
+                let before = Shown::of(&plane, &BTreeSet::new());
                 let (mut tally, askers) = asked(&runtime, make, load, times).await?;
                 match plane.router.open() {
                     0 => {}
                     open => tally.fail(format!("{open} requests are still open")),
                 }
                 // While those that asked are there still.
-                let wrong =
-                    Shown::of(&plane).wrong(before, askers.len(), tally.asked, self.at == Where::Local);
+                let wrong = Shown::of(&plane, &askers.iter().map(Embedded::pid).collect()).wrong(
+                    before,
+                    askers.len(),
+                    tally.asked,
+                    self.at == Where::Local,
+                );
                 if let Some(wrong) = wrong {
                     tally.fail(wrong);
                 }

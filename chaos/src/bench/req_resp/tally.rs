@@ -1,5 +1,6 @@
 //! What requesters saw, and from when on it counts. What does not live here: the loops that ask.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::bench::Histogram;
@@ -10,6 +11,7 @@ pub(in crate::bench) type Times = (Duration, Duration);
 /// When requests are sent, and from when on they count.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::bench) struct Window {
+    opened: Instant,
     pub(in crate::bench) counts_from: Instant,
     pub(in crate::bench) until: Instant,
 }
@@ -17,11 +19,18 @@ pub(in crate::bench) struct Window {
 impl Window {
     /// From now on.
     pub(in crate::bench) fn opens((warm_up, measured): Times) -> Self {
-        let counts_from = Instant::now() + warm_up;
+        let opened = Instant::now();
+        let counts_from = opened + warm_up;
         Self {
+            opened,
             counts_from,
             until: counts_from + measured,
         }
+    }
+
+    /// Its moments, the warm-up's among them.
+    pub(in crate::bench) fn moments(&self) -> Range<tokio::time::Instant> {
+        self.opened.into()..self.until.into()
     }
 
     /// The moment counts.

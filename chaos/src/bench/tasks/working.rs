@@ -97,10 +97,16 @@ async fn open(submitter: &Submitter, rate: u32, window: Window) -> Result<Worked
         begun: AtomicU64::new(0),
         worked: Mutex::default(),
     });
-    let open = OpenLoop::start_fine(Arc::clone(&asks), rate, IN_FLIGHT_MAX, Handle::current());
+    let open = OpenLoop::start_fine(
+        Arc::clone(&asks),
+        rate,
+        IN_FLIGHT_MAX,
+        window.moments(),
+        Handle::current(),
+    );
     let open = open.map_err(io_error("a thread"))?;
     tokio::time::sleep_until(window.until.into()).await;
-    open.end().await;
+    open.end(2 * SETTLED_WITHIN).await;
     let mut worked = std::mem::take(&mut *lock(&asks.worked));
     let begun = asks.begun.load(Ordering::Relaxed);
     if begun > worked.tally.asked {
