@@ -32,7 +32,7 @@ pub use histogram::{Histogram, nearest_rank};
 pub use load::Load;
 
 /// Version of the JSON that benchmarks print.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What the figures were taken on: without it they mean nothing.
 #[derive(Debug, Clone, PartialEq, Serialize)]

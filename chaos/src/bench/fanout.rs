@@ -1,5 +1,5 @@
-//! Fan-out: publishes to very many subscribers on several nodes, in a closed loop or an open one. The nodes are in this process, connected over
-//! loopback as nodes of their own processes are: one clock times the last delivery, wherever it is. Every delivery is checked:
+//! Fan-out: publishes to very many subscribers on several nodes, in a closed loop or an open one. The nodes are in this process,
+//! connected over loopback as nodes of their own processes are: one clock times the last delivery, wherever it is. Every delivery is checked:
 //! a row is there only when each subscriber got each publish that it wants exactly once, and each node with a subscriber one
 //! frame of it. What does not live here: who wants what (`plan`), counting (`ledger`), the nodes (`audience`), the loops
 //! (`publishing`).
@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::load::held_back_line;
+use super::req_resp::tally::Times;
 use super::usage::resident_bytes;
 use super::{BenchError, Load, Machine, SCHEMA};
 
@@ -20,8 +21,6 @@ mod publishing;
 use audience::{Audience, Sent};
 use plan::Plan;
 use publishing::Published;
-
-use super::req_resp::tally::Times;
 
 /// Most publishers at the same time, and publishes of an open loop that are under way: each subscriber keeps a number of each.
 pub const PUBLISHERS_MAX: usize = 64;
@@ -54,10 +53,9 @@ pub struct Row {
     pub nodes: usize,
     /// Different patterns among them.
     pub patterns: usize,
-    /// Publishers at the same time; none in an open loop.
-    pub publishers: Option<usize>,
-    /// Publishes to be made per second, whatever becomes of those before; none in a closed loop.
-    pub rate_intended: Option<u32>,
+    /// When publishes were made; what is in flight are publishes, one of each publisher.
+    #[serde(flatten)]
+    pub load: Load,
     /// Publishes that reached all their subscribers within the measured time; in an open loop those that were to be made within it.
     pub publishes: u64,
     /// The same per second.
@@ -167,11 +165,7 @@ impl Standing {
         let counted = counted(before, audience.sent());
         let mut row = row(&published, counted, times.1)?;
         (row.subscribers, row.nodes) = (audience.plan.subscribers(), self.nodes);
-        row.patterns = audience.plan.patterns();
-        match load {
-            Load::Closed(publishers) => row.publishers = Some(publishers),
-            Load::Open(rate) => row.rate_intended = Some(rate),
-        }
+        (row.patterns, row.load) = (audience.plan.patterns(), load);
         row.bytes_per_subscriber = audience.bytes_each;
         Ok(row)
     }
@@ -216,8 +210,7 @@ fn row(published: &Published, sent: Sent, measured: Duration) -> Result<Row, Ben
         subscribers: 0,
         nodes: 0,
         patterns: 0,
-        publishers: None,
-        rate_intended: None,
+        load: Load::Closed(0),
         publishes,
         publishes_per_s: rounded(publishes as f64 / seconds, 10.0),
         held_back: tally.held_back,
@@ -267,16 +260,12 @@ impl Row {
     /// One line of that table.
     #[must_use]
     pub fn line(&self) -> String {
-        let load = match (self.publishers, self.rate_intended) {
-            (_, Some(rate)) => Load::Open(rate),
-            (publishers, None) => Load::Closed(publishers.unwrap_or_default()),
-        };
         let mut line = format!(
             "{:>11} {:>5} {:>8} {:>10} {:>11.1} {:>12.0} {:>9.2} {:>9.2} {:>10.0} {:>10.0} {:>10.0} {:>11.1} {:>9.0} {:>9}",
             self.subscribers,
             self.nodes,
             self.patterns,
-            load,
+            self.load,
             self.publishes_per_s,
             self.deliveries_per_s,
             self.frames_per_publish,

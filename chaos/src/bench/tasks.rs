@@ -1,6 +1,6 @@
 //! Tasks submitted, carried out and settled per second, in a closed loop or an open one: a client submits, five workers confirm,
-//! each a client with a connection of its own; in one node, and with a backup that has a copy of each task before it is acknowledged. What does not
-//! live here: the clients (`scene`), the loops (`working`), which tasks are under way (`ledger`).
+//! each a client with a connection of its own; in one node, and with a backup that has a copy of each task before it is acknowledged.
+//! What does not live here: the clients (`scene`), the loops (`working`), which tasks are under way (`ledger`).
 
 use std::time::Duration;
 
