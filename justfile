@@ -84,7 +84,7 @@ lint:
 bench *ARGS:
     cargo run --release -- bench {{ARGS}}
 
-# requests and fan-out beside those of Erlang, NATS and RabbitMQ that are installed, in turn
+# requests, publishes and tasks beside those of Erlang, NATS and RabbitMQ that are installed, in turn
 peers *ARGS:
     cargo run --release --features peers -- bench peers {{ARGS}}
 

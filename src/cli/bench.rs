@@ -50,7 +50,7 @@ pub(crate) struct BenchArgs {
 enum What {
     /// Requests a second, and how long they take: in one node, over three nodes, from clients, and through gRPC sessions
     ReqResp(ReqRespArgs),
-    /// The same beside other programs, in turn: Erlang, NATS, RabbitMQ, and a bare chain of TCP connections
+    /// Requests, publishes and tasks beside other programs, in turn: Erlang, NATS, RabbitMQ, and a bare chain of TCP connections
     Peers(PeersArgs),
     /// Requests a second without traces, with some, with all, and with a collector that is gone or silent, in turn
     Tracing(TracingArgs),

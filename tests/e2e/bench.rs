@@ -269,7 +269,7 @@ fn fan_out_is_measured_beside_a_cluster_of_five_or_it_is_said_why_not() {
     let rows = document["rows"].as_array().expect("an array");
     if let Some(missing) = document["missing"].get(0) {
         assert_eq!((&missing["peer"], rows.len()), (&"nats_five".into(), 0));
-        println!("skipped: fan-out beside nats_five: {}", missing["why"]);
+        println!("skipped: fan-out beside nats_five: {}", not_there(missing));
         return;
     }
     assert_eq!(rows.len(), 2, "{document}");
@@ -281,6 +281,40 @@ fn fan_out_is_measured_beside_a_cluster_of_five_or_it_is_said_why_not() {
         (&rows[1]["peer"], &rows[1]["against"]["goal"]),
         (&"nats_five".into(), &5.0.into())
     );
+}
+
+/// Why a peer is missing: what is there starts.
+fn not_there(missing: &Value) -> &str {
+    let why = missing["why"].as_str().expect("a reason");
+    assert!(!why.contains("does not start"), "{why}");
+    why
+}
+
+/// Subscribers with wildcards and tasks beside their peers, small; likewise.
+#[test]
+fn wildcards_and_tasks_are_measured_beside_their_peers_or_it_is_said_why_not() {
+    let args = "peers --peers nats_wildcards,rabbitmq_tasks --subscribers 52 --patterns 8 --publishers 2 --in-flight 3 \
+                --seconds 0.2 --rounds 1";
+    let document = measured(&args.split_whitespace().collect::<Vec<_>>(), None);
+    let rows = document["rows"].as_array().expect("an array");
+    let mut due = Vec::new();
+    for (peer, setting, in_flight) in [("nats_wildcards", "wildcards", 2), ("rabbitmq_tasks", "tasks", 3)] {
+        let missing = document["missing"].as_array().expect("an array");
+        if let Some(missing) = missing.iter().find(|missing| missing["peer"] == peer) {
+            println!("skipped: {setting} beside {peer}: {}", not_there(missing));
+        } else {
+            due.extend([
+                (Value::Null, setting, in_flight),
+                (peer.into(), setting, in_flight),
+            ]);
+        }
+    }
+    assert_eq!(rows.len(), due.len(), "{document}");
+    for (row, (peer, setting, in_flight)) in rows.iter().zip(due) {
+        assert_eq!((&row["peer"], &row["where"]), (&peer, &setting.into()));
+        assert_eq!(row["in_flight"], in_flight);
+        assert!(row["rate"].as_f64().expect("per second") > 0.0);
+    }
 }
 
 /// A server that a benchmark started ends with the benchmark, and so does all that the server started.

@@ -15,7 +15,7 @@ use super::{BenchError, Load, Machine, SCHEMA};
 
 mod audience;
 pub(super) mod ledger;
-mod plan;
+pub(super) mod plan;
 mod publishing;
 
 use audience::{Audience, Sent};
@@ -24,6 +24,8 @@ use publishing::Published;
 
 /// Most publishers at the same time, and publishes of an open loop that are under way: each subscriber keeps a number of each.
 pub const PUBLISHERS_MAX: usize = 64;
+/// Different patterns, when nothing is said of how many.
+pub const PATTERNS_DEFAULT: usize = 1_000;
 /// Most different patterns: what an exchange takes of those that begin with `#`.
 pub const PATTERNS_MAX: usize = 16_384;
 

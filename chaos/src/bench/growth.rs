@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use squall_kernel::frame::HEADER_BYTES;
 
+use super::req_resp::figures;
 use super::req_resp::tally::Tally;
 use super::usage::resident_bytes;
 use super::{BenchError, Machine, SCHEMA};
@@ -243,29 +244,20 @@ fn cell(
     processor: Duration,
     measured: Duration,
 ) -> Result<Cell, BenchError> {
-    let unsound = |what: String| {
+    let figures = figures(tally, measured, "requests").map_err(|what| {
         let dimension = dimension.as_str();
-        Err(BenchError::Unsound(format!("{dimension}, {at}: {what}")))
-    };
-    if let Some(failure) = &tally.failure {
-        let (failed, asked) = (tally.failed, tally.asked);
-        return unsound(format!("{failed} of {asked} requests failed: {failure}"));
-    }
-    let requests = tally.took.total();
-    if requests == 0 {
-        return unsound("no request was answered in the measured time".into());
-    }
-    let micros = |quantile| (tally.took.quantile(quantile).as_nanos() as f64 / 100.0).round() / 10.0;
+        BenchError::Unsound(format!("{dimension}, {at}: {what}"))
+    })?;
     Ok(Cell {
         dimension,
         at,
         in_flight,
-        requests,
-        rate: (requests as f64 / measured.as_secs_f64()).round(),
-        p50_us: micros(0.5),
-        p99_us: micros(0.99),
-        p999_us: micros(0.999),
-        cpu_us: (processor.as_secs_f64() * 1e9 / requests as f64).round() / 1e3,
+        requests: figures.requests,
+        rate: figures.rate,
+        p50_us: figures.p50_us,
+        p99_us: figures.p99_us,
+        p999_us: figures.p999_us,
+        cpu_us: (processor.as_secs_f64() * 1e9 / figures.requests as f64).round() / 1e3,
         resident_bytes: resident_bytes(),
     })
 }

@@ -1,40 +1,47 @@
-//! Squall beside other programs, in one run: requester → exchange or queue → one of five handlers → requester, with four bytes of
-//! payload, in closed loops or, where a peer can, in open ones. Each arrangement of Squall stands beside the peers that have something like it, and they are measured in
-//! turn, round by round; ratios are those within a round. What does not live here: Squall's own arrangements (`req_resp`), and how
-//! each peer is run, one file a peer. Fan-out stands beside that: there a row is of deliveries (`fanning`).
+//! Squall beside other programs, in one run, in closed loops or, where a peer can, in open ones: requests (`asking`), publishes to very
+//! many subscribers (`fanning`), tasks (`tasking`). Whatever Squall does stands beside the peers that have something like it, and they are
+//! measured in turn, round by round; ratios are those within a round. What does not live here: Squall's own part of it (`req_resp`,
+//! `fanout`, `tasks`), and how each peer is run, one file a peer.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::req_resp::place::Place;
+use super::fanout::PATTERNS_DEFAULT;
 use super::req_resp::tally::Tally;
-use super::req_resp::{self, IN_FLIGHT, ReqRespOptions, Where};
-use super::{BenchError, Load, Machine, SCHEMA, processor};
+use super::req_resp::{self, IN_FLIGHT, Where};
+use super::{BenchError, Load, Machine, SCHEMA};
 
 #[cfg(not(feature = "peers"))]
 pub(super) mod absent;
+mod asking;
 pub(super) mod chain;
 mod erlang;
 mod fanning;
 pub(super) mod keep;
 #[cfg(feature = "peers")]
 pub(super) mod nats;
+#[cfg(any(feature = "peers", test))]
+mod nats_counts;
 #[cfg(feature = "peers")]
 pub(super) mod nats_fan;
 #[cfg(feature = "peers")]
 pub(super) mod rabbitmq;
+#[cfg(feature = "peers")]
+mod rabbitmq_tasks;
 mod report;
 mod servers;
 mod standing;
+mod tasking;
 
 #[cfg(not(feature = "peers"))]
-pub(super) use {absent as nats, absent as nats_fan, absent as rabbitmq};
+pub(super) use {absent as nats, absent as nats_fan, absent as rabbitmq, absent as rabbitmq_tasks};
 
+use asking::Asking;
 use fanning::Fan;
 pub use report::{Against, Row, heading};
-use standing::Standing;
+use tasking::Tasking;
 
 /// What to do about a build without the clients.
 const NOT_BUILT: &str = "this program was built without the clients of NATS and RabbitMQ: build it with \
@@ -57,21 +64,27 @@ pub enum Peer {
     NatsThree,
     /// A NATS cluster of five, with subscribers at each and publishers at one.
     NatsFive,
+    /// The same, the subscribers with patterns that have wildcards.
+    NatsWildcards,
     /// A RabbitMQ server with direct reply-to; requester and responders in processes of their own.
     Rabbitmq,
+    /// A RabbitMQ server with a queue of tasks: confirms for the one who submits, acknowledgements from workers.
+    RabbitmqTasks,
     /// No broker but the limit: bare TCP over three processes.
     Chain,
 }
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Erlang,
         Self::ErlangThree,
         Self::Nats,
         Self::NatsThree,
         Self::NatsFive,
+        Self::NatsWildcards,
         Self::Rabbitmq,
+        Self::RabbitmqTasks,
         Self::Chain,
     ];
 
@@ -84,12 +97,14 @@ impl Peer {
             Self::Nats => "nats",
             Self::NatsThree => "nats_three",
             Self::NatsFive => "nats_five",
+            Self::NatsWildcards => "nats_wildcards",
             Self::Rabbitmq => "rabbitmq",
+            Self::RabbitmqTasks => "rabbitmq_tasks",
             Self::Chain => "chain",
         }
     }
 
-    /// The arrangement of Squall that it is compared with.
+    /// What of Squall it is compared with.
     #[must_use]
     pub const fn beside(self) -> Setting {
         match self {
@@ -98,13 +113,18 @@ impl Peer {
             Self::ErlangThree | Self::NatsThree | Self::Chain => Setting::Requests(Where::ThreeNodes),
             Self::Rabbitmq => Setting::Requests(Where::Grpc),
             Self::NatsFive => Setting::Fanout,
+            Self::NatsWildcards => Setting::Wildcards,
+            Self::RabbitmqTasks => Setting::Tasks,
         }
     }
 
-    /// It can be asked in an open loop: its client is one of Rust, whose requests this program paces.
+    /// It can be asked in an open loop: its client is one of Rust, whose requests or tasks this program paces.
     #[must_use]
     pub const fn has_open_loop(self) -> bool {
-        matches!(self, Self::Nats | Self::NatsThree | Self::Rabbitmq)
+        matches!(
+            self,
+            Self::Nats | Self::NatsThree | Self::Rabbitmq | Self::RabbitmqTasks
+        )
     }
 
     /// Rate of Squall to its rate, with so many requests in flight, or publishers: no less than this; none where nothing was set.
@@ -133,17 +153,45 @@ pub enum Setting {
     /// Requests and replies, in that arrangement of Squall. Rates are requests per second.
     Requests(Where),
     /// Publishes to very many subscribers on five nodes. Rates are deliveries per second, latencies from a publish to its last
-    /// delivery, and what is in flight is publishes: one of each publisher.
+    /// delivery, at the peer to the word of that which has come back to the publisher, and what is in flight is publishes: one of each
+    /// publisher.
     Fanout,
+    /// The same, each publish for some of the subscribers, who want it by patterns with wildcards.
+    Wildcards,
+    /// Tasks, from a submit to the settlement, one copy of each kept.
+    Tasks,
 }
 
 impl Setting {
+    /// All of them, in the order in which they are measured.
+    const ALL: [Self; 8] = [
+        Self::Requests(Where::Local),
+        Self::Requests(Where::Remote),
+        Self::Requests(Where::ThreeNodes),
+        Self::Requests(Where::Clients),
+        Self::Requests(Where::Grpc),
+        Self::Fanout,
+        Self::Wildcards,
+        Self::Tasks,
+    ];
+
     /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Requests(place) => place.as_str(),
             Self::Fanout => "fanout",
+            Self::Wildcards => "wildcards",
+            Self::Tasks => "tasks",
+        }
+    }
+
+    /// What is counted by load.
+    const fn things(self) -> &'static str {
+        match self {
+            Self::Requests(_) => "requests",
+            Self::Fanout | Self::Wildcards => "publishes",
+            Self::Tasks => "tasks",
         }
     }
 }
@@ -159,12 +207,14 @@ impl Serialize for Setting {
 pub struct PeersOptions {
     /// The squall program.
     pub program: PathBuf,
-    /// Peers; arrangements of Squall that none of them is compared with are not measured.
+    /// Peers; what of Squall none of them is compared with is not measured.
     pub peers: Vec<Peer>,
-    /// Loads of requests, in this order, all closed or all open. With open ones the peers that have no open loop are missing.
+    /// Loads of requests and tasks, in this order, all closed or all open. With open ones the peers that have no open loop are missing.
     pub loads: Vec<Load>,
-    /// Subscribers of the fan-out, at least one for each of five nodes.
+    /// Subscribers of the fan-out over five nodes, at least as many.
     pub subscribers: usize,
+    /// Different patterns of the subscribers with wildcards.
+    pub patterns: usize,
     /// Publishers of the fan-out at the same time, in this order.
     pub publishers: Vec<usize>,
     /// How often each is measured.
@@ -182,6 +232,7 @@ impl PeersOptions {
             peers: Peer::ALL.to_vec(),
             loads: IN_FLIGHT.map(Load::Closed).to_vec(),
             subscribers: 50_000,
+            patterns: PATTERNS_DEFAULT,
             publishers: fanning::PUBLISHERS.to_vec(),
             rounds: 5,
             measured: Duration::from_secs(2),
@@ -198,13 +249,13 @@ impl PeersOptions {
 pub struct Step {
     /// What is compared.
     pub place: Setting,
-    /// The load: what is in flight are requests, or publishers.
+    /// The load: what is in flight are requests, publishes or tasks.
     pub load: Load,
     /// Round, from 0.
     pub round: usize,
     /// Who was measured; none for Squall.
     pub peer: Option<Peer>,
-    /// Requests answered, or deliveries, per second.
+    /// Requests answered, deliveries, or tasks settled, per second.
     pub rate: f64,
     /// Half of them took no longer, in microseconds, as all latencies.
     pub p50_us: f64,
@@ -212,8 +263,8 @@ pub struct Step {
     pub p99_us: f64,
     /// 999 in 1000 took no longer.
     pub p999_us: f64,
-    /// Processor time of all processes that took part for each request or delivery, in microseconds; none where the system does not
-    /// tell.
+    /// Processor time of all processes that took part for each request, delivery or task, in microseconds; none where the system does
+    /// not tell.
     pub cpu_us: Option<f64>,
 }
 
@@ -237,7 +288,7 @@ pub struct Peers {
     pub rounds: usize,
     /// Length of each measurement, in seconds.
     pub seconds: f64,
-    /// For each arrangement and load a row of Squall, and one of each peer.
+    /// For each setting and load a row of Squall, and one of each peer.
     pub rows: Vec<Row>,
     /// Peers that were asked for and not measured.
     pub missing: Vec<Missing>,
@@ -249,43 +300,34 @@ pub struct Peers {
 /// [`BenchError`], also when a request was not answered exactly once. A peer that is not there or does not start is none: it is
 /// [`Missing`].
 pub async fn run(options: &PeersOptions, mut tell: impl FnMut(&Step)) -> Result<Peers, BenchError> {
+    fanning::check(options)?;
     let machine = Machine::here();
     let (mut rows, mut missing) = (Vec::new(), Vec::new());
-    for place in Where::ALL {
-        let peers = options
-            .peers
-            .iter()
-            .copied()
-            .filter(|peer| peer.beside() == Setting::Requests(place));
-        let Some(mut stage) = Stage::set(options, place, peers.collect(), &mut missing).await? else {
-            continue;
+    for setting in Setting::ALL {
+        let mut there = Vec::new();
+        for peer in options.peers.iter().copied() {
+            if peer.beside() == setting {
+                match why_not(peer, options) {
+                    Some(why) => missing.push(Missing { peer, why }),
+                    None => there.push(peer),
+                }
+            }
+        }
+        let Some(&first) = there.first() else { continue };
+        let steps = match setting {
+            Setting::Requests(place) => {
+                let ready = Asking::set(options, place, there, &mut missing).await?;
+                compared(ready, options, &mut tell).await?
+            }
+            Setting::Fanout | Setting::Wildcards => {
+                let ready = Fan::set(options, first, &mut missing).await?;
+                compared(ready, options, &mut tell).await?
+            }
+            Setting::Tasks => {
+                let ready = Tasking::set(&options.program, &mut missing).await?;
+                compared(ready, options, &mut tell).await?
+            }
         };
-        let mut steps = Vec::new();
-        let measured = stage.rounds(options, |step| {
-            tell(&step);
-            steps.push(step);
-        });
-        let measured = measured.await;
-        stage.end().await;
-        measured?;
-        rows.extend(report::rows(&steps));
-    }
-    if options.peers.contains(&Peer::NatsFive) && options.is_open() {
-        missing.push(Missing {
-            peer: Peer::NatsFive,
-            why: NO_OPEN_LOOP.into(),
-        });
-    } else if options.peers.contains(&Peer::NatsFive)
-        && let Some(mut fan) = Fan::set(options, &mut missing).await?
-    {
-        let mut steps = Vec::new();
-        let measured = fan.rounds(options, |step| {
-            tell(&step);
-            steps.push(step);
-        });
-        let measured = measured.await;
-        fan.end().await;
-        measured?;
         rows.extend(report::rows(&steps));
     }
     Ok(Peers {
@@ -298,82 +340,84 @@ pub async fn run(options: &PeersOptions, mut tell: impl FnMut(&Step)) -> Result<
     })
 }
 
-/// An arrangement of Squall and its peers, all of which stand: measured one at a time.
-struct Stage {
-    squall: Place,
-    peers: Vec<(Peer, Standing)>,
+/// Why a peer is not measured, as far as that is known before it is started.
+fn why_not(peer: Peer, options: &PeersOptions) -> Option<String> {
+    if options.is_open() && !peer.has_open_loop() {
+        return Some(NO_OPEN_LOOP.to_owned());
+    }
+    match peer {
+        Peer::Chain => None,
+        Peer::Erlang | Peer::ErlangThree => erlang::missing(),
+        Peer::Nats | Peer::NatsThree | Peer::NatsFive | Peer::NatsWildcards => {
+            servers::nats_server().err().or_else(not_built)
+        }
+        Peer::Rabbitmq | Peer::RabbitmqTasks => servers::rabbitmq_server().err().or_else(not_built),
+    }
 }
 
-impl Stage {
-    /// None when there is no peer to compare with.
-    async fn set(
-        options: &PeersOptions,
-        place: Where,
-        wanted: Vec<Peer>,
-        missing: &mut Vec<Missing>,
-    ) -> Result<Option<Self>, BenchError> {
-        let mut peers = Vec::new();
-        for peer in wanted {
-            if options.is_open() && !peer.has_open_loop() {
-                let why = NO_OPEN_LOOP.to_owned();
-                missing.push(Missing { peer, why });
-                continue;
-            }
-            match Standing::begin(peer, &options.program).await {
-                Ok(standing) => peers.push((peer, standing)),
-                Err(why) => missing.push(Missing { peer, why }),
-            }
-        }
-        if peers.is_empty() {
-            return Ok(None);
-        }
-        let squall = ReqRespOptions::new(options.program.clone(), options.measured);
-        let squall = Place::begin(place, &squall).await?;
-        Ok(Some(Self { squall, peers }))
-    }
+fn not_built() -> Option<String> {
+    (!cfg!(feature = "peers")).then(|| NOT_BUILT.to_owned())
+}
 
-    async fn rounds(&mut self, options: &PeersOptions, mut tell: impl FnMut(Step)) -> Result<(), BenchError> {
-        for round in 0..options.rounds {
-            for &load in &options.loads {
-                for who in turn(round, self.peers.len()) {
-                    let step = self.measure(who, load, round, options.measured).await?;
-                    tell(step);
-                }
-            }
-        }
-        Ok(())
-    }
+/// Takes note of a peer that does not start.
+fn begun<T>(peer: Peer, begun: Result<T, BenchError>, missing: &mut Vec<Missing>) -> Option<T> {
+    let told = begun.map_err(|error| {
+        let why = format!("it does not start: {error}");
+        missing.push(Missing { peer, why });
+    });
+    told.ok()
+}
 
+/// Squall and peers, all of which stand: measured one at a time.
+trait Compared {
+    /// How many peers there are.
+    fn peers(&self) -> usize;
+
+    /// What they are measured with.
+    fn loads(options: &PeersOptions) -> Vec<Load>;
+
+    /// One measurement: of a peer, or of Squall when it is none's.
     async fn measure(
         &mut self,
         who: Option<usize>,
-        load: Load,
-        round: usize,
+        at: (Load, usize),
         measured: Duration,
-    ) -> Result<Step, BenchError> {
-        let times = (measured / 5, measured);
-        let (peer, before, tally, after) = if let Some(at) = who {
-            let (peer, standing) = &mut self.peers[at];
-            let before = standing.processor();
-            let tally = standing.ask(load, times).await?;
-            (Some(*peer), before, tally, standing.processor())
-        } else {
-            let before = self.squall.processor();
-            let tally = self.squall.ask(load, times).await?;
-            (None, before, tally, self.squall.processor())
-        };
-        let cpu_us = processor::each_us(before, after, tally.asked);
-        let place = Setting::Requests(self.squall.at());
-        let step = step(place, (load, round), peer, &tally, measured)?;
-        Ok(Step { cpu_us, ..step })
-    }
+    ) -> Result<Step, BenchError>;
 
-    async fn end(self) {
-        self.squall.end().await;
-        for (_, standing) in self.peers {
-            standing.end().await;
+    /// Ends all that stands.
+    async fn end(self);
+}
+
+/// All measurements of what stands, if anything does.
+async fn compared(
+    ready: Option<impl Compared>,
+    options: &PeersOptions,
+    tell: &mut impl FnMut(&Step),
+) -> Result<Vec<Step>, BenchError> {
+    let Some(mut ready) = ready else {
+        return Ok(Vec::new());
+    };
+    let steps = rounds(&mut ready, options, tell).await;
+    ready.end().await;
+    steps
+}
+
+async fn rounds<C: Compared>(
+    ready: &mut C,
+    options: &PeersOptions,
+    tell: &mut impl FnMut(&Step),
+) -> Result<Vec<Step>, BenchError> {
+    let mut steps = Vec::new();
+    for round in 0..options.rounds {
+        for load in C::loads(options) {
+            for who in turn(round, ready.peers()) {
+                let step = ready.measure(who, (load, round), options.measured).await?;
+                tell(&step);
+                steps.push(step);
+            }
         }
     }
+    Ok(steps)
 }
 
 /// Who is measured in a round: none stands for Squall. Each round begins with the next one, so that none is always the first.
@@ -384,6 +428,12 @@ fn turn(round: usize, peers: usize) -> Vec<Option<usize>> {
     all
 }
 
+/// Something was not as it must be.
+fn wrong(place: Setting, load: Load, peer: Option<Peer>, what: &str) -> BenchError {
+    let who = peer.map_or("squall", Peer::as_str);
+    BenchError::Unsound(format!("{who} ({}), {}: {what}", place.as_str(), load.words()))
+}
+
 fn step(
     place: Setting,
     (load, round): (Load, usize),
@@ -391,10 +441,8 @@ fn step(
     tally: &Tally,
     measured: Duration,
 ) -> Result<Step, BenchError> {
-    let figures = req_resp::figures(tally, measured).map_err(|what| {
-        let who = peer.map_or("squall", Peer::as_str);
-        BenchError::Unsound(format!("{who} ({}), {}: {what}", place.as_str(), load.words()))
-    })?;
+    let figures = req_resp::figures(tally, measured, place.things());
+    let figures = figures.map_err(|what| wrong(place, load, peer, &what))?;
     Ok(Step {
         place,
         load,

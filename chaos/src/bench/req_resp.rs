@@ -199,7 +199,7 @@ fn row(place: Where, load: Load, tally: &Tally, measured: Duration) -> Result<Ro
         p50_us,
         p99_us,
         p999_us,
-    } = figures(tally, measured)
+    } = figures(tally, measured, "requests")
         .map_err(|what| BenchError::Unsound(format!("{}, {}: {what}", place.as_str(), load.words())))?;
     Ok(Row {
         place,
@@ -226,14 +226,14 @@ pub(super) struct Figures {
 }
 
 /// The figures of a sound tally; else what was wrong.
-pub(super) fn figures(tally: &Tally, measured: Duration) -> Result<Figures, String> {
+pub(super) fn figures(tally: &Tally, measured: Duration, things: &str) -> Result<Figures, String> {
     if let Some(failure) = &tally.failure {
         let (failed, asked) = (tally.failed, tally.asked);
-        return Err(format!("{failed} of {asked} requests failed: {failure}"));
+        return Err(format!("{failed} of {asked} {things} failed: {failure}"));
     }
     let requests = tally.took.total();
     if requests == 0 {
-        return Err("no request was answered in the measured time".into());
+        return Err(format!("no {things} ended in the measured time"));
     }
     let micros = |quantile| (tally.took.quantile(quantile).as_nanos() as f64 / 100.0).round() / 10.0;
     Ok(Figures {

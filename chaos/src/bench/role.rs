@@ -54,16 +54,29 @@ pub enum Role {
     NatsSubscribers {
         /// Address of the server.
         server: SocketAddr,
-        /// How many subscribers.
-        subscribers: usize,
-        /// How many publishers there are at most.
-        publishers: usize,
+        /// Which subscribers.
+        part: Part,
     },
     /// Echoes from a queue of a RabbitMQ server.
     RabbitmqHandlers {
         /// Address of the server.
         server: SocketAddr,
     },
+}
+
+/// The subscribers of a fan-out that one of its processes has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Subscribers in all.
+    pub subscribers: usize,
+    /// Processes over which they are spread.
+    pub nodes: usize,
+    /// Different patterns with wildcards among them; 0 for one plain key.
+    pub patterns: usize,
+    /// Which of the processes, from 0.
+    pub node: usize,
+    /// Publishers, at most.
+    pub publishers: usize,
 }
 
 impl Role {
@@ -83,13 +96,15 @@ impl Role {
             }
             Self::Relay { to } => option("relay", "--to", to.to_string()),
             Self::NatsHandlers { server } => option("nats-handlers", "--server", server.to_string()),
-            Self::NatsSubscribers {
-                server,
-                subscribers,
-                publishers,
-            } => {
+            Self::NatsSubscribers { server, part } => {
                 option("nats-subscribers", "--server", server.to_string());
-                for (name, number) in [("--subscribers", subscribers), ("--publishers", publishers)] {
+                for (name, number) in [
+                    ("--subscribers", part.subscribers),
+                    ("--nodes", part.nodes),
+                    ("--patterns", part.patterns),
+                    ("--node", part.node),
+                    ("--publishers", part.publishers),
+                ] {
                     arguments.extend([name.into(), number.to_string().into()]);
                 }
             }
@@ -115,11 +130,7 @@ pub async fn run(role: Role) -> Result<(), BenchError> {
         Role::Watch { grpc, details } => until_end(req_resp::watched::watch(&grpc, details)).await,
         Role::Relay { to } => until_end(peers::chain::relay(to)).await,
         Role::NatsHandlers { server } => until_end(peers::nats::serve(server)).await,
-        Role::NatsSubscribers {
-            server,
-            subscribers,
-            publishers,
-        } => until_end(peers::nats_fan::subscribe(server, subscribers, publishers)).await,
+        Role::NatsSubscribers { server, part } => until_end(peers::nats_fan::subscribe(server, part)).await,
         Role::RabbitmqHandlers { server } => until_end(peers::rabbitmq::serve(server)).await,
     }
 }

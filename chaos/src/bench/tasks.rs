@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::load::held_back_line;
 use super::{BenchError, Load, Machine, SCHEMA};
 
-mod ledger;
-mod scene;
-mod working;
+pub(super) mod ledger;
+pub(super) mod scene;
+pub(super) mod working;
 
 use scene::Scene;
 use working::Worked;
@@ -113,7 +113,7 @@ pub async fn run(options: &TasksOptions, mut tell: impl FnMut(&Row)) -> Result<T
     for &place in &options.places {
         let scene = Scene::begin(place).await?;
         for &load in &options.loads {
-            let worked = working::work(&scene, load, (options.warm_up, options.measured)).await?;
+            let worked = working::work(&scene.submitter, load, (options.warm_up, options.measured)).await?;
             let row = row(place, load, &worked, options.measured)?;
             tell(&row);
             rows.push(row);

@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use squall_chaos::bench::fanout::{self, FanoutOptions, PATTERNS_MAX, PUBLISHERS_MAX};
+use squall_chaos::bench::fanout::{self, FanoutOptions, PATTERNS_DEFAULT, PATTERNS_MAX, PUBLISHERS_MAX};
 
 use super::{begin, finish, loads, rate, seconds, signals, tell};
 use crate::cli::exit::{Exit, Quiet};
 
 /// Most subscribers: what one exchange takes at one node, were all of them there.
 const SUBSCRIBERS_MAX: u32 = 100_000;
-/// Patterns when only `--wildcards` is said.
-const PATTERNS_DEFAULT: usize = 1_000;
 /// Publishers when nothing is said.
 const PUBLISHERS: [usize; 2] = [1, 8];
 

@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
+use squall_chaos::bench::fanout::{PATTERNS_MAX, PUBLISHERS_MAX};
 use squall_chaos::bench::req_resp::Traces;
 use squall_chaos::bench::req_resp::host::{self, HostOptions};
-use squall_chaos::bench::role::{self, Role};
+use squall_chaos::bench::role::{self, Part, Role};
 use squall_kernel::id::NodeName;
 use squall_node::telemetry::Share;
 use squall_node::telemetry::settings::RATIO_DEFAULT;
@@ -115,12 +117,8 @@ enum RoleArgs {
         /// Its address
         #[arg(long, value_name = "ADDR")]
         server: SocketAddr,
-        /// How many subscribers
-        #[arg(long, value_name = "N")]
-        subscribers: usize,
-        /// How many publishers there are at most
-        #[arg(long, value_name = "N")]
-        publishers: usize,
+        #[command(flatten)]
+        part: PartArgs,
     },
     /// Responds at a RabbitMQ server
     RabbitmqHandlers {
@@ -128,6 +126,29 @@ enum RoleArgs {
         #[arg(long, value_name = "ADDR")]
         server: SocketAddr,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+struct PartArgs {
+    /// Subscribers in all
+    #[arg(long, value_name = "N", value_parser = within(0, 1_000_000))]
+    subscribers: usize,
+    /// Processes over which they are spread
+    #[arg(long, value_name = "N", value_parser = within(1, 1_000))]
+    nodes: usize,
+    /// Different patterns with wildcards
+    #[arg(long, value_name = "N", value_parser = within(0, PATTERNS_MAX))]
+    patterns: usize,
+    /// Which of the processes
+    #[arg(long, value_name = "N", value_parser = within(0, 999))]
+    node: usize,
+    /// How many publishers there are at most
+    #[arg(long, value_name = "N", value_parser = within(0, PUBLISHERS_MAX))]
+    publishers: usize,
+}
+
+fn within(least: usize, most: usize) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(least as u64..=most as u64)
 }
 
 impl From<RoleArgs> for Role {
@@ -138,14 +159,15 @@ impl From<RoleArgs> for Role {
             RoleArgs::Relay { to } => Self::Relay { to },
             RoleArgs::Keep { command } => Self::Keep { command },
             RoleArgs::NatsHandlers { server } => Self::NatsHandlers { server },
-            RoleArgs::NatsSubscribers {
+            RoleArgs::NatsSubscribers { server, part } => Self::NatsSubscribers {
                 server,
-                subscribers,
-                publishers,
-            } => Self::NatsSubscribers {
-                server,
-                subscribers,
-                publishers,
+                part: Part {
+                    subscribers: part.subscribers,
+                    nodes: part.nodes,
+                    patterns: part.patterns,
+                    node: part.node,
+                    publishers: part.publishers,
+                },
             },
             RoleArgs::RabbitmqHandlers { server } => Self::RabbitmqHandlers { server },
         }
@@ -204,8 +226,13 @@ mod tests {
             Role::RabbitmqHandlers { server: at(5) },
             Role::NatsSubscribers {
                 server: at(6),
-                subscribers: 10,
-                publishers: 2,
+                part: Part {
+                    subscribers: 10,
+                    nodes: 5,
+                    patterns: 3,
+                    node: 4,
+                    publishers: 2,
+                },
             },
         ];
         for role in roles {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use squall_chaos::bench::fanout::{PATTERNS_DEFAULT, PATTERNS_MAX};
 use squall_chaos::bench::peers::{self, Peer, PeersOptions};
 use squall_chaos::bench::req_resp::IN_FLIGHT;
 
@@ -26,20 +27,25 @@ pub(super) struct PeersArgs {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
     /// Only these: erlang, one node; erlang_three, nodes apart; nats, one server; nats_three, a cluster; nats_five, fan-out over a
-    /// cluster; rabbitmq; chain, bare TCP over three processes [default: all]
+    /// cluster, and nats_wildcards, by patterns; rabbitmq, requests; rabbitmq_tasks, a queue; chain, bare TCP over three processes
+    /// [default: all]
     #[arg(long, value_name = "PEER[,PEER…]", value_delimiter = ',', value_parser = peer())]
     peers: Vec<Peer>,
-    /// Only so many requests in flight; may be repeated [default: 1, 10, 100 and 1000]
+    /// Only so many requests or tasks in flight; may be repeated [default: 1, 10, 100 and 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4000))]
     in_flight: Vec<u16>,
-    /// Instead: so many requests a second whatever becomes of those before, each latency counted from when it was to be sent; may be
-    /// repeated. For nats, nats_three and rabbitmq
+    /// Instead: so many requests or tasks a second whatever becomes of those before, each latency counted from when it was to be sent;
+    /// may be repeated. For nats, nats_three, rabbitmq and rabbitmq_tasks
     #[arg(long = "rate", value_name = "N/s", value_parser = rate, conflicts_with = "in_flight")]
     rates: Vec<u32>,
     /// Subscribers of the fan-out, over five nodes
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(5..=1_000_000))]
     subscribers: u32,
+    /// Different patterns with wildcards of the subscribers, for nats_wildcards
+    #[arg(long, value_name = "N", default_value_t = PATTERNS_DEFAULT as u32)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=PATTERNS_MAX as i64))]
+    patterns: u32,
     /// Only so many publishers of the fan-out at the same time; may be repeated [default: 1 and 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     publishers: Vec<u16>,
@@ -56,7 +62,8 @@ impl PeersArgs {
             options.peers.dedup();
         }
         options.loads = loads(&self.in_flight, &self.rates, &IN_FLIGHT);
-        options.subscribers = usize::try_from(self.subscribers).unwrap_or(usize::MAX);
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        (options.subscribers, options.patterns) = (count(self.subscribers), count(self.patterns));
         if !self.publishers.is_empty() {
             options.publishers = self.publishers.into_iter().map(usize::from).collect();
         }
@@ -109,6 +116,7 @@ mod tests {
         assert_eq!(all.peers, Peer::ALL);
         assert_eq!((all.loads, all.rounds), (IN_FLIGHT.map(Load::Closed).to_vec(), 5));
         assert_eq!((all.subscribers, all.publishers), (50_000, vec![1, 8]));
+        assert_eq!(all.patterns, PATTERNS_DEFAULT);
     }
 
     #[test]
@@ -121,6 +129,7 @@ mod tests {
         assert_eq!(some.measured, Duration::from_millis(500));
         let few = options("--peers nats_five --subscribers 100 --publishers 2 --publishers 4").unwrap();
         assert_eq!((few.subscribers, few.publishers), (100, vec![2, 4]));
+        assert_eq!(options("--patterns 12").unwrap().patterns, 12);
         for wrong in [
             "--peers kafka",
             "--peers",
@@ -128,6 +137,7 @@ mod tests {
             "--in-flight 0",
             "--in-flight 1 --rate 1",
             "--subscribers 4",
+            "--patterns 0",
             "--publishers 65",
         ] {
             assert!(options(wrong).is_none(), "{wrong}");

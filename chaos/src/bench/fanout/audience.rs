@@ -113,7 +113,7 @@ async fn subscribe(
         .map(one)
         .buffer_unordered(SUBSCRIBED_AT_ONCE);
     while let Some((subscriber, subscription)) = subscribed.try_next().await? {
-        let seen = Seen::new(plan.topic_of(subscriber), ledger);
+        let seen = Seen::new(plan.topic_of(subscriber), ledger.publishers());
         let runtime = &cluster.plane(plan.node_of(subscriber)).context.runtime;
         readers.spawn_on(read(subscription, seen, Arc::clone(ledger)), runtime);
     }

@@ -118,19 +118,20 @@ impl Ledger {
     }
 }
 
-/// What one subscriber has got.
+/// What one subscriber has got, here or at a peer.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(in crate::bench) struct Seen {
     topic: u32,
     /// Of each publisher, the number of its latest publish.
     latest: Box<[u64]>,
 }
 
 impl Seen {
-    pub(super) fn new(topic: u32, ledger: &Ledger) -> Self {
+    /// It wants that topic, of so many publishers.
+    pub(in crate::bench) fn new(topic: u32, publishers: usize) -> Self {
         Self {
             topic,
-            latest: vec![0; ledger.publishers()].into(),
+            latest: vec![0; publishers].into(),
         }
     }
 
@@ -141,12 +142,16 @@ impl Seen {
 
     /// Takes note of a delivery.
     pub(super) fn take(&mut self, payload: &[u8], ledger: &Ledger) {
-        if let Err(what) = self.check(payload, ledger) {
+        let counted = self
+            .check(payload)
+            .and_then(|notice| ledger.delivered(notice.publisher as usize));
+        if let Err(what) = counted {
             ledger.tell(what);
         }
     }
 
-    fn check(&mut self, payload: &[u8], ledger: &Ledger) -> Result<(), String> {
+    /// What is delivered, when it is to be and for the first time.
+    pub(in crate::bench) fn check(&mut self, payload: &[u8]) -> Result<Notice, String> {
         let notice = Notice::read(payload).ok_or("a payload is not what was published")?;
         let publisher = notice.publisher as usize;
         let latest = self.latest.get_mut(publisher).ok_or("a publisher that is none")?;
@@ -163,7 +168,7 @@ impl Seen {
             ));
         }
         *latest = notice.number;
-        ledger.delivered(publisher)
+        Ok(notice)
     }
 }
 
@@ -196,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn a_publish_is_whole_when_the_last_one_has_it() {
         let ledger = Ledger::new(1);
-        let mut two = [Seen::new(3, &ledger), Seen::new(3, &ledger)];
+        let mut two = [Seen::new(3, 1), Seen::new(3, 1)];
         for wanted in [1, 2] {
             let number = ledger.open(0, 2);
             assert_eq!(number, wanted);
@@ -214,7 +219,7 @@ mod tests {
         let said = |payloads: &[Bytes], receivers| {
             let ledger = Ledger::new(1);
             ledger.open(0, receivers);
-            let mut seen = Seen::new(1, &ledger);
+            let mut seen = Seen::new(1, 1);
             payloads.iter().for_each(|payload| seen.take(payload, &ledger));
             ledger.wrong().unwrap_or_default()
         };

@@ -15,34 +15,33 @@ const KINDS: [fn(u32) -> String; 4] = [
 /// What subscribers want, and where they are: patterns are given in turn, nodes likewise, but each time all patterns were
 /// given the turn of the nodes begins one further on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(in crate::bench) struct Plan {
     subscribers: usize,
     nodes: usize,
     /// Different patterns with wildcards; 0 for one plain key.
     wild: usize,
-    /// Per topic: subscribers, and for each node whether it has any.
-    topics: Vec<(usize, Vec<bool>)>,
+    /// Per topic: subscribers at each node.
+    topics: Vec<Vec<usize>>,
 }
 
 impl Plan {
     /// So many subscribers over so many nodes; `wild` different patterns with wildcards among them, or 0 for none.
-    pub(super) fn new(subscribers: usize, nodes: usize, wild: usize) -> Self {
+    pub(in crate::bench) fn new(subscribers: usize, nodes: usize, wild: usize) -> Self {
         let topics = wild.div_ceil(KINDS.len()).max(1);
         let mut plan = Self {
             subscribers,
             nodes,
             wild,
-            topics: vec![(0, vec![false; nodes]); topics],
+            topics: vec![vec![0; nodes]; topics],
         };
         for subscriber in 0..subscribers {
             let (topic, node) = (plan.topic_of(subscriber) as usize, plan.node_of(subscriber));
-            plan.topics[topic].0 += 1;
-            plan.topics[topic].1[node] = true;
+            plan.topics[topic][node] += 1;
         }
         plan
     }
 
-    pub(super) fn subscribers(&self) -> usize {
+    pub(in crate::bench) fn subscribers(&self) -> usize {
         self.subscribers
     }
 
@@ -52,19 +51,19 @@ impl Plan {
     }
 
     /// Where the subscriber lives.
-    pub(super) fn node_of(&self, subscriber: usize) -> usize {
+    pub(in crate::bench) fn node_of(&self, subscriber: usize) -> usize {
         let patterns = self.wild.max(1);
         (subscriber % patterns + subscriber / patterns) % self.nodes
     }
 
     /// What it wants to hear of.
-    pub(super) fn topic_of(&self, subscriber: usize) -> u32 {
+    pub(in crate::bench) fn topic_of(&self, subscriber: usize) -> u32 {
         let pattern = subscriber % self.wild.max(1);
         u32::try_from(pattern / KINDS.len()).expect("patterns are bounded")
     }
 
     /// How it says that.
-    pub(super) fn pattern_of(&self, subscriber: usize) -> String {
+    pub(in crate::bench) fn pattern_of(&self, subscriber: usize) -> String {
         if self.wild == 0 {
             return ONE_TOPIC.into();
         }
@@ -73,34 +72,34 @@ impl Plan {
     }
 
     /// Topics that somebody wants.
-    pub(super) fn topics(&self) -> Vec<u32> {
+    pub(in crate::bench) fn topics(&self) -> Vec<u32> {
         let wanted = |topic: &u32| self.receivers(*topic) > 0;
         let all = u32::try_from(self.topics.len()).expect("patterns are bounded");
         (0..all).filter(wanted).collect()
     }
 
     /// Key of a publish of that topic.
-    pub(super) fn key(topic: u32) -> String {
+    pub(in crate::bench) fn key(topic: u32) -> String {
         format!("news.{topic}.eur")
     }
 
     /// Subscribers that a publish of the topic goes to.
-    pub(super) fn receivers(&self, topic: u32) -> usize {
-        self.topics
-            .get(topic as usize)
-            .map_or(0, |(receivers, _)| *receivers)
+    pub(in crate::bench) fn receivers(&self, topic: u32) -> usize {
+        self.at_nodes(topic).iter().sum()
     }
 
     /// Nodes that it goes to.
-    pub(super) fn receiving_nodes(&self, topic: u32) -> usize {
-        let nodes = self.topics.get(topic as usize).map(|(_, nodes)| nodes);
-        nodes.map_or(0, |nodes| nodes.iter().filter(|has| **has).count())
+    pub(in crate::bench) fn receiving_nodes(&self, topic: u32) -> usize {
+        self.at_nodes(topic).iter().filter(|its| **its > 0).count()
     }
 
-    /// Whether the node has a subscriber of the topic.
-    pub(super) fn receives(&self, node: usize, topic: u32) -> bool {
-        let nodes = self.topics.get(topic as usize).map(|(_, nodes)| nodes);
-        nodes.is_some_and(|nodes| nodes.get(node) == Some(&true))
+    /// Subscribers of the topic at that node.
+    pub(in crate::bench) fn receivers_at(&self, node: usize, topic: u32) -> usize {
+        self.at_nodes(topic).get(node).copied().unwrap_or(0)
+    }
+
+    fn at_nodes(&self, topic: u32) -> &[usize] {
+        self.topics.get(topic as usize).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -133,7 +132,10 @@ mod tests {
                 let at = |node: usize| found.iter().any(|subscriber| plan.node_of(*subscriber) == node);
                 let places: Vec<usize> = (0..nodes).filter(|node| at(*node)).collect();
                 assert_eq!(places.len(), plan.receiving_nodes(topic), "{plan:?}");
-                assert!(places.iter().all(|node| plan.receives(*node, topic)));
+                for node in 0..nodes {
+                    let at = found.iter().filter(|its| plan.node_of(**its) == node).count();
+                    assert_eq!(at, plan.receivers_at(node, topic), "{plan:?}");
+                }
                 all += found.len();
             }
             assert_eq!(all, subscribers, "each has one topic");

@@ -4,8 +4,12 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use crate::bench::BenchError;
+use crate::bench::fanout::plan::Plan;
 use crate::bench::req_resp::asker::Asker;
 use crate::bench::req_resp::tally::{Tally, Times};
+use crate::bench::role::Part;
+use crate::bench::tasks::ledger::Ledger;
+use crate::bench::tasks::working;
 
 /// There is none.
 #[derive(Debug, Clone)]
@@ -21,11 +25,11 @@ impl Asker for Client {
 pub(super) struct Publishers(Infallible);
 
 impl Publishers {
-    pub(super) async fn begin(_: SocketAddr, _: usize, _: usize) -> Result<Self, BenchError> {
+    pub(super) async fn begin(_: SocketAddr, _: usize, _: Plan, _: usize) -> Result<Self, BenchError> {
         Err(BenchError::Unsound(super::NOT_BUILT.into()))
     }
 
-    pub(super) async fn publish(&mut self, _: usize, _: Times) -> Result<Tally, BenchError> {
+    pub(super) async fn publish(&mut self, _: usize, _: Times) -> Result<Published, BenchError> {
         match self.0 {}
     }
 
@@ -34,7 +38,43 @@ impl Publishers {
     }
 }
 
-pub(in crate::bench) async fn subscribe(_: SocketAddr, _: usize, _: usize) -> Result<(), BenchError> {
+/// There is none.
+pub(super) struct Published {
+    pub(super) tally: Tally,
+    pub(super) deliveries: u64,
+    pub(super) deliveries_in_all: u64,
+}
+
+/// There is none.
+pub(super) struct Queue {
+    pub(super) submitter: Submitter,
+}
+
+/// There is none.
+#[derive(Clone)]
+pub(super) struct Submitter(Infallible);
+
+impl Queue {
+    pub(super) async fn begin(_: SocketAddr) -> Result<Self, BenchError> {
+        Err(BenchError::Unsound(super::NOT_BUILT.into()))
+    }
+
+    pub(super) async fn end(self) {
+        match self.submitter.0 {}
+    }
+}
+
+impl working::Submitter for Submitter {
+    fn ledger(&self) -> &Ledger {
+        match self.0 {}
+    }
+
+    async fn submit(&self, _: u64) -> Result<(), String> {
+        match self.0 {}
+    }
+}
+
+pub(in crate::bench) async fn subscribe(_: SocketAddr, _: Part) -> Result<(), BenchError> {
     Err(BenchError::Unsound(super::NOT_BUILT.into()))
 }
 

@@ -1,6 +1,6 @@
-//! Fan-out beside a peer: subscribers of everything that is published, spread over five nodes of Squall and over a NATS cluster of five,
-//! and publishers at one of them, each of which publishes the next when every subscriber has the one before. What does not live here:
-//! Squall's own fan-out (`fanout`), and NATS' (`nats_fan`).
+//! Fan-out beside a peer: subscribers of everything that is published, or with patterns that have wildcards, spread over five nodes of
+//! Squall and over a NATS cluster of five, and publishers at one of them, each of which publishes the next when every subscriber that
+//! wants the one before has it. What does not live here: Squall's own fan-out (`fanout`), and NATS' (`nats_fan`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use tokio::process::Child;
 
 use super::nats_fan::Publishers;
 use super::servers::{self, Servers};
-use super::{Missing, NOT_BUILT, Peer, PeersOptions, Setting, Step, step, turn};
-use crate::bench::fanout::{self, PUBLISHERS_MAX, Standing};
-use crate::bench::role::{self, Role};
+use super::{Compared, Missing, NO_OPEN_LOOP, Peer, PeersOptions, Setting, Step, begun, step, wrong};
+use crate::bench::fanout::plan::Plan;
+use crate::bench::fanout::{PATTERNS_MAX, PUBLISHERS_MAX, Standing};
+use crate::bench::role::{self, Part, Role};
 use crate::bench::{BenchError, Load, processor};
 
 /// Nodes, and servers.
@@ -23,7 +24,7 @@ pub(super) const PUBLISHERS: [usize; 2] = [1, 8];
 pub(super) struct Fan {
     squall: Standing,
     nats: Nats,
-    subscribers: usize,
+    peer: Peer,
 }
 
 /// Servers, the processes with their subscribers, and publishers in this process. They end when it is dropped.
@@ -33,41 +34,38 @@ struct Nats {
     servers: Servers,
 }
 
+/// There are as many subscribers as nodes at least, and all is bounded.
+pub(super) fn check(options: &PeersOptions) -> Result<(), BenchError> {
+    let fits = most(options) <= PUBLISHERS_MAX
+        && options.subscribers >= NODES
+        && (1..=PATTERNS_MAX).contains(&options.patterns);
+    let what = "a fan-out has five subscribers at least, and a bounded number of publishers and patterns";
+    fits.then_some(()).ok_or_else(|| BenchError::Unsound(what.into()))
+}
+
+fn most(options: &PeersOptions) -> usize {
+    options.publishers.iter().copied().max().unwrap_or(0)
+}
+
 impl Fan {
-    /// None when the peer is not there.
+    /// None when the peer does not start.
     pub(super) async fn set(
         options: &PeersOptions,
+        peer: Peer,
         missing: &mut Vec<Missing>,
     ) -> Result<Option<Self>, BenchError> {
-        let most = options.publishers.iter().copied().max().unwrap_or(0);
-        if most > PUBLISHERS_MAX || options.subscribers < NODES {
-            let what = "a fan-out has a subscriber for each node, and a bounded number of publishers";
-            return Err(BenchError::Unsound(what.into()));
-        }
-        let absent = servers::nats_server().err();
-        let absent = absent.or_else(|| (!cfg!(feature = "peers")).then(|| NOT_BUILT.to_owned()));
-        let begun = match absent {
-            Some(why) => Err(why),
-            None => Nats::begin(&options.program, options.subscribers, most)
-                .await
-                .map_err(|error| format!("it does not start: {error}")),
+        let patterns = match peer.beside() {
+            Setting::Wildcards => options.patterns,
+            _ => 0,
         };
-        let nats = match begun {
-            Ok(nats) => nats,
-            Err(why) => {
-                missing.push(Missing {
-                    peer: Peer::NatsFive,
-                    why,
-                });
-                return Ok(None);
-            }
+        let (subscribers, publishers) = (options.subscribers, most(options));
+        let plan = Plan::new(subscribers, NODES, patterns);
+        let nats = Nats::begin(&options.program, plan, patterns, publishers).await;
+        let Some(nats) = begun(peer, nats, missing) else {
+            return Ok(None);
         };
-        match fanout::Standing::begin(options.subscribers, NODES, 0, most).await {
-            Ok(squall) => Ok(Some(Self {
-                squall,
-                nats,
-                subscribers: options.subscribers,
-            })),
+        match Standing::begin(subscribers, NODES, patterns, publishers).await {
+            Ok(squall) => Ok(Some(Self { squall, nats, peer })),
             Err(error) => {
                 nats.end().await;
                 Err(error)
@@ -75,38 +73,14 @@ impl Fan {
         }
     }
 
-    pub(super) async fn rounds(
-        &mut self,
-        options: &PeersOptions,
-        mut tell: impl FnMut(Step),
-    ) -> Result<(), BenchError> {
-        for round in 0..options.rounds {
-            for &publishers in &options.publishers {
-                for who in turn(round, 1) {
-                    let step = match who {
-                        None => self.squall(publishers, round, options.measured).await?,
-                        Some(_) => self.nats(publishers, round, options.measured).await?,
-                    };
-                    tell(step);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn squall(
-        &mut self,
-        publishers: usize,
-        round: usize,
-        measured: Duration,
-    ) -> Result<Step, BenchError> {
-        let row = self
-            .squall
-            .measure(Load::Closed(publishers), (measured / 5, measured))
-            .await?;
+    async fn squall(&self, at: (Load, usize), measured: Duration) -> Result<Step, BenchError> {
+        let (load, round) = at;
+        let place = self.peer.beside();
+        let row = self.squall.measure(load, (measured / 5, measured)).await;
+        let row = row.map_err(|error| wrong(place, load, None, &error.to_string()))?;
         Ok(Step {
-            place: Setting::Fanout,
-            load: Load::Closed(publishers),
+            place,
+            load,
             round,
             peer: None,
             rate: row.deliveries_per_s,
@@ -117,55 +91,86 @@ impl Fan {
         })
     }
 
-    async fn nats(
-        &mut self,
-        publishers: usize,
-        round: usize,
-        measured: Duration,
-    ) -> Result<Step, BenchError> {
+    async fn nats(&mut self, at: (Load, usize), measured: Duration) -> Result<Step, BenchError> {
+        let Load::Closed(publishers) = at.0 else {
+            return Err(BenchError::Unsound(NO_OPEN_LOOP.into()));
+        };
         let before = self.nats.processor();
-        let tally = self
+        let published = self
             .nats
             .publishers
             .publish(publishers, (measured / 5, measured))
             .await?;
         let after = self.nats.processor();
-        let subscribers = self.subscribers as u64;
-        let cpu_us = processor::each_us(before, after, tally.asked * subscribers);
-        let at = (Load::Closed(publishers), round);
-        let step = step(Setting::Fanout, at, Some(Peer::NatsFive), &tally, measured)?;
-        let deliveries = (tally.took.total() * subscribers) as f64;
+        let step = step(
+            self.peer.beside(),
+            at,
+            Some(self.peer),
+            &published.tally,
+            measured,
+        )?;
         Ok(Step {
-            rate: (deliveries / measured.as_secs_f64()).round(),
-            cpu_us,
+            rate: (published.deliveries as f64 / measured.as_secs_f64()).round(),
+            cpu_us: processor::each_us(before, after, published.deliveries_in_all),
             ..step
         })
     }
+}
 
-    pub(super) async fn end(self) {
+impl Compared for Fan {
+    fn peers(&self) -> usize {
+        1
+    }
+
+    fn loads(options: &PeersOptions) -> Vec<Load> {
+        options.publishers.iter().copied().map(Load::Closed).collect()
+    }
+
+    async fn measure(
+        &mut self,
+        who: Option<usize>,
+        at: (Load, usize),
+        measured: Duration,
+    ) -> Result<Step, BenchError> {
+        match who {
+            None => self.squall(at, measured).await,
+            Some(_) => self.nats(at, measured).await,
+        }
+    }
+
+    async fn end(self) {
         self.nats.end().await;
         self.squall.end().await;
     }
 }
 
 impl Nats {
-    async fn begin(program: &Path, subscribers: usize, publishers: usize) -> Result<Self, BenchError> {
+    async fn begin(
+        program: &Path,
+        plan: Plan,
+        patterns: usize,
+        publishers: usize,
+    ) -> Result<Self, BenchError> {
         let servers = servers::nats(program, NODES).await?;
         let mut children = Vec::new();
         let begun = async {
-            for (n, server) in servers.addresses.iter().enumerate() {
+            for (node, server) in servers.addresses.iter().enumerate() {
                 let role = Role::NatsSubscribers {
                     server: *server,
-                    // As many at each, and what is left over at the first ones.
-                    subscribers: (subscribers + NODES - 1 - n) / NODES,
-                    publishers,
+                    part: Part {
+                        subscribers: plan.subscribers(),
+                        nodes: NODES,
+                        patterns,
+                        node,
+                        publishers,
+                    },
                 };
                 children.push(role::start(program, &role)?);
             }
             for child in &mut children {
                 role::first_line(child, "the subscribers are there").await?;
             }
-            Publishers::begin(servers.addresses[0], publishers, NODES).await
+            Publishers::begin(servers.addresses[0], publishers, plan, NODES).await
         };
         match begun.await {
             Ok(publishers) => Ok(Self {

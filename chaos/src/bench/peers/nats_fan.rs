@@ -1,32 +1,44 @@
-//! Fan-out over NATS, through the client that its makers give: subscribers of one subject at each of several servers, and publishers at
-//! the first. What does not live here: the servers (`servers`), and Squall's own fan-out (`fanout`).
+//! Fan-out over NATS, through the client that its makers give: subscribers at each of several servers, and publishers at the first. What
+//! does not live here: the servers (`servers`), what a process of subscribers counts (`nats_counts`), and Squall's own fan-out
+//! (`fanout`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_nats::{Client as Nats, Message, Subscriber};
+use async_nats::{Client as Nats, Subscriber};
 use futures::StreamExt as _;
-use futures::future::join_all;
+use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use super::nats::{client, unsound};
-use crate::bench::fanout::ledger::Notice;
+use super::nats_counts::{Counts, covering, subject};
+use crate::bench::BenchError;
+use crate::bench::fanout::ledger::{Notice, Seen};
+use crate::bench::fanout::plan::Plan;
 use crate::bench::req_resp::host::{LOOK, PATIENCE, late};
 use crate::bench::req_resp::tally::{Tally, Times, Window};
-use crate::bench::{BenchError, role};
+use crate::bench::role::{self, Part};
 
-/// Subject of all subscribers.
-const SUBJECT: &str = "fanout";
 /// Where one subscriber a process says that the others of it are known.
 const PROBE: &str = "fanout-known";
 /// A publish that has not reached all by then never will.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Publishers at one server, on one connection. Each publishes the next when the one before is with all subscribers.
+/// Publishers at one server, on one connection. Each publishes the next when the one before is with all subscribers that want it.
 pub(super) struct Publishers {
     all: Vec<Publisher>,
+}
+
+/// What publishers saw.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    /// From a publish to the word that the last process with subscribers has it; failures.
+    pub(super) tally: Tally,
+    /// Deliveries of the publishes that ended within the measured time.
+    pub(super) deliveries: u64,
+    /// Those of the warm-up as well.
+    pub(super) deliveries_in_all: u64,
 }
 
 struct Publisher {
@@ -37,7 +49,9 @@ struct Publisher {
     place: u32,
     /// Of its latest publish.
     number: u64,
-    processes: usize,
+    plan: Arc<Plan>,
+    topics: Vec<u32>,
+    published: Published,
 }
 
 impl Publishers {
@@ -46,14 +60,31 @@ impl Publishers {
         drop(self.all);
     }
 
-    /// So many publishers at that server; the subscribers are in so many processes, and known there when this returns.
+    /// So many publishers at that server; the plan's subscribers are in so many processes, and known there when this returns.
     pub(super) async fn begin(
         server: SocketAddr,
         publishers: usize,
+        plan: Plan,
+        processes: usize,
+    ) -> Result<Self, BenchError> {
+        let mut publishers = timeout(PATIENCE, Self::connected(server, publishers, plan, processes))
+            .await
+            .map_err(|_| late("publishers are there"))??;
+        timeout(PATIENCE, publishers.first(processes))
+            .await
+            .map_err(|_| late("the first publishes reach all"))??;
+        Ok(publishers)
+    }
+
+    async fn connected(
+        server: SocketAddr,
+        publishers: usize,
+        plan: Plan,
         processes: usize,
     ) -> Result<Self, BenchError> {
         let client = client(server).await?;
         known(&client, processes).await?;
+        let plan = Arc::new(plan);
         let mut all = Vec::with_capacity(publishers);
         for place in 0..publishers {
             let inbox = client.new_inbox();
@@ -64,70 +95,84 @@ impl Publishers {
                 inbox,
                 place: u32::try_from(place).expect("publishers are bounded"),
                 number: 0,
-                processes,
+                topics: plan.topics(),
+                plan: Arc::clone(&plan),
+                published: Published::default(),
             });
         }
         client.flush().await.map_err(|error| unsound(&error))?;
-        let mut publishers = Self { all };
-        // The way back to each publisher is known everywhere when its first publish is whole.
-        for publisher in &mut publishers.all {
-            let whole = timeout(PATIENCE, publisher.one()).await;
-            let whole = whole.map_err(|_| late("the first publish reaches all"))?;
-            whole.map_err(BenchError::Unsound)?;
+        Ok(Self { all })
+    }
+
+    /// The way back to each publisher is known everywhere when every process has got something from it.
+    async fn first(&mut self, processes: usize) -> Result<(), BenchError> {
+        for publisher in &mut self.all {
+            for topic in covering(&publisher.plan, processes) {
+                publisher.one(topic).await.map_err(BenchError::Unsound)?;
+            }
         }
-        Ok(publishers)
+        Ok(())
     }
 
     /// Lets so many of them publish at the same time.
-    pub(super) async fn publish(&mut self, publishers: usize, times: Times) -> Result<Tally, BenchError> {
+    pub(super) async fn publish(&mut self, publishers: usize, times: Times) -> Result<Published, BenchError> {
         let window = Window::opens(times);
         let rest = self.all.split_off(publishers.min(self.all.len()));
-        let tasks = self
+        let mut tasks: JoinSet<Publisher> = self
             .all
             .drain(..)
-            .map(|publisher| tokio::spawn(publisher.run(window)));
-        let tasks: Vec<_> = tasks.collect();
-        let mut tally = Tally::default();
-        for done in join_all(tasks).await {
-            let (publisher, its) = done.map_err(|error| unsound(&error))?;
-            tally.add(its);
+            .map(|publisher| publisher.run(window))
+            .collect();
+        let mut published = Published::default();
+        while let Some(done) = tasks.join_next().await {
+            let mut publisher = done.map_err(|error| unsound(&error))?;
+            let its = std::mem::take(&mut publisher.published);
+            published.tally.add(its.tally);
+            published.deliveries += its.deliveries;
+            published.deliveries_in_all += its.deliveries_in_all;
             self.all.push(publisher);
         }
         self.all.extend(rest);
-        Ok(tally)
+        Ok(published)
     }
 }
 
 impl Publisher {
-    async fn run(mut self, window: Window) -> (Self, Tally) {
-        let mut tally = Tally::default();
+    async fn run(mut self, window: Window) -> Self {
+        // Publishers begin at different topics.
+        let mut turn = self.place as usize;
         let mut begun = Instant::now();
-        while begun < window.until && tally.failure.is_none() {
-            let wrong = match timeout(WHOLE_WITHIN, self.one()).await {
+        while begun < window.until && self.published.tally.failure.is_none() {
+            let topic = self.topics[turn % self.topics.len()];
+            let wrong = match timeout(WHOLE_WITHIN, self.one(topic)).await {
                 Ok(Ok(())) => None,
                 Ok(Err(wrong)) => Some(wrong),
                 Err(_) => Some(format!("a publish was not with all after {WHOLE_WITHIN:?}")),
             };
             let ended = Instant::now();
-            tally.ended(window.holds(ended).then(|| ended - begun), wrong);
-            begun = ended;
+            let counts = window.holds(ended);
+            let receivers = self.plan.receivers(topic) as u64;
+            self.published.deliveries_in_all += receivers;
+            self.published.deliveries += if counts { receivers } else { 0 };
+            self.published.tally.ended(counts.then(|| ended - begun), wrong);
+            (begun, turn) = (ended, turn + 1);
         }
-        (self, tally)
+        self
     }
 
-    /// One publish, until every process has said that all its subscribers have it.
-    async fn one(&mut self) -> Result<(), String> {
+    /// One publish, until every process with subscribers that want it has said that all of them have it.
+    async fn one(&mut self, topic: u32) -> Result<(), String> {
         self.number += 1;
         let notice = Notice {
             publisher: self.place,
-            topic: 0,
+            topic,
             number: self.number,
         };
-        let published = self
-            .client
-            .publish_with_reply(SUBJECT, self.inbox.clone(), notice.payload());
+        let published =
+            self.client
+                .publish_with_reply(Plan::key(topic), self.inbox.clone(), notice.payload());
         published.await.map_err(|error| error.to_string())?;
-        for _ in 0..self.processes {
+        for _ in 0..self.plan.receiving_nodes(topic) {
             let word = self.words.next().await.ok_or("the connection has ended")?;
             if Notice::read(&word.payload) != Some(notice) {
                 return Err(String::from_utf8_lossy(&word.payload).into_owned());
@@ -160,38 +205,22 @@ async fn known(client: &Nats, processes: usize) -> Result<(), BenchError> {
         }
         Ok(())
     };
-    timeout(PATIENCE, all)
-        .await
-        .map_err(|_| late("all subscribers are known"))?
+    all.await
 }
 
-/// What all subscribers of one process have got.
-struct Counts {
-    subscribers: u64,
-    /// Deliveries, by publisher.
-    got: Vec<AtomicU64>,
-}
-
-/// So many subscribers of one subject at that server, on one connection, each read by a task of its own, for ever.
+/// That part of the subscribers at that server, on one connection, each read by a task of its own, for ever.
 ///
 /// # Errors
 /// There is no connection to be had, or it has ended.
-pub(in crate::bench) async fn subscribe(
-    server: SocketAddr,
-    subscribers: usize,
-    publishers: usize,
-) -> Result<(), BenchError> {
+pub(in crate::bench) async fn subscribe(server: SocketAddr, part: Part) -> Result<(), BenchError> {
     let client = client(server).await?;
-    let counts = Arc::new(Counts {
-        subscribers: subscribers as u64,
-        got: std::iter::repeat_with(AtomicU64::default)
-            .take(publishers)
-            .collect(),
-    });
-    for _ in 0..subscribers {
-        let subscriber = client.subscribe(SUBJECT).await;
+    let plan = Plan::new(part.subscribers, part.nodes, part.patterns);
+    let counts = Arc::new(Counts::of(&plan, part));
+    for number in (0..part.subscribers).filter(|number| plan.node_of(*number) == part.node) {
+        let subscriber = client.subscribe(subject(&plan.pattern_of(number))).await;
         let subscriber = subscriber.map_err(|error| unsound(&error))?;
-        tokio::spawn(read(client.clone(), subscriber, Arc::clone(&counts)));
+        let seen = Seen::new(plan.topic_of(number), part.publishers);
+        tokio::spawn(read(client.clone(), subscriber, seen, Arc::clone(&counts)));
     }
     // Behind all others on the same connection: who hears of this one has heard of them.
     let mut probes = client.subscribe(PROBE).await.map_err(|error| unsound(&error))?;
@@ -207,12 +236,11 @@ pub(in crate::bench) async fn subscribe(
     Err(BenchError::Unsound("NATS: the subscription has ended".into()))
 }
 
-async fn read(client: Nats, mut subscriber: Subscriber, counts: Arc<Counts>) {
-    let mut latest = vec![0; counts.got.len()];
+async fn read(client: Nats, mut subscriber: Subscriber, mut seen: Seen, counts: Arc<Counts>) {
     while let Some(message) = subscriber.next().await {
-        let word = match take(&message, &mut latest, &counts) {
-            Ok(false) => continue,
-            Ok(true) => message.payload,
+        let word = match seen.check(&message.payload) {
+            Ok(notice) if !counts.delivered(notice) => continue,
+            Ok(_) => message.payload,
             Err(wrong) => wrong.into(),
         };
         if let Some(reply) = message.reply {
@@ -220,20 +248,4 @@ async fn read(client: Nats, mut subscriber: Subscriber, counts: Arc<Counts>) {
             let _told = client.publish(reply, word).await;
         }
     }
-}
-
-/// True when it is the last one of this process that the publish was for.
-fn take(message: &Message, latest: &mut [u64], counts: &Counts) -> Result<bool, String> {
-    let notice = Notice::read(&message.payload).ok_or("a payload is not what was published")?;
-    let publisher = notice.publisher as usize;
-    let latest = latest.get_mut(publisher).ok_or("a publisher that is none")?;
-    if notice.number != *latest + 1 {
-        return Err(format!(
-            "a subscriber got publish {} of publisher {publisher} after {latest}",
-            notice.number
-        ));
-    }
-    *latest = notice.number;
-    let got = counts.got[publisher].fetch_add(1, Ordering::AcqRel) + 1;
-    Ok(got == notice.number * counts.subscribers)
 }

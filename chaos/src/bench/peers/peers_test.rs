@@ -134,33 +134,59 @@ fn a_request_that_failed_is_named_with_whose_it_was() {
 }
 
 #[test]
-fn every_peer_is_compared_with_something() {
-    let fans = |peer: &Peer| peer.beside() == Setting::Fanout;
-    assert_eq!(
-        Peer::ALL.into_iter().filter(fans).collect::<Vec<_>>(),
-        [Peer::NatsFive]
-    );
-    assert_eq!(serde_json::to_value(Setting::Fanout).unwrap(), "fanout");
+fn every_peer_is_compared_with_something_and_measured_once() {
+    let in_order = Setting::ALL.into_iter().flat_map(|setting| {
+        let beside = move |peer: &Peer| peer.beside() == setting;
+        Peer::ALL.into_iter().filter(beside)
+    });
+    let mut measured: Vec<Peer> = in_order.collect();
+    measured.sort_unstable();
+    assert_eq!(measured, Peer::ALL);
+    let others = [
+        (Peer::NatsFive, "fanout"),
+        (Peer::NatsWildcards, "wildcards"),
+        (Peer::RabbitmqTasks, "tasks"),
+    ];
+    for (peer, word) in others {
+        assert_eq!(serde_json::to_value(peer.beside()).unwrap(), word);
+    }
+    for place in Where::ALL {
+        assert!(Setting::ALL.contains(&Setting::Requests(place)), "{place:?}");
+    }
 }
 
 #[tokio::test]
-async fn a_fan_out_without_a_subscriber_for_each_node_is_refused() {
+async fn a_fan_out_of_fewer_subscribers_than_nodes_or_of_no_pattern_is_refused() {
     let mut options = PeersOptions::new("squall".into());
     (options.peers, options.subscribers) = (vec![Peer::NatsFive], 4);
+    assert!(run(&options, |_| ()).await.is_err());
+    (options.subscribers, options.patterns) = (5, 0);
     assert!(run(&options, |_| ()).await.is_err());
 }
 
 #[tokio::test]
 async fn with_open_loops_whoever_has_none_is_named() {
     let mut options = PeersOptions::new("squall".into());
-    options.peers = vec![Peer::Erlang, Peer::ErlangThree, Peer::NatsFive, Peer::Chain];
+    options.peers = vec![
+        Peer::Erlang,
+        Peer::ErlangThree,
+        Peer::NatsFive,
+        Peer::NatsWildcards,
+        Peer::Chain,
+    ];
     options.loads = vec![Load::Open(100)];
     let measured = run(&options, |_| ()).await.unwrap();
     assert!(measured.rows.is_empty());
     let missing: Vec<Peer> = measured.missing.iter().map(|missing| missing.peer).collect();
     assert_eq!(
         missing,
-        [Peer::Erlang, Peer::ErlangThree, Peer::Chain, Peer::NatsFive]
+        [
+            Peer::Erlang,
+            Peer::ErlangThree,
+            Peer::Chain,
+            Peer::NatsFive,
+            Peer::NatsWildcards
+        ]
     );
     assert!(
         measured

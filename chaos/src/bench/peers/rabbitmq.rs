@@ -22,6 +22,8 @@ use crate::bench::req_resp::host::PATIENCE;
 use crate::bench::{BenchError, role};
 
 const QUEUE: &str = "bench";
+/// Code of an end without an error, in AMQP 0-9-1.
+const SUCCESS: u16 = 200;
 /// The queue that stands for the requester's own channel.
 const REPLIES: &str = "amq.rabbitmq.reply-to";
 
@@ -30,8 +32,7 @@ const REPLIES: &str = "amq.rabbitmq.reply-to";
 pub(super) struct Client(Arc<Asking>);
 
 struct Asking {
-    // The channel is of it.
-    _connection: Connection,
+    connection: Connection,
     channel: Channel,
     last: AtomicU64,
     open: Arc<Mutex<Open>>,
@@ -60,6 +61,10 @@ impl Asker for Client {
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("no reply".into()),
         }
+    }
+
+    async fn close(self) {
+        goodbye(&self.0.connection).await;
     }
 
     fn rest(&mut self) -> Option<String> {
@@ -93,7 +98,7 @@ pub(super) async fn connect(server: SocketAddr) -> Result<Client, BenchError> {
     let open = Arc::new(Mutex::new(Open::default()));
     let reader = tokio::spawn(read(replies, Arc::clone(&open)));
     Ok(Client(Arc::new(Asking {
-        _connection: connection,
+        connection,
         channel,
         last: AtomicU64::new(0),
         open,
@@ -184,13 +189,19 @@ async fn consume(channel: &Channel, queue: &str) -> Result<Consumer, BenchError>
     consumer.await.map_err(|error| unsound(&error))
 }
 
-async fn connection(server: SocketAddr) -> Result<Connection, BenchError> {
+pub(super) async fn connection(server: SocketAddr) -> Result<Connection, BenchError> {
     let address = format!("amqp://guest:guest@{server}/%2f");
     let connection = Connection::connect(&address, ConnectionProperties::default());
     connection.await.map_err(|error| unsound(&error))
 }
 
-fn unsound(error: &lapin::Error) -> BenchError {
+/// Ends it without an error at either end.
+pub(super) async fn goodbye(connection: &Connection) {
+    // Fails where the server has ended it, or does not answer.
+    drop(timeout(PATIENCE, connection.close(SUCCESS, "".into())).await);
+}
+
+pub(super) fn unsound(error: &lapin::Error) -> BenchError {
     BenchError::Unsound(format!("RabbitMQ: {error}"))
 }
 

@@ -9,28 +9,28 @@ use crate::bench::Load;
 use crate::bench::ratio::Spread;
 use crate::bench::req_resp::known;
 
-/// All measurements of one program in one arrangement and load. In the middle means: of the rounds, each figure by itself.
+/// All measurements of one program in one setting and load. In the middle means: of the rounds, each figure by itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// What is compared.
     #[serde(rename = "where")]
     pub place: Setting,
-    /// The load: what is in flight are requests, or publishers.
+    /// The load: what is in flight are requests, publishes or tasks.
     #[serde(flatten)]
     pub load: Load,
     /// Whose row it is; none (null) for Squall.
     pub peer: Option<Peer>,
-    /// Requests answered, or deliveries, per second, in the order of the rounds.
+    /// Requests answered, deliveries, or tasks settled, per second, in the order of the rounds.
     pub rates: Vec<f64>,
     /// The same in the middle.
     pub rate: f64,
-    /// Half of the requests took no longer, in microseconds, as all latencies; in the middle.
+    /// Half of them took no longer, in microseconds, as all latencies; in the middle.
     pub p50_us: f64,
     /// 99 in 100 took no longer.
     pub p99_us: f64,
     /// 999 in 1000 took no longer.
     pub p999_us: f64,
-    /// Processor time, user and system, of all processes that took part for each request, in microseconds, in the middle; none where
+    /// Processor time, user and system, of all processes that took part for each, in microseconds, in the middle; none where
     /// the system does not tell.
     pub cpu_us: Option<f64>,
     /// How Squall does beside it; none in Squall's own rows.
@@ -61,7 +61,7 @@ impl Against {
     }
 }
 
-/// The rows of one arrangement: by load, Squall first.
+/// The rows of one setting: by load, Squall first.
 pub(super) fn rows(steps: &[Step]) -> Vec<Row> {
     let (mut loads, mut whos) = (Vec::new(), vec![None]);
     for step in steps {
@@ -121,7 +121,7 @@ fn row(steps: &[Step], load: Load, peer: Option<Peer>) -> Option<Row> {
 #[must_use]
 pub fn heading() -> String {
     format!(
-        "{:<12} {:>9}  {:<13} {:>11} {:>9} {:>9} {:>9} {:>11}",
+        "{:<12} {:>9}  {:<14} {:>11} {:>9} {:>9} {:>9} {:>11}",
         "where", "in flight", "who", "per second", "p50 µs", "p99 µs", "p99.9 µs", "cpu µs each"
     )
 }
@@ -135,7 +135,7 @@ fn figures(
     let (place, load, peer) = start;
     let [p50, p99, p999] = latencies;
     format!(
-        "{:<12} {load:>9}  {:<13} {rate:>11.0} {p50:>9.1} {p99:>9.1} {p999:>9.1} {:>11}",
+        "{:<12} {load:>9}  {:<14} {rate:>11.0} {p50:>9.1} {p99:>9.1} {p999:>9.1} {:>11}",
         place.as_str(),
         peer.map_or("squall", Peer::as_str),
         known(cpu_us),

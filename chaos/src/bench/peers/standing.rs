@@ -9,9 +9,9 @@ use tokio::runtime::Handle;
 use tokio::time::{interval, timeout};
 
 use super::chain::Chain;
-use super::erlang::{self, Erlang};
+use super::erlang::Erlang;
 use super::servers::{self, Servers};
-use super::{NO_OPEN_LOOP, NOT_BUILT, Peer, nats, rabbitmq};
+use super::{NO_OPEN_LOOP, Peer, nats, rabbitmq};
 use crate::bench::req_resp::asker::Asker;
 use crate::bench::req_resp::host::{LOOK, PATIENCE, late};
 use crate::bench::req_resp::place::asked;
@@ -35,13 +35,20 @@ pub(super) struct Broker<C> {
 }
 
 impl Standing {
-    /// Why it is not there is told in words.
-    pub(super) async fn begin(peer: Peer, program: &Path) -> Result<Self, String> {
-        if let Some(why) = missing(peer) {
-            return Err(why);
-        }
-        let begun = begin(peer, program).await;
-        begun.map_err(|error| format!("it does not start: {error}"))
+    /// Starts it. Peers that answer no requests are refused.
+    pub(super) async fn begin(peer: Peer, program: &Path) -> Result<Self, BenchError> {
+        Ok(match peer {
+            Peer::Erlang => Self::Erlang(Box::new(Erlang::one().await?)),
+            Peer::ErlangThree => Self::Erlang(Box::new(Erlang::three().await?)),
+            Peer::Chain => Self::Chain(Chain::begin(program).await?),
+            Peer::Nats => Self::Nats(nats(program, 1).await?),
+            Peer::NatsThree => Self::Nats(nats(program, 3).await?),
+            Peer::Rabbitmq => Self::Rabbitmq(rabbitmq(program).await?),
+            Peer::NatsFive | Peer::NatsWildcards | Peer::RabbitmqTasks => {
+                let what = format!("{}: it answers no requests", peer.as_str());
+                return Err(BenchError::Unsound(what));
+            }
+        })
     }
 
     /// Asks. A peer that has no open loop refuses one.
@@ -78,34 +85,6 @@ impl Standing {
     }
 }
 
-fn missing(peer: Peer) -> Option<String> {
-    match peer {
-        Peer::Chain => None,
-        Peer::Erlang | Peer::ErlangThree => erlang::missing(),
-        Peer::Nats | Peer::NatsThree | Peer::NatsFive => servers::nats_server().err().or_else(not_built),
-        Peer::Rabbitmq => servers::rabbitmq_server().err().or_else(not_built),
-    }
-}
-
-fn not_built() -> Option<String> {
-    (!cfg!(feature = "peers")).then(|| NOT_BUILT.to_owned())
-}
-
-async fn begin(peer: Peer, program: &Path) -> Result<Standing, BenchError> {
-    Ok(match peer {
-        Peer::Erlang => Standing::Erlang(Box::new(Erlang::one().await?)),
-        Peer::ErlangThree => Standing::Erlang(Box::new(Erlang::three().await?)),
-        Peer::Chain => Standing::Chain(Chain::begin(program).await?),
-        Peer::Nats => Standing::Nats(nats(program, 1).await?),
-        Peer::NatsThree => Standing::Nats(nats(program, 3).await?),
-        Peer::NatsFive => {
-            let what = "fan-out is measured by itself";
-            return Err(BenchError::Unsound(what.into()));
-        }
-        Peer::Rabbitmq => Standing::Rabbitmq(rabbitmq(program).await?),
-    })
-}
-
 async fn nats(program: &Path, nodes: usize) -> Result<Broker<nats::Client>, BenchError> {
     let servers = servers::nats(program, nodes).await?;
     // As far apart as can be.
@@ -113,7 +92,7 @@ async fn nats(program: &Path, nodes: usize) -> Result<Broker<nats::Client>, Benc
     let (first, server) = ends(&servers.addresses).expect("there is a server");
     let begun = async {
         let responders = responders(program, &Role::NatsHandlers { server }).await?;
-        settled(nats::connect(first).await?, responders).await
+        settled(nats::connect(first), responders).await
     };
     let begun = begun.await;
     Broker::of(begun, servers).await
@@ -124,7 +103,7 @@ async fn rabbitmq(program: &Path) -> Result<Broker<rabbitmq::Client>, BenchError
     let server = servers.addresses[0];
     let begun = async {
         let responders = responders(program, &Role::RabbitmqHandlers { server }).await?;
-        settled(rabbitmq::connect(server).await?, responders).await
+        settled(rabbitmq::connect(server), responders).await
     };
     let begun = begun.await;
     Broker::of(begun, servers).await
@@ -136,8 +115,13 @@ async fn responders(program: &Path, role: &Role) -> Result<Child, BenchError> {
     Ok(child)
 }
 
-/// Waits until a request is answered.
-async fn settled<C: Asker + Clone>(client: C, responders: Child) -> Result<(C, Child), BenchError> {
+/// Waits until there is a requester, and a request of it is answered.
+async fn settled<C: Asker + Clone>(
+    client: impl Future<Output = Result<C, BenchError>>,
+    responders: Child,
+) -> Result<(C, Child), BenchError> {
+    let client = timeout(PATIENCE, client).await;
+    let client = client.map_err(|_| late("a requester is there"))??;
     let mut asker = client.clone();
     let answered = async {
         let mut look = interval(LOOK);
@@ -182,7 +166,7 @@ impl<C: Asker + Clone + Sync> Broker<C> {
     }
 
     async fn end(self) {
-        drop(self.client);
+        self.client.close().await;
         role::end(&mut [self.responders]).await;
         self.servers.end().await;
     }

@@ -23,6 +23,14 @@ pub(in crate::bench) trait Asker: Send + 'static {
     /// Sends a request, whose number tells it from the one before, and waits for its end: what was wrong with that, if anything.
     fn ask(&mut self, number: u64) -> impl Future<Output = Option<String>> + Send;
 
+    /// Ends the connection, where whoever is at its other end would else take that for an error.
+    fn close(self) -> impl Future<Output = ()> + Send
+    where
+        Self: Sized,
+    {
+        async {}
+    }
+
     /// What came beyond the ends that were due, if anything.
     fn rest(&mut self) -> Option<String> {
         None

@@ -1,5 +1,5 @@
 //! Which tasks are under way: each is to be worked on once, on its first attempt, and settled once. What does not live here:
-//! submitting and working.
+//! submitting and working, here or at a peer.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 /// Tasks between their submit and their settlement.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<State>);
+pub(in crate::bench) struct Ledger(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -19,7 +19,21 @@ struct State {
     wrong: Option<String>,
 }
 
+/// What a task says: its number.
+pub(in crate::bench) fn payload(number: u64) -> Vec<u8> {
+    number.to_le_bytes().to_vec()
+}
+
 impl Ledger {
+    /// The number that the task has by its payload; something is wrong where it has none.
+    pub(in crate::bench) fn number(&self, payload: &[u8]) -> Option<u64> {
+        let number = payload.try_into().map(u64::from_le_bytes);
+        if number.is_err() {
+            self.tell("a task is not what was submitted".into());
+        }
+        number.ok()
+    }
+
     /// A task is about to be submitted: its number, and when it was settled, once it is.
     pub(super) fn open(&self) -> (u64, oneshot::Receiver<Instant>) {
         let (settled, when) = oneshot::channel();
@@ -30,8 +44,8 @@ impl Ledger {
         (number, when)
     }
 
-    /// A worker was told by the exchange that the task is completed.
-    pub(super) fn settled(&self, number: u64, attempt: u32, now: Instant) {
+    /// A worker has completed the task, and knows that this is known.
+    pub(in crate::bench) fn settled(&self, number: u64, attempt: u32, now: Instant) {
         let mut state = self.lock();
         let open = state.open.remove(&number);
         let wrong = match (open, attempt) {
@@ -49,7 +63,7 @@ impl Ledger {
     }
 
     /// Something was not as it must be.
-    pub(super) fn tell(&self, what: String) {
+    pub(in crate::bench) fn tell(&self, what: String) {
         self.lock().wrong.get_or_insert(what);
     }
 
@@ -88,5 +102,14 @@ mod tests {
         let (number, _when) = ledger.open();
         ledger.settled(number, 2, now);
         assert!(ledger.wrong().unwrap().contains("2 attempts"));
+    }
+
+    #[test]
+    fn a_task_is_known_by_its_payload() {
+        let ledger = Ledger::default();
+        assert_eq!(ledger.number(&payload(7)), Some(7));
+        assert_eq!(ledger.wrong(), None);
+        assert_eq!(ledger.number(b"seven"), None);
+        assert!(ledger.wrong().unwrap().contains("not what was submitted"));
     }
 }

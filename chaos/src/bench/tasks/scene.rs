@@ -9,26 +9,61 @@ use squall_kernel::registry::Pattern;
 use squall_kernel::tasks::Copies;
 use tokio::time::{Duration, interval, timeout};
 
-use super::ledger::Ledger;
-use super::working::Submitter;
+use super::ledger::{Ledger, payload};
+use super::working;
 use super::{EXCHANGE, Place, WORKERS};
 use crate::bench::BenchError;
 use crate::bench::cluster::{COOKIE, Cluster, PATIENCE, Wanted, late};
 
-/// Tasks that a worker has in hand at most: with all workers more than a closed loop ever has in flight.
-const CREDIT: u32 = 256;
+/// Tasks that a worker has in hand at most; what is beyond that with all of them waits in the queue.
+pub(in crate::bench) const CREDIT: u16 = 256;
 /// Time between two looks whether the backup has joined.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What is measured; it ends when it is dropped.
-pub(super) struct Scene {
-    pub(super) submitter: Submitter,
+pub(in crate::bench) struct Scene {
+    pub(in crate::bench) submitter: Submitter,
     workers: Vec<(Client, Attachment)>,
     cluster: Cluster,
 }
 
+/// A client of the node.
+#[derive(Clone)]
+pub(in crate::bench) struct Submitter {
+    client: Client,
+    ledger: Arc<Ledger>,
+    /// Copies that there are of each task.
+    copies: Copies,
+}
+
+impl working::Submitter for Submitter {
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    async fn submit(&self, number: u64) -> Result<(), String> {
+        let copies = self.copies_of(number).await?;
+        if copies == self.copies {
+            Ok(())
+        } else {
+            Err(format!("a task was kept with a {}", copies.as_str()))
+        }
+    }
+}
+
+impl Submitter {
+    /// Submits the task of that number; gives how often it is kept.
+    async fn copies_of(&self, number: u64) -> Result<Copies, String> {
+        let submitted = self
+            .client
+            .submit(EXCHANGE, payload(number), SubmitOptions::default());
+        let submitted = submitted.await.map_err(|error| error.to_string())?;
+        Ok(submitted.copies)
+    }
+}
+
 impl Scene {
-    pub(super) async fn begin(place: Place) -> Result<Self, BenchError> {
+    pub(in crate::bench) async fn begin(place: Place) -> Result<Self, BenchError> {
         let (nodes, copies) = match place {
             Place::OneNode => (1, Copies::Single),
             Place::Backup => (2, Copies::Two),
@@ -42,7 +77,7 @@ impl Scene {
         for number in 0..WORKERS {
             let client = connect(&cluster, &format!("worker-{number}")).await?;
             let options = WorkOptions {
-                credit: CREDIT,
+                credit: CREDIT.into(),
                 ..WorkOptions::default()
             };
             let ledger = Arc::clone(&ledger);
@@ -67,30 +102,22 @@ impl Scene {
 
     /// Waits until a task is kept in as many places as the rest will be, and is carried out.
     async fn settled(&self) -> Result<(), BenchError> {
-        let Submitter {
-            client,
-            ledger,
-            copies,
-        } = &self.submitter;
         let mut look = interval(LOOK);
         loop {
             look.tick().await;
-            let (number, settled) = ledger.open();
-            let submitted = client
-                .submit(EXCHANGE, payload(number), SubmitOptions::default())
-                .await;
-            let submitted =
-                submitted.map_err(|error| BenchError::Unsound(format!("the first task: {error}")))?;
+            let (number, settled) = self.submitter.ledger.open();
+            let copies = self.submitter.copies_of(number).await;
+            let copies = copies.map_err(|error| BenchError::Unsound(format!("the first task: {error}")))?;
             settled
                 .await
                 .map_err(|_| BenchError::Unsound("the first task took several attempts".into()))?;
-            if submitted.copies == *copies {
+            if copies == self.submitter.copies {
                 return Ok(());
             }
         }
     }
 
-    pub(super) async fn end(self) {
+    pub(in crate::bench) async fn end(self) {
         for (client, work) in self.workers {
             work.detach().await;
             client.close().await;
@@ -111,14 +138,9 @@ async fn connect(cluster: &Cluster, name: &str) -> Result<Client, BenchError> {
     Ok(Client::connect(options).await?)
 }
 
-pub(super) fn payload(number: u64) -> Vec<u8> {
-    number.to_le_bytes().to_vec()
-}
-
 /// Says that the task is completed, and takes note when the exchange knows it.
 async fn work(task: Task, ledger: Arc<Ledger>) -> Done {
-    let Ok(number) = task.payload().as_ref().try_into().map(u64::from_le_bytes) else {
-        ledger.tell("a task is not what was submitted".into());
+    let Some(number) = ledger.number(task.payload()) else {
         return Done::Confirm;
     };
     match task.confirm().await {

@@ -1,19 +1,15 @@
 //! Loops of tasks: closed, each submitting the next one when the one before is settled, or open, one at every intended moment. What
-//! does not live here: the workers (`scene`).
+//! does not live here: what they are submitted to, and the workers (`scene`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use squall_client::{Client, SubmitOptions};
-use squall_kernel::tasks::Copies;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::EXCHANGE;
 use super::ledger::Ledger;
-use super::scene::{Scene, payload};
 use crate::bench::req_resp::tally::{Tally, Times, Window};
 use crate::bench::usage::processor_time_within;
 use crate::bench::{BenchError, Histogram, Load, io_error};
@@ -24,28 +20,31 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What submitters saw.
 #[derive(Debug, Default)]
-pub(super) struct Worked {
+pub(in crate::bench) struct Worked {
     /// From a submit, or from when it was to be made, to its task's settlement; failures.
-    pub(super) tally: Tally,
+    pub(in crate::bench) tally: Tally,
     /// From the same to the word that the task is kept.
     pub(super) kept: Histogram,
-    /// Processor time of everything within the measured time.
+    /// Processor time that this process has used within the measured time.
     pub(super) processor: Duration,
 }
 
 /// Whoever submits.
-#[derive(Clone)]
-pub(super) struct Submitter {
-    pub(super) client: Client,
-    pub(super) ledger: Arc<Ledger>,
-    /// Copies that there are of each task.
-    pub(super) copies: Copies,
+pub(in crate::bench) trait Submitter: Clone + Send + Sync + 'static {
+    /// Where it is noted which tasks are under way.
+    fn ledger(&self) -> &Ledger;
+
+    /// Submits the task of that number, until it is kept as it is to be.
+    fn submit(&self, number: u64) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// Submits.
-pub(super) async fn work(scene: &Scene, load: Load, times: Times) -> Result<Worked, BenchError> {
+pub(in crate::bench) async fn work(
+    submitter: &impl Submitter,
+    load: Load,
+    times: Times,
+) -> Result<Worked, BenchError> {
     let window = Window::opens(times);
-    let submitter = &scene.submitter;
     let loops = async {
         match load {
             Load::Closed(in_flight) => Ok(closed(submitter, in_flight, window).await),
@@ -55,14 +54,14 @@ pub(super) async fn work(scene: &Scene, load: Load, times: Times) -> Result<Work
     let (processor, done) = tokio::join!(processor_time_within(window), loops);
     let mut worked = done?;
     worked.processor = processor;
-    if let Some(wrong) = submitter.ledger.wrong() {
+    if let Some(wrong) = submitter.ledger().wrong() {
         worked.tally.fail(wrong);
     }
     Ok(worked)
 }
 
 /// Keeps so many tasks under way.
-async fn closed(submitter: &Submitter, in_flight: usize, window: Window) -> Worked {
+async fn closed(submitter: &impl Submitter, in_flight: usize, window: Window) -> Worked {
     let mut all = Worked::default();
     for (tally, kept) in join_all((0..in_flight).map(|_| submit(submitter, window))).await {
         all.tally.add(tally);
@@ -71,11 +70,11 @@ async fn closed(submitter: &Submitter, in_flight: usize, window: Window) -> Work
     all
 }
 
-async fn submit(submitter: &Submitter, window: Window) -> (Tally, Histogram) {
+async fn submit(submitter: &impl Submitter, window: Window) -> (Tally, Histogram) {
     let (mut tally, mut kept) = (Tally::default(), Histogram::default());
     let mut begun = Instant::now();
     while begun < window.until && tally.failure.is_none() {
-        match submitter.one().await {
+        match one(submitter).await {
             Ok((known, settled)) => {
                 if window.holds(known) {
                     kept.count(known - begun);
@@ -90,7 +89,7 @@ async fn submit(submitter: &Submitter, window: Window) -> (Tally, Histogram) {
 }
 
 /// Submits so often a second.
-async fn open(submitter: &Submitter, rate: u32, window: Window) -> Result<Worked, BenchError> {
+async fn open(submitter: &impl Submitter, rate: u32, window: Window) -> Result<Worked, BenchError> {
     let asks = Arc::new(Submits {
         submitter: submitter.clone(),
         window,
@@ -118,14 +117,14 @@ async fn open(submitter: &Submitter, rate: u32, window: Window) -> Result<Worked
     Ok(worked)
 }
 
-struct Submits {
-    submitter: Submitter,
+struct Submits<S> {
+    submitter: S,
     window: Window,
     begun: AtomicU64,
     worked: Mutex<Worked>,
 }
 
-impl Asks for Submits {
+impl<S: Submitter> Asks for Submits<S> {
     type Question = ();
 
     fn begin(&self, _: tokio::time::Instant) {}
@@ -138,7 +137,7 @@ impl Asks for Submits {
 
     async fn ask(&self, intended: tokio::time::Instant, (): ()) {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        let done = self.submitter.one().await;
+        let done = one(&self.submitter).await;
         let intended = intended.into_std();
         let counts = self.window.holds(intended);
         let mut worked = lock(&self.worked);
@@ -154,28 +153,19 @@ impl Asks for Submits {
     }
 }
 
-impl Submitter {
-    /// One task; gives when it was known to be kept, and when it was settled.
-    async fn one(&self) -> Result<(Instant, Instant), String> {
-        let one = timeout(SETTLED_WITHIN, self.until_settled()).await;
-        one.unwrap_or_else(|_| Err("a task was not settled in time".into()))
-    }
+/// One task; gives when it was known to be kept, and when it was settled.
+async fn one(submitter: &impl Submitter) -> Result<(Instant, Instant), String> {
+    let one = timeout(SETTLED_WITHIN, until_settled(submitter)).await;
+    one.unwrap_or_else(|_| Err("a task was not settled in time".into()))
+}
 
-    async fn until_settled(&self) -> Result<(Instant, Instant), String> {
-        let (number, settled) = self.ledger.open();
-        let submitted = self
-            .client
-            .submit(EXCHANGE, payload(number), SubmitOptions::default())
-            .await
-            .map_err(|error| error.to_string())?;
-        let known = Instant::now();
-        if submitted.copies != self.copies {
-            return Err(format!("a task was kept with a {}", submitted.copies.as_str()));
-        }
-        let settled = settled.await.map_err(|_| "a task was settled wrongly")?;
-        // The word of the worker may overtake that of the submit.
-        Ok((known, settled.max(known)))
-    }
+async fn until_settled(submitter: &impl Submitter) -> Result<(Instant, Instant), String> {
+    let (number, settled) = submitter.ledger().open();
+    submitter.submit(number).await?;
+    let known = Instant::now();
+    let settled = settled.await.map_err(|_| "a task was settled wrongly")?;
+    // The word of the worker may overtake that of the submit.
+    Ok((known, settled.max(known)))
 }
 
 fn lock(worked: &Mutex<Worked>) -> MutexGuard<'_, Worked> {
