@@ -128,10 +128,10 @@ fn a_third_party_collector_takes_the_spans_and_passes_on_what_was_sent() {
     start_traced(&mut cluster, 3, &format!("http://{grpc}"));
     ask_over_three(&cluster);
     assert_one_trace_a_request(&collector);
-    // Nothing of it was lost on the way, as the nodes count it: a node does when it is told that its spans were taken, and by then they
-    // may have been passed on.
+    // Nothing of it was lost or doubled on the way, as the nodes count it: a node does when it is told that its spans were taken, and by
+    // then they may have been passed on, or not yet.
     let deadline = Instant::now() + PATIENCE;
-    let exported = loop {
+    loop {
         let told = cluster.ok(&["trace", "--json"]);
         let told: serde_json::Value = serde_json::from_str(&told).expect("a document");
         let counts = |key: &str| -> Vec<u64> {
@@ -144,12 +144,12 @@ fn a_third_party_collector_takes_the_spans_and_passes_on_what_was_sent() {
             "{told}"
         );
         let exported: u64 = counts("exported").iter().sum();
-        if exported >= 4 * REQUESTS as u64 {
-            break exported;
+        let received = collector.wait(|spans| Some(spans.len() as u64));
+        if exported == received && exported >= 4 * REQUESTS as u64 {
+            return;
         }
-        assert!(Instant::now() < deadline, "{told}");
-    };
-    collector.wait(|spans| (spans.len() as u64 >= exported).then_some(()));
+        assert!(Instant::now() < deadline, "{received} came: {told}");
+    }
 }
 
 /// The program of the Python package of that name, where that is installed.
